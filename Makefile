@@ -1,0 +1,89 @@
+# A thin front for CMake: every target does its own set-up.
+#   make run PROMPT="..." [ARGS="-n 50 -t 0"]     from nothing to a model that answers
+#   make test                                     from nothing to the tests' verdict
+# With CMake alone: cmake --preset release && cmake --build --preset release
+
+PROMPT ?= What can a small language model on a small computer be good for?
+ARGS   ?=
+PREFIX ?= /usr/local
+export PROMPT
+
+JOBS    = $(shell scripts/jobs.sh)
+EDGELLM = build/release/edgellm
+MODEL   = models/SmolLM2-135M-Instruct.tm2.bin
+SOURCES = $(shell find src include tests tools -name '*.[ch]' -o -name '*.inc')
+# Tables made by a program stay as it wrote them.
+FORMAT  = $(filter-out src/token/unicode_table.h src/base/crc32_table.h,$(SOURCES))
+
+.PHONY: run model build test test-model test-isa asan tsan clang bench bench-peers conformance \
+        format format-check install setup clean help
+
+help:
+	@sed -n '2,4s/^# *//p' Makefile
+	@echo "also: build model test-model test-isa asan tsan clang bench bench-peers conformance"
+	@echo "      format format-check install setup clean"
+
+.DEFAULT_GOAL := help
+
+setup:
+	@scripts/setup.sh
+
+build/%/CMakeCache.txt: | setup
+	cmake --preset $*
+
+# The program alone: what `run` needs.
+$(EDGELLM): setup build/release/CMakeCache.txt FORCE
+	@cmake --build build/release --target edgellm --parallel $(JOBS)
+
+FORCE:
+
+build: $(EDGELLM)
+
+model: $(EDGELLM)
+	@scripts/model.sh $(EDGELLM)
+
+run: model
+	@$(EDGELLM) run $(MODEL) -p "$$PROMPT" $(ARGS)
+
+# $(call check,PRESET): builds everything and runs the tests; ends with ctest's summary.
+define check
+	cmake --build build/$(1) --parallel $(JOBS)
+	ctest --test-dir build/$(1) --output-on-failure --parallel $(JOBS)
+endef
+
+test: setup build/release/CMakeCache.txt
+	$(call check,release)
+
+asan: setup build/asan/CMakeCache.txt
+	$(call check,asan)
+
+tsan: setup build/tsan/CMakeCache.txt
+	$(call check,tsan)
+
+clang: setup build/clang/CMakeCache.txt
+	$(call check,clang)
+
+test-model: model
+	python3 tests/real_model.py $(EDGELLM) $(MODEL)
+
+bench: model
+	$(EDGELLM) bench $(MODEL) $(ARGS)
+
+conformance: model
+	tools/conformance.sh
+
+bench-peers: model
+	tools/bench_peers.sh
+
+format:
+	clang-format -i $(FORMAT)
+
+format-check:
+	clang-format --dry-run --Werror $(FORMAT)
+
+install: build
+	cmake --build build/release --parallel $(JOBS)
+	cmake --install build/release --prefix $(PREFIX)
+
+clean:
+	rm -rf build

@@ -1,0 +1,35 @@
+# The modules, one object library each. A module sees only the modules named before it on its
+# line; tests/test_includes.py holds the source to the same directions.
+function(el_module name)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.c)
+  add_library(el_${name} OBJECT ${sources})
+  target_link_libraries(el_${name} PRIVATE edgellm_flags)
+endfunction()
+
+el_module(base)   # knows nobody
+el_module(cpu)    # knows nobody
+el_module(kernel) # base cpu
+el_module(format) # base kernel (the layout of a matrix)
+el_module(token)  # base format (the vocabulary)
+el_module(sample) # base
+el_module(model)  # base kernel format
+el_module(engine) # base cpu kernel format token sample model
+el_module(quant)  # base kernel format
+
+# Kernels: one file per instruction-set level, compiled for that level only.
+target_sources(el_kernel PRIVATE ${PROJECT_SOURCE_DIR}/src/kernel/scalar/ops_scalar.c
+                                 ${PROJECT_SOURCE_DIR}/src/kernel/scalar/matmul_scalar.c)
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/kernel/scalar/ops_scalar.c
+                            PROPERTIES COMPILE_OPTIONS "-O3")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set(avx2 -O3 -mavx2 -mf16c)
+  set(avx512 -O3 -mavx2 -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
+             -mprefer-vector-width=512)
+  foreach(level avx2 avx512)
+    foreach(op ops matmul)
+      set(file ${PROJECT_SOURCE_DIR}/src/kernel/x86/${op}_${level}.c)
+      target_sources(el_kernel PRIVATE ${file})
+      set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "${${level}}")
+    endforeach()
+  endforeach()
+endif()

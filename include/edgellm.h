@@ -1,0 +1,299 @@
+/*
+ * edgellm.h: the public interface of EdgeLLM, a language-model engine for small CPUs whose
+ * answers are the same bits, and take nearly the same time, on every run.
+ *
+ * Objects
+ *   edgellm_engine   one model file, mapped read-only. Immutable after open: any number of
+ *                    threads may use it at once. It must outlive its sessions.
+ *   edgellm_session  one conversation: KV cache, scratch, sampler, worker threads. One owner:
+ *                    calls on the same session must not overlap; different sessions may run in
+ *                    different threads.
+ *
+ * Errors
+ *   Every fallible function returns an edgellm_status and, where `err` is not NULL, fills in one
+ *   line that says what was wrong, where, and what to do. On failure output arguments are left
+ *   as they were. The library never prints, never exits, and never changes signal handlers.
+ *
+ * Memory
+ *   edgellm_plan() states every byte before a model is loaded. After edgellm_session_open() has
+ *   returned, no function on the token path (eval, sample, stream) allocates, maps or faults.
+ *
+ * Numbers
+ *   For one model file, one list of tokens and one seed the logits are bit-identical on every
+ *   instruction set, number of threads and way of cutting the prompt (docs/NUMERICS.md). The
+ *   floating-point environment of the calling thread is saved, set and restored by each call.
+ */
+#ifndef EDGELLM_H
+#define EDGELLM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(EDGELLM_BUILDING) && defined(__GNUC__)
+#define EDGELLM_API __attribute__((visibility("default")))
+#else
+#define EDGELLM_API
+#endif
+
+#define EDGELLM_VERSION "0.1.0"
+
+/* ---- errors ---------------------------------------------------------------------------- */
+
+/* The values are also the exit codes of the `edgellm` program. */
+typedef enum edgellm_status {
+    EDGELLM_OK = 0,
+    EDGELLM_ERR_INTERNAL = 1,    /* a bug in EdgeLLM: please report it */
+    EDGELLM_ERR_USAGE = 2,       /* an argument is out of its documented range */
+    EDGELLM_ERR_IO = 3,          /* the system could not open, read, map or write a file */
+    EDGELLM_ERR_FORMAT = 4,      /* a file is truncated, damaged or not of the format it claims */
+    EDGELLM_ERR_UNSUPPORTED = 5, /* the file is sound, but this version cannot run it */
+    EDGELLM_ERR_MEMORY = 6,      /* memory ran out, or the plan exceeds the cap given */
+    EDGELLM_ERR_CONTEXT = 7,     /* the tokens do not fit into the session's context */
+    EDGELLM_ERR_INTERRUPTED = 8  /* the caller's progress function asked to stop */
+} edgellm_status;
+
+typedef struct edgellm_error {
+    edgellm_status status;
+    char message[480]; /* one line, UTF-8, NUL-terminated, without a line end */
+} edgellm_error;
+
+/* The version of the library that is linked, such as "0.1.0". Never NULL. Thread-safe. */
+EDGELLM_API const char *edgellm_version(void);
+
+/* A short name such as "format" for a status; "unknown" for other values. Thread-safe. */
+EDGELLM_API const char *edgellm_status_name(edgellm_status status);
+
+/* ---- engine ---------------------------------------------------------------------------- */
+
+typedef struct edgellm_engine edgellm_engine;
+
+typedef struct edgellm_engine_options {
+    const char *kernel;  /* NULL: the fastest; else "scalar", "avx2", "avx512", ... exactly */
+    const char *cpumask; /* NULL: all; else the highest level that may be used, same names */
+    bool verify;         /* check the checksums of the weights too (reads the whole file) */
+} edgellm_engine_options;
+
+/*
+ * Opens a TM2 file (docs/FORMAT.md). `options` may be NULL for defaults.
+ * On success *engine is owned by the caller: release it with edgellm_engine_close().
+ * Errors: IO, FORMAT, UNSUPPORTED, MEMORY, USAGE (unknown kernel name).
+ */
+EDGELLM_API edgellm_status edgellm_engine_open(const char *path,
+                                               const edgellm_engine_options *options,
+                                               edgellm_engine **engine, edgellm_error *err);
+/* Releases an engine that has no sessions left. NULL is allowed. */
+EDGELLM_API void edgellm_engine_close(edgellm_engine *engine);
+
+typedef struct edgellm_model_info {
+    const char *architecture; /* such as "llama"; valid as long as the engine */
+    const char *name;         /* from the source file; may be "" */
+    const char *manifest;     /* JSON: how the file was made; NUL-terminated */
+    const char *kernel;       /* the kernel level in use, such as "avx2" */
+    const char *pretokenizer; /* such as "smollm" */
+    bool has_chat_template;   /* edgellm_chat_prompt() will work */
+    uint32_t layers, dim, ffn_dim, heads, kv_heads, head_dim;
+    uint32_t vocab;           /* number of tokens: ids are 0 .. vocab-1 */
+    uint32_t context_trained; /* longest context the model was trained for, in tokens */
+    uint32_t tensors;         /* number of tensors in the file */
+    uint64_t parameters;      /* number of weights */
+    uint64_t file_bytes;      /* size of the file */
+} edgellm_model_info;
+
+EDGELLM_API void edgellm_engine_info(const edgellm_engine *engine, edgellm_model_info *info);
+
+typedef struct edgellm_tensor_info {
+    const char *name;   /* valid as long as the engine */
+    const char *codec;  /* such as "s4" or "f32" (docs/FORMAT.md) */
+    const char *scales; /* "f16", "byte" or "none" */
+    uint32_t rows, cols;
+    uint32_t group;     /* weights that share a scale; 0: the whole row */
+    uint64_t bytes;
+} edgellm_tensor_info;
+
+/* Describes tensor `index` (0 .. tensors-1). Errors: USAGE. */
+EDGELLM_API edgellm_status edgellm_engine_tensor(const edgellm_engine *engine, uint32_t index,
+                                                 edgellm_tensor_info *info, edgellm_error *err);
+
+/* Name of kernel level `index` that this CPU can run, from "scalar" upwards; NULL past the last. */
+EDGELLM_API const char *edgellm_kernel_name(uint32_t index);
+
+/* ---- text and tokens ------------------------------------------------------------------- */
+
+typedef enum edgellm_tokenize_flags {
+    EDGELLM_TOKENIZE_PLAIN = 0,       /* every character is text, "<|im_end|>" too */
+    EDGELLM_TOKENIZE_SPECIAL = 1,     /* the names of special tokens become those tokens */
+    EDGELLM_TOKENIZE_KEEP_BYTES = 2   /* see below */
+} edgellm_tokenize_flags;
+
+/*
+ * Turns `len` bytes of text (any bytes, NUL included) into tokens.
+ * tokens: room for `capacity` ids; NULL with capacity 0 only counts.
+ * *count: how many ids the text has, also when that is more than `capacity` (then the first
+ * `capacity` are stored and the status is OK: compare).
+ * A vocabulary may lack a token for some byte. Such bytes are dropped, as the reference
+ * tokenizers do; with KEEP_BYTES each becomes the id vocab + byte, which edgellm_detokenize()
+ * turns back and edgellm_session_eval() refuses.
+ * Allocates working memory; not part of the token path. Errors: MEMORY. Thread-safe.
+ */
+EDGELLM_API edgellm_status edgellm_tokenize(const edgellm_engine *engine, const char *text,
+                                            size_t len, unsigned flags, uint32_t *tokens,
+                                            size_t capacity, size_t *count, edgellm_error *err);
+
+/*
+ * Turns tokens into bytes: writes at most `capacity` bytes (no NUL is added) and stores the full
+ * length in *len. Special tokens give their names if `special`, else nothing.
+ * Errors: USAGE (an id out of range). Thread-safe.
+ */
+EDGELLM_API edgellm_status edgellm_detokenize(const edgellm_engine *engine, const uint32_t *tokens,
+                                              size_t count, bool special, char *text,
+                                              size_t capacity, size_t *len, edgellm_error *err);
+
+/* Holds back the bytes of an unfinished UTF-8 character between tokens. Start with {0}. */
+typedef struct edgellm_stream {
+    uint8_t pending[4];
+    uint8_t count;
+} edgellm_stream;
+
+#define EDGELLM_STREAM_BYTES 1024 /* room that one push or flush may need */
+
+/*
+ * Appends one token and gives back the text that is now complete: whole UTF-8 characters only;
+ * bytes that can never become one are given as they are. Special tokens give nothing.
+ * text: room for EDGELLM_STREAM_BYTES. Returns the number of bytes written.
+ */
+EDGELLM_API size_t edgellm_stream_push(const edgellm_engine *engine, edgellm_stream *stream,
+                                       uint32_t token, char *text);
+/* Gives back what is held at the end of the answer: at most 4 bytes. */
+EDGELLM_API size_t edgellm_stream_flush(edgellm_stream *stream, char *text);
+
+/* Does this token end an answer (end of text, end of turn)? Thread-safe. */
+EDGELLM_API bool edgellm_is_end(const edgellm_engine *engine, uint32_t token);
+
+/* One message of a conversation; UTF-8, NUL-terminated. role: "system", "user", "assistant". */
+typedef struct edgellm_message {
+    const char *role;
+    const char *content;
+} edgellm_message;
+
+/*
+ * Lays out a conversation with the model's chat template and tokenizes it. The names of special
+ * tokens inside `content` stay text, so a user cannot forge a turn. Where the first message is
+ * not a system message, the template's own default one is put before it.
+ * open_answer: end with the opening of the assistant's turn.
+ * tokens, capacity, count: as in edgellm_tokenize(). Errors: UNSUPPORTED (no known template),
+ * USAGE (unknown role), MEMORY. Thread-safe.
+ */
+EDGELLM_API edgellm_status edgellm_chat_prompt(const edgellm_engine *engine,
+                                               const edgellm_message *messages, size_t n_messages,
+                                               bool open_answer, uint32_t *tokens, size_t capacity,
+                                               size_t *count, edgellm_error *err);
+
+/* ---- session --------------------------------------------------------------------------- */
+
+typedef struct edgellm_session edgellm_session;
+
+typedef struct edgellm_session_options {
+    uint32_t context;  /* tokens the KV cache holds; 0: 512, or less if the model knows less */
+    uint32_t batch;    /* tokens of a prompt computed together, 1..512; 0: 64. Never changes bits */
+    uint32_t threads;  /* 1 .. cores this process may use; 0: all of them, at most 8 */
+    bool exact;        /* float32 activations and KV cache: the slow reference */
+    uint64_t max_ram;  /* bytes the whole process may need by plan; 0: no cap */
+} edgellm_session_options;
+
+/* Every byte the process will need, by use. total is the sum of the others. */
+typedef struct edgellm_memory_plan {
+    uint64_t weights;  /* the mapped model file */
+    uint64_t tables;   /* tokenizer tables and tensor directory */
+    uint64_t kv_cache; /* keys and values of `context` positions */
+    uint64_t scratch;  /* activations, logits, rotary tables, sampler */
+    uint64_t threads;  /* what the worker threads' stacks touch */
+    uint64_t program;  /* resident before anything was loaded: code, libc, caller's own */
+    uint64_t total;
+    uint32_t context, batch, n_threads; /* the options with defaults filled in */
+} edgellm_memory_plan;
+
+/*
+ * States the memory for a model file without loading its weights. `options` may be NULL.
+ * Errors: as edgellm_engine_open(); USAGE (an option out of range); MEMORY (total > max_ram;
+ * the message gives the numbers and what would fit; *plan is filled in then too).
+ */
+EDGELLM_API edgellm_status edgellm_plan(const char *path, const edgellm_session_options *options,
+                                        edgellm_memory_plan *plan, edgellm_error *err);
+
+/*
+ * Reserves, locks (where permitted) and touches all memory of a session, starts its threads.
+ * `options` may be NULL. On success *session is owned by the caller.
+ * Errors: MEMORY, USAGE.
+ */
+EDGELLM_API edgellm_status edgellm_session_open(const edgellm_engine *engine,
+                                                const edgellm_session_options *options,
+                                                edgellm_session **session, edgellm_error *err);
+/* Stops the threads and releases the memory. NULL is allowed. */
+EDGELLM_API void edgellm_session_close(edgellm_session *session);
+
+/*
+ * Appends `count` tokens at the current position and computes them (prefill, or one token of
+ * decode). all_logits: NULL, or room for (count, vocab) floats that receive the logits after each
+ * token; NULL computes only those after the last, see edgellm_session_logits().
+ * Errors: CONTEXT (position + count > context; nothing is computed), USAGE (count 0, bad id).
+ */
+EDGELLM_API edgellm_status edgellm_session_eval(edgellm_session *session, const uint32_t *tokens,
+                                                size_t count, float *all_logits,
+                                                edgellm_error *err);
+
+/* The logits (vocab) after the last token computed; valid until the next call on the session. */
+EDGELLM_API const float *edgellm_session_logits(const edgellm_session *session);
+
+/* Number of tokens in the KV cache: 0 .. context. */
+EDGELLM_API uint32_t edgellm_session_position(const edgellm_session *session);
+
+/* Options with defaults filled in, and the memory as planned. */
+EDGELLM_API void edgellm_session_plan(const edgellm_session *session, edgellm_memory_plan *plan);
+
+/*
+ * Forgets all tokens from `position` on (0: everything), keeping the cached prefix. The logits
+ * are undefined until the next eval. Errors: USAGE (position > current).
+ */
+EDGELLM_API edgellm_status edgellm_session_truncate(edgellm_session *session, uint32_t position,
+                                                    edgellm_error *err);
+
+/* ---- sampling -------------------------------------------------------------------------- */
+
+typedef struct edgellm_sampler_options {
+    float temperature;     /* 0: greedy (largest logit, then smallest id) */
+    uint32_t top_k;        /* 0: off */
+    float top_p;           /* 0 < top_p <= 1; 1: off */
+    float min_p;           /* 0 <= min_p <= 1; 0: off */
+    float repeat_penalty;  /* > 0; 1: off; over the last repeat_last tokens seen */
+    uint32_t repeat_last;  /* 0 .. 256 */
+    uint64_t seed;         /* of our own integer generator: same seed, same text, on every CPU */
+} edgellm_sampler_options;
+
+/* llama.cpp's defaults: 0.8, 40, 0.95, 0.05, 1.1 over 64; seed 0. */
+EDGELLM_API edgellm_sampler_options edgellm_sampler_defaults(void);
+
+/* Sets and restarts the session's sampler. Errors: USAGE (an option out of range, NaN). */
+EDGELLM_API edgellm_status edgellm_session_set_sampler(edgellm_session *session,
+                                                       const edgellm_sampler_options *options,
+                                                       edgellm_error *err);
+
+/* Chooses the next token from the logits; does not append it. Call after an eval. */
+EDGELLM_API uint32_t edgellm_session_sample(edgellm_session *session);
+
+/*
+ * A running 64-bit hash (FNV-1a over the bit patterns of the logits). Start with
+ * EDGELLM_HASH_START; equal hashes on two machines mean equal logits.
+ */
+#define EDGELLM_HASH_START 14695981039346656037ULL
+EDGELLM_API uint64_t edgellm_hash_logits(uint64_t hash, const float *logits, uint32_t vocab);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

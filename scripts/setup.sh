@@ -1,0 +1,75 @@
+#!/bin/sh
+# Installs the system packages that are missing, and asks nobody if none is.
+#   scripts/setup.sh [--ci]      --ci: also what .ci/run needs
+# Each line of the tables is a package and the command that proves it is there, so that tools
+# installed by other means count, and nothing is asked of apt when all is well.
+set -eu
+cd "$(dirname "$0")/.."
+
+compiles() { echo '#include <stdio.h>
+int main(void) { return 0; }' | "${CC:-cc}" -x c -o /dev/null - 2>/dev/null; }
+recent_cmake() {
+    cmake --version 2>/dev/null | awk 'NR == 1 { split($3, v, "."); exit !(v[1] > 3 || (v[1] == 3 && v[2] >= 22)) }'
+}
+has() { command -v "$1" >/dev/null 2>&1; }
+library() { pkg-config --exists "$1" 2>/dev/null; }
+exists() { [ -e "$1" ]; }
+pip() { python3 -c 'import importlib.util as u; exit(u.find_spec("pip") is None)'; }
+
+packages="
+gcc:compiles
+libc6-dev:compiles
+make:has make
+cmake:recent_cmake
+pkg-config:has pkg-config
+libjansson-dev:library jansson
+libcmocka-dev:library cmocka
+python3:has python3
+python3-pip:pip
+"
+ci_packages="
+clang:has clang
+clang-format:has clang-format
+valgrind:has valgrind
+strace:has strace
+qemu-user:has qemu-aarch64
+gcc-aarch64-linux-gnu:has aarch64-linux-gnu-gcc
+libc6-dev-arm64-cross:exists /usr/aarch64-linux-gnu/include/stdio.h
+"
+[ "$(uname -m)" = x86_64 ] || ci_packages=$(printf '%s' "$ci_packages" | grep -v -e qemu -e aarch64 -e arm64)
+
+missing=
+list=$packages
+[ "${1:-}" != --ci ] || list="$packages$ci_packages"
+while IFS=: read -r package check; do
+    [ -n "$package" ] || continue
+    $check >/dev/null 2>&1 </dev/null || missing="$missing $package"
+done <<LIST
+$list
+LIST
+[ -n "$missing" ] || exit 0
+
+line="apt-get install -y --no-install-recommends$missing"
+install() {
+    echo "Installing packages:$missing"
+    $1 sh -c "DEBIAN_FRONTEND=noninteractive; export DEBIAN_FRONTEND; apt-get update && $line"
+}
+refuse() {
+    echo "These packages are missing:$missing" >&2
+    if has apt-get; then
+        echo "Run this once, then try again:" >&2
+        echo "  sudo $line" >&2
+    else
+        echo "Install them, or what your system calls them, then try again." >&2
+    fi
+    exit 1
+}
+
+has apt-get || refuse
+if [ "$(id -u)" = 0 ]; then
+    install ""
+elif has sudo && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
+    install sudo || refuse
+else
+    refuse
+fi

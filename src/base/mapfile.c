@@ -1,0 +1,95 @@
+/* mapfile.c: opens without waiting (a FIFO would), checks what it got, maps all of it. */
+#include "base/mapfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14; older kernels refuse it */
+#endif
+
+/* What to call a thing that is not a regular file. */
+static const char *kind_name(mode_t mode)
+{
+    static const struct {
+        mode_t kind;
+        const char *name;
+    } kinds[] = {
+        {S_IFDIR, "a directory"}, {S_IFIFO, "a pipe"},    {S_IFCHR, "a device"},
+        {S_IFBLK, "a device"},    {S_IFSOCK, "a socket"},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if ((mode & S_IFMT) == kinds[i].kind) return kinds[i].name;
+    }
+    return "not a regular file";
+}
+
+static edgellm_status check_kind(int fd, const char *path, size_t *size, edgellm_error *err)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0) {
+        return el_fail(err, EDGELLM_ERR_IO, "cannot examine '%.300s': %s", path, strerror(errno));
+    }
+    if (!S_ISREG(status.st_mode)) {
+        return el_fail(err, EDGELLM_ERR_IO, "'%.300s' is %s; a regular file is needed", path,
+                       kind_name(status.st_mode));
+    }
+    if (status.st_size <= 0) {
+        return el_fail(err, EDGELLM_ERR_FORMAT, "'%.300s' is empty", path);
+    }
+    *size = (size_t)status.st_size;
+    if ((uint64_t)*size != (uint64_t)status.st_size) {
+        return el_fail(err, EDGELLM_ERR_IO,
+                       "'%.300s' has %llu bytes, more than a %u-bit process can map", path,
+                       (unsigned long long)status.st_size, (unsigned)(8 * sizeof(void *)));
+    }
+    return EDGELLM_OK;
+}
+
+static edgellm_status map_descriptor(el_mapfile *map, int fd, const char *path, edgellm_error *err)
+{
+    size_t size = 0;
+    EL_TRY(check_kind(fd, path, &size, err));
+    void *data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    if (data == MAP_FAILED) {
+        return el_fail(err, EDGELLM_ERR_IO, "cannot map '%.300s' (%zu bytes): %s", path, size,
+                       strerror(errno));
+    }
+    map->data = data;
+    map->size = size;
+    return EDGELLM_OK;
+}
+
+edgellm_status el_mapfile_open(el_mapfile *map, const char *path, edgellm_error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        return el_fail(err, EDGELLM_ERR_IO, "cannot open '%.300s': %s", path, strerror(errno));
+    }
+    edgellm_status status = map_descriptor(map, fd, path, err);
+    close(fd);
+    return status;
+}
+
+void el_mapfile_settle(const el_mapfile *map)
+{
+    if (!map->data) return;
+    void *data = (void *)(uintptr_t)map->data;
+    if (mlock(data, map->size) == 0) return;
+    if (madvise(data, map->size, MADV_POPULATE_READ) == 0) return;
+    madvise(data, map->size, MADV_WILLNEED);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const volatile uint8_t *bytes = map->data;
+    for (size_t at = 0; at < map->size; at += page)
+        (void)bytes[at];
+}
+
+void el_mapfile_close(el_mapfile *map)
+{
+    if (map->data) munmap((void *)(uintptr_t)map->data, map->size);
+    *map = (el_mapfile){0};
+}

@@ -1,0 +1,20 @@
+/* mapfile.h: a regular file, mapped read-only. */
+#ifndef EL_BASE_MAPFILE_H
+#define EL_BASE_MAPFILE_H
+
+#include "base/error.h"
+
+typedef struct el_mapfile {
+    const uint8_t *data; /* page-aligned; NULL if not mapped */
+    size_t size;         /* at least 1 while mapped */
+} el_mapfile;
+
+/* Errors: IO (missing, no permission, a directory, ...), FORMAT (empty file). */
+edgellm_status el_mapfile_open(el_mapfile *map, const char *path, edgellm_error *err);
+
+/* Locks the pages if permitted, else reads them in and leaves them to the page cache. */
+void el_mapfile_settle(const el_mapfile *map);
+
+void el_mapfile_close(el_mapfile *map);
+
+#endif

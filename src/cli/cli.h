@@ -1,0 +1,49 @@
+/*
+ * cli.h: what a command of the `edgellm` program is. One file a command, one row of the table in
+ * main.c. A command gets its options parsed and its operands counted; it returns a status and a
+ * message, prints results on standard output and never exits by itself.
+ */
+#ifndef EL_CLI_CLI_H
+#define EL_CLI_CLI_H
+
+#include "edgellm.h"
+
+typedef struct el_cli_option el_cli_option;
+
+/*
+ * values: the command's own struct, filled in from its option table. Operands as typed.
+ * A command that was interrupted returns INTERRUPTED; with an empty message nothing is printed.
+ */
+typedef edgellm_status (*el_cli_fn)(const void *values, char **operands, int n_operands,
+                                    edgellm_error *err);
+
+typedef struct el_cli_command {
+    const char *name;
+    const char *summary;          /* one line for `edgellm --help` */
+    const char *synopsis;         /* after "edgellm ": "run MODEL -p TEXT [options]" */
+    const char *about;            /* a few lines, each ended by \n */
+    const char *examples;         /* one command a line, each ended by \n */
+    const el_cli_option *options; /* ends with a row without name */
+    size_t values_size;           /* bytes of the struct the options fill in */
+    int min_operands, max_operands;
+    el_cli_fn run;
+} el_cli_command;
+
+extern const el_cli_command el_cli_cmd_run;
+extern const el_cli_command el_cli_cmd_quantize;
+extern const el_cli_command el_cli_cmd_info;
+extern const el_cli_command el_cli_cmd_tokenize;
+extern const el_cli_command el_cli_cmd_perplexity;
+extern const el_cli_command el_cli_cmd_bench;
+
+/* Writes the message (control bytes become '?') and returns `status`. */
+edgellm_status el_cli_fail(edgellm_error *err, edgellm_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#define EL_CLI_TRY(call)                                                                           \
+    do {                                                                                           \
+        edgellm_status el_status_ = (call);                                                        \
+        if (el_status_ != EDGELLM_OK) return el_status_;                                           \
+    } while (0)
+
+#endif

@@ -1,0 +1,135 @@
+#include "cli/cli_model.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli_signals.h"
+
+edgellm_status el_cli_model_open(el_cli_model *model, const char *path,
+                                 const edgellm_engine_options *options, edgellm_error *err)
+{
+    memset(model, 0, sizeof *model);
+    EL_CLI_TRY(edgellm_engine_open(path, options, &model->engine, err));
+    edgellm_engine_info(model->engine, &model->info);
+    return EDGELLM_OK;
+}
+
+edgellm_status el_cli_model_start(el_cli_model *model, const edgellm_session_options *options,
+                                  edgellm_error *err)
+{
+    return edgellm_session_open(model->engine, options, &model->session, err);
+}
+
+void el_cli_model_close(el_cli_model *model)
+{
+    edgellm_session_close(model->session);
+    edgellm_engine_close(model->engine);
+    memset(model, 0, sizeof *model);
+}
+
+/* ---- files -------------------------------------------------------------------------------- */
+
+static edgellm_status grow(el_cli_bytes *bytes, size_t *room, edgellm_error *err)
+{
+    size_t wanted = *room > 0 ? *room * 2 : 65536;
+    char *text = wanted > *room ? realloc(bytes->text, wanted) : NULL;
+    if (text == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory to read the text");
+    bytes->text = text;
+    *room = wanted;
+    return EDGELLM_OK;
+}
+
+static edgellm_status read_stream(FILE *stream, const char *title, el_cli_bytes *bytes,
+                                  edgellm_error *err)
+{
+    size_t room = 0;
+    do {
+        if (room - bytes->len < 2) EL_CLI_TRY(grow(bytes, &room, err));
+        bytes->len += fread(bytes->text + bytes->len, 1, room - bytes->len - 1, stream);
+        if (ferror(stream)) {
+            return el_cli_fail(err, EDGELLM_ERR_IO, "cannot read %.200s: %s", title,
+                               strerror(errno));
+        }
+    } while (!feof(stream));
+    bytes->text[bytes->len] = '\0';
+    return EDGELLM_OK;
+}
+
+edgellm_status el_cli_read(const char *path, el_cli_bytes *bytes, edgellm_error *err)
+{
+    bool from_stdin = strcmp(path, "-") == 0;
+    FILE *stream = from_stdin ? stdin : fopen(path, "rb");
+    el_cli_bytes whole = {NULL, 0};
+    if (stream == NULL) {
+        return el_cli_fail(err, EDGELLM_ERR_IO, "cannot open %.200s: %s", path, strerror(errno));
+    }
+    edgellm_status status = read_stream(stream, from_stdin ? "standard input" : path, &whole, err);
+    if (!from_stdin) fclose(stream);
+    if (status == EDGELLM_OK) {
+        *bytes = whole;
+    } else {
+        free(whole.text);
+    }
+    return status;
+}
+
+/* ---- tokens ------------------------------------------------------------------------------- */
+
+edgellm_status el_cli_tokenize(const edgellm_engine *engine, const char *text, size_t len,
+                               unsigned flags, el_cli_tokens *tokens, edgellm_error *err)
+{
+    /* A text has at most one token a byte, so one pass is enough. */
+    uint32_t *ids = len < SIZE_MAX / 8 ? malloc((len + 1) * sizeof *ids) : NULL;
+    size_t count = 0;
+    if (ids == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the tokens");
+    edgellm_status status = edgellm_tokenize(engine, text, len, flags, ids, len + 1, &count, err);
+    if (status == EDGELLM_OK && count > len + 1) {
+        status = el_cli_fail(err, EDGELLM_ERR_INTERNAL, "%zu bytes gave %zu tokens", len, count);
+    }
+    if (status != EDGELLM_OK) {
+        free(ids);
+        return status;
+    }
+    *tokens = (el_cli_tokens){ids, count};
+    return EDGELLM_OK;
+}
+
+edgellm_status el_cli_detokenize(const edgellm_engine *engine, const uint32_t *ids, size_t count,
+                                 bool special, el_cli_bytes *bytes, edgellm_error *err)
+{
+    size_t len = 0;
+    EL_CLI_TRY(edgellm_detokenize(engine, ids, count, special, NULL, 0, &len, err));
+    char *text = len < SIZE_MAX ? malloc(len + 1) : NULL;
+    if (text == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the text");
+    edgellm_status status = edgellm_detokenize(engine, ids, count, special, text, len, &len, err);
+    if (status != EDGELLM_OK) {
+        free(text);
+        return status;
+    }
+    text[len] = '\0';
+    *bytes = (el_cli_bytes){text, len};
+    return EDGELLM_OK;
+}
+
+edgellm_status el_cli_prefill(edgellm_session *session, const uint32_t *ids, size_t count,
+                              edgellm_error *err)
+{
+    edgellm_memory_plan plan;
+    edgellm_session_plan(session, &plan);
+    uint32_t position = edgellm_session_position(session);
+    if (count > plan.context - position) {
+        return el_cli_fail(err, EDGELLM_ERR_CONTEXT,
+                           "the prompt has %zu tokens, but the context holds %u (see -c)", count,
+                           plan.context - position);
+    }
+    size_t piece = plan.batch * (plan.batch < 512 ? 512 / plan.batch : 1);
+    for (size_t done = 0; done < count; done += piece) {
+        size_t n = count - done < piece ? count - done : piece;
+        if (el_cli_interrupted() != 0) {
+            return el_cli_fail(err, EDGELLM_ERR_INTERRUPTED, "interrupted");
+        }
+        EL_CLI_TRY(edgellm_session_eval(session, ids + done, n, NULL, err));
+    }
+    return EDGELLM_OK;
+}

@@ -1,0 +1,55 @@
+/*
+ * cli_options.h: one const table of options a command, from which both the parsing and the help
+ * text come. Defaults are written as text and go through the same parser as the user's words, so
+ * that what the help says is what happens.
+ */
+#ifndef EL_CLI_CLI_OPTIONS_H
+#define EL_CLI_CLI_OPTIONS_H
+
+#include <stdio.h>
+
+#include "cli/cli.h"
+
+typedef enum el_cli_kind {
+    EL_CLI_ON,     /* no argument: sets a bool to true */
+    EL_CLI_OFF,    /* no argument: sets a bool to false */
+    EL_CLI_TEXT,   /* const char * */
+    EL_CLI_U32,    /* whole number, uint32_t */
+    EL_CLI_U64,    /* whole number, or one of the choices if there are any; uint64_t */
+    EL_CLI_FLOAT,  /* float */
+    EL_CLI_SIZE,   /* bytes with an optional K, M or G (1024 each), uint64_t */
+    EL_CLI_CHOICE, /* one word of a list, uint32_t */
+    EL_CLI_KINDS
+} el_cli_kind;
+
+typedef struct el_cli_choice {
+    const char *word; /* NULL ends the list */
+    uint64_t value;
+} el_cli_choice;
+
+struct el_cli_option {
+    const char *name; /* without the dashes */
+    char letter;      /* 0: none */
+    el_cli_kind kind;
+    size_t field;         /* offset in the command's values */
+    const char *argument; /* as shown in the help; NULL: takes none */
+    const char *initial;  /* default as text; NULL: zero, see the help text */
+    const char *help;
+    double min, max; /* numbers: both included */
+    const el_cli_choice *choices;
+};
+
+/*
+ * Fills in `values` (zeroed, command->values_size bytes) and moves the operands to the end of
+ * argv: *operands .. argv + argc. argv[0] is the command's name. *help: --help was given; nothing
+ * else is checked then. Errors: USAGE.
+ */
+edgellm_status el_cli_parse(const el_cli_command *command, int argc, char **argv, void *values,
+                            char ***operands, bool *help, edgellm_error *err);
+
+void el_cli_print_help(const el_cli_command *command, FILE *out);
+
+/* A whole number 0 .. 2^53-1 in decimal digits and nothing else. */
+bool el_cli_parse_whole(const char *text, uint64_t *value);
+
+#endif

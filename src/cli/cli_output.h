@@ -1,0 +1,26 @@
+/*
+ * cli_output.h: results to standard output, with every failure reported (a full disk, a reader
+ * that went away), and bytes of any kind as valid JSON text.
+ */
+#ifndef EL_CLI_CLI_OUTPUT_H
+#define EL_CLI_CLI_OUTPUT_H
+
+#include <jansson.h>
+
+#include "cli/cli.h"
+
+/* Writes to standard output without buffering or allocation. Errors: IO. */
+edgellm_status el_cli_write(const char *bytes, size_t len, edgellm_error *err);
+
+/* Flushes what printf() has written. Errors: IO. */
+edgellm_status el_cli_flush(edgellm_error *err);
+
+/* Prints one JSON value and a line end, and releases it. NULL: MEMORY. Errors: IO, MEMORY. */
+edgellm_status el_cli_print_json(json_t *value, edgellm_error *err);
+
+/* Text as JSON; bytes that are not UTF-8 become U+FFFD. NULL when out of memory. */
+json_t *el_cli_json_text(const char *bytes, size_t len);
+
+#define EL_CLI_MB 1e6 /* sizes are printed in MB of a million bytes */
+
+#endif

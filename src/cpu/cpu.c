@@ -1,0 +1,93 @@
+/* cpu.c: a level counts only if the CPU has every instruction of it and the operating system
+ * saves the registers they use. */
+#include "cpu/cpu.h"
+
+#include <stdint.h>
+#include <string.h>
+
+static const char *const level_names[EL_CPU_LEVELS] = {
+    [EL_CPU_SCALAR] = "scalar",
+    [EL_CPU_AVX2] = "avx2",
+    [EL_CPU_AVX512] = "avx512",
+};
+
+const char *el_cpu_level_name(el_cpu_level level)
+{
+    return (unsigned)level < EL_CPU_LEVELS ? level_names[level] : "unknown";
+}
+
+int el_cpu_level_parse(const char *name)
+{
+    for (int level = 0; level < EL_CPU_LEVELS; level++) {
+        if (strcmp(name, level_names[level]) == 0) return level;
+    }
+    return -1;
+}
+
+#if defined(__x86_64__) || defined(__i386__)
+
+#include <cpuid.h>
+
+/* Bits that a level needs: leaf 1 ECX, leaf 7 EBX and ECX, and XCR0 (what the system saves). */
+typedef struct features {
+    uint32_t leaf1_ecx, leaf7_ebx, leaf7_ecx, xcr0;
+} features;
+
+#define OSXSAVE    (1u << 27)
+#define AVX        (1u << 28)
+#define F16C       (1u << 29)
+#define AVX2       (1u << 5)
+#define AVX512F    (1u << 16)
+#define AVX512DQ   (1u << 17)
+#define AVX512BW   (1u << 30)
+#define AVX512VL   (1u << 31)
+#define AVX512VNNI (1u << 11)
+#define STATE_YMM  0x06u /* SSE and AVX registers */
+#define STATE_ZMM  0xe0u /* mask registers, upper halves, registers 16 to 31 */
+
+static const features needed[EL_CPU_LEVELS] = {
+    [EL_CPU_SCALAR] = {0, 0, 0, 0},
+    [EL_CPU_AVX2] = {OSXSAVE | AVX | F16C, AVX2, 0, STATE_YMM},
+    [EL_CPU_AVX512] = {OSXSAVE | AVX | F16C, AVX2 | AVX512F | AVX512DQ | AVX512BW | AVX512VL,
+                       AVX512VNNI, STATE_YMM | STATE_ZMM},
+};
+
+static uint32_t read_xcr0(void)
+{
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+static features ask(void)
+{
+    features has = {0, 0, 0, 0};
+    uint32_t eax, ebx, ecx, edx;
+    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx)) has.leaf1_ecx = ecx;
+    if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
+        has.leaf7_ebx = ebx;
+        has.leaf7_ecx = ecx;
+    }
+    if (has.leaf1_ecx & OSXSAVE) has.xcr0 = read_xcr0();
+    return has;
+}
+
+int el_cpu_has(el_cpu_level level)
+{
+    if ((unsigned)level >= EL_CPU_LEVELS) return 0;
+    features has = ask();
+    const features *need = &needed[level];
+    return (has.leaf1_ecx & need->leaf1_ecx) == need->leaf1_ecx &&
+           (has.leaf7_ebx & need->leaf7_ebx) == need->leaf7_ebx &&
+           (has.leaf7_ecx & need->leaf7_ecx) == need->leaf7_ecx &&
+           (has.xcr0 & need->xcr0) == need->xcr0;
+}
+
+#else
+
+int el_cpu_has(el_cpu_level level)
+{
+    return level == EL_CPU_SCALAR;
+}
+
+#endif

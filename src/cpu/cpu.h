@@ -1,0 +1,24 @@
+/*
+ * cpu.h: which instruction sets may be used. A level names everything a family of kernels needs;
+ * levels of one architecture are ordered from the oldest to the newest.
+ */
+#ifndef EL_CPU_CPU_H
+#define EL_CPU_CPU_H
+
+typedef enum el_cpu_level {
+    EL_CPU_SCALAR = 0, /* portable C */
+    EL_CPU_AVX2,       /* x86-64: AVX2 */
+    EL_CPU_AVX512,     /* x86-64: AVX-512 F, BW, VL, DQ and VNNI */
+    EL_CPU_LEVELS
+} el_cpu_level;
+
+/* "scalar", "avx2", "avx512". */
+const char *el_cpu_level_name(el_cpu_level level);
+
+/* Parses a name; returns -1 if there is none such. */
+int el_cpu_level_parse(const char *name);
+
+/* Can this CPU, and its operating system, run the level? Asks cpuid and xgetbv each time. */
+int el_cpu_has(el_cpu_level level);
+
+#endif

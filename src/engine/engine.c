@@ -1,0 +1,153 @@
+#include "engine/engine.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fpenv.h"
+#include "token/chat.h"
+
+/* Resident bytes of this process, or 0 where the system does not say. */
+static uint64_t resident_bytes(void)
+{
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (!file) return 0;
+    if (fscanf(file, "%*s %llu", &pages) != 1) pages = 0;
+    fclose(file);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* `kernel` names exactly the level that must be used, `cpumask` the highest that may be. */
+static edgellm_status choose_kernels(el_kernels *kernels, const edgellm_engine_options *o,
+                                     edgellm_error *err)
+{
+    int mask = EL_CPU_LEVELS - 1, exact = -1;
+    if (o->cpumask && (mask = el_cpu_level_parse(o->cpumask)) < 0)
+        return el_fail(err, EDGELLM_ERR_USAGE, "cpumask \"%s\": no such level", o->cpumask);
+    if (o->kernel && (exact = el_cpu_level_parse(o->kernel)) < 0)
+        return el_fail(err, EDGELLM_ERR_USAGE, "kernel \"%s\": no such kernel", o->kernel);
+    if (exact > mask)
+        return el_fail(err, EDGELLM_ERR_USAGE, "kernel \"%s\" is above the cpumask \"%s\"",
+                       o->kernel, o->cpumask);
+    el_kernels_init(kernels, exact >= 0 ? (el_cpu_level)exact : (el_cpu_level)mask);
+    if (exact >= 0 && (int)kernels->level != exact)
+        return el_fail(err, EDGELLM_ERR_USAGE, "kernel \"%s\": this CPU cannot run it; it has %s",
+                       o->kernel, kernels->name);
+    return EDGELLM_OK;
+}
+
+/*
+ * Lays out everything an engine keeps, the engine itself first; run on a measuring arena (then
+ * the draft stands in for it), then on the real one.
+ */
+static edgellm_status layout(edgellm_engine *draft, el_arena *arena, edgellm_engine **engine,
+                             edgellm_error *err)
+{
+    edgellm_engine *e = el_arena_take(arena, 1, sizeof *e);
+    if (e)
+        *e = *draft;
+    else
+        e = draft;
+    EL_TRY(el_model_load(&e->model, &e->file, arena, err));
+    EL_TRY(el_tokenizer_init(&e->tokenizer, &e->file.vocab, arena, err));
+    *engine = e;
+    return EDGELLM_OK;
+}
+
+static edgellm_status build(edgellm_engine *draft, edgellm_engine **engine, edgellm_error *err)
+{
+    el_arena measure = el_arena_measure(), arena;
+    edgellm_engine *e;
+    EL_TRY(layout(draft, &measure, &e, err));
+    EL_TRY(el_arena_reserve(&arena, measure.used, err));
+    edgellm_status status = layout(draft, &arena, &e, err);
+    if (status != EDGELLM_OK) {
+        el_arena_release(&arena);
+        return status;
+    }
+    e->arena = arena;
+    *engine = e;
+    return EDGELLM_OK;
+}
+
+edgellm_status edgellm_engine_open(const char *path, const edgellm_engine_options *options,
+                                   edgellm_engine **engine, edgellm_error *err)
+{
+    static const edgellm_engine_options defaults = {0};
+    edgellm_engine draft = {.program_bytes = resident_bytes()};
+    if (!options) options = &defaults;
+    EL_TRY(choose_kernels(&draft.kernels, options, err));
+    el_fpenv env = el_fpenv_enter();
+    edgellm_status status = el_tm2_open(&draft.file, path, options->verify, err);
+    if (status == EDGELLM_OK) {
+        status = build(&draft, engine, err);
+        if (status != EDGELLM_OK) el_tm2_close(&draft.file);
+    }
+    el_fpenv_leave(env);
+    return status;
+}
+
+void edgellm_engine_close(edgellm_engine *engine)
+{
+    if (!engine) return;
+    el_arena arena = engine->arena; /* the engine lies in it */
+    el_tm2_close(&engine->file);
+    el_arena_release(&arena);
+}
+
+void edgellm_engine_info(const edgellm_engine *engine, edgellm_model_info *info)
+{
+    const el_config *c = &engine->file.config;
+    *info = (edgellm_model_info){
+        .architecture = c->architecture,
+        .name = c->name,
+        .manifest = engine->file.manifest,
+        .kernel = engine->kernels.name,
+        .pretokenizer = engine->file.vocab.pretokenizer,
+        .has_chat_template = el_chat_find(&engine->file.vocab) != NULL,
+        .layers = c->layers,
+        .dim = c->dim,
+        .ffn_dim = c->ffn_dim,
+        .heads = c->heads,
+        .kv_heads = c->kv_heads,
+        .head_dim = c->head_dim,
+        .vocab = c->vocab,
+        .context_trained = c->context,
+        .tensors = engine->file.n_tensors,
+        .parameters = engine->file.parameters,
+        .file_bytes = engine->file.map.size,
+    };
+}
+
+static const char *scales_name(const el_tensor *t)
+{
+    if (t->codec == EL_CODEC_F32) return "none";
+    return t->scale_kind == EL_SCALE_BYTE ? "byte" : "f16";
+}
+
+edgellm_status edgellm_engine_tensor(const edgellm_engine *engine, uint32_t index,
+                                     edgellm_tensor_info *info, edgellm_error *err)
+{
+    el_tensor t;
+    if (index >= engine->file.n_tensors)
+        return el_fail(err, EDGELLM_ERR_USAGE, "tensor index %u: the file has %u tensors", index,
+                       engine->file.n_tensors);
+    el_tm2_tensor(&engine->file, index, &t);
+    *info = (edgellm_tensor_info){.name = t.name,
+                                  .codec = el_codecs[t.codec].name,
+                                  .scales = scales_name(&t),
+                                  .rows = t.rows,
+                                  .cols = t.cols,
+                                  .group = t.group,
+                                  .bytes = t.bytes};
+    return EDGELLM_OK;
+}
+
+const char *edgellm_kernel_name(uint32_t index)
+{
+    for (uint32_t level = 0; level < EL_CPU_LEVELS; level++)
+        if (el_cpu_has((el_cpu_level)level) && index-- == 0)
+            return el_cpu_level_name((el_cpu_level)level);
+    return NULL;
+}

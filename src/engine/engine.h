@@ -1,0 +1,19 @@
+/* engine.h: what an engine is made of; shared by the files of src/engine. */
+#ifndef EL_ENGINE_ENGINE_H
+#define EL_ENGINE_ENGINE_H
+
+#include "base/arena.h"
+#include "kernel/kernels.h"
+#include "model/model.h"
+#include "token/tokenizer.h"
+
+struct edgellm_engine {
+    el_tm2 file;
+    el_kernels kernels;
+    el_model model;
+    el_tokenizer *tokenizer;
+    el_arena arena;           /* this struct, the layers, the tokenizer's tables */
+    uint64_t program_bytes;   /* resident before the file was opened */
+};
+
+#endif

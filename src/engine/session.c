@@ -1,0 +1,279 @@
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/fpenv.h"
+#include "engine/engine.h"
+#include "model/forward.h"
+#include "sample/sampler.h"
+
+enum { DEFAULT_CONTEXT = 512, DEFAULT_BATCH = 64, MAX_BATCH = 512, DEFAULT_MAX_THREADS = 8 };
+
+struct edgellm_session {
+    const edgellm_engine *engine;
+    el_forward forward;
+    el_sampler sampler;
+    el_arena arena;      /* this struct and everything it points to */
+    uint32_t *tokens;    /* (context) what is in the KV cache */
+    uint32_t position;   /* number of those */
+    edgellm_memory_plan plan;
+};
+
+/* ---- options and plan ---------------------------------------------------------------------- */
+
+static edgellm_status resolve(const edgellm_engine *engine, const edgellm_session_options *given,
+                              edgellm_session_options *o, edgellm_error *err)
+{
+    const uint32_t trained = engine->file.config.context;
+    const unsigned cores = el_cores_allowed();
+    *o = given ? *given : (edgellm_session_options){0};
+    if (o->context == 0) o->context = trained < DEFAULT_CONTEXT ? trained : DEFAULT_CONTEXT;
+    if (o->batch == 0) o->batch = DEFAULT_BATCH;
+    if (o->threads == 0) o->threads = cores < DEFAULT_MAX_THREADS ? cores : DEFAULT_MAX_THREADS;
+    if (o->context > trained)
+        return el_fail(err, EDGELLM_ERR_USAGE, "context %u: the model was trained for at most %u",
+                       o->context, trained);
+    if (o->batch > MAX_BATCH)
+        return el_fail(err, EDGELLM_ERR_USAGE, "batch %u: at most %d", o->batch, MAX_BATCH);
+    if (o->threads > cores || o->threads > EL_CREW_MAX)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "threads %u: this process may use %u core%s; more threads than cores only "
+                       "wait for each other",
+                       o->threads, cores, cores == 1 ? "" : "s");
+    if (o->batch > o->context) o->batch = o->context;
+    return EDGELLM_OK;
+}
+
+/* Lays a session out; run on a measuring arena, then on the real one. */
+static edgellm_session *layout(const edgellm_engine *engine, const edgellm_session_options *o,
+                               el_arena *arena, edgellm_memory_plan *plan)
+{
+    el_forward forward = {.model = &engine->model,
+                          .kernels = &engine->kernels,
+                          .context = o->context,
+                          .batch = o->batch,
+                          .threads = o->threads,
+                          .exact = o->exact};
+    el_sampler sampler;
+    edgellm_session *session = el_arena_take(arena, 1, sizeof *session);
+    uint32_t *tokens = el_arena_take(arena, o->context, sizeof *tokens);
+    el_sampler_layout(&sampler, engine->file.config.vocab, arena);
+    size_t before = arena->used;
+    el_forward_bytes bytes = el_forward_layout(&forward, arena);
+    *plan = (edgellm_memory_plan){
+        .weights = engine->file.map.size,
+        .tables = engine->arena.size,
+        .kv_cache = bytes.kv_cache,
+        .scratch = before + bytes.scratch,
+        .threads = (uint64_t)(o->threads - 1) * EL_CREW_STACK_TOUCHED,
+        .program = engine->program_bytes,
+        .context = o->context,
+        .batch = o->batch,
+        .n_threads = o->threads,
+    };
+    plan->total = plan->weights + plan->tables + plan->kv_cache + plan->scratch + plan->threads +
+                  plan->program;
+    if (session)
+        *session = (edgellm_session){
+            .engine = engine, .forward = forward, .sampler = sampler, .tokens = tokens, .plan = *plan};
+    return session;
+}
+
+static uint64_t planned_total(const edgellm_engine *engine, const edgellm_session_options *o)
+{
+    edgellm_memory_plan plan;
+    el_arena measure = el_arena_measure();
+    layout(engine, o, &measure, &plan);
+    return plan.total;
+}
+
+/* The largest context whose plan stays within the cap; 0 if none does. */
+static uint32_t fitting_context(const edgellm_engine *engine, edgellm_session_options o)
+{
+    uint32_t fits = 0, too_large = o.context;
+    while (too_large - fits > 1) {
+        o.context = fits + (too_large - fits) / 2;
+        if (o.batch > o.context) o.batch = o.context;
+        if (planned_total(engine, &o) <= o.max_ram)
+            fits = o.context;
+        else
+            too_large = o.context;
+    }
+    return fits;
+}
+
+static edgellm_status check_cap(const edgellm_engine *engine, const edgellm_session_options *o,
+                                const edgellm_memory_plan *plan, edgellm_error *err)
+{
+    if (o->max_ram == 0 || plan->total <= o->max_ram) return EDGELLM_OK;
+    uint32_t fits = fitting_context(engine, *o);
+    if (fits == 0)
+        return el_fail(err, EDGELLM_ERR_MEMORY,
+                       "the plan needs %" PRIu64 " bytes, the cap is %" PRIu64
+                       ": no context fits (weights alone take %" PRIu64 ")",
+                       plan->total, o->max_ram, plan->weights);
+    return el_fail(err, EDGELLM_ERR_MEMORY,
+                   "the plan needs %" PRIu64 " bytes, the cap is %" PRIu64
+                   ": a context of %u tokens would fit",
+                   plan->total, o->max_ram, fits);
+}
+
+edgellm_status edgellm_plan(const char *path, const edgellm_session_options *options,
+                            edgellm_memory_plan *plan, edgellm_error *err)
+{
+    edgellm_engine *engine;
+    edgellm_session_options o;
+    EL_TRY(edgellm_engine_open(path, NULL, &engine, err));
+    edgellm_status status = resolve(engine, options, &o, err);
+    if (status == EDGELLM_OK) {
+        el_arena measure = el_arena_measure();
+        layout(engine, &o, &measure, plan);
+        status = check_cap(engine, &o, plan, err);
+    }
+    edgellm_engine_close(engine);
+    return status;
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static edgellm_status build(const edgellm_engine *engine, const edgellm_session_options *o,
+                            edgellm_session **session, edgellm_error *err)
+{
+    edgellm_memory_plan plan;
+    el_arena measure = el_arena_measure(), arena;
+    layout(engine, o, &measure, &plan);
+    EL_TRY(check_cap(engine, o, &plan, err));
+    EL_TRY(el_arena_reserve(&arena, measure.used, err));
+    edgellm_session *s = layout(engine, o, &arena, &plan);
+    edgellm_status status = el_crew_start(&s->forward.crew, o->threads, err);
+    if (status != EDGELLM_OK) {
+        el_arena_release(&arena);
+        return status;
+    }
+    el_mapfile_settle(&engine->file.map);
+    el_arena_settle(&arena);
+    s->arena = arena;
+    *session = s;
+    return EDGELLM_OK;
+}
+
+edgellm_status edgellm_session_open(const edgellm_engine *engine,
+                                    const edgellm_session_options *options,
+                                    edgellm_session **session, edgellm_error *err)
+{
+    edgellm_session_options o;
+    EL_TRY(resolve(engine, options, &o, err));
+    el_fpenv env = el_fpenv_enter();
+    edgellm_status status = build(engine, &o, session, err);
+    el_fpenv_leave(env);
+    return status;
+}
+
+void edgellm_session_close(edgellm_session *session)
+{
+    if (!session) return;
+    el_arena arena = session->arena; /* the session lies in it */
+    el_crew_stop(session->forward.crew);
+    el_arena_release(&arena);
+}
+
+/* ---- computing ----------------------------------------------------------------------------- */
+
+static edgellm_status check_tokens(const edgellm_session *s, const uint32_t *tokens, size_t count,
+                                   edgellm_error *err)
+{
+    const uint32_t vocab = s->engine->file.config.vocab, context = s->forward.context;
+    if (count == 0) return el_fail(err, EDGELLM_ERR_USAGE, "no tokens to compute");
+    if (count > context - s->position)
+        return el_fail(err, EDGELLM_ERR_CONTEXT,
+                       "%zu tokens at position %u do not fit into the context of %u: shorten the "
+                       "text or ask for a larger context",
+                       count, s->position, context);
+    for (size_t i = 0; i < count; i++)
+        if (tokens[i] >= vocab)
+            return el_fail(err, EDGELLM_ERR_USAGE, "token %u (at %zu): ids are 0 to %u", tokens[i],
+                           i, vocab - 1);
+    return EDGELLM_OK;
+}
+
+/* One batch of n tokens: all logits to `all`, or those of the last to forward.logits if `last`. */
+static void run_batch(edgellm_session *s, const uint32_t *tokens, uint32_t n, float *all, bool last)
+{
+    el_forward *f = &s->forward;
+    f->tokens = tokens;
+    f->n = n;
+    f->position = s->position;
+    f->head_first = all ? 0 : last ? n - 1 : n;
+    f->head_out = all ? all : f->logits;
+    el_forward_run(f);
+    memcpy(s->tokens + s->position, tokens, n * sizeof *tokens);
+    s->position += n;
+}
+
+edgellm_status edgellm_session_eval(edgellm_session *session, const uint32_t *tokens, size_t count,
+                                    float *all_logits, edgellm_error *err)
+{
+    const size_t vocab = session->engine->file.config.vocab;
+    EL_TRY(check_tokens(session, tokens, count, err));
+    el_fpenv env = el_fpenv_enter();
+    for (size_t done = 0; done < count;) {
+        size_t left = count - done, n = left < session->forward.batch ? left : session->forward.batch;
+        float *all = all_logits ? all_logits + done * vocab : NULL;
+        run_batch(session, tokens + done, (uint32_t)n, all, done + n == count);
+        done += n;
+    }
+    if (all_logits)
+        memcpy(session->forward.logits, all_logits + (count - 1) * vocab, vocab * sizeof(float));
+    el_fpenv_leave(env);
+    return EDGELLM_OK;
+}
+
+const float *edgellm_session_logits(const edgellm_session *session)
+{
+    return session->forward.logits;
+}
+
+uint32_t edgellm_session_position(const edgellm_session *session)
+{
+    return session->position;
+}
+
+void edgellm_session_plan(const edgellm_session *session, edgellm_memory_plan *plan)
+{
+    *plan = session->plan;
+}
+
+edgellm_status edgellm_session_truncate(edgellm_session *session, uint32_t position,
+                                        edgellm_error *err)
+{
+    if (position > session->position)
+        return el_fail(err, EDGELLM_ERR_USAGE, "cannot cut at %u: the session holds %u tokens",
+                       position, session->position);
+    session->position = position;
+    return EDGELLM_OK;
+}
+
+edgellm_status edgellm_session_set_sampler(edgellm_session *session,
+                                           const edgellm_sampler_options *options,
+                                           edgellm_error *err)
+{
+    return el_sampler_set(&session->sampler, options, err);
+}
+
+uint32_t edgellm_session_sample(edgellm_session *session)
+{
+    el_fpenv env = el_fpenv_enter();
+    uint32_t token = el_sampler_sample(&session->sampler, session->forward.logits, session->tokens,
+                                       session->position);
+    el_fpenv_leave(env);
+    return token;
+}
+
+uint64_t edgellm_hash_logits(uint64_t hash, const float *logits, uint32_t vocab)
+{
+    for (uint32_t i = 0; i < vocab; i++) {
+        uint32_t bits;
+        memcpy(&bits, &logits[i], sizeof bits);
+        hash = (hash ^ bits) * 1099511628211u;
+    }
+    return hash;
+}

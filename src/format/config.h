@@ -1,0 +1,19 @@
+/* config.h: the numbers that make a model, as the importers find them and the file keeps them. */
+#ifndef EL_FORMAT_CONFIG_H
+#define EL_FORMAT_CONFIG_H
+
+#include <stdint.h>
+
+#define EL_ARCHITECTURE_BYTES 24
+#define EL_NAME_BYTES 96
+
+typedef struct el_config {
+    char architecture[EL_ARCHITECTURE_BYTES]; /* "llama", NUL-padded */
+    char name[EL_NAME_BYTES];                 /* of the model, NUL-padded, may be "" */
+    uint32_t layers, dim, ffn_dim;
+    uint32_t heads, kv_heads, head_dim, rotary_dim;
+    uint32_t vocab, context;                  /* context: the longest it was trained for */
+    float rope_base, norm_eps;
+} el_config;
+
+#endif

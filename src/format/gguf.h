@@ -1,0 +1,50 @@
+/*
+ * gguf.h: reads GGUF (v2, v3) files: metadata, vocabulary and tensors. The file is mapped; every
+ * count, length and offset is checked before it is used, in 64 bits.
+ */
+#ifndef EL_FORMAT_GGUF_H
+#define EL_FORMAT_GGUF_H
+
+#include "base/mapfile.h"
+#include "format/config.h"
+#include "format/ggml_types.h"
+#include "format/vocab.h"
+
+typedef struct el_gguf_value el_gguf_value;   /* one metadata entry, in gguf.c */
+typedef struct el_gguf_tensor {
+    char name[64];
+    uint32_t type;       /* ggml type id; known to el_ggml_type() */
+    uint32_t rows, cols; /* GGUF's ne[1], ne[0]; a vector is (1, n) */
+    const uint8_t *data;
+    uint64_t bytes;
+} el_gguf_tensor;
+
+typedef struct el_gguf {
+    el_mapfile map;
+    uint32_t version, n_tensors, n_values;
+    el_gguf_tensor *tensors; /* owned */
+    el_gguf_value *values;   /* owned */
+    void *vocab_memory;      /* owned: what el_gguf_vocab() built */
+} el_gguf;
+
+/* Errors: IO, FORMAT (with section, offset and field), UNSUPPORTED (version, tensor type), MEMORY. */
+edgellm_status el_gguf_open(el_gguf *file, const char *path, edgellm_error *err);
+void el_gguf_close(el_gguf *file);
+
+/* Metadata by key; false if missing or of another type. Any integer type serves u32. */
+bool el_gguf_u32(const el_gguf *file, const char *key, uint32_t *value);
+bool el_gguf_f32(const el_gguf *file, const char *key, float *value);
+bool el_gguf_bool(const el_gguf *file, const char *key, bool *value);
+/* Not NUL-terminated; points into the mapping. */
+bool el_gguf_string(const el_gguf *file, const char *key, const char **text, size_t *len);
+
+const el_gguf_tensor *el_gguf_find(const el_gguf *file, const char *name);
+
+/* The model's numbers, checked for sense. Errors: FORMAT (missing key), UNSUPPORTED. */
+edgellm_status el_gguf_config(const el_gguf *file, el_config *config, edgellm_error *err);
+
+/* The vocabulary (byte-level BPE, tokenizer model "gpt2"), decoded to raw bytes, merges resolved
+ * to ids. Owned by `file`. Errors: FORMAT, UNSUPPORTED, MEMORY. */
+edgellm_status el_gguf_vocab(el_gguf *file, el_vocab *vocab, edgellm_error *err);
+
+#endif

@@ -1,0 +1,172 @@
+/*
+ * gguf_config.c: the model's numbers from GGUF metadata. Keys begin with the architecture; what
+ * a key's absence means is written in its row.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "format/checks.h"
+#include "format/gguf_value.h"
+
+#define KEY_BYTES 128
+
+typedef struct reader {
+    const el_gguf *file;
+    const char *architecture;
+    edgellm_error *err;
+} reader;
+
+static void make_key(const reader *r, const char *suffix, char key[KEY_BYTES])
+{
+    snprintf(key, KEY_BYTES, "%s.%s", r->architecture, suffix);
+}
+
+/* A key that is there but not a number is an error even where it could be left out. */
+static edgellm_status wrong_kind(const reader *r, const char *key, const char *wanted)
+{
+    if (el_gguf_get(r->file, key)) {
+        return el_fail(r->err, EDGELLM_ERR_FORMAT, "metadata: key '%s' is not %s", key, wanted);
+    }
+    return el_fail(r->err, EDGELLM_ERR_FORMAT,
+                   "metadata: key '%s' is missing: convert the model again", key);
+}
+
+static edgellm_status need_u32(const reader *r, const char *suffix, uint32_t *value)
+{
+    char key[KEY_BYTES];
+    make_key(r, suffix, key);
+    return el_gguf_u32(r->file, key, value) ? EDGELLM_OK
+                                            : wrong_kind(r, key, "a number of 32 bits");
+}
+
+static edgellm_status want_u32(const reader *r, const char *suffix, uint32_t fallback,
+                               uint32_t *value)
+{
+    char key[KEY_BYTES];
+    make_key(r, suffix, key);
+    *value = fallback;
+    return el_gguf_get(r->file, key) ? need_u32(r, suffix, value) : EDGELLM_OK;
+}
+
+static edgellm_status need_f32(const reader *r, const char *suffix, float *value)
+{
+    char key[KEY_BYTES];
+    make_key(r, suffix, key);
+    return el_gguf_f32(r->file, key, value) ? EDGELLM_OK : wrong_kind(r, key, "a float");
+}
+
+static edgellm_status want_f32(const reader *r, const char *suffix, float fallback, float *value)
+{
+    char key[KEY_BYTES];
+    make_key(r, suffix, key);
+    *value = fallback;
+    return el_gguf_get(r->file, key) ? need_f32(r, suffix, value) : EDGELLM_OK;
+}
+
+/* A metadata string into a NUL-padded field; too long a name is cut between characters. */
+static edgellm_status copy_text(const reader *r, const char *key, char *field, size_t size)
+{
+    const char *text;
+    size_t len;
+    if (!el_gguf_string(r->file, key, &text, &len)) return wrong_kind(r, key, "a string");
+    if (!el_text_is_valid(text, len)) return wrong_kind(r, key, "UTF-8 text");
+    memset(field, 0, size);
+    memcpy(field, text, el_text_cut(text, len, size - 1));
+    return EDGELLM_OK;
+}
+
+static edgellm_status read_architecture(const reader *r, el_config *c)
+{
+    const char *text;
+    size_t len;
+    if (el_gguf_string(r->file, "general.architecture", &text, &len) &&
+        (len == 0 || len >= sizeof c->architecture)) {
+        return el_fail(r->err, EDGELLM_ERR_UNSUPPORTED,
+                       "metadata: general.architecture has %zu bytes, not 1..%zu", len,
+                       sizeof c->architecture - 1);
+    }
+    return copy_text(r, "general.architecture", c->architecture, sizeof c->architecture);
+}
+
+static edgellm_status read_heads(const reader *r, el_config *c)
+{
+    EL_TRY(need_u32(r, "attention.head_count", &c->heads));
+    EL_TRY(want_u32(r, "attention.head_count_kv", c->heads, &c->kv_heads));
+    if (c->heads == 0 || c->kv_heads == 0) {
+        return el_fail(r->err, EDGELLM_ERR_FORMAT, "metadata: %u heads, %u kv heads", c->heads,
+                       c->kv_heads);
+    }
+    EL_TRY(want_u32(r, "attention.key_length", c->dim / c->heads, &c->head_dim));
+    return want_u32(r, "rope.dimension_count", c->head_dim, &c->rotary_dim);
+}
+
+static edgellm_status read_vocab_size(const reader *r, el_config *c)
+{
+    const el_gguf_value *tokens = el_gguf_get(r->file, "tokenizer.ggml.tokens");
+    bool counted = tokens && tokens->type == EL_GGUF_ARRAY && tokens->count <= EL_MAX_VOCAB;
+    uint32_t count = counted ? (uint32_t)tokens->count : 0;
+    if (!counted) return need_u32(r, "vocab_size", &c->vocab);
+    EL_TRY(want_u32(r, "vocab_size", count, &c->vocab));
+    if (c->vocab == count) return EDGELLM_OK;
+    return el_fail(r->err, EDGELLM_ERR_FORMAT,
+                   "metadata: vocab_size is %u, but tokenizer.ggml.tokens has %u entries", c->vocab,
+                   count);
+}
+
+static edgellm_status scaled(const reader *r, const char *what)
+{
+    return el_fail(r->err, EDGELLM_ERR_UNSUPPORTED,
+                   "the model scales its positions (%s): this version runs only models that do not",
+                   what);
+}
+
+/* Positions that are stretched would give wrong answers far into a text: refuse, do not ignore.
+ * A factor without a type means linear scaling; a 0 means none. */
+static edgellm_status refuse_scaling(const reader *r)
+{
+    static const char *const factors[] = {"rope.scaling.factor", "rope.scale_linear"};
+    char key[KEY_BYTES];
+    const char *text;
+    size_t len;
+    if (el_gguf_find(r->file, "rope_freqs.weight")) return scaled(r, "tensor rope_freqs.weight");
+    make_key(r, "rope.scaling.type", key);
+    if (el_gguf_get(r->file, key)) {
+        bool none =
+            el_gguf_string(r->file, key, &text, &len) && len == 4 && memcmp(text, "none", 4) == 0;
+        return none ? EDGELLM_OK : scaled(r, key);
+    }
+    for (size_t i = 0; i < sizeof factors / sizeof *factors; i++) {
+        float factor;
+        EL_TRY(want_f32(r, factors[i], 1.0f, &factor));
+        if (factor != 1.0f && factor != 0.0f) return scaled(r, factors[i]);
+    }
+    return EDGELLM_OK;
+}
+
+static edgellm_status read_config(const reader *r, el_config *c)
+{
+    if (el_gguf_get(r->file, "general.name")) {
+        EL_TRY(copy_text(r, "general.name", c->name, sizeof c->name));
+    }
+    EL_TRY(need_u32(r, "block_count", &c->layers));
+    EL_TRY(need_u32(r, "embedding_length", &c->dim));
+    EL_TRY(need_u32(r, "feed_forward_length", &c->ffn_dim));
+    EL_TRY(need_u32(r, "context_length", &c->context));
+    EL_TRY(read_heads(r, c));
+    EL_TRY(want_f32(r, "rope.freq_base", 10000.0f, &c->rope_base));
+    EL_TRY(need_f32(r, "attention.layer_norm_rms_epsilon", &c->norm_eps));
+    EL_TRY(read_vocab_size(r, c));
+    EL_TRY(refuse_scaling(r));
+    return el_config_check(c, "metadata", r->err);
+}
+
+edgellm_status el_gguf_config(const el_gguf *file, el_config *config, edgellm_error *err)
+{
+    el_config c;
+    memset(&c, 0, sizeof c);
+    reader r = {file, c.architecture, err};
+    EL_TRY(read_architecture(&r, &c));
+    EL_TRY(read_config(&r, &c));
+    *config = c;
+    return EDGELLM_OK;
+}

@@ -1,0 +1,71 @@
+/*
+ * tm2.h: the model file, *.tm2.bin (docs/FORMAT.md is the law). Reading maps the file and checks
+ * everything that is used before it is used: header, section table and small sections by checksum
+ * and by value; weights by bounds, and by checksum with `verify`; float planes for NaN and
+ * infinity always. Writing goes through outfile.h.
+ */
+#ifndef EL_FORMAT_TM2_H
+#define EL_FORMAT_TM2_H
+
+#include "base/mapfile.h"
+#include "base/outfile.h"
+#include "format/config.h"
+#include "format/vocab.h"
+#include "kernel/matrix.h"
+
+#define EL_TM2_VERSION 1
+#define EL_TENSOR_NAME_BYTES 64
+
+typedef struct el_tensor {
+    const char *name;     /* NUL-terminated, at most 63 bytes, "blk.0.attn_q.weight" as in GGUF */
+    uint32_t rows, cols;  /* a vector is (1, n) */
+    uint32_t group;       /* as stored: 0 (row), 32, 64, 128 */
+    uint8_t codec, scale_kind;
+    const uint8_t *data;  /* 64-byte aligned */
+    uint64_t bytes;
+} el_tensor;
+
+typedef struct el_tm2 {
+    el_mapfile map;
+    el_config config;
+    el_vocab vocab;       /* points into the mapping */
+    const char *manifest; /* JSON, NUL-terminated, in the mapping */
+    uint32_t n_tensors;
+    uint64_t parameters;  /* weights in all tensors */
+    uint64_t small_bytes; /* sections other than weights */
+} el_tm2;
+
+/* Opens and checks. `verify`: weights' checksums too. Errors: IO, FORMAT, UNSUPPORTED. */
+edgellm_status el_tm2_open(el_tm2 *file, const char *path, bool verify, edgellm_error *err);
+void el_tm2_close(el_tm2 *file);
+
+/* Tensor by index (0 .. n_tensors-1). */
+void el_tm2_tensor(const el_tm2 *file, uint32_t index, el_tensor *tensor);
+
+/* Tensor by name; false if there is none. Binary search: the directory is sorted by name. */
+bool el_tm2_find(const el_tm2 *file, const char *name, el_tensor *tensor);
+
+/* A matrix of shape (rows, cols), or a vector (1, cols) of float32, both by name.
+ * Errors: FORMAT (missing, other shape, other codec), naming tensor and both shapes. */
+edgellm_status el_tm2_matrix(const el_tm2 *file, const char *name, uint32_t rows, uint32_t cols,
+                             el_matrix *matrix, edgellm_error *err);
+edgellm_status el_tm2_vector(const el_tm2 *file, const char *name, uint32_t cols,
+                             const float **vector, edgellm_error *err);
+
+/*
+ * Writing: create, put every tensor in any order, finish. Tensors are written as they come, so
+ * memory stays at one tensor. `manifest` is JSON text. Any failure: el_tm2_cancel().
+ */
+typedef struct el_tm2_writer el_tm2_writer;
+
+edgellm_status el_tm2_create(el_tm2_writer **writer, const char *path, const el_config *config,
+                             const el_vocab *vocab, uint32_t max_tensors, edgellm_error *err);
+/* tensor->data holds tensor->bytes bytes laid out as matrix.h says (or float32 for F32). */
+edgellm_status el_tm2_put(el_tm2_writer *writer, const el_tensor *tensor, edgellm_error *err);
+/* Writes manifest, directory and header, and commits. Releases the writer in any case.
+ * *file_bytes: size of the file; may be NULL. */
+edgellm_status el_tm2_finish(el_tm2_writer *writer, const char *manifest, uint64_t *file_bytes,
+                             edgellm_error *err);
+void el_tm2_cancel(el_tm2_writer *writer); /* NULL is allowed */
+
+#endif

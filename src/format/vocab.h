@@ -1,0 +1,37 @@
+/*
+ * vocab.h: a byte-level BPE vocabulary as plain arrays: what importers produce, the file stores
+ * and the tokenizer works on. A view: it owns nothing.
+ */
+#ifndef EL_FORMAT_VOCAB_H
+#define EL_FORMAT_VOCAB_H
+
+#include <stdint.h>
+
+typedef enum el_token_type {
+    EL_TOKEN_NORMAL = 1,  /* numbers as in GGUF */
+    EL_TOKEN_UNKNOWN = 2,
+    EL_TOKEN_CONTROL = 3, /* special: its name is not text */
+    EL_TOKEN_USER = 4,    /* added by the user: always matched whole, and is text */
+    EL_TOKEN_UNUSED = 5,
+    EL_TOKEN_BYTE = 6
+} el_token_type;
+
+#define EL_TOKEN_NONE UINT32_MAX
+
+typedef struct el_merge {
+    uint32_t left, right; /* token ids; the merged token's bytes are their bytes joined */
+} el_merge;
+
+typedef struct el_vocab {
+    uint32_t n_tokens, n_merges;
+    const uint8_t *bytes;     /* all tokens' raw bytes, joined (not GPT-2's printable mapping) */
+    const uint32_t *starts;   /* (n_tokens + 1) offsets into bytes */
+    const uint8_t *types;     /* (n_tokens) el_token_type */
+    const el_merge *merges;   /* (n_merges), best rank first */
+    const char *pretokenizer; /* "smollm", "gpt2", "llama3", "qwen2"; NUL-terminated */
+    const char *chat_template; /* the source's Jinja text, NUL-terminated; "" if none */
+    uint32_t bos, eos, unk, pad; /* EL_TOKEN_NONE if absent */
+    uint8_t add_bos;          /* put bos before a text */
+} el_vocab;
+
+#endif

@@ -1,0 +1,114 @@
+/*
+ * kernels.h: the operations that cost time, one function type each, and the table that chooses
+ * among instruction sets. A kernel is a pure function: no allocation, no libc calls, no globals.
+ * All versions of a kernel give equal bits; tests/test_kernels.c holds them to it with ==.
+ *
+ * Order of every float reduction ("16 lanes"): element i is added into lane i mod 16 in ascending
+ * order, then lanes l and l+8, l+4, l+2, l+1 are added.
+ */
+#ifndef EL_KERNEL_KERNELS_H
+#define EL_KERNEL_KERNELS_H
+
+#include "cpu/cpu.h"
+#include "kernel/matrix.h"
+
+/*
+ * out[t * out_stride + row] for rows of tiles [tile_begin, tile_end) and n activation vectors:
+ *     acc = 0; for each block in ascending order:
+ *         sum = exact integer sum of level * q over the block
+ *         acc = acc + (float)sum * (ws * as)
+ *         with an offset:  acc = acc + (m * as) * (float)sum_q
+ * Rows past m->rows are not stored. Padded rows and columns are read.
+ */
+typedef void (*el_matmul_fn)(const el_matrix *m, const el_acts *acts, uint32_t n,
+                             uint32_t tile_begin, uint32_t tile_end, float *out,
+                             size_t out_stride);
+
+/*
+ * The same with float activations x (n, x_stride), for exact mode: out = dot(row, x) in 16 lanes,
+ * row as el_matrix_row gives it. scratch: cols floats. Products and sums are float32.
+ */
+typedef void (*el_matmul_exact_fn)(const el_matrix *m, const float *x, size_t x_stride, uint32_t n,
+                                   uint32_t tile_begin, uint32_t tile_end, float *out,
+                                   size_t out_stride, float *scratch);
+
+/* Quantises one vector of n floats into one row of el_acts (blocks = ceil(n / 32)). */
+typedef void (*el_quantize_fn)(const float *x, uint32_t n, int8_t *q, float *scale, int32_t *sum);
+
+/* out = (x * (1 / sqrt(sum(x*x) / n + eps))) * weight; the sum in 16 lanes. out may be x. */
+typedef void (*el_rms_norm_fn)(const float *x, const float *weight, uint32_t n, float eps,
+                               float *out);
+
+/* x += y */
+typedef void (*el_add_fn)(float *x, const float *y, uint32_t n);
+
+/* gate = (gate / (1 + exp(-gate))) * up, exp as el_expf, argument clamped to 88. */
+typedef void (*el_swiglu_fn)(float *gate, const float *up, uint32_t n);
+
+/*
+ * Rotates pairs (2i, 2i+1) of each head in place: x' = x*c - y*s, y' = x*s + y*c.
+ * x: (heads, head_dim); cosine, sine: (rotary_dim / 2) of this position; dims past it stay.
+ */
+typedef void (*el_rope_fn)(float *x, uint32_t heads, uint32_t head_dim, uint32_t rotary_dim,
+                           const float *cosine, const float *sine);
+
+#define EL_HEAD_DIM_MAX 256 /* of the KV cache and attention: scratch lies on the stack */
+
+/*
+ * KV cache of one layer and one key/value head, int8 (head_dim padded to blocks of 32):
+ *   keys    blocks of 16 positions, each laid out as a tile of 8-bit codes:
+ *           byte ((p/16 * quads + quad) * 16 + p%16) * 4 + i, quads = padded head_dim / 4
+ *   kscale  (p/16, block, p%16)
+ *   values  (p, padded head_dim);   vscale (p, block)
+ * Keys and values are quantised like activations.
+ */
+typedef struct el_kv {
+    int8_t *keys;
+    float *kscale;
+    int8_t *values;
+    float *vscale;
+    uint32_t blocks; /* of a head: ceil(head_dim / 32) */
+} el_kv;
+
+/* Stores the key and value (head_dim floats each) of one position. */
+typedef void (*el_kv_store_fn)(const el_kv *kv, uint32_t position, const float *key,
+                               const float *value, uint32_t head_dim);
+
+/*
+ * Attention of one query head over positions 0 .. length-1 of one KV head:
+ *     score(p) = (sum over blocks ascending of (float)dot * (qs * ks)) * inv_sqrt
+ *     largest score first; e(p) = el_expf(score - largest)
+ *     per 64 positions, by absolute position: sum of e in 16 lanes (lane p mod 16), and
+ *     mix(d) = sum ascending over p of (e(p) * vs) * (float)v(p, d), each starting at 0;
+ *     blocks of 64 are added in ascending order; out(d) = mix(d) * (1 / sum)
+ * query: head_dim floats, quantised here; scores: scratch of length rounded up to 64 floats.
+ */
+typedef void (*el_attend_fn)(const el_kv *kv, const float *query, uint32_t head_dim,
+                             uint32_t length, float inv_sqrt, float *scores, float *out);
+
+/* The same in exact mode: keys and values are float32, (position, head_dim) each; dot products in
+ * 16 lanes; mix as above with v unscaled. */
+typedef void (*el_attend_exact_fn)(const float *keys, const float *values, const float *query,
+                                   uint32_t head_dim, uint32_t length, float inv_sqrt,
+                                   float *scores, float *out);
+
+typedef struct el_kernels {
+    const char *name;
+    el_cpu_level level;
+    el_matmul_fn matmul[EL_CODEC_COUNT]; /* [EL_CODEC_F32] is NULL */
+    el_matmul_exact_fn matmul_exact;
+    el_quantize_fn quantize;
+    el_rms_norm_fn rms_norm;
+    el_add_fn add;
+    el_swiglu_fn swiglu;
+    el_rope_fn rope;
+    el_kv_store_fn kv_store;
+    el_attend_fn attend;
+    el_attend_exact_fn attend_exact;
+} el_kernels;
+
+/* Fills the table from the scalar versions, then overwrites it level by level up to `highest`
+ * as far as this CPU allows. */
+void el_kernels_init(el_kernels *k, el_cpu_level highest);
+
+#endif

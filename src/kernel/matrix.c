@@ -1,0 +1,199 @@
+/*
+ * matrix.c: the layout of matrix.h, stated once in place_in_block(), and the slow
+ * accessors that define what a weight means. Kernels are held to these by the tests.
+ */
+#include "kernel/matrix.h"
+
+#include "base/half.h"
+#include "kernel/matrix_pack.h"
+
+#define LIMIT      (1u << 24) /* rows and columns: keeps every product below 2^50 */
+#define VECTOR     64         /* bytes; also the alignment of the planes */
+#define QUAD       4          /* columns of a quad */
+#define ALIGNED(n) (((n) + (VECTOR - 1)) & ~(uint64_t)(VECTOR - 1))
+
+const el_codec_info el_codecs[EL_CODEC_COUNT] = {
+    /*               name  bits mul bias half offset block bytes */
+    [EL_CODEC_F32] = {"f32", 32, 1, 0, 0, 0, 0}, [EL_CODEC_S2] = {"s2", 2, 2, -3, 1, 0, 128},
+    [EL_CODEC_S3] = {"s3", 3, 2, -7, 1, 0, 192}, [EL_CODEC_S4] = {"s4", 4, 2, -15, 1, 0, 256},
+    [EL_CODEC_O2] = {"o2", 2, 1, 0, 0, 1, 128},  [EL_CODEC_O3] = {"o3", 3, 1, 0, 0, 1, 192},
+    [EL_CODEC_O4] = {"o4", 4, 1, 0, 0, 1, 256},  [EL_CODEC_Z4] = {"z4", 4, 1, -8, 0, 0, 256},
+    [EL_CODEC_I8] = {"i8", 8, 1, 0, 0, 0, 512},  [EL_CODEC_O8] = {"o8", 8, 1, 0, 0, 1, 512},
+};
+
+const float el_scale_table[256] = {
+#include "kernel/scale_table.h"
+};
+
+static int shape_is_valid(uint32_t rows, uint32_t cols, el_codec codec, el_scale_kind kind,
+                          uint32_t group)
+{
+    return rows >= 1 && rows <= LIMIT && cols >= 1 && cols <= LIMIT && codec > EL_CODEC_F32 &&
+           codec < EL_CODEC_COUNT && (unsigned)kind < EL_SCALE_KINDS &&
+           (group == 0 || group == 32 || group == 64 || group == 128);
+}
+
+/* Everything of a matrix but its planes. */
+static void set_shape(el_matrix *m, uint32_t rows, uint32_t cols, el_codec codec,
+                      el_scale_kind kind, uint32_t group)
+{
+    *m = (el_matrix){.rows = rows, .cols = cols};
+    m->tiles = (rows + EL_TILE - 1) / EL_TILE;
+    m->blocks = (cols + EL_BLOCK - 1) / EL_BLOCK;
+    m->group_blocks = group ? group / EL_BLOCK : m->blocks;
+    m->groups = (m->blocks + m->group_blocks - 1) / m->group_blocks;
+    m->codec = (uint8_t)codec;
+    m->scale_kind = (uint8_t)kind;
+}
+
+int el_matrix_measure(uint32_t rows, uint32_t cols, el_codec codec, el_scale_kind kind,
+                      uint32_t group, el_matrix_layout *layout)
+{
+    if (!shape_is_valid(rows, cols, codec, kind, group)) return -1;
+    el_matrix m;
+    set_shape(&m, rows, cols, codec, kind, group);
+    const el_codec_info *info = &el_codecs[codec];
+    uint64_t scales = (uint64_t)m.tiles * m.groups * EL_TILE;
+    uint64_t refs = kind == EL_SCALE_BYTE ? (uint64_t)m.tiles * EL_TILE * sizeof(uint16_t) : 0;
+    uint64_t scale_bytes = kind == EL_SCALE_BYTE ? scales : scales * sizeof(uint16_t);
+    *layout = (el_matrix_layout){.plane_bytes = {
+                                     (uint64_t)m.tiles * m.blocks * info->block_bytes,
+                                     scale_bytes,
+                                     info->offset ? scale_bytes : 0,
+                                     refs,
+                                     info->offset ? refs : 0,
+                                 }};
+    for (int p = 0; p < EL_PLANES; p++) {
+        layout->plane_offset[p] = layout->bytes;
+        layout->bytes += ALIGNED(layout->plane_bytes[p]);
+    }
+    return 0;
+}
+
+int el_matrix_view(el_matrix *m, const uint8_t *data, uint32_t rows, uint32_t cols, el_codec codec,
+                   el_scale_kind kind, uint32_t group)
+{
+    el_matrix_layout layout;
+    if (el_matrix_measure(rows, cols, codec, kind, group, &layout)) return -1;
+    const void *plane[EL_PLANES];
+    for (int p = 0; p < EL_PLANES; p++) {
+        plane[p] = layout.plane_bytes[p] ? data + layout.plane_offset[p] : NULL;
+    }
+    set_shape(m, rows, cols, codec, kind, group);
+    m->codes = plane[0];
+    m->scales = plane[1];
+    m->offsets = plane[2];
+    m->refs = plane[3];
+    m->orefs = plane[4];
+    return 0;
+}
+
+/* Where `bits` bits of a weight lie, counted from the vectors of its block. */
+typedef struct place {
+    size_t byte;
+    unsigned shift;
+} place;
+
+static place place_in_block(unsigned bits, uint32_t row, uint32_t col)
+{
+    uint32_t quad = col % EL_BLOCK / QUAD, per_vector = 8 / bits;
+    uint32_t lane = row % EL_TILE * QUAD + col % QUAD;
+    return (place){(size_t)(quad / per_vector) * VECTOR + lane, bits * (quad % per_vector)};
+}
+
+static size_t block_start(el_codec codec, uint32_t blocks, uint32_t row, uint32_t col)
+{
+    return ((size_t)(row / EL_TILE) * blocks + col / EL_BLOCK) * el_codecs[codec].block_bytes;
+}
+
+/* The 1-bit vector of a 3-bit block comes after the two 2-bit vectors. */
+#define HIGH_BITS (2 * VECTOR)
+
+static unsigned get_bits(const uint8_t *block, unsigned bits, uint32_t row, uint32_t col)
+{
+    place p = place_in_block(bits, row, col);
+    return block[p.byte] >> p.shift & ((1u << bits) - 1);
+}
+
+static void set_bits(uint8_t *block, unsigned bits, uint32_t row, uint32_t col, unsigned value)
+{
+    place p = place_in_block(bits, row, col);
+    unsigned mask = ((1u << bits) - 1) << p.shift;
+    block[p.byte] = (uint8_t)((block[p.byte] & ~mask) | (value << p.shift & mask));
+}
+
+int el_matrix_code(const el_matrix *m, uint32_t row, uint32_t col)
+{
+    unsigned bits = el_codecs[m->codec].bits;
+    const uint8_t *block = m->codes + block_start((el_codec)m->codec, m->blocks, row, col);
+    if (bits == 3) {
+        return (int)(get_bits(block, 2, row, col) | get_bits(block + HIGH_BITS, 1, row, col) << 2);
+    }
+    unsigned code = get_bits(block, bits, row, col);
+    return bits == 8 && code >= 128 ? (int)code - 256 : (int)code;
+}
+
+void el_matrix_set_code(uint8_t *codes, el_codec codec, uint32_t blocks, uint32_t row, uint32_t col,
+                        int code)
+{
+    uint8_t *block = codes + block_start(codec, blocks, row, col);
+    unsigned bits = el_codecs[codec].bits;
+    if (bits == 3) {
+        set_bits(block, 2, row, col, (unsigned)code);
+        set_bits(block + HIGH_BITS, 1, row, col, (unsigned)code >> 2);
+    } else {
+        set_bits(block, bits, row, col, (unsigned)code);
+    }
+}
+
+void el_matrix_set_codes(uint8_t *codes, el_codec codec, uint32_t blocks, uint32_t row,
+                         uint32_t col, uint32_t count, const int8_t *values)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        el_matrix_set_code(codes, codec, blocks, row, col + i, values[i]);
+    }
+}
+
+/* Index of a row's entry in the planes of scales and offsets. */
+static size_t scale_index(const el_matrix *m, uint32_t row, uint32_t group)
+{
+    return ((size_t)(row / EL_TILE) * m->groups + group) * EL_TILE + row % EL_TILE;
+}
+
+float el_matrix_scale(const el_matrix *m, uint32_t row, uint32_t group)
+{
+    size_t i = scale_index(m, row, group);
+    float ws;
+    if (m->scale_kind == EL_SCALE_BYTE) {
+        ws = el_float_of_half(m->refs[row]) * el_scale_table[((const uint8_t *)m->scales)[i]];
+    } else {
+        ws = el_float_of_half(((const uint16_t *)m->scales)[i]);
+    }
+    return el_codecs[m->codec].half ? ws * 0.5f : ws;
+}
+
+float el_matrix_offset(const el_matrix *m, uint32_t row, uint32_t group)
+{
+    if (!m->offsets) return 0.0f;
+    size_t i = scale_index(m, row, group);
+    if (m->scale_kind == EL_SCALE_BYTE) {
+        return el_float_of_half(m->orefs[row]) * (float)((const int8_t *)m->offsets)[i];
+    }
+    return el_float_of_half(((const uint16_t *)m->offsets)[i]);
+}
+
+void el_matrix_row(const el_matrix *m, uint32_t row, float *out)
+{
+    const el_codec_info *info = &el_codecs[m->codec];
+    uint32_t width = m->group_blocks * EL_BLOCK;
+    for (uint32_t group = 0; group < m->groups; group++) {
+        float ws = el_matrix_scale(m, row, group), offset = el_matrix_offset(m, row, group);
+        uint32_t begin = group * width;
+        uint32_t end = m->cols - begin < width ? m->cols : begin + width;
+        for (uint32_t col = begin; col < end; col++) {
+            int level = info->mul * el_matrix_code(m, row, col) + info->bias;
+            float w = ws * (float)level;
+            out[col] = info->offset ? w + offset : w;
+        }
+    }
+}

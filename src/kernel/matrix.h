@@ -1,0 +1,125 @@
+/*
+ * matrix.h: how quantised matrices, and the vectors they meet, lie in memory. This is the layout
+ * inside the file (docs/FORMAT.md), read straight from the mapping by every kernel.
+ *
+ * A matrix is (rows, cols). Rows are cut into tiles of 16, columns into blocks of 32, the last of
+ * each padded: padded rows have scale 0, padded columns meet activations that are 0.
+ * A block of a tile holds 8 quads; a quad is 4 neighbouring columns of all 16 rows:
+ *
+ *     quad byte r*4 + i  =  code of row r, column 4*quad + i          (r 0..15, i 0..3)
+ *
+ * so that one 32-bit lane is one row, and 4 products add up inside it. Codes of b bits (1, 2, 4,
+ * 8) are packed 8/b quads to a 64-byte vector:  vector v holds quad v*(8/b) + s at bit b*s.
+ * 3-bit codes are the 2-bit vectors of their low bits, then the 1-bit vector of their high bits.
+ *
+ *     bytes of a block: 2 bits 128, 3 bits 192, 4 bits 256, 8 bits 512
+ *
+ * Planes of one matrix, each 64-byte aligned, all in order (tile, block or group, row in tile):
+ *     codes    tiles x blocks x block bytes
+ *     scales   tiles x groups x 16   fp16, or one byte k
+ *     offsets  tiles x groups x 16   fp16, or one signed byte o     (codecs with an offset)
+ *     refs     tiles x 16 fp16, the row's reference for byte scales  (byte scales only)
+ *     orefs    tiles x 16 fp16, the row's reference for byte offsets (byte scales and offset)
+ *
+ * What a weight means:   w = ws * level (+ m)
+ *     fp16 scales:  ws = scale                    m = offset
+ *     byte scales:  ws = ref * el_scale_table[k]  m = oref * o      (one float multiplication each)
+ *     level = mul * code + bias, and symmetric codecs of 2..4 bits halve ws first (ws * 0.5f, exact)
+ */
+#ifndef EL_KERNEL_MATRIX_H
+#define EL_KERNEL_MATRIX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define EL_TILE 16  /* rows of a tile */
+#define EL_BLOCK 32 /* columns of a block; also the width of an activation group */
+
+/* Numbers are part of the file format: never reuse one. */
+typedef enum el_codec {
+    EL_CODEC_F32 = 0, /* plain float32 (rows, cols), no tiles; norms only */
+    EL_CODEC_S2 = 1,  /* symmetric, level 2q - 3 */
+    EL_CODEC_S3 = 2,  /* symmetric, level 2q - 7 */
+    EL_CODEC_S4 = 3,  /* symmetric, level 2q - 15 */
+    EL_CODEC_O2 = 4,  /* offset, level q in 0..3 */
+    EL_CODEC_O3 = 5,  /* offset, level q in 0..7 */
+    EL_CODEC_O4 = 6,  /* offset, level q in 0..15; holds Q4_1 as it is */
+    EL_CODEC_Z4 = 7,  /* level q - 8; holds Q4_0 as it is */
+    EL_CODEC_I8 = 8,  /* level = signed byte -127..127; holds Q8_0 as it is */
+    EL_CODEC_O8 = 9,  /* level = signed byte -127..127, with offset */
+    EL_CODEC_COUNT
+} el_codec;
+
+typedef enum el_scale_kind { EL_SCALE_F16 = 0, EL_SCALE_BYTE = 1, EL_SCALE_KINDS } el_scale_kind;
+
+typedef struct el_codec_info {
+    const char *name;     /* "s2" ... */
+    uint8_t bits;         /* of a code; 32 for f32 */
+    int8_t mul, bias;     /* level = mul * code + bias; code is signed for 8 bits */
+    uint8_t half;         /* 1: ws is halved */
+    uint8_t offset;       /* 1: has offsets */
+    uint16_t block_bytes; /* codes of one tile and block */
+} el_codec_info;
+
+extern const el_codec_info el_codecs[EL_CODEC_COUNT];
+
+/* el_scale_table[k] = 2^(-k/32) rounded to float for k < 255; [255] = 0. */
+extern const float el_scale_table[256];
+
+typedef struct el_matrix {
+    const uint8_t *codes;
+    const void *scales;     /* uint16_t (fp16) or uint8_t */
+    const void *offsets;    /* uint16_t (fp16) or int8_t; NULL without offset */
+    const uint16_t *refs;   /* fp16; NULL with fp16 scales */
+    const uint16_t *orefs;  /* fp16; NULL with fp16 scales or without offset */
+    uint32_t rows, cols;
+    uint32_t tiles;         /* ceil(rows / 16) */
+    uint32_t blocks;        /* ceil(cols / 32) */
+    uint32_t groups;        /* ceil(cols / group), 1 if group is 0 */
+    uint32_t group_blocks;  /* blocks that share a scale: group / 32, or blocks if group is 0 */
+    uint8_t codec;          /* el_codec, not F32 */
+    uint8_t scale_kind;     /* el_scale_kind */
+} el_matrix;
+
+/* Bytes of each plane in file order (codes, scales, offsets, refs, orefs); 0 if absent. */
+enum { EL_PLANES = 5 };
+typedef struct el_matrix_layout {
+    uint64_t plane_bytes[EL_PLANES];
+    uint64_t plane_offset[EL_PLANES]; /* from the start of the tensor, 64-byte aligned */
+    uint64_t bytes;                   /* of the whole tensor, a multiple of 64 */
+} el_matrix_layout;
+
+/*
+ * Computes the layout of a matrix. group: 0 (row), 32, 64 or 128. Returns 0, or -1 if a number is
+ * out of range (rows, cols 1 .. 2^24; unknown codec, kind or group).
+ */
+int el_matrix_measure(uint32_t rows, uint32_t cols, el_codec codec, el_scale_kind kind,
+                      uint32_t group, el_matrix_layout *layout);
+
+/* Fills in a matrix whose tensor starts at `data` (64-byte aligned). Same arguments and result. */
+int el_matrix_view(el_matrix *m, const uint8_t *data, uint32_t rows, uint32_t cols, el_codec codec,
+                   el_scale_kind kind, uint32_t group);
+
+/* The code of one weight: 0 .. 2^bits-1, or signed for 8 bits. Slow: for tests and tools. */
+int el_matrix_code(const el_matrix *m, uint32_t row, uint32_t col);
+
+/* Scale (halved where the codec says so) and offset of a row in a group, as float. */
+float el_matrix_scale(const el_matrix *m, uint32_t row, uint32_t group);
+float el_matrix_offset(const el_matrix *m, uint32_t row, uint32_t group);
+
+/* Dequantises one row to `out` (cols): level * ws, then + m where the codec has an offset. */
+void el_matrix_row(const el_matrix *m, uint32_t row, float *out);
+
+/*
+ * Quantised activations of n vectors of width cols (the numeric contract): one scale and one sum
+ * per block of 32.   amax = max |x|;  scale = amax / 127;  inv = 127 / amax;
+ * q = clamp(rint(x * inv), -127, 127);  amax < 2^-100 gives scale 0 and q 0.  Padding is 0.
+ */
+typedef struct el_acts {
+    int8_t *q;      /* (n, blocks * 32) */
+    float *scale;   /* (n, blocks) */
+    int32_t *sum;   /* (n, blocks): sum of q */
+    uint32_t blocks;
+} el_acts;
+
+#endif

@@ -1,0 +1,137 @@
+#include "model/forward.h"
+
+#include <string.h>
+
+/* Blocks [begin, end) of the float vector x of one token become part of a matrix' input. */
+static void make_input(el_forward *f, const float *x, uint32_t width, uint32_t token,
+                       uint32_t begin, uint32_t end)
+{
+    const uint32_t first = begin * EL_BLOCK;
+    const uint32_t n = (end * EL_BLOCK < width ? end * EL_BLOCK : width) - first;
+    if (f->exact) {
+        float *h = f->h + (size_t)token * width + first;
+        if (h != x + first) memcpy(h, x + first, n * sizeof(float));
+        return;
+    }
+    const size_t blocks = (width + EL_BLOCK - 1) / EL_BLOCK, at = token * blocks + begin;
+    f->kernels->quantize(x + first, n, f->acts.q + at * EL_BLOCK, f->acts.scale + at,
+                         f->acts.sum + at);
+}
+
+typedef struct el_span {
+    uint32_t token, begin, end; /* blocks [begin, end) of this token */
+} el_span;
+
+/* Cuts the member's share of (n, blocks) at token borders: *at runs up to *end. */
+static el_span next_span(uint32_t *at, uint32_t end, uint32_t blocks)
+{
+    el_span span = {.token = *at / blocks, .begin = *at % blocks};
+    uint32_t left = end - *at;
+    span.end = left < blocks - span.begin ? span.begin + left : blocks;
+    *at += span.end - span.begin;
+    return span;
+}
+
+void el_block_norm(el_forward *f, const float *weight, bool add, unsigned member, unsigned size)
+{
+    const uint32_t dim = f->model->config.dim, blocks = (dim + EL_BLOCK - 1) / EL_BLOCK;
+    for (uint32_t t = member; t < f->n; t += size) {
+        float *x = f->x + (size_t)t * dim, *h = f->h + (size_t)t * dim;
+        if (add) f->kernels->add(x, f->y + (size_t)t * dim, dim);
+        f->kernels->rms_norm(x, weight, dim, f->model->config.norm_eps, h);
+        make_input(f, h, dim, t, 0, blocks);
+    }
+    el_crew_barrier(f->crew);
+}
+
+void el_block_project(el_forward *f, const el_matrix *m, float *out, unsigned member,
+                      unsigned size)
+{
+    uint32_t begin, end;
+    el_share(m->tiles, member, size, &begin, &end);
+    if (begin == end) return;
+    if (f->exact) {
+        float *row = f->row + (size_t)member * m->cols;
+        f->kernels->matmul_exact(m, f->h, m->cols, f->n, begin, end, out, m->rows, row);
+        return;
+    }
+    el_acts acts = f->acts;
+    acts.blocks = m->blocks;
+    f->kernels->matmul[m->codec](m, &acts, f->n, begin, end, out, m->rows);
+}
+
+/* Rotates the keys of one KV head and the queries of its group, and stores key and value. */
+static void rotate_and_store(el_forward *f, uint32_t layer, uint32_t token, uint32_t kv_head)
+{
+    const el_config *c = &f->model->config;
+    const uint32_t position = f->position + token, group = c->heads / c->kv_heads;
+    const size_t at = ((size_t)token * c->kv_heads + kv_head) * c->head_dim;
+    const float *cosine = f->cosine + (size_t)position * (c->rotary_dim / 2);
+    const float *sine = f->sine + (size_t)position * (c->rotary_dim / 2);
+    f->kernels->rope(f->q + at * group, group, c->head_dim, c->rotary_dim, cosine, sine);
+    f->kernels->rope(f->k + at, 1, c->head_dim, c->rotary_dim, cosine, sine);
+    const size_t plane = (size_t)layer * c->kv_heads + kv_head;
+    if (f->exact) {
+        size_t to = plane * f->cache.plane + (size_t)position * c->head_dim;
+        memcpy(f->cache.keys + to, f->k + at, c->head_dim * sizeof(float));
+        memcpy(f->cache.values + to, f->v + at, c->head_dim * sizeof(float));
+        return;
+    }
+    f->kernels->kv_store(&f->cache.planes[plane], position, f->k + at, f->v + at, c->head_dim);
+}
+
+static void attend_head(el_forward *f, uint32_t layer, uint32_t token, uint32_t head,
+                        float *scores)
+{
+    const el_config *c = &f->model->config;
+    const size_t plane = (size_t)layer * c->kv_heads + head / (c->heads / c->kv_heads);
+    const size_t at = ((size_t)token * c->heads + head) * c->head_dim;
+    const uint32_t length = f->position + token + 1;
+    const float inv_sqrt = 1.0f / __builtin_sqrtf((float)c->head_dim);
+    if (f->exact)
+        f->kernels->attend_exact(f->cache.keys + plane * f->cache.plane,
+                                 f->cache.values + plane * f->cache.plane, f->q + at, c->head_dim,
+                                 length, inv_sqrt, scores, f->h + at);
+    else
+        f->kernels->attend(&f->cache.planes[plane], f->q + at, c->head_dim, length, inv_sqrt,
+                           scores, f->h + at);
+}
+
+void el_block_attention(el_forward *f, uint32_t layer, unsigned member, unsigned size)
+{
+    const el_config *c = &f->model->config;
+    const uint32_t width = c->heads * c->head_dim, blocks = (width + EL_BLOCK - 1) / EL_BLOCK;
+    float *scores = f->scores + (size_t)member * ((f->context + 63) / 64 * 64);
+    uint32_t at, end;
+    el_crew_barrier(f->crew);
+    for (uint32_t i = member; i < f->n * c->kv_heads; i += size)
+        rotate_and_store(f, layer, i / c->kv_heads, i % c->kv_heads);
+    el_crew_barrier(f->crew);
+    for (uint32_t i = member; i < f->n * c->heads; i += size)
+        attend_head(f, layer, i / c->heads, i % c->heads, scores);
+    el_crew_barrier(f->crew);
+    el_share(f->n * blocks, member, size, &at, &end);
+    while (at < end) {
+        el_span s = next_span(&at, end, blocks);
+        make_input(f, f->h + (size_t)s.token * width, width, s.token, s.begin, s.end);
+    }
+    el_crew_barrier(f->crew);
+}
+
+void el_block_swiglu(el_forward *f, unsigned member, unsigned size)
+{
+    const uint32_t width = f->model->config.ffn_dim, blocks = (width + EL_BLOCK - 1) / EL_BLOCK;
+    uint32_t at, end;
+    el_crew_barrier(f->crew);
+    el_share(f->n * blocks, member, size, &at, &end);
+    while (at < end) {
+        el_span s = next_span(&at, end, blocks);
+        const uint32_t first = s.begin * EL_BLOCK;
+        const uint32_t n = (s.end * EL_BLOCK < width ? s.end * EL_BLOCK : width) - first;
+        float *gate = f->gate + (size_t)s.token * width;
+        const float *up = f->up + (size_t)s.token * width;
+        f->kernels->swiglu(gate + first, up + first, n);
+        make_input(f, gate, width, s.token, s.begin, s.end);
+    }
+    el_crew_barrier(f->crew);
+}

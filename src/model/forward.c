@@ -1,0 +1,125 @@
+#include "model/forward.h"
+
+#include "base/detmath.h"
+
+static uint32_t max_u32(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint32_t round_up(uint32_t n, uint32_t multiple)
+{
+    return (n + multiple - 1) / multiple * multiple;
+}
+
+/* Rotary angles: position * base^(-2i / rotary_dim), in double (Su et al. 2021). */
+static void fill_rotary_tables(el_forward *f)
+{
+    const el_config *c = &f->model->config;
+    const uint32_t half = c->rotary_dim / 2;
+    const double log_base = el_log((double)c->rope_base);
+    for (uint32_t i = 0; i < half; i++) {
+        double frequency = el_exp(-2.0 * i / c->rotary_dim * log_base);
+        for (uint32_t p = 0; p < f->context; p++) {
+            double sine, cosine;
+            el_sincos(p * frequency, &sine, &cosine);
+            f->cosine[(size_t)p * half + i] = (float)cosine;
+            f->sine[(size_t)p * half + i] = (float)sine;
+        }
+    }
+}
+
+static void layout_int8_cache(el_forward *f, el_arena *arena)
+{
+    const el_config *c = &f->model->config;
+    const uint32_t blocks = (c->head_dim + EL_BLOCK - 1) / EL_BLOCK;
+    const size_t positions = round_up(f->context, EL_TILE), n = (size_t)c->layers * c->kv_heads;
+    f->cache.planes = el_arena_take(arena, n, sizeof(el_kv));
+    for (size_t i = 0; i < n; i++) {
+        el_kv kv = {.blocks = blocks};
+        kv.keys = el_arena_take(arena, positions, (size_t)blocks * EL_BLOCK);
+        kv.kscale = el_arena_take(arena, positions, blocks * sizeof(float));
+        kv.values = el_arena_take(arena, positions, (size_t)blocks * EL_BLOCK);
+        kv.vscale = el_arena_take(arena, positions, blocks * sizeof(float));
+        if (f->cache.planes) f->cache.planes[i] = kv;
+    }
+}
+
+static void layout_exact_cache(el_forward *f, el_arena *arena)
+{
+    const el_config *c = &f->model->config;
+    const size_t n = (size_t)c->layers * c->kv_heads;
+    f->cache.plane = (size_t)f->context * c->head_dim;
+    f->cache.keys = el_arena_take(arena, n * f->cache.plane, sizeof(float));
+    f->cache.values = el_arena_take(arena, n * f->cache.plane, sizeof(float));
+}
+
+static void layout_activations(el_forward *f, el_arena *arena)
+{
+    const el_config *c = &f->model->config;
+    const uint32_t heads = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    const uint32_t widest = max_u32(max_u32(c->dim, heads), c->ffn_dim);
+    const size_t n = f->batch, blocks = (widest + EL_BLOCK - 1) / EL_BLOCK;
+    f->x = el_arena_take(arena, n * c->dim, sizeof(float));
+    f->h = el_arena_take(arena, n * (f->exact ? widest : max_u32(c->dim, heads)), sizeof(float));
+    f->q = el_arena_take(arena, n * heads, sizeof(float));
+    f->k = el_arena_take(arena, n * kv, sizeof(float));
+    f->v = el_arena_take(arena, n * kv, sizeof(float));
+    f->gate = el_arena_take(arena, n * c->ffn_dim, sizeof(float));
+    f->up = el_arena_take(arena, n * c->ffn_dim, sizeof(float));
+    f->y = el_arena_take(arena, n * c->dim, sizeof(float));
+    f->scores = el_arena_take(arena, (size_t)f->threads * round_up(f->context, 64), sizeof(float));
+    f->logits = el_arena_take(arena, c->vocab, sizeof(float));
+    if (f->exact) {
+        f->row = el_arena_take(arena, (size_t)f->threads * widest, sizeof(float));
+        return;
+    }
+    f->acts.q = el_arena_take(arena, n * blocks, EL_BLOCK);
+    f->acts.scale = el_arena_take(arena, n * blocks, sizeof(float));
+    f->acts.sum = el_arena_take(arena, n * blocks, sizeof(int32_t));
+}
+
+el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena)
+{
+    const size_t table = (size_t)f->context * (f->model->config.rotary_dim / 2);
+    const size_t start = arena->used;
+    f->cache.kv_heads = f->model->config.kv_heads;
+    if (f->exact)
+        layout_exact_cache(f, arena);
+    else
+        layout_int8_cache(f, arena);
+    const size_t cache_end = arena->used;
+    f->cosine = el_arena_take(arena, table, sizeof(float));
+    f->sine = el_arena_take(arena, table, sizeof(float));
+    layout_activations(f, arena);
+    if (f->cosine) fill_rotary_tables(f);
+    return (el_forward_bytes){.kv_cache = cache_end - start, .scratch = arena->used - cache_end};
+}
+
+/* Residual stream -> logits of the tokens asked for. */
+static void run_head(el_forward *f, unsigned member, unsigned size)
+{
+    el_forward tail = *f; /* the same memory, seen from the first token that is wanted */
+    const size_t skip = (size_t)f->head_first * f->model->config.dim;
+    tail.x += skip;
+    tail.y += skip;
+    tail.n = f->n - f->head_first;
+    el_block_norm(&tail, f->model->output_norm, true, member, size);
+    el_block_project(&tail, &f->model->head, f->head_out, member, size);
+}
+
+static void run_member(void *context, unsigned member, unsigned size)
+{
+    el_forward *f = context;
+    const uint32_t dim = f->model->config.dim;
+    for (uint32_t t = member; t < f->n; t += size)
+        el_matrix_row(&f->model->embedding, f->tokens[t], f->x + (size_t)t * dim);
+    el_crew_barrier(f->crew);
+    f->model->architecture->layers(f, member, size);
+    if (f->head_first < f->n) run_head(f, member, size);
+}
+
+void el_forward_run(el_forward *f)
+{
+    el_crew_run(f->crew, run_member, f);
+}

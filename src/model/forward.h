@@ -1,0 +1,80 @@
+/*
+ * forward.h: the working memory of one session's computation, and the blocks that architectures
+ * are built from. A block is run by every member of the crew at once; each computes its share of
+ * the output and the blocks meet at barriers, so no result depends on the number of threads.
+ *
+ * One batch of n tokens lies at positions `position` .. position + n - 1.
+ */
+#ifndef EL_MODEL_FORWARD_H
+#define EL_MODEL_FORWARD_H
+
+#include "base/threads.h"
+#include "kernel/kernels.h"
+#include "model/model.h"
+
+/* The KV cache: int8 planes per (layer, kv head), or float32 in exact mode. */
+typedef struct el_cache {
+    el_kv *planes;        /* (layers, kv_heads); NULL in exact mode */
+    float *keys, *values; /* (layers, kv_heads, context, head_dim); exact mode only */
+    uint32_t kv_heads;
+    size_t plane;         /* floats of one (layer, kv head): context * head_dim */
+} el_cache;
+
+struct el_forward {
+    const el_model *model;
+    const el_kernels *kernels;
+    el_crew *crew;
+    uint32_t context, batch, threads;
+    bool exact;
+
+    el_cache cache;
+    float *cosine, *sine; /* (context, rotary_dim / 2) */
+    float *x;             /* (batch, dim) the residual stream */
+    float *h;             /* (batch, widest input of a matrix): what a matrix will see, as float */
+    el_acts acts;         /* the same, quantised; not in exact mode */
+    float *q;             /* (batch, heads * head_dim) */
+    float *k, *v;         /* (batch, kv_heads * head_dim) */
+    float *gate, *up;     /* (batch, ffn_dim) */
+    float *y;             /* (batch, dim) what a block adds to the stream */
+    float *scores;        /* (threads, context rounded up to 64) */
+    float *row;           /* (threads, widest input): a dequantised row; exact mode only */
+    float *logits;        /* (vocab) after the last token */
+
+    /* the batch being computed */
+    const uint32_t *tokens; /* (n) */
+    uint32_t n, position;
+    uint32_t head_first;    /* logits are wanted for tokens head_first .. n-1; n: none */
+    float *head_out;        /* where those go, (n - head_first, vocab) */
+};
+
+/* What the memory is used for, in bytes. */
+typedef struct el_forward_bytes {
+    size_t kv_cache, scratch;
+} el_forward_bytes;
+
+/* Lays the working memory out in `arena` (measuring or real) and fills in the tables. The fields
+ * model, kernels, context, batch, threads and exact are set before; crew at any time. */
+el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena);
+
+/* Computes one batch: embedding, the architecture's layers, head. A layer leaves what its last
+ * block adds in y; the next norm adds it to x. (tokens, n, position, head_first and head_out are set). */
+void el_forward_run(el_forward *f);
+
+/* ---- blocks: called by every member ------------------------------------------------------- */
+
+/* h = rms_norm(x) * weight for each token, ready as the input of matrices. If `add`, x += y first.
+ * Ends with a barrier. */
+void el_block_norm(el_forward *f, const float *weight, bool add, unsigned member, unsigned size);
+
+/* out (n, rows) = the input times one matrix; no barrier: several may follow one another. */
+void el_block_project(el_forward *f, const el_matrix *m, float *out, unsigned member,
+                      unsigned size);
+
+/* Rotary embedding of q and k, cache, and grouped-query attention of one layer: from q, k, v to an
+ * input of width heads * head_dim. Starts and ends with a barrier. */
+void el_block_attention(el_forward *f, uint32_t layer, unsigned member, unsigned size);
+
+/* SwiGLU of gate and up (Shazeer 2020): an input of width ffn_dim. Starts and ends with a barrier. */
+void el_block_swiglu(el_forward *f, unsigned member, unsigned size);
+
+#endif

@@ -1,0 +1,9 @@
+/* llama.h: Llama (Touvron et al. 2023) and its kin: SmolLM, TinyLlama. */
+#ifndef EL_MODEL_LLAMA_H
+#define EL_MODEL_LLAMA_H
+
+#include "model/model.h"
+
+extern const el_architecture el_llama;
+
+#endif

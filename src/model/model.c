@@ -1,0 +1,58 @@
+#include "model/model.h"
+
+#include <string.h>
+
+#include "kernel/kernels.h"
+#include "model/llama.h"
+
+static const el_architecture *const architectures[] = {&el_llama};
+
+enum { N_ARCHITECTURES = sizeof architectures / sizeof architectures[0] };
+
+static const el_architecture *find_architecture(const char *name)
+{
+    for (int i = 0; i < N_ARCHITECTURES; i++)
+        if (strcmp(architectures[i]->name, name) == 0) return architectures[i];
+    return NULL;
+}
+
+static edgellm_status check_config(const el_config *c, edgellm_error *err)
+{
+    if (c->head_dim > EL_HEAD_DIM_MAX)
+        return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                       "model: a head has %u dimensions; this version runs at most %d", c->head_dim,
+                       EL_HEAD_DIM_MAX);
+    if (c->rotary_dim % 2 != 0 || c->rotary_dim > c->head_dim)
+        return el_fail(err, EDGELLM_ERR_FORMAT, "model: rotary_dim %u does not fit head_dim %u",
+                       c->rotary_dim, c->head_dim);
+    return EDGELLM_OK;
+}
+
+static edgellm_status load_ends(el_model *m, const el_tm2 *file, edgellm_error *err)
+{
+    const el_config *c = &m->config;
+    el_tensor head;
+    EL_TRY(el_tm2_matrix(file, "token_embd.weight", c->vocab, c->dim, &m->embedding, err));
+    EL_TRY(el_tm2_vector(file, "output_norm.weight", c->dim, &m->output_norm, err));
+    m->head = m->embedding;
+    if (el_tm2_find(file, "output.weight", &head))
+        EL_TRY(el_tm2_matrix(file, "output.weight", c->vocab, c->dim, &m->head, err));
+    return EDGELLM_OK;
+}
+
+edgellm_status el_model_load(el_model *model, const el_tm2 *file, el_arena *arena,
+                             edgellm_error *err)
+{
+    const el_config *c = &file->config;
+    const el_architecture *architecture = find_architecture(c->architecture);
+    if (!architecture)
+        return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                       "model: architecture \"%s\" is not one this version runs (llama)",
+                       c->architecture);
+    EL_TRY(check_config(c, err));
+    el_layer *layers = el_arena_take(arena, c->layers, sizeof(el_layer));
+    if (!layers) return EDGELLM_OK;
+    *model = (el_model){.architecture = architecture, .config = *c, .layers = layers};
+    EL_TRY(load_ends(model, file, err));
+    return architecture->load(model, file, err);
+}

@@ -1,0 +1,46 @@
+/*
+ * model.h: the weights of a model, found in a TM2 file and checked for shape, ready to compute.
+ * Immutable; points into the mapping. An architecture is one file and one row of the table in
+ * model.c.
+ */
+#ifndef EL_MODEL_MODEL_H
+#define EL_MODEL_MODEL_H
+
+#include "base/arena.h"
+#include "format/tm2.h"
+
+typedef struct el_model el_model;
+typedef struct el_forward el_forward;
+
+typedef struct el_architecture {
+    const char *name; /* as in the file */
+    /* Finds the layers' tensors. Errors: FORMAT, naming the tensor. */
+    edgellm_status (*load)(el_model *model, const el_tm2 *file, edgellm_error *err);
+    /* Computes all layers for the batch in f->x; run by every member of the crew. */
+    void (*layers)(el_forward *f, unsigned member, unsigned size);
+} el_architecture;
+
+typedef struct el_layer {
+    const float *attn_norm; /* (dim) */
+    el_matrix wq;           /* (heads * head_dim, dim) */
+    el_matrix wk, wv;       /* (kv_heads * head_dim, dim) */
+    el_matrix wo;           /* (dim, heads * head_dim) */
+    const float *ffn_norm;  /* (dim) */
+    el_matrix gate, up;     /* (ffn_dim, dim) */
+    el_matrix down;         /* (dim, ffn_dim) */
+} el_layer;
+
+struct el_model {
+    const el_architecture *architecture;
+    el_config config;
+    el_matrix embedding;      /* (vocab, dim) */
+    el_matrix head;           /* (vocab, dim); the embedding itself if the file has no other */
+    const float *output_norm; /* (dim) */
+    el_layer *layers;         /* (config.layers), in the arena */
+};
+
+/* Fills in the model; on a measuring arena only counts. Errors: FORMAT, UNSUPPORTED. */
+edgellm_status el_model_load(el_model *model, const el_tm2 *file, el_arena *arena,
+                             edgellm_error *err);
+
+#endif

@@ -1,0 +1,136 @@
+/* manifest.c: JSON by hand: a text that grows, and the escaping of one untrusted string. */
+#include "quant/manifest.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/checks.h"
+
+static const uint32_t groups[4] = {0, 32, 64, 128};
+static const char *const kinds[EL_SCALE_KINDS] = {"f16", "byte"};
+
+void el_codec_count(el_codec_counts *counts, el_codec codec, el_scale_kind kind, uint32_t group)
+{
+    for (int g = 0; g < 4; g++) {
+        if (groups[g] == group) counts->n[codec][kind][g]++;
+    }
+}
+
+/* A NUL-terminated text; `failed` once memory ran out. */
+typedef struct text {
+    char *bytes;
+    size_t used, room;
+    bool failed;
+} text;
+
+static bool text_reserve(text *t, size_t more)
+{
+    if (t->failed) return false;
+    if (t->room - t->used > more) return true;
+    size_t room = 2 * t->room + more + 256;
+    char *bytes = realloc(t->bytes, room);
+    if (!bytes) {
+        t->failed = true;
+        return false;
+    }
+    t->bytes = bytes;
+    t->room = room;
+    return true;
+}
+
+__attribute__((format(printf, 2, 3))) static void text_add(text *t, const char *format, ...)
+{
+    char piece[256]; /* longer than any format below with its numbers and fixed names */
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(piece, sizeof piece, format, arguments);
+    va_end(arguments);
+    if (n < 0 || (size_t)n >= sizeof piece) {
+        t->failed = true;
+        return;
+    }
+    if (!text_reserve(t, (size_t)n)) return;
+    memcpy(t->bytes + t->used, piece, (size_t)n + 1);
+    t->used += (size_t)n;
+}
+
+/* Bytes of the UTF-8 character at `s`; 0 if there is none. */
+static size_t character_bytes(const char *s)
+{
+    for (size_t n = 1; n <= 4; n++) {
+        if (el_text_is_valid(s, n)) return n;
+        if (!s[n]) break;
+    }
+    return 0;
+}
+
+/* A JSON string; bytes that are not UTF-8 become U+FFFD. */
+static void text_add_string(text *t, const char *s)
+{
+    text_add(t, "\"");
+    while (*s) {
+        size_t n = character_bytes(s);
+        if (n == 0) {
+            text_add(t, "\\ufffd");
+            n = 1;
+        } else if (n == 1 && ((unsigned char)*s < 0x20 || *s == 0x7f)) {
+            text_add(t, "\\u%04x", (unsigned)*s);
+        } else {
+            text_add(t, "%s%.*s", *s == '"' || *s == '\\' ? "\\" : "", (int)n, s);
+        }
+        s += n;
+    }
+    text_add(t, "\"");
+}
+
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static void add_options(text *t, const el_quantize_options *o)
+{
+    text_add(t, "\"options\":{\"bits\":%u,\"embedding_bits\":%u,", o->bits, o->embedding_bits);
+    text_add(t, "\"group\":%u,\"embedding_group\":%u,", o->group, o->embedding_group);
+    text_add(t, "\"offset\":%s,\"scales\":\"%s\",\"calibrate\":\"none\"},",
+             o->offset ? "true" : "false", kinds[o->scales]);
+}
+
+/* One member per combination that occurs, such as "o4/f16/32": 210. */
+static void add_counts(text *t, const el_codec_counts *counts)
+{
+    const char *comma = "";
+    text_add(t, "\"tensors\":{");
+    for (int c = 0; c < EL_CODEC_COUNT; c++) {
+        for (int k = 0; k < EL_SCALE_KINDS; k++) {
+            for (int g = 0; g < 4; g++) {
+                if (!counts->n[c][k][g]) continue;
+                text_add(t, "%s\"%s", comma, el_codecs[c].name);
+                if (c != EL_CODEC_F32) text_add(t, "/%s/", kinds[k]);
+                if (c != EL_CODEC_F32 && groups[g]) text_add(t, "%u", groups[g]);
+                if (c != EL_CODEC_F32 && !groups[g]) text_add(t, "row");
+                text_add(t, "\":%u", counts->n[c][k][g]);
+                comma = ",";
+            }
+        }
+    }
+    text_add(t, "}");
+}
+
+char *el_manifest_build(const char *source, uint64_t source_bytes, uint32_t crc,
+                        const el_quantize_options *options, const el_codec_counts *counts)
+{
+    text t = {0};
+    text_add(&t, "{\"tool\":\"edgellm %s\",\"source\":{\"file\":", edgellm_version());
+    text_add_string(&t, last_part(source));
+    text_add(&t, ",\"bytes\":%llu,\"crc32\":\"%08x\"},", (unsigned long long)source_bytes, crc);
+    add_options(&t, options);
+    add_counts(&t, counts);
+    text_add(&t, "}");
+    if (!t.failed) return t.bytes;
+    free(t.bytes);
+    return NULL;
+}

@@ -1,0 +1,32 @@
+/*
+ * quantize.h: a GGUF file to a TM2 file. Matrices whose type TM2 can hold are taken over as they
+ * are, weight for weight; others, or all if a number of bits is asked for, are rounded.
+ */
+#ifndef EL_QUANT_QUANTIZE_H
+#define EL_QUANT_QUANTIZE_H
+
+#include "base/error.h"
+#include "kernel/matrix.h"
+
+typedef struct el_quantize_options {
+    unsigned bits;            /* 0: keep what can be kept, else 8; 2, 3, 4, 8 */
+    unsigned embedding_bits;  /* the token embedding and the head; 0: as `bits` */
+    uint32_t group;           /* 32, 64, 128, or 0: the whole row */
+    uint32_t embedding_group; /* likewise */
+    bool offset;              /* levels with an offset per group */
+    el_scale_kind scales;
+    /* Called after each tensor; may be NULL. Return false to stop (INTERRUPTED). */
+    bool (*progress)(void *context, uint32_t done, uint32_t total, const char *tensor);
+    void *progress_context;
+} el_quantize_options;
+
+typedef struct el_quantize_result {
+    uint64_t source_bytes, file_bytes, parameters;
+    uint32_t tensors, kept, rounded; /* matrices taken over, matrices rounded */
+} el_quantize_result;
+
+edgellm_status el_quantize(const char *source, const char *target,
+                           const el_quantize_options *options, el_quantize_result *result,
+                           edgellm_error *err);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * names.h: finds the names of tokens that are matched whole in a text: the leftmost one, and of
+ * several that begin there the longest. The ids lie sorted by name, so a name is looked up by
+ * narrowing a range of them byte by byte.
+ */
+#ifndef EL_TOKEN_NAMES_H
+#define EL_TOKEN_NAMES_H
+
+#include "base/arena.h"
+#include "format/vocab.h"
+
+typedef struct el_names {
+    const el_vocab *vocab;
+    uint32_t *ids; /* (count) in order of their bytes, then of id */
+    uint32_t count;
+    uint8_t first[32]; /* bit set: the bytes that a name begins with */
+} el_names;
+
+/*
+ * Collects the vocabulary's USER tokens, and its special ones too if `special`. Takes the room
+ * from `arena`; fills nothing in while it measures.
+ */
+void el_names_build(el_names *names, const el_vocab *vocab, bool special, el_arena *arena);
+
+/*
+ * The first name at or after `pos`: its id, and its place in *begin and *end.
+ * EL_TOKEN_NONE if there is none, with *begin = *end = len.
+ */
+uint32_t el_names_find(const el_names *names, const uint8_t *text, size_t len, size_t pos,
+                       size_t *begin, size_t *end);
+
+#endif

@@ -1,0 +1,242 @@
+/* tokenizer.c: see tokenizer.h. Text is cut at names, then into pieces, then merged. */
+#include "token/tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "token/bpe.h"
+#include "token/chars.h"
+#include "token/names.h"
+#include "token/pretoken.h"
+
+#define MOST_ENTRIES     (1u << 24) /* tokens, and merges: ids and hashes stay far from 2^32 */
+#define MOST_TEXT        0x7FFFFFFFu
+#define MOST_TOKEN_BYTES (EDGELLM_STREAM_BYTES - 4) /* a push may add 4 held bytes */
+
+struct el_tokenizer {
+    const el_vocab *vocab;
+    const el_pretokenizer *pretokenizer;
+    el_bpe bpe;
+    el_lookup lookup;           /* only with pretokenizer->whole_pieces */
+    el_names names, user_names; /* with special tokens, and without */
+};
+
+/* ---- init ---- */
+
+static edgellm_status check_vocab(const el_vocab *vocab, edgellm_error *err)
+{
+    if (vocab->n_tokens == 0 || vocab->n_tokens > MOST_ENTRIES || vocab->n_merges > MOST_ENTRIES)
+        return el_fail(err, EDGELLM_ERR_FORMAT, "tokenizer: %u tokens and %u merges, not 1 to %u",
+                       vocab->n_tokens, vocab->n_merges, MOST_ENTRIES);
+    for (uint32_t id = 0; id < vocab->n_tokens; id++) {
+        uint32_t start = vocab->starts[id], end = vocab->starts[id + 1];
+        if (end < start)
+            return el_fail(err, EDGELLM_ERR_FORMAT, "tokenizer: token %u ends before it starts",
+                           id);
+        if (end - start > MOST_TOKEN_BYTES && !el_vocab_is_special(vocab, id))
+            return el_fail(err, EDGELLM_ERR_FORMAT,
+                           "tokenizer: token %u has %u bytes, more than %u", id, end - start,
+                           MOST_TOKEN_BYTES);
+    }
+    return EDGELLM_OK;
+}
+
+/* The bytes' lookup lies in the arena if encoding needs it, else in *temporary. */
+static edgellm_status build_lookup(el_lookup *lookup, const el_pretokenizer *row,
+                                   const el_vocab *vocab, el_arena *arena, uint32_t **temporary,
+                                   edgellm_error *err)
+{
+    uint32_t n_slots = el_lookup_slots(vocab->n_tokens);
+    uint32_t *slots;
+    if (row->whole_pieces)
+        slots = el_arena_take(arena, n_slots, sizeof *slots);
+    else
+        slots = *temporary = arena->base != NULL ? calloc(n_slots, sizeof *slots) : NULL;
+    if (arena->base == NULL) return EDGELLM_OK;
+    if (slots == NULL)
+        return el_fail(err, EDGELLM_ERR_MEMORY, "tokenizer: no memory for %u slots", n_slots);
+    *lookup = el_lookup_build(vocab, slots);
+    return EDGELLM_OK;
+}
+
+edgellm_status el_tokenizer_init(el_tokenizer **tokenizer, const el_vocab *vocab, el_arena *arena,
+                                 edgellm_error *err)
+{
+    const el_pretokenizer *row = el_pretoken_find(vocab->pretokenizer);
+    if (row == NULL)
+        return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                       "tokenizer: unknown pre-tokenizer \"%.40s\"; known are smollm, gpt2, "
+                       "llama3 and qwen2",
+                       vocab->pretokenizer);
+    EL_TRY(check_vocab(vocab, err));
+
+    el_tokenizer *t = el_arena_take(arena, 1, sizeof *t);
+    el_tokenizer build = {.vocab = vocab, .pretokenizer = row};
+    el_names_build(&build.names, vocab, true, arena);
+    el_names_build(&build.user_names, vocab, false, arena);
+    el_lookup lookup = {0};
+    uint32_t *temporary = NULL;
+    edgellm_status status = build_lookup(&lookup, row, vocab, arena, &temporary, err);
+    if (status == EDGELLM_OK) status = el_bpe_build(&build.bpe, vocab, &lookup, arena, err);
+    free(temporary);
+    if (status != EDGELLM_OK || arena->base == NULL) return status;
+
+    if (row->whole_pieces) build.lookup = lookup;
+    *t = build;
+    *tokenizer = t;
+    return EDGELLM_OK;
+}
+
+/* ---- encode ---- */
+
+typedef struct encoding {
+    const el_tokenizer *t;
+    bool keep; /* bytes without a token */
+    uint32_t *tokens;
+    size_t capacity, count;
+    el_bpe_work work;
+} encoding;
+
+static void put(encoding *e, uint32_t token)
+{
+    if (e->count < e->capacity) e->tokens[e->count] = token;
+    e->count++;
+}
+
+static edgellm_status encode_piece(encoding *e, const uint8_t *piece, size_t len,
+                                   edgellm_error *err)
+{
+    const el_tokenizer *t = e->t;
+    if (t->pretokenizer->whole_pieces) {
+        uint32_t id = el_lookup_bytes(&t->lookup, piece, len);
+        if (id != EL_TOKEN_NONE && !el_vocab_is_special(t->vocab, id)) {
+            put(e, id);
+            return EDGELLM_OK;
+        }
+    }
+    EL_TRY(el_bpe_merge(&t->bpe, &e->work, piece, len, e->keep, err));
+    uint32_t at = e->work.n_symbols > 0 ? 0 : EL_TOKEN_NONE;
+    for (; at != EL_TOKEN_NONE; at = e->work.symbols[at].next)
+        put(e, e->work.symbols[at].id);
+    return EDGELLM_OK;
+}
+
+static edgellm_status encode_segment(encoding *e, const uint8_t *text, size_t len,
+                                     edgellm_error *err)
+{
+    el_cutter cutter = el_pretoken_start(e->t->pretokenizer, text, len);
+    size_t piece_len;
+    const uint8_t *piece;
+    while ((piece = el_pretoken_next(&cutter, &piece_len)) != NULL)
+        EL_TRY(encode_piece(e, piece, piece_len, err));
+    return EDGELLM_OK;
+}
+
+static edgellm_status encode_text(encoding *e, const el_names *names, const uint8_t *text,
+                                  size_t len, edgellm_error *err)
+{
+    size_t pos = 0;
+    while (pos < len) {
+        size_t begin, end;
+        uint32_t id = el_names_find(names, text, len, pos, &begin, &end);
+        EL_TRY(encode_segment(e, text + pos, begin - pos, err));
+        if (id != EL_TOKEN_NONE) put(e, id);
+        pos = end;
+    }
+    return EDGELLM_OK;
+}
+
+edgellm_status el_tokenizer_encode(const el_tokenizer *t, const char *text, size_t len,
+                                   unsigned flags, uint32_t *tokens, size_t capacity, size_t *count,
+                                   edgellm_error *err)
+{
+    if (len > MOST_TEXT)
+        return el_fail(err, EDGELLM_ERR_MEMORY, "tokenizer: a text of %zu bytes, more than %u", len,
+                       MOST_TEXT);
+    encoding e = {.t = t, .tokens = tokens, .capacity = capacity};
+    e.keep = flags & EDGELLM_TOKENIZE_KEEP_BYTES;
+    const el_names *names = flags & EDGELLM_TOKENIZE_SPECIAL ? &t->names : &t->user_names;
+    edgellm_status status = encode_text(&e, names, (const uint8_t *)text, len, err);
+    el_bpe_work_release(&e.work);
+    if (status == EDGELLM_OK) *count = e.count;
+    return status;
+}
+
+/* ---- tokens ---- */
+
+#define ROW_4(n)  (n), (n) + 1, (n) + 2, (n) + 3
+#define ROW_16(n) ROW_4(n), ROW_4((n) + 4), ROW_4((n) + 8), ROW_4((n) + 12)
+#define ROW_64(n) ROW_16(n), ROW_16((n) + 16), ROW_16((n) + 32), ROW_16((n) + 48)
+
+/* Every byte, at its own index: what kept bytes point to. */
+static const uint8_t every_byte[256] = {ROW_64(0), ROW_64(64), ROW_64(128), ROW_64(192)};
+
+const uint8_t *el_tokenizer_bytes(const el_tokenizer *t, uint32_t token, size_t *len)
+{
+    uint32_t n_tokens = t->vocab->n_tokens;
+    if (token < n_tokens) return el_vocab_bytes(t->vocab, token, len);
+    if (token - n_tokens >= 256) return NULL;
+    *len = 1;
+    return &every_byte[token - n_tokens];
+}
+
+bool el_tokenizer_is_special(const el_tokenizer *t, uint32_t token)
+{
+    return token < t->vocab->n_tokens && el_vocab_is_special(t->vocab, token);
+}
+
+bool el_tokenizer_is_end(const el_tokenizer *t, uint32_t token)
+{
+    static const char *const ends[] = {
+        "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>",
+        "<|end|>",    "</s>",          "<eos>",      "<end_of_turn>",   "<|eot|>",
+        "<|return|>", "<EOT>",         "<|EOT|>",    "<|end_of_turn|>", "<|endofturn|>",
+    };
+    if (!el_tokenizer_is_special(t, token))
+        return token == t->vocab->eos && token < t->vocab->n_tokens;
+    if (token == t->vocab->eos) return true;
+    size_t len;
+    const uint8_t *name = el_vocab_bytes(t->vocab, token, &len);
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        if (len == strlen(ends[i]) && memcmp(name, ends[i], len) == 0) return true;
+    }
+    return false;
+}
+
+/* ---- streaming ---- */
+
+/* Length of the part of the text that ends with a whole character, or with bytes that can never
+ * become one. What is left is at most 3 bytes. */
+static size_t whole_characters(const uint8_t *text, size_t len)
+{
+    size_t pos = 0;
+    while (pos < len) {
+        uint32_t code;
+        int size = el_chars_decode(text + pos, len - pos, &code);
+        if (size < 0) break;
+        pos += size > 0 ? (size_t)size : 1;
+    }
+    return pos;
+}
+
+size_t el_tokenizer_stream_push(const el_tokenizer *t, edgellm_stream *stream, uint32_t token,
+                                char *text)
+{
+    size_t len;
+    const uint8_t *bytes = el_tokenizer_bytes(t, token, &len);
+    if (bytes == NULL || el_tokenizer_is_special(t, token)) return 0;
+    size_t held = el_tokenizer_stream_flush(stream, text);
+    memcpy(text + held, bytes, len);
+    size_t whole = whole_characters((const uint8_t *)text, held + len);
+    stream->count = (uint8_t)(held + len - whole);
+    memcpy(stream->pending, text + whole, stream->count);
+    return whole;
+}
+
+size_t el_tokenizer_stream_flush(edgellm_stream *stream, char *text)
+{
+    size_t count = stream->count <= sizeof stream->pending ? stream->count : 0;
+    memcpy(text, stream->pending, count);
+    stream->count = 0;
+    return count;
+}

@@ -1,0 +1,17 @@
+# Tests in Python, standard library only: the house rules, and the program from outside.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+
+add_test(NAME includes COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/test_includes.py
+                               ${PROJECT_SOURCE_DIR} ${CMAKE_C_COMPILER})
+set_tests_properties(includes PROPERTIES TIMEOUT 120)
+
+if(EDGELLM_CLI)
+  add_executable(make_tiny make_tiny.c $<TARGET_OBJECTS:el_test_support> $<TARGET_OBJECTS:el_base>)
+  target_link_libraries(make_tiny PRIVATE edgellm_flags Threads::Threads)
+  target_include_directories(make_tiny PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  add_test(NAME cli COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/test_cli.py
+                            $<TARGET_FILE:edgellm> $<TARGET_FILE:make_tiny>
+                            ${CMAKE_CURRENT_BINARY_DIR}/cli
+                            $<$<BOOL:${EDGELLM_SANITIZE}>:sanitized>)
+  set_tests_properties(cli PROPERTIES TIMEOUT 240)
+endif()

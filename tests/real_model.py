@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""The contracts on the real model: run by `make test-model` after `make run` has made the file.
+
+    python3 tests/real_model.py build/release/edgellm models/SmolLM2-135M-Instruct.tm2.bin
+
+Numbers:  --hash is equal for every kernel level, number of threads and cut of the prompt.
+Memory:   the plan of `edgellm info` is within 2 % of the peak that `edgellm run` reaches, and at
+          -c 512 the peak is at most file size + KV cache + 8 MB.
+"""
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+EDGELLM, MODEL = sys.argv[1], sys.argv[2]
+PROMPT = ("The keeper counted the steps of the tower every evening, and every evening there were "
+          "two hundred and twelve. ") * 8
+
+
+def edgellm(*arguments):
+    done = subprocess.run([EDGELLM, *arguments], capture_output=True, text=True, timeout=300)
+    if done.returncode != 0:
+        raise AssertionError(f"{arguments}: exit {done.returncode}: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+def run(*options, tokens=24):
+    return edgellm("run", MODEL, "--json", "--hash", "--ignore-eos", "-s", "7", "-n", str(tokens),
+                   "-p", PROMPT, *options)
+
+
+def threads():
+    return 2 if len(os.sched_getaffinity(0)) >= 2 else 1
+
+
+class Numbers(unittest.TestCase):
+    def test_hash_does_not_depend_on_the_way(self):
+        kernels = edgellm("info", MODEL, "--json")["kernels_available"]
+        self.assertIn("scalar", kernels)
+        reference = run("--kernel", "scalar", "-j", "1")
+        self.assertGreater(reference["prompt_tokens"], 128)
+        for kernel in kernels:
+            for n in range(1, threads() + 1):
+                for batch in ("7", "64", "512"):
+                    got = run("--kernel", kernel, "-j", str(n), "-b", batch)
+                    self.assertEqual(got["hash"], reference["hash"], (kernel, n, batch))
+                    self.assertEqual(got["text"], reference["text"])
+        self.assertEqual(run("-b", "1")["hash"], reference["hash"])
+
+    def test_exact_hash_does_not_depend_on_the_way(self):
+        hashes = {run("--exact", "--kernel", k, "-j", str(n), tokens=4)["hash"]
+                  for k in ("scalar", edgellm("info", MODEL, "--json")["kernel"])
+                  for n in (1, threads())}
+        self.assertEqual(len(hashes), 1)
+
+
+class Memory(unittest.TestCase):
+    def check(self, context):
+        plan = edgellm("info", MODEL, "-c", str(context), "--json")["plan"]
+        used = run("-c", str(context), tokens=100)
+        self.assertLess(abs(plan["total"] / used["peak_rss"] - 1), 0.02,
+                        (context, plan, used["peak_rss"]))
+        return plan, used
+
+    def test_plan_is_what_is_used(self):
+        self.check(4096)
+        plan, used = self.check(512)
+        bound = used["file_bytes"] + plan["kv_cache"] + 8_000_000
+        self.assertLessEqual(used["peak_rss"], bound)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -1,0 +1,23 @@
+/*
+ * golden_tm2.h: makes the golden file again, tensor by tensor: all codecs, both kinds of scale,
+ * all groups, odd shapes. tests/data/golden.tm2.bin must come out byte for byte, so neither the
+ * writer nor the format can change unnoticed.
+ */
+#ifndef EL_TEST_GOLDEN_TM2_H
+#define EL_TEST_GOLDEN_TM2_H
+
+#include "format/tm2.h"
+
+#define EL_GOLDEN_MANIFEST "{\"made\":\"by hand\"}"
+
+extern const uint32_t el_golden_count;
+
+/* Tensor by index, filled with seeded noise. Its data is allocated: free((void *)t.data). */
+el_tensor el_golden_tensor(uint32_t index);
+
+el_config el_golden_config(void);
+el_vocab el_golden_vocab(void);
+
+edgellm_status el_golden_write(const char *path, edgellm_error *err);
+
+#endif

@@ -1,0 +1,55 @@
+#include "support/tiny_file.h"
+
+#include <stdio.h>
+
+#include "quant/quantize.h"
+#include "support/tiny_model.h"
+
+typedef struct recipe {
+    const char *path;
+    el_quantize_options options;
+} recipe;
+
+/* head_dim 48 and ffn 104 are no multiples of the activation group of 32. */
+static const el_tiny_spec odd_spec = {.dim = 96, .ffn_dim = 104, .layers = 2, .heads = 2,
+                                      .kv_heads = 1, .context = 256, .matrix_type = 0,
+                                      .embedding_type = 0, .version = 3, .seed = 5};
+
+#define OUT(name) EL_TEST_OUT "/contract_" name ".tm2.bin"
+
+static const recipe recipes[TINY_FILES] = {
+    [TINY_KEPT] = {OUT("kept"), {.group = 32, .embedding_group = 32}},
+    [TINY_BYTE_2] = {OUT("byte2"),
+                     {.bits = 2, .group = 64, .embedding_group = 64, .scales = EL_SCALE_BYTE}},
+    [TINY_BYTE_3] = {OUT("byte3"),
+                     {.bits = 3, .group = 32, .embedding_group = 32, .scales = EL_SCALE_BYTE}},
+    [TINY_OFFSET_4] = {OUT("offset4"),
+                       {.bits = 4, .embedding_bits = 8, .group = 32, .embedding_group = 32,
+                        .offset = true}},
+    [TINY_ROW_8] = {OUT("row8"), {.bits = 8}},
+};
+
+static int make(const char *source, const recipe *r)
+{
+    edgellm_error err = {0};
+    el_quantize_result result;
+    if (el_quantize(source, r->path, &r->options, &result, &err) == EDGELLM_OK) return 0;
+    fprintf(stderr, "%s: %s\n", r->path, err.message);
+    return -1;
+}
+
+int tiny_files_make(void **state)
+{
+    const char *kept = EL_TEST_OUT "/contract_kept.gguf", *odd = EL_TEST_OUT "/contract_odd.gguf";
+    const el_tiny_spec spec = el_tiny_defaults();
+    (void)state;
+    if (!el_tiny_write(&spec, kept) || !el_tiny_write(&odd_spec, odd)) return -1;
+    for (int i = 0; i < TINY_FILES; i++)
+        if (make(i == TINY_KEPT ? kept : odd, &recipes[i]) != 0) return -1;
+    return 0;
+}
+
+const char *tiny_file_path(tiny_file file)
+{
+    return recipes[file].path;
+}

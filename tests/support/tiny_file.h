@@ -1,0 +1,19 @@
+/* tiny_file.h: tiny TM2 files for tests of the engine, made from one tiny random model. */
+#ifndef TEST_TINY_FILE_H
+#define TEST_TINY_FILE_H
+
+typedef enum tiny_file {
+    TINY_KEPT,     /* Q4_1 body and Q8_0 embedding, taken over */
+    TINY_BYTE_2,   /* 2 bits, groups of 64, byte scales */
+    TINY_BYTE_3,   /* 3 bits, groups of 32, byte scales */
+    TINY_OFFSET_4, /* 4 bits with offset, groups of 32, fp16 scales, 8-bit embedding */
+    TINY_ROW_8,    /* 8 bits, one scale a row */
+    TINY_FILES
+} tiny_file;
+
+/* Makes all files; a cmocka group set-up. */
+int tiny_files_make(void **state);
+
+const char *tiny_file_path(tiny_file file);
+
+#endif

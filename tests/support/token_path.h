@@ -1,0 +1,17 @@
+/* token_path.h: runs decode in a child process that is killed by any forbidden system call. */
+#ifndef TEST_TOKEN_PATH_H
+#define TEST_TOKEN_PATH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct token_path_result {
+    int tokens;                   /* decoded */
+    int allocations;              /* calls of malloc, calloc, realloc, aligned_alloc, mmap */
+    bool killed_by_a_system_call; /* other than futex where there are several threads */
+} token_path_result;
+
+/* Decodes (eval, sample, stream) n tokens after a prompt. n = -1: calls the system on purpose. */
+token_path_result token_path_measure(const char *path, uint32_t threads, int n);
+
+#endif

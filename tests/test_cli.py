@@ -1,0 +1,585 @@
+#!/usr/bin/env python3
+"""The `edgellm` program from outside, on a tiny model: every command, and what it does when the
+input is bad, the disk is full, the reader is gone or the user presses Ctrl-C.
+
+    python3 tests/test_cli.py EDGELLM MAKE_TINY OUT_DIR [sanitized]
+
+MAKE_TINY writes a tiny GGUF file (tests/make_tiny.c). Standard library only.
+"""
+import json
+import os
+import pathlib
+import pty
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+import unittest
+
+EDGELLM, MAKE_TINY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+OUT = pathlib.Path(sys.argv[3]).absolute()
+SANITIZED = "sanitized" in sys.argv[4:]
+INTERNAL, USAGE, IO, FORMAT, UNSUPPORTED, MEMORY, CONTEXT = range(1, 8)
+GGUF, TM2 = str(OUT / "tiny.gguf"), str(OUT / "tiny.tm2.bin")
+COMMANDS = ("run", "quantize", "info", "tokenize", "perplexity", "bench")
+WORDS = "the quick brown fox jumps over the lazy dog and 12 more, it's fun\n"
+
+
+def edgellm(*arguments, stdin=b"", program=EDGELLM, **options):
+    options.setdefault("stdout", subprocess.PIPE)
+    return subprocess.run([program, *map(str, arguments)], input=stdin, stderr=subprocess.PIPE,
+                          timeout=120, **options)
+
+
+def setUpModule():
+    OUT.mkdir(parents=True, exist_ok=True)
+    subprocess.run([MAKE_TINY, GGUF], check=True, timeout=60)
+    done = edgellm("quantize", GGUF, "-o", TM2)
+    if done.returncode != 0:
+        raise AssertionError(done.stderr.decode())
+
+
+class Case(unittest.TestCase):
+    def ok(self, *arguments, **options):
+        done = edgellm(*arguments, **options)
+        self.assertEqual(done.returncode, 0, (arguments, done.stderr.decode()))
+        return done.stdout
+
+    def json(self, *arguments, **options):
+        done = edgellm(*arguments, "--json", **options)
+        self.assertEqual(done.returncode, 0, (arguments, done.stderr.decode()))
+        self.assertEqual(done.stderr, b"")
+        return json.loads(done.stdout)
+
+    def one_line(self, done, contains=""):
+        """Standard error holds exactly one line, and it is an error of the program."""
+        text = done.stderr.decode()
+        self.assertRegex(text, r"\Aedgellm: [^\n]+\n\Z")
+        self.assertIn(contains, text)
+
+    def fails(self, code, *arguments, contains="", **options):
+        done = edgellm(*arguments, **options)
+        self.assertEqual(done.returncode, code, (arguments, done.stdout, done.stderr))
+        self.one_line(done, contains)
+        return done
+
+    def temporary(self):
+        folder = tempfile.mkdtemp(dir=OUT)
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        return pathlib.Path(folder)
+
+    def run_json(self, *options):
+        return self.json("run", TM2, "-p", "the quick brown fox", "-n", "12", "-s", "3",
+                         "--ignore-eos", "--hash", *options)
+
+
+class Help(Case):
+    def test_overview(self):
+        for arguments in ((), ("--help",), ("-h",), ("help",)):
+            text = self.ok(*arguments).decode()
+            for command in COMMANDS:
+                self.assertRegex(text, rf"(?m)^  {command} +\w")
+            for code in (0, 1, 2, 3, 4, 5, 6, 7, 130):
+                self.assertRegex(text, rf"(?m)^  {code} +\w")
+
+    def test_version(self):
+        self.assertRegex(self.ok("--version").decode(), r"\Aedgellm \d+\.\d+\.\d+\n\Z")
+
+    def test_each_command(self):
+        for command in COMMANDS:
+            text = self.ok(command, "--help").decode()
+            self.assertEqual(text, self.ok("help", command).decode())
+            self.assertIn(f"usage: edgellm {command} ", text)
+            self.assertRegex(text, rf"examples:\n  edgellm {command} ")
+            self.assertLessEqual(max(map(len, text.splitlines())), 100)
+
+    def test_every_promised_option_is_in_the_help(self):
+        promised = {
+            "run": "-n -t -c -j -s -b -p -q --threads --seed --top-k --top-p --min-p --repeat-penalty"
+                   " --ignore-eos --hash --exact --kernel --cpumask --json --max-ram --raw --system",
+            "quantize": "-o --bits --group --embedding-bits --embedding-group --calibrate --scales",
+            "info": "--json --tensors -c", "tokenize": "--special --ids --decode --json",
+            "perplexity": "--chunks -c --json --exact", "bench": "--runs -n --json --warmup"}
+        for command, options in promised.items():
+            words = re.split(r"[\s,]+", self.ok(command, "--help").decode())
+            for option in options.split():
+                self.assertIn(option, words, command)
+
+    def test_examples_use_real_options(self):
+        """Every option in an example is known: only the files are missing."""
+        for command in COMMANDS:
+            text = self.ok(command, "--help").decode().split("examples:\n")[1]
+            examples = text.split("\n\n")[0].replace("\\\n", " ")
+            for line in examples.splitlines():
+                typed = line.split(" < ")[0].replace("edgellm ", f"'{EDGELLM}' ", 1)
+                done = subprocess.run(["sh", "-c", typed], capture_output=True, cwd=OUT,
+                                      stdin=subprocess.DEVNULL, timeout=60)
+                self.assertEqual(done.returncode, IO, (line, done.stderr))
+
+
+class Commands(Case):
+    def test_run_streams_text_and_measures(self):
+        done = edgellm("run", TM2, "-p", "the quick brown", "-n", "30", "-s", "1", "--ignore-eos")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        line = done.stderr.decode()
+        self.assertRegex(line, r"\Aprefill \d+ tokens [\d.]+ tok/s \| first token [\d.]+ ms \| "
+                         r"decode 29 tokens [\d.]+ tok/s \| per token P50 [\d.]+ ms, "
+                         r"P99 needs 1001 tokens, max [\d.]+ ms \| peak memory [\d.]+ MB \| "
+                         r"file [\d.]+ MB \| \w+, \d+ threads? \| seed 1 \| length\n\Z")
+        answer = self.json("run", TM2, "-p", "the quick brown", "-n", "30", "-s", "1",
+                           "--ignore-eos")
+        self.assertEqual(done.stdout.decode(errors="replace"), answer["text"] + "\n")
+        self.assertEqual(len(answer["tokens"]), 30)
+
+    def test_run_is_the_default_command(self):
+        same = ("-p", "the lazy dog", "-n", "9", "-t", "0", "-q")
+        self.assertEqual(self.ok(TM2, *same), self.ok("run", TM2, *same))
+        self.assertEqual(self.ok(TM2, *same), self.ok("run", *same, TM2))
+
+    def test_quiet(self):
+        self.assertEqual(edgellm("run", TM2, "-p", "fox", "-n", "2", "-q").stderr, b"")
+
+    def test_run_json(self):
+        got = self.run_json()
+        self.assertEqual(got["seed"], 3)
+        self.assertEqual(got["finish"], "length")
+        self.assertEqual(got["file_bytes"], os.path.getsize(TM2))
+        self.assertGreater(got["peak_rss"], 0)
+        times = got["timings"]
+        self.assertEqual(times["token_ms"]["samples"], 11)
+        self.assertIsNone(times["token_ms"]["p50"])  # 11 samples are too few
+        self.assertGreater(times["token_ms"]["max"], 0)
+        self.assertGreater(times["decode_tok_s"], 0)
+        self.assertGreater(times["prefill_tok_s"], 0)
+        self.assertGreater(times["ttft_ms"], 0)
+
+    def test_percentiles_need_samples(self):
+        times = self.json("run", TM2, "-p", "fox", "-n", "21", "--ignore-eos")["timings"]
+        self.assertEqual(times["token_ms"]["samples"], 20)
+        self.assertLessEqual(times["token_ms"]["p50"], times["token_ms"]["max"])
+        self.assertIsNone(times["token_ms"]["p99"])
+
+    def test_seed(self):
+        first, again = self.run_json(), self.run_json()
+        for key in ("text", "tokens", "hash", "seed"):
+            self.assertEqual(first[key], again[key])
+        free = [self.json("run", TM2, "-p", "the quick", "-n", "5")["seed"] for _ in range(3)]
+        self.assertGreater(len(set(free)), 1)
+        repeat = self.json("run", TM2, "-p", "the quick", "-n", "5", "-s", free[0])
+        self.assertEqual(repeat["seed"], free[0])
+
+    def test_hash_does_not_depend_on_the_way(self):
+        reference = self.run_json("--kernel", "scalar", "-j", "1", "-b", "1")
+        ways = [("-b", b) for b in (1, 7, 64, 512)]
+        ways += [("--cpumask", "scalar")]
+        ways += [("--kernel", k) for k in self.json("info", TM2)["kernels_available"]]
+        if len(os.sched_getaffinity(0)) > 1:
+            ways += [("-j", 2)]
+        for way in ways:
+            got = self.run_json(*map(str, way))
+            self.assertEqual(got["hash"], reference["hash"], way)
+            self.assertEqual(got["tokens"], reference["tokens"], way)
+        self.assertNotEqual(self.run_json("--exact")["hash"], reference["hash"])
+        done = edgellm("run", TM2, "-p", "the quick brown fox", "-n", "12", "-s", "3",
+                       "--ignore-eos", "--hash", "-q")
+        self.assertEqual(done.stderr.decode(), f"hash {reference['hash']}\n")
+
+    def test_prompt_sources(self):
+        path = self.temporary() / "prompt.txt"
+        path.write_text("the quick brown fox")
+        same = ("-n", "6", "-t", "0", "-q")
+        wanted = self.ok("run", TM2, "-p", "the quick brown fox", *same)
+        self.assertEqual(self.ok("run", TM2, "--prompt-file", path, *same), wanted)
+        self.assertEqual(self.ok("run", TM2, "--prompt-file", "-", *same,
+                                 stdin=b"the quick brown fox"), wanted)
+
+    def test_raw_is_the_text_alone(self):
+        ids = self.json("tokenize", TM2, "the quick brown fox")
+        raw = self.json("run", TM2, "--raw", "-p", "the quick brown fox", "-n", "1")
+        self.assertEqual(raw["prompt_tokens"], ids["count"])
+        chat = self.json("run", TM2, "-p", "the quick brown fox", "-n", "1")
+        self.assertGreater(chat["prompt_tokens"], ids["count"])
+        system = self.json("run", TM2, "--system", "the fox jumps over the dog. " * 3, "-p",
+                           "the quick brown fox", "-n", "1")
+        self.assertGreater(system["prompt_tokens"], ids["count"])
+
+    def test_run_ends_at_the_context(self):
+        got = self.json("run", TM2, "--raw", "-p", "the quick brown fox", "-c", "16", "-n", "100",
+                        "--ignore-eos")
+        self.assertEqual(got["finish"], "context")
+        self.assertEqual(got["prompt_tokens"] + len(got["tokens"]), 17)
+
+    def test_max_ram(self):
+        total = self.json("info", TM2)["plan"]["total"]
+        self.ok("run", TM2, "-p", "fox", "-n", "1", "-q", "--max-ram", total + (64 << 20))
+        self.fails(MEMORY, "run", TM2, "-p", "fox", "-n", "1", "--max-ram", "4K")
+        self.fails(MEMORY, "info", TM2, "--max-ram", "4K")
+
+    def test_quantize(self):
+        folder = self.temporary()
+        for name, options in (("keep", ()), ("four", ("--bits", "4", "--offset")),
+                              ("two", ("--bits", "2", "--group", "64", "--scales", "byte",
+                                       "--embedding-bits", "8", "--embedding-group", "row")),
+                              ("three", ("--bits", "3", "--group", "row", "--calibrate", "none"))):
+            path = folder / f"{name}.tm2.bin"
+            got = self.json("quantize", GGUF, "-o", path, *options)
+            self.assertEqual(got["file_bytes"], path.stat().st_size)
+            self.assertEqual(got["source_bytes"], os.path.getsize(GGUF))
+            self.assertGreater(got["rounded"] + got["kept"], 0)
+            self.assertEqual(got["rounded"] > 0, name != "keep")
+            self.json("run", path, "-p", "the quick", "-n", "3", "--verify")
+            self.assertEqual(len(list(folder.glob(f"*{name}*"))), 1)
+        text = self.ok("quantize", GGUF, "-o", folder / "keep.tm2.bin").decode()
+        self.assertRegex(text, r"bits per weight")
+        self.assertEqual((folder / "keep.tm2.bin").read_bytes(), pathlib.Path(TM2).read_bytes())
+
+    def test_info(self):
+        got = self.json("info", TM2, "-c", "64", "--tensors")
+        self.assertEqual(got["file_bytes"], os.path.getsize(TM2))
+        self.assertEqual(len(got["tensor_list"]), got["tensors"])
+        self.assertEqual(sum(c["tensors"] for c in got["codecs"]), got["tensors"])
+        self.assertEqual(sum(c["weights"] for c in got["codecs"]), got["parameters"])
+        parts = ("weights", "tables", "kv_cache", "scratch", "threads", "program")
+        self.assertEqual(sum(got["plan"][p] for p in parts), got["plan"]["total"])
+        self.assertEqual(got["plan"]["context"], 64)
+        self.assertIn(got["kernel"], got["kernels_available"])
+        self.assertEqual(got["page_bytes"], os.sysconf("SC_PAGESIZE"))
+        text = self.ok("info", TM2, "--tensors").decode()
+        for tensor in got["tensor_list"]:
+            self.assertIn(tensor["name"], text)
+
+    def test_tokenize(self):
+        got = self.json("tokenize", TM2, WORDS)
+        self.assertEqual(got["count"], len(got["ids"]))
+        self.assertEqual("".join(got["pieces"]), WORDS)
+        ids = self.ok("tokenize", TM2, "--ids", stdin=WORDS.encode()).decode()
+        self.assertEqual(ids, " ".join(map(str, got["ids"])) + "\n")
+        self.assertEqual(self.ok("tokenize", TM2, "--decode", ids), WORDS.encode())
+        self.assertEqual(self.ok("tokenize", TM2, "--decode", ids.replace(" ", ",")),
+                         WORDS.encode())
+        lines = self.ok("tokenize", TM2, WORDS).decode().splitlines()
+        self.assertEqual([int(line.split("\t")[0]) for line in lines], got["ids"])
+        self.assertEqual(self.ok("tokenize", TM2), b"")
+
+    def test_perplexity(self):
+        path = self.temporary() / "text.txt"
+        path.write_text(WORDS * 20)
+        count = self.json("tokenize", TM2, stdin=path.read_bytes())["count"]
+        got = self.json("perplexity", TM2, path, "-c", "32")
+        self.assertEqual(got["chunks"], count // 32)
+        self.assertEqual(got["tokens"], got["chunks"] * (32 - 1 - 16))
+        self.assertAlmostEqual(got["ppl"], 2.718281828459045 ** got["nll"], places=5)
+        vocab = self.json("info", TM2)["vocab"]
+        self.assertGreater(got["ppl"], 1)
+        self.assertLess(got["ppl"], 100 * vocab)
+        some = self.json("perplexity", TM2, path, "-c", "32", "--chunks", "2", "-b", "5")
+        again = self.json("perplexity", TM2, path, "-c", "32", "--chunks", "2", "-b", "64")
+        self.assertEqual(some["chunks"], 2)
+        self.assertEqual(some["ppl"], again["ppl"])
+        self.json("perplexity", TM2, path, "-c", "32", "--chunks", "1", "--exact")
+        self.fails(USAGE, "perplexity", TM2, "-", stdin=b"the fox", contains="too short")
+
+    def test_bench(self):
+        got = self.json("bench", TM2, "--runs", "3", "-n", "8", "-p", "16", "-j", "1")
+        self.assertGreater(got["decode_tok_s"], 0)
+        self.assertGreater(got["prefill_tok_s"], 0)
+        self.assertGreaterEqual(got["jitter_ms"], 0)
+        self.assertEqual(got["token_ms"]["samples"], 24)
+        self.assertGreater(got["token_ms"]["p50"], 0)
+        self.assertEqual(got["ttft_ms"]["samples"], 3)
+        self.assertIsNone(got["ttft_ms"]["p50"])
+        self.assertGreater(got["peak_rss"], 0)
+        self.assertRegex(self.ok("bench", TM2, "--runs", "2", "-n", "4", "-p", "4").decode(),
+                         r"decode +[\d.]+ tok/s")
+
+
+class BadUsage(Case):
+    def test_unknown_words(self):
+        self.fails(USAGE, "frobnicate", contains="frobnicate")
+        self.fails(USAGE, "help", "frobnicate", contains="frobnicate")
+        self.fails(USAGE, "--frobnicate", contains="--frobnicate")
+        for command in COMMANDS:
+            self.fails(USAGE, command, "--frobnicate", contains="--frobnicate")
+            self.fails(USAGE, command, "-Z", contains="-Z")
+            self.fails(USAGE, command, contains="missing")
+        self.fails(USAGE, "run", TM2, "-p", contains="-p")
+        self.fails(USAGE, "run", TM2, "--json=1", contains="no argument")
+        self.fails(USAGE, "run", TM2, "extra", "-p", "x", contains="too many")
+        self.fails(USAGE, "run", TM2, contains="-p")
+        self.fails(USAGE, "run", TM2, "-p", "", "--raw", contains="empty")
+        self.fails(USAGE, "run", TM2, "-p", "a", "--raw", "--system", "b", contains="--system")
+        self.fails(USAGE, "run", TM2, "-p", "a", "--kernel", "sse9", contains="sse9")
+        self.fails(USAGE, "run", TM2, "-p", "a", "--cpumask", "sse9", contains="sse9")
+        self.fails(USAGE, "quantize", GGUF, contains="-o")
+        self.fails(USAGE, "tokenize", TM2, "--decode", "1 two", contains="two")
+        self.fails(USAGE, "tokenize", TM2, "--decode", "4000000000")
+        self.fails(USAGE, "frob\nnicate\x1b[31m", contains="frob?nicate?[31m")
+
+    def test_bad_numbers(self):
+        for option, value in (
+                ("-n", "0"), ("-n", "-1"), ("-n", "12x"), ("-n", ""), ("-n", " 3"), ("-n", "1e3"),
+                ("-n", "99999999999999999999"), ("-n", "4294967297"), ("-t", "nan"),
+                ("-t", "inf"), ("-t", "1e999"), ("-t", "0x1"), ("-t", "-0.5"), ("-t", "1.0.0"),
+                ("-c", "1.5"), ("-c", "0"), ("-b", "0"), ("-b", "513"), ("-j", "0"), ("-j", "65"),
+                ("--top-k", "-1"), ("--top-p", "0"), ("--top-p", "1.01"), ("--min-p", "-0.1"),
+                ("--min-p", "2"), ("--repeat-penalty", "0"), ("--repeat-last", "257"),
+                ("-s", "-1"), ("-s", "9007199254740992"), ("--max-ram", "1T"), ("--max-ram", "G"),
+                ("--max-ram", ""), ("--max-ram", "99999999999G")):
+            done = self.fails(USAGE, "run", TM2, "-p", "x", option, value, contains="bad number")
+            self.assertIn(option, done.stderr.decode())
+            self.assertIn(f"'{value}'", done.stderr.decode())
+            self.assertIn(" from ", done.stderr.decode())
+        for option in ("--bits", "--group", "--embedding-bits", "--embedding-group", "--scales"):
+            self.fails(USAGE, "quantize", GGUF, "-o", "/nonexistent/x", option, "5",
+                       contains="expected one of")
+        self.fails(UNSUPPORTED, "quantize", GGUF, "-o", OUT / "x", "--calibrate", "gptq",
+                   contains="gptq")
+
+    def test_prompt_longer_than_the_context(self):
+        self.fails(CONTEXT, "run", TM2, "-c", "16", "-p", "the quick brown fox " * 20)
+        self.fails(CONTEXT, "bench", TM2, "-c", "8", "-p", "16", "-n", "1")
+
+    def test_nul_in_a_chat_prompt(self):
+        self.fails(USAGE, "run", TM2, "--prompt-file", "-", stdin=b"a\0b", contains="NUL")
+
+
+class BadFiles(Case):
+    def commands_on(self, path):
+        """Every command that reads a model, on this file."""
+        return [("info", path), ("run", path, "-p", "fox", "-n", "2"), ("tokenize", path, "fox"),
+                ("perplexity", path, "-"), ("bench", path, "--runs", "1", "-n", "1")]
+
+    def quantize(self, path):
+        return ("quantize", path, "-o", self.temporary() / "out.tm2.bin")
+
+    def test_missing_empty_directory(self):
+        folder = self.temporary()
+        empty = folder / "empty"
+        empty.touch()
+        for path, code in ((folder / "no-such.tm2.bin", IO), (folder, IO), (empty, FORMAT)):
+            for command in [*self.commands_on(path), self.quantize(path)]:
+                self.fails(code, *command, contains=path.name)
+        self.fails(IO, folder / "no-such.tm2.bin", "-p", "x")
+        self.fails(IO, "run", TM2, "--prompt-file", folder / "none.txt", contains="none.txt")
+        self.fails(IO, "perplexity", TM2, folder / "none.txt", contains="none.txt")
+        self.fails(IO, "run", TM2, "--prompt-file", folder)
+
+    def test_other_format(self):
+        for path in (GGUF, __file__, "/bin/sh"):
+            for command in self.commands_on(path):
+                self.fails(FORMAT, *command)
+        for path in (TM2, __file__, "/bin/sh"):
+            self.fails(FORMAT, *self.quantize(path))
+
+    @unittest.skipIf(os.geteuid() != 0 and os.access("/", os.W_OK), "cannot drop rights")
+    def test_no_permission(self):
+        folder = pathlib.Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        program, secret = folder / "edgellm", folder / "secret.tm2.bin"
+        shutil.copy(EDGELLM, program)
+        shutil.copy(TM2, secret)
+        shutil.copy(GGUF, folder / "tiny.gguf")
+        folder.chmod(0o755)
+        secret.chmod(0)
+        options = {"program": program, "cwd": "/"}
+        if os.geteuid() == 0:
+            options.update(user=65534, group=65534, extra_groups=[])
+        for command in [*self.commands_on(secret), ("quantize", secret, "-o", folder / "x")]:
+            self.fails(IO, *command, contains="ermission", **options)
+        folder.chmod(0o555)
+        self.fails(IO, "quantize", folder / "tiny.gguf", "-o", folder / "new.tm2.bin",
+                   contains="ermission", **options)
+
+    def test_truncated(self):
+        folder = self.temporary()
+        for source, command in ((GGUF, None), (TM2, "info")):
+            whole = pathlib.Path(source).read_bytes()
+            cuts = {1, 3, 4, 7, 8, 15, 24, 63, 64, 100, 127, 128, 200, len(whole) - 1}
+            cuts |= {len(whole) * k // 16 for k in range(1, 16)}
+            path = folder / "cut.bin"
+            for cut in sorted(cuts):
+                path.write_bytes(whole[:cut])
+                arguments = (command, path) if command else self.quantize(path)
+                self.fails(FORMAT, *arguments, contains="cut.bin" if cut < 4 else "")
+
+    def flipped(self, source, n):
+        """n copies with one flipped bit each: every byte of the first 64, then evenly spread."""
+        whole = bytearray(pathlib.Path(source).read_bytes())
+        step = (len(whole) - 64) // (n - 16)
+        for i in range(n):
+            at = i * 4 if i < 16 else 64 + (i - 16) * step
+            whole[at] ^= 1 << (i % 8)
+            yield at, bytes(whole)
+            whole[at] ^= 1 << (i % 8)
+
+    def test_flipped_bits_in_tm2(self):
+        path = self.temporary() / "flip.tm2.bin"
+        caught = 0
+        for at, data in self.flipped(TM2, 64):
+            path.write_bytes(data)
+            done = edgellm("run", path, "--verify", "-p", "fox", "-n", "1", "-q")
+            self.assertIn(done.returncode, (0, FORMAT, UNSUPPORTED), (at, done.stderr))
+            if done.returncode != 0:
+                self.one_line(done)
+                caught += 1
+        self.assertGreater(caught, 56)  # what is left is padding between sections
+        for at, data in self.flipped(TM2, 40):
+            path.write_bytes(data)
+            done = edgellm("run", path, "-p", "fox", "-n", "2", "-q")
+            self.assertIn(done.returncode, (0, FORMAT, UNSUPPORTED), (at, done.stderr))
+
+    def test_flipped_bits_in_gguf(self):
+        path = self.temporary() / "flip.gguf"
+        for at, data in self.flipped(GGUF, 64):
+            path.write_bytes(data)
+            done = edgellm(*self.quantize(path), "-q")
+            self.assertIn(done.returncode, (0, FORMAT, UNSUPPORTED, MEMORY), (at, done.stderr))
+            if done.returncode != 0:
+                self.one_line(done)
+
+    def test_lying_counts(self):
+        """The largest numbers in the places of the GGUF header: version, tensors, entries."""
+        whole = pathlib.Path(GGUF).read_bytes()
+        path = self.temporary() / "lie.gguf"
+        for at, size in ((4, 4), (8, 8), (16, 8), (24, 8)):
+            for value in (b"\xff" * size, b"\xff" * (size - 1) + b"\x7f"):
+                path.write_bytes(whole[:at] + value + whole[at + size:])
+                done = edgellm(*self.quantize(path))
+                self.assertIn(done.returncode, (FORMAT, UNSUPPORTED), (at, done.stderr))
+                self.one_line(done)
+
+    def test_oversized(self):
+        path = self.temporary() / "long.tm2.bin"
+        path.write_bytes(pathlib.Path(TM2).read_bytes() + b"\0" * 4096)
+        self.fails(FORMAT, "info", path)
+
+
+class Writing(Case):
+    def test_disk_full_keeps_what_was_there(self):
+        folder = self.temporary()
+        target = folder / "model.tm2.bin"
+        target.write_text("what was there")
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+        self.fails(IO, "quantize", GGUF, "-o", target, preexec_fn=limit)
+        self.assertEqual(target.read_text(), "what was there")
+        self.assertEqual(os.listdir(folder), ["model.tm2.bin"])
+
+    def test_full_file_system(self):
+        folder = self.temporary()
+        script = ('mount -t tmpfs -o size=16k none "$1" || exit 99; cd "$1"; echo old > m.bin;'
+                  '"$2" quantize "$3" -o m.bin; code=$?; cat m.bin; ls -A; exit $code')
+        done = subprocess.run(["unshare", "-m", "sh", "-c", script, "-", folder, EDGELLM, GGUF],
+                              capture_output=True, timeout=60)
+        if b"mount" in done.stderr or b"unshare" in done.stderr:
+            self.skipTest("no right to mount")
+        self.assertEqual(done.returncode, IO, done.stderr)
+        self.one_line(done, "No space left")
+        self.assertEqual(done.stdout, b"old\nm.bin\n")
+
+    def test_target_in_no_folder(self):
+        self.fails(IO, "quantize", GGUF, "-o", self.temporary() / "none" / "x.tm2.bin")
+        self.fails(IO, "quantize", GGUF, "-o", self.temporary())
+
+    def test_a_full_disk_behind_stdout(self):
+        with open("/dev/full", "wb") as full:
+            for command in (("--help",), ("--version",), ("run", "--help"),
+                            ("run", TM2, "-p", "fox", "-n", "9"), ("info", TM2),
+                            ("info", TM2, "--json"), ("tokenize", TM2, "fox"),
+                            ("run", TM2, "-p", "fox", "-n", "9", "--json"),
+                            ("tokenize", TM2, "--decode", "70 71"),
+                            ("bench", TM2, "--runs", "1", "-n", "1")):
+                self.fails(IO, *command, stdout=full, contains="No space left")
+
+    def test_a_reader_that_went_away(self):
+        read, write = os.pipe()
+        os.close(read)
+        self.fails(IO, "run", TM2, "-p", "fox", "-n", "9", "--ignore-eos", stdout=write,
+                   contains="Broken pipe")
+        os.close(write)
+
+
+class Interrupt(Case):
+    def catches_signals(self, pid):
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        return int(re.search(r"SigCgt:\s+(\w+)", status)[1], 16) >> (signal.SIGINT - 1) & 1
+
+    def wait_for_handler(self, process):
+        end = time.monotonic() + 60
+        while not self.catches_signals(process.pid):
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.005)
+
+    def on_stopped_terminal(self, *arguments, stream):
+        """Starts the program with `stream` on a terminal that takes no output, interrupts it
+        there, lets the output flow and returns (exit code, terminal text, other stream)."""
+        master, slave = pty.openpty()
+        termios.tcflow(slave, termios.TCOOFF)
+        other = "stderr" if stream == "stdout" else "stdout"
+        process = subprocess.Popen([EDGELLM, *map(str, arguments)], stdin=subprocess.DEVNULL,
+                                   **{stream: slave, other: subprocess.PIPE})
+        self.wait_for_handler(process)
+        process.send_signal(signal.SIGINT)
+        termios.tcflow(slave, termios.TCOON)
+        rest = getattr(process, other).read()
+        code = process.wait(timeout=60)
+        getattr(process, other).close()
+        os.set_blocking(master, False)
+        try:
+            text = os.read(master, 65536)
+        except BlockingIOError:
+            text = b""
+        os.close(slave)
+        os.close(master)
+        return code, text, rest
+
+    def test_run_stops_after_the_token(self):
+        code, text, rest = self.on_stopped_terminal(
+            "run", TM2, "-p", "the quick brown fox", "-n", "200", "-c", "256", "--ignore-eos",
+            stream="stdout")
+        self.assertEqual(code, 130, rest)
+        self.assertEqual(rest.count(b"\n"), 1)
+
+    def test_quantize_leaves_nothing_half_written(self):
+        folder = self.temporary()
+        code, text, rest = self.on_stopped_terminal(
+            "quantize", GGUF, "-o", folder / "x.tm2.bin", "--bits", "4", stream="stderr")
+        self.assertEqual(code, 130, text)
+        self.assertEqual(os.listdir(folder), [])
+        self.assertIn(b"edgellm: ", text)
+        self.assertEqual(rest, b"")
+
+    def test_while_the_prompt_is_awaited(self):
+        process = subprocess.Popen([EDGELLM, "run", TM2, "--prompt-file", "-"],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        self.wait_for_handler(process)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(b"the quick", timeout=60)
+        self.assertEqual((process.returncode, out), (143, b""))
+        self.assertRegex(err.decode(), r"\Aedgellm: [^\n]+\n\Z")
+
+
+@unittest.skipIf(SANITIZED or not shutil.which("valgrind"), "no valgrind, or a sanitized build")
+class Valgrind(Case):
+    def test_five_tokens(self):
+        levels = self.json("info", TM2)["kernels_available"]
+        mask = "avx2" if "avx2" in levels else "scalar"
+        done = subprocess.run(
+            ["valgrind", "-q", "--error-exitcode=9", "--leak-check=full",
+             "--show-leak-kinds=definite,indirect,possible", "--errors-for-leak-kinds=definite",
+             EDGELLM, "run", TM2, "--cpumask", mask, "-p", "the quick brown fox", "-n", "5", "-q"],
+            capture_output=True, timeout=200)
+        self.assertEqual(done.returncode, 0, done.stderr.decode())
+        self.assertEqual(done.stderr, b"")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)

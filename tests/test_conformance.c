@@ -1,0 +1,253 @@
+/*
+ * The engine held to transformers' logits of a tiny random llama model, computed beforehand
+ * (tools/conformance/vectors.py): in exact mode to those in float32, with int8 activations to
+ * those under the int8 contract written a second time. And `edgellm perplexity` held to the
+ * logits of the library.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "edgellm.h"
+#include "quant/quantize.h"
+
+#define SOURCE  EL_TEST_DATA "/conformance_tiny.gguf"
+#define VECTORS EL_TEST_DATA "/conformance_logits.bin"
+#define MODEL   EL_TEST_OUT "/conformance_tiny.tm2.bin"
+
+enum { MAX_TOKENS = 64 };
+
+typedef struct vectors {
+    edgellm_engine *engine;
+    uint32_t tokens, vocab;
+    uint32_t ids[MAX_TOKENS];
+    float *exact, *contract; /* (tokens, vocab) expected; in one piece, owned */
+    float *got;              /* (tokens, vocab) owned */
+} vectors;
+
+static void read_vectors(vectors *v)
+{
+    FILE *in = fopen(VECTORS, "rb");
+    assert_non_null(in);
+    assert_int_equal(fread(&v->tokens, 4, 1, in), 1);
+    assert_int_equal(fread(&v->vocab, 4, 1, in), 1);
+    assert_in_range(v->tokens, 1, MAX_TOKENS);
+    assert_in_range(v->vocab, 2, 4096);
+    assert_int_equal(fread(v->ids, 4, v->tokens, in), v->tokens);
+    size_t values = (size_t)v->tokens * v->vocab;
+    v->exact = calloc(2 * values, sizeof *v->exact);
+    v->got = calloc(values, sizeof *v->got);
+    assert_non_null(v->exact);
+    assert_non_null(v->got);
+    assert_int_equal(fread(v->exact, sizeof *v->exact, 2 * values, in), 2 * values);
+    v->contract = v->exact + values;
+    fclose(in);
+}
+
+static int set_up(void **state)
+{
+    static vectors v;
+    el_quantize_options options = {.group = 32, .embedding_group = 32};
+    el_quantize_result result;
+    edgellm_error err = {0};
+    edgellm_model_info info;
+    assert_int_equal(el_quantize(SOURCE, MODEL, &options, &result, &err), EDGELLM_OK);
+    assert_int_equal(result.rounded, 0);
+    assert_int_equal(edgellm_engine_open(MODEL, NULL, &v.engine, &err), EDGELLM_OK);
+    read_vectors(&v);
+    edgellm_engine_info(v.engine, &info);
+    assert_int_equal(info.vocab, v.vocab);
+    *state = &v;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    vectors *v = *state;
+    edgellm_engine_close(v->engine);
+    free(v->exact);
+    free(v->got);
+    return 0;
+}
+
+/* ---- judging ------------------------------------------------------------------------------- */
+
+/* log of the sum of the exponentials of n logits. */
+static double log_sum(const float *logits, uint32_t n)
+{
+    double largest = logits[0], sum = 0;
+    for (uint32_t i = 1; i < n; i++)
+        if (logits[i] > largest) largest = logits[i];
+    for (uint32_t i = 0; i < n; i++)
+        sum += exp(logits[i] - largest);
+    return largest + log(sum);
+}
+
+static double divergence(const float *expected, const float *got, uint32_t n)
+{
+    double p_sum = log_sum(expected, n), q_sum = log_sum(got, n), kl = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        double p = expected[i] - p_sum, q = got[i] - q_sum;
+        kl += exp(p) * (p - q);
+    }
+    return kl;
+}
+
+static uint32_t largest(const float *logits, uint32_t n)
+{
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < n; i++)
+        if (logits[i] > logits[best]) best = i;
+    return best;
+}
+
+static void check(const vectors *v, const float *expected, double limit)
+{
+    for (uint32_t i = 0; i < v->tokens; i++) {
+        const float *e = expected + (size_t)i * v->vocab, *g = v->got + (size_t)i * v->vocab;
+        double kl = divergence(e, g, v->vocab);
+        if (!(kl < limit)) fail_msg("token %u: KL %g, limit %g", i, kl, limit);
+        assert_int_equal(largest(g, v->vocab), largest(e, v->vocab));
+    }
+}
+
+static void evaluate(vectors *v, bool exact, bool decode)
+{
+    edgellm_session_options options = {.context = MAX_TOKENS, .threads = 1, .exact = exact};
+    edgellm_session *session = NULL;
+    edgellm_error err = {0};
+    uint32_t step = decode ? 1 : v->tokens;
+    memset(v->got, 0, (size_t)v->tokens * v->vocab * sizeof *v->got);
+    assert_int_equal(edgellm_session_open(v->engine, &options, &session, &err), EDGELLM_OK);
+    for (uint32_t i = 0; i < v->tokens; i += step) {
+        float *out = v->got + (size_t)i * v->vocab;
+        assert_int_equal(edgellm_session_eval(session, v->ids + i, step, decode ? NULL : out, &err),
+                         EDGELLM_OK);
+        if (decode) memcpy(out, edgellm_session_logits(session), v->vocab * sizeof *out);
+    }
+    edgellm_session_close(session);
+}
+
+static void test_exact_prefill(void **state)
+{
+    vectors *v = *state;
+    evaluate(v, true, false);
+    check(v, v->exact, 1e-9);
+}
+
+static void test_exact_decode(void **state)
+{
+    vectors *v = *state;
+    evaluate(v, true, true);
+    check(v, v->exact, 1e-9);
+}
+
+static void test_int8_prefill(void **state)
+{
+    vectors *v = *state;
+    evaluate(v, false, false);
+    check(v, v->contract, 1e-9);
+}
+
+static void test_int8_decode(void **state)
+{
+    vectors *v = *state;
+    evaluate(v, false, true);
+    check(v, v->contract, 1e-9);
+}
+
+/* Int8 is close to float32, but it is not the same: else exact mode would be what was measured. */
+static void test_int8_price(void **state)
+{
+    vectors *v = *state;
+    double sum = 0;
+    evaluate(v, false, false);
+    for (uint32_t i = 0; i < v->tokens; i++)
+        sum += divergence(v->exact + (size_t)i * v->vocab, v->got + (size_t)i * v->vocab, v->vocab);
+    assert_true(sum / v->tokens < 0.02);
+    assert_true(sum / v->tokens > 1e-6);
+}
+
+/* ---- perplexity ---------------------------------------------------------------------------- */
+
+#ifdef EL_CLI
+enum { CHUNK = 128, CHUNKS = 3 };
+
+static size_t tokenize_text(const edgellm_engine *engine, uint32_t *ids, size_t capacity)
+{
+    static char text[16384];
+    size_t count = 0;
+    edgellm_error err = {0};
+    FILE *in = fopen(EL_TEST_TEXT, "rb");
+    assert_non_null(in);
+    size_t len = fread(text, 1, sizeof text, in);
+    fclose(in);
+    assert_int_equal(edgellm_tokenize(engine, text, len, 0, ids, capacity, &count, &err),
+                     EDGELLM_OK);
+    return count;
+}
+
+/* Positions c/2 .. c-2 of each chunk predict the token after them. */
+static double perplexity_by_hand(const vectors *v, const uint32_t *ids)
+{
+    edgellm_session_options options = {.context = CHUNK, .threads = 1, .batch = 32};
+    edgellm_session *session = NULL;
+    edgellm_error err = {0};
+    double nll = 0;
+    float *logits = calloc((size_t)CHUNK * v->vocab, sizeof *logits);
+    assert_non_null(logits);
+    assert_int_equal(edgellm_session_open(v->engine, &options, &session, &err), EDGELLM_OK);
+    for (uint32_t c = 0; c < CHUNKS; c++, ids += CHUNK) {
+        assert_int_equal(edgellm_session_truncate(session, 0, &err), EDGELLM_OK);
+        assert_int_equal(edgellm_session_eval(session, ids, CHUNK, logits, &err), EDGELLM_OK);
+        for (uint32_t i = CHUNK / 2; i < CHUNK - 1; i++) {
+            const float *row = logits + (size_t)i * v->vocab;
+            nll += log_sum(row, v->vocab) - row[ids[i + 1]];
+        }
+    }
+    edgellm_session_close(session);
+    free(logits);
+    return exp(nll / (CHUNKS * (CHUNK / 2 - 1)));
+}
+
+static void test_perplexity_of_program(void **state)
+{
+    const vectors *v = *state;
+    static uint32_t ids[16384];
+    char command[1024], answer[512] = "";
+    double printed = 0;
+    assert_true(tokenize_text(v->engine, ids, 16384) >= CHUNKS * CHUNK);
+    snprintf(command, sizeof command,
+             "'%s' perplexity '%s' '%s' -c %d --chunks %d -j 1 --json | tr -d '\\n'", EL_CLI, MODEL,
+             EL_TEST_TEXT, CHUNK, CHUNKS);
+    FILE *out = popen(command, "r");
+    assert_non_null(out);
+    assert_non_null(fgets(answer, sizeof answer, out));
+    assert_int_equal(pclose(out), 0);
+    const char *ppl = strstr(answer, "\"ppl\":");
+    assert_non_null(ppl);
+    assert_int_equal(sscanf(ppl, "\"ppl\": %lf", &printed), 1);
+    double expected = perplexity_by_hand(v, ids);
+    assert_true(fabs(printed - expected) <= 1e-9 * expected);
+}
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exact_prefill),
+        cmocka_unit_test(test_exact_decode),
+        cmocka_unit_test(test_int8_prefill),
+        cmocka_unit_test(test_int8_decode),
+        cmocka_unit_test(test_int8_price),
+#ifdef EL_CLI
+        cmocka_unit_test(test_perplexity_of_program),
+#endif
+    };
+    return cmocka_run_group_tests_name("conformance", tests, set_up, tear_down);
+}

@@ -1,0 +1,303 @@
+/*
+ * The numeric and the memory contract, held on a tiny model: one file, one list of tokens and one
+ * seed give the same bits on every kernel level, number of threads, way of cutting the prompt and
+ * host environment; and the token path neither allocates nor calls the system.
+ */
+#include <fenv.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/fpenv.h"
+#include "base/threads.h"
+#include "edgellm.h"
+#include "support/token_path.h"
+#include "support/tiny_file.h"
+
+enum { PROMPT = 70, STEPS = 24 };
+
+typedef struct way {
+    const char *kernel; /* NULL: the best */
+    uint32_t threads, batch;
+    uint32_t cached;    /* tokens of the prompt that come from a cached prefix */
+    bool exact;
+} way;
+
+static void fill_prompt(uint32_t *tokens, uint32_t vocab)
+{
+    uint32_t state = 12345;
+    for (int i = 0; i < PROMPT; i++) {
+        state = state * 1664525u + 1013904223u;
+        tokens[i] = (state >> 8) % vocab;
+    }
+}
+
+static uint32_t vocab_of(const edgellm_engine *engine)
+{
+    edgellm_model_info info;
+    edgellm_engine_info(engine, &info);
+    return info.vocab;
+}
+
+static edgellm_engine *open_engine(const char *path, const char *kernel)
+{
+    edgellm_engine_options options = {.kernel = kernel};
+    edgellm_engine *engine = NULL;
+    edgellm_error err = {0};
+    if (edgellm_engine_open(path, &options, &engine, &err) != EDGELLM_OK) fail_msg("%s", err.message);
+    return engine;
+}
+
+static edgellm_session *open_session(const edgellm_engine *engine, const way *w)
+{
+    edgellm_session_options options = {
+        .context = 128, .batch = w->batch, .threads = w->threads, .exact = w->exact};
+    edgellm_session *session = NULL;
+    edgellm_error err = {0};
+    if (edgellm_session_open(engine, &options, &session, &err) != EDGELLM_OK)
+        fail_msg("%s", err.message);
+    return session;
+}
+
+static void eval(edgellm_session *session, const uint32_t *tokens, size_t n)
+{
+    edgellm_error err = {0};
+    if (edgellm_session_eval(session, tokens, n, NULL, &err) != EDGELLM_OK)
+        fail_msg("%s", err.message);
+}
+
+/* Puts something else behind the cached prefix first, so that stale cache would show. */
+static void eval_prompt(edgellm_session *session, const uint32_t *prompt, uint32_t cached)
+{
+    if (cached > 0) {
+        eval(session, prompt, cached);
+        eval(session, prompt + 3, 20);
+        assert_int_equal(edgellm_session_truncate(session, cached, NULL), EDGELLM_OK);
+    }
+    eval(session, prompt + cached, PROMPT - cached);
+}
+
+/* Hash over the logits after the prompt and after each sampled token. */
+static uint64_t run(const char *path, const way *w)
+{
+    edgellm_engine *engine = open_engine(path, w->kernel);
+    edgellm_session *session = open_session(engine, w);
+    edgellm_sampler_options sampler = edgellm_sampler_defaults();
+    uint32_t prompt[PROMPT], vocab = vocab_of(engine);
+    uint64_t hash = EDGELLM_HASH_START;
+    sampler.seed = 99;
+    fill_prompt(prompt, vocab);
+    assert_int_equal(edgellm_session_set_sampler(session, &sampler, NULL), EDGELLM_OK);
+    eval_prompt(session, prompt, w->cached);
+    for (int i = 0; i < STEPS; i++) {
+        hash = edgellm_hash_logits(hash, edgellm_session_logits(session), vocab);
+        uint32_t token = edgellm_session_sample(session);
+        eval(session, &token, 1);
+    }
+    hash = edgellm_hash_logits(hash, edgellm_session_logits(session), vocab);
+    edgellm_session_close(session);
+    edgellm_engine_close(engine);
+    return hash;
+}
+
+static uint32_t two_threads(void)
+{
+    return el_cores_allowed() >= 2 ? 2 : 1;
+}
+
+static void check_all_ways(const char *path, bool exact)
+{
+    const way reference = {.kernel = "scalar", .threads = 1, .batch = 64, .exact = exact};
+    const uint64_t expected = run(path, &reference);
+    const uint32_t batches[] = {1, 7, 64, 512};
+    const char *kernel;
+    for (uint32_t level = 0; (kernel = edgellm_kernel_name(level)); level++)
+        for (uint32_t threads = 1; threads <= two_threads(); threads++)
+            for (size_t b = 0; b < sizeof batches / sizeof batches[0]; b++) {
+                way w = {kernel, threads, batches[b], b % 2 ? 33 : 0, exact};
+                assert_true(run(path, &w) == expected);
+            }
+}
+
+static void test_bits_do_not_depend_on_the_way(void **state)
+{
+    (void)state;
+    for (int i = 0; i < TINY_FILES; i++)
+        check_all_ways(tiny_file_path((tiny_file)i), false);
+}
+
+static void test_exact_mode_keeps_the_contract_too(void **state)
+{
+    (void)state;
+    check_all_ways(tiny_file_path(TINY_KEPT), true);
+    check_all_ways(tiny_file_path(TINY_BYTE_3), true);
+}
+
+static void test_files_differ_where_weights_differ(void **state)
+{
+    const way w = {.threads = 1, .batch = 64};
+    (void)state;
+    uint64_t kept = run(tiny_file_path(TINY_KEPT), &w);
+    assert_true(kept != run(tiny_file_path(TINY_BYTE_3), &w));
+    assert_true(kept != run(tiny_file_path(TINY_OFFSET_4), &w));
+}
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+static unsigned hostile_environment(void)
+{
+    _mm_setcsr(_mm_getcsr() | 0x8040u | 0x4000u); /* FTZ, DAZ, round up */
+    return _mm_getcsr();
+}
+static unsigned environment(void)
+{
+    return _mm_getcsr();
+}
+#else
+static unsigned hostile_environment(void)
+{
+    fesetround(FE_UPWARD);
+    return (unsigned)fegetround();
+}
+static unsigned environment(void)
+{
+    return (unsigned)fegetround();
+}
+#endif
+
+static void test_the_hosts_float_environment_changes_nothing(void **state)
+{
+    const way w = {.threads = two_threads(), .batch = 64};
+    (void)state;
+    uint64_t expected = run(tiny_file_path(TINY_KEPT), &w);
+    el_fpenv saved = el_fpenv_enter();
+    unsigned host = hostile_environment();
+    uint64_t hash = run(tiny_file_path(TINY_KEPT), &w);
+    unsigned after = environment();
+    el_fpenv_leave(saved);
+    assert_true(hash == expected);
+    assert_int_equal(host & ~0x3fu, after & ~0x3fu); /* sticky exception flags may differ */
+}
+
+static void test_all_logits_equal_those_of_single_steps(void **state)
+{
+    (void)state;
+    edgellm_engine *engine = open_engine(tiny_file_path(TINY_KEPT), NULL);
+    const way w = {.threads = 1, .batch = 16};
+    edgellm_session *together = open_session(engine, &w), *single = open_session(engine, &w);
+    uint32_t prompt[PROMPT], vocab = vocab_of(engine);
+    float *all = malloc(PROMPT * (size_t)vocab * sizeof *all);
+    fill_prompt(prompt, vocab);
+    assert_int_equal(edgellm_session_eval(together, prompt, PROMPT, all, NULL), EDGELLM_OK);
+    for (int i = 0; i < PROMPT; i++) {
+        eval(single, &prompt[i], 1);
+        assert_memory_equal(all + (size_t)i * vocab, edgellm_session_logits(single),
+                            vocab * sizeof *all);
+    }
+    assert_memory_equal(edgellm_session_logits(together), edgellm_session_logits(single),
+                        vocab * sizeof *all);
+    free(all);
+    edgellm_session_close(together);
+    edgellm_session_close(single);
+    edgellm_engine_close(engine);
+}
+
+static void test_the_token_path_allocates_and_calls_nothing(void **state)
+{
+    (void)state;
+    for (uint32_t threads = 1; threads <= two_threads(); threads++) {
+        token_path_result r = token_path_measure(tiny_file_path(TINY_KEPT), threads, 200);
+        assert_int_equal(r.tokens, 200);
+        assert_int_equal(r.allocations, 0);
+        assert_false(r.killed_by_a_system_call);
+    }
+    /* the trap itself works: a run that does call the system is caught */
+    assert_true(token_path_measure(tiny_file_path(TINY_KEPT), 1, -1).killed_by_a_system_call);
+}
+
+static void test_plan_is_the_sum_of_its_parts_and_caps(void **state)
+{
+    const char *path = tiny_file_path(TINY_KEPT);
+    edgellm_session_options o = {.context = 128, .threads = 1};
+    edgellm_memory_plan plan, capped;
+    edgellm_error err;
+    (void)state;
+    assert_int_equal(edgellm_plan(path, &o, &plan, &err), EDGELLM_OK);
+    assert_true(plan.total == plan.weights + plan.tables + plan.kv_cache + plan.scratch +
+                                  plan.threads + plan.program);
+    o.max_ram = plan.total;
+    assert_int_equal(edgellm_plan(path, &o, &capped, &err), EDGELLM_OK);
+    o.max_ram = plan.total - plan.kv_cache / 2;
+    assert_int_equal(edgellm_plan(path, &o, &capped, &err), EDGELLM_ERR_MEMORY);
+    assert_non_null(strstr(err.message, "would fit"));
+    o.context = (uint32_t)strtoul(strstr(err.message, "context of") + 10, NULL, 10);
+    assert_true(o.context > 0 && o.context < 128);
+    assert_int_equal(edgellm_plan(path, &o, &capped, &err), EDGELLM_OK);
+    o.context++;
+    assert_int_equal(edgellm_plan(path, &o, &capped, &err), EDGELLM_ERR_MEMORY);
+    o.max_ram = 1000;
+    assert_int_equal(edgellm_plan(path, &o, &capped, &err), EDGELLM_ERR_MEMORY);
+    assert_non_null(strstr(err.message, "no context fits"));
+}
+
+static void test_bad_calls_are_refused_and_change_nothing(void **state)
+{
+    (void)state;
+    edgellm_engine *engine = open_engine(tiny_file_path(TINY_KEPT), NULL);
+    const way w = {.threads = 1, .batch = 16};
+    edgellm_session *session = open_session(engine, &w);
+    uint32_t tokens[129] = {1, 2, 3}, bad = vocab_of(engine);
+    edgellm_error err;
+    assert_int_equal(edgellm_session_eval(session, tokens, 129, NULL, &err), EDGELLM_ERR_CONTEXT);
+    assert_int_equal(edgellm_session_eval(session, tokens, 0, NULL, &err), EDGELLM_ERR_USAGE);
+    assert_int_equal(edgellm_session_eval(session, &bad, 1, NULL, &err), EDGELLM_ERR_USAGE);
+    assert_int_equal(edgellm_session_position(session), 0);
+    assert_int_equal(edgellm_session_truncate(session, 1, &err), EDGELLM_ERR_USAGE);
+    eval(session, tokens, 128);
+    assert_int_equal(edgellm_session_eval(session, tokens, 1, NULL, &err), EDGELLM_ERR_CONTEXT);
+    assert_int_equal(edgellm_session_position(session), 128);
+    edgellm_session_close(session);
+
+    const edgellm_session_options refused[] = {
+        {.context = 1u << 30}, {.batch = 513}, {.threads = el_cores_allowed() + 1}};
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        assert_int_equal(edgellm_session_open(engine, &refused[i], &session, &err),
+                         EDGELLM_ERR_USAGE);
+    edgellm_engine_close(engine);
+    edgellm_session_close(NULL);
+    edgellm_engine_close(NULL);
+}
+
+static void test_unknown_kernels_and_files_are_refused(void **state)
+{
+    edgellm_engine_options options = {.kernel = "avx1024"};
+    edgellm_engine *engine = NULL;
+    edgellm_error err;
+    (void)state;
+    assert_int_equal(edgellm_engine_open(tiny_file_path(TINY_KEPT), &options, &engine, &err),
+                     EDGELLM_ERR_USAGE);
+    assert_int_equal(edgellm_engine_open("/nonexistent/model", NULL, &engine, &err),
+                     EDGELLM_ERR_IO);
+    assert_non_null(strstr(err.message, "/nonexistent/model"));
+    assert_null(engine);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bits_do_not_depend_on_the_way),
+        cmocka_unit_test(test_exact_mode_keeps_the_contract_too),
+        cmocka_unit_test(test_files_differ_where_weights_differ),
+        cmocka_unit_test(test_the_hosts_float_environment_changes_nothing),
+        cmocka_unit_test(test_all_logits_equal_those_of_single_steps),
+        cmocka_unit_test(test_the_token_path_allocates_and_calls_nothing),
+        cmocka_unit_test(test_plan_is_the_sum_of_its_parts_and_caps),
+        cmocka_unit_test(test_bad_calls_are_refused_and_change_nothing),
+        cmocka_unit_test(test_unknown_kernels_and_files_are_refused),
+    };
+    return cmocka_run_group_tests_name("contract", tests, tiny_files_make, NULL);
+}

@@ -1,0 +1,536 @@
+/*
+ * test_gguf.c: the GGUF reader: block types against the `gguf` package, a tiny model value by
+ * value, and what configurations and vocabularies mean. Damaged files: test_gguf_bad.c.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "format/gguf.h"
+#include "support/hand_gguf.h"
+
+#define PATH EL_TEST_OUT "/test.gguf"
+
+#define assert_ok(call)                                                                            \
+    do {                                                                                           \
+        if ((call) != EDGELLM_OK) fail_msg("%s", err.message);                                     \
+    } while (0)
+
+/* ---- block types ----------------------------------------------------------------------- */
+
+static void test_blocks(void **state)
+{
+    (void)state;
+    el_bytes file;
+    assert_true(el_bytes_load(&file, EL_TEST_DATA "/ggml_blocks.bin"));
+    size_t at = 0, types = 0;
+    while (at < file.size) {
+        uint32_t head[2];
+        memcpy(head, file.data + at, sizeof head);
+        const el_ggml_type *type = el_ggml_type_of(head[0]);
+        assert_non_null(type);
+        size_t blocks = head[1], weights = blocks * type->block_weights;
+        const uint8_t *data = file.data + at + sizeof head;
+        const uint8_t *expected = data + blocks * type->block_bytes;
+        float *out = malloc(weights * sizeof *out);
+        assert_non_null(out);
+        type->dequantize(data, blocks, out);
+        for (size_t i = 0; i < weights; i++) {
+            if (memcmp(out + i, expected + i * sizeof *out, sizeof *out) != 0) {
+                fail_msg("%s: weight %zu is %a", type->name, i, (double)out[i]);
+            }
+        }
+        free(out);
+        at += sizeof head + blocks * type->block_bytes + weights * sizeof *out;
+        types++;
+    }
+    assert_int_equal(at, file.size);
+    assert_int_equal(types, 8);
+    free(file.data);
+}
+
+static void test_type_names(void **state)
+{
+    (void)state;
+    assert_string_equal(el_ggml_type_name(EL_GGML_Q4_1), "Q4_1");
+    assert_string_equal(el_ggml_type_name(12), "Q4_K");
+    assert_string_equal(el_ggml_type_name(1000), "unknown");
+    assert_null(el_ggml_type_of(12));
+    assert_null(el_ggml_type_of(1000));
+}
+
+/* ---- a tiny model ---------------------------------------------------------------------- */
+
+static el_tiny_spec small_spec(void)
+{
+    el_tiny_spec spec = el_tiny_defaults();
+    spec.dim = spec.ffn_dim = 32;
+    spec.layers = 1;
+    spec.heads = 2;
+    spec.kv_heads = 1;
+    return spec;
+}
+
+static void check_config(const el_gguf *file, const el_tiny_spec *spec)
+{
+    edgellm_error err;
+    el_config c;
+    assert_ok(el_gguf_config(file, &c, &err));
+    assert_string_equal(c.architecture, "llama");
+    assert_string_equal(c.name, "Tiny");
+    assert_int_equal(c.layers, spec->layers);
+    assert_int_equal(c.dim, spec->dim);
+    assert_int_equal(c.ffn_dim, spec->ffn_dim);
+    assert_int_equal(c.heads, spec->heads);
+    assert_int_equal(c.kv_heads, spec->kv_heads);
+    assert_int_equal(c.head_dim, spec->dim / spec->heads);
+    assert_int_equal(c.rotary_dim, spec->dim / spec->heads);
+    assert_int_equal(c.vocab, EL_TINY_VOCAB);
+    assert_int_equal(c.context, spec->context);
+    assert_true(c.rope_base == 10000.0f && c.norm_eps == 1e-5f);
+}
+
+static void test_tiny(void **state)
+{
+    (void)state;
+    for (uint32_t version = 2; version <= 3; version++) {
+        el_tiny_spec spec = el_tiny_defaults();
+        spec.version = version;
+        spec.separate_head = version == 3;
+        edgellm_error err;
+        el_gguf file;
+        assert_true(el_tiny_write(&spec, PATH));
+        assert_ok(el_gguf_open(&file, PATH, &err));
+        assert_int_equal(file.version, version);
+        assert_int_equal(file.n_tensors, 2 + 9 * spec.layers + spec.separate_head);
+        check_config(&file, &spec);
+        const el_gguf_tensor *k = el_gguf_find(&file, "blk.1.attn_k.weight");
+        assert_non_null(k);
+        assert_int_equal(k->rows, 32);
+        assert_int_equal(k->cols, 64);
+        assert_int_equal(k->type, EL_GGML_Q4_1);
+        assert_int_equal(k->bytes, 32 * 2 * 20);
+        const el_gguf_tensor *norm = el_gguf_find(&file, "output_norm.weight");
+        assert_non_null(norm);
+        assert_int_equal(norm->rows, 1);
+        assert_int_equal(norm->cols, 64);
+        assert_true(spec.separate_head == (el_gguf_find(&file, "output.weight") != NULL));
+        el_gguf_close(&file);
+    }
+}
+
+/* The weights that come out are those that went in, as far as the type can hold them. */
+static void test_tiny_types(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t type;
+        float tolerance;
+    } rows[] = {
+        {EL_GGML_F16, 2e-4f}, {EL_GGML_Q4_0, 0.04f}, {EL_GGML_Q4_1, 0.02f}, {EL_GGML_Q8_0, 2e-3f}};
+    float exact[64 * 64], other[64 * 64];
+    for (size_t i = 0; i <= sizeof rows / sizeof *rows; i++) {
+        edgellm_error err;
+        el_gguf file;
+        el_tiny_spec spec = el_tiny_defaults();
+        spec.matrix_type = spec.embedding_type = i ? rows[i - 1].type : EL_GGML_F32;
+        assert_true(el_tiny_write(&spec, PATH));
+        assert_ok(el_gguf_open(&file, PATH, &err));
+        const el_gguf_tensor *q = el_gguf_find(&file, "blk.0.attn_q.weight");
+        assert_non_null(q);
+        const el_ggml_type *type = el_ggml_type_of(q->type);
+        assert_int_equal(q->bytes, 64 * 64 / type->block_weights * type->block_bytes);
+        type->dequantize(q->data, 64 * 64 / type->block_weights, i ? other : exact);
+        for (int w = 0; i && w < 64 * 64; w++) {
+            float d = other[w] - exact[w];
+            assert_true(d <= rows[i - 1].tolerance && d >= -rows[i - 1].tolerance);
+        }
+        el_gguf_close(&file);
+    }
+}
+
+static void assert_token(const el_vocab *v, uint32_t id, const char *bytes, size_t len)
+{
+    assert_true(id < v->n_tokens);
+    assert_int_equal(v->starts[id + 1] - v->starts[id], len);
+    assert_memory_equal(v->bytes + v->starts[id], bytes, len);
+}
+
+static void test_vocab(void **state)
+{
+    (void)state;
+    edgellm_error err;
+    el_gguf file;
+    el_vocab v;
+    el_tiny_spec spec = small_spec();
+    assert_true(el_tiny_write(&spec, PATH));
+    assert_ok(el_gguf_open(&file, PATH, &err));
+    assert_ok(el_gguf_vocab(&file, &v, &err));
+    assert_int_equal(v.n_tokens, EL_TINY_VOCAB);
+    assert_token(&v, EL_TINY_IM_START, "<|im_start|>", 12);
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        assert_token(&v, 3 + byte, &(char){(char)byte}, 1);
+        assert_int_equal(v.types[3 + byte], EL_TOKEN_NORMAL);
+    }
+    assert_int_equal(v.types[EL_TINY_IM_END], EL_TOKEN_CONTROL);
+    assert_int_equal(v.n_merges, EL_TINY_VOCAB - 259);
+    for (uint32_t i = 0; i < v.n_merges; i++) { /* tiny: merge i makes token 259 + i */
+        char joined[16];
+        uint32_t left = v.merges[i].left, right = v.merges[i].right;
+        uint32_t n = v.starts[left + 1] - v.starts[left], m = v.starts[right + 1] - v.starts[right];
+        memcpy(joined, v.bytes + v.starts[left], n);
+        memcpy(joined + n, v.bytes + v.starts[right], m);
+        assert_token(&v, 259 + i, joined, n + m);
+    }
+    assert_token(&v, 259 + 6, " the", 4);
+    assert_string_equal(v.pretokenizer, "smollm");
+    assert_non_null(strstr(v.chat_template, "<|im_start|>"));
+    assert_int_equal(v.bos, EL_TINY_IM_START);
+    assert_int_equal(v.eos, EL_TINY_IM_END);
+    assert_int_equal(v.unk, EL_TINY_END_OF_TEXT);
+    assert_int_equal(v.pad, EL_TINY_IM_END);
+    assert_int_equal(v.add_bos, 0);
+    el_gguf_close(&file);
+}
+
+static void add_config(el_hand *h)
+{
+    el_hand_text(h, "general.architecture", "xyz");
+    el_hand_u32(h, "xyz.block_count", 2);
+    el_hand_u32(h, "xyz.context_length", 128);
+    el_hand_u32(h, "xyz.embedding_length", 64);
+    el_hand_u32(h, "xyz.feed_forward_length", 80);
+    el_gguf_put_f32(&h->values, "xyz.attention.layer_norm_rms_epsilon", 1e-6f);
+    h->n_values++;
+}
+
+/* Numbers of every width and sign serve as u32, if they fit. */
+static void test_numbers(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t type, bytes;
+        uint64_t bits;
+        bool fits;
+        uint32_t value;
+    } rows[] = {{0, 1, 200, true, 200},
+                {1, 1, 100, true, 100},
+                {1, 1, 0xff, false, 0},
+                {2, 2, 60000, true, 60000},
+                {3, 2, 0x8000, false, 0},
+                {5, 4, 0xffffffff, false, 0},
+                {5, 4, 77, true, 77},
+                {10, 8, 1ull << 32, false, 0},
+                {10, 8, 0xfffffffe, true, 0xfffffffe},
+                {11, 8, 5, true, 5},
+                {11, 8, ~0ull, false, 0},
+                {7, 1, 1, false, 0},
+                {6, 4, 0x3f800000, false, 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        edgellm_error err;
+        el_gguf file;
+        el_hand h = el_hand_start();
+        el_bytes_text(&h.values, "k");
+        el_bytes_u32(&h.values, rows[i].type);
+        for (uint32_t b = 0; b < rows[i].bytes; b++) {
+            el_bytes_put(&h.values, &(uint8_t){(uint8_t)(rows[i].bits >> 8 * b)}, 1);
+        }
+        h.n_values = 1;
+        assert_true(el_hand_save(&h, PATH));
+        assert_ok(el_gguf_open(&file, PATH, &err));
+        uint32_t value = 12345;
+        assert_true(el_gguf_u32(&file, "k", &value) == rows[i].fits);
+        assert_int_equal(value, rows[i].fits ? rows[i].value : 12345);
+        assert_false(el_gguf_u32(&file, "missing", &value));
+        el_gguf_close(&file);
+    }
+}
+
+static void test_config_defaults(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"a", "b", "ab"};
+    edgellm_error err;
+    el_gguf file;
+    el_config c;
+    el_hand h = el_hand_start();
+    add_config(&h);
+    el_hand_u32(&h, "xyz.attention.head_count", 4);
+    el_hand_texts(&h, "tokenizer.ggml.tokens", 3, tokens);
+    assert_true(el_hand_save(&h, PATH));
+    assert_ok(el_gguf_open(&file, PATH, &err));
+    assert_ok(el_gguf_config(&file, &c, &err));
+    assert_string_equal(c.architecture, "xyz");
+    assert_string_equal(c.name, "");
+    assert_int_equal(c.kv_heads, 4);
+    assert_int_equal(c.head_dim, 16);
+    assert_int_equal(c.rotary_dim, 16);
+    assert_int_equal(c.vocab, 3);
+    assert_true(c.rope_base == 10000.0f);
+    el_gguf_close(&file);
+}
+
+static void bad_heads(el_hand *h)
+{
+    el_hand_u32(h, "xyz.attention.head_count", 4);
+    el_hand_u32(h, "xyz.attention.head_count_kv", 3);
+    el_hand_u32(h, "xyz.vocab_size", 3);
+}
+
+static void no_heads(el_hand *h)
+{
+    el_hand_u32(h, "xyz.attention.head_count", 0);
+}
+
+static void missing_heads(el_hand *h)
+{
+    el_hand_u32(h, "xyz.vocab_size", 3);
+}
+
+static void text_for_number(el_hand *h)
+{
+    el_hand_text(h, "xyz.attention.head_count", "4");
+}
+
+static void wide_rotation(el_hand *h)
+{
+    el_hand_u32(h, "xyz.attention.head_count", 4);
+    el_hand_u32(h, "xyz.rope.dimension_count", 18);
+    el_hand_u32(h, "xyz.vocab_size", 3);
+}
+
+static void scaled_positions(el_hand *h)
+{
+    el_hand_u32(h, "xyz.attention.head_count", 4);
+    el_hand_text(h, "xyz.rope.scaling.type", "yarn");
+    el_hand_u32(h, "xyz.vocab_size", 3);
+}
+
+static void scaled_by_tensor(el_hand *h)
+{
+    el_hand_u32(h, "xyz.attention.head_count", 4);
+    el_hand_u32(h, "xyz.vocab_size", 3);
+    el_hand_tensor(h, "rope_freqs.weight", 8, EL_GGML_F32, 0);
+    for (int i = 0; i < 8; i++)
+        el_bytes_u32(&h->data, 0);
+}
+
+static void huge_vocab(el_hand *h)
+{
+    el_hand_u32(h, "xyz.attention.head_count", 4);
+    el_hand_u32(h, "xyz.vocab_size", 1u << 30);
+}
+
+static void infinite_base(el_hand *h)
+{
+    el_hand_u32(h, "xyz.attention.head_count", 4);
+    el_hand_u32(h, "xyz.vocab_size", 3);
+    el_gguf_put_f32(&h->values, "xyz.rope.freq_base", el_float_of_bits(0x7f800000));
+    h->n_values++;
+}
+
+static void test_bad_configs(void **state)
+{
+    (void)state;
+    static const struct {
+        void (*add)(el_hand *);
+        edgellm_status status;
+        const char *part;
+    } rows[] = {
+        {bad_heads, EDGELLM_ERR_FORMAT, "4 heads cannot share 3"},
+        {no_heads, EDGELLM_ERR_FORMAT, "0 heads"},
+        {missing_heads, EDGELLM_ERR_FORMAT, "'xyz.attention.head_count' is missing"},
+        {text_for_number, EDGELLM_ERR_FORMAT, "'xyz.attention.head_count' is not a number"},
+        {wide_rotation, EDGELLM_ERR_FORMAT, "rotary_dim is 18"},
+        {scaled_positions, EDGELLM_ERR_UNSUPPORTED, "xyz.rope.scaling.type"},
+        {scaled_by_tensor, EDGELLM_ERR_UNSUPPORTED, "rope_freqs.weight"},
+        {huge_vocab, EDGELLM_ERR_FORMAT, "vocab is 1073741824"},
+        {infinite_base, EDGELLM_ERR_FORMAT, "rope_base inf"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        edgellm_error err;
+        el_gguf file;
+        el_config c = {.dim = 77};
+        el_hand h = el_hand_start();
+        add_config(&h);
+        rows[i].add(&h);
+        assert_true(el_hand_save(&h, PATH));
+        assert_ok(el_gguf_open(&file, PATH, &err));
+        assert_int_equal(el_gguf_config(&file, &c, &err), rows[i].status);
+        if (!strstr(err.message, rows[i].part)) fail_msg("row %zu: %s", i, err.message);
+        assert_int_equal(c.dim, 77);
+        el_gguf_close(&file);
+    }
+}
+
+/* ---- vocabularies made by hand --------------------------------------------------------- */
+
+static void test_vocab_defaults(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"\xc4\xa0",
+                                         "a",
+                                         "\xc4\xa0"
+                                         "a",
+                                         "\xe2\x82\xac",
+                                         "",
+                                         "a b"};
+    static const char *const merges[] = {"\xc4\xa0 a"};
+    edgellm_error err;
+    el_gguf file;
+    el_vocab v;
+    el_hand h = el_hand_start();
+    el_hand_text(&h, "tokenizer.ggml.model", "gpt2");
+    el_hand_texts(&h, "tokenizer.ggml.tokens", 6, tokens);
+    el_hand_texts(&h, "tokenizer.ggml.merges", 1, merges);
+    el_hand_u32(&h, "tokenizer.ggml.bos_token_id", UINT32_MAX);
+    assert_true(el_hand_save(&h, PATH));
+    assert_ok(el_gguf_open(&file, PATH, &err));
+    assert_ok(el_gguf_vocab(&file, &v, &err));
+    assert_ok(el_gguf_vocab(&file, &v, &err)); /* again: replaces the first */
+    assert_token(&v, 0, " ", 1);
+    assert_token(&v, 2, " a", 2);
+    assert_token(&v, 3, "\xe2\x82\xac", 3); /* outside the mapping: literal */
+    assert_token(&v, 4, "", 0);
+    assert_token(&v, 5, "a b", 3); /* a raw space is outside the mapping too */
+    assert_int_equal(v.types[0], EL_TOKEN_NORMAL);
+    assert_int_equal(v.merges[0].left, 0);
+    assert_int_equal(v.merges[0].right, 1);
+    assert_string_equal(v.pretokenizer, "gpt2");
+    assert_string_equal(v.chat_template, "");
+    assert_true(v.bos == EL_TOKEN_NONE && v.eos == EL_TOKEN_NONE);
+    el_gguf_close(&file);
+}
+
+static void no_model(el_hand *h)
+{
+    el_hand_u32(h, "x", 1);
+}
+
+static void spm_model(el_hand *h)
+{
+    el_hand_text(h, "tokenizer.ggml.model", "llama");
+}
+
+static void no_tokens(el_hand *h)
+{
+    el_hand_text(h, "tokenizer.ggml.model", "gpt2");
+}
+
+static void add_two_tokens(el_hand *h)
+{
+    static const char *const tokens[] = {"a", "b"};
+    el_hand_text(h, "tokenizer.ggml.model", "gpt2");
+    el_hand_texts(h, "tokenizer.ggml.tokens", 2, tokens);
+}
+
+static void few_types(el_hand *h)
+{
+    add_two_tokens(h);
+    el_hand_array(h, "tokenizer.ggml.token_type", 5, 1);
+    el_bytes_u32(&h->values, 1);
+}
+
+static void odd_type(el_hand *h)
+{
+    add_two_tokens(h);
+    el_hand_array(h, "tokenizer.ggml.token_type", 5, 2);
+    el_bytes_u32(&h->values, 1);
+    el_bytes_u32(&h->values, 7);
+}
+
+static void odd_merge(el_hand *h)
+{
+    static const char *const merges[] = {"a c"};
+    add_two_tokens(h);
+    el_hand_texts(h, "tokenizer.ggml.merges", 1, merges);
+}
+
+static void whole_merge(el_hand *h)
+{
+    static const char *const merges[] = {"ab"};
+    add_two_tokens(h);
+    el_hand_texts(h, "tokenizer.ggml.merges", 1, merges);
+}
+
+static void far_eos(el_hand *h)
+{
+    add_two_tokens(h);
+    el_hand_u32(h, "tokenizer.ggml.eos_token_id", 2);
+}
+
+static void bos_of_nothing(el_hand *h)
+{
+    add_two_tokens(h);
+    el_gguf_put_bool(&h->values, "tokenizer.ggml.add_bos_token", true);
+    h->n_values++;
+}
+
+static void bad_template(el_hand *h)
+{
+    add_two_tokens(h);
+    el_hand_text(h, "tokenizer.chat_template", "\xff");
+}
+
+static void long_pre(el_hand *h)
+{
+    add_two_tokens(h);
+    el_hand_text(h, "tokenizer.ggml.pre", "a-very-long-name-of-a-pre-tokenizer");
+}
+
+static void test_bad_vocabs(void **state)
+{
+    (void)state;
+    static const struct {
+        void (*add)(el_hand *);
+        edgellm_status status;
+        const char *part;
+    } rows[] = {
+        {no_model, EDGELLM_ERR_FORMAT, "'tokenizer.ggml.model' is missing"},
+        {spm_model, EDGELLM_ERR_UNSUPPORTED, "'llama'"},
+        {no_tokens, EDGELLM_ERR_FORMAT, "0 entries"},
+        {few_types, EDGELLM_ERR_FORMAT, "1 token types for 2"},
+        {odd_type, EDGELLM_ERR_FORMAT, "unknown type 7"},
+        {odd_merge, EDGELLM_ERR_FORMAT, "merge 0 'a c'"},
+        {whole_merge, EDGELLM_ERR_FORMAT, "merge 0 'ab'"},
+        {far_eos, EDGELLM_ERR_FORMAT, "eos token 2"},
+        {bos_of_nothing, EDGELLM_ERR_FORMAT, "bos is absent"},
+        {bad_template, EDGELLM_ERR_FORMAT, "chat_template"},
+        {long_pre, EDGELLM_ERR_UNSUPPORTED, "a-very-long-name"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        edgellm_error err;
+        el_gguf file;
+        el_vocab v = {.n_tokens = 77};
+        el_hand h = el_hand_start();
+        rows[i].add(&h);
+        assert_true(el_hand_save(&h, PATH));
+        assert_ok(el_gguf_open(&file, PATH, &err));
+        assert_int_equal(el_gguf_vocab(&file, &v, &err), rows[i].status);
+        if (!strstr(err.message, rows[i].part)) fail_msg("row %zu: %s", i, err.message);
+        assert_int_equal(v.n_tokens, 77);
+        el_gguf_close(&file);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_type_names),
+        cmocka_unit_test(test_tiny),
+        cmocka_unit_test(test_tiny_types),
+        cmocka_unit_test(test_vocab),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_config_defaults),
+        cmocka_unit_test(test_bad_configs),
+        cmocka_unit_test(test_vocab_defaults),
+        cmocka_unit_test(test_bad_vocabs),
+    };
+    return cmocka_run_group_tests_name("gguf", tests, NULL, NULL);
+}

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""The house rules that a compiler does not check.
+
+    python3 tests/test_includes.py SOURCE_DIR COMPILER
+
+Includes point one way (docs/ARCHITECTURE.md); every header compiles by itself; file names are
+unique, so that a file name is a module's name.
+"""
+import pathlib
+import re
+import subprocess
+import sys
+import unittest
+
+ROOT, COMPILER = pathlib.Path(sys.argv[1]), sys.argv[2]
+
+# module: the modules it may include, besides itself and edgellm.h. An entry with a slash is one
+# header of a module.
+MAY_INCLUDE = {
+    "base": [],
+    "cpu": [],
+    "kernel": ["base", "cpu"],
+    "format": ["base", "kernel/matrix.h"],
+    "token": ["base", "format"],
+    "sample": ["base"],
+    "model": ["base", "kernel", "format"],
+    "engine": ["base", "cpu", "kernel", "format", "token", "sample", "model"],
+    "quant": ["base", "kernel", "format"],
+    "cli": ["quant/quantize.h"],
+}
+FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-DEDGELLM_BUILDING", f"-I{ROOT}/include", f"-I{ROOT}/src",
+         "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-const-variable",
+         "-fsyntax-only"]
+INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
+
+
+def sources():
+    return sorted(p for p in (ROOT / "src").rglob("*") if p.suffix in (".c", ".h", ".inc"))
+
+
+def allowed(module, included):
+    if included == "edgellm.h" or included.startswith(module + "/"):
+        return True
+    return any(included == entry or ("/" not in entry and included.startswith(entry + "/"))
+               for entry in MAY_INCLUDE[module])
+
+
+def violations(files):
+    """(file, include) for every include that points the wrong way. files: (path, text)."""
+    found = []
+    for path, text in files:
+        module = path.parts[0]
+        for included in INCLUDE.findall(text):
+            if module not in MAY_INCLUDE or not allowed(module, included):
+                found.append((str(path), included))
+    return found
+
+
+class House(unittest.TestCase):
+    def test_includes_point_one_way(self):
+        files = [(p.relative_to(ROOT / "src"), p.read_text()) for p in sources()]
+        self.assertGreater(len(files), 20)
+        self.assertEqual(violations(files), [])
+
+    def test_a_wrong_include_is_found(self):
+        path = pathlib.PurePath
+        text = '#include <stdio.h>\n#include "%s"\n'
+        for place, included in (("base/x.c", "kernel/kernels.h"), ("kernel/x86/x.c", "model/model.h"),
+                                ("format/x.c", "kernel/kernels.h"), ("cli/x.c", "engine/engine.h"),
+                                ("cli/x.c", "quant/round.h"), ("model/x.c", "engine/engine.h"),
+                                ("stranger/x.c", "base/error.h")):
+            self.assertEqual(violations([(path(place), text % included)]), [(place, included)])
+        self.assertEqual(violations([(path("format/x.c"), text % "kernel/matrix.h"),
+                                     (path("engine/x.c"), text % "edgellm.h")]), [])
+
+    def test_file_names_are_unique(self):
+        seen = {}
+        for path in sources() + sorted((ROOT / "include").glob("*.h")):
+            self.assertNotIn(path.name, seen, f"{path} and {seen.get(path.name)}")
+            seen[path.name] = path
+
+    def test_every_header_compiles_alone(self):
+        headers = [p for p in sources() if p.suffix == ".h"] + [ROOT / "include" / "edgellm.h"]
+        for header in headers:
+            name = header.relative_to(ROOT / ("src" if "src" in header.parts else "include"))
+            done = subprocess.run([COMPILER, *FLAGS, "-x", "c", "-"], text=True,
+                                  input=f'#include "{name}"\n', capture_output=True)
+            self.assertEqual(done.returncode, 0, f"{name}:\n{done.stderr}")
+
+    def test_public_header_serves_cplusplus_and_c99_rules(self):
+        text = (ROOT / "include" / "edgellm.h").read_text()
+        self.assertIn('extern "C"', text)
+        self.assertEqual(INCLUDE.findall(text), [])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -1,0 +1,511 @@
+/* test_quant.c: rounding of floats, and take-over of ggml blocks, weight by weight. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/half.h"
+#include "kernel/matrix_pack.h"
+#include "quant/fit.h"
+#include "quant/round.h"
+#include "quant/takeover.h"
+
+static const uint32_t all_groups[] = {32, 64, 128, 0};
+
+/* ---- data ---- */
+
+static uint32_t next_random(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*state >> 32);
+}
+
+/* Nearly normal, mean 0, deviation 1: twelve uniform numbers. */
+static float next_normal(uint64_t *state)
+{
+    float sum = -6.0f;
+    for (int i = 0; i < 12; i++)
+        sum += (float)(next_random(state) >> 8) * 0x1p-24f;
+    return sum;
+}
+
+static float *normal_matrix(size_t n, float mean, uint64_t seed)
+{
+    float *w = malloc(n * sizeof *w);
+    for (size_t i = 0; i < n; i++)
+        w[i] = next_normal(&seed) + mean;
+    return w;
+}
+
+typedef struct rounded {
+    el_matrix m;
+    el_matrix_layout layout;
+    uint8_t *data;
+    float *w; /* dequantised (rows, cols) */
+} rounded;
+
+static rounded round_up(const float *w, uint32_t rows, uint32_t cols, el_codec codec,
+                        el_scale_kind kind, uint32_t group)
+{
+    rounded r;
+    assert_int_equal(el_matrix_measure(rows, cols, codec, kind, group, &r.layout), 0);
+    r.data = calloc(1, r.layout.bytes);
+    el_round_matrix(w, rows, cols, codec, kind, group, r.data);
+    assert_int_equal(el_matrix_view(&r.m, r.data, rows, cols, codec, kind, group), 0);
+    r.w = malloc((size_t)rows * cols * sizeof *r.w);
+    for (uint32_t i = 0; i < rows; i++)
+        el_matrix_row(&r.m, i, r.w + (size_t)i * cols);
+    return r;
+}
+
+static void release(rounded *r)
+{
+    free(r->data);
+    free(r->w);
+}
+
+/* Mean squared error; also holds every number to be finite and every 8-bit code to be lawful. */
+static double error_of(const float *w, uint32_t rows, uint32_t cols, el_codec codec,
+                       el_scale_kind kind, uint32_t group)
+{
+    rounded r = round_up(w, rows, cols, codec, kind, group);
+    double sum = 0;
+    for (size_t i = 0; i < (size_t)rows * cols; i++) {
+        assert_true(isfinite(r.w[i]));
+        if (el_codecs[codec].bits == 8) {
+            assert_true(el_matrix_code(&r.m, (uint32_t)(i / cols), (uint32_t)(i % cols)) > -128);
+        }
+        double d = (double)r.w[i] - w[i];
+        sum += d * d;
+    }
+    release(&r);
+    return sum / ((double)rows * cols);
+}
+
+/* ---- rounding ---- */
+
+static void test_codec_choice(void **state)
+{
+    (void)state;
+    static const unsigned bits[] = {2, 3, 4, 8};
+    for (int i = 0; i < 4; i++) {
+        for (int offset = 0; offset < 2; offset++) {
+            const el_codec_info *info = &el_codecs[el_round_codec(bits[i], offset)];
+            assert_int_equal(info->bits, bits[i]);
+            assert_int_equal(info->offset, offset);
+        }
+    }
+}
+
+/* Mean squared error of the best uniform quantiser of a normal distribution (Max, 1960), per
+ * number of bits; groups may do a little better, since each has its own scale. */
+static void test_error_of_normal_weights(void **state)
+{
+    (void)state;
+    static const double bound[9] = {[2] = 0.1188, [3] = 0.0374, [4] = 0.01154, [8] = 0.00008};
+    const uint32_t rows = 48, cols = 576;
+    float *w = normal_matrix((size_t)rows * cols, 0, 1);
+    for (int c = EL_CODEC_S2; c < EL_CODEC_COUNT; c++) {
+        for (int kind = 0; kind < EL_SCALE_KINDS; kind++) {
+            for (int g = 0; g < 4; g++) {
+                double e = error_of(w, rows, cols, (el_codec)c, (el_scale_kind)kind, all_groups[g]);
+                assert_true(e < 1.02 * bound[el_codecs[c].bits]);
+                assert_true(e > 0.2 * bound[el_codecs[c].bits]);
+            }
+        }
+    }
+    free(w);
+}
+
+static void test_error_order(void **state)
+{
+    (void)state;
+    const uint32_t rows = 32, cols = 576;
+    float *w = normal_matrix((size_t)rows * cols, 0, 2);
+    static const unsigned bits[] = {2, 3, 4, 8};
+    for (int offset = 0; offset < 2; offset++) {
+        for (int kind = 0; kind < EL_SCALE_KINDS; kind++) {
+            double last_bits = 1;
+            for (int b = 0; b < 4; b++) {
+                double last_group = 0;
+                for (int g = 0; g < 4; g++) {
+                    double e = error_of(w, rows, cols, el_round_codec(bits[b], offset),
+                                        (el_scale_kind)kind, all_groups[g]);
+                    assert_true(e > last_group); /* larger groups, larger error */
+                    last_group = e;
+                }
+                assert_true(last_group < last_bits / 3); /* more bits, far smaller error */
+                last_bits = last_group;
+            }
+        }
+    }
+    free(w);
+}
+
+static void test_offset_helps_shifted_weights(void **state)
+{
+    (void)state;
+    const uint32_t rows = 16, cols = 256;
+    float *w = normal_matrix((size_t)rows * cols, 5, 3);
+    static const unsigned bits[] = {2, 3, 4, 8};
+    for (int b = 0; b < 4; b++) {
+        for (int kind = 0; kind < EL_SCALE_KINDS; kind++) {
+            double without =
+                error_of(w, rows, cols, el_round_codec(bits[b], false), (el_scale_kind)kind, 64);
+            double with =
+                error_of(w, rows, cols, el_round_codec(bits[b], true), (el_scale_kind)kind, 64);
+            assert_true(with < without / 2);
+        }
+    }
+    free(w);
+}
+
+/* One weight far out must not spoil its group: it may be cut off where that costs less. */
+static void test_outlier(void **state)
+{
+    (void)state;
+    float *w = normal_matrix(128, 0, 4);
+    w[17] = 9.0f;
+    double plain = 0, scale = 9.0 / 1.5;
+    for (int i = 0; i < 128; i++) {
+        double q = (int)(w[i] / scale + 102.0) - 100; /* rounded */
+        q = q < 0 ? 0 : q > 3 ? 3 : q;
+        plain += (w[i] - scale * (q - 1.5)) * (w[i] - scale * (q - 1.5)) / 128;
+    }
+    assert_true(error_of(w, 1, 128, EL_CODEC_S2, EL_SCALE_F16, 128) < plain / 4);
+    free(w);
+}
+
+static void test_no_candidate_is_better(void **state)
+{
+    (void)state;
+    float *w = normal_matrix(64, 0.5f, 5);
+    for (int c = EL_CODEC_S2; c <= EL_CODEC_O4; c++) {
+        el_codec codec = (el_codec)c;
+        el_fit fit = el_fit_search(w, 64, codec, true);
+        assert_true(fit.error == el_fit_error(w, 64, codec, fit.scale, fit.offset));
+        /* A brute search around it finds little more. */
+        for (int i = -20; i <= 20; i++) {
+            for (int j = -20; j <= 20; j++) {
+                float scale = fit.scale * (1 + 0.01f * (float)i);
+                float offset = fit.offset * (1 + 0.01f * (float)j);
+                assert_true(el_fit_error(w, 64, codec, scale, offset) > 0.85f * fit.error);
+            }
+        }
+    }
+    free(w);
+}
+
+/* Weights that a codec can hold, extreme levels included in each group, come back as they are. */
+static void check_exact(el_codec codec, el_scale_kind kind, uint32_t group, uint64_t seed)
+{
+    const uint32_t rows = 19, cols = 224;
+    const el_codec_info *info = &el_codecs[codec];
+    int low = info->bits == 8 ? -127 : 0, high = info->bits == 8 ? 127 : (1 << info->bits) - 1;
+    float *w = malloc(sizeof(float) * rows * cols);
+    for (uint32_t i = 0; i < rows * cols; i++) {
+        uint32_t row = i / cols, col = i % cols;
+        int code = low + (int)(next_random(&seed) % (unsigned)(high - low + 1));
+        if (col % 32 < 2) code = col % 32 ? low : high;
+        float scale = ldexpf(3.0f, (int)(row % 7) - 8);
+        /* 127 and the half range of 254 steps make offsets that both kinds of scale can hold. */
+        float offset = info->offset ? scale * (float)(info->bits == 8 ? 0 : -high) : 0.0f;
+        w[i] = scale * (float)(info->mul * code + info->bias) + offset;
+    }
+    rounded r = round_up(w, rows, cols, codec, kind, group);
+    for (uint32_t i = 0; i < rows * cols; i++) {
+        float tolerance = 0;
+        /* A byte offset is a multiple of its reference, which is rounded up to fp16. */
+        if (info->offset && kind == EL_SCALE_BYTE)
+            tolerance = fabsf(w[i / cols * cols + 1]) * 0.002f;
+        assert_true(fabsf(r.w[i] - w[i]) <= tolerance);
+    }
+    release(&r);
+    free(w);
+}
+
+static void test_exact_weights(void **state)
+{
+    (void)state;
+    for (int c = EL_CODEC_S2; c < EL_CODEC_COUNT; c++) {
+        if (c == EL_CODEC_Z4) continue; /* only taken over: its levels are not balanced */
+        for (int kind = 0; kind < EL_SCALE_KINDS; kind++) {
+            for (int g = 0; g < 4; g++) {
+                check_exact((el_codec)c, (el_scale_kind)kind, all_groups[g], 7 + (unsigned)c);
+            }
+        }
+    }
+}
+
+static void test_zeroes(void **state)
+{
+    (void)state;
+    const uint32_t rows = 18, cols = 200;
+    float *w = normal_matrix((size_t)rows * cols, 0.1f, 6);
+    memset(w + 3 * cols, 0, sizeof(float) * cols); /* a row */
+    memset(w + 17 * cols, 0, sizeof(float) * cols);
+    memset(w + 5 * cols + 128, 0, sizeof(float) * 72); /* the short last group of a row */
+    for (int c = EL_CODEC_S2; c < EL_CODEC_COUNT; c++) {
+        for (int kind = 0; kind < EL_SCALE_KINDS; kind++) {
+            rounded r = round_up(w, rows, cols, (el_codec)c, (el_scale_kind)kind, 128);
+            for (uint32_t i = 0; i < rows * cols; i++) {
+                if (w[i] == 0.0f) assert_true(r.w[i] == 0.0f);
+            }
+            double left = 0;
+            for (uint32_t i = 0; i < cols; i++)
+                left += fabs(r.w[i]);
+            assert_true(left > 0);
+            release(&r);
+        }
+    }
+    free(w);
+}
+
+static void test_padding_is_zero(void **state)
+{
+    (void)state;
+    const uint32_t rows = 17, cols = 40;
+    float *w = normal_matrix((size_t)rows * cols, 1, 8);
+    for (int c = EL_CODEC_S2; c < EL_CODEC_COUNT; c++) {
+        for (int kind = 0; kind < EL_SCALE_KINDS; kind++) {
+            rounded r = round_up(w, rows, cols, (el_codec)c, (el_scale_kind)kind, 32);
+            for (uint32_t row = rows; row < r.m.tiles * EL_TILE; row++) {
+                for (uint32_t group = 0; group < r.m.groups; group++) {
+                    assert_true(el_matrix_scale(&r.m, row, group) == 0.0f);
+                    assert_true(el_matrix_offset(&r.m, row, group) == 0.0f);
+                }
+                for (uint32_t col = 0; col < 64; col++) {
+                    assert_int_equal(el_matrix_code(&r.m, row, col), 0);
+                }
+            }
+            for (uint32_t col = cols; col < 64; col++) {
+                assert_int_equal(el_matrix_code(&r.m, 0, col), 0);
+            }
+            release(&r);
+        }
+    }
+    free(w);
+}
+
+/* Extremes of float32 must give finite weights, and what fits into fp16 scales must stay close. */
+static void test_huge_and_tiny(void **state)
+{
+    (void)state;
+    static const float sizes[] = {3.4028235e38f, 1e30f, 1e7f, 65504.0f, 1e-7f, 1e-30f, 1e-45f};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        float w[64];
+        for (int i = 0; i < 64; i++)
+            w[i] = sizes[s] * ((float)(i % 5 - 2) * 0.5f);
+        for (int c = EL_CODEC_S2; c < EL_CODEC_COUNT; c++) {
+            for (int kind = 0; kind < EL_SCALE_KINDS; kind++) {
+                rounded r = round_up(w, 1, 64, (el_codec)c, (el_scale_kind)kind, 32);
+                for (int i = 0; i < 64; i++) {
+                    assert_true(isfinite(r.w[i]));
+                    if (sizes[s] <= 65504.0f) assert_true(fabsf(r.w[i] - w[i]) <= sizes[s]);
+                    if (sizes[s] > 1.0f && !r.m.offsets && i % 5 == 4)
+                        assert_true(r.w[i] > 10000.0f);
+                }
+                release(&r);
+            }
+        }
+    }
+}
+
+static void test_rows_in_pieces(void **state)
+{
+    (void)state;
+    const uint32_t rows = 37, cols = 150;
+    float *w = normal_matrix((size_t)rows * cols, 0, 9);
+    for (int kind = 0; kind < EL_SCALE_KINDS; kind++) {
+        rounded whole = round_up(w, rows, cols, EL_CODEC_O3, (el_scale_kind)kind, 64);
+        uint8_t *data = calloc(1, whole.layout.bytes);
+        el_matrix m;
+        el_matrix_view(&m, data, rows, cols, EL_CODEC_O3, (el_scale_kind)kind, 64);
+        for (uint32_t row = 0; row < rows; row += 5) {
+            uint32_t count = rows - row < 5 ? rows - row : 5;
+            el_round_rows(w + (size_t)row * cols, row, count, &m, data);
+        }
+        assert_memory_equal(data, whole.data, whole.layout.bytes);
+        free(data);
+        release(&whole);
+    }
+    free(w);
+}
+
+/* A row of more groups than are fitted ahead gives what the same weights give in a short row. */
+static void test_long_row(void **state)
+{
+    (void)state;
+    const uint32_t cols = 32 * 600;
+    float *w = normal_matrix(cols, 0, 10);
+    for (uint32_t i = 0; i < 64; i++)
+        w[cols - 64 + i] = w[i];
+    rounded r = round_up(w, 1, cols, EL_CODEC_O4, EL_SCALE_BYTE, 32);
+    assert_memory_equal(r.w, r.w + cols - 64, 64 * sizeof(float));
+    release(&r);
+    free(w);
+}
+
+static void test_odd_shapes(void **state)
+{
+    (void)state;
+    static const uint32_t shapes[][2] = {{49, 100}, {192, 576}, {1, 1}, {2051, 33}, {16, 31}};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        uint32_t rows = shapes[s][0], cols = shapes[s][1];
+        float *w = normal_matrix((size_t)rows * cols, 0, s);
+        for (int c = EL_CODEC_S4; c <= EL_CODEC_O4; c += EL_CODEC_O4 - EL_CODEC_S4) {
+            for (int kind = 0; kind < EL_SCALE_KINDS; kind++) {
+                for (int g = 1; g < 4; g += 2) {
+                    double e =
+                        error_of(w, rows, cols, (el_codec)c, (el_scale_kind)kind, all_groups[g]);
+                    assert_true(e < 0.0125);
+                }
+            }
+        }
+        free(w);
+    }
+}
+
+/* ---- take-over ---- */
+
+typedef struct source {
+    el_gguf_tensor tensor;
+    uint8_t *bytes;
+    const el_ggml_type *type;
+} source;
+
+static void store16(uint8_t *p, uint16_t value)
+{
+    p[0] = (uint8_t)value;
+    p[1] = (uint8_t)(value >> 8);
+}
+
+/* Random codes and random finite scales: negative, subnormal, -0, largest ones too. */
+static source random_source(uint32_t type, uint32_t rows, uint32_t cols, uint64_t seed)
+{
+    static const uint16_t special[] = {0x8000, 0x0000, 0x7bff, 0xfbff, 0x0001, 0x8001};
+    source s = {.type = el_ggml_type_of(type)};
+    size_t blocks = (size_t)rows * cols / 32;
+    s.bytes = malloc(blocks * s.type->block_bytes);
+    unsigned halves = type == EL_GGML_Q4_1 ? 2 : 1;
+    for (size_t b = 0; b < blocks; b++) {
+        uint8_t *block = s.bytes + b * s.type->block_bytes;
+        for (uint32_t i = 0; i < s.type->block_bytes; i++) {
+            block[i] = (uint8_t)next_random(&seed);
+            if (type == EL_GGML_Q8_0 && block[i] == 0x80) block[i] = 0x81;
+        }
+        for (unsigned h = 0; h < halves; h++) {
+            uint16_t bits = (uint16_t)next_random(&seed);
+            if (!el_half_is_finite(bits)) bits &= 0xbfff;
+            if (b % 3 == 0) bits = special[next_random(&seed) % 6];
+            store16(block + 2 * h, bits);
+        }
+    }
+    s.tensor = (el_gguf_tensor){.name = "blk.0.test.weight",
+                                .type = type,
+                                .rows = rows,
+                                .cols = cols,
+                                .data = s.bytes,
+                                .bytes = blocks * s.type->block_bytes};
+    return s;
+}
+
+static void check_takeover(uint32_t type, uint32_t rows, uint32_t cols)
+{
+    source s = random_source(type, rows, cols, rows * 1000 + type);
+    el_codec codec = el_takeover_codec(type);
+    el_matrix_layout layout;
+    el_matrix m;
+    assert_int_equal(el_matrix_measure(rows, cols, codec, EL_SCALE_F16, 32, &layout), 0);
+    uint8_t *data = calloc(1, layout.bytes);
+    assert_int_equal(el_takeover(&s.tensor, data, NULL), EDGELLM_OK);
+    el_matrix_view(&m, data, rows, cols, codec, EL_SCALE_F16, 32);
+    size_t n = (size_t)rows * cols;
+    float *want = malloc(n * sizeof *want), *got = malloc(n * sizeof *got);
+    s.type->dequantize(s.bytes, n / 32, want);
+    for (uint32_t row = 0; row < rows; row++)
+        el_matrix_row(&m, row, got + (size_t)row * cols);
+    assert_memory_equal(got, want, n * sizeof *want); /* the sign of zero too */
+    free(want);
+    free(got);
+    free(data);
+    free(s.bytes);
+}
+
+static const uint32_t kept_types[] = {EL_GGML_Q4_0, EL_GGML_Q4_1, EL_GGML_Q8_0};
+
+static void test_takeover_equality(void **state)
+{
+    (void)state;
+    static const uint32_t shapes[][2] = {{1, 32}, {16, 64}, {49, 96}, {192, 576}, {35, 1536}};
+    for (int t = 0; t < 3; t++) {
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+            check_takeover(kept_types[t], shapes[s][0], shapes[s][1]);
+        }
+    }
+}
+
+static void test_takeover_codecs(void **state)
+{
+    (void)state;
+    assert_int_equal(el_takeover_codec(EL_GGML_Q4_0), EL_CODEC_Z4);
+    assert_int_equal(el_takeover_codec(EL_GGML_Q4_1), EL_CODEC_O4);
+    assert_int_equal(el_takeover_codec(EL_GGML_Q8_0), EL_CODEC_I8);
+    assert_int_equal(el_takeover_codec(EL_GGML_F16), EL_CODEC_F32);
+    assert_int_equal(el_takeover_codec(EL_GGML_Q5_1), EL_CODEC_F32);
+}
+
+/* Damages one block and expects a refusal that names it. */
+static void check_refusal(uint32_t type, uint32_t at_byte, uint8_t value, const char *what)
+{
+    source s = random_source(type, 20, 96, 5);
+    uint8_t *block = s.bytes + (size_t)(13 * 3 + 2) * s.type->block_bytes;
+    block[at_byte] = value;
+    el_matrix_layout layout;
+    el_matrix_measure(20, 96, el_takeover_codec(type), EL_SCALE_F16, 32, &layout);
+    uint8_t *data = calloc(1, layout.bytes);
+    edgellm_error err;
+    assert_int_equal(el_takeover(&s.tensor, data, &err), EDGELLM_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "'blk.0.test.weight', row 13, block 2"));
+    assert_non_null(strstr(err.message, what));
+    free(data);
+    free(s.bytes);
+}
+
+static void test_takeover_refusals(void **state)
+{
+    (void)state;
+    check_refusal(EL_GGML_Q8_0, 2, 0x80, "-128");
+    check_refusal(EL_GGML_Q8_0, 33, 0x80, "-128");
+    for (int t = 0; t < 3; t++) {
+        check_refusal(kept_types[t], 1, 0x7c, "scale"); /* infinity or NaN, by the low byte */
+        check_refusal(kept_types[t], 1, 0xff, "scale");
+    }
+    check_refusal(EL_GGML_Q4_1, 3, 0x7c, "offset");
+    source s = random_source(EL_GGML_Q4_0, 1, 32, 1);
+    s.tensor.type = EL_GGML_F16;
+    uint8_t data[512] = {0};
+    edgellm_error err;
+    assert_int_equal(el_takeover(&s.tensor, data, &err), EDGELLM_ERR_INTERNAL);
+    free(s.bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_codec_choice),    cmocka_unit_test(test_error_of_normal_weights),
+        cmocka_unit_test(test_error_order),     cmocka_unit_test(test_offset_helps_shifted_weights),
+        cmocka_unit_test(test_outlier),         cmocka_unit_test(test_no_candidate_is_better),
+        cmocka_unit_test(test_exact_weights),   cmocka_unit_test(test_zeroes),
+        cmocka_unit_test(test_padding_is_zero), cmocka_unit_test(test_huge_and_tiny),
+        cmocka_unit_test(test_rows_in_pieces),  cmocka_unit_test(test_long_row),
+        cmocka_unit_test(test_odd_shapes),      cmocka_unit_test(test_takeover_equality),
+        cmocka_unit_test(test_takeover_codecs), cmocka_unit_test(test_takeover_refusals),
+    };
+    return cmocka_run_group_tests_name("quant", tests, NULL, NULL);
+}

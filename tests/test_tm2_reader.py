@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Reads the golden TM2 file with tools/tm2.py, the independent reader.
+
+    python3 tests/test_tm2_reader.py            the test (values only where numpy is installed)
+    python3 tests/test_tm2_reader.py --write    writes golden.expected anew (needs numpy)
+"""
+import os
+import random
+import struct
+import sys
+import tempfile
+import unittest
+import zlib
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+GOLDEN = os.path.join(HERE, "data", "golden.tm2.bin")
+EXPECTED = os.path.join(HERE, "data", "golden.expected")
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(HERE, "..", "tools"))
+import tm2  # noqa: E402
+
+
+def lines_of(file):
+    for tensor in file.tensors.values():
+        weights = file.dequantize(tensor.name).astype("<f4")
+        yield (f"{tensor.name} {tensor.rows} {tensor.cols} {tm2.CODECS[tensor.codec].name} "
+               f"{zlib.crc32(weights.tobytes()):08x}\n")
+
+
+def open_bytes(data):
+    with tempfile.NamedTemporaryFile() as stream:
+        stream.write(data)
+        stream.flush()
+        file = tm2.TM2File(stream.name)
+        file.check()
+        return file
+
+
+class GoldenFile(unittest.TestCase):
+    def setUp(self):
+        self.file = tm2.TM2File(GOLDEN)
+        with open(GOLDEN, "rb") as stream:
+            self.bytes = stream.read()
+
+    def test_check(self):
+        self.file.check()
+        self.assertEqual(len(self.file.tensors), 20)
+
+    def test_text(self):
+        self.assertEqual(self.file.manifest, '{"made":"by hand"}')
+        self.assertEqual(self.file.template, "{{ '€' }}")
+        self.assertEqual(self.file.config["name"], "Goldén")
+        self.assertEqual(self.file.config["rope_base"], 12345.5)
+        self.assertEqual(self.file.config["rotary_dim"], 8)
+        vocab = self.file.vocab
+        self.assertEqual(vocab["tokens"], [b"<end>", b"a", b"\xff", b"a\xff", b"", "€".encode()])
+        self.assertEqual(vocab["merges"], [(1, 2)])
+        self.assertEqual((vocab["bos"], vocab["eos"]), (tm2.NONE, 0))
+        self.assertEqual(vocab["pretokenizer"], "gpt2")
+
+    def test_names_and_shapes(self):
+        with open(EXPECTED, encoding="ascii") as stream:
+            expected = [line.split()[:4] for line in stream]
+        found = [[t.name, str(t.rows), str(t.cols), tm2.CODECS[t.codec].name]
+                 for t in self.file.tensors.values()]
+        self.assertEqual(found, expected)
+
+    @unittest.skipUnless(tm2.numpy, "needs numpy")
+    def test_values(self):
+        with open(EXPECTED, encoding="ascii") as stream:
+            self.assertEqual(list(lines_of(self.file)), list(stream))
+
+    def test_damage(self):
+        """Whatever bit is flipped, a full check finds it: no byte is without a guard."""
+        source = random.Random(7)
+        for _ in range(300):
+            data = bytearray(self.bytes)
+            data[source.randrange(len(data))] ^= 1 << source.randrange(8)
+            with self.assertRaises(tm2.FormatError):
+                open_bytes(data)
+
+    def test_cut(self):
+        for size in [0, 1, 8, 63, 64, 303, 320, 5000, len(self.bytes) - 1]:
+            with self.assertRaises(tm2.FormatError):
+                open_bytes(self.bytes[:size])
+
+    def test_other_version(self):
+        data = bytearray(self.bytes)
+        struct.pack_into("<I", data, 8, 2)
+        struct.pack_into("<I", data, 60, zlib.crc32(data[:60]))
+        with self.assertRaisesRegex(tm2.UnsupportedError, "version 2.*version 1"):
+            open_bytes(data)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--write"]:
+        with open(EXPECTED, "w", encoding="ascii") as stream:
+            stream.writelines(lines_of(tm2.TM2File(GOLDEN)))
+    else:
+        unittest.main()

@@ -1,0 +1,49 @@
+el_test(base base cpu)
+el_test(files base)
+el_test(threads base)
+foreach(test base threads) # their references: expl, sinl, ...; fegetenv
+  target_link_libraries(test_${test} PRIVATE m)
+endforeach()
+el_test(kernels base cpu kernel)
+el_test(matrix base kernel cpu)
+el_test(gguf base cpu kernel format test_support)
+el_test(gguf_bad base cpu kernel format test_support)
+el_test(tm2 base cpu kernel format test_support)
+el_test(tm2_bad base cpu kernel format test_support)
+foreach(test tm2 tm2_bad)
+  target_sources(test_${test} PRIVATE support/golden_tm2.c)
+endforeach()
+el_test(token base cpu kernel format token)
+target_link_options(test_token PRIVATE -Wl,--wrap=malloc,--wrap=calloc)
+el_test(chat base cpu kernel format token)
+foreach(test token chat)
+  target_sources(test_${test} PRIVATE support/words.c)
+endforeach()
+el_test(quant base cpu kernel format quant)
+el_test(quantize base cpu kernel format quant test_support)
+el_test(sampler base sample)
+target_link_libraries(test_sampler PRIVATE m)
+include(program.cmake)
+# The independent reader of docs/FORMAT.md; values are compared where numpy is installed.
+add_test(NAME tm2_reader COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/test_tm2_reader.py)
+
+# Not a test: what tools/conformance_tokens.py compares with the reference tokenizers.
+add_executable(tokenize_lines ${PROJECT_SOURCE_DIR}/tools/tokenize_lines.c
+               $<TARGET_OBJECTS:el_base> $<TARGET_OBJECTS:el_cpu> $<TARGET_OBJECTS:el_kernel>
+               $<TARGET_OBJECTS:el_format> $<TARGET_OBJECTS:el_token>)
+target_link_libraries(tokenize_lines PRIVATE edgellm_flags Threads::Threads)
+# The contracts through the public interface; allocations are counted at the linker.
+el_test(contract base cpu kernel format token sample model engine quant test_support)
+target_sources(test_contract PRIVATE support/tiny_file.c support/token_path.c)
+target_link_options(test_contract PRIVATE
+    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap)
+# Against transformers' logits; and the program's perplexity against the library's logits.
+el_test(conformance base cpu kernel format token sample model engine quant)
+target_link_libraries(test_conformance PRIVATE m)
+if(TARGET edgellm)
+  add_dependencies(test_conformance edgellm)
+  target_compile_definitions(test_conformance PRIVATE EL_CLI="$<TARGET_FILE:edgellm>"
+      EL_TEST_TEXT="${PROJECT_SOURCE_DIR}/tests/text/plain.txt")
+endif()
+# The contenders of docs/CODECS.md against their reference, on one layer.
+add_test(NAME codecs COMMAND bench_codecs --layers 1 --no-head --vectors 5 --rounds 0)

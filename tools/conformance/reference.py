@@ -1,0 +1,180 @@
+"""The outside judge: a GGUF file's own weights, dequantised, in transformers' LlamaForCausalLM."""
+import hashlib
+import json
+import os
+import sys
+
+import gguf
+import numpy as np
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+import tm2  # noqa: E402  (the independent reader of TM2 files)
+
+NAMES = {  # GGUF's names of a layer's tensors -> transformers'
+    "attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
+}
+
+
+def file_hash(*paths):
+    """A short name for the contents of files: the key under which results are kept."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as data:
+            while block := data.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+class Source:
+    """A GGUF file, read with the gguf package."""
+
+    def __init__(self, path):
+        self.path = path
+        self.reader = gguf.GGUFReader(path)
+        self.tensors = {t.name: t for t in self.reader.tensors}
+
+    def get(self, key, default=None):
+        field = self.reader.fields.get(key)
+        return default if field is None else field.contents()
+
+    def number(self, key, default=None):
+        return self.get("llama." + key, default)
+
+    def weights(self, name):
+        """Float32 weights as (rows, cols) or (cols,)."""
+        tensor = self.tensors[name]
+        return np.array(gguf.quants.dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)
+
+
+class Rounded(Source):
+    """The weights of a TM2 file made from a GGUF file; the rest as in the GGUF file."""
+
+    def __init__(self, path, tm2_path):
+        super().__init__(path)
+        self.file = tm2.TM2File(tm2_path)
+
+    def weights(self, name):
+        weight = self.file.dequantize(name)
+        return weight[0] if len(self.tensors[name].shape) == 1 else weight
+
+
+def config_of(source):
+    heads = source.number("attention.head_count")
+    dim = source.number("embedding_length")
+    return LlamaConfig(
+        vocab_size=len(source.get("tokenizer.ggml.tokens")),
+        hidden_size=dim,
+        intermediate_size=source.number("feed_forward_length"),
+        num_hidden_layers=source.number("block_count"),
+        num_attention_heads=heads,
+        num_key_value_heads=source.number("attention.head_count_kv", heads),
+        head_dim=source.number("attention.key_length", dim // heads),
+        max_position_embeddings=source.number("context_length"),
+        rms_norm_eps=source.number("attention.layer_norm_rms_epsilon"),
+        rope_parameters={"rope_type": "default",
+                         "rope_theta": source.number("rope.freq_base", 10000.0)},
+        tie_word_embeddings="output.weight" not in source.tensors,
+        attention_bias=False, mlp_bias=False, hidden_act="silu")
+
+
+def halves_from_pairs(weight, heads):
+    """GGUF keeps rotary pairs side by side, transformers keeps the two halves of a head apart:
+    row 2i + j of a head becomes row j * half + i."""
+    rows, cols = weight.shape
+    return weight.reshape(heads, rows // heads // 2, 2, cols).swapaxes(1, 2).reshape(rows, cols)
+
+
+def pairs_from_halves(weight, heads):
+    """The inverse of halves_from_pairs: what a converter to GGUF does."""
+    rows, cols = weight.shape
+    return weight.reshape(heads, 2, rows // heads // 2, cols).swapaxes(1, 2).reshape(rows, cols)
+
+
+def state_of(source, config):
+    """All weights under transformers' names."""
+    state = {"model.embed_tokens.weight": source.weights("token_embd.weight"),
+             "model.norm.weight": source.weights("output_norm.weight")}
+    if not config.tie_word_embeddings:
+        state["lm_head.weight"] = source.weights("output.weight")
+    for layer in range(config.num_hidden_layers):
+        for ours, theirs in NAMES.items():
+            weight = source.weights(f"blk.{layer}.{ours}.weight")
+            if ours == "attn_q":
+                weight = halves_from_pairs(weight, config.num_attention_heads)
+            elif ours == "attn_k":
+                weight = halves_from_pairs(weight, config.num_key_value_heads)
+            state[f"model.layers.{layer}.{theirs}.weight"] = weight
+    return state
+
+
+def load(path, tm2_path=None):
+    """transformers' model, float32, with every weight of the file and no other; those of the
+    TM2 file if one is given."""
+    source = Rounded(path, tm2_path) if tm2_path else Source(path)
+    config = config_of(source)
+    model = LlamaForCausalLM(config).to(torch.float32).eval()
+    state = {k: torch.from_numpy(v.copy()) for k, v in state_of(source, config).items()}
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    allowed = {"lm_head.weight"} if config.tie_word_embeddings else set()
+    if set(missing) - allowed or unexpected:
+        raise ValueError(f"{path}: missing {missing}, unexpected {unexpected}")
+    model.tie_weights()
+    return model
+
+
+@torch.no_grad()
+def logits(model, ids):
+    """Float32 (tokens, vocab): the logits after each token, all tokens in one pass."""
+    return model(torch.tensor([list(ids)]), use_cache=False).logits[0].float().numpy()
+
+
+PRETOKENIZERS = {
+    "smollm": [pre_tokenizers.Digits(individual_digits=True),
+               pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)],
+    "gpt2": [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)],
+}
+
+
+def tokenizer(path):
+    """Hugging Face's tokenizer with the file's own vocabulary and merges."""
+    source = Source(path)
+    tokens = source.get("tokenizer.ggml.tokens")
+    types = source.get("tokenizer.ggml.token_type")
+    merges = [tuple(m.split(" ")) for m in source.get("tokenizer.ggml.merges")]
+    made = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=merges))
+    made.pre_tokenizer = pre_tokenizers.Sequence(PRETOKENIZERS[source.get("tokenizer.ggml.pre")])
+    made.decoder = decoders.ByteLevel()
+    made.add_special_tokens([AddedToken(t, special=True)
+                             for t, kind in zip(tokens, types) if kind == 3])
+    return made
+
+
+def encode_file(path, text_path):
+    """Token ids of a text file as edgellm reads it: bytes as they are, no special tokens' names."""
+    with open(text_path, encoding="utf-8", newline="") as text:
+        return tokenizer(path).encode(text.read(), add_special_tokens=False).ids
+
+
+class Cache:
+    """Results that take minutes, kept in a folder outside the sources."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        os.makedirs(folder, exist_ok=True)
+
+    def get(self, key, compute):
+        path = os.path.join(self.folder, key + ".json")
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as stored:
+                return json.load(stored)
+        value = compute()
+        with open(path + ".tmp", "w", encoding="utf-8") as out:
+            json.dump(value, out)
+        os.replace(path + ".tmp", path)
+        return value

@@ -1,0 +1,143 @@
+"""Small random llama models in GGUF files, made with transformers from a seed.
+
+Each row of MODELS varies what can go wrong: grouped heads, heads that are no multiple of 32
+wide, a head of its own or a tied one, an odd vocabulary, the block types that TM2 takes over as
+they are (Q4_0, Q4_1, Q8_0), and F32 / F16 tensors with odd widths, which TM2 rounds to 8 bits.
+"""
+import json
+import os
+
+import gguf
+import numpy as np
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from reference import NAMES, pairs_from_halves
+
+Q4_0, Q4_1, Q8_0 = (gguf.GGMLQuantizationType[n] for n in ("Q4_0", "Q4_1", "Q8_0"))
+F16, F32 = gguf.GGMLQuantizationType.F16, gguf.GGMLQuantizationType.F32
+
+TEXT = os.path.join(os.path.dirname(__file__), "..", "..", "tests", "text", "plain.txt")
+
+# name -> shape, and the types of (embedding, attention, feed-forward, head)
+MODELS = {
+    "committed": dict(seed=1, vocab=301, dim=96, ffn=160, layers=2, heads=3, kv=1, head_dim=32,
+                      tied=True, types=(Q8_0, Q4_1, Q4_0, None)),
+    "q8": dict(seed=2, vocab=315, dim=128, ffn=352, layers=3, heads=8, kv=2, head_dim=16,
+               tied=True, types=(Q8_0, Q8_0, Q8_0, None)),
+    "q4_0": dict(seed=3, vocab=307, dim=64, ffn=96, layers=4, heads=4, kv=4, head_dim=48,
+                 tied=False, types=(Q4_0, Q4_0, Q4_0, Q4_0)),
+    "q4_1": dict(seed=4, vocab=299, dim=160, ffn=224, layers=2, heads=5, kv=1, head_dim=64,
+                 tied=False, types=(Q8_0, Q4_1, Q4_1, Q8_0)),
+    "float": dict(seed=5, vocab=333, dim=54, ffn=75, layers=2, heads=6, kv=3, head_dim=10,
+                  tied=False, types=(F16, F32, F16, F32)),
+}
+LOSSLESS = [name for name in MODELS if name != "float"]
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+CONTEXT = 256
+
+
+def make_model(m):
+    torch.manual_seed(m["seed"])
+    config = LlamaConfig(
+        vocab_size=m["vocab"], hidden_size=m["dim"], intermediate_size=m["ffn"],
+        num_hidden_layers=m["layers"], num_attention_heads=m["heads"],
+        num_key_value_heads=m["kv"], head_dim=m["head_dim"], max_position_embeddings=CONTEXT,
+        rms_norm_eps=1e-5, rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+        tie_word_embeddings=m["tied"], initializer_range=0.08)
+    model = LlamaForCausalLM(config).to(torch.float32).eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "norm" in name:
+                weight.copy_(1 + 0.2 * torch.randn(weight.shape))
+            elif "embed" in name or "lm_head" in name:
+                weight.mul_(2)  # logits with a spread like a real model's
+    return model
+
+
+def make_vocabulary(size):
+    """A byte-level BPE vocabulary of exactly `size` tokens, learnt from our own text."""
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Digits(individual_digits=True),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
+    made.train([TEXT], trainers.BpeTrainer(
+        vocab_size=size, special_tokens=SPECIAL, show_progress=False,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet())))
+    table = json.loads(made.to_str())["model"]
+    tokens = sorted(table["vocab"], key=table["vocab"].get)
+    if len(tokens) != size:
+        raise ValueError(f"{len(tokens)} tokens, wanted {size}")
+    merges = [m if isinstance(m, str) else " ".join(m) for m in table["merges"]]
+    return tokens, merges
+
+
+def write_metadata(out, m, name):
+    tokens, merges = make_vocabulary(m["vocab"])
+    out.add_name(f"tiny random {name}")
+    out.add_context_length(CONTEXT)
+    out.add_embedding_length(m["dim"])
+    out.add_block_count(m["layers"])
+    out.add_feed_forward_length(m["ffn"])
+    out.add_head_count(m["heads"])
+    out.add_head_count_kv(m["kv"])
+    out.add_key_length(m["head_dim"])
+    out.add_value_length(m["head_dim"])
+    out.add_rope_dimension_count(m["head_dim"])
+    out.add_rope_freq_base(10000.0)
+    out.add_layer_norm_rms_eps(1e-5)
+    out.add_vocab_size(m["vocab"])
+    out.add_tokenizer_model("gpt2")
+    out.add_tokenizer_pre("smollm")
+    out.add_token_list(tokens)
+    out.add_token_types([3] * len(SPECIAL) + [1] * (m["vocab"] - len(SPECIAL)))
+    out.add_token_merges(merges)
+    out.add_bos_token_id(1)
+    out.add_eos_token_id(2)
+    out.add_add_bos_token(False)
+
+
+def add(out, name, weight, kind):
+    if kind == F32:
+        out.add_tensor(name, weight.astype(np.float32))
+    elif kind == F16:
+        out.add_tensor(name, weight.astype(np.float16))
+    else:
+        out.add_tensor(name, gguf.quants.quantize(weight, kind), raw_dtype=kind)
+
+
+def write_tensors(out, m, state):
+    embedding, attention, feed_forward, head = m["types"]
+    add(out, "token_embd.weight", state["model.embed_tokens.weight"], embedding)
+    add(out, "output_norm.weight", state["model.norm.weight"], F32)
+    if not m["tied"]:
+        add(out, "output.weight", state["lm_head.weight"], head)
+    for layer in range(m["layers"]):
+        for ours, theirs in NAMES.items():
+            weight = state[f"model.layers.{layer}.{theirs}.weight"]
+            if ours == "attn_q":
+                weight = pairs_from_halves(weight, m["heads"])
+            elif ours == "attn_k":
+                weight = pairs_from_halves(weight, m["kv"])
+            kind = F32 if "norm" in ours else feed_forward if "ffn" in ours else attention
+            add(out, f"blk.{layer}.{ours}.weight", np.ascontiguousarray(weight), kind)
+
+
+def make(name, path):
+    """Writes the model `name` of MODELS to a GGUF file."""
+    m = MODELS[name]
+    state = {k: v.detach().numpy() for k, v in make_model(m).state_dict().items()}
+    out = gguf.GGUFWriter(path, "llama")
+    write_metadata(out, m, name)
+    write_tensors(out, m, state)
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_tensors_to_file()
+    out.close()
+
+
+def ids_for(name, count):
+    """Fixed token ids from every part of the vocabulary."""
+    m = MODELS[name]
+    return [int(i) for i in np.random.RandomState(m["seed"]).randint(0, m["vocab"], count)]
