@@ -567,6 +567,22 @@ class Interrupt(Case):
         self.assertRegex(err.decode(), r"\Aedgellm: [^\n]+\n\Z")
 
 
+@unittest.skipIf(SANITIZED or not shutil.which("strace"), "no strace, or a sanitized build")
+class SystemCalls(Case):
+    def test_only_output_between_tokens(self):
+        log = self.temporary() / "calls"
+        done = subprocess.run(["strace", "-f", "-o", log, EDGELLM, "run", TM2, "-j", "1", "-n", "60",
+                               "-p", "the quick brown fox", "--ignore-eos", "-s", "1", "-q"],
+                              capture_output=True, timeout=100)
+        if b"ptrace" in done.stderr.lower():
+            self.skipTest("no right to trace")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        calls = [line.split(None, 1)[1] for line in log.read_text().splitlines()]
+        output = [i for i, call in enumerate(calls) if call.startswith("write(1, ")]
+        self.assertGreater(len(output), 20)
+        self.assertEqual(len(output), output[-1] - output[0] + 1, calls[output[0]:output[-1]])
+
+
 @unittest.skipIf(SANITIZED or not shutil.which("valgrind"), "no valgrind, or a sanitized build")
 class Valgrind(Case):
     def test_five_tokens(self):

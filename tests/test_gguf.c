@@ -373,13 +373,8 @@ static void test_bad_configs(void **state)
 static void test_vocab_defaults(void **state)
 {
     (void)state;
-    static const char *const tokens[] = {"\xc4\xa0",
-                                         "a",
-                                         "\xc4\xa0"
-                                         "a",
-                                         "\xe2\x82\xac",
-                                         "",
-                                         "a b"};
+    static const char *const tokens[] = {"\xc4\xa0",     "a", "\xc4\xa0\x61", /* " a" */
+                                         "\xe2\x82\xac", "",  "a b"};
     static const char *const merges[] = {"\xc4\xa0 a"};
     edgellm_error err;
     el_gguf file;

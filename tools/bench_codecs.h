@@ -89,6 +89,15 @@ static inline int bench_top_level(int bits)
 #define BENCH_INLINE static inline
 #endif
 
+/* Before a loop over registers: its count and shifts are to be constants. */
+#if defined(__clang__)
+#define BENCH_UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define BENCH_UNROLL _Pragma("GCC unroll 32")
+#else
+#define BENCH_UNROLL
+#endif
+
 /* Defines NAME_decode2 .. NAME_prefill4 from two inline bodies, in which bits is a constant. */
 #define BENCH_KERNEL(function, body, bits)                                                         \
     static void function(const bench_matrix *m, const bench_acts *a, const bench_span *s,          \

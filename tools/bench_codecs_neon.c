@@ -4,30 +4,53 @@
 
 /* ---- int8 products: smlal -------------------------------------------------------------- */
 
-/* A 16-bit lane adds 8 products of at most 15 * 127; pairs of lanes then reach 30480. */
+/* Two registers of 16-bit sums for 4 rows: a lane adds 8 products of at most 15 * 127. */
+typedef struct sums_16 {
+    int16x8_t low[4], high[4];
+} sums_16;
+
+BENCH_INLINE void add_products(sums_16 *sums, int k, uint8x16_t codes, int8x16_t q)
+{
+    int8x16_t w = vreinterpretq_s8_u8(codes);
+    sums->low[k] = vmlal_s8(sums->low[k], vget_low_s8(w), vget_low_s8(q));
+    sums->high[k] = vmlal_high_s8(sums->high[k], w, q);
+}
+
+/* Pairs of lanes reach 30480. */
+BENCH_INLINE void finish(const sums_16 *sums, const bench_acts *a, size_t at, int bits, rows_i *sum)
+{
+    for (int k = 0; k < 4; k++) {
+        int32x4_t dot = vpaddlq_s16(vpaddq_s16(sums->low[k], sums->high[k]));
+        sum->v[k] = twice_plus(dot, -bench_top_level(bits) * a->sum[at]);
+    }
+}
+
+BENCH_INLINE sums_16 no_products(void)
+{
+    int16x8_t z = vdupq_n_s16(0);
+    return (sums_16){{z, z, z, z}, {z, z, z, z}};
+}
+
 BENCH_INLINE void bytes_sum(const ready *block, const bench_acts *a, size_t at, int bits,
                             rows_i *sum)
 {
-    int16x8_t low[4], high[4];
-    for (int quad = 0; quad < 8; quad++) {
-        int32_t four;
-        memcpy(&four, a->q + at * EL_BLOCK + quad * 4, sizeof four);
-        int8x16_t q = vreinterpretq_s8_s32(vdupq_n_s32(four));
-        for (int k = 0; k < 4; k++) {
-            int8x16_t w = vreinterpretq_s8_u8(block->v[quad * 4 + k]);
-            if (quad == 0) {
-                low[k] = vmull_s8(vget_low_s8(w), vget_low_s8(q));
-                high[k] = vmull_high_s8(w, q);
-            } else {
-                low[k] = vmlal_s8(low[k], vget_low_s8(w), vget_low_s8(q));
-                high[k] = vmlal_high_s8(high[k], w, q);
-            }
-        }
+    sums_16 sums = no_products();
+    BENCH_UNROLL
+    for (int i = 0; i < 32; i++)
+        add_products(&sums, i % 4, block->v[i], four_q(a, at, i / 4));
+    finish(&sums, a, at, bits, sum);
+}
+
+BENCH_INLINE void bytes_direct(const uint8_t *codes, const bench_acts *a, size_t at, int bits,
+                               rows_i *sum)
+{
+    sums_16 sums = no_products();
+    BENCH_UNROLL
+    for (int i = 0; i < 32; i++) {
+        uint8x16_t w = packed_quad(codes, i / 4, i % 4, bits);
+        add_products(&sums, i % 4, w, four_q(a, at, i / 4));
     }
-    for (int k = 0; k < 4; k++) {
-        int32x4_t dot = vpaddlq_s16(vpaddq_s16(low[k], high[k]));
-        sum->v[k] = twice_plus(dot, -bench_top_level(bits) * a->sum[at]);
-    }
+    finish(&sums, a, at, bits, sum);
 }
 
 /* ---- tables ---------------------------------------------------------------------------- */
@@ -80,6 +103,7 @@ typedef struct rows_16 {
 BENCH_INLINE rows_16 lookup_8(const uint8_t *table, size_t distance, const uint8x16_t *index)
 {
     uint8x16_t low = vdupq_n_u8(0), high = low;
+    BENCH_UNROLL
     for (int j = 0; j < 8; j++) {
         low = vaddq_u8(low, vqtbl1q_u8(vld1q_u8(table + j * 16), index[j]));
         high = vaddq_u8(high, vqtbl1q_u8(vld1q_u8(table + distance + j * 16), index[j]));
@@ -151,11 +175,27 @@ BENCH_INLINE void pairs_sum(const ready *block, const bench_acts *a, size_t at, 
     }
 }
 
+BENCH_INLINE void planes_direct(const uint8_t *codes, const bench_acts *a, size_t at, int bits,
+                                rows_i *sum)
+{
+    ready block;
+    planes_ready(codes, bits, &block);
+    planes_sum(&block, a, at, bits, sum);
+}
+
+BENCH_INLINE void pairs_direct(const uint8_t *codes, const bench_acts *a, size_t at, int bits,
+                               rows_i *sum)
+{
+    ready block;
+    pairs_ready(codes, bits, &block);
+    pairs_sum(&block, a, at, bits, sum);
+}
+
 /* ---- the list -------------------------------------------------------------------------- */
 
-BENCH_NEON(packed, packed_mul, packed_ready, bytes_sum)
-BENCH_NEON(packed, packed_lookup, pairs_ready, pairs_sum)
-BENCH_NEON(planes, planes_lookup, planes_ready, planes_sum)
+BENCH_NEON(packed, packed_mul, bytes_direct, packed_ready, bytes_sum)
+BENCH_NEON(packed, packed_lookup, pairs_direct, pairs_ready, pairs_sum)
+BENCH_NEON(planes, planes_lookup, planes_direct, planes_ready, planes_sum)
 BENCH_KERNELS(packed_mul, packed_mul_one, packed_mul_many)
 BENCH_KERNELS_2(packed_lookup, packed_lookup_one, packed_lookup_many)
 BENCH_KERNELS(planes_lookup, planes_lookup_one, planes_lookup_many)

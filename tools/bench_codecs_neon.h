@@ -21,6 +21,8 @@ typedef struct ready {
 } ready;
 typedef void (*ready_fn)(const uint8_t *codes, int bits, ready *block);
 typedef void (*sum_fn)(const ready *block, const bench_acts *a, size_t at, int bits, rows_i *sum);
+typedef void (*direct_fn)(const uint8_t *codes, const bench_acts *a, size_t at, int bits,
+                          rows_i *sum);
 
 BENCH_INLINE void row_scales(const uint16_t *scales, rows_f *ws)
 {
@@ -65,13 +67,22 @@ BENCH_INLINE void product(const bench_matrix *m, const uint8_t *base, const benc
     }
 }
 
-/* One vector: the same with a count that the compiler knows, so that sums stay in registers. */
+/* One vector: the codes go straight into the sums. */
 BENCH_INLINE void product_one(const bench_matrix *m, const uint8_t *base, const bench_acts *a,
-                              const bench_span *s, float *out, int bits, ready_fn make, sum_fn sum)
+                              const bench_span *s, float *out, int bits, direct_fn direct)
 {
-    bench_span one = *s;
-    one.vec_end = one.vec_begin + 1;
-    product(m, base, a, &one, out, bits, make, sum);
+    for (uint32_t tile = s->tile_begin; tile < s->tile_end; tile++) {
+        rows_f acc = {{vdupq_n_f32(0.0f)}}, ws = acc;
+        for (uint32_t b = 0; b < m->blocks; b++) {
+            size_t at = (size_t)s->vec_begin * a->blocks + b;
+            size_t place = (size_t)tile * m->blocks + b;
+            if (b % 2 == 0) row_scales(m->scales + place / 2 * EL_TILE, &ws);
+            rows_i rows;
+            direct(base + place * (size_t)bits * 64, a, at, bits, &rows);
+            add_block(&acc, &rows, &ws, a->scale[at]);
+        }
+        memcpy(out + (size_t)s->vec_begin * m->rows + (size_t)tile * EL_TILE, &acc, sizeof acc);
+    }
 }
 
 BENCH_INLINE uint8x16_t shift_right(uint8x16_t w, int count)
@@ -103,11 +114,18 @@ BENCH_INLINE int32x4_t twice_plus(int32x4_t dot, int32_t bias)
     return vaddq_s32(vshlq_n_s32(dot, 1), vdupq_n_s32(bias));
 }
 
-#define BENCH_NEON(layout, name, make, sum)                                                        \
+BENCH_INLINE int8x16_t four_q(const bench_acts *a, size_t at, int quad)
+{
+    int32_t four;
+    memcpy(&four, a->q + at * EL_BLOCK + quad * 4, sizeof four);
+    return vreinterpretq_s8_s32(vdupq_n_s32(four));
+}
+
+#define BENCH_NEON(layout, name, direct, make, sum)                                                \
     BENCH_INLINE void name##_one(const bench_matrix *m, const bench_acts *a, const bench_span *s,  \
                                  float *out, int bits)                                             \
     {                                                                                              \
-        product_one(m, m->layout, a, s, out, bits, make, sum);                                     \
+        product_one(m, m->layout, a, s, out, bits, direct);                                        \
     }                                                                                              \
     BENCH_INLINE void name##_many(const bench_matrix *m, const bench_acts *a, const bench_span *s, \
                                   float *out, int bits)                                            \

@@ -6,26 +6,43 @@
 
 #define HAS_DOTPROD (1u << 20) /* HWCAP_ASIMDDP */
 
-BENCH_INLINE void bytes_sum(const ready *block, const bench_acts *a, size_t at, int bits,
-                            rows_i *sum)
+BENCH_INLINE void add_products(rows_i *sum, int k, uint8x16_t codes, int8x16_t q)
 {
-    for (int k = 0; k < 4; k++)
-        sum->v[k] = vdupq_n_s32(0);
-    for (int quad = 0; quad < 8; quad++) {
-        int32_t four;
-        memcpy(&four, a->q + at * EL_BLOCK + quad * 4, sizeof four);
-        int8x16_t q = vreinterpretq_s8_s32(vdupq_n_s32(four));
-        for (int k = 0; k < 4; k++) {
-            int8x16_t w = vreinterpretq_s8_u8(block->v[quad * 4 + k]);
-            sum->v[k] = vdotq_s32(sum->v[k], w, q);
-        }
-    }
+    sum->v[k] = vdotq_s32(sum->v[k], vreinterpretq_s8_u8(codes), q);
+}
+
+BENCH_INLINE void finish(rows_i *sum, const bench_acts *a, size_t at, int bits)
+{
     for (int k = 0; k < 4; k++) {
         sum->v[k] = twice_plus(sum->v[k], -bench_top_level(bits) * a->sum[at]);
     }
 }
 
-BENCH_NEON(packed, packed_mul, packed_ready, bytes_sum)
+BENCH_INLINE void bytes_sum(const ready *block, const bench_acts *a, size_t at, int bits,
+                            rows_i *sum)
+{
+    for (int k = 0; k < 4; k++)
+        sum->v[k] = vdupq_n_s32(0);
+    BENCH_UNROLL
+    for (int i = 0; i < 32; i++)
+        add_products(sum, i % 4, block->v[i], four_q(a, at, i / 4));
+    finish(sum, a, at, bits);
+}
+
+BENCH_INLINE void bytes_direct(const uint8_t *codes, const bench_acts *a, size_t at, int bits,
+                               rows_i *sum)
+{
+    for (int k = 0; k < 4; k++)
+        sum->v[k] = vdupq_n_s32(0);
+    BENCH_UNROLL
+    for (int i = 0; i < 32; i++) {
+        uint8x16_t w = packed_quad(codes, i / 4, i % 4, bits);
+        add_products(sum, i % 4, w, four_q(a, at, i / 4));
+    }
+    finish(sum, a, at, bits);
+}
+
+BENCH_NEON(packed, packed_mul, bytes_direct, packed_ready, bytes_sum)
 BENCH_KERNELS(packed_mul, packed_mul_one, packed_mul_many)
 
 const bench_contender bench_neon_dot[] = {

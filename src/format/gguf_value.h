@@ -4,21 +4,22 @@
 
 #include "format/gguf.h"
 
-enum { /* value types as in GGUF files */
-       EL_GGUF_U8,
-       EL_GGUF_I8,
-       EL_GGUF_U16,
-       EL_GGUF_I16,
-       EL_GGUF_U32,
-       EL_GGUF_I32,
-       EL_GGUF_F32,
-       EL_GGUF_BOOL,
-       EL_GGUF_STRING,
-       EL_GGUF_ARRAY,
-       EL_GGUF_U64,
-       EL_GGUF_I64,
-       EL_GGUF_F64,
-       EL_GGUF_VALUE_TYPES
+/* value types as in GGUF files */
+enum {
+    EL_GGUF_U8,
+    EL_GGUF_I8,
+    EL_GGUF_U16,
+    EL_GGUF_I16,
+    EL_GGUF_U32,
+    EL_GGUF_I32,
+    EL_GGUF_F32,
+    EL_GGUF_BOOL,
+    EL_GGUF_STRING,
+    EL_GGUF_ARRAY,
+    EL_GGUF_U64,
+    EL_GGUF_I64,
+    EL_GGUF_F64,
+    EL_GGUF_VALUE_TYPES
 };
 
 /* All pointers go into the mapping, and everything they lead to was checked to lie inside it. */

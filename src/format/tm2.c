@@ -444,7 +444,7 @@ static edgellm_status need(const el_tm2 *file, const char *name, uint32_t rows, 
 edgellm_status el_tm2_matrix(const el_tm2 *file, const char *name, uint32_t rows, uint32_t cols,
                              el_matrix *matrix, edgellm_error *err)
 {
-    el_tensor t;
+    el_tensor t = {0};
     EL_TRY(need(file, name, rows, cols, true, &t, err));
     if (el_matrix_view(matrix, t.data, rows, cols, (el_codec)t.codec, (el_scale_kind)t.scale_kind,
                        t.group)) {
@@ -456,7 +456,7 @@ edgellm_status el_tm2_matrix(const el_tm2 *file, const char *name, uint32_t rows
 edgellm_status el_tm2_vector(const el_tm2 *file, const char *name, uint32_t cols,
                              const float **vector, edgellm_error *err)
 {
-    el_tensor t;
+    el_tensor t = {0};
     EL_TRY(need(file, name, 1, cols, false, &t, err));
     *vector = (const float *)(const void *)t.data;
     return EDGELLM_OK;

@@ -18,72 +18,78 @@
 #define EL_TM2_MAGIC_BYTES 8
 #define EL_TM2_ALIGN       64
 
-enum { /* header; the first 64 bytes are laid out like this in every version */
-       EL_TM2_AT_VERSION = 8,
-       EL_TM2_AT_SECTIONS = 12,
-       EL_TM2_AT_FILE_BYTES = 16,
-       EL_TM2_AT_TABLE_CRC = 24,
-       EL_TM2_AT_HEADER_ZERO = 28,
-       EL_TM2_AT_HEADER_CRC = 60,
-       EL_TM2_HEADER_BYTES = 64
+/* header; the first 64 bytes are laid out like this in every version */
+enum {
+    EL_TM2_AT_VERSION = 8,
+    EL_TM2_AT_SECTIONS = 12,
+    EL_TM2_AT_FILE_BYTES = 16,
+    EL_TM2_AT_TABLE_CRC = 24,
+    EL_TM2_AT_HEADER_ZERO = 28,
+    EL_TM2_AT_HEADER_CRC = 60,
+    EL_TM2_HEADER_BYTES = 64
 };
 
-enum { /* sections, in the order of table and file; the type is the index + 1 */
-       EL_TM2_MODEL,
-       EL_TM2_VOCAB,
-       EL_TM2_TEMPLATE,
-       EL_TM2_WEIGHTS,
-       EL_TM2_TENSORS,
-       EL_TM2_MANIFEST,
-       EL_TM2_SECTIONS
+/* sections, in the order of table and file; the type is the index + 1 */
+enum {
+    EL_TM2_MODEL,
+    EL_TM2_VOCAB,
+    EL_TM2_TEMPLATE,
+    EL_TM2_WEIGHTS,
+    EL_TM2_TENSORS,
+    EL_TM2_MANIFEST,
+    EL_TM2_SECTIONS
 };
 
-enum { /* entry of the section table */
-       EL_TM2_AT_TYPE = 0,
-       EL_TM2_AT_CRC = 4,
-       EL_TM2_AT_OFFSET = 8,
-       EL_TM2_AT_SIZE = 16,
-       EL_TM2_AT_NAME = 24,
-       EL_TM2_SECTION_NAME_BYTES = 16,
-       EL_TM2_ENTRY_BYTES = 40
+/* entry of the section table */
+enum {
+    EL_TM2_AT_TYPE = 0,
+    EL_TM2_AT_CRC = 4,
+    EL_TM2_AT_OFFSET = 8,
+    EL_TM2_AT_SIZE = 16,
+    EL_TM2_AT_NAME = 24,
+    EL_TM2_SECTION_NAME_BYTES = 16,
+    EL_TM2_ENTRY_BYTES = 40
 };
 
 #define EL_TM2_TABLE_BYTES (EL_TM2_SECTIONS * EL_TM2_ENTRY_BYTES)
 #define EL_TM2_FIRST       320 /* offset of the first section */
 
-enum { /* section model */
-       EL_TM2_AT_ARCHITECTURE = 0,
-       EL_TM2_AT_MODEL_NAME = 24,
-       EL_TM2_AT_NUMBERS = 120, /* in the order of el_tm2_numbers */
-       EL_TM2_NUMBERS = 11,
-       EL_TM2_MODEL_BYTES = 164
+/* section model */
+enum {
+    EL_TM2_AT_ARCHITECTURE = 0,
+    EL_TM2_AT_MODEL_NAME = 24,
+    EL_TM2_AT_NUMBERS = 120, /* in the order of el_tm2_numbers */
+    EL_TM2_NUMBERS = 11,
+    EL_TM2_MODEL_BYTES = 164
 };
 
-enum { /* section vocab: head, starts, merges, types, bytes */
-       EL_TM2_AT_TOKENS = 0,
-       EL_TM2_AT_MERGES = 4,
-       EL_TM2_AT_TOKEN_BYTES = 8,
-       EL_TM2_AT_SPECIAL = 12, /* bos, eos, unk, pad */
-       EL_TM2_AT_ADD_BOS = 28,
-       EL_TM2_AT_PRETOKENIZER = 32,
-       EL_TM2_PRETOKENIZER_BYTES = 16,
-       EL_TM2_AT_VOCAB_ZERO = 48,
-       EL_TM2_VOCAB_HEAD_BYTES = 64
+/* section vocab: head, starts, merges, types, bytes */
+enum {
+    EL_TM2_AT_TOKENS = 0,
+    EL_TM2_AT_MERGES = 4,
+    EL_TM2_AT_TOKEN_BYTES = 8,
+    EL_TM2_AT_SPECIAL = 12, /* bos, eos, unk, pad */
+    EL_TM2_AT_ADD_BOS = 28,
+    EL_TM2_AT_PRETOKENIZER = 32,
+    EL_TM2_PRETOKENIZER_BYTES = 16,
+    EL_TM2_AT_VOCAB_ZERO = 48,
+    EL_TM2_VOCAB_HEAD_BYTES = 64
 };
 
-enum { /* entry of section tensors */
-       EL_TM2_AT_TENSOR_NAME = 0,
-       EL_TM2_AT_ROWS = 64,
-       EL_TM2_AT_COLS = 68,
-       EL_TM2_AT_GROUP = 72,
-       EL_TM2_AT_CODEC = 76,
-       EL_TM2_AT_SCALE_KIND = 77,
-       EL_TM2_AT_TENSOR_ZERO2 = 78,
-       EL_TM2_AT_DATA = 80,
-       EL_TM2_AT_DATA_BYTES = 88,
-       EL_TM2_AT_DATA_CRC = 96,
-       EL_TM2_AT_TENSOR_ZERO = 100,
-       EL_TM2_TENSOR_BYTES = 128
+/* entry of section tensors */
+enum {
+    EL_TM2_AT_TENSOR_NAME = 0,
+    EL_TM2_AT_ROWS = 64,
+    EL_TM2_AT_COLS = 68,
+    EL_TM2_AT_GROUP = 72,
+    EL_TM2_AT_CODEC = 76,
+    EL_TM2_AT_SCALE_KIND = 77,
+    EL_TM2_AT_TENSOR_ZERO2 = 78,
+    EL_TM2_AT_DATA = 80,
+    EL_TM2_AT_DATA_BYTES = 88,
+    EL_TM2_AT_DATA_CRC = 96,
+    EL_TM2_AT_TENSOR_ZERO = 100,
+    EL_TM2_TENSOR_BYTES = 128
 };
 
 static inline uint32_t el_load32(const uint8_t *p)

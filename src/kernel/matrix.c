@@ -22,7 +22,7 @@ const el_codec_info el_codecs[EL_CODEC_COUNT] = {
 };
 
 const float el_scale_table[256] = {
-#include "kernel/scale_table.h"
+#include "kernel/scale_table.inc"
 };
 
 static int shape_is_valid(uint32_t rows, uint32_t cols, el_codec codec, el_scale_kind kind,

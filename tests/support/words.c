@@ -87,7 +87,7 @@ words *new_words(void)
 uint32_t add_token(words *w, el_token_type type, const void *bytes, size_t len)
 {
     uint32_t id = w->vocab.n_tokens++;
-    assert_true(id < MOST_TOKENS && w->starts[id] + len <= sizeof w->bytes);
+    if (id >= MOST_TOKENS || len > sizeof w->bytes - w->starts[id]) abort();
     memcpy(w->bytes + w->starts[id], bytes, len);
     w->starts[id + 1] = w->starts[id] + (uint32_t)len;
     w->types[id] = (uint8_t)type;
@@ -101,7 +101,7 @@ uint32_t add_word(words *w, el_token_type type, const char *name)
 
 void add_merge(words *w, uint32_t left, uint32_t right)
 {
-    assert_true(w->vocab.n_merges < MOST_TOKENS);
+    if (w->vocab.n_merges >= MOST_TOKENS) abort();
     w->merges[w->vocab.n_merges++] = (el_merge){left, right};
 }
 

@@ -1,0 +1,49 @@
+#!/bin/sh
+# Holds EdgeLLM to outside judges (docs/CONFORMANCE.md): the tokenizer to Hugging Face's
+# tokenizers, logits and perplexity to transformers, perplexity to llama.cpp.
+#   make conformance                   tokens and logits
+#   WIKITEXT=FILE make conformance     and perplexity on the first 40 chunks of that text
+# CHUNKS=N fewer chunks; LLAMA_PPL=X llama.cpp's perplexity, not measured; EDGELLM_VENV=DIR a
+# Python environment to use as it is; EDGELLM_BUILD=DIR programs that are built already.
+set -eu
+cd "$(dirname "$0")/.."
+. tools/conformance/venv.sh
+gguf=${EDGELLM_GGUF:-models/SmolLM2-135M-Instruct.Q4_1.gguf}
+work=build/conformance
+
+if [ -n "${EDGELLM_BUILD:-}" ]; then
+    build=$EDGELLM_BUILD
+else
+    build=build/release
+    [ -f "$build/CMakeCache.txt" ] || cmake --preset release
+    cmake --build "$build" --parallel "$(scripts/jobs.sh)" \
+        --target edgellm dump_logits tokenize_lines
+fi
+[ -f "$gguf" ] || scripts/fetch_model.sh
+venv_python
+venv_transformers
+mkdir -p "$work"
+
+failed=
+judge() {
+    echo "== $1"
+    shift
+    "$@" || failed=1
+}
+
+judge "tokens" "$PYTHON" tools/conformance_tokens.py "$gguf" --tool "$build/tests/tokenize_lines"
+judge "committed vectors" "$PYTHON" tools/conformance/vectors.py tests/data
+judge "logits" "$PYTHON" tools/conformance/logits.py --build "$build" --work "$work" --gguf "$gguf"
+if [ -n "${WIKITEXT:-}" ]; then
+    [ -n "${LLAMA_PPL:-}" ] || venv_llama_cpp || echo "llama.cpp is not available" >&2
+    judge "perplexity" "$PYTHON" tools/conformance/perplexity.py --build "$build" --work "$work" \
+        --gguf "$gguf" --text "$WIKITEXT" --chunks "${CHUNKS:-40}"
+else
+    echo "== perplexity: not judged; give a text with WIKITEXT=FILE"
+fi
+
+if [ -n "$failed" ]; then
+    echo "conformance: FAILED"
+    exit 1
+fi
+echo "conformance: passed"

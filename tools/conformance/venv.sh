@@ -1,0 +1,70 @@
+# Sourced by tools/conformance.sh and tools/bench_peers.sh, in the root of the repository.
+#   venv_python         sets PYTHON: of EDGELLM_VENV if that is given, else of build/venv
+#   venv_transformers   installs numpy, gguf, tokenizers, transformers and torch into build/venv
+#   venv_llama_cpp      builds llama-cpp-python into it, for this machine's processor
+# What is there already is not fetched again. An environment given by EDGELLM_VENV is never
+# changed.
+torch_version=2.15.0
+torch_index=https://download.pytorch.org/whl/cpu
+llama_cpp_version=0.3.36
+
+venv_make() {
+    python3 -m venv build/venv && return
+    rm -rf build/venv
+    line="apt-get install -y --no-install-recommends python3-venv"
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        $line && python3 -m venv build/venv
+    else
+        echo "Python's venv module is missing. Run this once:  sudo $line" >&2
+        return 1
+    fi
+}
+
+venv_python() {
+    if [ -n "${EDGELLM_VENV:-}" ]; then
+        PYTHON=$EDGELLM_VENV/bin/python
+        return
+    fi
+    mkdir -p build
+    [ -x build/venv/bin/python ] || venv_make
+    PYTHON=build/venv/bin/python
+}
+
+venv_pip() { "$PYTHON" -m pip --disable-pip-version-check install --quiet "$@"; }
+venv_has() { "$PYTHON" -c "import $1" >/dev/null 2>&1; }
+
+# The CPU build where its index can be reached (about 200 MB). PyPI has only the CUDA build: 540 MB
+# without the 2.5 GB of libraries it asks for, for which cuda_standins.py stands in.
+venv_torch() {
+    venv_has torch && return
+    if "$PYTHON" -m pip --disable-pip-version-check --retries 1 --timeout 20 install --quiet \
+        --no-deps --index-url "$torch_index" "torch==$torch_version" 2>/dev/null; then
+        venv_has torch && return
+    fi
+    echo "No CPU build of torch at $torch_index: taking PyPI's without its CUDA libraries" >&2
+    venv_pip --no-deps "torch==$torch_version"
+    "$PYTHON" tools/conformance/cuda_standins.py
+}
+
+venv_transformers() {
+    if [ -z "${EDGELLM_VENV:-}" ]; then
+        stamp=build/venv/requirements.txt
+        if ! cmp -s tools/conformance/requirements.txt "$stamp"; then
+            echo "Installing transformers and torch into build/venv" >&2
+            venv_pip -r tools/conformance/requirements.txt
+            cp tools/conformance/requirements.txt "$stamp"
+        fi
+        venv_torch
+    fi
+    "$PYTHON" -c "import gguf, numpy, tokenizers, torch, transformers"
+}
+
+venv_llama_cpp() {
+    if [ -z "${EDGELLM_VENV:-}" ] && ! venv_has llama_cpp; then
+        echo "Building llama-cpp-python $llama_cpp_version for this machine (minutes)" >&2
+        CMAKE_ARGS="-DGGML_NATIVE=ON" \
+            CMAKE_BUILD_PARALLEL_LEVEL=$(scripts/jobs.sh) \
+            venv_pip --no-binary llama-cpp-python "llama-cpp-python==$llama_cpp_version"
+    fi
+    "$PYTHON" -c "import llama_cpp"
+}
