@@ -15,13 +15,13 @@ SOURCES = $(shell find src include tests tools -name '*.[ch]' -o -name '*.inc')
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: run model build test test-model test-isa asan tsan clang bench bench-peers conformance \
-        format format-check install setup clean help
+.PHONY: run model build test test-model test-isa asan tsan clang bench bench-codecs bench-peers \
+        conformance format format-check install setup clean help
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
-	@echo "also: build model test-model test-isa asan tsan clang bench bench-peers conformance"
-	@echo "      format format-check install setup clean"
+	@echo "also: build model test-model test-isa asan tsan clang conformance"
+	@echo "      bench bench-codecs bench-peers format format-check install setup clean"
 
 .DEFAULT_GOAL := help
 
@@ -72,6 +72,11 @@ test-isa: setup
 
 bench: model
 	$(EDGELLM) bench $(MODEL) $(ARGS)
+
+# Which order of codes in memory? docs/CODECS.md
+bench-codecs: setup build/release/CMakeCache.txt
+	@cmake --build build/release --target bench_codecs --parallel $(JOBS)
+	build/release/tools/bench_codecs $(ARGS)
 
 conformance: model
 	tools/conformance.sh

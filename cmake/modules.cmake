@@ -16,20 +16,24 @@ el_module(model)  # base kernel format
 el_module(engine) # base cpu kernel format token sample model
 el_module(quant)  # base kernel format
 
-# Kernels: one file per instruction-set level, compiled for that level only.
-target_sources(el_kernel PRIVATE ${PROJECT_SOURCE_DIR}/src/kernel/scalar/ops_scalar.c
-                                 ${PROJECT_SOURCE_DIR}/src/kernel/scalar/matmul_scalar.c)
-set_source_files_properties(${PROJECT_SOURCE_DIR}/src/kernel/scalar/ops_scalar.c
-                            PROPERTIES COMPILE_OPTIONS "-O3")
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  set(avx2 -O3 -mavx2 -mf16c)
-  set(avx512 -O3 -mavx2 -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
-             -mprefer-vector-width=512)
-  foreach(level avx2 avx512)
-    foreach(op ops matmul)
-      set(file ${PROJECT_SOURCE_DIR}/src/kernel/x86/${op}_${level}.c)
-      target_sources(el_kernel PRIVATE ${file})
-      set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "${${level}}")
-    endforeach()
+# Kernels: one file per instruction-set level, compiled for that level only. Optimised even where
+# the rest is not; but sanitizers make minutes of the unrolled loops at -O3.
+if(EDGELLM_SANITIZE)
+  set(optimise -O1)
+else()
+  set(optimise -O3)
+endif()
+function(el_kernel_level directory level)
+  foreach(op ops matmul)
+    set(file ${PROJECT_SOURCE_DIR}/src/kernel/${directory}/${op}_${level}.c)
+    target_sources(el_kernel PRIVATE ${file})
+    set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "${optimise};${ARGN}")
   endforeach()
+endfunction()
+
+el_kernel_level(scalar scalar)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  el_kernel_level(x86 avx2 -mavx2 -mf16c)
+  el_kernel_level(x86 avx512 -mavx2 -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq
+                             -mavx512vnni -mprefer-vector-width=512)
 endif()

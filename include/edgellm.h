@@ -127,7 +127,9 @@ EDGELLM_API const char *edgellm_kernel_name(uint32_t index);
 typedef enum edgellm_tokenize_flags {
     EDGELLM_TOKENIZE_PLAIN = 0,       /* every character is text, "<|im_end|>" too */
     EDGELLM_TOKENIZE_SPECIAL = 1,     /* the names of special tokens become those tokens */
-    EDGELLM_TOKENIZE_KEEP_BYTES = 2   /* see below */
+    EDGELLM_TOKENIZE_KEEP_BYTES = 2,  /* see below */
+    EDGELLM_TOKENIZE_BOS = 4          /* the text begins a sequence: put the token of its beginning
+                                         first, if this vocabulary asks for one */
 } edgellm_tokenize_flags;
 
 /*

@@ -6,12 +6,15 @@ add_test(NAME includes COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}
 set_tests_properties(includes PROPERTIES TIMEOUT 120)
 
 if(EDGELLM_CLI)
+  if(EDGELLM_SANITIZE)
+    set(sanitized sanitized)
+  endif()
   add_executable(make_tiny make_tiny.c $<TARGET_OBJECTS:el_test_support> $<TARGET_OBJECTS:el_base>)
   target_link_libraries(make_tiny PRIVATE edgellm_flags Threads::Threads)
   target_include_directories(make_tiny PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
   add_test(NAME cli COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/test_cli.py
                             $<TARGET_FILE:edgellm> $<TARGET_FILE:make_tiny>
                             ${CMAKE_CURRENT_BINARY_DIR}/cli
-                            $<$<BOOL:${EDGELLM_SANITIZE}>:sanitized>)
+                            ${sanitized})
   set_tests_properties(cli PROPERTIES TIMEOUT 240)
 endif()

@@ -15,15 +15,15 @@
 #include "base/fpenv.h"
 #include "base/threads.h"
 #include "edgellm.h"
-#include "support/token_path.h"
 #include "support/tiny_file.h"
+#include "support/token_path.h"
 
 enum { PROMPT = 70, STEPS = 24 };
 
 typedef struct way {
     const char *kernel; /* NULL: the best */
     uint32_t threads, batch;
-    uint32_t cached;    /* tokens of the prompt that come from a cached prefix */
+    uint32_t cached; /* tokens of the prompt that come from a cached prefix */
     bool exact;
 } way;
 
@@ -48,7 +48,8 @@ static edgellm_engine *open_engine(const char *path, const char *kernel)
     edgellm_engine_options options = {.kernel = kernel};
     edgellm_engine *engine = NULL;
     edgellm_error err = {0};
-    if (edgellm_engine_open(path, &options, &engine, &err) != EDGELLM_OK) fail_msg("%s", err.message);
+    if (edgellm_engine_open(path, &options, &engine, &err) != EDGELLM_OK)
+        fail_msg("%s", err.message);
     return engine;
 }
 
@@ -69,6 +70,15 @@ static void eval(edgellm_session *session, const uint32_t *tokens, size_t n)
     if (edgellm_session_eval(session, tokens, n, NULL, &err) != EDGELLM_OK)
         fail_msg("%s", err.message);
 }
+
+/* Sanitizers call the system on their own account; allocations are counted there too. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TRAP_SYSTEM_CALLS false
+#elif defined(__has_feature)
+#define TRAP_SYSTEM_CALLS !(__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define TRAP_SYSTEM_CALLS true
+#endif
 
 /* Puts something else behind the cached prefix first, so that stale cache would show. */
 static void eval_prompt(edgellm_session *session, const uint32_t *prompt, uint32_t cached)
@@ -210,38 +220,67 @@ static void test_the_token_path_allocates_and_calls_nothing(void **state)
 {
     (void)state;
     for (uint32_t threads = 1; threads <= two_threads(); threads++) {
-        token_path_result r = token_path_measure(tiny_file_path(TINY_KEPT), threads, 200);
+        token_path_result r =
+            token_path_measure(tiny_file_path(TINY_KEPT), threads, 200, TRAP_SYSTEM_CALLS);
+        assert_false(r.killed_by_a_system_call);
         assert_int_equal(r.tokens, 200);
         assert_int_equal(r.allocations, 0);
-        assert_false(r.killed_by_a_system_call);
     }
     /* the trap itself works: a run that does call the system is caught */
-    assert_true(token_path_measure(tiny_file_path(TINY_KEPT), 1, -1).killed_by_a_system_call);
+    assert_true(token_path_measure(tiny_file_path(TINY_KEPT), 1, -1, true).killed_by_a_system_call);
 }
 
-static void test_plan_is_the_sum_of_its_parts_and_caps(void **state)
+static edgellm_status try_session(const edgellm_engine *engine, const edgellm_session_options *o,
+                                  edgellm_memory_plan *plan, edgellm_error *err)
+{
+    edgellm_session *session;
+    edgellm_status status = edgellm_session_open(engine, o, &session, err);
+    if (status != EDGELLM_OK) return status;
+    edgellm_session_plan(session, plan);
+    edgellm_session_close(session);
+    return EDGELLM_OK;
+}
+
+static void test_plan_is_the_sum_of_its_parts(void **state)
 {
     const char *path = tiny_file_path(TINY_KEPT);
     edgellm_session_options o = {.context = 128, .threads = 1};
-    edgellm_memory_plan plan, capped;
+    edgellm_memory_plan plan, opened;
     edgellm_error err;
     (void)state;
     assert_int_equal(edgellm_plan(path, &o, &plan, &err), EDGELLM_OK);
     assert_true(plan.total == plan.weights + plan.tables + plan.kv_cache + plan.scratch +
                                   plan.threads + plan.program);
-    o.max_ram = plan.total;
-    assert_int_equal(edgellm_plan(path, &o, &capped, &err), EDGELLM_OK);
-    o.max_ram = plan.total - plan.kv_cache / 2;
-    assert_int_equal(edgellm_plan(path, &o, &capped, &err), EDGELLM_ERR_MEMORY);
-    assert_non_null(strstr(err.message, "would fit"));
-    o.context = (uint32_t)strtoul(strstr(err.message, "context of") + 10, NULL, 10);
-    assert_true(o.context > 0 && o.context < 128);
-    assert_int_equal(edgellm_plan(path, &o, &capped, &err), EDGELLM_OK);
-    o.context++;
-    assert_int_equal(edgellm_plan(path, &o, &capped, &err), EDGELLM_ERR_MEMORY);
+    edgellm_engine *engine = open_engine(path, NULL);
+    assert_int_equal(try_session(engine, &o, &opened, &err), EDGELLM_OK);
+    assert_true(plan.total - plan.program == opened.total - opened.program);
+    edgellm_engine_close(engine);
     o.max_ram = 1000;
-    assert_int_equal(edgellm_plan(path, &o, &capped, &err), EDGELLM_ERR_MEMORY);
+    assert_int_equal(edgellm_plan(path, &o, &plan, &err), EDGELLM_ERR_MEMORY);
     assert_non_null(strstr(err.message, "no context fits"));
+}
+
+/* The cap is sharp: the context that a refusal names fits, one token more does not. */
+static void test_the_cap_refuses_and_names_what_fits(void **state)
+{
+    edgellm_engine *engine = open_engine(tiny_file_path(TINY_KEPT), NULL);
+    edgellm_session_options o = {.context = 128, .threads = 1};
+    edgellm_memory_plan plan;
+    edgellm_error err;
+    (void)state;
+    assert_int_equal(try_session(engine, &o, &plan, &err), EDGELLM_OK);
+    o.max_ram = plan.total;
+    assert_int_equal(try_session(engine, &o, &plan, &err), EDGELLM_OK);
+    o.max_ram = plan.total - plan.kv_cache / 2;
+    assert_int_equal(try_session(engine, &o, &plan, &err), EDGELLM_ERR_MEMORY);
+    const char *named = strstr(err.message, "context of ");
+    assert_non_null(named);
+    o.context = (uint32_t)strtoul(named + strlen("context of "), NULL, 10);
+    assert_true(o.context > 0 && o.context < 128);
+    assert_int_equal(try_session(engine, &o, &plan, &err), EDGELLM_OK);
+    o.context++;
+    assert_int_equal(try_session(engine, &o, &plan, &err), EDGELLM_ERR_MEMORY);
+    edgellm_engine_close(engine);
 }
 
 static void test_bad_calls_are_refused_and_change_nothing(void **state)
@@ -272,6 +311,31 @@ static void test_bad_calls_are_refused_and_change_nothing(void **state)
     edgellm_engine_close(NULL);
 }
 
+static size_t tokens_of(tiny_file file, unsigned flags, uint32_t *tokens, size_t capacity)
+{
+    edgellm_engine *engine = open_engine(tiny_file_path(file), NULL);
+    size_t count = 0;
+    assert_int_equal(edgellm_tokenize(engine, "ab", 2, flags, tokens, capacity, &count, NULL),
+                     EDGELLM_OK);
+    edgellm_engine_close(engine);
+    return count;
+}
+
+static void test_bos_comes_first_only_where_the_vocabulary_asks_for_it(void **state)
+{
+    uint32_t plain[8], marked[8], none[8], one[2] = {77, 77};
+    (void)state;
+    size_t n = tokens_of(TINY_BYTE_3, EDGELLM_TOKENIZE_PLAIN, plain, 8);
+    assert_int_equal(tokens_of(TINY_BYTE_3, EDGELLM_TOKENIZE_BOS, marked, 8), n + 1);
+    assert_int_equal(marked[0], 1); /* <|im_start|> */
+    assert_memory_equal(marked + 1, plain, n * sizeof *plain);
+    assert_int_equal(tokens_of(TINY_BYTE_3, EDGELLM_TOKENIZE_BOS, NULL, 0), n + 1);
+    assert_int_equal(tokens_of(TINY_BYTE_3, EDGELLM_TOKENIZE_BOS, one, 1), n + 1);
+    assert_int_equal(one[0], 1);
+    assert_int_equal(one[1], 77);
+    assert_int_equal(tokens_of(TINY_KEPT, EDGELLM_TOKENIZE_BOS, none, 8), n);
+}
+
 static void test_unknown_kernels_and_files_are_refused(void **state)
 {
     edgellm_engine_options options = {.kernel = "avx1024"};
@@ -295,8 +359,10 @@ int main(void)
         cmocka_unit_test(test_the_hosts_float_environment_changes_nothing),
         cmocka_unit_test(test_all_logits_equal_those_of_single_steps),
         cmocka_unit_test(test_the_token_path_allocates_and_calls_nothing),
-        cmocka_unit_test(test_plan_is_the_sum_of_its_parts_and_caps),
+        cmocka_unit_test(test_plan_is_the_sum_of_its_parts),
+        cmocka_unit_test(test_the_cap_refuses_and_names_what_fits),
         cmocka_unit_test(test_bad_calls_are_refused_and_change_nothing),
+        cmocka_unit_test(test_bos_comes_first_only_where_the_vocabulary_asks_for_it),
         cmocka_unit_test(test_unknown_kernels_and_files_are_refused),
     };
     return cmocka_run_group_tests_name("contract", tests, tiny_files_make, NULL);

@@ -76,7 +76,7 @@ static edgellm_status encode_prompt(const el_cli_model *model, const run_values 
                            v->raw ? "--raw turns it off" : "this model has none");
     }
     if (!raw) return chat_tokens(model, v, prompt, tokens, err);
-    unsigned flags = v->special ? EDGELLM_TOKENIZE_SPECIAL : EDGELLM_TOKENIZE_PLAIN;
+    unsigned flags = EDGELLM_TOKENIZE_BOS | (v->special ? EDGELLM_TOKENIZE_SPECIAL : 0u);
     return el_cli_tokenize(model->engine, prompt->text, prompt->len, flags, tokens, err);
 }
 

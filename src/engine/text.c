@@ -8,7 +8,14 @@ edgellm_status edgellm_tokenize(const edgellm_engine *engine, const char *text, 
                                 unsigned flags, uint32_t *tokens, size_t capacity, size_t *count,
                                 edgellm_error *err)
 {
-    return el_tokenizer_encode(engine->tokenizer, text, len, flags, tokens, capacity, count, err);
+    const el_vocab *v = &engine->file.vocab;
+    const size_t first = (flags & EDGELLM_TOKENIZE_BOS) && v->add_bos && v->bos != EL_TOKEN_NONE;
+    const size_t stored = first < capacity ? first : capacity;
+    EL_TRY(el_tokenizer_encode(engine->tokenizer, text, len, flags, tokens + stored,
+                               capacity - stored, count, err));
+    if (stored > 0) tokens[0] = v->bos;
+    *count += first;
+    return EDGELLM_OK;
 }
 
 edgellm_status edgellm_detokenize(const edgellm_engine *engine, const uint32_t *tokens,

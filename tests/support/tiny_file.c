@@ -10,10 +10,18 @@ typedef struct recipe {
     el_quantize_options options;
 } recipe;
 
-/* head_dim 48 and ffn 104 are no multiples of the activation group of 32. */
-static const el_tiny_spec odd_spec = {.dim = 96, .ffn_dim = 104, .layers = 2, .heads = 2,
-                                      .kv_heads = 1, .context = 256, .matrix_type = 0,
-                                      .embedding_type = 0, .version = 3, .seed = 5};
+/* head_dim 48 and ffn 104 are no multiples of the activation group of 32; texts begin with bos. */
+static const el_tiny_spec odd_spec = {.dim = 96,
+                                      .ffn_dim = 104,
+                                      .layers = 2,
+                                      .heads = 2,
+                                      .kv_heads = 1,
+                                      .context = 256,
+                                      .matrix_type = 0,
+                                      .embedding_type = 0,
+                                      .add_bos = true,
+                                      .version = 3,
+                                      .seed = 5};
 
 #define OUT(name) EL_TEST_OUT "/contract_" name ".tm2.bin"
 
@@ -23,9 +31,9 @@ static const recipe recipes[TINY_FILES] = {
                      {.bits = 2, .group = 64, .embedding_group = 64, .scales = EL_SCALE_BYTE}},
     [TINY_BYTE_3] = {OUT("byte3"),
                      {.bits = 3, .group = 32, .embedding_group = 32, .scales = EL_SCALE_BYTE}},
-    [TINY_OFFSET_4] = {OUT("offset4"),
-                       {.bits = 4, .embedding_bits = 8, .group = 32, .embedding_group = 32,
-                        .offset = true}},
+    [TINY_OFFSET_4] =
+        {OUT("offset4"),
+         {.bits = 4, .embedding_bits = 8, .group = 32, .embedding_group = 32, .offset = true}},
     [TINY_ROW_8] = {OUT("row8"), {.bits = 8}},
 };
 

@@ -52,6 +52,7 @@ typedef struct el_tiny_spec {
     uint32_t matrix_type;    /* EL_GGML_F32, F16, Q4_0, Q4_1 or Q8_0: of the matrices in layers */
     uint32_t embedding_type; /* the same: of token_embd.weight and output.weight */
     bool separate_head;      /* with output.weight; else the embedding is the head too */
+    bool add_bos;            /* texts begin with <|im_start|> */
     uint32_t version;        /* of GGUF: 2 or 3 */
     uint64_t seed;
 } el_tiny_spec;

@@ -11,7 +11,8 @@ typedef struct token_path_result {
     bool killed_by_a_system_call; /* other than futex where there are several threads */
 } token_path_result;
 
-/* Decodes (eval, sample, stream) n tokens after a prompt. n = -1: calls the system on purpose. */
-token_path_result token_path_measure(const char *path, uint32_t threads, int n);
+/* Decodes (eval, sample, stream) n tokens after a prompt, with the system calls trapped if `trap`.
+ * n = -1: calls the system on purpose. */
+token_path_result token_path_measure(const char *path, uint32_t threads, int n, bool trap);
 
 #endif

@@ -49,8 +49,9 @@ def by_transformers(gguf, ids, chunks):
 
 def by_llama_cpp(gguf, ids, chunks):
     import llama_cpp
+    threads = max(1, os.cpu_count() // 2)  # its threads spin: one too many is slower than one
     model = llama_cpp.Llama(gguf, n_ctx=CHUNK, n_batch=CHUNK, n_ubatch=CHUNK, logits_all=True,
-                            n_threads=os.cpu_count(), n_threads_batch=os.cpu_count(),
+                            n_threads=threads, n_threads_batch=threads,
                             verbose=False)
 
     def logits_of(chunk):

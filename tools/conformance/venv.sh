@@ -62,9 +62,11 @@ venv_transformers() {
 venv_llama_cpp() {
     if [ -z "${EDGELLM_VENV:-}" ] && ! venv_has llama_cpp; then
         echo "Building llama-cpp-python $llama_cpp_version for this machine (minutes)" >&2
-        CMAKE_ARGS="-DGGML_NATIVE=ON" \
-            CMAKE_BUILD_PARALLEL_LEVEL=$(scripts/jobs.sh) \
+        (
+            export CMAKE_ARGS="-DGGML_NATIVE=ON"
+            export CMAKE_BUILD_PARALLEL_LEVEL="$(scripts/jobs.sh)"
             venv_pip --no-binary llama-cpp-python "llama-cpp-python==$llama_cpp_version"
+        )
     fi
     "$PYTHON" -c "import llama_cpp"
 }

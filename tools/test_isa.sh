@@ -1,0 +1,83 @@
+#!/bin/sh
+# The same bits on every instruction set: the hash of a run (tools/run_hash.c) is compared between
+# all kernels of this CPU, numbers of threads and cuts of the prompt, and the 64-bit ARM build
+# under qemu-aarch64. On the tiny model of the tests, and, shorter, on the real one if it is there.
+#   make test-isa     EDGELLM_BUILD=DIR: programs that are built already
+set -eu
+cd "$(dirname "$0")/.."
+jobs=$(scripts/jobs.sh)
+build=${EDGELLM_BUILD:-build/release}
+cross=build/aarch64
+work=build/isa
+real=models/SmolLM2-135M-Instruct.tm2.bin
+
+if [ -z "${EDGELLM_BUILD:-}" ]; then
+    [ -f "$build/CMakeCache.txt" ] || cmake --preset release
+    cmake --build "$build" --parallel "$jobs" --target edgellm run_hash
+fi
+emulator=
+if [ "$(uname -m)" = x86_64 ]; then
+    for tool in aarch64-linux-gnu-gcc qemu-aarch64; do
+        command -v "$tool" >/dev/null && continue
+        echo "$tool is missing: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" >&2
+        exit 1
+    done
+    [ -f "$cross/CMakeCache.txt" ] || cmake --preset aarch64
+    cmake --build "$cross" --parallel "$jobs" --target run_hash
+    emulator=qemu-aarch64
+fi
+mkdir -p "$work"
+"$build/edgellm" quantize tests/data/conformance_tiny.gguf -o "$work/tiny.tm2.bin" --quiet
+"$build/edgellm" quantize tests/data/conformance_tiny.gguf -o "$work/tiny3.tm2.bin" --quiet \
+    --bits 3 --group 64 --scales byte
+
+here="$build/tools/run_hash"
+arm="$cross/tools/run_hash"
+threads=1
+[ "$(nproc)" -lt 2 ] || threads="1 2"
+compared=0
+failed=0
+
+# expect WHAT COMMAND...: its one line must be $hash.
+expect() {
+    what=$1
+    shift
+    compared=$((compared + 1))
+    got=$("$@") || got="no result"
+    [ "$got" = "$hash" ] && return
+    failed=$((failed + 1))
+    echo "FAIL $what: $got, not $hash"
+}
+
+# compare MODEL OPTIONS...: every way of running one model.
+compare() {
+    model=$1
+    shift
+    hash=$("$here" "$model" --kernel scalar "$@")
+    for kernel in $("$here" --list); do
+        for j in $threads; do
+            for batch in 64 7; do
+                expect "$kernel, $j threads, batch $batch" \
+                    "$here" "$model" --kernel "$kernel" -j "$j" --batch "$batch" "$@"
+            done
+        done
+    done
+    if [ -n "$emulator" ]; then
+        for j in $threads; do
+            expect "aarch64 scalar, $j threads" "$emulator" "$arm" "$model" --kernel scalar -j "$j" "$@"
+        done
+    fi
+    echo "$hash  $(basename "$model") $*"
+}
+
+for model in "$work/tiny.tm2.bin" "$work/tiny3.tm2.bin"; do
+    compare "$model" --prompt 80 -n 16
+    compare "$model" --prompt 80 -n 16 --exact
+done
+[ ! -f "$real" ] || compare "$real" --prompt 9 -n 3
+
+if [ "$failed" != 0 ]; then
+    echo "test-isa: $failed of $compared runs have another hash"
+    exit 1
+fi
+echo "test-isa: $compared runs, no hash differs"
