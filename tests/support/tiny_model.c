@@ -184,7 +184,7 @@ static void put_tokens(el_bytes *b)
     }
 }
 
-static void put_tokenizer(const el_tiny_spec *spec, el_bytes *b)
+static void put_tokenizer(el_bytes *b, const el_tiny_spec *s)
 {
     el_gguf_put_text(b, "tokenizer.ggml.model", "gpt2");
     el_gguf_put_text(b, "tokenizer.ggml.pre", "smollm");
@@ -199,7 +199,7 @@ static void put_tokenizer(const el_tiny_spec *spec, el_bytes *b)
     el_gguf_put_u32(b, "tokenizer.ggml.eos_token_id", EL_TINY_IM_END);
     el_gguf_put_u32(b, "tokenizer.ggml.unknown_token_id", EL_TINY_END_OF_TEXT);
     el_gguf_put_u32(b, "tokenizer.ggml.padding_token_id", EL_TINY_IM_END);
-    el_gguf_put_bool(b, "tokenizer.ggml.add_bos_token", spec->add_bos);
+    el_gguf_put_bool(b, "tokenizer.ggml.add_bos_token", s->add_bos);
     el_gguf_put_text(b, "tokenizer.chat_template",
                      "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + "
                      "message['content'] + '<|im_end|>\n' }}{% endfor %}{% if "
@@ -398,7 +398,7 @@ static void put_values(el_bytes *b, const el_tiny_spec *s)
     el_gguf_put_f32(b, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
     el_gguf_put_u32(b, "llama.rope.dimension_count", s->dim / s->heads);
     el_gguf_put_u32(b, "llama.vocab_size", EL_TINY_VOCAB);
-    put_tokenizer(spec, b); /* 11 entries */
+    put_tokenizer(b, s); /* 11 entries */
 }
 
 el_tiny_spec el_tiny_defaults(void)
