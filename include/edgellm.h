@@ -111,7 +111,7 @@ typedef struct edgellm_tensor_info {
     const char *codec;  /* such as "s4" or "f32" (docs/FORMAT.md) */
     const char *scales; /* "f16", "byte" or "none" */
     uint32_t rows, cols;
-    uint32_t group;     /* weights that share a scale; 0: the whole row */
+    uint32_t group; /* weights that share a scale; 0: the whole row */
     uint64_t bytes;
 } edgellm_tensor_info;
 
@@ -125,11 +125,11 @@ EDGELLM_API const char *edgellm_kernel_name(uint32_t index);
 /* ---- text and tokens ------------------------------------------------------------------- */
 
 typedef enum edgellm_tokenize_flags {
-    EDGELLM_TOKENIZE_PLAIN = 0,       /* every character is text, "<|im_end|>" too */
-    EDGELLM_TOKENIZE_SPECIAL = 1,     /* the names of special tokens become those tokens */
-    EDGELLM_TOKENIZE_KEEP_BYTES = 2,  /* see below */
-    EDGELLM_TOKENIZE_BOS = 4          /* the text begins a sequence: put the token of its beginning
-                                         first, if this vocabulary asks for one */
+    EDGELLM_TOKENIZE_PLAIN = 0,      /* every character is text, "<|im_end|>" too */
+    EDGELLM_TOKENIZE_SPECIAL = 1,    /* the names of special tokens become those tokens */
+    EDGELLM_TOKENIZE_KEEP_BYTES = 2, /* see below */
+    EDGELLM_TOKENIZE_BOS = 4         /* the text begins a sequence: put the token of its beginning
+                                        first, if this vocabulary asks for one */
 } edgellm_tokenize_flags;
 
 /*
@@ -200,11 +200,11 @@ EDGELLM_API edgellm_status edgellm_chat_prompt(const edgellm_engine *engine,
 typedef struct edgellm_session edgellm_session;
 
 typedef struct edgellm_session_options {
-    uint32_t context;  /* tokens the KV cache holds; 0: 512, or less if the model knows less */
-    uint32_t batch;    /* tokens of a prompt computed together, 1..512; 0: 64. Never changes bits */
-    uint32_t threads;  /* 1 .. cores this process may use; 0: all of them, at most 8 */
-    bool exact;        /* float32 activations and KV cache: the slow reference */
-    uint64_t max_ram;  /* bytes the whole process may need by plan; 0: no cap */
+    uint32_t context; /* tokens the KV cache holds; 0: 512, or less if the model knows less */
+    uint32_t batch;   /* tokens of a prompt computed together, 1..512; 0: 64. Never changes bits */
+    uint32_t threads; /* 1 .. cores this process may use; 0: all of them, at most 8 */
+    bool exact;       /* float32 activations and KV cache: the slow reference */
+    uint64_t max_ram; /* bytes the whole process may need by plan; 0: no cap */
 } edgellm_session_options;
 
 /* Every byte the process will need, by use. total is the sum of the others. */
@@ -267,13 +267,13 @@ EDGELLM_API edgellm_status edgellm_session_truncate(edgellm_session *session, ui
 /* ---- sampling -------------------------------------------------------------------------- */
 
 typedef struct edgellm_sampler_options {
-    float temperature;     /* 0: greedy (largest logit, then smallest id) */
-    uint32_t top_k;        /* 0: off */
-    float top_p;           /* 0 < top_p <= 1; 1: off */
-    float min_p;           /* 0 <= min_p <= 1; 0: off */
-    float repeat_penalty;  /* > 0; 1: off; over the last repeat_last tokens seen */
-    uint32_t repeat_last;  /* 0 .. 256 */
-    uint64_t seed;         /* of our own integer generator: same seed, same text, on every CPU */
+    float temperature;    /* 0: greedy (largest logit, then smallest id) */
+    uint32_t top_k;       /* 0: off */
+    float top_p;          /* 0 < top_p <= 1; 1: off */
+    float min_p;          /* 0 <= min_p <= 1; 0: off */
+    float repeat_penalty; /* > 0; 1: off; over the last repeat_last tokens seen */
+    uint32_t repeat_last; /* 0 .. 256 */
+    uint64_t seed;        /* of our own integer generator: same seed, same text, on every CPU */
 } edgellm_sampler_options;
 
 /* llama.cpp's defaults: 0.8, 40, 0.95, 0.05, 1.1 over 64; seed 0. */

@@ -5,6 +5,7 @@ foreach(test base threads) # their references: expl, sinl, ...; fegetenv
   target_link_libraries(test_${test} PRIVATE m)
 endforeach()
 el_test(kernels base cpu kernel)
+el_test(matmul base cpu kernel)
 el_test(matrix base kernel cpu)
 el_test(gguf base cpu kernel format test_support)
 el_test(gguf_bad base cpu kernel format test_support)

@@ -13,8 +13,8 @@ typedef struct el_crew el_crew;
 /* member: 0 .. size-1 */
 typedef void (*el_crew_fn)(void *context, unsigned member, unsigned size);
 
-#define EL_CREW_MAX 64
-#define EL_CREW_STACK_BYTES (256 * 1024)
+#define EL_CREW_MAX           64
+#define EL_CREW_STACK_BYTES   (256 * 1024)
 #define EL_CREW_STACK_TOUCHED (32 * 1024) /* per worker, what the plan counts */
 
 /* Errors: MEMORY (threads could not be started). */

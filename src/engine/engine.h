@@ -12,8 +12,8 @@ struct edgellm_engine {
     el_kernels kernels;
     el_model model;
     el_tokenizer *tokenizer;
-    el_arena arena;           /* this struct, the layers, the tokenizer's tables */
-    uint64_t program_bytes;   /* resident before the file was opened */
+    el_arena arena;         /* this struct, the layers, the tokenizer's tables */
+    uint64_t program_bytes; /* resident before the file was opened */
 };
 
 #endif

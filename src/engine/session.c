@@ -12,9 +12,9 @@ struct edgellm_session {
     const edgellm_engine *engine;
     el_forward forward;
     el_sampler sampler;
-    el_arena arena;      /* this struct and everything it points to */
-    uint32_t *tokens;    /* (context) what is in the KV cache */
-    uint32_t position;   /* number of those */
+    el_arena arena;    /* this struct and everything it points to */
+    uint32_t *tokens;  /* (context) what is in the KV cache */
+    uint32_t position; /* number of those */
     edgellm_memory_plan plan;
 };
 
@@ -73,8 +73,11 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
     plan->total = plan->weights + plan->tables + plan->kv_cache + plan->scratch + plan->threads +
                   plan->program;
     if (session)
-        *session = (edgellm_session){
-            .engine = engine, .forward = forward, .sampler = sampler, .tokens = tokens, .plan = *plan};
+        *session = (edgellm_session){.engine = engine,
+                                     .forward = forward,
+                                     .sampler = sampler,
+                                     .tokens = tokens,
+                                     .plan = *plan};
     return session;
 }
 
@@ -216,7 +219,8 @@ edgellm_status edgellm_session_eval(edgellm_session *session, const uint32_t *to
     EL_TRY(check_tokens(session, tokens, count, err));
     el_fpenv env = el_fpenv_enter();
     for (size_t done = 0; done < count;) {
-        size_t left = count - done, n = left < session->forward.batch ? left : session->forward.batch;
+        size_t left = count - done,
+               n = left < session->forward.batch ? left : session->forward.batch;
         float *all = all_logits ? all_logits + done * vocab : NULL;
         run_batch(session, tokens + done, (uint32_t)n, all, done + n == count);
         done += n;

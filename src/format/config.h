@@ -5,14 +5,14 @@
 #include <stdint.h>
 
 #define EL_ARCHITECTURE_BYTES 24
-#define EL_NAME_BYTES 96
+#define EL_NAME_BYTES         96
 
 typedef struct el_config {
     char architecture[EL_ARCHITECTURE_BYTES]; /* "llama", NUL-padded */
     char name[EL_NAME_BYTES];                 /* of the model, NUL-padded, may be "" */
     uint32_t layers, dim, ffn_dim;
     uint32_t heads, kv_heads, head_dim, rotary_dim;
-    uint32_t vocab, context;                  /* context: the longest it was trained for */
+    uint32_t vocab, context; /* context: the longest it was trained for */
     float rope_base, norm_eps;
 } el_config;
 

@@ -6,8 +6,14 @@
 #include <stdint.h>
 
 enum { /* ids as in GGUF files */
-    EL_GGML_F32 = 0, EL_GGML_F16 = 1, EL_GGML_Q4_0 = 2, EL_GGML_Q4_1 = 3, EL_GGML_Q5_0 = 6,
-    EL_GGML_Q5_1 = 7, EL_GGML_Q8_0 = 8, EL_GGML_BF16 = 30
+       EL_GGML_F32 = 0,
+       EL_GGML_F16 = 1,
+       EL_GGML_Q4_0 = 2,
+       EL_GGML_Q4_1 = 3,
+       EL_GGML_Q5_0 = 6,
+       EL_GGML_Q5_1 = 7,
+       EL_GGML_Q8_0 = 8,
+       EL_GGML_BF16 = 30
 };
 
 typedef struct el_ggml_type {

@@ -10,7 +10,7 @@
 #include "format/ggml_types.h"
 #include "format/vocab.h"
 
-typedef struct el_gguf_value el_gguf_value;   /* one metadata entry, in gguf.c */
+typedef struct el_gguf_value el_gguf_value; /* one metadata entry, in gguf.c */
 typedef struct el_gguf_tensor {
     char name[64];
     uint32_t type;       /* ggml type id; known to el_ggml_type() */
@@ -27,7 +27,8 @@ typedef struct el_gguf {
     void *vocab_memory;      /* owned: what el_gguf_vocab() built */
 } el_gguf;
 
-/* Errors: IO, FORMAT (with section, offset and field), UNSUPPORTED (version, tensor type), MEMORY. */
+/* Errors: IO, FORMAT (with section, offset and field), UNSUPPORTED (version, tensor type), MEMORY.
+ */
 edgellm_status el_gguf_open(el_gguf *file, const char *path, edgellm_error *err);
 void el_gguf_close(el_gguf *file);
 

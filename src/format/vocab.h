@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 typedef enum el_token_type {
-    EL_TOKEN_NORMAL = 1,  /* numbers as in GGUF */
+    EL_TOKEN_NORMAL = 1, /* numbers as in GGUF */
     EL_TOKEN_UNKNOWN = 2,
     EL_TOKEN_CONTROL = 3, /* special: its name is not text */
     EL_TOKEN_USER = 4,    /* added by the user: always matched whole, and is text */
@@ -24,14 +24,14 @@ typedef struct el_merge {
 
 typedef struct el_vocab {
     uint32_t n_tokens, n_merges;
-    const uint8_t *bytes;     /* all tokens' raw bytes, joined (not GPT-2's printable mapping) */
-    const uint32_t *starts;   /* (n_tokens + 1) offsets into bytes */
-    const uint8_t *types;     /* (n_tokens) el_token_type */
-    const el_merge *merges;   /* (n_merges), best rank first */
-    const char *pretokenizer; /* "smollm", "gpt2", "llama3", "qwen2"; NUL-terminated */
-    const char *chat_template; /* the source's Jinja text, NUL-terminated; "" if none */
+    const uint8_t *bytes;        /* all tokens' raw bytes, joined (not GPT-2's printable mapping) */
+    const uint32_t *starts;      /* (n_tokens + 1) offsets into bytes */
+    const uint8_t *types;        /* (n_tokens) el_token_type */
+    const el_merge *merges;      /* (n_merges), best rank first */
+    const char *pretokenizer;    /* "smollm", "gpt2", "llama3", "qwen2"; NUL-terminated */
+    const char *chat_template;   /* the source's Jinja text, NUL-terminated; "" if none */
     uint32_t bos, eos, unk, pad; /* EL_TOKEN_NONE if absent */
-    uint8_t add_bos;          /* put bos before a text */
+    uint8_t add_bos;             /* put bos before a text */
 } el_vocab;
 
 #endif

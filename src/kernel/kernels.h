@@ -21,8 +21,7 @@
  * Rows past m->rows are not stored. Padded rows and columns are read.
  */
 typedef void (*el_matmul_fn)(const el_matrix *m, const el_acts *acts, uint32_t n,
-                             uint32_t tile_begin, uint32_t tile_end, float *out,
-                             size_t out_stride);
+                             uint32_t tile_begin, uint32_t tile_end, float *out, size_t out_stride);
 
 /*
  * The same with float activations x (n, x_stride), for exact mode: out = dot(row, x) in 16 lanes,

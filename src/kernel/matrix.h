@@ -24,7 +24,8 @@
  * What a weight means:   w = ws * level (+ m)
  *     fp16 scales:  ws = scale                    m = offset
  *     byte scales:  ws = ref * el_scale_table[k]  m = oref * o      (one float multiplication each)
- *     level = mul * code + bias, and symmetric codecs of 2..4 bits halve ws first (ws * 0.5f, exact)
+ *     level = mul * code + bias, and symmetric codecs of 2..4 bits halve ws first (ws * 0.5f,
+ * exact)
  */
 #ifndef EL_KERNEL_MATRIX_H
 #define EL_KERNEL_MATRIX_H
@@ -32,7 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define EL_TILE 16  /* rows of a tile */
+#define EL_TILE  16 /* rows of a tile */
 #define EL_BLOCK 32 /* columns of a block; also the width of an activation group */
 
 /* Numbers are part of the file format: never reuse one. */
@@ -68,17 +69,17 @@ extern const float el_scale_table[256];
 
 typedef struct el_matrix {
     const uint8_t *codes;
-    const void *scales;     /* uint16_t (fp16) or uint8_t */
-    const void *offsets;    /* uint16_t (fp16) or int8_t; NULL without offset */
-    const uint16_t *refs;   /* fp16; NULL with fp16 scales */
-    const uint16_t *orefs;  /* fp16; NULL with fp16 scales or without offset */
+    const void *scales;    /* uint16_t (fp16) or uint8_t */
+    const void *offsets;   /* uint16_t (fp16) or int8_t; NULL without offset */
+    const uint16_t *refs;  /* fp16; NULL with fp16 scales */
+    const uint16_t *orefs; /* fp16; NULL with fp16 scales or without offset */
     uint32_t rows, cols;
-    uint32_t tiles;         /* ceil(rows / 16) */
-    uint32_t blocks;        /* ceil(cols / 32) */
-    uint32_t groups;        /* ceil(cols / group), 1 if group is 0 */
-    uint32_t group_blocks;  /* blocks that share a scale: group / 32, or blocks if group is 0 */
-    uint8_t codec;          /* el_codec, not F32 */
-    uint8_t scale_kind;     /* el_scale_kind */
+    uint32_t tiles;        /* ceil(rows / 16) */
+    uint32_t blocks;       /* ceil(cols / 32) */
+    uint32_t groups;       /* ceil(cols / group), 1 if group is 0 */
+    uint32_t group_blocks; /* blocks that share a scale: group / 32, or blocks if group is 0 */
+    uint8_t codec;         /* el_codec, not F32 */
+    uint8_t scale_kind;    /* el_scale_kind */
 } el_matrix;
 
 /* Bytes of each plane in file order (codes, scales, offsets, refs, orefs); 0 if absent. */
@@ -116,9 +117,9 @@ void el_matrix_row(const el_matrix *m, uint32_t row, float *out);
  * q = clamp(rint(x * inv), -127, 127);  amax < 2^-100 gives scale 0 and q 0.  Padding is 0.
  */
 typedef struct el_acts {
-    int8_t *q;      /* (n, blocks * 32) */
-    float *scale;   /* (n, blocks) */
-    int32_t *sum;   /* (n, blocks): sum of q */
+    int8_t *q;    /* (n, blocks * 32) */
+    float *scale; /* (n, blocks) */
+    int32_t *sum; /* (n, blocks): sum of q */
     uint32_t blocks;
 } el_acts;
 

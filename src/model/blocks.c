@@ -44,8 +44,7 @@ void el_block_norm(el_forward *f, const float *weight, bool add, unsigned member
     el_crew_barrier(f->crew);
 }
 
-void el_block_project(el_forward *f, const el_matrix *m, float *out, unsigned member,
-                      unsigned size)
+void el_block_project(el_forward *f, const el_matrix *m, float *out, unsigned member, unsigned size)
 {
     uint32_t begin, end;
     el_share(m->tiles, member, size, &begin, &end);
@@ -80,8 +79,7 @@ static void rotate_and_store(el_forward *f, uint32_t layer, uint32_t token, uint
     f->kernels->kv_store(&f->cache.planes[plane], position, f->k + at, f->v + at, c->head_dim);
 }
 
-static void attend_head(el_forward *f, uint32_t layer, uint32_t token, uint32_t head,
-                        float *scores)
+static void attend_head(el_forward *f, uint32_t layer, uint32_t token, uint32_t head, float *scores)
 {
     const el_config *c = &f->model->config;
     const size_t plane = (size_t)layer * c->kv_heads + head / (c->heads / c->kv_heads);

@@ -17,7 +17,7 @@ typedef struct el_cache {
     el_kv *planes;        /* (layers, kv_heads); NULL in exact mode */
     float *keys, *values; /* (layers, kv_heads, context, head_dim); exact mode only */
     uint32_t kv_heads;
-    size_t plane;         /* floats of one (layer, kv head): context * head_dim */
+    size_t plane; /* floats of one (layer, kv head): context * head_dim */
 } el_cache;
 
 struct el_forward {
@@ -43,8 +43,8 @@ struct el_forward {
     /* the batch being computed */
     const uint32_t *tokens; /* (n) */
     uint32_t n, position;
-    uint32_t head_first;    /* logits are wanted for tokens head_first .. n-1; n: none */
-    float *head_out;        /* where those go, (n - head_first, vocab) */
+    uint32_t head_first; /* logits are wanted for tokens head_first .. n-1; n: none */
+    float *head_out;     /* where those go, (n - head_first, vocab) */
 };
 
 /* What the memory is used for, in bytes. */
@@ -57,7 +57,8 @@ typedef struct el_forward_bytes {
 el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena);
 
 /* Computes one batch: embedding, the architecture's layers, head. A layer leaves what its last
- * block adds in y; the next norm adds it to x. (tokens, n, position, head_first and head_out are set). */
+ * block adds in y; the next norm adds it to x. (tokens, n, position, head_first and head_out are
+ * set). */
 void el_forward_run(el_forward *f);
 
 /* ---- blocks: called by every member ------------------------------------------------------- */
@@ -74,7 +75,8 @@ void el_block_project(el_forward *f, const el_matrix *m, float *out, unsigned me
  * input of width heads * head_dim. Starts and ends with a barrier. */
 void el_block_attention(el_forward *f, uint32_t layer, unsigned member, unsigned size);
 
-/* SwiGLU of gate and up (Shazeer 2020): an input of width ffn_dim. Starts and ends with a barrier. */
+/* SwiGLU of gate and up (Shazeer 2020): an input of width ffn_dim. Starts and ends with a barrier.
+ */
 void el_block_swiglu(el_forward *f, unsigned member, unsigned size);
 
 #endif
