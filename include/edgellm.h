@@ -288,8 +288,9 @@ EDGELLM_API edgellm_status edgellm_session_set_sampler(edgellm_session *session,
 EDGELLM_API uint32_t edgellm_session_sample(edgellm_session *session);
 
 /*
- * A running 64-bit hash (FNV-1a over the bit patterns of the logits). Start with
- * EDGELLM_HASH_START; equal hashes on two machines mean equal logits.
+ * A running 64-bit hash (FNV-1a over the bit patterns of the logits; any NaN as 7FC00000, since
+ * processors make different ones). Start with EDGELLM_HASH_START; equal hashes on two machines
+ * mean equal logits.
  */
 #define EDGELLM_HASH_START 14695981039346656037ULL
 EDGELLM_API uint64_t edgellm_hash_logits(uint64_t hash, const float *logits, uint32_t vocab);

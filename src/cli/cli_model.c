@@ -1,8 +1,10 @@
 #include "cli/cli_model.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli_signals.h"
 
@@ -40,18 +42,22 @@ static edgellm_status grow(el_cli_bytes *bytes, size_t *room, edgellm_error *err
     return EDGELLM_OK;
 }
 
-static edgellm_status read_stream(FILE *stream, const char *title, el_cli_bytes *bytes,
-                                  edgellm_error *err)
+static edgellm_status read_all(int fd, const char *title, el_cli_bytes *bytes, edgellm_error *err)
 {
     size_t room = 0;
+    ssize_t n;
     do {
         if (room - bytes->len < 2) EL_CLI_TRY(grow(bytes, &room, err));
-        bytes->len += fread(bytes->text + bytes->len, 1, room - bytes->len - 1, stream);
-        if (ferror(stream)) {
+        if (!el_cli_wait_for_input(fd)) {
+            return el_cli_fail(err, EDGELLM_ERR_INTERRUPTED, "interrupted");
+        }
+        n = read(fd, bytes->text + bytes->len, room - bytes->len - 1);
+        if (n < 0 && errno != EINTR) {
             return el_cli_fail(err, EDGELLM_ERR_IO, "cannot read %.200s: %s", title,
                                strerror(errno));
         }
-    } while (!feof(stream));
+        if (n > 0) bytes->len += (size_t)n;
+    } while (n != 0);
     bytes->text[bytes->len] = '\0';
     return EDGELLM_OK;
 }
@@ -59,13 +65,13 @@ static edgellm_status read_stream(FILE *stream, const char *title, el_cli_bytes 
 edgellm_status el_cli_read(const char *path, el_cli_bytes *bytes, edgellm_error *err)
 {
     bool from_stdin = strcmp(path, "-") == 0;
-    FILE *stream = from_stdin ? stdin : fopen(path, "rb");
+    int fd = from_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     el_cli_bytes whole = {NULL, 0};
-    if (stream == NULL) {
+    if (fd < 0) {
         return el_cli_fail(err, EDGELLM_ERR_IO, "cannot open %.200s: %s", path, strerror(errno));
     }
-    edgellm_status status = read_stream(stream, from_stdin ? "standard input" : path, &whole, err);
-    if (!from_stdin) fclose(stream);
+    edgellm_status status = read_all(fd, from_stdin ? "standard input" : path, &whole, err);
+    if (!from_stdin) close(fd);
     if (status == EDGELLM_OK) {
         *bytes = whole;
     } else {

@@ -83,7 +83,7 @@ typedef struct el_cli_bytes {
     size_t len;
 } el_cli_bytes;
 
-/* Reads a file; "-" is standard input. Errors: IO, MEMORY. */
+/* Reads a file; "-" is standard input. Errors: IO, MEMORY, INTERRUPTED. */
 edgellm_status el_cli_read(const char *path, el_cli_bytes *bytes, edgellm_error *err);
 
 /* Token ids, owned: free(ids). */

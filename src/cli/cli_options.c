@@ -232,7 +232,7 @@ static edgellm_status bad_option(const el_cli_command *command, int id, char **a
                                  edgellm_error *err)
 {
     char letter[3] = {'-', (char)optopt, '\0'};
-    bool is_letter = optopt > 0 && optopt < ID_HELP;
+    bool is_letter = optopt != 0 && optopt < ID_HELP; /* a byte above 127 is negative */
     const char *typed = is_letter ? letter : argv[optind - 1];
     const char *what = id == ':' ? "needs an argument" : "is unknown or ambiguous";
     if (id != ':' && optopt >= ID_HELP) what = "takes no argument";

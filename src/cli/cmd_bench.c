@@ -30,12 +30,15 @@ typedef struct samples {
 static edgellm_status allocate(samples *s, const bench_values *v, uint32_t vocab,
                                edgellm_error *err)
 {
-    size_t runs = v->runs, steps = runs * v->max_tokens;
+    size_t runs = v->runs, steps = 0, room = 0;
     uint32_t state = 1;
-    s->memory = calloc(4 * runs + steps, sizeof *s->memory);
+    bool fits = !__builtin_mul_overflow(runs, (size_t)v->max_tokens, &steps) &&
+                !__builtin_add_overflow(steps, 4 * runs, &room);
+    s->memory = fits ? calloc(room, sizeof *s->memory) : NULL;
     s->prompt = calloc(v->prompt_tokens, sizeof *s->prompt);
     if (s->memory == NULL || s->prompt == NULL) {
-        return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the times of %zu tokens", steps);
+        return el_cli_fail(err, EDGELLM_ERR_MEMORY,
+                           "no memory for the times of %zu runs of %u tokens", runs, v->max_tokens);
     }
     s->prefill_tok_s = s->memory;
     s->decode_tok_s = s->memory + runs;

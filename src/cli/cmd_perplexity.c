@@ -14,6 +14,8 @@
 #include "cli/cli_signals.h"
 #include "cli/cli_stats.h"
 
+enum { SMALLEST_CHUNK = 3 }; /* tokens: below, the second half predicts nothing */
+
 typedef struct perplexity_values {
     el_cli_model_values model;
     uint32_t chunks;
@@ -125,7 +127,11 @@ static edgellm_status measure(el_cli_model *model, const perplexity_values *v, c
     edgellm_session_plan(model->session, &plan);
     size_t chunks = tokens.count / plan.context;
     if (v->chunks > 0 && v->chunks < chunks) chunks = v->chunks;
-    if (chunks == 0) {
+    if (plan.context < SMALLEST_CHUNK) {
+        status = el_cli_fail(err, EDGELLM_ERR_USAGE,
+                             "a chunk of %u tokens has none to score: at least %d (see -c)",
+                             plan.context, SMALLEST_CHUNK);
+    } else if (chunks == 0) {
         status = el_cli_fail(err, EDGELLM_ERR_USAGE,
                              "%.200s has %zu tokens: too short for one chunk of %u (see -c)", file,
                              tokens.count, plan.context);

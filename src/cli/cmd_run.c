@@ -376,7 +376,7 @@ static const el_cli_option options[] = {
     {"min-p", 0, EL_CLI_FLOAT, FIELD(sampler.min_p), "P", "0.05",
      "only tokens at least P times as likely as the best; 0: all", 0, 1, NULL},
     {"repeat-penalty", 0, EL_CLI_FLOAT, FIELD(sampler.repeat_penalty), "R", "1.1", "1: off", 1e-3,
-     1000, NULL},
+     100, NULL},
     {"repeat-last", 0, EL_CLI_U32, FIELD(sampler.repeat_last), "N", "64",
      "tokens that the penalty looks back on", 0, 256, NULL},
     {"seed", 's', EL_CLI_U64, FIELD(sampler.seed), "N", "random",

@@ -12,8 +12,7 @@ typedef struct tokenize_values {
     bool special, ids, json;
 } tokenize_values;
 
-/* Bytes between quotes; quotes, backslashes, control bytes and non-ASCII as escapes stay one line.
- */
+/* Bytes between quotes on one line: quotes, backslashes and control bytes as escapes. */
 static void print_quoted(const el_cli_bytes *piece)
 {
     putchar('"');

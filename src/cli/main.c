@@ -27,7 +27,7 @@ static const char exit_codes[] =
     "  5    unsupported: the file is sound, but this version cannot use it\n"
     "  6    memory: it ran out, or the plan exceeds --max-ram\n"
     "  7    context: the prompt does not fit into the context\n"
-    "  130  interrupted by Ctrl-C (143: by SIGTERM)\n"
+    "  130  interrupted by Ctrl-C (143: by SIGTERM, 129: by SIGHUP)\n"
     "An error is one line on standard error that starts with \"edgellm: \".\n";
 
 static const el_cli_command *find_command(const char *name)

@@ -6,6 +6,8 @@
 #include "model/forward.h"
 #include "sample/sampler.h"
 
+#define QUIET_NAN 0x7fc00000u
+
 enum { DEFAULT_CONTEXT = 512, DEFAULT_BATCH = 64, MAX_BATCH = 512, DEFAULT_MAX_THREADS = 8 };
 
 struct edgellm_session {
@@ -32,6 +34,9 @@ static edgellm_status resolve(const edgellm_engine *engine, const edgellm_sessio
     if (o->context > trained)
         return el_fail(err, EDGELLM_ERR_USAGE, "context %u: the model was trained for at most %u",
                        o->context, trained);
+    if (o->context > EL_CONTEXT_MAX)
+        return el_fail(err, EDGELLM_ERR_USAGE, "context %u: this version holds at most %u",
+                       o->context, EL_CONTEXT_MAX);
     if (o->batch > MAX_BATCH)
         return el_fail(err, EDGELLM_ERR_USAGE, "batch %u: at most %d", o->batch, MAX_BATCH);
     if (o->threads > cores || o->threads > EL_CREW_MAX)
@@ -277,6 +282,7 @@ uint64_t edgellm_hash_logits(uint64_t hash, const float *logits, uint32_t vocab)
     for (uint32_t i = 0; i < vocab; i++) {
         uint32_t bits;
         memcpy(&bits, &logits[i], sizeof bits);
+        if (logits[i] != logits[i]) bits = QUIET_NAN; /* processors differ in sign and payload */
         hash = (hash ^ bits) * 1099511628211u;
     }
     return hash;

@@ -45,13 +45,15 @@ static void layout_int8_cache(el_forward *f, el_arena *arena)
     }
 }
 
+/* Here and below, `context` is a factor of its own, so that the arena checks its product: on a
+ * 32-bit machine a model that fits can be asked for a context that does not. */
 static void layout_exact_cache(el_forward *f, el_arena *arena)
 {
     const el_config *c = &f->model->config;
     const size_t n = (size_t)c->layers * c->kv_heads;
     f->cache.plane = (size_t)f->context * c->head_dim;
-    f->cache.keys = el_arena_take(arena, n * f->cache.plane, sizeof(float));
-    f->cache.values = el_arena_take(arena, n * f->cache.plane, sizeof(float));
+    f->cache.keys = el_arena_take(arena, f->context, n * c->head_dim * sizeof(float));
+    f->cache.values = el_arena_take(arena, f->context, n * c->head_dim * sizeof(float));
 }
 
 static void layout_activations(el_forward *f, el_arena *arena)
@@ -68,7 +70,7 @@ static void layout_activations(el_forward *f, el_arena *arena)
     f->gate = el_arena_take(arena, n * c->ffn_dim, sizeof(float));
     f->up = el_arena_take(arena, n * c->ffn_dim, sizeof(float));
     f->y = el_arena_take(arena, n * c->dim, sizeof(float));
-    f->scores = el_arena_take(arena, (size_t)f->threads * round_up(f->context, 64), sizeof(float));
+    f->scores = el_arena_take(arena, round_up(f->context, 64), f->threads * sizeof(float));
     f->logits = el_arena_take(arena, c->vocab, sizeof(float));
     if (f->exact) {
         f->row = el_arena_take(arena, (size_t)f->threads * widest, sizeof(float));
@@ -81,7 +83,7 @@ static void layout_activations(el_forward *f, el_arena *arena)
 
 el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena)
 {
-    const size_t table = (size_t)f->context * (f->model->config.rotary_dim / 2);
+    const size_t angles = f->model->config.rotary_dim / 2;
     const size_t start = arena->used;
     f->cache.kv_heads = f->model->config.kv_heads;
     if (f->exact)
@@ -89,8 +91,8 @@ el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena)
     else
         layout_int8_cache(f, arena);
     const size_t cache_end = arena->used;
-    f->cosine = el_arena_take(arena, table, sizeof(float));
-    f->sine = el_arena_take(arena, table, sizeof(float));
+    f->cosine = el_arena_take(arena, f->context, angles * sizeof(float));
+    f->sine = el_arena_take(arena, f->context, angles * sizeof(float));
     layout_activations(f, arena);
     if (f->cosine) fill_rotary_tables(f);
     return (el_forward_bytes){.kv_cache = cache_end - start, .scratch = arena->used - cache_end};

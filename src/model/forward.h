@@ -12,6 +12,9 @@
 #include "kernel/kernels.h"
 #include "model/model.h"
 
+/* Rotary angles are exact up to here (el_sincos() in base/detmath.h). */
+#define EL_CONTEXT_MAX (1u << 20)
+
 /* The KV cache: int8 planes per (layer, kv head), or float32 in exact mode. */
 typedef struct el_cache {
     el_kv *planes;        /* (layers, kv_heads); NULL in exact mode */

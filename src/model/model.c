@@ -25,6 +25,9 @@ static edgellm_status check_config(const el_config *c, edgellm_error *err)
     if (c->rotary_dim % 2 != 0 || c->rotary_dim > c->head_dim)
         return el_fail(err, EDGELLM_ERR_FORMAT, "model: rotary_dim %u does not fit head_dim %u",
                        c->rotary_dim, c->head_dim);
+    if (!(c->rope_base >= 1.0f)) /* angles would grow beyond position * 1 */
+        return el_fail(err, EDGELLM_ERR_UNSUPPORTED, "model: rope_base %g is below 1",
+                       (double)c->rope_base);
     return EDGELLM_OK;
 }
 

@@ -65,7 +65,8 @@ venv_llama_cpp() {
         (
             export CMAKE_ARGS="-DGGML_NATIVE=ON"
             export CMAKE_BUILD_PARALLEL_LEVEL="$(scripts/jobs.sh)"
-            venv_pip --no-binary llama-cpp-python "llama-cpp-python==$llama_cpp_version"
+            venv_pip --no-cache-dir --no-binary llama-cpp-python \
+                "llama-cpp-python==$llama_cpp_version"
         )
     fi
     "$PYTHON" -c "import llama_cpp"
