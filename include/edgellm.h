@@ -200,7 +200,8 @@ EDGELLM_API edgellm_status edgellm_chat_prompt(const edgellm_engine *engine,
 typedef struct edgellm_session edgellm_session;
 
 typedef struct edgellm_session_options {
-    uint32_t context; /* tokens the KV cache holds; 0: 512, or less if the model knows less */
+    uint32_t context; /* tokens the KV cache holds, up to what the model was trained for and 2^20;
+                         0: 512, or less if the model knows less */
     uint32_t batch;   /* tokens of a prompt computed together, 1..512; 0: 64. Never changes bits */
     uint32_t threads; /* 1 .. cores this process may use; 0: all of them, at most 8 */
     bool exact;       /* float32 activations and KV cache: the slow reference */

@@ -14,12 +14,14 @@ import re
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import termios
 import time
 import unittest
+import zlib
 
 EDGELLM, MAKE_TINY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 OUT = pathlib.Path(sys.argv[3]).absolute()
@@ -283,6 +285,9 @@ class Commands(Case):
         self.assertEqual(some["ppl"], again["ppl"])
         self.json("perplexity", TM2, path, "-c", "32", "--chunks", "1", "--exact")
         self.fails(USAGE, "perplexity", TM2, "-", stdin=b"the fox", contains="too short")
+        for context in (1, 2):  # their second halves hold no token to predict
+            self.fails(USAGE, "perplexity", TM2, path, "-c", context, contains="at least 3")
+        self.assertEqual(self.json("perplexity", TM2, path, "-c", "3", "--chunks", "4")["tokens"], 4)
 
     def test_bench(self):
         got = self.json("bench", TM2, "--runs", "3", "-n", "8", "-p", "16", "-j", "1")
@@ -306,6 +311,8 @@ class BadUsage(Case):
         for command in COMMANDS:
             self.fails(USAGE, command, "--frobnicate", contains="--frobnicate")
             self.fails(USAGE, command, "-Z", contains="-Z")
+            typed = subprocess.run([EDGELLM, command, "file", b"-\xff"], capture_output=True)
+            self.assertIn(b"'-\xff'", typed.stderr)
             self.fails(USAGE, command, contains="missing")
         self.fails(USAGE, "run", TM2, "-p", contains="-p")
         self.fails(USAGE, "run", TM2, "--json=1", contains="no argument")
@@ -327,7 +334,7 @@ class BadUsage(Case):
                 ("-t", "inf"), ("-t", "1e999"), ("-t", "0x1"), ("-t", "-0.5"), ("-t", "1.0.0"),
                 ("-c", "1.5"), ("-c", "0"), ("-b", "0"), ("-b", "513"), ("-j", "0"), ("-j", "65"),
                 ("--top-k", "-1"), ("--top-p", "0"), ("--top-p", "1.01"), ("--min-p", "-0.1"),
-                ("--min-p", "2"), ("--repeat-penalty", "0"), ("--repeat-last", "257"),
+                ("--min-p", "2"), ("--repeat-penalty", "0"), ("--repeat-penalty", "101"), ("--repeat-last", "257"),
                 ("-s", "-1"), ("-s", "9007199254740992"), ("--max-ram", "1T"), ("--max-ram", "G"),
                 ("--max-ram", ""), ("--max-ram", "99999999999G")):
             done = self.fails(USAGE, "run", TM2, "-p", "x", option, value, contains="bad number")
@@ -375,6 +382,15 @@ class BadFiles(Case):
                 self.fails(FORMAT, *command)
         for path in (TM2, __file__, "/bin/sh"):
             self.fails(FORMAT, *self.quantize(path))
+
+    def test_angles_that_grow_faster_than_positions(self):
+        data, path = bytearray(pathlib.Path(TM2).read_bytes()), self.temporary() / "base.tm2.bin"
+        struct.pack_into("<f", data, 320 + 156, 0.5)  # rope_base; docs/FORMAT.md
+        struct.pack_into("<I", data, 64 + 4, zlib.crc32(data[320:320 + 164]))
+        struct.pack_into("<I", data, 24, zlib.crc32(data[64:304]))
+        struct.pack_into("<I", data, 60, zlib.crc32(data[:60]))
+        path.write_bytes(data)
+        self.fails(UNSUPPORTED, "info", path, contains="rope_base 0.5")
 
     @unittest.skipIf(os.geteuid() != 0 and os.access("/", os.W_OK), "cannot drop rights")
     def test_no_permission(self):
@@ -556,15 +572,28 @@ class Interrupt(Case):
         self.assertIn(b"edgellm: ", text)
         self.assertEqual(rest, b"")
 
-    def test_while_the_prompt_is_awaited(self):
-        process = subprocess.Popen([EDGELLM, "run", TM2, "--prompt-file", "-"],
+    def test_while_a_text_is_awaited(self):
+        """Standard input stays open: nothing but the signal can end the wait."""
+        for command in (("run", TM2, "--prompt-file", "-"), ("tokenize", TM2),
+                        ("perplexity", TM2, "-")):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                process = subprocess.Popen([EDGELLM, *command], stdin=subprocess.PIPE,
+                                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                self.wait_for_handler(process)
+                process.send_signal(number)
+                self.assertEqual(process.wait(timeout=60), 128 + number, command)
+                out, err = process.communicate()
+                self.assertEqual(out, b"")
+                self.assertRegex(err.decode(), r"\Aedgellm: [^\n]+\n\Z")
+
+    def test_nohup(self):
+        process = subprocess.Popen(["nohup", EDGELLM, "tokenize", TM2, "--ids"],
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE)
+                                   stderr=subprocess.DEVNULL)
         self.wait_for_handler(process)
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(b"the quick", timeout=60)
-        self.assertEqual((process.returncode, out), (143, b""))
-        self.assertRegex(err.decode(), r"\Aedgellm: [^\n]+\n\Z")
+        process.send_signal(signal.SIGHUP)
+        self.assertNotEqual(process.communicate(b"fox", timeout=60)[0], b"")
+        self.assertEqual(process.returncode, 0)
 
 
 @unittest.skipIf(SANITIZED or not shutil.which("strace"), "no strace, or a sanitized build")

@@ -15,7 +15,9 @@
 #include "base/fpenv.h"
 #include "base/threads.h"
 #include "edgellm.h"
+#include "quant/quantize.h"
 #include "support/tiny_file.h"
+#include "support/tiny_model.h"
 #include "support/token_path.h"
 
 enum { PROMPT = 70, STEPS = 24 };
@@ -350,6 +352,40 @@ static void test_unknown_kernels_and_files_are_refused(void **state)
     assert_null(engine);
 }
 
+/* Processors make NaNs of different signs out of the same overflow. */
+static void test_any_nan_has_the_same_hash(void **state)
+{
+    const uint32_t bits[3] = {0x7fc00000, 0xffc00000, 0x7fc12345};
+    uint64_t hash[3];
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        float logits[2] = {1.0f, 0.0f};
+        memcpy(&logits[1], &bits[i], sizeof bits[i]);
+        hash[i] = edgellm_hash_logits(EDGELLM_HASH_START, logits, 2);
+    }
+    assert_true(hash[0] == hash[1] && hash[0] == hash[2]);
+}
+
+static void test_a_context_beyond_the_exact_angles_is_refused(void **state)
+{
+    const char *gguf = EL_TEST_OUT "/contract_long.gguf";
+    const char *tm2 = EL_TEST_OUT "/contract_long.tm2.bin";
+    const el_quantize_options keep = {.group = 32, .embedding_group = 32};
+    el_tiny_spec spec = el_tiny_defaults();
+    edgellm_session_options options = {.context = (1u << 20) + 1};
+    edgellm_memory_plan plan;
+    edgellm_error err = {0};
+    (void)state;
+    spec.context = 1u << 22;
+    assert_true(el_tiny_write(&spec, gguf));
+    assert_int_equal(el_quantize(gguf, tm2, &keep, NULL, &err), EDGELLM_OK);
+    assert_int_equal(edgellm_plan(tm2, &options, &plan, &err), EDGELLM_ERR_USAGE);
+    assert_non_null(strstr(err.message, "1048576"));
+    options.context = 1u << 20;
+    assert_int_equal(edgellm_plan(tm2, &options, &plan, &err), EDGELLM_OK);
+    assert_int_equal(plan.context, 1u << 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +400,8 @@ int main(void)
         cmocka_unit_test(test_bad_calls_are_refused_and_change_nothing),
         cmocka_unit_test(test_bos_comes_first_only_where_the_vocabulary_asks_for_it),
         cmocka_unit_test(test_unknown_kernels_and_files_are_refused),
+        cmocka_unit_test(test_any_nan_has_the_same_hash),
+        cmocka_unit_test(test_a_context_beyond_the_exact_angles_is_refused),
     };
     return cmocka_run_group_tests_name("contract", tests, tiny_files_make, NULL);
 }

@@ -21,11 +21,11 @@ void el_cli_signals_install(void)
     stop.sa_handler = ask;
     stop.sa_flags = (int)(SA_RESTART | SA_RESETHAND);
     ignore.sa_handler = SIG_IGN;
-    sigaction(SIGINT, &stop, NULL);
-    sigaction(SIGTERM, &stop, NULL);
     if (sigaction(SIGHUP, NULL, &hang_up) == 0 && hang_up.sa_handler != SIG_IGN) {
         sigaction(SIGHUP, &stop, NULL);
     }
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGINT, &stop, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
     sigaction(SIGXFSZ, &ignore, NULL);
 }

@@ -11,7 +11,7 @@ edgellm_status edgellm_tokenize(const edgellm_engine *engine, const char *text, 
     const el_vocab *v = &engine->file.vocab;
     const size_t first = (flags & EDGELLM_TOKENIZE_BOS) && v->add_bos && v->bos != EL_TOKEN_NONE;
     const size_t stored = first < capacity ? first : capacity;
-    EL_TRY(el_tokenizer_encode(engine->tokenizer, text, len, flags, tokens + stored,
+    EL_TRY(el_tokenizer_encode(engine->tokenizer, text, len, flags, tokens ? tokens + stored : NULL,
                                capacity - stored, count, err));
     if (stored > 0) tokens[0] = v->bos;
     *count += first;
