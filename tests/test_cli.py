@@ -469,6 +469,27 @@ class BadFiles(Case):
                 self.assertIn(done.returncode, (FORMAT, UNSUPPORTED), (at, done.stderr))
                 self.one_line(done)
 
+    def test_a_model_that_could_not_be_run_is_not_written(self):
+        folder = self.temporary()
+        source, target = folder / "deep.gguf", folder / "deep.tm2.bin"
+        key = b"llama.block_count" + struct.pack("<I", 4)  # of type uint32
+        data = pathlib.Path(GGUF).read_bytes()
+        at = data.index(key) + len(key)
+        source.write_bytes(data[:at] + struct.pack("<I", 3) + data[at + 4:])
+        target.write_bytes(b"what was there")
+        self.fails(FORMAT, "quantize", source, "-o", target, contains="blk.2.attn_norm.weight")
+        self.assertEqual(target.read_bytes(), b"what was there")
+        self.assertEqual(sorted(os.listdir(folder)), ["deep.gguf", "deep.tm2.bin"])
+
+    def test_weights_that_overflow(self):
+        folder = self.temporary()
+        source, target = folder / "huge.gguf", folder / "huge.tm2.bin"
+        subprocess.run([MAKE_TINY, source, "f32"], check=True, timeout=60)
+        data = source.read_bytes()
+        source.write_bytes(data[:-4096] + struct.pack("<f", 3e38) * 1024)
+        edgellm("quantize", source, "-o", target)
+        self.fails(FORMAT, "run", target, "-p", "the quick", "--exact", contains="overflow")
+
     def test_oversized(self):
         path = self.temporary() / "long.tm2.bin"
         path.write_bytes(pathlib.Path(TM2).read_bytes() + b"\0" * 4096)

@@ -214,7 +214,7 @@ static void test_empty_model(void **state)
     edgellm_error err;
     el_tm2 file;
     uint64_t bytes = 0;
-    assert_ok(el_tm2_finish(start_file(), "{}", &bytes, &err));
+    assert_ok(el_tm2_finish(start_file(), "{}", NULL, &bytes, &err));
     assert_ok(el_tm2_open(&file, PATH, true, &err));
     assert_int_equal(file.n_tensors, 0);
     assert_int_equal(bytes, file.map.size);
@@ -354,7 +354,7 @@ static void test_refused(void **state)
         assert_int_equal(el_tm2_put(writer, &t, &err), EDGELLM_ERR_FORMAT);
         if (!strstr(err.message, rows[i].part)) fail_msg("row %zu: %s", i, err.message);
         if (i % 2) { /* a caller that goes on gets no file either */
-            assert_int_equal(el_tm2_finish(writer, "{}", NULL, &err), EDGELLM_ERR_USAGE);
+            assert_int_equal(el_tm2_finish(writer, "{}", NULL, NULL, &err), EDGELLM_ERR_USAGE);
         } else {
             el_tm2_cancel(writer);
         }
@@ -415,7 +415,7 @@ static void test_bad_head(void **state)
     vocab = el_golden_vocab();
     assert_int_equal(el_tm2_create(&writer, FOLDER "/no/file", &config, &vocab, 3, &err),
                      EDGELLM_ERR_IO);
-    assert_int_equal(el_tm2_finish(start_file(), "\xff", NULL, &err), EDGELLM_ERR_FORMAT);
+    assert_int_equal(el_tm2_finish(start_file(), "\xff", NULL, NULL, &err), EDGELLM_ERR_FORMAT);
     assert_null(writer);
     assert_int_equal(files_in_folder(), 0);
 }
@@ -427,7 +427,7 @@ static void test_full_disk(void **state)
     edgellm_error err;
     struct rlimit kept, small;
     el_bytes before, after;
-    assert_ok(el_tm2_finish(start_file(), "{}", NULL, &err));
+    assert_ok(el_tm2_finish(start_file(), "{}", NULL, NULL, &err));
     assert_true(el_bytes_load(&before, PATH));
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &kept), 0);
     signal(SIGXFSZ, SIG_IGN);
@@ -437,7 +437,7 @@ static void test_full_disk(void **state)
     el_tm2_writer *writer = start_file();
     el_tensor t = el_golden_tensor(2);
     edgellm_status put = el_tm2_put(writer, &t, &err);
-    edgellm_status finish = el_tm2_finish(writer, "{}", NULL, &err);
+    edgellm_status finish = el_tm2_finish(writer, "{}", NULL, NULL, &err);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &kept), 0);
     assert_true(put == EDGELLM_OK || put == EDGELLM_ERR_IO);
     assert_true(finish != EDGELLM_OK);

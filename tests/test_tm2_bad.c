@@ -40,7 +40,7 @@ static int make_sound(void **state)
         free((void *)(uintptr_t)t.data);
         if (status) return -1;
     }
-    if (el_tm2_finish(writer, EL_GOLDEN_MANIFEST, NULL, NULL)) return -1;
+    if (el_tm2_finish(writer, EL_GOLDEN_MANIFEST, NULL, NULL, NULL)) return -1;
     return el_bytes_load(&sound, PATH) ? 0 : -1;
 }
 

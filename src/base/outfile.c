@@ -194,6 +194,12 @@ static void flush_and_close(el_outfile *out)
     out->stream = NULL;
 }
 
+edgellm_status el_outfile_flush(el_outfile *out, edgellm_error *err)
+{
+    if (!out->failed_errno && fflush(out->stream) != 0) remember(out);
+    return el_outfile_check(out, err);
+}
+
 edgellm_status el_outfile_commit(el_outfile *out, edgellm_error *err)
 {
     flush_and_close(out);

@@ -30,6 +30,9 @@ void el_outfile_align(el_outfile *out, size_t alignment);
 edgellm_status el_outfile_patch(el_outfile *out, uint64_t offset, const void *bytes, size_t size,
                                 edgellm_error *err);
 
+/* Hands everything written to the system, so that others can read the temporary. */
+edgellm_status el_outfile_flush(el_outfile *out, edgellm_error *err);
+
 /* Reports a remembered failure at once, so that long work stops when the disk is full. */
 edgellm_status el_outfile_check(const el_outfile *out, edgellm_error *err);
 

@@ -129,7 +129,8 @@ edgellm_status el_cli_prefill(edgellm_session *session, const uint32_t *ids, siz
                            "the prompt has %zu tokens, but the context holds %u (see -c)", count,
                            plan.context - position);
     }
-    size_t piece = plan.batch * (plan.batch < 512 ? 512 / plan.batch : 1);
+    const uint32_t often = 64; /* tokens between two looks at the keyboard */
+    size_t piece = plan.batch * (plan.batch < often ? often / plan.batch : 1);
     for (size_t done = 0; done < count; done += piece) {
         size_t n = count - done < piece ? count - done : piece;
         if (el_cli_interrupted() != 0) {

@@ -63,6 +63,19 @@ static json_t *as_json(const el_quantize_result *r, const quantize_values *v, do
     return o;
 }
 
+/* A file that this version cannot open would only disappoint later. */
+static edgellm_status can_be_run(void *context, const char *temporary, edgellm_error *err)
+{
+    edgellm_engine *engine = NULL;
+    edgellm_error why = {0};
+    edgellm_status status = edgellm_engine_open(temporary, NULL, &engine, &why);
+    (void)context;
+    edgellm_engine_close(engine);
+    if (status == EDGELLM_OK) return status;
+    return el_cli_fail(err, status, "nothing was written: the model could not be run: %.300s",
+                       why.message);
+}
+
 static edgellm_status check(const quantize_values *v, edgellm_error *err)
 {
     if (v->target == NULL) {
@@ -79,6 +92,7 @@ static edgellm_status quantize(const void *values, char **operands, int n_operan
 {
     const quantize_values *v = values;
     bool show = !v->quiet && !v->json && isatty(STDERR_FILENO);
+    const el_tm2_judge judge = {.accept = can_be_run};
     el_quantize_options options = {
         .bits = v->bits,
         .embedding_bits = v->embedding_bits,
@@ -88,6 +102,7 @@ static edgellm_status quantize(const void *values, char **operands, int n_operan
         .scales = (el_scale_kind)v->scales,
         .progress = on_progress,
         .progress_context = show ? &show : NULL,
+        .judge = &judge,
     };
     el_quantize_result result = {0};
     (void)n_operands;

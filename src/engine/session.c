@@ -217,10 +217,26 @@ static void run_batch(edgellm_session *s, const uint32_t *tokens, uint32_t n, fl
     s->position += n;
 }
 
+/* Weights that overflow in float32 give infinities and NaN: no answer can come of them. */
+static edgellm_status check_finite(const edgellm_session *s, const float *logits, size_t rows,
+                                   edgellm_error *err)
+{
+    const size_t n = rows * s->engine->file.config.vocab;
+    uint32_t bits, infinite = 0;
+    for (size_t i = 0; i < n; i++) {
+        memcpy(&bits, &logits[i], sizeof bits);
+        infinite |= (bits & 0x7f800000u) == 0x7f800000u;
+    }
+    if (!infinite) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_FORMAT,
+                   "the logits overflow: the weights of this model are damaged or far too large");
+}
+
 edgellm_status edgellm_session_eval(edgellm_session *session, const uint32_t *tokens, size_t count,
                                     float *all_logits, edgellm_error *err)
 {
     const size_t vocab = session->engine->file.config.vocab;
+    const uint32_t start = session->position;
     EL_TRY(check_tokens(session, tokens, count, err));
     el_fpenv env = el_fpenv_enter();
     for (size_t done = 0; done < count;) {
@@ -232,8 +248,11 @@ edgellm_status edgellm_session_eval(edgellm_session *session, const uint32_t *to
     }
     if (all_logits)
         memcpy(session->forward.logits, all_logits + (count - 1) * vocab, vocab * sizeof(float));
+    edgellm_status status = check_finite(session, all_logits ? all_logits : session->forward.logits,
+                                         all_logits ? count : 1, err);
+    if (status != EDGELLM_OK) session->position = start;
     el_fpenv_leave(env);
-    return EDGELLM_OK;
+    return status;
 }
 
 const float *edgellm_session_logits(const edgellm_session *session)

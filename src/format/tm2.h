@@ -62,10 +62,16 @@ edgellm_status el_tm2_create(el_tm2_writer **writer, const char *path, const el_
                              const el_vocab *vocab, uint32_t max_tensors, edgellm_error *err);
 /* tensor->data holds tensor->bytes bytes laid out as matrix.h says (or float32 for F32). */
 edgellm_status el_tm2_put(el_tm2_writer *writer, const el_tensor *tensor, edgellm_error *err);
-/* Writes manifest, directory and header, and commits. Releases the writer in any case.
- * *file_bytes: size of the file; may be NULL. */
-edgellm_status el_tm2_finish(el_tm2_writer *writer, const char *manifest, uint64_t *file_bytes,
-                             edgellm_error *err);
+/* Looks at the finished file before it gets its name; an error keeps what was there. */
+typedef struct el_tm2_judge {
+    edgellm_status (*accept)(void *context, const char *temporary, edgellm_error *err);
+    void *context;
+} el_tm2_judge;
+
+/* Writes manifest, directory and header, asks the judge (NULL: none), and commits. Releases the
+ * writer in any case. *file_bytes: size of the file; may be NULL. */
+edgellm_status el_tm2_finish(el_tm2_writer *writer, const char *manifest, const el_tm2_judge *judge,
+                             uint64_t *file_bytes, edgellm_error *err);
 void el_tm2_cancel(el_tm2_writer *writer); /* NULL is allowed */
 
 #endif

@@ -236,10 +236,18 @@ static edgellm_status write_rest(el_tm2_writer *w, const char *manifest, edgellm
     return el_outfile_patch(&w->out, 0, w->head, sizeof w->head, err);
 }
 
-edgellm_status el_tm2_finish(el_tm2_writer *writer, const char *manifest, uint64_t *file_bytes,
-                             edgellm_error *err)
+static edgellm_status ask(el_tm2_writer *writer, const el_tm2_judge *judge, edgellm_error *err)
+{
+    if (!judge) return EDGELLM_OK;
+    EL_TRY(el_outfile_flush(&writer->out, err));
+    return judge->accept(judge->context, writer->out.temporary, err);
+}
+
+edgellm_status el_tm2_finish(el_tm2_writer *writer, const char *manifest, const el_tm2_judge *judge,
+                             uint64_t *file_bytes, edgellm_error *err)
 {
     edgellm_status status = write_rest(writer, manifest, err);
+    if (status == EDGELLM_OK) status = ask(writer, judge, err);
     uint64_t written = writer->out.written;
     if (status != EDGELLM_OK) {
         el_tm2_cancel(writer);

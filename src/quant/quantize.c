@@ -231,7 +231,8 @@ static edgellm_status finish(run *r, edgellm_error *err)
     if (!manifest) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the manifest");
     el_tm2_writer *writer = r->writer;
     r->writer = NULL;
-    edgellm_status status = el_tm2_finish(writer, manifest, &r->result.file_bytes, err);
+    edgellm_status status =
+        el_tm2_finish(writer, manifest, r->options->judge, &r->result.file_bytes, err);
     free(manifest);
     return status;
 }

@@ -5,8 +5,7 @@
 #ifndef EL_QUANT_QUANTIZE_H
 #define EL_QUANT_QUANTIZE_H
 
-#include "base/error.h"
-#include "kernel/matrix.h"
+#include "format/tm2.h"
 
 typedef struct el_quantize_options {
     unsigned bits;            /* 0: keep what can be kept, else 8; 2, 3, 4, 8 */
@@ -18,6 +17,7 @@ typedef struct el_quantize_options {
     /* Called after each tensor; may be NULL. Return false to stop (INTERRUPTED). */
     bool (*progress)(void *context, uint32_t done, uint32_t total, const char *tensor);
     void *progress_context;
+    const el_tm2_judge *judge; /* may be NULL; see el_tm2_finish() */
 } el_quantize_options;
 
 typedef struct el_quantize_result {

@@ -159,5 +159,5 @@ edgellm_status el_golden_write(const char *path, edgellm_error *err)
             return status;
         }
     }
-    return el_tm2_finish(writer, EL_GOLDEN_MANIFEST, NULL, err);
+    return el_tm2_finish(writer, EL_GOLDEN_MANIFEST, NULL, NULL, err);
 }
