@@ -9,7 +9,9 @@ cd "$(dirname "$0")/.."
 compiles() { echo '#include <stdio.h>
 int main(void) { return 0; }' | "${CC:-cc}" -x c -o /dev/null - 2>/dev/null; }
 recent_cmake() {
-    cmake --version 2>/dev/null | awk 'NR == 1 { split($3, v, "."); exit !(v[1] > 3 || (v[1] == 3 && v[2] >= 22)) }'
+    cmake --version 2>/dev/null | awk '
+        NR == 1 { split($3, v, "."); recent = v[1] > 3 || (v[1] == 3 && v[2] >= 22) }
+        END { exit !recent }'
 }
 has() { command -v "$1" >/dev/null 2>&1; }
 library() { pkg-config --exists "$1" 2>/dev/null; }
