@@ -519,7 +519,7 @@ static void test_checksums(void **state)
 {
     (void)state;
     for (int i = 0; i < EL_TM2_SECTIONS; i++) {
-        char message[64];
+        char message[160];
         el_bytes b = copy_of_sound();
         section_data(&b, i)[1] ^= 0x01;
         snprintf(message, sizeof message, "section %s, offset %llu", el_tm2_section_names[i],

@@ -35,6 +35,7 @@ add_executable(tokenize_lines ${PROJECT_SOURCE_DIR}/tools/tokenize_lines.c
 target_link_libraries(tokenize_lines PRIVATE edgellm_flags Threads::Threads)
 # The contracts through the public interface; allocations are counted at the linker.
 el_test(contract base cpu kernel format token sample model engine quant test_support)
+target_link_libraries(test_contract PRIVATE m) # fesetround
 target_sources(test_contract PRIVATE support/tiny_file.c support/token_path.c)
 target_link_options(test_contract PRIVATE
     -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap)
