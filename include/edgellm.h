@@ -244,7 +244,8 @@ EDGELLM_API void edgellm_session_close(edgellm_session *session);
  * decode). all_logits: NULL, or room for (count, vocab) floats that receive the logits after each
  * token; NULL computes only those after the last, see edgellm_session_logits().
  * Errors: CONTEXT (position + count > context; nothing is computed), USAGE (count 0, bad id),
- * FORMAT (the weights are so large that the logits overflow). The position stays after an error.
+ * FORMAT (the weights are so large that the logits overflow; all_logits then holds them as they
+ * are). The position stays after an error.
  */
 EDGELLM_API edgellm_status edgellm_session_eval(edgellm_session *session, const uint32_t *tokens,
                                                 size_t count, float *all_logits,
