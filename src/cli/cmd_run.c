@@ -6,25 +6,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "cli/cli_model.h"
 #include "cli/cli_output.h"
+#include "cli/cli_sampler.h"
 #include "cli/cli_signals.h"
 #include "cli/cli_stats.h"
 
 typedef struct run_values {
     el_cli_model_values model;
-    edgellm_sampler_options sampler;
+    el_cli_sampler_values sampler;
     const char *prompt, *prompt_file, *system;
     uint32_t max_tokens;
     bool raw, special, ignore_eos, hash, json, quiet;
 } run_values;
-
-#define SEED_RANDOM UINT64_MAX /* cannot be typed as a number: those end at 2^53-1 */
-
-static const el_cli_choice seed_words[] = {{"random", SEED_RANDOM}, {NULL, 0}};
 
 typedef enum finish { FINISH_LENGTH, FINISH_END, FINISH_CONTEXT, FINISH_INTERRUPTED } finish;
 
@@ -239,7 +235,8 @@ static void print_stats(const answer *a, double first_ms, const el_cli_model *mo
             (double)model->info.file_bytes / EL_CLI_MB);
     fprintf(stderr, "%s, %u thread%s", model->info.kernel, plan.n_threads,
             plan.n_threads == 1 ? "" : "s");
-    if (v->sampler.temperature > 0) fprintf(stderr, " | seed %llu", (unsigned long long)seed);
+    if (v->sampler.options.temperature > 0)
+        fprintf(stderr, " | seed %llu", (unsigned long long)seed);
     fprintf(stderr, " | %s\n", finish_names[a->finish]);
 }
 
@@ -306,30 +303,18 @@ static edgellm_status report(answer *a, double load_ms, const el_cli_model *mode
 
 /* ---- command ------------------------------------------------------------------------------ */
 
-static edgellm_status choose_seed(edgellm_sampler_options *sampler, edgellm_error *err)
-{
-    uint32_t random;
-    if (sampler->seed != SEED_RANDOM) return EDGELLM_OK;
-    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random) {
-        return el_cli_fail(err, EDGELLM_ERR_IO, "no random seed to be had: give one with -s");
-    }
-    sampler->seed = random;
-    return EDGELLM_OK;
-}
-
 static edgellm_status answer_prompt(el_cli_model *model, const run_values *v, answer *a,
                                     double began_ms, edgellm_error *err)
 {
     el_cli_tokens prompt = {NULL, 0};
-    edgellm_sampler_options sampler = v->sampler;
-    EL_CLI_TRY(choose_seed(&sampler, err));
+    uint64_t seed = 0;
     edgellm_status status = read_prompt(model, v, &prompt, err);
     if (status == EDGELLM_OK) status = el_cli_model_start(model, &v->model.session, err);
-    if (status == EDGELLM_OK) status = edgellm_session_set_sampler(model->session, &sampler, err);
+    if (status == EDGELLM_OK) status = el_cli_sampler_set(&v->sampler, model->session, &seed, err);
     if (status == EDGELLM_OK) status = generate(a, model, v, &prompt, err);
     free(prompt.ids);
     if (status != EDGELLM_OK) return status;
-    return report(a, a->started_ms - began_ms, model, v, sampler.seed, err);
+    return report(a, a->started_ms - began_ms, model, v, seed, err);
 }
 
 static edgellm_status run(const void *values, char **operands, int n_operands, edgellm_error *err)
@@ -367,20 +352,7 @@ static const el_cli_option options[] = {
      16777216, NULL},
     {"ignore-eos", 0, EL_CLI_ON, FIELD(ignore_eos), NULL, NULL, "go on past end tokens", 0, 0,
      NULL},
-    {"temperature", 't', EL_CLI_FLOAT, FIELD(sampler.temperature), "T", "0.8",
-     "0: always the most likely token", 0, 100, NULL},
-    {"top-k", 0, EL_CLI_U32, FIELD(sampler.top_k), "N", "40",
-     "only the N most likely tokens; 0: all", 0, 16777216, NULL},
-    {"top-p", 0, EL_CLI_FLOAT, FIELD(sampler.top_p), "P", "0.95",
-     "only the likeliest that make up P; 1: all", 1e-6, 1, NULL},
-    {"min-p", 0, EL_CLI_FLOAT, FIELD(sampler.min_p), "P", "0.05",
-     "only tokens at least P times as likely as the best; 0: all", 0, 1, NULL},
-    {"repeat-penalty", 0, EL_CLI_FLOAT, FIELD(sampler.repeat_penalty), "R", "1.1", "1: off", 1e-3,
-     100, NULL},
-    {"repeat-last", 0, EL_CLI_U32, FIELD(sampler.repeat_last), "N", "64",
-     "tokens that the penalty looks back on", 0, 256, NULL},
-    {"seed", 's', EL_CLI_U64, FIELD(sampler.seed), "N", "random",
-     "same seed, same text, on every machine", 0, 9007199254740991.0, seed_words},
+    EL_CLI_SAMPLER_ROWS(run_values),
     EL_CLI_CONTEXT_ROW(run_values, NULL, "context in tokens; 512, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(run_values),
     EL_CLI_ENGINE_ROWS(run_values),

@@ -2,23 +2,11 @@
 #include <string.h>
 
 #include "base/fpenv.h"
-#include "engine/engine.h"
-#include "model/forward.h"
-#include "sample/sampler.h"
+#include "engine/session.h"
 
 #define QUIET_NAN 0x7fc00000u
 
 enum { DEFAULT_CONTEXT = 512, DEFAULT_BATCH = 64, MAX_BATCH = 512, DEFAULT_MAX_THREADS = 8 };
-
-struct edgellm_session {
-    const edgellm_engine *engine;
-    el_forward forward;
-    el_sampler sampler;
-    el_arena arena;    /* this struct and everything it points to */
-    uint32_t *tokens;  /* (context) what is in the KV cache */
-    uint32_t position; /* number of those */
-    edgellm_memory_plan plan;
-};
 
 /* ---- options and plan ---------------------------------------------------------------------- */
 
