@@ -227,6 +227,54 @@ static void test_options_out_of_range_are_refused(void **state)
     }
 }
 
+static void test_a_saved_sampler_goes_on_with_the_same_draws(void **state)
+{
+    fixture *f = *state;
+    uint8_t bytes[256];
+    uint32_t drawn[20];
+    edgellm_sampler_options o = plain();
+    o.seed = UINT64_C(0x123456789abcdef0);
+    sample(f, &o);
+    size_t size = el_sampler_save(&f->sampler, NULL);
+    assert_true(size <= sizeof bytes);
+    assert_int_equal(el_sampler_save(&f->sampler, bytes), size);
+    for (int i = 0; i < 20; i++)
+        drawn[i] = el_sampler_sample(&f->sampler, f->logits, NULL, 0);
+    o.temperature = 0.0f;
+    sample(f, &o);
+    assert_int_equal(el_sampler_restore(&f->sampler, bytes, size, NULL), EDGELLM_OK);
+    assert_true(f->sampler.options.seed == UINT64_C(0x123456789abcdef0));
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(el_sampler_sample(&f->sampler, f->logits, NULL, 0), drawn[i]);
+}
+
+static void test_damaged_bytes_are_refused_and_change_nothing(void **state)
+{
+    fixture *f = *state;
+    uint8_t bytes[256], before[256], after[256];
+    edgellm_error err;
+    edgellm_sampler_options o = plain();
+    sample(f, &o);
+    size_t size = el_sampler_save(&f->sampler, bytes);
+    memcpy(before, bytes, size);
+    for (size_t cut = 0; cut < size; cut++)
+        assert_int_equal(el_sampler_restore(&f->sampler, bytes, cut, &err), EDGELLM_ERR_FORMAT);
+    for (int at = 0; at < 8; at++) {
+        bytes[at] ^= 0xff; /* the version; a temperature of -7 or NaN */
+        edgellm_status status = el_sampler_restore(&f->sampler, bytes, size, &err);
+        if (at < 4 || at == 7) {
+            assert_int_equal(status, EDGELLM_ERR_FORMAT);
+            assert_true(strlen(err.message) > 10);
+        }
+        if (status == EDGELLM_ERR_FORMAT) {
+            el_sampler_save(&f->sampler, after);
+            assert_memory_equal(before, after, size);
+        }
+        bytes[at] ^= 0xff;
+        assert_int_equal(el_sampler_restore(&f->sampler, bytes, size, &err), EDGELLM_OK);
+    }
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -239,6 +287,8 @@ int main(void)
         TEST(test_negative_logits_are_pushed_down),
         TEST(test_a_seed_fixes_the_draws_on_every_machine),
         TEST(test_options_out_of_range_are_refused),
+        TEST(test_a_saved_sampler_goes_on_with_the_same_draws),
+        TEST(test_damaged_bytes_are_refused_and_change_nothing),
     };
     return cmocka_run_group_tests_name("sampler", tests, NULL, NULL);
 }

@@ -34,4 +34,13 @@ edgellm_status el_sampler_set(el_sampler *sampler, const edgellm_sampler_options
 uint32_t el_sampler_sample(el_sampler *sampler, const float *logits, const uint32_t *tokens,
                            uint32_t n_tokens);
 
+/* Options and state as bytes (saved.c). Returns their number; bytes: room for them, or NULL to
+ * count only. */
+size_t el_sampler_save(const el_sampler *s, uint8_t *bytes);
+
+/* The reverse: the draws go on as they would have on the sampler that was saved. The bytes may be
+ * anything; after an error the sampler is as it was. Errors: FORMAT. */
+edgellm_status el_sampler_restore(el_sampler *s, const uint8_t *bytes, size_t size,
+                                  edgellm_error *err);
+
 #endif
