@@ -257,6 +257,9 @@ EDGELLM_API const float *edgellm_session_logits(const edgellm_session *session);
 /* Number of tokens in the KV cache: 0 .. context. */
 EDGELLM_API uint32_t edgellm_session_position(const edgellm_session *session);
 
+/* The tokens in the KV cache: edgellm_session_position() ids; valid until the next call. */
+EDGELLM_API const uint32_t *edgellm_session_tokens(const edgellm_session *session);
+
 /* Options with defaults filled in, and the memory as planned. */
 EDGELLM_API void edgellm_session_plan(const edgellm_session *session, edgellm_memory_plan *plan);
 
@@ -297,6 +300,39 @@ EDGELLM_API uint32_t edgellm_session_sample(edgellm_session *session);
  */
 #define EDGELLM_HASH_START 14695981039346656037ULL
 EDGELLM_API uint64_t edgellm_hash_logits(uint64_t hash, const float *logits, uint32_t vocab);
+
+/* ---- session files --------------------------------------------------------------------- */
+
+/*
+ * Saves a session (docs/SESSION.md): tokens, KV cache, logits, the sampler's options and state, and
+ * `note_bytes` bytes of the caller's own (note: NULL if 0). The size grows with the position, not
+ * with the context. The file appears under its name whole or not at all; what was there before is
+ * replaced, whatever it was. Not part of the token path. Errors: IO, MEMORY, FORMAT (the KV cache
+ * holds infinities: the weights are damaged).
+ */
+EDGELLM_API edgellm_status edgellm_session_save(const edgellm_session *session, const char *path,
+                                                const void *note, size_t note_bytes,
+                                                edgellm_error *err);
+
+/*
+ * Takes a saved session up again, in place of what `session` holds. Everything that follows
+ * (logits, hash, draws) is bit-identical to never having stopped, on any instruction set, with any
+ * number of threads, batch and context that the tokens fit into. The whole file is checked first:
+ * after an error the session is as it was. Not part of the token path. Errors: IO; FORMAT (damaged,
+ * or not a session file); UNSUPPORTED (another version); USAGE (saved with another model file, or
+ * in the other of exact and int8 mode); CONTEXT (more tokens than the context holds).
+ */
+EDGELLM_API edgellm_status edgellm_session_load(edgellm_session *session, const char *path,
+                                                edgellm_error *err);
+
+/*
+ * The note in a session file, by itself: room for `capacity` bytes (NULL with 0 only counts). *len:
+ * how many bytes the note has, also when that is more than `capacity` (then the first `capacity`
+ * are stored and the status is OK: compare). Header and checksums are checked, values are not.
+ * Errors: IO, FORMAT, UNSUPPORTED. Thread-safe.
+ */
+EDGELLM_API edgellm_status edgellm_session_note(const char *path, void *note, size_t capacity,
+                                                size_t *len, edgellm_error *err);
 
 #ifdef __cplusplus
 }

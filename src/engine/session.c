@@ -227,6 +227,7 @@ edgellm_status edgellm_session_eval(edgellm_session *session, const uint32_t *to
     const uint32_t start = session->position;
     EL_TRY(check_tokens(session, tokens, count, err));
     el_fpenv env = el_fpenv_enter();
+    session->logits_at = 0;
     for (size_t done = 0; done < count;) {
         size_t left = count - done,
                n = left < session->forward.batch ? left : session->forward.batch;
@@ -238,7 +239,10 @@ edgellm_status edgellm_session_eval(edgellm_session *session, const uint32_t *to
         memcpy(session->forward.logits, all_logits + (count - 1) * vocab, vocab * sizeof(float));
     edgellm_status status = check_finite(session, all_logits ? all_logits : session->forward.logits,
                                          all_logits ? count : 1, err);
-    if (status != EDGELLM_OK) session->position = start;
+    if (status == EDGELLM_OK)
+        session->logits_at = session->position;
+    else
+        session->position = start;
     el_fpenv_leave(env);
     return status;
 }
@@ -251,6 +255,11 @@ const float *edgellm_session_logits(const edgellm_session *session)
 uint32_t edgellm_session_position(const edgellm_session *session)
 {
     return session->position;
+}
+
+const uint32_t *edgellm_session_tokens(const edgellm_session *session)
+{
+    return session->tokens;
 }
 
 void edgellm_session_plan(const edgellm_session *session, edgellm_memory_plan *plan)

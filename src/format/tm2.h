@@ -39,6 +39,11 @@ typedef struct el_tm2 {
 edgellm_status el_tm2_open(el_tm2 *file, const char *path, bool verify, edgellm_error *err);
 void el_tm2_close(el_tm2 *file);
 
+/* Tells models apart by what they compute: the CRC-32 of the sections model, vocab and tensors, the
+ * last of which holds a checksum of every weight. Reads only the section table. */
+#define EL_TM2_IDENTITY 3
+void el_tm2_identity(const el_tm2 *file, uint32_t identity[EL_TM2_IDENTITY]);
+
 /* Tensor by index (0 .. n_tensors-1). */
 void el_tm2_tensor(const el_tm2 *file, uint32_t index, el_tensor *tensor);
 

@@ -69,6 +69,19 @@ typedef struct el_kv {
     uint32_t blocks; /* of a head: ceil(head_dim / 32) */
 } el_kv;
 
+/* Index in keys of the codes of dimensions 4 * quad .. 4 * quad + 3 of one position. */
+static inline size_t el_kv_key_at(const el_kv *kv, uint32_t position, uint32_t quad)
+{
+    const size_t quads = (size_t)kv->blocks * (EL_BLOCK / 4);
+    return ((position / EL_TILE * quads + quad) * EL_TILE + position % EL_TILE) * 4;
+}
+
+/* Index in kscale of one block of one position. */
+static inline size_t el_kv_kscale_at(const el_kv *kv, uint32_t position, uint32_t block)
+{
+    return ((size_t)(position / EL_TILE) * kv->blocks + block) * EL_TILE + position % EL_TILE;
+}
+
 /* Stores the key and value (head_dim floats each) of one position. */
 typedef void (*el_kv_store_fn)(const el_kv *kv, uint32_t position, const float *key,
                                const float *value, uint32_t head_dim);

@@ -23,7 +23,9 @@ static const el_tiny_spec odd_spec = {.dim = 96,
                                       .version = 3,
                                       .seed = 5};
 
-#define OUT(name) EL_TEST_OUT "/contract_" name ".tm2.bin"
+/* Tests run at the same time: each has files of its own. */
+#define OUT_GGUF(name) EL_TEST_OUT "/" EL_TEST_NAME "_" name ".gguf"
+#define OUT(name)      EL_TEST_OUT "/" EL_TEST_NAME "_" name ".tm2.bin"
 
 static const recipe recipes[TINY_FILES] = {
     [TINY_KEPT] = {OUT("kept"), {.group = 32, .embedding_group = 32}},
@@ -48,7 +50,7 @@ static int make(const char *source, const recipe *r)
 
 int tiny_files_make(void **state)
 {
-    const char *kept = EL_TEST_OUT "/contract_kept.gguf", *odd = EL_TEST_OUT "/contract_odd.gguf";
+    const char *kept = OUT_GGUF("kept"), *odd = OUT_GGUF("odd");
     const el_tiny_spec spec = el_tiny_defaults();
     (void)state;
     if (!el_tiny_write(&spec, kept) || !el_tiny_write(&odd_spec, odd)) return -1;

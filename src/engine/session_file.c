@@ -1,0 +1,416 @@
+/*
+ * session_file.c: a session as a file and back (docs/SESSION.md is the law). Loading maps the file
+ * and checks all of it, from the outside in, before the session is touched; what is copied
+ * afterwards cannot fail.
+ */
+#include <string.h>
+
+#include "base/crc32.h"
+#include "base/mapfile.h"
+#include "base/outfile.h"
+#include "engine/session.h"
+#include "format/checks.h"
+#include "format/tm2_layout.h"
+#include "model/cache.h"
+
+#define MAGIC                                                                                      \
+    "\x93"                                                                                         \
+    "ELS\r\n\x1a\n"
+#define MAGIC_BYTES   8
+#define VERSION       1u
+#define ALIGN         64
+#define SAMPLER_MAX   4096 /* bytes of a sampler's options and state */
+#define COPY_AGAIN    "the file is damaged: take another copy of it"
+#define INFINITE_BITS 0x7f800000u
+#define LOGIT_BITS    0x7fffffffu
+
+/* header */
+enum {
+    AT_VERSION = 8,
+    AT_MODE = 12, /* 0: int8, 1: exact */
+    AT_FILE_BYTES = 16,
+    AT_BODY_CRC = 24,
+    AT_MODEL = 28,
+    AT_SHAPE = 40,
+    AT_POSITION = 56,
+    AT_ZERO4 = 60,
+    AT_SIZES = 64,
+    AT_ZERO = 104,
+    AT_HEADER_CRC = 124,
+    HEADER_BYTES = 128
+};
+
+/* sections, in the order of the file */
+enum { SAMPLER, TOKENS, CACHE, LOGITS, NOTE, SECTIONS };
+
+static const char *const section_names[SECTIONS] = {"sampler", "tokens", "cache", "logits", "note"};
+
+/* What must be equal in file and session, after the model's identity; in the order of the header.
+ */
+enum { LAYERS, KV_HEADS, HEAD_DIM, VOCAB, SHAPE };
+
+static const char *const shape_names[SHAPE] = {"layers", "kv_heads", "head_dim", "vocab"};
+
+static void shape_of(const edgellm_session *s, uint32_t shape[SHAPE])
+{
+    const el_config *c = &s->engine->file.config;
+    shape[LAYERS] = c->layers;
+    shape[KV_HEADS] = c->kv_heads;
+    shape[HEAD_DIM] = c->head_dim;
+    shape[VOCAB] = c->vocab;
+}
+
+static uint64_t cache_bytes(const edgellm_session *s, uint32_t position)
+{
+    return (uint64_t)position * el_cache_planes(&s->forward) * el_cache_record_bytes(&s->forward);
+}
+
+/* ---- saving -------------------------------------------------------------------------------- */
+
+typedef struct writer {
+    el_outfile out;
+    uint32_t crc; /* of everything after the header */
+} writer;
+
+static void put(writer *w, const void *bytes, size_t size)
+{
+    w->crc = el_crc32(w->crc, bytes, size);
+    el_outfile_write(&w->out, bytes, size);
+}
+
+/* Pads so that a section can begin. */
+static void begin_section(writer *w)
+{
+    static const uint8_t zeroes[ALIGN];
+    size_t past = (size_t)(w->out.written % ALIGN);
+    if (past) put(w, zeroes, ALIGN - past);
+}
+
+static edgellm_status put_sampler(writer *w, const el_sampler *sampler, edgellm_error *err)
+{
+    uint8_t bytes[SAMPLER_MAX];
+    size_t size = el_sampler_save(sampler, NULL);
+    if (size > sizeof bytes)
+        return el_fail(err, EDGELLM_ERR_INTERNAL, "a sampler of %zu bytes is larger than a file's",
+                       size);
+    put(w, bytes, el_sampler_save(sampler, bytes));
+    return EDGELLM_OK;
+}
+
+static edgellm_status put_cache(writer *w, const edgellm_session *s, edgellm_error *err)
+{
+    const el_forward *f = &s->forward;
+    const uint32_t planes = el_cache_planes(f);
+    const size_t size = el_cache_record_bytes(f);
+    uint8_t record[EL_CACHE_RECORD_MAX];
+    for (uint32_t position = 0; position < s->position; position++) {
+        for (uint32_t plane = 0; plane < planes; plane++) {
+            size_t at;
+            el_cache_read(f, plane, position, record);
+            const char *fault = el_cache_fault(f, record, &at);
+            if (fault)
+                return el_fail(err, EDGELLM_ERR_FORMAT,
+                               "the session cannot be saved: in the cache of position %u %s; the "
+                               "weights of this model are damaged or far too large",
+                               position, fault);
+            put(w, record, size);
+        }
+        EL_TRY(el_outfile_check(&w->out, err));
+    }
+    return EDGELLM_OK;
+}
+
+static bool has_logits(const edgellm_session *s)
+{
+    return s->position > 0 && s->logits_at == s->position;
+}
+
+static void fill_header(const edgellm_session *s, const uint64_t sizes[SECTIONS], uint8_t *h)
+{
+    uint32_t identity[EL_TM2_IDENTITY], shape[SHAPE];
+    el_tm2_identity(&s->engine->file, identity);
+    shape_of(s, shape);
+    memcpy(h, MAGIC, MAGIC_BYTES);
+    el_store32(h + AT_VERSION, VERSION);
+    el_store32(h + AT_MODE, s->forward.exact);
+    memcpy(h + AT_MODEL, identity, sizeof identity);
+    memcpy(h + AT_SHAPE, shape, sizeof shape);
+    el_store32(h + AT_POSITION, s->position);
+    memcpy(h + AT_SIZES, sizes, SECTIONS * sizeof *sizes);
+}
+
+static edgellm_status put_all(writer *w, const edgellm_session *s, const void *note,
+                              size_t note_bytes, edgellm_error *err)
+{
+    const size_t logits = has_logits(s) ? s->engine->file.config.vocab * sizeof(float) : 0;
+    const uint64_t sizes[SECTIONS] = {
+        [SAMPLER] = el_sampler_save(&s->sampler, NULL),
+        [TOKENS] = (uint64_t)s->position * sizeof *s->tokens,
+        [CACHE] = cache_bytes(s, s->position),
+        [LOGITS] = logits,
+        [NOTE] = note_bytes,
+    };
+    uint8_t header[HEADER_BYTES] = {0};
+    el_outfile_write(&w->out, header, sizeof header);
+    EL_TRY(put_sampler(w, &s->sampler, err));
+    begin_section(w);
+    put(w, s->tokens, (size_t)sizes[TOKENS]);
+    begin_section(w);
+    EL_TRY(put_cache(w, s, err));
+    begin_section(w);
+    put(w, s->forward.logits, logits);
+    begin_section(w);
+    if (note_bytes > 0) put(w, note, note_bytes);
+    fill_header(s, sizes, header);
+    el_store64(header + AT_FILE_BYTES, w->out.written);
+    el_store32(header + AT_BODY_CRC, w->crc);
+    el_store32(header + AT_HEADER_CRC, el_crc32(0, header, AT_HEADER_CRC));
+    return el_outfile_patch(&w->out, 0, header, sizeof header, err);
+}
+
+edgellm_status edgellm_session_save(const edgellm_session *session, const char *path,
+                                    const void *note, size_t note_bytes, edgellm_error *err)
+{
+    writer w = {.crc = 0};
+    EL_TRY(el_outfile_create(&w.out, path, err));
+    edgellm_status status = put_all(&w, session, note, note_bytes, err);
+    if (status == EDGELLM_OK) return el_outfile_commit(&w.out, err);
+    el_outfile_cancel(&w.out);
+    return status;
+}
+
+/* ---- the file by itself -------------------------------------------------------------------- */
+
+typedef struct section {
+    const uint8_t *data;
+    uint64_t offset, size;
+} section;
+
+typedef struct reader {
+    el_mapfile map;
+    section sections[SECTIONS];
+    uint32_t position;
+} reader;
+
+static edgellm_status bad(edgellm_error *err, const char *section_name, uint64_t offset,
+                          const char *field, const char *what)
+{
+    return el_fail(err, EDGELLM_ERR_FORMAT, "%s, offset %llu, %s: %s", section_name,
+                   (unsigned long long)offset, field, what);
+}
+
+static bool is_zero(const uint8_t *p, uint64_t size)
+{
+    uint8_t any = 0;
+    for (uint64_t i = 0; i < size; i++)
+        any |= p[i];
+    return any == 0;
+}
+
+static edgellm_status check_magic(const el_mapfile *map, edgellm_error *err)
+{
+    size_t shown = map->size < MAGIC_BYTES ? map->size : MAGIC_BYTES;
+    if (memcmp(map->data, MAGIC, shown) != 0)
+        return bad(err, "header", 0, "magic", "this is not a session file");
+    if (map->size < HEADER_BYTES)
+        return el_fail(err, EDGELLM_ERR_FORMAT, "header: the file is cut off after %zu bytes: %s",
+                       map->size, COPY_AGAIN);
+    return EDGELLM_OK;
+}
+
+static edgellm_status check_header(const el_mapfile *map, edgellm_error *err)
+{
+    const uint8_t *h = map->data;
+    EL_TRY(check_magic(map, err));
+    if (el_crc32(0, h, AT_HEADER_CRC) != el_load32(h + AT_HEADER_CRC))
+        return bad(err, "header", AT_HEADER_CRC, "checksum", COPY_AGAIN);
+    uint32_t version = el_load32(h + AT_VERSION);
+    if (version != VERSION)
+        return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                       "the file has session version %u, this program reads version %u: load it "
+                       "with the program that saved it",
+                       version, VERSION);
+    uint64_t size = el_load64(h + AT_FILE_BYTES);
+    if (size != map->size)
+        return el_fail(err, EDGELLM_ERR_FORMAT,
+                       "header, offset %d, file size: the file should have %llu bytes and has %zu: "
+                       "%s",
+                       AT_FILE_BYTES, (unsigned long long)size, map->size, COPY_AGAIN);
+    if (el_load32(h + AT_MODE) > 1) return bad(err, "header", AT_MODE, "mode", "is not 0 or 1");
+    if (!is_zero(h + AT_ZERO4, 4) || !is_zero(h + AT_ZERO, AT_HEADER_CRC - AT_ZERO))
+        return bad(err, "header", AT_ZERO4, "reserved bytes", "are not 0");
+    return EDGELLM_OK;
+}
+
+/* The sections follow each other, aligned, with zeroes between, to the end of the file. */
+static edgellm_status find_sections(reader *r, edgellm_error *err)
+{
+    uint64_t end = HEADER_BYTES;
+    for (int i = 0; i < SECTIONS; i++) {
+        const uint64_t field = AT_SIZES + 8u * (unsigned)i, size = el_load64(r->map.data + field);
+        const uint64_t offset = el_tm2_aligned(end);
+        if (offset > r->map.size || size > r->map.size - offset)
+            return bad(err, "header", field, section_names[i], "runs past the end of the file");
+        if (!is_zero(r->map.data + end, offset - end))
+            return bad(err, section_names[i], end, "padding before it", "is not 0");
+        r->sections[i] = (section){r->map.data + offset, offset, size};
+        end = offset + size;
+    }
+    if (end == r->map.size) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_FORMAT,
+                   "header, offset %d: the sections end at %llu, the file at %zu", AT_SIZES,
+                   (unsigned long long)end, r->map.size);
+}
+
+static edgellm_status check_file(reader *r, edgellm_error *err)
+{
+    EL_TRY(check_header(&r->map, err));
+    const uint8_t *body = r->map.data + HEADER_BYTES;
+    if (el_crc32(0, body, r->map.size - HEADER_BYTES) != el_load32(r->map.data + AT_BODY_CRC))
+        return bad(err, "body", HEADER_BYTES, "checksum", COPY_AGAIN);
+    r->position = el_load32(r->map.data + AT_POSITION);
+    return find_sections(r, err);
+}
+
+/* Maps and checks a file; on failure nothing stays open. */
+static edgellm_status open_file(reader *r, const char *path, edgellm_error *err)
+{
+    *r = (reader){.position = 0};
+    EL_TRY(el_mapfile_open(&r->map, path, err));
+    edgellm_status status = check_file(r, err);
+    if (status == EDGELLM_OK) return EDGELLM_OK;
+    el_mapfile_close(&r->map);
+    return el_fail_in_file(err, status, path);
+}
+
+edgellm_status edgellm_session_note(const char *path, void *note, size_t capacity, size_t *len,
+                                    edgellm_error *err)
+{
+    reader r;
+    EL_TRY(open_file(&r, path, err));
+    const section *s = &r.sections[NOTE];
+    size_t stored = s->size < capacity ? (size_t)s->size : capacity;
+    if (stored > 0) memcpy(note, s->data, stored);
+    *len = (size_t)s->size;
+    el_mapfile_close(&r.map);
+    return EDGELLM_OK;
+}
+
+/* ---- the file against the session ---------------------------------------------------------- */
+
+static edgellm_status check_model(const edgellm_session *s, const uint8_t *h, edgellm_error *err)
+{
+    uint32_t identity[EL_TM2_IDENTITY], shape[SHAPE];
+    el_tm2_identity(&s->engine->file, identity);
+    shape_of(s, shape);
+    if (memcmp(h + AT_MODEL, identity, sizeof identity) != 0)
+        return el_fail(
+            err, EDGELLM_ERR_USAGE,
+            "header, offset %d, model: the session was saved with another model file, or "
+            "another quantisation of this model: open that one to load it",
+            AT_MODEL);
+    if ((el_load32(h + AT_MODE) == 1) != s->forward.exact)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "header, offset %d, mode: the session was saved %s exact mode (--exact) and "
+                       "can only go on so",
+                       AT_MODE, s->forward.exact ? "without" : "in");
+    for (unsigned i = 0; i < SHAPE; i++)
+        if (el_load32(h + AT_SHAPE + 4 * i) != shape[i])
+            return bad(err, "header", AT_SHAPE + 4 * i, shape_names[i], "is not the model's");
+    if (el_load32(h + AT_POSITION) > s->forward.context)
+        return el_fail(err, EDGELLM_ERR_CONTEXT,
+                       "header, offset %d, position: the session holds %u tokens, the context only "
+                       "%u: ask for a context of %u or more",
+                       AT_POSITION, el_load32(h + AT_POSITION), s->forward.context,
+                       el_load32(h + AT_POSITION));
+    return EDGELLM_OK;
+}
+
+static edgellm_status check_sizes(const edgellm_session *s, const reader *r, edgellm_error *err)
+{
+    const uint64_t vocab = s->engine->file.config.vocab;
+    const section *logits = &r->sections[LOGITS];
+    if (r->sections[TOKENS].size != r->position * sizeof(uint32_t))
+        return bad(err, "header", AT_SIZES + 8 * TOKENS, "tokens", "is not 4 bytes a position");
+    if (r->sections[CACHE].size != cache_bytes(s, r->position))
+        return bad(err, "header", AT_SIZES + 8 * CACHE, "cache",
+                   "is not the model's size for the position");
+    if (logits->size != 0 && (logits->size != vocab * sizeof(float) || r->position == 0))
+        return bad(err, "header", AT_SIZES + 8 * LOGITS, "logits",
+                   "is neither empty nor 4 bytes a token of the vocabulary");
+    return EDGELLM_OK;
+}
+
+static edgellm_status check_tokens(const edgellm_session *s, const section *tokens,
+                                   edgellm_error *err)
+{
+    for (uint64_t at = 0; at < tokens->size; at += sizeof(uint32_t))
+        if (el_load32(tokens->data + at) >= s->engine->file.config.vocab)
+            return bad(err, "tokens", tokens->offset + at, "token", "is not in the vocabulary");
+    return EDGELLM_OK;
+}
+
+static edgellm_status check_cache(const edgellm_session *s, const section *cache,
+                                  edgellm_error *err)
+{
+    const size_t record = el_cache_record_bytes(&s->forward);
+    for (uint64_t done = 0; done < cache->size; done += record) {
+        size_t at;
+        const char *fault = el_cache_fault(&s->forward, cache->data + done, &at);
+        if (fault) return bad(err, "cache", cache->offset + done + at, "record", fault);
+    }
+    return EDGELLM_OK;
+}
+
+static edgellm_status check_logits(const section *logits, edgellm_error *err)
+{
+    for (uint64_t at = 0; at < logits->size; at += sizeof(float))
+        if ((el_load32(logits->data + at) & LOGIT_BITS) >= INFINITE_BITS)
+            return bad(err, "logits", logits->offset + at, "logit", "is not finite");
+    return EDGELLM_OK;
+}
+
+/* The last check is the sampler's, which restores itself if its bytes are sound. */
+static edgellm_status check_session(edgellm_session *s, const reader *r, edgellm_error *err)
+{
+    const section *sampler = &r->sections[SAMPLER];
+    EL_TRY(check_model(s, r->map.data, err));
+    EL_TRY(check_sizes(s, r, err));
+    EL_TRY(check_tokens(s, &r->sections[TOKENS], err));
+    EL_TRY(check_cache(s, &r->sections[CACHE], err));
+    EL_TRY(check_logits(&r->sections[LOGITS], err));
+    edgellm_error why = {EDGELLM_OK, ""};
+    if (el_sampler_restore(&s->sampler, sampler->data, (size_t)sampler->size, &why) == EDGELLM_OK)
+        return EDGELLM_OK;
+    return bad(err, "sampler", sampler->offset, "options", why.message);
+}
+
+/* ---- loading ------------------------------------------------------------------------------- */
+
+static void take_over(edgellm_session *s, const reader *r)
+{
+    const uint32_t planes = el_cache_planes(&s->forward);
+    const size_t record = el_cache_record_bytes(&s->forward);
+    const uint8_t *cache = r->sections[CACHE].data;
+    const section *logits = &r->sections[LOGITS];
+    memcpy(s->tokens, r->sections[TOKENS].data, (size_t)r->sections[TOKENS].size);
+    for (uint32_t position = 0; position < r->position; position++)
+        for (uint32_t plane = 0; plane < planes; plane++, cache += record)
+            el_cache_write(&s->forward, plane, position, cache);
+    memcpy(s->forward.logits, logits->data, (size_t)logits->size);
+    s->position = r->position;
+    s->logits_at = logits->size > 0 ? r->position : 0;
+}
+
+edgellm_status edgellm_session_load(edgellm_session *session, const char *path, edgellm_error *err)
+{
+    reader r;
+    EL_TRY(open_file(&r, path, err));
+    edgellm_status status = check_session(session, &r, err);
+    if (status == EDGELLM_OK)
+        take_over(session, &r);
+    else
+        el_fail_in_file(err, status, path);
+    el_mapfile_close(&r.map);
+    return status;
+}

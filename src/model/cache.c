@@ -1,0 +1,107 @@
+#include "model/cache.h"
+
+#include <string.h>
+
+#define INFINITE_BITS 0x7f800000u
+
+typedef struct record_layout {
+    size_t codes, scales; /* bytes of one of each: key or value */
+} record_layout;
+
+static record_layout layout_of(const el_forward *f)
+{
+    const uint32_t dim = f->model->config.head_dim, blocks = (dim + EL_BLOCK - 1) / EL_BLOCK;
+    if (f->exact) return (record_layout){.codes = dim * sizeof(float), .scales = 0};
+    return (record_layout){.codes = dim, .scales = blocks * sizeof(float)};
+}
+
+uint32_t el_cache_planes(const el_forward *f)
+{
+    return f->model->config.layers * f->cache.kv_heads;
+}
+
+size_t el_cache_record_bytes(const el_forward *f)
+{
+    const record_layout l = layout_of(f);
+    return 2 * (l.codes + l.scales);
+}
+
+static void read_int8(const el_kv *kv, uint32_t position, record_layout l, uint8_t *record)
+{
+    uint8_t key[EL_HEAD_DIM_MAX];
+    for (uint32_t quad = 0; quad < kv->blocks * (EL_BLOCK / 4); quad++)
+        memcpy(key + quad * 4, kv->keys + el_kv_key_at(kv, position, quad), 4);
+    memcpy(record, key, l.codes);
+    memcpy(record + l.codes, kv->values + (size_t)position * kv->blocks * EL_BLOCK, l.codes);
+    uint8_t *scales = record + 2 * l.codes;
+    for (uint32_t b = 0; b < kv->blocks; b++)
+        memcpy(scales + b * sizeof(float), kv->kscale + el_kv_kscale_at(kv, position, b),
+               sizeof(float));
+    memcpy(scales + l.scales, kv->vscale + (size_t)position * kv->blocks, l.scales);
+}
+
+/* Codes past head_dim are 0, as the kernels leave them. */
+static void write_int8(const el_kv *kv, uint32_t position, record_layout l, const uint8_t *record)
+{
+    uint8_t key[EL_HEAD_DIM_MAX] = {0};
+    int8_t *value = kv->values + (size_t)position * kv->blocks * EL_BLOCK;
+    const uint8_t *scales = record + 2 * l.codes;
+    memcpy(key, record, l.codes);
+    for (uint32_t quad = 0; quad < kv->blocks * (EL_BLOCK / 4); quad++)
+        memcpy(kv->keys + el_kv_key_at(kv, position, quad), key + quad * 4, 4);
+    memset(value, 0, (size_t)kv->blocks * EL_BLOCK);
+    memcpy(value, record + l.codes, l.codes);
+    for (uint32_t b = 0; b < kv->blocks; b++)
+        memcpy(kv->kscale + el_kv_kscale_at(kv, position, b), scales + b * sizeof(float),
+               sizeof(float));
+    memcpy(kv->vscale + (size_t)position * kv->blocks, scales + l.scales, l.scales);
+}
+
+void el_cache_read(const el_forward *f, uint32_t plane, uint32_t position, uint8_t *record)
+{
+    const record_layout l = layout_of(f);
+    if (!f->exact) {
+        read_int8(&f->cache.planes[plane], position, l, record);
+        return;
+    }
+    const size_t at = plane * f->cache.plane + (size_t)position * f->model->config.head_dim;
+    memcpy(record, f->cache.keys + at, l.codes);
+    memcpy(record + l.codes, f->cache.values + at, l.codes);
+}
+
+void el_cache_write(el_forward *f, uint32_t plane, uint32_t position, const uint8_t *record)
+{
+    const record_layout l = layout_of(f);
+    if (!f->exact) {
+        write_int8(&f->cache.planes[plane], position, l, record);
+        return;
+    }
+    const size_t at = plane * f->cache.plane + (size_t)position * f->model->config.head_dim;
+    memcpy(f->cache.keys + at, record, l.codes);
+    memcpy(f->cache.values + at, record + l.codes, l.codes);
+}
+
+/* Finds the first float in [begin, end) whose bits under `mask` are those of infinity or above. */
+static bool find_above(const uint8_t *record, size_t begin, size_t end, uint32_t mask, size_t *at)
+{
+    for (*at = begin; *at < end; *at += sizeof(float)) {
+        uint32_t bits;
+        memcpy(&bits, record + *at, sizeof bits);
+        if ((bits & mask) >= INFINITE_BITS) return true;
+    }
+    return false;
+}
+
+const char *el_cache_fault(const el_forward *f, const uint8_t *record, size_t *at)
+{
+    const size_t codes = 2 * layout_of(f).codes, bytes = el_cache_record_bytes(f);
+    if (f->exact)
+        return find_above(record, 0, bytes, 0x7fffffffu, at) ? "a number is not finite" : NULL;
+    const uint8_t *lowest = memchr(record, 0x80, codes);
+    if (lowest) {
+        *at = (size_t)(lowest - record);
+        return "a code is -128";
+    }
+    return find_above(record, codes, bytes, 0xffffffffu, at) ? "a scale is negative or not finite"
+                                                             : NULL;
+}

@@ -1,0 +1,29 @@
+/*
+ * cache.h: what one position left in the KV cache, as bytes that depend neither on the context nor
+ * on how a kernel lays the cache out: session files are made of these records (docs/SESSION.md).
+ *
+ *   int8        key codes (head_dim), value codes (head_dim), key scales, value scales (one f32
+ *               for 32 codes each)
+ *   exact mode  key (head_dim) and value (head_dim) as f32
+ *
+ * A plane is one (layer, kv head): planes are numbered layer * kv_heads + head.
+ */
+#ifndef EL_MODEL_CACHE_H
+#define EL_MODEL_CACHE_H
+
+#include "model/forward.h"
+
+#define EL_CACHE_RECORD_MAX (2 * EL_HEAD_DIM_MAX * sizeof(float))
+
+uint32_t el_cache_planes(const el_forward *f);
+size_t el_cache_record_bytes(const el_forward *f);
+
+/* Copies one record out of the cache, or into it. */
+void el_cache_read(const el_forward *f, uint32_t plane, uint32_t position, uint8_t *record);
+void el_cache_write(el_forward *f, uint32_t plane, uint32_t position, const uint8_t *record);
+
+/* What is wrong with a record from outside (a code of -128, a scale that is negative or not
+ * finite), with the offset in it; NULL if nothing is. */
+const char *el_cache_fault(const el_forward *f, const uint8_t *record, size_t *at);
+
+#endif
