@@ -209,6 +209,8 @@ static void test_a_session_without_logits_can_be_saved(void **state)
     save(&t, SAVED);
     assert_true(with - file_size(SAVED) > t.info.vocab * sizeof(float));
     load(&u, SAVED);
+    save(&u, OTHER);
+    assert_same_files(SAVED, OTHER);
     uint32_t next = 9;
     eval(&t, &next, 1);
     eval(&u, &next, 1);

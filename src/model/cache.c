@@ -40,17 +40,15 @@ static void read_int8(const el_kv *kv, uint32_t position, record_layout l, uint8
     memcpy(scales + l.scales, kv->vscale + (size_t)position * kv->blocks, l.scales);
 }
 
-/* Codes past head_dim are 0, as the kernels leave them. */
+/* Codes past head_dim are 0: of values they never were anything else. */
 static void write_int8(const el_kv *kv, uint32_t position, record_layout l, const uint8_t *record)
 {
     uint8_t key[EL_HEAD_DIM_MAX] = {0};
-    int8_t *value = kv->values + (size_t)position * kv->blocks * EL_BLOCK;
     const uint8_t *scales = record + 2 * l.codes;
     memcpy(key, record, l.codes);
     for (uint32_t quad = 0; quad < kv->blocks * (EL_BLOCK / 4); quad++)
         memcpy(kv->keys + el_kv_key_at(kv, position, quad), key + quad * 4, 4);
-    memset(value, 0, (size_t)kv->blocks * EL_BLOCK);
-    memcpy(value, record + l.codes, l.codes);
+    memcpy(kv->values + (size_t)position * kv->blocks * EL_BLOCK, record + l.codes, l.codes);
     for (uint32_t b = 0; b < kv->blocks; b++)
         memcpy(kv->kscale + el_kv_kscale_at(kv, position, b), scales + b * sizeof(float),
                sizeof(float));
