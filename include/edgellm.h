@@ -206,9 +206,15 @@ typedef struct edgellm_session_options {
     uint32_t threads; /* 1 .. cores this process may use; 0: all of them, at most 8 */
     bool exact;       /* float32 activations and KV cache: the slow reference */
     uint64_t max_ram; /* bytes the whole process may need by plan; 0: no cap */
+    /* Own memory: a static buffer, a huge page, a region that is locked already. NULL and 0: the
+     * library reserves the memory itself. See edgellm_session_open(). */
+    void *memory;        /* aligned to EDGELLM_MEMORY_ALIGN */
+    size_t memory_bytes; /* its size: at least session_bytes of the plan */
 } edgellm_session_options;
 
-/* Every byte the process will need, by use. total is the sum of the others. */
+#define EDGELLM_MEMORY_ALIGN 64
+
+/* Every byte the process will need, by use. total is the sum of the parts before it. */
 typedef struct edgellm_memory_plan {
     uint64_t weights;  /* the mapped model file */
     uint64_t tables;   /* tokenizer tables and tensor directory */
@@ -217,11 +223,14 @@ typedef struct edgellm_memory_plan {
     uint64_t threads;  /* what the worker threads' stacks touch */
     uint64_t program;  /* resident before anything was loaded: code, libc, caller's own */
     uint64_t total;
+    uint64_t session_bytes; /* kv_cache + scratch: the one range that a session lives in */
     uint32_t context, batch, n_threads; /* the options with defaults filled in */
 } edgellm_memory_plan;
 
 /*
- * States the memory for a model file without loading its weights. `options` may be NULL.
+ * States the memory for a model file without loading its weights. `options` may be NULL; memory
+ * and memory_bytes in it are not looked at. (Own memory that is resident already when the engine is
+ * opened is counted twice in total: under program too.)
  * Errors: as edgellm_engine_open(); USAGE (an option out of range); MEMORY (total > max_ram;
  * the message gives the numbers and what would fit; *plan is filled in then too).
  */
@@ -231,7 +240,12 @@ EDGELLM_API edgellm_status edgellm_plan(const char *path, const edgellm_session_
 /*
  * Reserves, locks (where permitted) and touches all memory of a session, starts its threads.
  * `options` may be NULL. On success *session is owned by the caller.
- * Errors: MEMORY, USAGE.
+ * Own memory (options->memory): the session takes its first session_bytes, as stated by
+ * edgellm_plan() for the same options, and nothing else but the threads that the system starts
+ * (none if `threads` is 1). They are overwritten, and so touched; whether they are locked is up to
+ * their owner. They belong to the session until edgellm_session_close() returns, which leaves them
+ * to the caller: neither freed nor unmapped. Bits are the same as without.
+ * Errors: MEMORY (also: memory_bytes is too small), USAGE (also: memory is not aligned).
  */
 EDGELLM_API edgellm_status edgellm_session_open(const edgellm_engine *engine,
                                                 const edgellm_session_options *options,

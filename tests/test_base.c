@@ -150,6 +150,25 @@ static void test_arena(void **state)
     el_arena_release(&arena);
 }
 
+/* Zeroed, used like any other, never unmapped; nothing past its end is touched. */
+static void test_arena_in_borrowed_memory(void **state)
+{
+    (void)state;
+    static _Alignas(EL_ALIGN) uint8_t memory[3 * EL_ALIGN];
+    memset(memory, 0xa5, sizeof memory);
+    el_arena arena = el_arena_borrow(memory, 2 * EL_ALIGN);
+    for (size_t i = 0; i < sizeof memory; i++)
+        assert_int_equal(memory[i], i < 2 * EL_ALIGN ? 0 : 0xa5);
+    assert_ptr_equal(el_arena_take(&arena, 1, 65), memory);
+    assert_int_equal(arena.used, arena.size);
+    memory[0] = 1;
+    el_arena_settle(&arena);
+    assert_false(arena.locked);
+    el_arena_release(&arena);
+    assert_null(arena.base);
+    assert_int_equal(memory[0], 1);
+}
+
 static void test_arena_limits(void **state)
 {
     (void)state;
@@ -371,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_half_round_trip),
         cmocka_unit_test(test_half_rounding),
         cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_arena_in_borrowed_memory),
         cmocka_unit_test(test_arena_limits),
         cmocka_unit_test(test_arena_aborts),
         cmocka_unit_test(test_crc32),

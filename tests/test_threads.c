@@ -139,6 +139,30 @@ static void relay_run(void *context, unsigned member, unsigned size)
     }
 }
 
+/* Where the crews of the tests lie, one at a time. */
+static el_arena home;
+
+static el_crew *place(void)
+{
+    el_arena measure = el_arena_measure();
+    assert_null(el_crew_layout(&measure));
+    assert_int_equal(el_arena_reserve(&home, measure.used, NULL), EDGELLM_OK);
+    return el_crew_layout(&home);
+}
+
+static el_crew *start(unsigned size)
+{
+    el_crew *crew = place();
+    assert_int_equal(el_crew_start(crew, size, NULL), EDGELLM_OK);
+    return crew;
+}
+
+static void stop(el_crew *crew)
+{
+    el_crew_stop(crew);
+    el_arena_release(&home);
+}
+
 static void test_crew(void **state)
 {
     (void)state;
@@ -146,7 +170,7 @@ static void test_crew(void **state)
     for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
         static relay r;
         memset(&r, 0, sizeof r);
-        assert_int_equal(el_crew_start(&r.crew, sizes[k], NULL), EDGELLM_OK);
+        r.crew = start(sizes[k]);
         unsigned rounds = 400 / sizes[k];
         for (unsigned i = 0; i < rounds; i++) {
             el_crew_run(r.crew, relay_run, &r);
@@ -157,9 +181,8 @@ static void test_crew(void **state)
             assert_int_equal(r.wrong[m], 0);
             assert_int_equal(r.runs[m], m < sizes[k] ? rounds : 0);
         }
-        el_crew_stop(r.crew);
+        stop(r.crew);
     }
-    el_crew_stop(NULL);
 }
 
 /* Workers that have gone to sleep, and members that come late, are waited for and woken. */
@@ -180,7 +203,7 @@ static void test_crew_sleeps(void **state)
 {
     (void)state;
     static relay r;
-    assert_int_equal(el_crew_start(&r.crew, 3, NULL), EDGELLM_OK);
+    r.crew = start(3);
     for (int i = 0; i < 3; i++) {
         usleep(30000);
         memset(r.slots, 0, sizeof r.slots);
@@ -188,7 +211,7 @@ static void test_crew_sleeps(void **state)
     }
     for (unsigned m = 0; m < 3; m++)
         assert_int_equal(r.wrong[m], 0);
-    el_crew_stop(r.crew);
+    stop(r.crew);
 }
 
 typedef struct surroundings {
@@ -216,15 +239,15 @@ static void test_crew_surroundings(void **state)
 {
     (void)state;
     static surroundings s;
-    el_crew *crew;
+    el_crew *crew = place();
     fenv_t host;
     fegetenv(&host);
     set_hostile();
-    edgellm_status status = el_crew_start(&crew, 3, NULL);
+    edgellm_status status = el_crew_start(crew, 3, NULL);
     fesetenv(&host);
     assert_int_equal(status, EDGELLM_OK);
     el_crew_run(crew, look_around, &s);
-    el_crew_stop(crew);
+    stop(crew);
     for (int m = 1; m < 3; m++) {
         assert_contract(s.seen[m]);
         assert_true(s.blocked[m]);
@@ -246,15 +269,15 @@ static int start_too_many(void)
     rlim_t bytes = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + 6 * EL_CREW_STACK_BYTES;
     struct rlimit limit = {bytes, bytes};
     edgellm_error err;
-    el_crew *crew = NULL;
+    el_crew *crew = place();
     if (setrlimit(RLIMIT_AS, &limit) != 0) return 2;
     void *probe = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (probe != MAP_FAILED) return 0; /* an emulator that does not enforce the limit */
     for (int i = 0; i < 3; i++) {
-        if (el_crew_start(&crew, EL_CREW_MAX, &err) != EDGELLM_ERR_MEMORY) return 3;
-        if (crew || !strstr(err.message, "of 64")) return 4;
+        if (el_crew_start(crew, EL_CREW_MAX, &err) != EDGELLM_ERR_MEMORY) return 3;
+        if (!strstr(err.message, "of 64")) return 4;
     }
-    return el_crew_start(&crew, 2, &err) == EDGELLM_OK ? 0 : 5;
+    return el_crew_start(crew, 2, &err) == EDGELLM_OK ? 0 : 5;
 }
 #endif
 
@@ -262,11 +285,11 @@ static void test_crew_errors(void **state)
 {
     (void)state;
     edgellm_error err;
-    el_crew *crew = NULL;
-    assert_int_equal(el_crew_start(&crew, 0, &err), EDGELLM_ERR_USAGE);
-    assert_int_equal(el_crew_start(&crew, EL_CREW_MAX + 1, &err), EDGELLM_ERR_USAGE);
+    el_crew *crew = place();
+    assert_int_equal(el_crew_start(crew, 0, &err), EDGELLM_ERR_USAGE);
+    assert_int_equal(el_crew_start(crew, EL_CREW_MAX + 1, &err), EDGELLM_ERR_USAGE);
     assert_contains(err.message, "65");
-    assert_null(crew);
+    el_arena_release(&home);
 #ifndef EL_TEST_SANITIZED
     assert_int_equal(in_child(start_too_many), 0);
 #endif

@@ -38,9 +38,13 @@ el_test(contract base cpu kernel format token sample model engine quant test_sup
 target_link_libraries(test_contract PRIVATE m) # fesetround
 target_sources(test_contract PRIVATE support/tiny_file.c support/token_path.c)
 target_link_options(test_contract PRIVATE
-    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap)
+    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap64)
 el_test(session base cpu kernel format token sample model engine quant test_support)
 target_sources(test_session PRIVATE support/tiny_file.c)
+el_test(own_memory base cpu kernel format token sample model engine quant test_support)
+target_sources(test_own_memory PRIVATE support/tiny_file.c support/token_path.c)
+target_link_options(test_own_memory PRIVATE
+    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap64)
 # Against transformers' logits; and the program's perplexity against the library's logits.
 el_test(conformance base cpu kernel format token sample model engine quant)
 target_link_libraries(test_conformance PRIVATE m)

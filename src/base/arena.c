@@ -1,4 +1,4 @@
-/* arena.c: anonymous memory from the kernel, handed out front to back. */
+/* arena.c: anonymous memory from the kernel, or the caller's, handed out front to back. */
 #include "base/arena.h"
 
 #include <errno.h>
@@ -22,6 +22,12 @@ edgellm_status el_arena_reserve(el_arena *arena, size_t size, edgellm_error *err
     }
     *arena = (el_arena){.base = base, .used = 0, .size = size, .locked = false};
     return EDGELLM_OK;
+}
+
+el_arena el_arena_borrow(void *memory, size_t size)
+{
+    memset(memory, 0, size);
+    return (el_arena){.base = memory, .used = 0, .size = size, .borrowed = true};
 }
 
 /* count * size rounded up to the alignment; false if that is more than SIZE_MAX. */
@@ -50,7 +56,7 @@ void *el_arena_take(el_arena *arena, size_t count, size_t size)
 
 void el_arena_settle(el_arena *arena)
 {
-    if (!arena->base) return;
+    if (!arena->base || arena->borrowed) return;
     arena->locked = mlock(arena->base, arena->size) == 0;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     volatile uint8_t *bytes = arena->base;
@@ -60,6 +66,6 @@ void el_arena_settle(el_arena *arena)
 
 void el_arena_release(el_arena *arena)
 {
-    if (arena->base) munmap(arena->base, arena->size);
+    if (arena->base && !arena->borrowed) munmap(arena->base, arena->size);
     *arena = (el_arena){0};
 }

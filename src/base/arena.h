@@ -20,6 +20,7 @@ typedef struct el_arena {
     size_t used;   /* bytes handed out */
     size_t size;   /* bytes reserved; SIZE_MAX while measuring */
     bool locked;   /* mlock succeeded */
+    bool borrowed; /* somebody else's memory: neither locked nor unmapped here */
 } el_arena;
 
 /* An arena that counts and hands out NULL. */
@@ -28,13 +29,19 @@ el_arena el_arena_measure(void);
 /* Maps `size` bytes of zeroes. Errors: MEMORY. */
 edgellm_status el_arena_reserve(el_arena *arena, size_t size, edgellm_error *err);
 
+/* Uses `size` bytes that belong to the caller and are aligned to 64; they are zeroed, which also
+ * touches them. */
+el_arena el_arena_borrow(void *memory, size_t size);
+
 /* The next `count * size` bytes, aligned to 64, zeroed; NULL while measuring. Exceeding the
  * reserved size is a bug in the measuring and aborts. */
 void *el_arena_take(el_arena *arena, size_t count, size_t size);
 
-/* Locks the memory if the system permits (no error if not) and touches every page. */
+/* Locks the memory if the system permits (no error if not) and touches every page. Does nothing to
+ * borrowed memory: it is touched, and its owner may lock it. */
 void el_arena_settle(el_arena *arena);
 
+/* Unmaps the memory, unless it is borrowed. */
 void el_arena_release(el_arena *arena);
 
 #endif

@@ -16,7 +16,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -56,6 +55,8 @@ struct el_crew {
     unsigned started; /* workers that exist: size - 1, or fewer if the start failed */
     worker workers[EL_CREW_MAX - 1];
 };
+
+_Static_assert(_Alignof(el_crew) <= EL_ALIGN, "a crew lies in an arena");
 
 static inline void relax(void)
 {
@@ -171,36 +172,33 @@ static int start_workers(el_crew *crew)
     return error;
 }
 
-edgellm_status el_crew_start(el_crew **crew, unsigned size, edgellm_error *err)
+el_crew *el_crew_layout(el_arena *arena)
+{
+    return el_arena_take(arena, 1, sizeof(el_crew));
+}
+
+edgellm_status el_crew_start(el_crew *crew, unsigned size, edgellm_error *err)
 {
     if (size < 1 || size > EL_CREW_MAX) {
         return el_fail(err, EDGELLM_ERR_USAGE, "%u threads asked for; 1 to %d are possible", size,
                        EL_CREW_MAX);
     }
-    el_crew *fresh = aligned_alloc(CACHE_LINE, sizeof *fresh);
-    if (!fresh) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for %u threads", size);
-    memset(fresh, 0, sizeof *fresh);
-    fresh->size = size;
-    if (size > 1) fresh->spins = el_cores_allowed() >= size ? SPINS : 0;
-    int error = start_workers(fresh);
-    if (error) {
-        unsigned started = fresh->started + 1;
-        el_crew_stop(fresh);
-        return el_fail(err, EDGELLM_ERR_MEMORY, "cannot start thread %u of %u: %s", started + 1,
-                       size, strerror(error));
-    }
-    *crew = fresh;
-    return EDGELLM_OK;
+    memset(crew, 0, sizeof *crew);
+    crew->size = size;
+    if (size > 1) crew->spins = el_cores_allowed() >= size ? SPINS : 0;
+    int error = start_workers(crew);
+    if (!error) return EDGELLM_OK;
+    el_crew_stop(crew);
+    return el_fail(err, EDGELLM_ERR_MEMORY, "cannot start thread %u of %u: %s", crew->started + 2,
+                   size, strerror(error));
 }
 
 void el_crew_stop(el_crew *crew)
 {
-    if (!crew) return;
     crew->stop = true;
     advance(&crew->doorbell);
     for (unsigned i = 0; i < crew->started; i++)
         pthread_join(crew->workers[i].thread, NULL);
-    free(crew);
 }
 
 /* Cores in the affinity mask. */

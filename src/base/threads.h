@@ -1,12 +1,13 @@
 /*
  * threads.h: a fixed crew of threads that runs one function together (the caller is member 0).
  * Members meet at barriers; a wait spins briefly and then sleeps in the kernel, so an
- * oversubscribed machine slows down but does not starve. Nothing here allocates after start.
+ * oversubscribed machine slows down but does not starve. Nothing here allocates, but for what
+ * pthread_create() takes for a thread.
  */
 #ifndef EL_BASE_THREADS_H
 #define EL_BASE_THREADS_H
 
-#include "base/error.h"
+#include "base/arena.h"
 
 typedef struct el_crew el_crew;
 
@@ -17,9 +18,14 @@ typedef void (*el_crew_fn)(void *context, unsigned member, unsigned size);
 #define EL_CREW_STACK_BYTES   (256 * 1024)
 #define EL_CREW_STACK_TOUCHED (32 * 1024) /* per worker, what the plan counts */
 
-/* Errors: MEMORY (threads could not be started). */
-edgellm_status el_crew_start(el_crew **crew, unsigned size, edgellm_error *err);
-void el_crew_stop(el_crew *crew); /* NULL is allowed */
+/* Takes the memory of a crew of any size; NULL while measuring. */
+el_crew *el_crew_layout(el_arena *arena);
+
+/* Starts size - 1 threads. Errors: USAGE; MEMORY (a thread could not be started; those that were
+ * are stopped). */
+edgellm_status el_crew_start(el_crew *crew, unsigned size, edgellm_error *err);
+/* Ends the threads of a started crew; its memory stays with the arena. */
+void el_crew_stop(el_crew *crew);
 
 /* Runs fn on every member and returns when all are done. */
 void el_crew_run(el_crew *crew, el_crew_fn fn, void *context);

@@ -221,6 +221,7 @@ static json_t *plan_json(const report *r)
     for (int i = 0; i < N_PLAN_ROWS; i++) {
         json_object_set_new(o, plan_rows[i].name, json_integer((json_int_t)plan_bytes(r, i)));
     }
+    json_object_set_new(o, "session_bytes", json_integer((json_int_t)r->plan.session_bytes));
     return o;
 }
 

@@ -6,6 +6,8 @@
 
 #define QUIET_NAN 0x7fc00000u
 
+_Static_assert(EDGELLM_MEMORY_ALIGN == EL_ALIGN, "own memory is an arena");
+
 enum { DEFAULT_CONTEXT = 512, DEFAULT_BATCH = 64, MAX_BATCH = 512, DEFAULT_MAX_THREADS = 8 };
 
 /* ---- options and plan ---------------------------------------------------------------------- */
@@ -50,6 +52,7 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
     edgellm_session *session = el_arena_take(arena, 1, sizeof *session);
     uint32_t *tokens = el_arena_take(arena, o->context, sizeof *tokens);
     el_sampler_layout(&sampler, engine->file.config.vocab, arena);
+    forward.crew = el_crew_layout(arena);
     size_t before = arena->used;
     el_forward_bytes bytes = el_forward_layout(&forward, arena);
     *plan = (edgellm_memory_plan){
@@ -59,6 +62,7 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
         .scratch = before + bytes.scratch,
         .threads = (uint64_t)(o->threads - 1) * EL_CREW_STACK_TOUCHED,
         .program = engine->program_bytes,
+        .session_bytes = arena->used,
         .context = o->context,
         .batch = o->batch,
         .n_threads = o->threads,
@@ -131,6 +135,28 @@ edgellm_status edgellm_plan(const char *path, const edgellm_session_options *opt
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
+/* An arena of `bytes`: in the caller's memory where the options name some, else from the system. */
+static edgellm_status find_memory(el_arena *arena, const edgellm_session_options *o, size_t bytes,
+                                  edgellm_error *err)
+{
+    if (!o->memory && o->memory_bytes == 0) return el_arena_reserve(arena, bytes, err);
+    if (!o->memory)
+        return el_fail(err, EDGELLM_ERR_USAGE, "memory_bytes is %zu, but memory is NULL",
+                       o->memory_bytes);
+    const unsigned past = (uintptr_t)o->memory % EDGELLM_MEMORY_ALIGN;
+    if (past != 0)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "the session's memory at %p is %u bytes past a multiple of %d: align it",
+                       o->memory, past, EDGELLM_MEMORY_ALIGN);
+    if (o->memory_bytes < bytes)
+        return el_fail(err, EDGELLM_ERR_MEMORY,
+                       "the session's memory has %zu bytes, but %zu are needed: see session_bytes "
+                       "of edgellm_plan()",
+                       o->memory_bytes, bytes);
+    *arena = el_arena_borrow(o->memory, bytes);
+    return EDGELLM_OK;
+}
+
 static edgellm_status build(const edgellm_engine *engine, const edgellm_session_options *o,
                             edgellm_session **session, edgellm_error *err)
 {
@@ -138,9 +164,9 @@ static edgellm_status build(const edgellm_engine *engine, const edgellm_session_
     el_arena measure = el_arena_measure(), arena;
     layout(engine, o, &measure, &plan);
     EL_TRY(check_cap(engine, o, &plan, err));
-    EL_TRY(el_arena_reserve(&arena, measure.used, err));
+    EL_TRY(find_memory(&arena, o, measure.used, err));
     edgellm_session *s = layout(engine, o, &arena, &plan);
-    edgellm_status status = el_crew_start(&s->forward.crew, o->threads, err);
+    edgellm_status status = el_crew_start(s->forward.crew, o->threads, err);
     if (status != EDGELLM_OK) {
         el_arena_release(&arena);
         return status;

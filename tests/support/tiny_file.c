@@ -23,20 +23,19 @@ static const el_tiny_spec odd_spec = {.dim = 96,
                                       .version = 3,
                                       .seed = 5};
 
-/* Tests run at the same time: each has files of its own. */
-#define OUT_GGUF(name) EL_TEST_OUT "/" EL_TEST_NAME "_" name ".gguf"
-#define OUT(name)      EL_TEST_OUT "/" EL_TEST_NAME "_" name ".tm2.bin"
+/* Of each test program its own, since they run at the same time. */
+#define OUT(name) EL_TEST_OUT "/" EL_TEST_NAME "_" name
 
 static const recipe recipes[TINY_FILES] = {
-    [TINY_KEPT] = {OUT("kept"), {.group = 32, .embedding_group = 32}},
-    [TINY_BYTE_2] = {OUT("byte2"),
+    [TINY_KEPT] = {OUT("kept.tm2.bin"), {.group = 32, .embedding_group = 32}},
+    [TINY_BYTE_2] = {OUT("byte2.tm2.bin"),
                      {.bits = 2, .group = 64, .embedding_group = 64, .scales = EL_SCALE_BYTE}},
-    [TINY_BYTE_3] = {OUT("byte3"),
+    [TINY_BYTE_3] = {OUT("byte3.tm2.bin"),
                      {.bits = 3, .group = 32, .embedding_group = 32, .scales = EL_SCALE_BYTE}},
     [TINY_OFFSET_4] =
-        {OUT("offset4"),
+        {OUT("offset4.tm2.bin"),
          {.bits = 4, .embedding_bits = 8, .group = 32, .embedding_group = 32, .offset = true}},
-    [TINY_ROW_8] = {OUT("row8"), {.bits = 8}},
+    [TINY_ROW_8] = {OUT("row8.tm2.bin"), {.bits = 8}},
 };
 
 static int make(const char *source, const recipe *r)
@@ -50,7 +49,7 @@ static int make(const char *source, const recipe *r)
 
 int tiny_files_make(void **state)
 {
-    const char *kept = OUT_GGUF("kept"), *odd = OUT_GGUF("odd");
+    const char *kept = OUT("kept.gguf"), *odd = OUT("odd.gguf");
     const el_tiny_spec spec = el_tiny_defaults();
     (void)state;
     if (!el_tiny_write(&spec, kept) || !el_tiny_write(&odd_spec, odd)) return -1;

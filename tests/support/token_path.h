@@ -1,4 +1,7 @@
-/* token_path.h: runs decode in a child process that is killed by any forbidden system call. */
+/*
+ * token_path.h: counts what a test program allocates, and runs decode in a child process that is
+ * killed by any forbidden system call. The program is linked with --wrap=malloc and so on.
+ */
 #ifndef TEST_TOKEN_PATH_H
 #define TEST_TOKEN_PATH_H
 
@@ -10,6 +13,9 @@ typedef struct token_path_result {
     int allocations;              /* calls of malloc, calloc, realloc, aligned_alloc, mmap */
     bool killed_by_a_system_call; /* other than futex where there are several threads */
 } token_path_result;
+
+/* Calls of malloc, calloc, realloc, aligned_alloc and mmap so far, other than by libc itself. */
+int token_path_allocations(void);
 
 /* Decodes (eval, sample, stream) n tokens after a prompt, with the system calls trapped if `trap`.
  * n = -1: calls the system on purpose. */
