@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -133,9 +134,6 @@ static void test_outfile(void **state)
     edgellm_error err;
     el_outfile out;
     put_file(TARGET, "old");
-    char stale[300]; /* a temporary that a killed process of our number left */
-    snprintf(stale, sizeof stale, "%s.tmp%ld-0", TARGET, (long)getpid());
-    put_file(stale, "stale");
     mode_t mask = umask(027);
     assert_int_equal(el_outfile_create(&out, TARGET, &err), EDGELLM_OK);
     umask(mask);
@@ -152,7 +150,7 @@ static void test_outfile(void **state)
     assert_int_equal(el_outfile_check(&out, &err), EDGELLM_OK);
     assert_file(TARGET, "old");
     assert_int_equal(el_outfile_commit(&out, &err), EDGELLM_OK);
-    assert_null(out.stream);
+    assert_null(out.temporary);
 
     uint8_t found[16];
     FILE *f = fopen(TARGET, "rb");
@@ -163,9 +161,69 @@ static void test_outfile(void **state)
     struct stat status;
     assert_int_equal(stat(TARGET, &status), 0);
     assert_int_equal(status.st_mode & 0777, 0640);
-    assert_file(stale, "stale");
-    unlink(stale);
     assert_int_equal(count_files(".tmp"), 0);
+}
+
+#define TEMPORARY TARGET ".tmp-edgellm"
+
+/* What a killed process left goes; what another writer holds stays, and the second is refused. */
+static void test_outfile_stale_and_busy(void **state)
+{
+    (void)state;
+    edgellm_error err;
+    el_outfile first, second;
+    put_file(TARGET, "old");
+    put_file(TEMPORARY, "left by a killed process, and longer than what comes");
+    assert_int_equal(el_outfile_create(&first, TARGET, &err), EDGELLM_OK);
+    el_outfile_write(&first, "new", 3);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(el_outfile_create(&second, TARGET, &err), EDGELLM_ERR_IO);
+        assert_contains(err.message, "'" TARGET "' is being written by another program");
+        assert_int_equal(count_files(".tmp"), 1);
+    }
+    assert_int_equal(el_outfile_commit(&first, &err), EDGELLM_OK);
+    assert_file(TARGET, "new");
+    assert_int_equal(count_files(".tmp"), 0);
+    assert_int_equal(el_outfile_create(&second, TARGET, &err), EDGELLM_OK);
+    el_outfile_cancel(&second);
+    assert_file(TARGET, "new");
+    /* a link in the way leads nowhere, and what it leads to is not touched */
+    put_file(FOLDER "/victim", "mine");
+    assert_int_equal(symlink("victim", TEMPORARY), 0);
+    assert_int_equal(el_outfile_create(&second, TARGET, &err), EDGELLM_ERR_IO);
+    assert_contains(err.message, "'" TEMPORARY "'");
+    assert_file(FOLDER "/victim", "mine");
+    unlink(TEMPORARY);
+}
+
+/* Small pieces, pieces larger than the buffer, and patches across both, come out in order. */
+static void test_outfile_buffers(void **state)
+{
+    (void)state;
+    enum { PIECES = 40, LARGEST = 100000 };
+    static uint8_t piece[LARGEST], found[LARGEST];
+    el_outfile out;
+    uint64_t hash = 0, total = 0, random = 7;
+    assert_int_equal(el_outfile_create(&out, TARGET, NULL), EDGELLM_OK);
+    for (int i = 0; i < PIECES; i++) {
+        size_t size = next_random(&random) % (i % 2 ? LARGEST : 1000);
+        for (size_t k = 0; k < size; k++)
+            piece[k] = (uint8_t)next_random(&random);
+        el_outfile_write(&out, piece, size);
+        if (i == 0) assert_int_equal(el_outfile_patch(&out, 0, "first", 5, NULL), EDGELLM_OK);
+        if (i == 0) memcpy(piece, "first", 5);
+        hash = hash_bytes(hash, piece, size);
+        total += size;
+        assert_true(out.written == total);
+    }
+    assert_int_equal(el_outfile_commit(&out, NULL), EDGELLM_OK);
+    FILE *f = fopen(TARGET, "rb");
+    assert_non_null(f);
+    uint64_t found_hash = 0, found_total = 0;
+    for (size_t n; (n = fread(found, 1, sizeof found, f)) > 0; found_total += n)
+        found_hash = hash_bytes(found_hash, found, n);
+    fclose(f);
+    assert_true(found_total == total && found_hash == hash);
 }
 
 static void test_outfile_cancel(void **state)
@@ -233,19 +291,20 @@ static void test_outfile_follows_links(void **state)
     unlink(FOLDER "/link");
 }
 
-/* /dev/full under the stream is a disk that filled up. */
+/* /dev/full under the descriptor is a disk that filled up. */
 static void test_outfile_disk_full(void **state)
 {
     (void)state;
-    static char block[65536];
+    static char block[100000];
     edgellm_error err;
     for (int small = 0; small < 2; small++) {
         el_outfile out;
         put_file(TARGET, "old");
         assert_int_equal(el_outfile_create(&out, TARGET, &err), EDGELLM_OK);
         el_outfile_write(&out, "head", 4);
-        out.stream = freopen("/dev/full", "wb", out.stream);
-        assert_non_null(out.stream);
+        int full = open("/dev/full", O_WRONLY);
+        assert_true(full >= 0 && dup2(full, out.fd) == out.fd);
+        close(full);
         el_outfile_write(&out, block, small ? 10 : sizeof block); /* small stays in the buffer */
         assert_int_equal(el_outfile_check(&out, &err), small ? EDGELLM_OK : EDGELLM_ERR_IO);
         if (!small) {
@@ -267,8 +326,8 @@ static void test_outfile_disk_full(void **state)
 /* A limit on the size of files makes write() itself fail, part of the way. */
 static int write_past_limit(void)
 {
-    static char block[10000];
-    struct rlimit limit = {20000, 20000};
+    static char block[100000];
+    struct rlimit limit = {250000, 250000};
     edgellm_error err;
     el_outfile out;
     signal(SIGXFSZ, SIG_IGN);
@@ -305,6 +364,8 @@ int main(void)
         cmocka_unit_test(test_mapfile_errors),
         cmocka_unit_test(test_settle_unlocked),
         cmocka_unit_test(test_outfile),
+        cmocka_unit_test(test_outfile_stale_and_busy),
+        cmocka_unit_test(test_outfile_buffers),
         cmocka_unit_test(test_outfile_cancel),
         cmocka_unit_test(test_outfile_refuses),
         cmocka_unit_test(test_outfile_follows_links),

@@ -3,19 +3,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NAMES_TRIED 100 /* temporaries that killed processes of the same number left behind */
+#define SUFFIX       ".tmp-edgellm"
+#define ROUNDS       100 /* in which others may create and remove the temporary at the same time */
+#define BUFFER_BYTES 65536
 
-/* Frees what the structure owns and closes without saying anything. */
+/* Frees what the structure owns. That close() fails says nothing: the bytes were synced, or are
+ * given up. */
 static void release(el_outfile *out)
 {
-    if (out->stream) fclose(out->stream);
+    if (out->temporary) close(out->fd);
     free(out->path);
     free(out->temporary);
+    free(out->buffer);
     *out = (el_outfile){0};
 }
 
@@ -23,6 +29,13 @@ static void discard(el_outfile *out)
 {
     if (out->temporary) unlink(out->temporary);
     release(out);
+}
+
+/* ---- the target -------------------------------------------------------------------------- */
+
+static edgellm_status no_memory(const char *path, edgellm_error *err)
+{
+    return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory to write '%.300s'", path);
 }
 
 /* *target: what `path` leads to, with symbolic links followed: it is the file that is to be
@@ -33,7 +46,7 @@ static edgellm_status resolve(const char *path, char **target, edgellm_error *er
     bool link = lstat(path, &status) == 0 && S_ISLNK(status.st_mode);
     *target = link ? realpath(path, NULL) : strdup(path);
     if (*target) return EDGELLM_OK;
-    if (errno == ENOMEM) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory");
+    if (errno == ENOMEM) return no_memory(path, err);
     return el_fail(err, EDGELLM_ERR_IO, "cannot follow the symbolic link '%.300s': %s", path,
                    strerror(errno));
 }
@@ -58,41 +71,84 @@ static edgellm_status check_target(const char *path, edgellm_error *err)
     return EDGELLM_OK;
 }
 
-/* Creates the temporary with the permissions that the umask allows. Returns its descriptor, or
- * -1 with errno set. */
-static int create_temporary(el_outfile *out)
+/* ---- the temporary ----------------------------------------------------------------------- */
+
+/* Does the name still belong to the open file? */
+static bool is_named(int fd, const char *name)
 {
-    size_t room = strlen(out->path) + 40;
-    out->temporary = malloc(room);
-    if (!out->temporary) return -1;
-    int fd = -1;
-    for (unsigned i = 0; i < NAMES_TRIED && fd < 0; i++) {
-        snprintf(out->temporary, room, "%s.tmp%ld-%u", out->path, (long)getpid(), i);
-        fd = open(out->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd < 0 && errno != EEXIST) break;
+    struct stat open_file, named_file;
+    return fstat(fd, &open_file) == 0 && lstat(name, &named_file) == 0 &&
+           open_file.st_dev == named_file.st_dev && open_file.st_ino == named_file.st_ino;
+}
+
+static int fail_and_close(int fd, int error)
+{
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+/* Creates the file with the permissions that the umask allows, and locks it. Returns -1 with
+ * EEXIST also if another writer took the new file for a stale one before it was locked. */
+static int create_locked(const char *name)
+{
+    int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0) return -1;
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        return fail_and_close(fd, EEXIST);
     }
-    if (fd < 0) { /* so that clean-up does not remove a file of somebody else */
-        int saved = errno;
-        free(out->temporary);
-        out->temporary = NULL;
-        errno = saved;
+    return is_named(fd, name) ? fd : fail_and_close(fd, EEXIST);
+}
+
+/* Removes a file that no writer holds. Returns -1 with EWOULDBLOCK if one does. Only the holder
+ * of the lock may remove or rename the file, so the name cannot change hands in between. */
+static int remove_stale(const char *name)
+{
+    int fd = open(name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0) return errno == ENOENT ? 0 : -1;
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 || (is_named(fd, name) && unlink(name) != 0)) {
+        return fail_and_close(fd, errno);
+    }
+    close(fd);
+    return 0;
+}
+
+/* Returns the descriptor, or -1 with errno set. */
+static int create_temporary(const char *name)
+{
+    int fd = -1;
+    for (int i = 0; i < ROUNDS && fd < 0; i++) {
+        fd = create_locked(name);
+        if (fd < 0 && (errno != EEXIST || remove_stale(name) != 0)) break;
     }
     return fd;
 }
 
-static edgellm_status open_stream(el_outfile *out, edgellm_error *err)
+static edgellm_status open_temporary(el_outfile *out, edgellm_error *err)
 {
-    int fd = create_temporary(out);
-    if (fd >= 0) {
-        out->stream = fdopen(fd, "wb");
-        if (out->stream) return EDGELLM_OK;
-        int saved = errno;
-        close(fd);
-        errno = saved;
+    size_t room = strlen(out->path) + sizeof SUFFIX;
+    char *name = malloc(room);
+    out->buffer = malloc(BUFFER_BYTES);
+    if (!name || !out->buffer) {
+        free(name);
+        return no_memory(out->path, err);
     }
-    return el_fail(err, errno == ENOMEM ? EDGELLM_ERR_MEMORY : EDGELLM_ERR_IO,
-                   "cannot create a temporary file beside '%.300s': %s", out->path,
-                   strerror(errno));
+    snprintf(name, room, "%s" SUFFIX, out->path);
+    out->fd = create_temporary(name);
+    if (out->fd >= 0) {
+        out->temporary = name;
+        return EDGELLM_OK;
+    }
+    int error = errno;
+    free(name);
+    if (error == EWOULDBLOCK) {
+        return el_fail(err, EDGELLM_ERR_IO,
+                       "'%.300s' is being written by another program: wait for it, or give "
+                       "another name",
+                       out->path);
+    }
+    return el_fail(err, EDGELLM_ERR_IO, "cannot create the temporary file '%.300s" SUFFIX "': %s",
+                   out->path, strerror(error));
 }
 
 edgellm_status el_outfile_create(el_outfile *out, const char *path, edgellm_error *err)
@@ -100,7 +156,7 @@ edgellm_status el_outfile_create(el_outfile *out, const char *path, edgellm_erro
     el_outfile fresh = {0};
     edgellm_status status = resolve(path, &fresh.path, err);
     if (status == EDGELLM_OK) status = check_target(fresh.path, err);
-    if (status == EDGELLM_OK) status = open_stream(&fresh, err);
+    if (status == EDGELLM_OK) status = open_temporary(&fresh, err);
     if (status == EDGELLM_OK) {
         *out = fresh;
     } else {
@@ -109,18 +165,49 @@ edgellm_status el_outfile_create(el_outfile *out, const char *path, edgellm_erro
     return status;
 }
 
-static void remember(el_outfile *out)
+/* ---- writing ----------------------------------------------------------------------------- */
+
+static void remember(el_outfile *out, int error)
 {
-    if (out->failed_errno == 0) out->failed_errno = errno ? errno : EIO;
+    if (out->failed_errno == 0) out->failed_errno = error;
+}
+
+/* Returns the number of bytes that the system took: `size`, unless it failed. */
+static size_t write_all(el_outfile *out, const void *bytes, size_t size)
+{
+    size_t done = 0;
+    while (done < size) {
+        ssize_t n = write(out->fd, (const uint8_t *)bytes + done, size - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) {
+            remember(out, n < 0 ? errno : EIO);
+            break;
+        }
+        done += (size_t)n;
+    }
+    return done;
+}
+
+/* Empties the buffer. After a failure `written` is what the system took, and stays so. */
+static void drain(el_outfile *out)
+{
+    if (out->failed_errno) return;
+    out->written -= out->buffered - write_all(out, out->buffer, out->buffered);
+    out->buffered = 0;
 }
 
 void el_outfile_write(el_outfile *out, const void *bytes, size_t size)
 {
-    if (out->failed_errno || size == 0) return;
-    errno = 0;
-    size_t done = fwrite(bytes, 1, size, out->stream);
-    out->written += done;
-    if (done != size) remember(out);
+    if (size == 0) return;
+    if (size > BUFFER_BYTES - out->buffered) drain(out);
+    if (out->failed_errno) return;
+    if (size > BUFFER_BYTES) {
+        out->written += write_all(out, bytes, size);
+        return;
+    }
+    memcpy(out->buffer + out->buffered, bytes, size);
+    out->buffered += size;
+    out->written += size;
 }
 
 void el_outfile_align(el_outfile *out, size_t alignment)
@@ -139,35 +226,35 @@ void el_outfile_align(el_outfile *out, size_t alignment)
 edgellm_status el_outfile_check(const el_outfile *out, edgellm_error *err)
 {
     if (out->failed_errno == 0) return EDGELLM_OK;
-    if (out->failed_errno == ENOSPC || out->failed_errno == EDQUOT) {
-        return el_fail(err, EDGELLM_ERR_IO,
-                       "no space left for '%.300s' after %llu bytes: %s; what was there before "
-                       "is untouched",
-                       out->path, (unsigned long long)out->written, strerror(out->failed_errno));
-    }
+    bool full = out->failed_errno == ENOSPC || out->failed_errno == EDQUOT;
     return el_fail(err, EDGELLM_ERR_IO,
-                   "cannot write '%.300s' after %llu bytes: %s; what was there before is "
-                   "untouched",
-                   out->path, (unsigned long long)out->written, strerror(out->failed_errno));
+                   "%s '%.300s' after %llu bytes: %s; what was there before is untouched",
+                   full ? "no space left for" : "cannot write", out->path,
+                   (unsigned long long)out->written, strerror(out->failed_errno));
 }
 
 edgellm_status el_outfile_patch(el_outfile *out, uint64_t offset, const void *bytes, size_t size,
                                 edgellm_error *err)
 {
-    EL_TRY(el_outfile_check(out, err));
+    EL_TRY(el_outfile_flush(out, err));
     if (offset > out->written || size > out->written - offset) {
         return el_fail(err, EDGELLM_ERR_INTERNAL,
                        "patch of %zu bytes at %llu is outside the %llu bytes written", size,
                        (unsigned long long)offset, (unsigned long long)out->written);
     }
-    errno = 0;
-    if (fseeko(out->stream, (off_t)offset, SEEK_SET) != 0 ||
-        fwrite(bytes, 1, size, out->stream) != size ||
-        fseeko(out->stream, (off_t)out->written, SEEK_SET) != 0) {
-        remember(out);
-    }
+    if (lseek(out->fd, (off_t)offset, SEEK_SET) < 0) remember(out, errno);
+    if (!out->failed_errno) write_all(out, bytes, size);
+    if (!out->failed_errno && lseek(out->fd, 0, SEEK_END) < 0) remember(out, errno);
     return el_outfile_check(out, err);
 }
+
+edgellm_status el_outfile_flush(el_outfile *out, edgellm_error *err)
+{
+    drain(out);
+    return el_outfile_check(out, err);
+}
+
+/* ---- the end ----------------------------------------------------------------------------- */
 
 /* Makes the rename itself survive a power cut. A directory that cannot be synced is no failure:
  * the file is in place, whole. */
@@ -184,26 +271,12 @@ static void sync_directory(const char *path)
     close(fd);
 }
 
-static void flush_and_close(el_outfile *out)
-{
-    errno = 0;
-    if (!out->failed_errno && (fflush(out->stream) != 0 || fsync(fileno(out->stream)) != 0)) {
-        remember(out);
-    }
-    if (fclose(out->stream) != 0) remember(out);
-    out->stream = NULL;
-}
-
-edgellm_status el_outfile_flush(el_outfile *out, edgellm_error *err)
-{
-    if (!out->failed_errno && fflush(out->stream) != 0) remember(out);
-    return el_outfile_check(out, err);
-}
-
 edgellm_status el_outfile_commit(el_outfile *out, edgellm_error *err)
 {
-    flush_and_close(out);
-    if (!out->failed_errno && rename(out->temporary, out->path) != 0) remember(out);
+    drain(out);
+    if (!out->failed_errno && fsync(out->fd) != 0) remember(out, errno);
+    /* Still locked, so that nobody takes the temporary for a stale one. */
+    if (!out->failed_errno && rename(out->temporary, out->path) != 0) remember(out, errno);
     edgellm_status status = el_outfile_check(out, err);
     if (status != EDGELLM_OK) {
         discard(out);

@@ -1,23 +1,29 @@
 /*
  * outfile.h: a file that appears under its name whole or not at all. Bytes go to a temporary
- * file beside the target; commit flushes, syncs and renames it over the target; cancel, or a
- * failed commit, removes it and leaves what was there. A killed process leaves only the temporary.
+ * file beside the target, PATH.tmp-edgellm; commit syncs and renames it over the target; cancel,
+ * or a failed commit, removes it and leaves what was there.
+ *
+ * The writer holds a lock on the temporary. A killed process loses its lock and leaves at most
+ * that one file, which the next writer of the same target removes; a second writer of a target
+ * that is being written is refused. Where the file system has no locks, a temporary that is in
+ * the way is an error: it may be in use.
  */
 #ifndef EL_BASE_OUTFILE_H
 #define EL_BASE_OUTFILE_H
 
-#include <stdio.h>
-
 #include "base/error.h"
 
 typedef struct el_outfile {
-    FILE *stream;
+    int fd; /* open as long as `temporary` is not NULL */
     char *path;
     char *temporary;
-    uint64_t written; /* bytes so far */
+    uint8_t *buffer; /* for small pieces */
+    size_t buffered;
+    uint64_t written; /* bytes so far, those in the buffer included */
     int failed_errno; /* errno of the first failed write; 0 if none */
 } el_outfile;
 
+/* Errors: IO (also: it is being written already), MEMORY. */
 edgellm_status el_outfile_create(el_outfile *out, const char *path, edgellm_error *err);
 
 /* Appends. A failure is remembered and reported by the next checked call. */
