@@ -15,12 +15,12 @@ SOURCES = $(shell find src include tests tools -name '*.[ch]' -o -name '*.inc')
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: run model build test test-model test-isa asan tsan clang bench bench-codecs bench-peers \
+.PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-codecs bench-peers \
         conformance format format-check install setup clean help
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
-	@echo "also: build model test-model test-isa asan tsan clang conformance"
+	@echo "also: build model test-model test-isa asan tsan clang lint coverage conformance"
 	@echo "      bench bench-codecs bench-peers format format-check install setup clean"
 
 .DEFAULT_GOAL := help
@@ -62,6 +62,12 @@ tsan: setup build/tsan/CMakeCache.txt
 
 clang: setup build/clang/CMakeCache.txt
 	$(call check,clang)
+
+# clang-tidy and cppcheck; which checks, and why: .clang-tidy, scripts/lint.sh
+lint:
+	@scripts/setup.sh --lint
+	@cmake --preset clang >/dev/null
+	@scripts/lint.sh build/clang $(JOBS)
 
 test-model: model
 	python3 tests/real_model.py $(EDGELLM) $(MODEL)

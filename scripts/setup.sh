@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the system packages that are missing, and asks nobody if none is.
-#   scripts/setup.sh [--ci]      --ci: also what .ci/run needs
+#   scripts/setup.sh [--lint | --ci]
+#       --lint: also what `make lint` needs; --ci: also what .ci/run needs, that is everything
 # Each line of the tables is a package and the command that proves it is there, so that tools
 # installed by other means count, and nothing is asked of apt when all is well.
 set -eu
@@ -29,8 +30,12 @@ libcmocka-dev:library cmocka
 python3:has python3
 python3-pip:pip
 "
-ci_packages="
+lint_packages="
 clang:has clang
+clang-tidy:has clang-tidy
+cppcheck:has cppcheck
+"
+ci_packages="
 clang-format:has clang-format
 valgrind:has valgrind
 strace:has strace
@@ -41,8 +46,11 @@ libc6-dev-arm64-cross:exists /usr/aarch64-linux-gnu/include/stdio.h
 [ "$(uname -m)" = x86_64 ] || ci_packages=$(printf '%s' "$ci_packages" | grep -v -e qemu -e aarch64 -e arm64)
 
 missing=
-list=$packages
-[ "${1:-}" != --ci ] || list="$packages$ci_packages"
+case "${1:-}" in
+--lint) list=$packages$lint_packages ;;
+--ci) list=$packages$lint_packages$ci_packages ;;
+*) list=$packages ;;
+esac
 while IFS=: read -r package check; do
     [ -n "$package" ] || continue
     $check >/dev/null 2>&1 </dev/null || missing="$missing $package"

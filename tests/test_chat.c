@@ -70,7 +70,7 @@ static void check_stream(const machine *m, const uint32_t *ids, size_t n, bool v
     for (size_t i = 0; i <= n; i++) {
         size_t len = 0;
         const uint8_t *bytes = i < n ? el_tokenizer_bytes(m->t, ids[i], &len) : NULL;
-        if (bytes != NULL && el_tokenizer_is_special(m->t, ids[i])) len = 0;
+        if (bytes == NULL || el_tokenizer_is_special(m->t, ids[i])) len = 0;
         if (len > 0) memcpy(all + pushed, bytes, len);
         pushed += len;
         size_t count = i < n ? el_tokenizer_stream_push(m->t, &s, ids[i], out)

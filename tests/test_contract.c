@@ -236,6 +236,7 @@ static edgellm_status try_session(const edgellm_engine *engine, const edgellm_se
                                   edgellm_memory_plan *plan, edgellm_error *err)
 {
     edgellm_session *session;
+    *plan = (edgellm_memory_plan){0};
     edgellm_status status = edgellm_session_open(engine, o, &session, err);
     if (status != EDGELLM_OK) return status;
     edgellm_session_plan(session, plan);

@@ -133,7 +133,7 @@ static void test_tiny_types(void **state)
         float tolerance;
     } rows[] = {
         {EL_GGML_F16, 2e-4f}, {EL_GGML_Q4_0, 0.04f}, {EL_GGML_Q4_1, 0.02f}, {EL_GGML_Q8_0, 2e-3f}};
-    float exact[64 * 64], other[64 * 64];
+    static float exact[64 * 64], other[64 * 64];
     for (size_t i = 0; i <= sizeof rows / sizeof *rows; i++) {
         edgellm_error err;
         el_gguf file;

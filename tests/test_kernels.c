@@ -57,14 +57,15 @@ static void ref_quantize(const float *x, uint32_t n, int8_t *q, float *scale, in
 /* Vectors that try what rounding and limits can get wrong. */
 static void fill_floats(random_state *r, float *x, uint32_t n, unsigned kind)
 {
-    static const float limits[] = {
-        0.0f, -0.0f, 0x1p-100f, 0x1.fffffep-101f, 0x1p-149f, -0x1p-120, 0x1p+120f, -0x1p100f, 1.0f};
+    static const float limits[] = {0.0f,      -0.0f,      0x1p-100f, 0x1.fffffep-101f,
+                                   0x1p-149f, -0x1p-120f, 0x1p+120f, -0x1p100f,
+                                   1.0f};
     static const float tiny[] = {0x1p-100f, 0x1.fffffep-101f, 0x1.8p-100f};
     for (uint32_t i = 0; i < n; i++) {
         if (kind == 0) x[i] = random_float(r);
         if (kind == 1) x[i] = limits[random_bits(r) % LENGTH(limits)];
         if (kind == 2) x[i] = i % 32 == 5 ? 127.0f : (float)random_int(r, -254, 254) * 0.5f;
-        if (kind == 3) x[i] = random_int(r, -1, 1) * tiny[i / 32 % 3];
+        if (kind == 3) x[i] = (float)random_int(r, -1, 1) * tiny[i / 32 % 3];
         if (kind == 4) x[i] = random_unit(r) * 100.0f;
     }
 }
@@ -296,7 +297,7 @@ static void ref_attend(const el_kv *kv, const float *query, uint32_t head_dim, u
                        float inv_sqrt, float *out)
 {
     int8_t q[EL_HEAD_DIM_MAX];
-    float qs[8], e[POSITIONS];
+    float qs[8], e[POSITIONS] = {0};
     int32_t sum[8];
     ref_quantize(query, head_dim, q, qs, sum);
     for (uint32_t p = 0; p < length; p++)
@@ -309,7 +310,7 @@ static void ref_attend(const el_kv *kv, const float *query, uint32_t head_dim, u
 static void ref_attend_exact(const float *keys, const float *values, const float *query,
                              uint32_t head_dim, uint32_t length, float inv_sqrt, float *out)
 {
-    float e[POSITIONS];
+    float e[POSITIONS] = {0};
     for (uint32_t p = 0; p < length; p++)
         e[p] = ref_dot(keys + p * head_dim, query, head_dim) * inv_sqrt;
     float factor = 1.0f / ref_weigh(e, length);

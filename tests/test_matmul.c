@@ -85,7 +85,7 @@ static el_acts make_acts(random_state *r, const matrix_case *c, guarded *memory)
     *memory = guard(cells * 40 + 4);
     el_acts a = {.blocks = blocks};
     a.scale = memory->data;
-    a.sum = (int32_t *)(a.scale + cells);
+    a.sum = (int32_t *)(void *)(a.scale + cells);
     a.q = (int8_t *)(a.sum + cells) + 1; /* odd on purpose */
     memset((uint8_t *)memory->data + cells * 8, 0, cells * 32 + 4);
     for (size_t i = 0; i < cells; i++) {

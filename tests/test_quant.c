@@ -258,7 +258,7 @@ static void test_zeroes(void **state)
             }
             double left = 0;
             for (uint32_t i = 0; i < cols; i++)
-                left += fabs(r.w[i]);
+                left += fabsf(r.w[i]);
             assert_true(left > 0);
             release(&r);
         }

@@ -518,21 +518,22 @@ static void test_order_and_overlap(void **state)
 /* Without new checksums every change in a small section, and with verify in a tensor, is seen. */
 static void test_checksums(void **state)
 {
+    el_bytes b;
     (void)state;
     for (int i = 0; i < EL_TM2_SECTIONS; i++) {
         char message[160];
-        el_bytes b = copy_of_sound();
+        b = copy_of_sound();
         section_data(&b, i)[1] ^= 0x01;
         snprintf(message, sizeof message, "section %s, offset %llu", el_tm2_section_names[i],
                  (unsigned long long)start_of(i));
         assert_refused(&b, i == EL_TM2_WEIGHTS, message);
     }
     for (int i = 0; i < N_TENSORS; i++) {
-        el_bytes b = copy_of_sound();
+        b = copy_of_sound();
         tensor_data(&b, i)[2] ^= 0x01;
         assert_refused(&b, true, (const char *)tensor_entry(&sound, i));
     }
-    el_bytes b = copy_of_sound();
+    b = copy_of_sound();
     b.data[EL_TM2_HEADER_BYTES + 8] ^= 1;
     assert_refused(&b, false, "section table, offset 64: the checksum is wrong");
     b = copy_of_sound();

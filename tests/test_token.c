@@ -372,8 +372,8 @@ static void names_match_leftmost_and_longest(void **state)
 {
     (void)state;
     words *w = new_words();
-    for (char c = 'a'; c <= 'z'; c++)
-        add_token(w, EL_TOKEN_NORMAL, &c, 1);
+    for (const char *c = "abcdefghijklmnopqrstuvwxyz"; *c != '\0'; c++)
+        add_token(w, EL_TOKEN_NORMAL, c, 1);
     uint32_t ab = add_word(w, EL_TOKEN_CONTROL, "ab");
     uint32_t abcd = add_word(w, EL_TOKEN_CONTROL, "abcd");
     uint32_t bcde = add_word(w, EL_TOKEN_CONTROL, "bcde");

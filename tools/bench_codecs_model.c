@@ -220,7 +220,7 @@ void bench_model_reference(const bench_model *model, const bench_matrix *m, uint
     const bench_acts *a = bench_model_acts(model, m);
     for (uint32_t row = 0; row < m->rows; row++) {
         uint8_t codes[WIDE];
-        int8_t level[WIDE];
+        int8_t level[WIDE] = {0};
         draw_row(m, row, model->bits, codes);
         for (uint32_t c = 0; c < m->cols; c++) {
             level[c] = (int8_t)(2 * codes[c] - bench_top_level(model->bits));

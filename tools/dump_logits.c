@@ -57,17 +57,18 @@ static bool read_ids(const char *path, tokens *t)
 {
     FILE *in = fopen(path, "r");
     size_t room = 0;
-    unsigned id;
+    char word[16] = "", *end = word;
     if (!in) return false;
-    while (fscanf(in, "%u", &id) == 1) {
+    while (*end == '\0' && fscanf(in, "%15s", word) == 1) {
+        unsigned long id = strtoul(word, &end, 10);
         if (t->count == room) {
             uint32_t *more = realloc(t->ids, (room += 4096) * sizeof *more);
             if (!more) break;
             t->ids = more;
         }
-        t->ids[t->count++] = id;
+        t->ids[t->count++] = (uint32_t)id;
     }
-    bool whole = feof(in) && !ferror(in);
+    bool whole = *end == '\0' && feof(in) && !ferror(in);
     fclose(in);
     return whole && t->count > 0;
 }

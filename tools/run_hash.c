@@ -113,13 +113,13 @@ int main(int argc, char **argv)
     arguments a;
     edgellm_engine *engine = NULL;
     edgellm_error err = {0};
-    const char *name;
     if (!parse(argc, argv, &a)) {
         fprintf(stderr, "usage: run_hash MODEL [-n N] [--prompt N] [--exact] [--batch N] "
                         "[--kernel NAME] [-j N] [--list]\n");
         return EDGELLM_ERR_USAGE;
     }
     if (a.list) {
+        const char *name;
         for (uint32_t i = 0; (name = edgellm_kernel_name(i)); i++)
             puts(name);
         return 0;

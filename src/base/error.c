@@ -59,6 +59,7 @@ static void clean(char *text)
     }
 }
 
+#undef el_fail /* an analyser's stand-in, see error.h */
 edgellm_status el_fail(edgellm_error *err, edgellm_status status, const char *format, ...)
 {
     if (!err) return status;

@@ -15,8 +15,8 @@ typedef struct el_crew el_crew;
 typedef void (*el_crew_fn)(void *context, unsigned member, unsigned size);
 
 #define EL_CREW_MAX           64
-#define EL_CREW_STACK_BYTES   (256 * 1024)
-#define EL_CREW_STACK_TOUCHED (32 * 1024) /* per worker, what the plan counts */
+#define EL_CREW_STACK_BYTES   ((size_t)256 * 1024)
+#define EL_CREW_STACK_TOUCHED ((size_t)32 * 1024) /* per worker, what the plan counts */
 
 /* Takes the memory of a crew of any size; NULL while measuring. */
 el_crew *el_crew_layout(el_arena *arena);

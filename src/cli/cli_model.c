@@ -130,7 +130,7 @@ edgellm_status el_cli_prefill(edgellm_session *session, const uint32_t *ids, siz
                            plan.context - position);
     }
     const uint32_t often = 64; /* tokens between two looks at the keyboard */
-    size_t piece = plan.batch * (plan.batch < often ? often / plan.batch : 1);
+    size_t piece = (size_t)plan.batch * (plan.batch < often ? often / plan.batch : 1);
     for (size_t done = 0; done < count; done += piece) {
         size_t n = count - done < piece ? count - done : piece;
         if (el_cli_interrupted() != 0) {

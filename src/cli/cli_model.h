@@ -60,8 +60,8 @@ typedef struct el_cli_model_values {
 #define EL_CLI_CONTEXT_ROW(type, default_text, help_text)                                          \
     {                                                                                              \
         .name = "context", .letter = 'c', .kind = EL_CLI_U32,                                      \
-        .field = offsetof(type, model.session.context), .argument = "N", .initial = default_text,  \
-        .help = help_text, .min = 1, .max = 16777216                                               \
+        .field = offsetof(type, model.session.context), .argument = "N",                           \
+        .initial = (default_text), .help = (help_text), .min = 1, .max = 16777216                  \
     }
 
 /* Opens the engine, and a session if `session` is not NULL: close with el_cli_model_close(). */

@@ -164,9 +164,10 @@ static void list_choices(const el_cli_option *option, char *text, size_t size)
 static edgellm_status bad_value(const el_cli_option *option, const char *word, edgellm_error *err)
 {
     const struct kind_row *kind = &kinds[option->kind];
-    char title[64], list[160];
+    char title[64];
     option_title(option, title, sizeof title);
     if (kind->expected == NULL) {
+        char list[160];
         list_choices(option, list, sizeof list);
         return el_cli_fail(err, EDGELLM_ERR_USAGE, "bad value '%.80s' for %s: expected one of %s",
                            word, title, list);
@@ -205,7 +206,7 @@ static void describe(const el_cli_option *options, getopt_tables *tables)
     size_t n = 0, used = 0;
     tables->letters[used++] = ':'; /* report a missing argument as ':' */
     tables->letters[used++] = 'h';
-    for (; options[n].name != NULL && n < MAX_OPTIONS; n++) {
+    for (; n < MAX_OPTIONS && options[n].name != NULL; n++) {
         bool argument = kinds[options[n].kind].takes_argument;
         tables->longs[n] = (struct option){
             options[n].name, argument ? required_argument : no_argument, NULL, (int)(ID_BASE + n)};

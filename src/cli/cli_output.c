@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#undef el_cli_fail /* an analyser's stand-in, see cli.h */
 edgellm_status el_cli_fail(edgellm_error *err, edgellm_status status, const char *format, ...)
 {
     va_list arguments;

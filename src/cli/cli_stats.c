@@ -56,14 +56,14 @@ double el_cli_deviation(const double *samples, size_t n)
 uint64_t el_cli_peak_rss(void)
 {
     char line[256];
-    unsigned long long kib = 0;
+    uint64_t kib = 0;
     FILE *status = fopen("/proc/self/status", "r");
     if (status == NULL) return 0;
     while (fgets(line, sizeof line, status) != NULL) {
-        if (sscanf(line, "VmHWM: %llu kB", &kib) == 1) break;
+        if (strncmp(line, "VmHWM:", 6) == 0) kib = strtoull(line + 6, NULL, 10);
     }
     fclose(status);
-    return (uint64_t)kib * 1024;
+    return kib * 1024;
 }
 
 json_t *el_cli_json_real(double value)

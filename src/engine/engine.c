@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,11 +11,12 @@
 /* Resident bytes of this process, or 0 where the system does not say. */
 static uint64_t resident_bytes(void)
 {
-    unsigned long long pages = 0;
+    char line[128], *second = NULL;
     FILE *file = fopen("/proc/self/statm", "re");
     if (!file) return 0;
-    if (fscanf(file, "%*s %llu", &pages) != 1) pages = 0;
+    if (fgets(line, sizeof line, file)) second = strchr(line, ' ');
     fclose(file);
+    uint64_t pages = second ? strtoull(second, NULL, 10) : 0;
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
@@ -22,10 +24,11 @@ static uint64_t resident_bytes(void)
 static edgellm_status choose_kernels(el_kernels *kernels, const edgellm_engine_options *o,
                                      edgellm_error *err)
 {
-    int mask = EL_CPU_LEVELS - 1, exact = -1;
-    if (o->cpumask && (mask = el_cpu_level_parse(o->cpumask)) < 0)
+    int mask = o->cpumask ? el_cpu_level_parse(o->cpumask) : EL_CPU_LEVELS - 1;
+    int exact = o->kernel ? el_cpu_level_parse(o->kernel) : -1;
+    if (mask < 0)
         return el_fail(err, EDGELLM_ERR_USAGE, "cpumask \"%s\": no such level", o->cpumask);
-    if (o->kernel && (exact = el_cpu_level_parse(o->kernel)) < 0)
+    if (o->kernel && exact < 0)
         return el_fail(err, EDGELLM_ERR_USAGE, "kernel \"%s\": no such kernel", o->kernel);
     if (exact > mask)
         return el_fail(err, EDGELLM_ERR_USAGE, "kernel \"%s\" is above the cpumask \"%s\"",

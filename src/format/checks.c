@@ -95,7 +95,7 @@ edgellm_status el_config_check(const el_config *c, const char *where, edgellm_er
         return el_fail(err, EDGELLM_ERR_FORMAT, "%s: %u heads cannot share %u kv_heads evenly",
                        where, c->heads, c->kv_heads);
     }
-    if ((uint64_t)c->heads * c->head_dim > 16 * EL_MAX_DIM) {
+    if ((uint64_t)c->heads * c->head_dim > UINT64_C(16) * EL_MAX_DIM) {
         return el_fail(err, EDGELLM_ERR_FORMAT, "%s: %u heads of %u are too wide", where, c->heads,
                        c->head_dim);
     }

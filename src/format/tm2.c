@@ -37,11 +37,11 @@ static edgellm_status check_magic(const el_mapfile *map, edgellm_error *err)
         return el_fail(err, EDGELLM_ERR_FORMAT,
                        "header: the file is cut off after %zu bytes: copy it again", map->size);
     }
-    if (shown >= 4 && memcmp(map->data, "GGUF", 4) == 0) {
+    if (map->size >= 4 && memcmp(map->data, "GGUF", 4) == 0) {
         return el_fail(err, EDGELLM_ERR_FORMAT,
                        "this is a GGUF file: turn it into a TM2 file with 'edgellm quantize'");
     }
-    if (shown >= 4 && memcmp(map->data + 1, "TM2", 3) == 0) {
+    if (map->size >= 4 && memcmp(map->data + 1, "TM2", 3) == 0) {
         return el_fail(err, EDGELLM_ERR_FORMAT,
                        "header, offset 0, magic: damaged, as by a transfer in text mode: copy the "
                        "file again in binary mode");
@@ -89,6 +89,12 @@ static edgellm_status check_header(const el_mapfile *map, edgellm_error *err)
     return EDGELLM_OK;
 }
 
+/* An entry of the section table. */
+static const uint8_t *entry_of(const el_mapfile *map, int index)
+{
+    return map->data + EL_TM2_HEADER_BYTES + (size_t)index * EL_TM2_ENTRY_BYTES;
+}
+
 typedef struct section {
     const uint8_t *data;
     uint64_t offset, size;
@@ -97,7 +103,7 @@ typedef struct section {
 /* Valid for a file whose table was checked. */
 static section section_of(const el_mapfile *map, int index)
 {
-    const uint8_t *entry = map->data + EL_TM2_HEADER_BYTES + index * EL_TM2_ENTRY_BYTES;
+    const uint8_t *entry = entry_of(map, index);
     uint64_t offset = el_load64(entry + EL_TM2_AT_OFFSET);
     return (section){map->data + offset, offset, el_load64(entry + EL_TM2_AT_SIZE)};
 }
@@ -107,9 +113,9 @@ static edgellm_status check_table(const el_mapfile *map, edgellm_error *err)
 {
     uint64_t end = EL_TM2_FIRST;
     for (int i = 0; i < EL_TM2_SECTIONS; i++) {
-        const uint8_t *entry = map->data + EL_TM2_HEADER_BYTES + i * EL_TM2_ENTRY_BYTES;
+        const uint8_t *entry = entry_of(map, i);
         const char *name = el_tm2_section_names[i];
-        uint64_t at = EL_TM2_HEADER_BYTES + (uint64_t)i * EL_TM2_ENTRY_BYTES;
+        uint64_t at = (uint64_t)(entry - map->data);
         uint64_t offset = el_load64(entry + EL_TM2_AT_OFFSET);
         uint64_t size = el_load64(entry + EL_TM2_AT_SIZE);
         if (el_load32(entry + EL_TM2_AT_TYPE) != (uint32_t)i + 1 ||
@@ -134,10 +140,9 @@ static edgellm_status check_table(const el_mapfile *map, edgellm_error *err)
 static edgellm_status check_section_sums(const el_mapfile *map, edgellm_error *err)
 {
     for (int i = 0; i < EL_TM2_SECTIONS; i++) {
-        const uint8_t *entry = map->data + EL_TM2_HEADER_BYTES + i * EL_TM2_ENTRY_BYTES;
         section s = section_of(map, i);
         uint32_t crc = i == EL_TM2_WEIGHTS ? 0 : el_crc32(0, s.data, (size_t)s.size);
-        if (crc != el_load32(entry + EL_TM2_AT_CRC)) {
+        if (crc != el_load32(entry_of(map, i) + EL_TM2_AT_CRC)) {
             return bad(err, el_tm2_section_names[i], s.offset, "checksum",
                        "wrong, the file is damaged: copy it again");
         }
@@ -177,7 +182,7 @@ static edgellm_status read_model(el_tm2 *file, edgellm_error *err)
     memcpy(c->architecture, s.data + EL_TM2_AT_ARCHITECTURE, sizeof c->architecture);
     memcpy(c->name, s.data + EL_TM2_AT_MODEL_NAME, sizeof c->name);
     for (int i = 0; i < EL_TM2_NUMBERS; i++) {
-        memcpy((char *)c + el_tm2_numbers[i], s.data + EL_TM2_AT_NUMBERS + 4 * i, 4);
+        memcpy((char *)c + el_tm2_numbers[i], s.data + EL_TM2_AT_NUMBERS + (size_t)i * 4, 4);
     }
     return el_config_check(c, "section model", err);
 }

@@ -51,7 +51,7 @@ enum {
     EL_TM2_ENTRY_BYTES = 40
 };
 
-#define EL_TM2_TABLE_BYTES (EL_TM2_SECTIONS * EL_TM2_ENTRY_BYTES)
+#define EL_TM2_TABLE_BYTES ((size_t)EL_TM2_SECTIONS * EL_TM2_ENTRY_BYTES)
 #define EL_TM2_FIRST       320 /* offset of the first section */
 
 /* section model */

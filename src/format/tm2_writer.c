@@ -37,7 +37,7 @@ static void emit(el_tm2_writer *w, const void *bytes, uint64_t size)
 
 static void end_section(el_tm2_writer *w, int index)
 {
-    uint8_t *entry = w->head + EL_TM2_HEADER_BYTES + index * EL_TM2_ENTRY_BYTES;
+    uint8_t *entry = w->head + EL_TM2_HEADER_BYTES + (size_t)index * EL_TM2_ENTRY_BYTES;
     el_store32(entry + EL_TM2_AT_TYPE, (uint32_t)index + 1);
     el_store32(entry + EL_TM2_AT_CRC, w->section_crc);
     el_store64(entry + EL_TM2_AT_OFFSET, w->section_start);
@@ -51,7 +51,7 @@ static void write_model(el_tm2_writer *w, const el_config *c)
     memcpy(model + EL_TM2_AT_ARCHITECTURE, c->architecture, sizeof c->architecture);
     memcpy(model + EL_TM2_AT_MODEL_NAME, c->name, sizeof c->name);
     for (int i = 0; i < EL_TM2_NUMBERS; i++) {
-        memcpy(model + EL_TM2_AT_NUMBERS + 4 * i, (const char *)c + el_tm2_numbers[i], 4);
+        memcpy(model + EL_TM2_AT_NUMBERS + (size_t)i * 4, (const char *)c + el_tm2_numbers[i], 4);
     }
     begin_section(w);
     emit(w, model, sizeof model);

@@ -99,7 +99,7 @@ void el_block_attention(el_forward *f, uint32_t layer, unsigned member, unsigned
 {
     const el_config *c = &f->model->config;
     const uint32_t width = c->heads * c->head_dim, blocks = (width + EL_BLOCK - 1) / EL_BLOCK;
-    float *scores = f->scores + (size_t)member * ((f->context + 63) / 64 * 64);
+    float *scores = f->scores + (size_t)member * ((f->context + (size_t)63) / 64 * 64);
     uint32_t at, end;
     el_crew_barrier(f->crew);
     for (uint32_t i = member; i < f->n * c->kv_heads; i += size)

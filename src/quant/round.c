@@ -22,7 +22,8 @@ el_codec el_round_codec(unsigned bits, bool offset)
     return bits <= 8 ? codecs[bits][offset] : EL_CODEC_F32;
 }
 
-/* The planes of a tensor, writable, in the order of el_matrix_layout. */
+/* The planes of a tensor, in the order of el_matrix_layout: those of `m`, which lie in memory of
+ * ours, without the const. */
 typedef struct planes {
     const el_matrix *m;
     uint8_t *codes;
@@ -32,16 +33,14 @@ typedef struct planes {
 
 static planes planes_of(const el_matrix *m, uint8_t *data)
 {
-#define WRITABLE(plane) ((plane) ? data + ((const uint8_t *)(plane)-data) : NULL)
     return (planes){
         .m = m,
         .codes = data,
-        .scales = WRITABLE(m->scales),
-        .offsets = WRITABLE(m->offsets),
-        .refs = (uint16_t *)(void *)WRITABLE(m->refs),
-        .orefs = (uint16_t *)(void *)WRITABLE(m->orefs),
+        .scales = (void *)m->scales,
+        .offsets = (void *)m->offsets,
+        .refs = (uint16_t *)m->refs,
+        .orefs = (uint16_t *)m->orefs,
     };
-#undef WRITABLE
 }
 
 /* One group of one row. */
@@ -143,7 +142,7 @@ static byte_fit best_byte(const piece *g, const el_fit *fit, references ref)
 
 static void round_row_byte(const planes *p, const float *w, uint32_t row)
 {
-    el_fit ahead[AHEAD];
+    el_fit ahead[AHEAD] = {{0}};
     float scale = 0, offset = 0;
     for (uint32_t group = 0; group < p->m->groups; group++) {
         piece g = piece_of(p->m, w, row, group);

@@ -16,8 +16,8 @@ typedef struct takeover {
 static bool unpack_4(const uint8_t *packed, int8_t *codes)
 {
     for (int i = 0; i < EL_BLOCK / 2; i++) {
-        codes[i] = packed[i] & 15;
-        codes[i + EL_BLOCK / 2] = packed[i] >> 4;
+        codes[i] = (int8_t)(packed[i] & 15);
+        codes[i + EL_BLOCK / 2] = (int8_t)(packed[i] >> 4);
     }
     return true;
 }
@@ -64,8 +64,8 @@ static edgellm_status take_block(const takeover *t, const uint8_t *source, const
 {
     static const char *const what[2] = {"scale", "offset"};
     size_t index = ((size_t)(row / EL_TILE) * m->groups + block) * EL_TILE + row % EL_TILE;
-    for (uint32_t i = 0; i < t->halves; i++) {
-        uint16_t bits = load16(source + 2 * i);
+    for (uint32_t i = 0; i < t->halves && i < 2; i++) {
+        uint16_t bits = load16(source + (size_t)i * 2);
         if (!el_half_is_finite(bits)) {
             return el_fail(err, EDGELLM_ERR_FORMAT,
                            "tensor '%s', row %u, block %u: its %s is not a finite number", name,
@@ -74,7 +74,7 @@ static edgellm_status take_block(const takeover *t, const uint8_t *source, const
         half[i][index] = bits;
     }
     int8_t unpacked[EL_BLOCK];
-    if (!t->unpack(source + 2 * t->halves, unpacked)) {
+    if (!t->unpack(source + (size_t)t->halves * 2, unpacked)) {
         return el_fail(err, EDGELLM_ERR_FORMAT,
                        "tensor '%s', row %u, block %u: holds the code -128, which the numeric "
                        "contract excludes; ask for a number of bits to have it rounded instead",

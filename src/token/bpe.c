@@ -2,6 +2,7 @@
 #include "token/bpe.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- tables ---- */
 
@@ -79,7 +80,7 @@ void el_bpe_work_release(el_bpe_work *work)
 {
     free(work->symbols);
     free(work->heap);
-    *work = (el_bpe_work){0};
+    memset(work, 0, sizeof *work);
 }
 
 /* Room for a piece of n bytes. What was there is lost. */

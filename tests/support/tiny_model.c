@@ -29,14 +29,12 @@ void el_bytes_align(el_bytes *b, size_t alignment)
 
 void el_bytes_u32(el_bytes *b, uint32_t x)
 {
-    for (int i = 0; i < 4; i++)
-        el_bytes_put(b, &(uint8_t){(uint8_t)(x >> 8 * i)}, 1);
+    el_bytes_put(b, &x, sizeof x); /* little-endian, as every machine that this builds on */
 }
 
 void el_bytes_u64(el_bytes *b, uint64_t x)
 {
-    el_bytes_u32(b, (uint32_t)x);
-    el_bytes_u32(b, (uint32_t)(x >> 32));
+    el_bytes_put(b, &x, sizeof x);
 }
 
 void el_bytes_text(el_bytes *b, const char *text)
