@@ -4,10 +4,11 @@
     python3 tests/test_includes.py SOURCE_DIR COMPILER
 
 Includes point one way (docs/ARCHITECTURE.md); every header compiles by itself; file names are
-unique, so that a file name is a module's name.
+unique, so that a file name is a module's name; functions and files are short.
 """
 import pathlib
 import re
+import statistics
 import subprocess
 import sys
 import unittest
@@ -34,8 +35,25 @@ FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-DEDGELLM_BUILDING", f"-I{ROOT}/include",
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 
 
-def sources():
-    return sorted(p for p in (ROOT / "src").rglob("*") if p.suffix in (".c", ".h", ".inc"))
+# folder: at most so many lines has the median function, 95 in 100 of them, the longest.
+FUNCTION_LINES = {"src": (15, 40, 60), "tools": (15, 40, 60), "tests": (15, 60, 80)}
+FILE_LINES = 800
+
+
+def sources(folder="src"):
+    return sorted(p for p in (ROOT / folder).rglob("*") if p.suffix in (".c", ".h", ".inc"))
+
+
+def function_lengths(text):
+    """Lines of each function's body, braces included: these stand alone at a line's start."""
+    found, start = [], None
+    for number, line in enumerate(text.splitlines()):
+        if line == "{":
+            start = number
+        elif line == "}" and start is not None:
+            found.append(number - start + 1)
+            start = None
+    return found
 
 
 def allowed(module, included):
@@ -78,6 +96,23 @@ class House(unittest.TestCase):
         for path in sources() + sorted((ROOT / "include").glob("*.h")):
             self.assertNotIn(path.name, seen, f"{path} and {seen.get(path.name)}")
             seen[path.name] = path
+
+    def test_functions_are_short(self):
+        for folder, bounds in FUNCTION_LINES.items():
+            lengths = sorted(n for p in sources(folder) for n in function_lengths(p.read_text()))
+            measured = (statistics.median(lengths), lengths[len(lengths) * 95 // 100], lengths[-1])
+            print(f"{folder}: {len(lengths)} functions; median %g lines, 95 %% up to %d, "
+                  "longest %d" % measured)
+            for value, bound in zip(measured, bounds):
+                self.assertLessEqual(value, bound, folder)
+
+    def test_lengths_are_measured(self):
+        text = "int f(void)\n{\n    return 0;\n}\n\nstruct s {\n    int a;\n};\nint g(void)\n{\n}\n"
+        self.assertEqual(function_lengths(text), [3, 2])
+
+    def test_files_are_short(self):
+        for path in sources() + sources("include") + sources("tests") + sources("tools"):
+            self.assertLessEqual(len(path.read_text().splitlines()), FILE_LINES, path)
 
     def test_every_header_compiles_alone(self):
         headers = [p for p in sources() if p.suffix == ".h"] + [ROOT / "include" / "edgellm.h"]
