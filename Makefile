@@ -11,22 +11,24 @@ export PROMPT
 JOBS    = $(shell scripts/jobs.sh)
 EDGELLM = build/release/edgellm
 MODEL   = models/SmolLM2-135M-Instruct.tm2.bin
-SOURCES = $(shell find src include tests tools -name '*.[ch]' -o -name '*.inc')
+SOURCES = $(shell find src include tests tools examples -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-codecs bench-peers \
-        conformance format format-check install setup clean help
+.PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-codecs \
+        bench-peers conformance format format-check install uninstall setup clean help
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
 	@echo "also: build model test-model test-isa asan tsan clang lint coverage conformance"
-	@echo "      bench bench-codecs bench-peers format format-check install setup clean"
+	@echo "      bench bench-codecs bench-peers format format-check install uninstall setup clean"
 
 .DEFAULT_GOAL := help
 
+# `make test` needs more than `make run`: test_install.py builds a C++ program.
+test asan tsan: SETUP = --test
 setup:
-	@scripts/setup.sh
+	@scripts/setup.sh $(SETUP)
 
 build/%/CMakeCache.txt: | setup
 	cmake --preset $*
@@ -104,9 +106,16 @@ format:
 format-check:
 	clang-format --dry-run --Werror $(SOURCES)
 
-install: build
-	cmake --build build/release --parallel $(JOBS)
-	cmake --install build/release --prefix $(PREFIX)
+# Program, libraries, header, documents: make install PREFIX=/usr DESTDIR=/tmp/package. Installs no
+# packages (no setup), builds no tests. What is linked where: cmake/install.cmake.
+install:
+	cmake --preset install -DCMAKE_INSTALL_PREFIX:PATH="$(PREFIX)"
+	cmake --build build/install --parallel $(JOBS)
+	DESTDIR="$(DESTDIR)" cmake --install build/install
+
+# Removes what the last `make install` put there, with the same DESTDIR.
+uninstall:
+	DESTDIR="$(DESTDIR)" cmake -P cmake/uninstall.cmake build/install/install_manifest.txt
 
 clean:
 	rm -rf build

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the system packages that are missing, and asks nobody if none is.
-#   scripts/setup.sh [--lint | --ci]
-#       --lint: also what `make lint` needs; --ci: also what .ci/run needs, that is everything
+#   scripts/setup.sh [--test | --lint | --ci]
+#       also what `make test` needs; what `make lint` needs; what .ci/run needs, that is everything
 # Each line of the tables is a package and the command that proves it is there, so that tools
 # installed by other means count, and nothing is asked of apt when all is well.
 set -eu
@@ -30,6 +30,9 @@ libcmocka-dev:library cmocka
 python3:has python3
 python3-pip:pip
 "
+test_packages="
+g++:has c++
+"
 lint_packages="
 clang:has clang
 clang-tidy:has clang-tidy
@@ -46,10 +49,11 @@ libc6-dev-arm64-cross:exists /usr/aarch64-linux-gnu/include/stdio.h
 [ "$(uname -m)" = x86_64 ] || ci_packages=$(printf '%s' "$ci_packages" | grep -v -e qemu -e aarch64 -e arm64)
 
 missing=
+list=$packages
 case "${1:-}" in
---lint) list=$packages$lint_packages ;;
---ci) list=$packages$lint_packages$ci_packages ;;
-*) list=$packages ;;
+--test) list="$packages$test_packages" ;;
+--lint) list="$packages$test_packages$lint_packages" ;;
+--ci) list="$packages$test_packages$lint_packages$ci_packages" ;;
 esac
 while IFS=: read -r package check; do
     [ -n "$package" ] || continue

@@ -5,6 +5,14 @@ add_test(NAME includes COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}
                                ${PROJECT_SOURCE_DIR} ${CMAKE_C_COMPILER})
 set_tests_properties(includes PROPERTIES TIMEOUT 120)
 
+add_test(NAME header COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/test_header.py
+                             ${PROJECT_SOURCE_DIR}/include/edgellm.h ${CMAKE_C_COMPILER})
+if(NOT EDGELLM_SANITIZE) # sanitizers add symbols and libraries of their own
+  add_test(NAME symbols COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/test_symbols.py
+                                ${PROJECT_SOURCE_DIR} $<TARGET_FILE:edgellm_shared>
+                                $<TARGET_FILE:edgellm_static> ${PROJECT_VERSION})
+endif()
+
 if(EDGELLM_CLI)
   if(EDGELLM_SANITIZE)
     set(sanitized sanitized)
@@ -16,5 +24,10 @@ if(EDGELLM_CLI)
                             $<TARGET_FILE:edgellm> $<TARGET_FILE:make_tiny>
                             ${CMAKE_CURRENT_BINARY_DIR}/cli
                             ${sanitized})
-  set_tests_properties(cli PROPERTIES TIMEOUT 240)
+  # Installed from here, used from outside: examples/.
+  add_test(NAME install COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/test_install.py
+                                ${PROJECT_BINARY_DIR} ${CMAKE_COMMAND} ${CMAKE_C_COMPILER}
+                                $<TARGET_FILE:make_tiny> ${CMAKE_CURRENT_BINARY_DIR}/install
+                                ${EDGELLM_SANITIZE})
+  set_tests_properties(cli install PROPERTIES TIMEOUT 240)
 endif()

@@ -88,8 +88,9 @@ static void test_the_same_bits_and_no_other_memory(void **state)
     (void)state;
     for (uint32_t threads = 1; threads <= most; threads++) {
         check_equal_life(engine, (edgellm_session_options){.context = 64, .threads = threads});
-        check_equal_life(engine, (edgellm_session_options){
-                                     .context = 101, .batch = 7, .threads = threads, .exact = true});
+        check_equal_life(engine,
+                         (edgellm_session_options){
+                             .context = 101, .batch = 7, .threads = threads, .exact = true});
     }
     edgellm_engine_close(engine);
 }

@@ -45,6 +45,8 @@ el_test(own_memory base cpu kernel format token sample model engine quant test_s
 target_sources(test_own_memory PRIVATE support/tiny_file.c support/token_path.c)
 target_link_options(test_own_memory PRIVATE
     -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap64)
+el_test(shared base cpu kernel format token sample model engine quant test_support)
+target_sources(test_shared PRIVATE support/tiny_file.c)
 # Against transformers' logits; and the program's perplexity against the library's logits.
 el_test(conformance base cpu kernel format token sample model engine quant)
 target_link_libraries(test_conformance PRIVATE m)
