@@ -286,20 +286,82 @@ EDGELLM_API edgellm_status edgellm_session_truncate(edgellm_session *session, ui
 
 /* ---- sampling -------------------------------------------------------------------------- */
 
+/* Added to the logit of one token, before everything else. */
+typedef struct edgellm_logit_bias {
+    uint32_t token; /* 0 .. vocab-1; biases of the same token add up */
+    float bias;     /* finite, or -INFINITY: the token is never drawn */
+} edgellm_logit_bias;
+
+#define EDGELLM_LOGIT_BIAS_MAX    1024 /* biases of a session */
+#define EDGELLM_DRY_BREAKERS_MAX  16   /* breakers of a session ... */
+#define EDGELLM_DRY_BREAKER_BYTES 40   /* ... and the bytes of each */
+
+/*
+ * How the next token is chosen. The steps are those of llama.cpp, in the order of its default
+ * chain (docs/SAMPLING.md has the formulas):
+ *   logit_bias, penalties, DRY, top_k, typical_p, top_p, min_p, XTC, temperature, draw;
+ *   with mirostat: logit_bias, temperature, mirostat, draw, and nothing else.
+ * A token's probability p is the softmax over the candidates that are left, without the
+ * temperature except in the draw and in mirostat. Among equals the smaller id comes first. Each
+ * cut leaves at least one candidate. Penalties and DRY look back on the tokens of the session,
+ * the prompt included.
+ */
 typedef struct edgellm_sampler_options {
-    float temperature;    /* 0: greedy (largest logit, then smallest id) */
-    uint32_t top_k;       /* 0: off */
-    float top_p;          /* 0 < top_p <= 1; 1: off */
-    float min_p;          /* 0 <= min_p <= 1; 0: off */
-    float repeat_penalty; /* > 0; 1: off; over the last repeat_last tokens seen */
-    uint32_t repeat_last; /* 0 .. 256 */
-    uint64_t seed;        /* of our own integer generator: same seed, same text, on every CPU */
+    float temperature;       /* 0 .. 100: logits are divided by it; 0: the best that is left */
+    uint32_t top_k;          /* only the k best; 0: off */
+    float top_p;             /* 0 < top_p <= 1: the fewest best whose p add up to top_p; 1: off
+                                (nucleus sampling, Holtzman et al. 2020) */
+    float min_p;             /* 0 .. 1: p at least min_p times the best p; 0: off
+                                (Nguyen et al. 2024) */
+    float typical_p;         /* 0 < typical_p <= 1: those whose -log p is nearest to its mean, until
+                                their p add up to more than typical_p; 1: off
+                                (locally typical sampling, Meister et al. 2022) */
+    float repeat_penalty;    /* 0 < .. <= 100: the logit of a token among the last repeat_last is
+                                divided by it if positive, else multiplied; 1: off
+                                (Keskar et al. 2019) */
+    float presence_penalty;  /* -100 .. 100: taken off the logit of a token among those; 0: off */
+    float frequency_penalty; /* -100 .. 100: taken off for each time it occurs; 0: off */
+    uint32_t repeat_last;    /* 0 .. 2^20 tokens that the three penalties look back on */
+
+    float dry_multiplier;        /* 0 .. 100; 0: off. "Don't repeat yourself" (p-e-w 2024): a token
+                                    that would continue a repetition of n >= dry_allowed_length
+                                    tokens loses dry_multiplier * dry_base^(n - dry_allowed_length) */
+    float dry_base;              /* 1 .. 100 */
+    uint32_t dry_allowed_length; /* 0 .. 2^20 tokens */
+    int32_t dry_penalty_last;    /* 0 .. 2^20 tokens looked back on; 0: off; -1: all */
+    const char *const *dry_breakers; /* (n_dry_breakers) texts that no repetition reaches across:
+                                        NUL-terminated, 1 .. EDGELLM_DRY_BREAKER_BYTES bytes */
+    uint32_t n_dry_breakers;         /* 0 .. EDGELLM_DRY_BREAKERS_MAX */
+
+    float xtc_probability; /* 0 .. 1: how often "exclude top choices" (p-e-w 2024) acts; 0: off */
+    float xtc_threshold;   /* 0 .. 1: of the candidates with p at or above it all but the last are
+                              dropped; above 0.5 there cannot be two, so: off */
+
+    uint32_t mirostat;  /* 0: off; 1, 2: the algorithms of Basu et al. 2021, which hold the mean
+                           surprise near mirostat_tau. They replace penalties, DRY and all cuts */
+    float mirostat_tau; /* 0 .. 100 bits */
+    float mirostat_eta; /* 0 .. 1: how fast */
+
+    const edgellm_logit_bias *logit_bias; /* (n_logit_bias) */
+    uint32_t n_logit_bias;                /* 0 .. EDGELLM_LOGIT_BIAS_MAX */
+
+    uint64_t seed; /* of our own integer generator: same seed, same text, on every CPU */
 } edgellm_sampler_options;
 
-/* llama.cpp's defaults: 0.8, 40, 0.95, 0.05, 1.1 over 64; seed 0. */
+/*
+ * llama.cpp's defaults: temperature 0.8, top_k 40, top_p 0.95, min_p 0.05, repeat penalty 1.1 over
+ * 64 (llama.cpp's long-standing value; newer versions: 1), DRY off with 1.75, 2, -1 and the
+ * breakers newline, colon, quote, asterisk; XTC off with 0.1; mirostat off with 5 and 0.1;
+ * everything else off; seed 0. The breakers are constants of the library.
+ */
 EDGELLM_API edgellm_sampler_options edgellm_sampler_defaults(void);
 
-/* Sets and restarts the session's sampler. Errors: USAGE (an option out of range, NaN). */
+/*
+ * Sets and restarts the session's sampler: generator and mirostat begin anew. Biases and breakers
+ * are copied into memory reserved when the session was opened; nothing is kept of the caller's.
+ * Errors: USAGE (an option out of range or NaN, an unknown token, every token banned); the
+ * sampler is then as it was.
+ */
 EDGELLM_API edgellm_status edgellm_session_set_sampler(edgellm_session *session,
                                                        const edgellm_sampler_options *options,
                                                        edgellm_error *err);

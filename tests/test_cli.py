@@ -334,7 +334,7 @@ class BadUsage(Case):
                 ("-t", "inf"), ("-t", "1e999"), ("-t", "0x1"), ("-t", "-0.5"), ("-t", "1.0.0"),
                 ("-c", "1.5"), ("-c", "0"), ("-b", "0"), ("-b", "513"), ("-j", "0"), ("-j", "65"),
                 ("--top-k", "-1"), ("--top-p", "0"), ("--top-p", "1.01"), ("--min-p", "-0.1"),
-                ("--min-p", "2"), ("--repeat-penalty", "0"), ("--repeat-penalty", "101"), ("--repeat-last", "257"),
+                ("--min-p", "2"), ("--repeat-penalty", "0"), ("--repeat-penalty", "101"), ("--repeat-last", "1048577"),
                 ("-s", "-1"), ("-s", "9007199254740992"), ("--max-ram", "1T"), ("--max-ram", "G"),
                 ("--max-ram", ""), ("--max-ram", "99999999999G")):
             done = self.fails(USAGE, "run", TM2, "-p", "x", option, value, contains="bad number")

@@ -9,7 +9,7 @@
 
 #include "sample/sampler.h"
 
-enum { VOCAB = 500, DRAWS = 20000 };
+enum { VOCAB = 500, DRAWS = 20000, CONTEXT = 64 };
 
 typedef struct fixture {
     el_arena arena;
@@ -25,11 +25,12 @@ static uint32_t next(uint32_t *state)
 static int setup(void **state)
 {
     static fixture f;
+    const el_token_texts texts = {0};
     el_arena measure = el_arena_measure();
     uint32_t seed = 7;
-    el_sampler_layout(&f.sampler, VOCAB, &measure);
+    el_sampler_layout(&f.sampler, VOCAB, CONTEXT, texts, &measure);
     assert_int_equal(el_arena_reserve(&f.arena, measure.used, NULL), EDGELLM_OK);
-    el_sampler_layout(&f.sampler, VOCAB, &f.arena);
+    el_sampler_layout(&f.sampler, VOCAB, CONTEXT, texts, &f.arena);
     for (int i = 0; i < VOCAB; i++) /* coarse steps, so that ties occur */
         f.logits[i] = (float)(next(&seed) >> 24) / 16.0f - 8.0f;
     *state = &f;
@@ -44,7 +45,11 @@ static int teardown(void **state)
 
 static edgellm_sampler_options plain(void)
 {
-    edgellm_sampler_options o = {.temperature = 1.0f, .top_p = 1.0f, .repeat_penalty = 1.0f};
+    edgellm_sampler_options o = {.temperature = 1.0f,
+                                 .top_p = 1.0f,
+                                 .typical_p = 1.0f,
+                                 .repeat_penalty = 1.0f,
+                                 .dry_base = 1.0f};
     return o;
 }
 
@@ -204,7 +209,7 @@ static void test_a_seed_fixes_the_draws_on_every_machine(void **state)
         if (run > 0) assert_true(h == hash);
         hash = h;
     }
-    assert_true(hash == UINT64_C(0x507716a5cc4c3f7b));
+    assert_true(hash == UINT64_C(0x8186f934670eb0de));
 }
 
 static void test_options_out_of_range_are_refused(void **state)
@@ -220,7 +225,7 @@ static void test_options_out_of_range_are_refused(void **state)
     bad[3].top_p = 1.5f;
     bad[4].min_p = -0.1f;
     bad[5].repeat_penalty = 0.0f;
-    bad[6].repeat_last = EL_REPEAT_LAST_MAX + 1;
+    bad[6].repeat_last = EL_LOOK_BACK_MAX + 1;
     for (int i = 0; i < 7; i++) {
         assert_int_equal(el_sampler_set(&f->sampler, &bad[i], &err), EDGELLM_ERR_USAGE);
         assert_true(strlen(err.message) > 10);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_OPTIONS = 48, ID_BASE = 256, ID_HELP = 255, HELP_COLUMN = 28 };
+enum { MAX_OPTIONS = 80, ID_BASE = 256, ID_HELP = 255, HELP_COLUMN = 28 };
 
 #define WHOLE_MAX 9007199254740991u /* 2^53-1: survives JSON readers that use doubles */
 
@@ -84,9 +84,18 @@ static bool set_u32(const el_cli_option *option, const char *word, void *field)
     return in_range(option, (double)value);
 }
 
+static bool set_i32(const el_cli_option *option, const char *word, void *field)
+{
+    uint64_t value;
+    const bool negative = word[0] == '-';
+    if (!el_cli_parse_whole(word + negative, &value) || value > INT32_MAX) return false;
+    *(int32_t *)field = negative ? -(int32_t)value : (int32_t)value;
+    return in_range(option, (double)*(int32_t *)field);
+}
+
 static const el_cli_choice *find_choice(const el_cli_option *option, const char *word)
 {
-    for (const el_cli_choice *c = option->choices; c != NULL && c->word != NULL; c++) {
+    for (const el_cli_choice *c = option->list; c != NULL && c->word != NULL; c++) {
         if (strcmp(c->word, word) == 0) return c;
     }
     return NULL;
@@ -134,10 +143,36 @@ static const struct kind_row {
     [EL_CLI_TEXT] = {set_text, true, "", ""},
     [EL_CLI_U32] = {set_u32, true, "number", "a whole number"},
     [EL_CLI_U64] = {set_u64, true, "number", "a whole number"},
+    [EL_CLI_I32] = {set_i32, true, "number", "a whole number"},
     [EL_CLI_FLOAT] = {set_float, true, "number", "a number"},
     [EL_CLI_SIZE] = {set_size, true, "number", "bytes, or K, M, G after a whole number,"},
     [EL_CLI_CHOICE] = {set_choice, true, "value", NULL},
 };
+
+/* ---- tables in tables --------------------------------------------------------------------- */
+
+typedef el_cli_option option_list[MAX_OPTIONS + 1];
+
+/* Appends the rows of a table, those of tables in it included. */
+static size_t append(el_cli_option *list, size_t n, const el_cli_option *table, size_t field)
+{
+    for (const el_cli_option *o = table; o->name != NULL; o++) {
+        if (o->kind == EL_CLI_TABLE) {
+            n = append(list, n, o->list, field + o->field);
+        } else if (n < MAX_OPTIONS) {
+            list[n] = *o;
+            list[n++].field += field;
+        }
+    }
+    return n;
+}
+
+/* A command's options in one table. */
+static void flatten(const el_cli_command *command, option_list list)
+{
+    size_t n = append(list, 0, command->options, 0);
+    list[n] = (el_cli_option){.name = NULL};
+}
 
 /* ---- messages ----------------------------------------------------------------------------- */
 
@@ -155,7 +190,7 @@ static void list_choices(const el_cli_option *option, char *text, size_t size)
 {
     size_t used = 0;
     text[0] = '\0';
-    for (const el_cli_choice *c = option->choices; c->word != NULL && used < size; c++) {
+    for (const el_cli_choice *c = option->list; c->word != NULL && used < size; c++) {
         int n = snprintf(text + used, size - used, "%s%s", used > 0 ? ", " : "", c->word);
         used += n > 0 ? (size_t)n : 0;
     }
@@ -185,9 +220,9 @@ static edgellm_status store(const el_cli_option *option, const char *word, void 
     return bad_value(option, word, err);
 }
 
-static edgellm_status set_defaults(const el_cli_command *command, void *values, edgellm_error *err)
+static edgellm_status set_defaults(const el_cli_option *options, void *values, edgellm_error *err)
 {
-    for (const el_cli_option *o = command->options; o->name != NULL; o++) {
+    for (const el_cli_option *o = options; o->name != NULL; o++) {
         if (o->initial != NULL) EL_CLI_TRY(store(o, o->initial, values, err));
     }
     return EDGELLM_OK;
@@ -253,9 +288,11 @@ edgellm_status el_cli_parse(const el_cli_command *command, int argc, char **argv
                             char ***operands, bool *help, edgellm_error *err)
 {
     getopt_tables tables;
+    option_list options;
     int id;
-    describe(command->options, &tables);
-    EL_CLI_TRY(set_defaults(command, values, err));
+    flatten(command, options);
+    describe(options, &tables);
+    EL_CLI_TRY(set_defaults(options, values, err));
     opterr = 0;
     while ((id = getopt_long(argc, argv, tables.letters, tables.longs, NULL)) != -1) {
         if (id == ID_HELP || id == 'h') {
@@ -263,7 +300,7 @@ edgellm_status el_cli_parse(const el_cli_command *command, int argc, char **argv
             return EDGELLM_OK;
         }
         if (id == '?' || id == ':') return bad_option(command, id, argv, err);
-        EL_CLI_TRY(store(option_of_id(command->options, id), optarg, values, err));
+        EL_CLI_TRY(store(option_of_id(options, id), optarg, values, err));
     }
     *operands = argv + optind;
     return check_operands(command, argc - optind, err);
@@ -284,8 +321,10 @@ static void print_option(const el_cli_option *option, FILE *out)
 
 void el_cli_print_help(const el_cli_command *command, FILE *out)
 {
+    option_list options;
+    flatten(command, options);
     fprintf(out, "usage: edgellm %s\n\n%s\noptions:\n", command->synopsis, command->about);
-    for (const el_cli_option *o = command->options; o->name != NULL; o++)
+    for (const el_cli_option *o = options; o->name != NULL; o++)
         print_option(o, out);
     fprintf(out, "%-*s  %s\n", HELP_COLUMN, "  -h, --help", "this text");
     fprintf(out, "\nexamples:\n%s\nExit codes: see edgellm --help.\n", command->examples);

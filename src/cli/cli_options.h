@@ -16,9 +16,11 @@ typedef enum el_cli_kind {
     EL_CLI_TEXT,   /* const char * */
     EL_CLI_U32,    /* whole number, uint32_t */
     EL_CLI_U64,    /* whole number, or one of the choices if there are any; uint64_t */
+    EL_CLI_I32,    /* whole number with an optional minus sign, int32_t */
     EL_CLI_FLOAT,  /* float */
     EL_CLI_SIZE,   /* bytes with an optional K, M or G (1024 each), uint64_t */
     EL_CLI_CHOICE, /* one word of a list, uint32_t */
+    EL_CLI_TABLE,  /* not an option: the rows of `list` stand here, for the struct at `field` */
     EL_CLI_KINDS
 } el_cli_kind;
 
@@ -35,8 +37,8 @@ struct el_cli_option {
     const char *argument; /* as shown in the help; NULL: takes none */
     const char *initial;  /* default as text; NULL: zero, see the help text */
     const char *help;
-    double min, max; /* numbers: both included */
-    const el_cli_choice *choices;
+    double min, max;  /* numbers: both included */
+    const void *list; /* CHOICE, U64: el_cli_choice[]; TABLE: el_cli_option[]; else NULL */
 };
 
 /*

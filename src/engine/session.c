@@ -51,7 +51,9 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
     el_sampler sampler;
     edgellm_session *session = el_arena_take(arena, 1, sizeof *session);
     uint32_t *tokens = el_arena_take(arena, o->context, sizeof *tokens);
-    el_sampler_layout(&sampler, engine->file.config.vocab, arena);
+    const el_vocab *v = &engine->file.vocab;
+    el_sampler_layout(&sampler, engine->file.config.vocab, o->context,
+                      (el_token_texts){v->bytes, v->starts, v->n_tokens}, arena);
     forward.crew = el_crew_layout(arena);
     size_t before = arena->used;
     el_forward_bytes bytes = el_forward_layout(&forward, arena);

@@ -19,7 +19,6 @@
 #define MAGIC_BYTES   8
 #define VERSION       1u
 #define ALIGN         64
-#define SAMPLER_MAX   4096 /* bytes of a sampler's options and state */
 #define COPY_AGAIN    "the file is damaged: take another copy of it"
 #define INFINITE_BITS 0x7f800000u
 #define LOGIT_BITS    0x7fffffffu
@@ -86,15 +85,10 @@ static void begin_section(writer *w)
     if (past) put(w, zeroes, ALIGN - past);
 }
 
-static edgellm_status put_sampler(writer *w, const el_sampler *sampler, edgellm_error *err)
+static void put_sampler(writer *w, const el_sampler *sampler)
 {
-    uint8_t bytes[SAMPLER_MAX];
-    size_t size = el_sampler_save(sampler, NULL);
-    if (size > sizeof bytes)
-        return el_fail(err, EDGELLM_ERR_INTERNAL, "a sampler of %zu bytes is larger than a file's",
-                       size);
+    uint8_t bytes[EL_SAMPLER_SAVED_MAX];
     put(w, bytes, el_sampler_save(sampler, bytes));
-    return EDGELLM_OK;
 }
 
 static edgellm_status put_cache(writer *w, const edgellm_session *s, edgellm_error *err)
@@ -152,7 +146,7 @@ static edgellm_status put_all(writer *w, const edgellm_session *s, const void *n
     };
     uint8_t header[HEADER_BYTES] = {0};
     el_outfile_write(&w->out, header, sizeof header);
-    EL_TRY(put_sampler(w, &s->sampler, err));
+    put_sampler(w, &s->sampler);
     begin_section(w);
     put(w, s->tokens, (size_t)sizes[TOKENS]);
     begin_section(w);

@@ -2,6 +2,7 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <math.h> /* INFINITY */
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -91,6 +92,21 @@ static edgellm_session *start(const char *path, uint32_t threads, edgellm_engine
     return session;
 }
 
+/* Every way to sample in turn: the defaults, every step at once, mirostat 1 and 2. */
+static void change_sampler(edgellm_session *session, int step)
+{
+    static const edgellm_logit_bias bias[] = {{3, 2.0f}, {4, -INFINITY}};
+    edgellm_sampler_options o = edgellm_sampler_defaults();
+    o.mirostat = step % 4 >= 2 ? (uint32_t)(step % 4 - 1) : 0;
+    if (step % 4 == 1) {
+        o.top_k = 0, o.typical_p = 0.9f, o.xtc_probability = 0.5f, o.dry_multiplier = 0.8f;
+        o.presence_penalty = 0.1f, o.frequency_penalty = 0.1f;
+        o.logit_bias = bias, o.n_logit_bias = 2;
+    }
+    o.seed = (uint64_t)step;
+    if (edgellm_session_set_sampler(session, &o, NULL) != EDGELLM_OK) _exit(15);
+}
+
 static void child(const char *path, uint32_t threads, int n, bool trap, int report)
 {
     edgellm_engine *engine;
@@ -102,6 +118,7 @@ static void child(const char *path, uint32_t threads, int n, bool trap, int repo
     int before = allocations;
     if (n < 0) getppid();
     for (; r.tokens < n; r.tokens++) {
+        change_sampler(session, r.tokens);
         uint32_t token = edgellm_session_sample(session);
         edgellm_stream_push(engine, &stream, token, text);
         if (edgellm_session_eval(session, &token, 1, NULL, NULL) != EDGELLM_OK) break;
