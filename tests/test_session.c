@@ -450,7 +450,7 @@ static void test_lies_are_found_and_named(void **state)
         {56, 4, UINT32_MAX, EDGELLM_ERR_CONTEXT, "holds 4294967295 tokens"},
         {60, 1, 1, EDGELLM_ERR_FORMAT, "reserved bytes"},
         {64, 8, big, EDGELLM_ERR_FORMAT, "offset 64, sampler: runs past"},
-        {64, 8, sampler - 1, EDGELLM_ERR_FORMAT, "sampler"},
+        {64, 8, sampler + 1, EDGELLM_ERR_FORMAT, "sampler"},
         {64, 8, 0, EDGELLM_ERR_FORMAT, "padding before it"},
         {72, 8, 16, EDGELLM_ERR_FORMAT, "offset 72, tokens"},
         {72, 8, big - 63, EDGELLM_ERR_FORMAT, "offset 72, tokens: runs past"},

@@ -40,7 +40,7 @@ const el_cli_option el_cli_sampler_options[] = {
     {"dry-penalty-last", 0, EL_CLI_I32, OPTION(dry_penalty_last), "N", "-1",
      "tokens that DRY looks back on; -1: all", -1, 1048576, NULL},
     {"dry-breakers", 0, EL_CLI_TEXT, FIELD(dry_breakers), "LIST", "\\n,:,\",*",
-     "texts that end a repetition, with commas; \\n \\t \\\\ \\, are escapes", 0, 0, NULL},
+     "texts that end a repetition; escapes: \\n \\t \\\\ \\,", 0, 0, NULL},
     {"xtc-probability", 0, EL_CLI_FLOAT, OPTION(xtc_probability), "P", "0",
      "how often the top choices are excluded; 0: never", 0, 1, NULL},
     {"xtc-threshold", 0, EL_CLI_FLOAT, OPTION(xtc_threshold), "P", "0.1",
