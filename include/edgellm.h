@@ -121,6 +121,8 @@ EDGELLM_API edgellm_status edgellm_engine_tensor(const edgellm_engine *engine, u
 
 /* Name of kernel level `index` that this CPU can run, from "scalar" upwards; NULL past the last. */
 EDGELLM_API const char *edgellm_kernel_name(uint32_t index);
+/* The same for all levels that were built, whether this CPU can run them or not. Thread-safe. */
+EDGELLM_API const char *edgellm_kernel_built(uint32_t index);
 
 /* ---- text and tokens ------------------------------------------------------------------- */
 

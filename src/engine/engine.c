@@ -154,3 +154,8 @@ const char *edgellm_kernel_name(uint32_t index)
             return el_cpu_level_name((el_cpu_level)level);
     return NULL;
 }
+
+const char *edgellm_kernel_built(uint32_t index)
+{
+    return el_kernels_built(index);
+}

@@ -28,3 +28,9 @@ void el_kernels_init(el_kernels *k, el_cpu_level highest)
         k->level = row->level;
     }
 }
+
+const char *el_kernels_built(uint32_t index)
+{
+    if (index >= sizeof levels / sizeof levels[0]) return NULL;
+    return el_cpu_level_name(levels[index].level);
+}

@@ -123,4 +123,7 @@ typedef struct el_kernels {
  * as far as this CPU allows. */
 void el_kernels_init(el_kernels *k, el_cpu_level highest);
 
+/* Name of level `index` that was built, from "scalar" upwards; NULL past the last. */
+const char *el_kernels_built(uint32_t index);
+
 #endif
