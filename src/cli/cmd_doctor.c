@@ -3,10 +3,12 @@
  * first, then each check of the table judges them, then the findings are printed. Nothing is
  * changed; what would change something is printed as a command.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/cli_model.h"
 #include "cli/cli_output.h"
@@ -22,31 +24,50 @@ typedef struct doctor_values {
 static const struct check {
     const char *name;
     const char *affects;
+    const char *why; /* what it decides: the effect, where the state is not known */
     el_cli_check_fn run;
     bool needs_model;
 } checks[] = {
-    {"cpu", "speed", el_cli_check_cpu, false},
-    {"instructions", "speed", el_cli_check_instructions, false},
-    {"cores", "speed, jitter", el_cli_check_cores, false},
-    {"clusters", "speed", el_cli_check_clusters, false},
-    {"frequency", "speed, jitter", el_cli_check_frequency, false},
-    {"heat", "speed, jitter", el_cli_check_heat, false},
-    {"page-size", "memory", el_cli_check_page_size, false},
-    {"memory", "memory", el_cli_check_memory, false},
-    {"plan", "memory", el_cli_check_plan, true},
-    {"model-file", "latency", el_cli_check_model_file, true},
-    {"locking", "jitter", el_cli_check_locking, false},
-    {"swap", "jitter", el_cli_check_swap, false},
-    {"huge-pages", "memory, jitter", el_cli_check_huge_pages, false},
-    {"overcommit", "memory", el_cli_check_overcommit, false},
-    {"limits", "memory", el_cli_check_limits, false},
-    {"real-time", "jitter", el_cli_check_real_time, false},
-    {"rt-throttle", "jitter", el_cli_check_rt_throttle, false},
-    {"clock", "measurement", el_cli_check_clock, false},
-    {"kernel", "jitter", el_cli_check_kernel, false},
-    {"virtual", "jitter", el_cli_check_virtual, false},
-    {"load", "latency, jitter", el_cli_check_load, false},
-    {"build", "speed", el_cli_check_build, false},
+    {"cpu", "speed", "its vector units and its memory set the speed", el_cli_check_cpu, false},
+    {"instructions", "speed", "they decide which kernels can run", el_cli_check_instructions,
+     false},
+    {"cores", "speed, jitter", "one thread runs on each usable core", el_cli_check_cores, false},
+    {"clusters", "speed", "where cores differ, the slowest sets the pace", el_cli_check_clusters,
+     false},
+    {"frequency", "speed, jitter",
+     "a clock that moves makes times uneven; a virtual machine's host decides it",
+     el_cli_check_frequency, false},
+    {"heat", "speed, jitter", "a hot processor or a weak supply lowers the clock",
+     el_cli_check_heat, false},
+    {"page-size", "memory", "a mapping may take up to a page more than planned",
+     el_cli_check_page_size, false},
+    {"memory", "memory", "a session reserves and touches all its memory at its start",
+     el_cli_check_memory, false},
+    {"plan", "memory",
+     "a session that does not fit fails, or reads weights from disk for every token",
+     el_cli_check_plan, true},
+    {"model-file", "latency", "weights are read from it once, and again if they had to be dropped",
+     el_cli_check_model_file, true},
+    {"locking", "jitter", "what is not locked may be dropped, and a token then waits for a disk",
+     el_cli_check_locking, false},
+    {"swap", "jitter", "memory that is not locked may be swapped out", el_cli_check_swap, false},
+    {"huge-pages", "memory, jitter", "pages of 2 MiB may take more memory than planned",
+     el_cli_check_huge_pages, false},
+    {"overcommit", "memory", "strict accounting may refuse a session though memory is free",
+     el_cli_check_overcommit, false},
+    {"limits", "memory", "mapped weights count as address space", el_cli_check_limits, false},
+    {"real-time", "jitter", "beside busy programs, real-time priority keeps times even",
+     el_cli_check_real_time, false},
+    {"rt-throttle", "jitter",
+     "by default a busy real-time task is stalled for 50 ms of every second",
+     el_cli_check_rt_throttle, false},
+    {"clock", "measurement", "a slow clock source makes measuring tokens costly",
+     el_cli_check_clock, false},
+    {"kernel", "jitter", "a kernel that cannot be preempted makes a token wait now and then",
+     el_cli_check_kernel, false},
+    {"virtual", "jitter", "a host may take cores away", el_cli_check_virtual, false},
+    {"load", "latency, jitter", "other programs share the cores", el_cli_check_load, false},
+    {"build", "speed", "a build for finding bugs is slow", el_cli_check_build, false},
 };
 enum { N_CHECKS = sizeof checks / sizeof checks[0] };
 
@@ -80,9 +101,9 @@ void el_cli_find(el_cli_finding *finding, el_cli_state state, const el_cli_advic
     va_end(arguments);
 }
 
-void el_cli_not_known(el_cli_finding *finding, const el_cli_advice *advice, const char *what)
+void el_cli_not_known(el_cli_finding *finding, const char *what)
 {
-    el_cli_find(finding, EL_CLI_STATE_UNKNOWN, advice, "not known here: %s", what);
+    el_cli_find(finding, EL_CLI_STATE_UNKNOWN, NULL, "not known here: %s", what);
 }
 
 el_cli_amount el_cli_megabytes(int64_t bytes)
@@ -109,9 +130,18 @@ static void judge(report *r, bool has_model)
 
 /* ---- text --------------------------------------------------------------------------------- */
 
-enum { COLUMNS = 100, INDENT = 14, LABEL = 8 };
+enum { COLUMNS = 100, INDENT = 14, LABEL = 9 };
 
 static const char nothing[] = "nothing to do";
+
+/* The finding's advice, or what there is to say where the state is not known. */
+static el_cli_advice advice_of(const struct check *check, const el_cli_finding *finding)
+{
+    el_cli_advice advice = {.effect = check->why, .remedy = nothing, .lasting = NULL};
+    if (finding->advice != NULL) advice = *finding->advice;
+    if (advice.remedy == NULL) advice.remedy = nothing;
+    return advice;
+}
 
 /* Words, broken before column 100 and continued below the first. */
 static void print_words(const char *text)
@@ -143,14 +173,14 @@ static void print_command(const char *label, const char *text)
 static void print_finding(const struct check *check, const el_cli_finding *finding)
 {
     char effect[512];
-    const el_cli_advice *advice = finding->advice;
+    el_cli_advice advice = advice_of(check, finding);
     printf("%-*s%-*s", INDENT, check->name, LABEL, states[finding->state].word);
     print_words(finding->fact);
     printf("%*s%-*s", INDENT, "", LABEL, "effect");
-    snprintf(effect, sizeof effect, "%s: %s", check->affects, advice->effect);
+    snprintf(effect, sizeof effect, "%s: %s", check->affects, advice.effect);
     print_words(effect);
-    print_command("remedy", advice->remedy != NULL ? advice->remedy : nothing);
-    if (advice->lasting != NULL) print_command("lasting", advice->lasting);
+    print_command("remedy", advice.remedy);
+    if (advice.lasting != NULL) print_command("lasting", advice.lasting);
 }
 
 static void print_text(const report *r, bool brief)
@@ -172,17 +202,16 @@ static void print_text(const report *r, bool brief)
 
 static json_t *finding_json(const struct check *check, const el_cli_finding *finding)
 {
-    const el_cli_advice *advice = finding->advice;
+    el_cli_advice advice = advice_of(check, finding);
     json_t *o = json_object();
     json_object_set_new(o, "name", json_string(check->name));
     json_object_set_new(o, "state", json_string(states[finding->state].word));
     json_object_set_new(o, "fact", el_cli_json_text(finding->fact, strlen(finding->fact)));
     json_object_set_new(o, "affects", json_string(check->affects));
-    json_object_set_new(o, "effect", json_string(advice->effect));
-    json_object_set_new(o, "remedy",
-                        json_string(advice->remedy != NULL ? advice->remedy : nothing));
+    json_object_set_new(o, "effect", json_string(advice.effect));
+    json_object_set_new(o, "remedy", json_string(advice.remedy));
     json_object_set_new(o, "lasting",
-                        advice->lasting != NULL ? json_string(advice->lasting) : json_null());
+                        advice.lasting != NULL ? json_string(advice.lasting) : json_null());
     return o;
 }
 
@@ -202,9 +231,22 @@ static edgellm_status print_json(const report *r, edgellm_error *err)
 
 /* ---- command ------------------------------------------------------------------------------ */
 
+static edgellm_status check_root(const char *root, edgellm_error *err)
+{
+    struct stat status;
+    if (root == NULL) return EDGELLM_OK;
+    if (stat(root, &status) != 0) {
+        return el_cli_fail(err, EDGELLM_ERR_IO, "cannot examine '%.300s': %s", root,
+                           strerror(errno));
+    }
+    if (S_ISDIR(status.st_mode)) return EDGELLM_OK;
+    return el_cli_fail(err, EDGELLM_ERR_IO, "'%.300s' is not a directory; --root needs one", root);
+}
+
 static edgellm_status examine(report *r, const doctor_values *v, const char *model,
                               edgellm_error *err)
 {
+    EL_CLI_TRY(check_root(v->root, err));
     r->tree.root = v->root != NULL ? v->root : "";
     el_cli_facts_gather(&r->facts, &r->tree, v->root == NULL);
     if (model != NULL) {

@@ -75,9 +75,8 @@ static void cores_text(const el_cli_facts *f, char *text, size_t size)
 /* Can the threads use up the quota before a period ends? */
 static bool quota_binds(const el_cli_facts *f)
 {
-    int64_t cores = f->cores_affinity > 0 && f->cores_affinity < f->cores_online
-                        ? f->cores_affinity
-                        : f->cores_online;
+    int64_t cores = f->cores_affinity > 0 && f->cores_affinity < f->cores_online ? f->cores_affinity
+                                                                                 : f->cores_online;
     return f->cores_quota != EL_CLI_UNKNOWN && f->cores_quota / 1000 < cores;
 }
 

@@ -15,7 +15,7 @@ void el_cli_check_page_size(const el_cli_facts *f, el_cli_finding *finding)
     static const el_cli_advice small = {
         .effect = "the memory plan is exact to a page in every mapping; files work on any size"};
     static const el_cli_advice middle = {
-        .effect = "fewer misses in address translation than with 4 KiB, so rather faster; each"
+        .effect = "fewer misses in address translation than with 4 KiB; each"
                   " mapping may take up to a page more than planned"};
     static const el_cli_advice large = {
         .effect = "small mappings and stacks are rounded up: up to 64 KiB more than planned each;"
@@ -107,8 +107,8 @@ static const el_cli_advice not_cached = {
     .remedy = "cat MODEL > /dev/null",
     .lasting = "sudo apt-get install vmtouch; vmtouch -dl MODEL   # at each boot"};
 static const el_cli_advice on_card = {
-    .effect = "a card reads 20 to 90 MB a second: seconds until the first token after a boot, and"
-              " whenever weights had to be dropped",
+    .effect = "a card reads tens of MB a second: seconds until the first token after a boot, and"
+              " pauses whenever weights had to be dropped",
     .remedy = "cat MODEL > /dev/null",
     .lasting = "cp MODEL /mnt/SSD/   # a USB or NVMe disk reads several times faster"};
 static const el_cli_advice on_disk = {
@@ -131,16 +131,31 @@ static bool network_file_system(const char *name)
     return false;
 }
 
+/* A virtual disk calls itself rotating whatever it is. */
+static bool virtual_disk(const el_cli_facts *f)
+{
+    return strncmp(f->model_device, "vd", 2) == 0 || strncmp(f->model_device, "xvd", 3) == 0;
+}
+
+static bool rotates(const el_cli_facts *f)
+{
+    return f->model_rotational > 0 && !virtual_disk(f);
+}
+
+static const char *disk_kind(const el_cli_facts *f)
+{
+    if (f->model_card[0] != '\0') return f->model_card;
+    if (virtual_disk(f)) return "virtual disk";
+    if (f->model_rotational == EL_CLI_UNKNOWN) return "kind of disk unknown";
+    return rotates(f) ? "rotating disk" : "solid state";
+}
+
 void el_cli_check_model_file(const el_cli_facts *f, el_cli_finding *finding)
 {
-    const char *kind = f->model_rotational > 0                 ? "rotating disk"
-                       : f->model_card[0] != '\0'              ? f->model_card
-                       : f->model_rotational == EL_CLI_UNKNOWN ? "kind of disk unknown"
-                                                               : "solid state";
     bool cached = f->model_cached == f->model_bytes;
     const el_cli_advice *advice = network_file_system(f->model_file_system) ? &on_network
                                   : f->model_card[0] != '\0'                ? &on_card
-                                  : f->model_rotational > 0                 ? &on_disk
+                                  : rotates(f)                              ? &on_disk
                                   : cached                                  ? &local_file
                                                                             : &not_cached;
     el_cli_state state = advice == &on_network   ? EL_CLI_STATE_WARN
@@ -149,7 +164,7 @@ void el_cli_check_model_file(const el_cli_facts *f, el_cli_finding *finding)
     el_cli_find(finding, state, advice, "%s, %s in memory; %s on %s (%s)",
                 el_cli_megabytes(f->model_bytes).text, el_cli_megabytes(f->model_cached).text,
                 f->model_file_system[0] != '\0' ? f->model_file_system : "unknown file system",
-                f->model_device[0] != '\0' ? f->model_device : "an unknown device", kind);
+                f->model_device[0] != '\0' ? f->model_device : "an unknown device", disk_kind(f));
 }
 
 /* ---- staying in memory -------------------------------------------------------------------- */
@@ -217,12 +232,14 @@ void el_cli_check_swap(const el_cli_facts *f, el_cli_finding *finding)
         el_cli_find(finding, EL_CLI_STATE_OK, &none, "none active");
     } else {
         bool safe = locks_enough(f);
+        char swappiness[32] = "unknown";
+        if (f->swappiness != EL_CLI_UNKNOWN)
+            snprintf(swappiness, sizeof swappiness, "%lld", (long long)f->swappiness);
         el_cli_find(finding, safe ? EL_CLI_STATE_NOTE : EL_CLI_STATE_WARN,
-                    safe ? &harmless : &harmful, "%s%s%s, %s of %s used, swappiness %lld",
+                    safe ? &harmless : &harmful, "%s%s%s, %s of %s used, swappiness %s",
                     f->swap_device, f->swap_devices > 1 ? " and others" : "",
                     f->swap_zram ? " (compressed memory)" : "", el_cli_megabytes(f->swap_used).text,
-                    el_cli_megabytes(f->swap_bytes).text,
-                    (long long)(f->swappiness != EL_CLI_UNKNOWN ? f->swappiness : -1));
+                    el_cli_megabytes(f->swap_bytes).text, swappiness);
     }
 }
 

@@ -97,7 +97,7 @@ void el_cli_check_clock(const el_cli_facts *f, el_cli_finding *finding)
 void el_cli_check_kernel(const el_cli_facts *f, el_cli_finding *finding)
 {
     static const el_cli_advice preemptible = {
-        .effect = "a token waits at most some tens of microseconds for the kernel's own work"};
+        .effect = "the kernel's own work can be interrupted: a token seldom waits for it"};
     static const el_cli_advice patient = {
         .effect = "the kernel finishes its own work first: now and then a token waits milliseconds"
                   " more",
@@ -135,6 +135,10 @@ void el_cli_check_virtual(const el_cli_facts *f, el_cli_finding *finding)
     static const el_cli_advice robbed = {
         .effect = "the host took cores away for that share of time: each time a token waits",
         .remedy = "vmstat 1 10   # column st; then give the machine cores of its own on the host"};
+    if (f->virtual_machine[0] == '\0' && f->steal == EL_CLI_UNKNOWN) {
+        el_cli_not_known(finding, "what this machine runs on");
+        return;
+    }
     bool steals = f->steal > MILLION / 100, is_guest = f->virtual_machine[0] != '\0';
     double percent = f->steal > 0 ? (double)f->steal / 1e4 : 0;
     el_cli_find(finding,

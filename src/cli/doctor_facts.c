@@ -10,8 +10,12 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#if defined(__GLIBC__)
-#include <gnu/libc-version.h>
+#if defined(__has_feature) /* clang */
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED
 #endif
 
 /* ---- how a fact is written in a file; `text` begins where the value does ------------------ */
@@ -309,7 +313,7 @@ static void build(el_cli_facts *facts)
     facts->optimised = 0;
 #endif
     facts->sanitized = 0;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(SANITIZED)
     facts->sanitized = 1;
 #endif
 }
