@@ -241,11 +241,11 @@ static const el_cli_advice slowed = {
     .remedy = "vcgencmd measure_temp   # then a heat sink or fan, and look again"};
 static const el_cli_advice was_slowed = {
     .effect = "the clock was lowered at some time since boot: times measured then are too long",
-    .remedy = "watch -n 1 cat /sys/class/thermal/thermal_zone*/temp   # under load; add cooling"};
+    .remedy = "watch -n 1 cat /sys/class/thermal/thermal_zone*/temp   # add cooling"};
 static const el_cli_advice hot = {
     .effect = "most boards lower the clock from 80 to 85 degrees on: token times then grow while an"
               " answer runs",
-    .remedy = "watch -n 1 cat /sys/class/thermal/thermal_zone*/temp   # add a heat sink or fan"};
+    .remedy = "watch -n 1 cat /sys/class/thermal/thermal_zone*/temp   # add cooling"};
 
 /* The worst that can be said; NULL: nothing bad. */
 static const el_cli_advice *trouble(const el_cli_facts *f, el_cli_state *state)

@@ -80,8 +80,7 @@ void el_cli_check_plan(const el_cli_facts *f, el_cli_finding *finding)
     static const el_cli_advice too_large = {
         .effect = "it does not fit: the kernel kills the process, or weights are read from disk"
                   " again for every token",
-        .remedy =
-            "edgellm info MODEL -c 256   # a shorter context; or fewer bits: edgellm quantize"};
+        .remedy = "edgellm info MODEL -c 256   # a shorter context, or fewer bits"};
     int64_t free_bytes = room(f);
     if (free_bytes == EL_CLI_UNKNOWN) {
         el_cli_not_known(finding, "memory to compare the plan with");
@@ -193,8 +192,7 @@ void el_cli_check_locking(const el_cli_facts *f, el_cli_finding *finding)
                   " a token waits for the disk",
         .remedy = "sudo prlimit --pid $$ --memlock=unlimited   # this shell and what it starts",
         .lasting = "echo \"$USER - memlock unlimited\" |\n"
-                   "sudo tee /etc/security/limits.d/edgellm-memlock.conf   # systemd:"
-                   " LimitMEMLOCK="};
+                   "sudo tee /etc/security/limits.d/edgellm-lock.conf   # systemd: LimitMEMLOCK="};
     if (f->limit_memlock == EL_CLI_UNKNOWN && f->lock_works == EL_CLI_UNKNOWN) {
         el_cli_not_known(finding, "the limit of locked memory");
         return;
@@ -224,7 +222,7 @@ void el_cli_check_swap(const el_cli_facts *f, el_cli_finding *finding)
         .effect = "memory that cannot be locked may be swapped out between requests: the next token"
                   " waits for the swap device",
         .remedy = "sudo swapoff -a   # if memory suffices; else: sudo sysctl vm.swappiness=1",
-        .lasting = "echo vm.swappiness=1 | sudo tee /etc/sysctl.d/60-edgellm-swap.conf\n"
+        .lasting = "echo vm.swappiness=1 | sudo tee /etc/sysctl.d/edgellm-swap.conf\n"
                    "# to be without: its line in /etc/fstab, or systemctl disable dphys-swapfile"};
     if (f->swap_devices == EL_CLI_UNKNOWN) {
         el_cli_not_known(finding, "swap");
@@ -274,7 +272,7 @@ void el_cli_check_overcommit(const el_cli_facts *f, el_cli_finding *finding)
         .effect = "strict accounting: a session is refused when all programs' promises pass the"
                   " limit, though memory may be free (the mapped weights do not count)",
         .remedy = "sudo sysctl vm.overcommit_memory=0",
-        .lasting = "echo vm.overcommit_memory=0 | sudo tee /etc/sysctl.d/60-edgellm-commit.conf"};
+        .lasting = "echo vm.overcommit_memory=0 | sudo tee /etc/sysctl.d/edgellm-commit.conf"};
     if (f->overcommit == EL_CLI_UNKNOWN) {
         el_cli_not_known(finding, "the overcommit policy");
         return;

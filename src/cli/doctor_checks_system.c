@@ -19,8 +19,6 @@ void el_cli_check_real_time(const el_cli_facts *f, el_cli_finding *finding)
         .remedy = "sudo prlimit --pid $$ --rtprio=50 --nice=40   # then: chrt -f 10 edgellm ...",
         .lasting = "printf '%s - rtprio 50\\n%s - nice -20\\n' $USER $USER |\n"
                    "sudo tee /etc/security/limits.d/edgellm-rt.conf   # systemd: LimitRTPRIO=50"};
-    static const el_cli_advice untried = {
-        .effect = "beside busy programs, real-time priority keeps times even"};
     char rtprio[32] = "unlimited", lowest[48] = "";
     if (f->limit_rtprio != EL_CLI_UNLIMITED)
         snprintf(rtprio, sizeof rtprio, "%lld", (long long)f->limit_rtprio);
@@ -46,8 +44,7 @@ void el_cli_check_rt_throttle(const el_cli_facts *f, el_cli_finding *finding)
                   " the ordinary scheduler it has no effect. Without the throttle a real-time task"
                   " that never sleeps can lock up its core",
         .remedy = "sudo sysctl kernel.sched_rt_runtime_us=-1",
-        .lasting =
-            "echo kernel.sched_rt_runtime_us=-1 | sudo tee /etc/sysctl.d/60-edgellm-rt.conf"};
+        .lasting = "echo kernel.sched_rt_runtime_us=-1 | sudo tee /etc/sysctl.d/edgellm-rt.conf"};
     if (f->rt_runtime == EL_CLI_UNKNOWN) {
         el_cli_not_known(finding, "the throttle of real-time tasks");
         return;
@@ -82,8 +79,7 @@ void el_cli_check_clock(const el_cli_facts *f, el_cli_finding *finding)
                   " tokens are longer and coarser",
         .remedy = "echo tsc |\n"
                   "sudo tee /sys/devices/system/clocksource/clocksource0/current_clocksource",
-        .lasting = "sudo dmesg | grep -i -e tsc -e clocksource   # why not? then boot with"
-                   " clocksource=tsc"};
+        .lasting = "sudo dmesg | grep -i clocksource   # why not tsc? (tsc=reliable)"};
     if (f->clock_source[0] == '\0') {
         el_cli_not_known(finding, "the clock source");
         return;
@@ -102,14 +98,12 @@ void el_cli_check_kernel(const el_cli_facts *f, el_cli_finding *finding)
         .effect = "the kernel finishes its own work first: now and then a token waits milliseconds"
                   " more",
         .remedy = "echo full | sudo tee /sys/kernel/debug/sched/preempt",
-        .lasting =
-            "sudo sed -i 's/^GRUB_CMDLINE_LINUX=\"/&preempt=full /' /etc/default/grub &&\n"
-            "sudo update-grub   # a Pi: append it to the line in /boot/firmware/cmdline.txt"};
+        .lasting = "sudo sed -i 's/^GRUB_CMDLINE_LINUX=\"/&preempt=full /' /etc/default/grub &&\n"
+                   "sudo update-grub   # on a Pi: append it to /boot/firmware/cmdline.txt"};
     static const el_cli_advice fixed = {
         .effect = "the kernel finishes its own work first: now and then a token waits milliseconds"
                   " more; this kernel was built so",
-        .remedy =
-            "apt-cache search '^linux-image-rt'   # a kernel with PREEMPT_RT, and install it"};
+        .remedy = "apt-cache search '^linux-image-rt'   # install one, with PREEMPT_RT"};
     if (f->kernel_release[0] == '\0' || f->preemption[0] == '\0') {
         el_cli_not_known(finding, "the kernel's version");
         return;

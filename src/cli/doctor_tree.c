@@ -113,7 +113,8 @@ void el_cli_copy_line(char *line, size_t size, const char *text)
 {
     size_t used = 0;
     for (text = skip_blanks(text); *text != '\0' && *text != '\n' && used + 1 < size; text++) {
-        line[used++] = *text >= ' ' && *text <= '~' ? *text : '?';
+        char c = *text == '\t' ? ' ' : *text;
+        line[used++] = c >= ' ' && c <= '~' ? c : '?';
     }
     while (used > 0 && line[used - 1] == ' ')
         used--;

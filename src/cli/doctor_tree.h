@@ -37,7 +37,8 @@ const char *el_cli_after(const char *text, const char *label);
 /* The next line; NULL after the last. */
 const char *el_cli_next_line(const char *text);
 
-/* Copies up to the end of the line: trimmed, cut to fit, anything not printable ASCII as '?'. */
+/* Copies up to the end of the line: trimmed, cut to fit, a tab as a blank, and anything
+ * else that is not printable ASCII as '?'. */
 void el_cli_copy_line(char *line, size_t size, const char *text);
 
 /* Appends a word, with a separator if there is something before it; what does not fit is lost. */
