@@ -140,8 +140,8 @@ void el_cli_check_clusters(const el_cli_facts *f, el_cli_finding *finding)
 #define SET_GOVERNOR                                                                               \
     "echo performance |\nsudo tee /sys/devices/system/cpu/cpufreq/policy*/scaling_governor"
 #define KEEP_GOVERNOR                                                                              \
-    "echo 'w /sys/devices/system/cpu/cpufreq/policy*/scaling_governor - - - - performance' |\n"    \
-    "sudo tee /etc/tmpfiles.d/edgellm-governor.conf"
+    "printf 'w %s/policy*/scaling_governor - - - - performance\\n' \\\n"                           \
+    "/sys/devices/system/cpu/cpufreq |\nsudo tee /etc/tmpfiles.d/edgellm-governor.conf"
 
 static const el_cli_advice steady = {
     .effect = "the clock stays at its maximum: no ramp at the start of an answer, even tokens"};
