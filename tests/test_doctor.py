@@ -300,6 +300,8 @@ class MadeUp(Case):
                 ("rt-throttle", {rt: "-1\n"}, "ok", "no throttle", "nothing"),
                 ("rt-throttle", {rt: "1000000\n"}, "ok", "no throttle", "nothing"),
                 ("clock", {CLOCK + "current_clocksource": "hpet\n"}, "warn", "hpet", "echo tsc"),
+                ("clock", {CLOCK + "current_clocksource": "sundial\n"}, "note", "sundial",
+                 "nothing"),
                 ("kernel", {version: "Linux version 6.1 #1 SMP Debian\n"}, "note", "voluntary",
                  "linux-image-rt"),
                 ("kernel", {version: "Linux version 6.1 #1 SMP PREEMPT_RT\n"}, "ok", "PREEMPT_RT",

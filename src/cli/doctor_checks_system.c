@@ -61,32 +61,44 @@ void el_cli_check_rt_throttle(const el_cli_facts *f, el_cli_finding *finding)
 
 /* ---- kernel ------------------------------------------------------------------------------- */
 
-static bool slow_clock(const char *name)
-{
-    static const char *const slow[] = {"hpet", "acpi_pm", "jiffies", "pit", "refined-jiffies"};
-    for (size_t i = 0; i < sizeof slow / sizeof slow[0]; i++) {
-        if (strcmp(name, slow[i]) == 0) return true;
-    }
-    return false;
-}
+static const el_cli_advice fast_clock = {
+    .effect = "time is read without a system call: measuring tokens costs nothing"};
+static const el_cli_advice slow_clock = {
+    .effect = "every look at the clock is a system call of a microsecond or more: times of tokens"
+              " are longer and coarser",
+    .remedy = "echo tsc |\n"
+              "sudo tee /sys/devices/system/clocksource/clocksource0/current_clocksource",
+    .lasting = "sudo dmesg | grep -i clocksource   # why not tsc? (tsc=reliable)"};
+static const el_cli_advice other_clock = {
+    .effect = "whether time can be read without a system call is not known for this one"};
+
+static const struct clock_row {
+    const char *name;
+    el_cli_state state;
+    const el_cli_advice *advice;
+} clocks[] = {
+    {"tsc", EL_CLI_STATE_OK, &fast_clock},
+    {"arch_sys_counter", EL_CLI_STATE_OK, &fast_clock},
+    {"riscv_clocksource", EL_CLI_STATE_OK, &fast_clock},
+    {"kvm-clock", EL_CLI_STATE_OK, &fast_clock},
+    {"hyperv_clocksource_tsc_page", EL_CLI_STATE_OK, &fast_clock},
+    {"hpet", EL_CLI_STATE_WARN, &slow_clock},
+    {"acpi_pm", EL_CLI_STATE_WARN, &slow_clock},
+    {"jiffies", EL_CLI_STATE_WARN, &slow_clock},
+    {"refined-jiffies", EL_CLI_STATE_WARN, &slow_clock},
+    {NULL, EL_CLI_STATE_NOTE, &other_clock},
+};
 
 void el_cli_check_clock(const el_cli_facts *f, el_cli_finding *finding)
 {
-    static const el_cli_advice fast = {
-        .effect = "time is read without a system call: measuring tokens costs nothing"};
-    static const el_cli_advice slow = {
-        .effect = "every look at the clock is a system call of a microsecond or more: times of"
-                  " tokens are longer and coarser",
-        .remedy = "echo tsc |\n"
-                  "sudo tee /sys/devices/system/clocksource/clocksource0/current_clocksource",
-        .lasting = "sudo dmesg | grep -i clocksource   # why not tsc? (tsc=reliable)"};
+    const struct clock_row *clock = clocks;
     if (f->clock_source[0] == '\0') {
         el_cli_not_known(finding, "the clock source");
         return;
     }
-    bool is_slow = slow_clock(f->clock_source);
-    el_cli_find(finding, is_slow ? EL_CLI_STATE_WARN : EL_CLI_STATE_OK, is_slow ? &slow : &fast,
-                "%s (of: %s)", f->clock_source,
+    while (clock->name != NULL && strcmp(clock->name, f->clock_source) != 0)
+        clock++;
+    el_cli_find(finding, clock->state, clock->advice, "%s (of: %s)", f->clock_source,
                 f->clock_sources[0] != '\0' ? f->clock_sources : f->clock_source);
 }
 
@@ -125,7 +137,7 @@ void el_cli_check_virtual(const el_cli_facts *f, el_cli_finding *finding)
         .effect = "no host takes cores away; what is measured here is this machine"};
     static const el_cli_advice guest = {
         .effect = "the host may take cores away at any time: jitter measured here is the host's as"
-                  " well; certify on the board itself"};
+                  " well; measure on the board itself"};
     static const el_cli_advice robbed = {
         .effect = "the host took cores away for that share of time: each time a token waits",
         .remedy = "vmstat 1 10   # column st; then give the machine cores of its own on the host"};
