@@ -13,13 +13,9 @@
 #include "base/half.h"
 #include "format/gguf.h"
 #include "support/hand_gguf.h"
+#include "support/test_help.h"
 
 #define PATH EL_TEST_OUT "/test.gguf"
-
-#define assert_ok(call)                                                                            \
-    do {                                                                                           \
-        if ((call) != EDGELLM_OK) fail_msg("%s", err.message);                                     \
-    } while (0)
 
 /* ---- block types ----------------------------------------------------------------------- */
 
@@ -198,6 +194,31 @@ static void test_vocab(void **state)
     el_gguf_close(&file);
 }
 
+/* A file that is sound as a file, but not as a model. */
+typedef struct bad_model {
+    void (*add)(el_hand *);
+    edgellm_status status;
+    const char *part; /* of the message */
+} bad_model;
+
+static el_gguf open_bad(const bad_model *row, el_hand h)
+{
+    edgellm_error err;
+    el_gguf file;
+    row->add(&h);
+    assert_true(el_hand_save(&h, PATH));
+    assert_ok(el_gguf_open(&file, PATH, &err));
+    return file;
+}
+
+static void check_refused(const bad_model *row, el_gguf *file, edgellm_status status,
+                          const edgellm_error *err)
+{
+    assert_contains(err->message, row->part);
+    assert_int_equal(status, row->status);
+    el_gguf_close(file);
+}
+
 static void add_config(el_hand *h)
 {
     el_hand_text(h, "general.architecture", "xyz");
@@ -337,11 +358,7 @@ static void infinite_base(el_hand *h)
 static void test_bad_configs(void **state)
 {
     (void)state;
-    static const struct {
-        void (*add)(el_hand *);
-        edgellm_status status;
-        const char *part;
-    } rows[] = {
+    static const bad_model rows[] = {
         {bad_heads, EDGELLM_ERR_FORMAT, "4 heads cannot share 3"},
         {no_heads, EDGELLM_ERR_FORMAT, "0 heads"},
         {missing_heads, EDGELLM_ERR_FORMAT, "'xyz.attention.head_count' is missing"},
@@ -353,18 +370,13 @@ static void test_bad_configs(void **state)
         {infinite_base, EDGELLM_ERR_FORMAT, "rope_base inf"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        edgellm_error err;
-        el_gguf file;
+        edgellm_error err = {0};
         el_config c = {.dim = 77};
         el_hand h = el_hand_start();
         add_config(&h);
-        rows[i].add(&h);
-        assert_true(el_hand_save(&h, PATH));
-        assert_ok(el_gguf_open(&file, PATH, &err));
-        assert_int_equal(el_gguf_config(&file, &c, &err), rows[i].status);
-        if (!strstr(err.message, rows[i].part)) fail_msg("row %zu: %s", i, err.message);
+        el_gguf file = open_bad(&rows[i], h);
+        check_refused(&rows[i], &file, el_gguf_config(&file, &c, &err), &err);
         assert_int_equal(c.dim, 77);
-        el_gguf_close(&file);
     }
 }
 
@@ -481,11 +493,7 @@ static void long_pre(el_hand *h)
 static void test_bad_vocabs(void **state)
 {
     (void)state;
-    static const struct {
-        void (*add)(el_hand *);
-        edgellm_status status;
-        const char *part;
-    } rows[] = {
+    static const bad_model rows[] = {
         {no_model, EDGELLM_ERR_FORMAT, "'tokenizer.ggml.model' is missing"},
         {spm_model, EDGELLM_ERR_UNSUPPORTED, "'llama'"},
         {no_tokens, EDGELLM_ERR_FORMAT, "0 entries"},
@@ -499,17 +507,11 @@ static void test_bad_vocabs(void **state)
         {long_pre, EDGELLM_ERR_UNSUPPORTED, "a-very-long-name"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        edgellm_error err;
-        el_gguf file;
+        edgellm_error err = {0};
         el_vocab v = {.n_tokens = 77};
-        el_hand h = el_hand_start();
-        rows[i].add(&h);
-        assert_true(el_hand_save(&h, PATH));
-        assert_ok(el_gguf_open(&file, PATH, &err));
-        assert_int_equal(el_gguf_vocab(&file, &v, &err), rows[i].status);
-        if (!strstr(err.message, rows[i].part)) fail_msg("row %zu: %s", i, err.message);
+        el_gguf file = open_bad(&rows[i], el_hand_start());
+        check_refused(&rows[i], &file, el_gguf_vocab(&file, &v, &err), &err);
         assert_int_equal(v.n_tokens, 77);
-        el_gguf_close(&file);
     }
 }
 

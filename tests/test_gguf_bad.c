@@ -9,13 +9,9 @@
 
 #include "format/gguf.h"
 #include "support/hand_gguf.h"
+#include "support/test_help.h"
 
 #define PATH EL_TEST_OUT "/bad.gguf"
-
-#define assert_ok(call)                                                                            \
-    do {                                                                                           \
-        if ((call) != EDGELLM_OK) fail_msg("%s", err.message);                                     \
-    } while (0)
 
 static el_tiny_spec small_spec(void)
 {

@@ -20,16 +20,12 @@
 
 #include "base/crc32.h"
 #include "support/golden_tm2.h"
+#include "support/test_help.h"
 #include "support/tiny_model.h"
 
 #define GOLDEN EL_TEST_DATA "/golden.tm2.bin"
 #define FOLDER EL_TEST_OUT "/tm2"
 #define PATH   FOLDER "/test.tm2.bin"
-
-#define assert_ok(call)                                                                            \
-    do {                                                                                           \
-        if ((call) != EDGELLM_OK) fail_msg("%s", err.message);                                     \
-    } while (0)
 
 /* ---- the golden file ------------------------------------------------------------------- */
 

@@ -113,6 +113,22 @@ static inline int bench_top_level(int bits)
     BENCH_KERNEL(name##_prefill3, prefill, 3)                                                      \
     BENCH_KERNEL(name##_decode4, decode, 4)                                                        \
     BENCH_KERNEL(name##_prefill4, prefill, 4)
+
+/* The two bodies of a file that has one_vector() and many_vectors(): `direct` reads codes as it
+ * goes; `make` unpacks a block once, for `sum` over all vectors. */
+#define BENCH_ONE(layout, direct)                                                                  \
+    BENCH_INLINE void direct##_one(const bench_matrix *m, const bench_acts *a,                     \
+                                   const bench_span *s, float *out, int bits)                      \
+    {                                                                                              \
+        one_vector(m, m->layout, a, s, out, bits, direct);                                         \
+    }
+#define BENCH_MANY(layout, make, sum)                                                              \
+    BENCH_INLINE void make##_##sum##_many(const bench_matrix *m, const bench_acts *a,              \
+                                          const bench_span *s, float *out, int bits)               \
+    {                                                                                              \
+        many_vectors(m, m->layout, a, s, out, bits, make, sum);                                    \
+    }
+
 #define BENCH_2(name) .decode = {[2] = name##_decode2}, .prefill = {[2] = name##_prefill2}
 #define BENCH_ALL(name)                                                                            \
     .decode = {[2] = name##_decode2, [3] = name##_decode3, [4] = name##_decode4},                  \

@@ -314,29 +314,16 @@ BENCH_INLINE __m512i pairs_direct(const uint8_t *codes, const bench_acts *a, siz
     return pairs_sum(&block, a, at, bits);
 }
 
-/* ---- the list -------------------------------------------------------------------------- */
+/* ---- the list: the same contenders as at the other levels, under the same names ---------- */
 
-#define ONE(layout, direct)                                                                        \
-    BENCH_INLINE void direct##_one(const bench_matrix *m, const bench_acts *a,                     \
-                                   const bench_span *s, float *out, int bits)                      \
-    {                                                                                              \
-        one_vector(m, m->layout, a, s, out, bits, direct);                                         \
-    }
-#define MANY(layout, make, sum)                                                                    \
-    BENCH_INLINE void make##_##sum##_many(const bench_matrix *m, const bench_acts *a,              \
-                                          const bench_span *s, float *out, int bits)               \
-    {                                                                                              \
-        many_vectors(m, m->layout, a, s, out, bits, make, sum);                                    \
-    }
-
-ONE(packed, packed_direct)
-ONE(planes, planes_mul_direct)
-ONE(packed, pairs_direct)
-ONE(planes, planes_direct)
-MANY(packed, packed_ready, bytes_sum)
-MANY(planes, planes_bytes_ready, bytes_sum)
-MANY(packed, pairs_ready, pairs_sum)
-MANY(planes, planes_ready, planes_sum)
+BENCH_ONE(packed, packed_direct)
+BENCH_ONE(planes, planes_mul_direct)
+BENCH_ONE(packed, pairs_direct)
+BENCH_ONE(planes, planes_direct)
+BENCH_MANY(packed, packed_ready, bytes_sum)
+BENCH_MANY(planes, planes_bytes_ready, bytes_sum)
+BENCH_MANY(packed, pairs_ready, pairs_sum)
+BENCH_MANY(planes, planes_ready, planes_sum)
 BENCH_KERNELS(packed_mul, packed_direct_one, packed_ready_bytes_sum_many)
 BENCH_KERNELS(planes_mul, planes_mul_direct_one, planes_bytes_ready_bytes_sum_many)
 BENCH_KERNELS_2(packed_lookup, pairs_direct_one, pairs_ready_pairs_sum_many)

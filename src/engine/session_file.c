@@ -193,14 +193,6 @@ static edgellm_status bad(edgellm_error *err, const char *section_name, uint64_t
                    (unsigned long long)offset, field, what);
 }
 
-static bool is_zero(const uint8_t *p, uint64_t size)
-{
-    uint8_t any = 0;
-    for (uint64_t i = 0; i < size; i++)
-        any |= p[i];
-    return any == 0;
-}
-
 static edgellm_status check_magic(const el_mapfile *map, edgellm_error *err)
 {
     size_t shown = map->size < MAGIC_BYTES ? map->size : MAGIC_BYTES;
@@ -231,7 +223,7 @@ static edgellm_status check_header(const el_mapfile *map, edgellm_error *err)
                        "%s",
                        AT_FILE_BYTES, (unsigned long long)size, map->size, COPY_AGAIN);
     if (el_load32(h + AT_MODE) > 1) return bad(err, "header", AT_MODE, "mode", "is not 0 or 1");
-    if (!is_zero(h + AT_ZERO4, 4) || !is_zero(h + AT_ZERO, AT_HEADER_CRC - AT_ZERO))
+    if (!el_all_zero(h + AT_ZERO4, 4) || !el_all_zero(h + AT_ZERO, AT_HEADER_CRC - AT_ZERO))
         return bad(err, "header", AT_ZERO4, "reserved bytes", "are not 0");
     return EDGELLM_OK;
 }
@@ -245,7 +237,7 @@ static edgellm_status find_sections(reader *r, edgellm_error *err)
         const uint64_t offset = el_tm2_aligned(end);
         if (offset > r->map.size || size > r->map.size - offset)
             return bad(err, "header", field, section_names[i], "runs past the end of the file");
-        if (!is_zero(r->map.data + end, offset - end))
+        if (!el_all_zero(r->map.data + end, offset - end))
             return bad(err, section_names[i], end, "padding before it", "is not 0");
         r->sections[i] = (section){r->map.data + offset, offset, size};
         end = offset + size;

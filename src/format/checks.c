@@ -39,6 +39,14 @@ static size_t character_bytes(const uint8_t *s, const uint8_t *end)
     return 0;
 }
 
+bool el_all_zero(const uint8_t *bytes, uint64_t size)
+{
+    uint8_t any = 0;
+    for (uint64_t i = 0; i < size; i++)
+        any |= bytes[i];
+    return any == 0;
+}
+
 bool el_text_is_valid(const void *text, size_t len)
 {
     const uint8_t *s = text, *end = s + len;

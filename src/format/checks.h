@@ -21,6 +21,9 @@
 /* Puts "'PATH': " before the message that is there (the end of a long path). Returns `status`. */
 edgellm_status el_fail_in_file(edgellm_error *err, edgellm_status status, const char *path);
 
+/* Reserved bytes and padding: are they what a writer of this version makes them? */
+bool el_all_zero(const uint8_t *bytes, uint64_t size);
+
 /* Is this well-formed UTF-8 without NUL? */
 bool el_text_is_valid(const void *text, size_t len);
 

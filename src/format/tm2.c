@@ -19,14 +19,6 @@ static edgellm_status bad(edgellm_error *err, const char *section, uint64_t offs
                    (unsigned long long)offset, field, what);
 }
 
-static bool is_zero(const uint8_t *p, uint64_t size)
-{
-    uint8_t any = 0;
-    for (uint64_t i = 0; i < size; i++)
-        any |= p[i];
-    return any == 0;
-}
-
 /* ---- header and section table ---------------------------------------------------------- */
 
 static edgellm_status check_magic(const el_mapfile *map, edgellm_error *err)
@@ -74,7 +66,7 @@ static edgellm_status check_header(const el_mapfile *map, edgellm_error *err)
                        EL_TM2_AT_FILE_BYTES, (unsigned long long)size, map->size);
     }
     if (el_load32(h + EL_TM2_AT_SECTIONS) != EL_TM2_SECTIONS ||
-        !is_zero(h + EL_TM2_AT_HEADER_ZERO, EL_TM2_AT_HEADER_CRC - EL_TM2_AT_HEADER_ZERO)) {
+        !el_all_zero(h + EL_TM2_AT_HEADER_ZERO, EL_TM2_AT_HEADER_CRC - EL_TM2_AT_HEADER_ZERO)) {
         return el_fail(err, EDGELLM_ERR_FORMAT,
                        "header, offset %d: the section count is not %d or a reserved byte not 0",
                        EL_TM2_AT_SECTIONS, EL_TM2_SECTIONS);
@@ -156,7 +148,7 @@ static edgellm_status check_section_padding(const el_mapfile *map, edgellm_error
     uint64_t end = EL_TM2_HEADER_BYTES + EL_TM2_TABLE_BYTES;
     for (int i = 0; i < EL_TM2_SECTIONS; i++) {
         section s = section_of(map, i);
-        if (!is_zero(map->data + end, s.offset - end)) {
+        if (!el_all_zero(map->data + end, s.offset - end)) {
             return bad(err, el_tm2_section_names[i], end, "padding before it", "is not 0");
         }
         end = s.offset + s.size;
@@ -204,12 +196,12 @@ static edgellm_status read_vocab_head(el_tm2 *file, const section *s, uint64_t *
     v->pretokenizer = (const char *)h + EL_TM2_AT_PRETOKENIZER;
     size_t len = strnlen(v->pretokenizer, EL_TM2_PRETOKENIZER_BYTES);
     if (len == 0 || len == EL_TM2_PRETOKENIZER_BYTES || !el_text_is_valid(v->pretokenizer, len) ||
-        !is_zero(h + EL_TM2_AT_PRETOKENIZER + len, EL_TM2_PRETOKENIZER_BYTES - len)) {
+        !el_all_zero(h + EL_TM2_AT_PRETOKENIZER + len, EL_TM2_PRETOKENIZER_BYTES - len)) {
         return bad(err, "vocab", s->offset + EL_TM2_AT_PRETOKENIZER, "pre-tokenizer",
                    "is not a NUL-padded name");
     }
-    if (!is_zero(h + EL_TM2_AT_ADD_BOS + 1, 3) ||
-        !is_zero(h + EL_TM2_AT_VOCAB_ZERO, EL_TM2_VOCAB_HEAD_BYTES - EL_TM2_AT_VOCAB_ZERO)) {
+    if (!el_all_zero(h + EL_TM2_AT_ADD_BOS + 1, 3) ||
+        !el_all_zero(h + EL_TM2_AT_VOCAB_ZERO, EL_TM2_VOCAB_HEAD_BYTES - EL_TM2_AT_VOCAB_ZERO)) {
         return bad(err, "vocab", s->offset + EL_TM2_AT_ADD_BOS, "reserved bytes", "are not 0");
     }
     return EDGELLM_OK;
@@ -286,9 +278,9 @@ static edgellm_status check_entry(const el_tm2 *file, uint32_t index, edgellm_er
     section w = section_of(&file->map, EL_TM2_WEIGHTS);
     size_t len = strnlen(t.name, EL_TENSOR_NAME_BYTES);
     EL_TRY(el_tensor_check_shape(&t, err));
-    if (!is_zero(entry + len, EL_TENSOR_NAME_BYTES - len) ||
-        !is_zero(entry + EL_TM2_AT_TENSOR_ZERO2, EL_TM2_AT_DATA - EL_TM2_AT_TENSOR_ZERO2) ||
-        !is_zero(entry + EL_TM2_AT_TENSOR_ZERO, EL_TM2_TENSOR_BYTES - EL_TM2_AT_TENSOR_ZERO)) {
+    if (!el_all_zero(entry + len, EL_TENSOR_NAME_BYTES - len) ||
+        !el_all_zero(entry + EL_TM2_AT_TENSOR_ZERO2, EL_TM2_AT_DATA - EL_TM2_AT_TENSOR_ZERO2) ||
+        !el_all_zero(entry + EL_TM2_AT_TENSOR_ZERO, EL_TM2_TENSOR_BYTES - EL_TM2_AT_TENSOR_ZERO)) {
         return bad(err, "tensors", at, t.name, "a reserved byte is not 0");
     }
     if (index && strcmp((const char *)entry - EL_TM2_TENSOR_BYTES, t.name) >= 0) {
@@ -332,7 +324,7 @@ static edgellm_status check_extents(const el_tm2 *file, extent *extents, bool ve
             return bad(err, "weights", extents[i].offset, name,
                        "overlaps the tensor before it, or leaves a gap");
         }
-        if (verify && !is_zero(file->map.data + end, extents[i].offset - end)) {
+        if (verify && !el_all_zero(file->map.data + end, extents[i].offset - end)) {
             return bad(err, "weights", end, name, "the padding before it is not 0");
         }
         end = extents[i].offset + extents[i].bytes;

@@ -84,7 +84,8 @@ static inline uint32_t float_overflow(uint32_t f)
     return (f & 0x7f800000u) + 0x00800000u;
 }
 
-/* Index of the first NaN or infinity, n if there is none. */
+/* Index of the first NaN or infinity, n if there is none. Once for each width, since only a plain
+ * loop over one type is turned into vector code. */
 static uint64_t find_bad_half(const uint16_t *h, uint64_t n)
 {
     uint64_t i = 0;

@@ -21,6 +21,12 @@
 #endif
 #endif
 
+/* `call` fills in the edgellm_error `err` of the caller. */
+#define assert_ok(call)                                                                            \
+    do {                                                                                           \
+        if ((call) != EDGELLM_OK) fail_msg("%s", err.message);                                     \
+    } while (0)
+
 #define assert_contains(text, part)                                                                \
     do {                                                                                           \
         if (!strstr((text), (part))) fail_msg("\"%s\" lacks \"%s\"", (text), (part));              \
