@@ -57,3 +57,9 @@ if(TARGET edgellm)
 endif()
 # The contenders of docs/CODECS.md against their reference, on one layer.
 add_test(NAME codecs COMMAND bench_codecs --layers 1 --no-head --vectors 5 --rounds 0)
+# Every sampler held to an independent model of it, on recorded logits.
+add_executable(sample_logits ${PROJECT_SOURCE_DIR}/tools/sample_logits.c
+               $<TARGET_OBJECTS:el_base> $<TARGET_OBJECTS:el_sample>)
+target_link_libraries(sample_logits PRIVATE edgellm_flags Threads::Threads)
+add_test(NAME sampler_model COMMAND ${Python3_EXECUTABLE}
+         ${CMAKE_CURRENT_SOURCE_DIR}/test_sampler_model.py $<TARGET_FILE:sample_logits>)

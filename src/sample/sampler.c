@@ -15,6 +15,13 @@ static bool is_greedy(const edgellm_sampler_options *o)
            (o->mirostat != 0 || (o->typical_p == 1 && o->xtc_probability == 0));
 }
 
+static void keep_best(el_candidates *c)
+{
+    if (c->n < 2) return;
+    el_candidates_move(c, 0, el_candidates_best(c));
+    c->n = 1;
+}
+
 /* Logits by token id, with what changes them. Mirostat knows no penalties, as in llama.cpp. */
 static void load_logits(el_sampler *s, const float *logits, const uint32_t *tokens, uint32_t n)
 {
@@ -60,6 +67,7 @@ void el_sampler_prepare(el_sampler *sampler, const float *logits, const uint32_t
         prepare_mirostat(sampler, logits);
     else
         prepare_cuts(sampler);
+    if (sampler->options.temperature == 0) keep_best(&sampler->candidates);
 }
 
 uint32_t el_sampler_sample(el_sampler *sampler, const float *logits, const uint32_t *tokens,
@@ -69,7 +77,7 @@ uint32_t el_sampler_sample(el_sampler *sampler, const float *logits, const uint3
     el_candidates *c = &sampler->candidates;
     el_sampler_prepare(sampler, logits, tokens, n_tokens);
     if (c->n == 0) return 0;
-    if (o->temperature == 0) return c->id[el_candidates_best(c)];
+    if (o->temperature == 0) return c->id[0];
     const el_ranking r = el_ranking_softmax(c, o->temperature);
     const double total = el_candidates_weigh(c, &r);
     const double target = (double)el_random_uniform(&sampler->random) * total;

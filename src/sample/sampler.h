@@ -58,8 +58,8 @@ uint32_t el_sampler_sample(el_sampler *sampler, const float *logits, const uint3
 
 /*
  * All but the draw, for proofs too: leaves in sampler->candidates what the draw chooses from, by
- * their softmax at the temperature (1 if that is 0: then the best is taken). XTC takes its chance
- * from the generator.
+ * their softmax at the temperature; with temperature 0 just one. XTC takes its chance from the
+ * generator.
  */
 void el_sampler_prepare(el_sampler *sampler, const float *logits, const uint32_t *tokens,
                         uint32_t n_tokens);
