@@ -4,6 +4,7 @@
  */
 #include "quant/quantize.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,8 +55,14 @@ static edgellm_status check_options(const el_quantize_options *o, edgellm_error 
 static edgellm_status check_paths(const char *source, const char *target, edgellm_error *err)
 {
     struct stat s, t;
-    if (stat(source, &s) == 0 && stat(target, &t) == 0 && s.st_dev == t.st_dev &&
-        s.st_ino == t.st_ino) {
+    if (stat(source, &s) != 0) {
+        return el_fail(err, EDGELLM_ERR_IO, "cannot open '%.300s': %s", source, strerror(errno));
+    }
+    if (stat(target, &t) != 0) {
+        if (errno == ENOENT) return EDGELLM_OK;
+        return el_fail(err, EDGELLM_ERR_IO, "cannot write '%.300s': %s", target, strerror(errno));
+    }
+    if (s.st_dev == t.st_dev && s.st_ino == t.st_ino) {
         return el_fail(err, EDGELLM_ERR_USAGE,
                        "'%.300s' is the source itself: give the result another name", target);
     }
