@@ -6,6 +6,7 @@
  */
 #include "base/quota.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -21,9 +22,10 @@ static bool read_text(const char *path, char *text, size_t room)
     if (fd < 0) return false;
     size_t used = 0;
     ssize_t got;
-    while (used < room - 1 && (got = read(fd, text + used, room - 1 - used)) > 0) {
-        used += (size_t)got;
-    }
+    do {
+        got = read(fd, text + used, room - 1 - used);
+        if (got > 0) used += (size_t)got;
+    } while (got > 0 || (got < 0 && errno == EINTR));
     close(fd);
     text[used] = 0;
     return used > 0;
