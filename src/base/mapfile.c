@@ -56,8 +56,8 @@ static edgellm_status map_descriptor(el_mapfile *map, int fd, const char *path, 
     EL_TRY(check_kind(fd, path, &size, err));
     void *data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
     if (data == MAP_FAILED) {
-        return el_fail(err, EDGELLM_ERR_IO, "cannot map '%.300s' (%zu bytes): %s", path, size,
-                       strerror(errno));
+        return el_fail(err, errno == ENOMEM ? EDGELLM_ERR_MEMORY : EDGELLM_ERR_IO,
+                       "cannot map '%.300s' (%zu bytes): %s", path, size, strerror(errno));
     }
     map->data = data;
     map->size = size;

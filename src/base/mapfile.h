@@ -9,7 +9,8 @@ typedef struct el_mapfile {
     size_t size;         /* at least 1 while mapped */
 } el_mapfile;
 
-/* Errors: IO (missing, no permission, a directory, ...), FORMAT (empty file). */
+/* Errors: IO (missing, no permission, a directory, ...), FORMAT (empty file), MEMORY (no room in
+ * the address space). */
 edgellm_status el_mapfile_open(el_mapfile *map, const char *path, edgellm_error *err);
 
 /* Locks the pages if permitted, else reads them in and leaves them to the page cache. */

@@ -43,7 +43,11 @@ static edgellm_status no_memory(const char *path, edgellm_error *err)
 static edgellm_status resolve(const char *path, char **target, edgellm_error *err)
 {
     struct stat status;
-    bool link = lstat(path, &status) == 0 && S_ISLNK(status.st_mode);
+    bool exists = lstat(path, &status) == 0;
+    if (!exists && errno != ENOENT) {
+        return el_fail(err, EDGELLM_ERR_IO, "cannot write '%.300s': %s", path, strerror(errno));
+    }
+    bool link = exists && S_ISLNK(status.st_mode);
     *target = link ? realpath(path, NULL) : strdup(path);
     if (*target) return EDGELLM_OK;
     if (errno == ENOMEM) return no_memory(path, err);
@@ -257,15 +261,12 @@ edgellm_status el_outfile_flush(el_outfile *out, edgellm_error *err)
 /* ---- the end ----------------------------------------------------------------------------- */
 
 /* Makes the rename itself survive a power cut. A directory that cannot be synced is no failure:
- * the file is in place, whole. */
-static void sync_directory(const char *path)
+ * the file is in place, whole. Cuts the file's name off its path. */
+static void sync_directory(char *path)
 {
-    char *folder = strdup(path);
-    if (!folder) return;
-    char *slash = strrchr(folder, '/');
-    if (slash) slash[slash == folder] = 0;
-    int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    free(folder);
+    char *slash = strrchr(path, '/');
+    if (slash) slash[slash == path] = 0;
+    int fd = open(slash ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return;
     (void)fsync(fd);
     close(fd);

@@ -120,8 +120,10 @@ edgellm_status el_tm2_create(el_tm2_writer **writer, const char *path, const el_
     EL_TRY(check_input(config, vocab, max_tensors, err));
     el_tm2_writer *w = calloc(1, sizeof *w);
     uint8_t *entries = calloc(max_tensors + (size_t)1, EL_TM2_TENSOR_BYTES);
-    edgellm_status status = w && entries ? el_outfile_create(&w->out, path, err)
-                                         : el_fail(err, EDGELLM_ERR_MEMORY, "out of memory");
+    edgellm_status status =
+        w && entries ? el_outfile_create(&w->out, path, err)
+                     : el_fail(err, EDGELLM_ERR_MEMORY,
+                               "out of memory for a directory of %u tensors", max_tensors);
     if (status != EDGELLM_OK) {
         free(entries);
         free(w);
