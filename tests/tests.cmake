@@ -47,6 +47,15 @@ target_link_options(test_own_memory PRIVATE
     -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap64)
 el_test(shared base cpu kernel format token sample model engine quant test_support)
 target_sources(test_shared PRIVATE support/tiny_file.c)
+# The Nth call of every kind fails, for every N. glibc's names for 64-bit offsets, and others'.
+el_test(faults base cpu kernel format token sample model engine quant test_support)
+target_sources(test_faults PRIVATE faults/faults.c)
+foreach(call malloc calloc realloc aligned_alloc strdup realpath free munmap mlock madvise close
+             fclose read write fsync rename flock sched_getaffinity pthread_create pthread_join
+             mmap mmap64 open open64 fopen fopen64 lseek lseek64 fstat fstat64 stat stat64 lstat
+             lstat64)
+  target_link_options(test_faults PRIVATE -Wl,--wrap=${call})
+endforeach()
 # Against transformers' logits; and the program's perplexity against the library's logits.
 el_test(conformance base cpu kernel format token sample model engine quant)
 target_link_libraries(test_conformance PRIVATE m)
