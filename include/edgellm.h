@@ -396,9 +396,10 @@ EDGELLM_API edgellm_status edgellm_session_save(const edgellm_session *session, 
  * Takes a saved session up again, in place of what `session` holds. Everything that follows
  * (logits, hash, draws) is bit-identical to never having stopped, on any instruction set, with any
  * number of threads, batch and context that the tokens fit into. The whole file is checked first:
- * after an error the session is as it was. Not part of the token path. Errors: IO; FORMAT (damaged,
- * or not a session file); UNSUPPORTED (another version); USAGE (saved with another model file, or
- * in the other of exact and int8 mode); CONTEXT (more tokens than the context holds).
+ * after an error the session is as it was. Not part of the token path. Errors: IO; MEMORY (the file
+ * cannot be mapped); FORMAT (damaged, or not a session file); UNSUPPORTED (another version); USAGE
+ * (saved with another model file, or in the other of exact and int8 mode); CONTEXT (more tokens
+ * than the context holds).
  */
 EDGELLM_API edgellm_status edgellm_session_load(edgellm_session *session, const char *path,
                                                 edgellm_error *err);
@@ -407,7 +408,7 @@ EDGELLM_API edgellm_status edgellm_session_load(edgellm_session *session, const 
  * The note in a session file, by itself: room for `capacity` bytes (NULL with 0 only counts). *len:
  * how many bytes the note has, also when that is more than `capacity` (then the first `capacity`
  * are stored and the status is OK: compare). Header and checksums are checked, values are not.
- * Errors: IO, FORMAT, UNSUPPORTED. Thread-safe.
+ * Errors: IO, MEMORY, FORMAT, UNSUPPORTED. Thread-safe.
  */
 EDGELLM_API edgellm_status edgellm_session_note(const char *path, void *note, size_t capacity,
                                                 size_t *len, edgellm_error *err);

@@ -28,6 +28,7 @@
 #define SOURCE    FOLDER "/source.gguf"
 #define FLOATS    FOLDER "/floats.gguf"
 #define MODEL     FOLDER "/model.tm2.bin"
+#define SAVED     FOLDER "/saved.session"
 #define TARGET    FOLDER "/target"
 #define LINK      FOLDER "/link"
 #define STALE     TARGET ".tmp-edgellm"
@@ -86,6 +87,9 @@ enum { N_CAUSES = sizeof causes / sizeof causes[0] };
 /* Objects that stay open from one run to the next. */
 typedef struct world {
     edgellm_engine *engine;
+    edgellm_session *session;
+    el_arena arena; /* holds the crew */
+    el_crew *crew;
     uint64_t hash; /* of what the scenario gave */
 } world;
 
@@ -163,6 +167,47 @@ static edgellm_status run_session(world *w, edgellm_error *err)
     return EDGELLM_OK;
 }
 
+/* The session is the same before and after; other tokens in it each time would be another file. */
+static edgellm_status save_session(world *w, edgellm_error *err)
+{
+    const uint32_t tokens[] = {5, 60, 7};
+    assert_int_equal(edgellm_session_truncate(w->session, 0, NULL), EDGELLM_OK);
+    assert_int_equal(edgellm_session_eval(w->session, tokens, 3, NULL, NULL), EDGELLM_OK);
+    return edgellm_session_save(w->session, TARGET, "note", 4, err);
+}
+
+/* After a failure the session goes on as if nobody had tried. */
+static edgellm_status load_session(world *w, edgellm_error *err)
+{
+    const uint32_t tokens[] = {100, 101, 102, 103, 104};
+    static float before[EL_TINY_VOCAB];
+    assert_int_equal(edgellm_session_truncate(w->session, 0, NULL), EDGELLM_OK);
+    assert_int_equal(edgellm_session_eval(w->session, tokens, 5, NULL, NULL), EDGELLM_OK);
+    memcpy(before, edgellm_session_logits(w->session), sizeof before);
+    edgellm_status status = edgellm_session_load(w->session, SAVED, err);
+    if (status != EDGELLM_OK) {
+        assert_int_equal(edgellm_session_position(w->session), 5);
+        assert_memory_equal(edgellm_session_tokens(w->session), tokens, sizeof tokens);
+        assert_memory_equal(edgellm_session_logits(w->session), before, sizeof before);
+        return status;
+    }
+    converse(w, w->session);
+    return EDGELLM_OK;
+}
+
+static edgellm_status read_note(world *w, edgellm_error *err)
+{
+    char note[16];
+    size_t len = 77;
+    edgellm_status status = edgellm_session_note(SAVED, note, sizeof note, &len, err);
+    if (status != EDGELLM_OK) {
+        assert_int_equal(len, 77);
+        return status;
+    }
+    add(w, note, len);
+    return EDGELLM_OK;
+}
+
 /* Pieces of more than 1024 bytes, so that the working memory grows twice. */
 static edgellm_status tokenize(world *w, edgellm_error *err)
 {
@@ -205,14 +250,9 @@ static void start_member(void *context, unsigned member, unsigned size)
 static edgellm_status crew_of_four(world *w, edgellm_error *err)
 {
     unsigned sizes[4] = {0};
-    el_crew *crew = NULL;
-    edgellm_status status = el_crew_start(&crew, 4, err);
-    if (status != EDGELLM_OK) {
-        assert_null(crew);
-        return status;
-    }
-    el_crew_run(crew, start_member, sizes);
-    el_crew_stop(crew);
+    EL_TRY(el_crew_start(w->crew, 4, err));
+    el_crew_run(w->crew, start_member, sizes);
+    el_crew_stop(w->crew);
     add(w, sizes, sizeof sizes);
     return EDGELLM_OK;
 }
@@ -280,8 +320,11 @@ static const scenario scenarios[] = {
     {"open and verify", open_and_verify, FAULT_MEMORY | FAULT_MMAP | FAULT_OPEN_HINT | LOADS,
      false},
     {"plan", make_plan, FAULT_MEMORY | FAULT_MMAP | FAULT_OPEN_HINT | LOADS, false},
-    {"session", run_session, FAULT_MEMORY | FAULT_MMAP | FAULT_LOCK | FAULT_AFFINITY, false},
-    {"crew", crew_of_four, FAULT_MEMORY | FAULT_THREAD, false},
+    {"session", run_session, FAULT_MMAP | FAULT_LOCK | FAULT_AFFINITY, false},
+    {"save", save_session, FAULT_MEMORY | WRITES, true},
+    {"load", load_session, LOADS, false},
+    {"note", read_note, LOADS, false},
+    {"crew", crew_of_four, FAULT_THREAD, false},
     {"tokenize", tokenize, FAULT_MEMORY, false},
     {"chat prompt", chat_prompt, FAULT_MEMORY, false},
     {"quantize, as it is", quantize_keep, FAULT_MEMORY | LOADS | WRITES, true},
@@ -481,10 +524,26 @@ static void test_a_quota_is_read_to_its_end(void **state)
 
 /* ---- set-up ------------------------------------------------------------------------------ */
 
+static edgellm_status open_objects(world *w, edgellm_error *err)
+{
+    const el_quantize_options keep = {.group = 32, .embedding_group = 32};
+    const edgellm_session_options options = {.context = 64, .threads = 1};
+    const uint32_t tokens[] = {5, 60, 7};
+    el_arena measure = el_arena_measure();
+    EL_TRY(el_quantize(SOURCE, MODEL, &keep, NULL, err));
+    EL_TRY(edgellm_engine_open(MODEL, NULL, &w->engine, err));
+    EL_TRY(edgellm_session_open(w->engine, &options, &w->session, err));
+    EL_TRY(edgellm_session_eval(w->session, tokens, 3, NULL, err));
+    EL_TRY(edgellm_session_save(w->session, SAVED, "note", 4, err));
+    el_crew_layout(&measure);
+    EL_TRY(el_arena_reserve(&w->arena, measure.used, err));
+    w->crew = el_crew_layout(&w->arena);
+    return EDGELLM_OK;
+}
+
 static int set_up(void **state)
 {
     static world w;
-    const el_quantize_options options = {.group = 32, .embedding_group = 32};
     el_tiny_spec spec = el_tiny_defaults();
     edgellm_error err = {0};
     spec.layers = 1;
@@ -495,19 +554,18 @@ static int set_up(void **state)
     unlink(LINK);
     unlink(STALE);
     if (symlink("target", LINK) != 0) return -1;
-    if (el_quantize(SOURCE, MODEL, &options, NULL, &err) != EDGELLM_OK ||
-        edgellm_engine_open(MODEL, NULL, &w.engine, &err) != EDGELLM_OK) {
-        print_error("%s\n", err.message);
-        return -1;
-    }
     *state = &w;
-    return 0;
+    if (open_objects(&w, &err) == EDGELLM_OK) return 0;
+    print_error("%s\n", err.message);
+    return -1;
 }
 
 static int tear_down(void **state)
 {
-    const world *w = *state;
+    world *w = *state;
+    edgellm_session_close(w->session);
     edgellm_engine_close(w->engine);
+    el_arena_release(&w->arena);
     return 0;
 }
 
