@@ -1,0 +1,129 @@
+/*
+ * fuzz_gguf.c: any bytes as a GGUF file, and on to what `edgellm quantize` does with it. The last
+ * byte, which no reader looks at, also picks the options.
+ */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "format/gguf.h"
+#include "fuzz/fuzz_model.h"
+#include "quant/quantize.h"
+
+/* ---- the reader ------------------------------------------------------------------------ */
+
+static void check_structure(const el_gguf *f)
+{
+    for (uint32_t i = 0; i < f->n_tensors; i++) {
+        const el_gguf_tensor *t = &f->tensors[i];
+        const el_ggml_type *type = el_ggml_type_of(t->type);
+        FUZZ_CHECK(type != NULL && t->rows > 0 && t->cols % type->block_weights == 0);
+        FUZZ_CHECK(t->data >= f->map.data && t->bytes <= f->map.size);
+        FUZZ_CHECK((size_t)(t->data - f->map.data) <= f->map.size - (size_t)t->bytes);
+        FUZZ_CHECK(el_gguf_find(f, t->name) == t);
+    }
+}
+
+static void check_config(const el_gguf *f)
+{
+    el_config once, again;
+    edgellm_error err = {0}, err_again = {0};
+    memset(&once, 0x5a, sizeof once);
+    memset(&again, 0x5a, sizeof again);
+    edgellm_status status = el_gguf_config(f, &once, &err);
+    fuzz_status(status, &err);
+    FUZZ_CHECK(el_gguf_config(f, &again, &err_again) == status);
+    FUZZ_CHECK(memcmp(&once, &again, sizeof once) == 0); /* also: untouched after a failure */
+    FUZZ_CHECK(memcmp(&err, &err_again, sizeof err) == 0);
+}
+
+static void check_vocab(el_gguf *f)
+{
+    el_vocab v;
+    edgellm_error err = {0};
+    if (!fuzz_status(el_gguf_vocab(f, &v, &err), &err)) return;
+    FUZZ_CHECK(v.n_tokens > 0 && v.starts[0] == 0);
+    FUZZ_CHECK(v.starts[v.n_tokens] <= f->map.size && v.n_merges <= f->map.size);
+    for (uint32_t i = 0; i < v.n_merges; i++)
+        FUZZ_CHECK(v.merges[i].left < v.n_tokens && v.merges[i].right < v.n_tokens);
+    FUZZ_CHECK(strlen(v.pretokenizer) < 16 && strlen(v.chat_template) <= f->map.size);
+}
+
+static bool check_reader(const char *path)
+{
+    el_gguf file;
+    edgellm_error err = {0};
+    memset(&file, 0, sizeof file);
+    if (!fuzz_status(el_gguf_open(&file, path, &err), &err)) {
+        FUZZ_CHECK(file.map.data == NULL && file.tensors == NULL);
+        return false;
+    }
+    check_structure(&file);
+    check_config(&file);
+    check_vocab(&file);
+    el_gguf_close(&file);
+    return true;
+}
+
+/* ---- the quantiser --------------------------------------------------------------------- */
+
+static el_quantize_options choose_options(uint8_t pick)
+{
+    static const unsigned bits[] = {0, 2, 3, 4, 8, 0, 4, 8};
+    static const uint32_t groups[] = {32, 64, 128, 0};
+    return (el_quantize_options){.bits = bits[pick & 7],
+                                 .group = groups[pick >> 3 & 3],
+                                 .embedding_group = groups[pick >> 4 & 3],
+                                 .embedding_bits = pick & 128 ? 8 : 0,
+                                 .offset = pick >> 5 & 1,
+                                 .scales = pick & 64 ? EL_SCALE_BYTE : EL_SCALE_F16};
+}
+
+static bool folder_is_empty(const char *folder)
+{
+    int entries = 0;
+    DIR *d = opendir(folder);
+    FUZZ_CHECK(d != NULL);
+    while (readdir(d) != NULL)
+        entries++;
+    closedir(d);
+    return entries == 2; /* "." and ".." */
+}
+
+/* What the quantiser writes can be opened; what it refuses leaves nothing behind. */
+static void check_quantize(const char *source, const char *folder, uint8_t pick)
+{
+    char target[64];
+    el_quantize_options options = choose_options(pick);
+    el_quantize_result result = {0};
+    edgellm_error err = {0};
+    snprintf(target, sizeof target, "%s/out.tm2.bin", folder);
+    if (!fuzz_status(el_quantize(source, target, &options, &result, &err), &err)) {
+        FUZZ_CHECK(folder_is_empty(folder));
+        return;
+    }
+    el_tm2 file;
+    FUZZ_CHECK(fuzz_status(el_tm2_open(&file, target, true, &err), &err));
+    FUZZ_CHECK(file.map.size == result.file_bytes && file.n_tensors == result.tensors);
+    FUZZ_CHECK(file.parameters == result.parameters);
+    el_tm2_close(&file);
+    fuzz_model(target, true);
+    FUZZ_CHECK(unlink(target) == 0 && folder_is_empty(folder));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    fuzz_file file = fuzz_file_open(data, size);
+    if (check_reader(file.path)) {
+        char folder[64]; /* in memory where that is possible, since the writer syncs */
+        const char *place = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+        snprintf(folder, sizeof folder, "%s/edgellm_fuzz_XXXXXX", place);
+        FUZZ_CHECK(mkdtemp(folder) != NULL);
+        check_quantize(file.path, folder, data[size - 1]);
+        FUZZ_CHECK(rmdir(folder) == 0);
+    }
+    fuzz_file_close(&file);
+    return 0;
+}
