@@ -37,7 +37,7 @@ extern const el_cli_command el_cli_cmd_perplexity;
 extern const el_cli_command el_cli_cmd_bench;
 extern const el_cli_command el_cli_cmd_doctor;
 
-/* Writes the message (control bytes become '?') and returns `status`. */
+/* Writes the message (what is not printable UTF-8 becomes '?') and returns `status`. */
 edgellm_status el_cli_fail(edgellm_error *err, edgellm_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

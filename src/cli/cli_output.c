@@ -7,6 +7,47 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Length of the valid UTF-8 character at s (no overlong forms, no surrogates); 0 if none. */
+static size_t character_length(const unsigned char *s, size_t len)
+{
+    static const struct {
+        unsigned char first_min, first_max, second_min, second_max, length;
+    } rows[] = {
+        {0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+    };
+    for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
+        size_t n = rows[r].length;
+        if (s[0] < rows[r].first_min || s[0] > rows[r].first_max) continue;
+        if (n > len) return 0;
+        if (n > 1 && (s[1] < rows[r].second_min || s[1] > rows[r].second_max)) return 0;
+        for (size_t i = 2; i < n; i++) {
+            if ((s[i] & 0xc0) != 0x80) return 0;
+        }
+        return n;
+    }
+    return 0;
+}
+
+/* Not text for a terminal: C0, DEL, C1. */
+static bool is_control(const unsigned char *s)
+{
+    return s[0] < 0x20 || s[0] == 0x7f || (s[0] == 0xc2 && s[1] < 0xa0);
+}
+
+/* One line of UTF-8, whatever bytes were typed: what is not becomes '?'. */
+static void clean(char *text)
+{
+    size_t len = strlen(text), n;
+    for (unsigned char *s = (unsigned char *)text; len > 0; s += n, len -= n) {
+        n = character_length(s, len);
+        if (n > 0 && !is_control(s)) continue;
+        n = n > 0 ? n : 1;
+        memset(s, '?', n);
+    }
+}
+
 #undef el_cli_fail /* an analyser's stand-in, see cli.h */
 edgellm_status el_cli_fail(edgellm_error *err, edgellm_status status, const char *format, ...)
 {
@@ -15,9 +56,7 @@ edgellm_status el_cli_fail(edgellm_error *err, edgellm_status status, const char
     va_start(arguments, format);
     vsnprintf(err->message, sizeof err->message, format, arguments);
     va_end(arguments);
-    for (char *c = err->message; *c != '\0'; c++) {
-        if ((unsigned char)*c < 32 || *c == 127) *c = '?';
-    }
+    clean(err->message);
     return status;
 }
 
@@ -54,29 +93,6 @@ edgellm_status el_cli_print_json(json_t *value, edgellm_error *err)
     edgellm_status status = el_cli_write(text, strlen(text), err);
     free(text);
     return status == EDGELLM_OK ? el_cli_write("\n", 1, err) : status;
-}
-
-/* Length of the valid UTF-8 character at s (no overlong forms, no surrogates); 0 if none. */
-static size_t character_length(const unsigned char *s, size_t len)
-{
-    static const struct {
-        unsigned char first_min, first_max, second_min, second_max, length;
-    } rows[] = {
-        {0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-    for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
-        size_t n = rows[r].length;
-        if (s[0] < rows[r].first_min || s[0] > rows[r].first_max) continue;
-        if (n > len) return 0;
-        if (n > 1 && (s[1] < rows[r].second_min || s[1] > rows[r].second_max)) return 0;
-        for (size_t i = 2; i < n; i++) {
-            if ((s[i] & 0xc0) != 0x80) return 0;
-        }
-        return n;
-    }
-    return 0;
 }
 
 json_t *el_cli_json_text(const char *bytes, size_t len)
