@@ -16,12 +16,14 @@ SOURCES = $(shell find src include tests tools examples -name '*.[ch]' -o -name 
 MAKEFLAGS += --no-print-directory
 
 .PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-codecs \
-        bench-peers conformance format format-check install uninstall setup clean help
+        bench-peers conformance format format-check install uninstall setup clean help \
+        fuzz fuzz-minimise fuzz-coverage
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
 	@echo "also: build model test-model test-isa asan tsan clang lint coverage conformance"
 	@echo "      bench bench-codecs bench-peers format format-check install uninstall setup clean"
+	@echo "      fuzz fuzz-minimise fuzz-coverage"
 
 .DEFAULT_GOAL := help
 
@@ -78,6 +80,11 @@ coverage: setup build/coverage/CMakeCache.txt
 	@find build/coverage -name '*.gcda' -delete
 	$(call check,coverage)
 	@scripts/coverage.py build/coverage $(ARGS)
+
+# Each target of tests/fuzz for FUZZ_SECONDS (60), one to a core; TARGETS="gguf tm2": only those.
+fuzz fuzz-minimise fuzz-coverage:
+	@scripts/setup.sh --fuzz
+	tools/fuzz.sh $(or $(patsubst fuzz-%,%,$(filter fuzz-%,$@)),run) $(TARGETS)
 
 test-model: model
 	python3 tests/real_model.py $(EDGELLM) $(MODEL)

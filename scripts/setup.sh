@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the system packages that are missing, and asks nobody if none is.
-#   scripts/setup.sh [--test | --lint | --ci]
-#       also what `make test` needs; what `make lint` needs; what .ci/run needs, that is everything
+#   scripts/setup.sh [--test | --lint | --fuzz | --ci]
+#       also what `make test` needs; what `make lint`, `make fuzz` need; what .ci/run needs, that is
+#       everything
 # Each line of the tables is a package and the command that proves it is there, so that tools
 # installed by other means count, and nothing is asked of apt when all is well.
 set -eu
@@ -16,6 +17,9 @@ recent_cmake() {
 }
 has() { command -v "$1" >/dev/null 2>&1; }
 library() { pkg-config --exists "$1" 2>/dev/null; }
+fuzzes() { echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n);
+int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d[0] + (int)n; }' |
+    clang -fsanitize=fuzzer,address -x c -o /dev/null - 2>/dev/null; }
 exists() { [ -e "$1" ]; }
 pip() { python3 -c 'import importlib.util as u; exit(u.find_spec("pip") is None)'; }
 
@@ -46,6 +50,11 @@ qemu-user:has qemu-aarch64
 gcc-aarch64-linux-gnu:has aarch64-linux-gnu-gcc
 libc6-dev-arm64-cross:exists /usr/aarch64-linux-gnu/include/stdio.h
 "
+fuzz_packages="
+clang:has clang
+libclang-rt-14-dev:fuzzes
+llvm:has llvm-cov
+"
 [ "$(uname -m)" = x86_64 ] || ci_packages=$(printf '%s' "$ci_packages" | grep -v -e qemu -e aarch64 -e arm64)
 
 missing=
@@ -53,7 +62,8 @@ list=$packages
 case "${1:-}" in
 --test) list="$packages$test_packages" ;;
 --lint) list="$packages$test_packages$lint_packages" ;;
---ci) list="$packages$test_packages$lint_packages$ci_packages" ;;
+--fuzz) list="$packages$fuzz_packages" ;;
+--ci) list="$packages$test_packages$lint_packages$fuzz_packages$ci_packages" ;;
 esac
 while IFS=: read -r package check; do
     [ -n "$package" ] || continue

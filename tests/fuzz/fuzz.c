@@ -19,7 +19,9 @@ void fuzz_broken(const char *file, int line, const char *condition)
 static bool is_one_line(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if ((uint8_t)text[i] < 0x20 || text[i] == 0x7f) return false;
+        uint8_t byte = (uint8_t)text[i];
+        if (byte < 0x20 || byte == 0x7f) return false;
+        if (byte == 0xc2 && (uint8_t)text[i + 1] < 0xa0) return false; /* C1 */
     }
     return el_text_is_valid(text, len);
 }

@@ -95,7 +95,7 @@ static bool folder_is_empty(const char *folder)
 /* What the quantiser writes can be opened; what it refuses leaves nothing behind. */
 static void check_quantize(const char *source, const char *folder, uint8_t pick)
 {
-    char target[64];
+    char target[128];
     el_quantize_options options = choose_options(pick);
     el_quantize_result result = {0};
     edgellm_error err = {0};
