@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "format/gguf.h"
-#include "fuzz/fuzz_model.h"
+#include "fuzz/fuzz.h"
 #include "quant/quantize.h"
 
 /* ---- the reader ------------------------------------------------------------------------ */
@@ -92,6 +92,16 @@ static bool folder_is_empty(const char *folder)
     return entries == 2; /* "." and ".." */
 }
 
+/* The last thing that `edgellm quantize` asks: can it be run? What runs is for fuzz_tm2. */
+static void check_engine(const char *path)
+{
+    edgellm_engine *engine = NULL;
+    edgellm_error err = {0};
+    bool opened = fuzz_status(edgellm_engine_open(path, NULL, &engine, &err), &err);
+    FUZZ_CHECK(opened == (engine != NULL));
+    edgellm_engine_close(engine);
+}
+
 /* What the quantiser writes can be opened; what it refuses leaves nothing behind. */
 static void check_quantize(const char *source, const char *folder, uint8_t pick)
 {
@@ -109,7 +119,7 @@ static void check_quantize(const char *source, const char *folder, uint8_t pick)
     FUZZ_CHECK(file.map.size == result.file_bytes && file.n_tensors == result.tensors);
     FUZZ_CHECK(file.parameters == result.parameters);
     el_tm2_close(&file);
-    fuzz_model(target, true);
+    check_engine(target);
     FUZZ_CHECK(unlink(target) == 0 && folder_is_empty(folder));
 }
 

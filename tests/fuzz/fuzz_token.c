@@ -31,6 +31,7 @@ typedef struct words {
     uint32_t starts[MOST_TOKENS + 1];
     uint8_t types[MOST_TOKENS];
     el_merge merges[MOST_MERGES];
+    uint32_t byte_ids[256]; /* the token of each byte, or EL_TOKEN_NONE */
 } words;
 
 static bool add_token(words *w, unsigned type, const uint8_t *bytes, size_t len)
@@ -96,6 +97,15 @@ static void add_merges(words *w, fuzz_input *in)
     }
 }
 
+static void find_bytes(words *w)
+{
+    for (unsigned i = 0; i < 256; i++)
+        w->byte_ids[i] = EL_TOKEN_NONE;
+    for (uint32_t id = w->vocab.n_tokens; id-- > 0;) { /* the lowest id counts */
+        if (w->starts[id + 1] - w->starts[id] == 1) w->byte_ids[w->bytes[w->starts[id]]] = id;
+    }
+}
+
 static words *make_words(fuzz_input *in)
 {
     words *w = calloc(1, sizeof *w);
@@ -117,6 +127,7 @@ static words *make_words(fuzz_input *in)
     add_bytes(w, in);
     add_names(w, in);
     add_merges(w, in);
+    find_bytes(w);
     return w;
 }
 
@@ -171,26 +182,27 @@ static size_t slow_merge(const el_vocab *v, uint32_t *ids, size_t n)
     }
 }
 
-static size_t slow_piece(const el_vocab *v, const el_pretokenizer *row, const uint8_t *piece,
+static size_t slow_piece(const words *w, const el_pretokenizer *row, const uint8_t *piece,
                          size_t len, uint32_t *ids)
 {
+    const el_vocab *v = &w->vocab;
     uint32_t whole = row->whole_pieces ? find_token(v, piece, len) : EL_TOKEN_NONE;
     if (whole != EL_TOKEN_NONE && !el_vocab_is_special(v, whole)) {
         ids[0] = whole;
         return 1;
     }
     for (size_t i = 0; i < len; i++) {
-        ids[i] = find_token(v, piece + i, 1);
+        ids[i] = w->byte_ids[piece[i]];
         if (ids[i] == EL_TOKEN_NONE) ids[i] = v->n_tokens + piece[i];
     }
     return slow_merge(v, ids, len);
 }
 
 /* For vocabularies without tokens that are matched whole; bytes without a token are kept. */
-static void check_slowly(const el_vocab *v, const uint8_t *text, size_t len, const uint32_t *ids,
+static void check_slowly(const words *w, const uint8_t *text, size_t len, const uint32_t *ids,
                          size_t count)
 {
-    const el_pretokenizer *row = el_pretoken_find(v->pretokenizer);
+    const el_pretokenizer *row = el_pretoken_find(w->vocab.pretokenizer);
     el_cutter cutter = el_pretoken_start(row, text, len);
     uint32_t *slow = fuzz_room(len * sizeof *slow);
     size_t done = 0, piece_len;
@@ -198,7 +210,7 @@ static void check_slowly(const el_vocab *v, const uint8_t *text, size_t len, con
     while ((piece = el_pretoken_next(&cutter, &piece_len)) != NULL) {
         FUZZ_CHECK(piece == expected && piece_len > 0); /* pieces leave nothing out */
         expected += piece_len;
-        size_t n = slow_piece(v, row, piece, piece_len, slow);
+        size_t n = slow_piece(w, row, piece, piece_len, slow);
         FUZZ_CHECK(n <= count - done && memcmp(slow, ids + done, n * sizeof *slow) == 0);
         done += n;
     }
@@ -220,10 +232,10 @@ static size_t encode(const el_tokenizer *t, const uint8_t *text, size_t len, uns
     return count;
 }
 
-static bool text_has_all_bytes(const el_vocab *v, const uint8_t *text, size_t len)
+static bool text_has_all_bytes(const words *w, const uint8_t *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if (find_token(v, text + i, 1) == EL_TOKEN_NONE) return false;
+        if (w->byte_ids[text[i]] == EL_TOKEN_NONE) return false;
     }
     return true;
 }
@@ -298,10 +310,10 @@ static void check_flags(const words *w, const el_tokenizer *t, const uint8_t *te
         FUZZ_CHECK(special || !el_tokenizer_is_special(t, ids[i]));
         (void)el_tokenizer_is_end(t, ids[i]);
     }
-    check_bytes(t, ids, count, text, len, keep || text_has_all_bytes(&w->vocab, text, len));
+    check_bytes(t, ids, count, text, len, keep || text_has_all_bytes(w, text, len));
     if (keep && !special) check_stream(t, ids, count, text, len, is_valid(text, len));
     if (keep && !special && len <= MOST_SLOW && !has_user_tokens(&w->vocab))
-        check_slowly(&w->vocab, text, len, ids, count);
+        check_slowly(w, text, len, ids, count);
     free(ids);
     free(some);
 }
