@@ -67,7 +67,9 @@ edgellm_status el_bpe_build(el_bpe *bpe, const el_vocab *vocab, const el_lookup 
     *bpe = (el_bpe){.vocab = vocab, .slots = slots, .merged = merged, .mask = n_slots - 1};
     for (unsigned i = 0; i < 256; i++) {
         uint8_t byte = (uint8_t)i;
-        bpe->byte_ids[i] = el_lookup_bytes(lookup, &byte, 1);
+        uint32_t id = el_lookup_bytes(lookup, &byte, 1);
+        bool is_text = id != EL_TOKEN_NONE && !el_vocab_is_special(vocab, id);
+        bpe->byte_ids[i] = is_text ? id : EL_TOKEN_NONE;
     }
     for (uint32_t rank = 0; rank < vocab->n_merges; rank++)
         EL_TRY(add_merge(bpe, lookup, rank, err));

@@ -19,7 +19,8 @@ typedef struct el_bpe {
 
 /*
  * Takes the tables from `arena` and, unless it measures, fills them in with the help of `lookup`
- * (not kept). A merge that makes a special token is left out: text alone must not become one.
+ * (not kept). A byte or merge that makes a special token is left out: text alone must not become
+ * one.
  * Errors: FORMAT (a merge of unknown tokens, or one that joins to no token).
  */
 edgellm_status el_bpe_build(el_bpe *bpe, const el_vocab *vocab, const el_lookup *lookup,

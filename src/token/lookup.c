@@ -54,7 +54,9 @@ el_lookup el_lookup_build(const el_vocab *vocab, uint32_t *slots)
         const uint8_t *bytes = el_vocab_bytes(vocab, id, &len);
         if (len == 0) continue;
         uint32_t slot = find_slot(&lookup, bytes, len, bytes, 0);
-        if (slots[slot] == 0) slots[slot] = id + 1;
+        bool is_better = slots[slot] != 0 && el_vocab_is_special(vocab, slots[slot] - 1) &&
+                         !el_vocab_is_special(vocab, id);
+        if (slots[slot] == 0 || is_better) slots[slot] = id + 1;
     }
     return lookup;
 }

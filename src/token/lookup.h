@@ -1,6 +1,7 @@
 /*
- * lookup.h: from bytes to token. An open-addressing hash over a vocabulary's tokens; of several
- * tokens with the same bytes the lowest id is found, and empty tokens never are.
+ * lookup.h: from bytes to token. An open-addressing hash over a vocabulary's tokens. Of several
+ * tokens with the same bytes the lowest id is found, a special token only if all of them are;
+ * empty tokens never are.
  */
 #ifndef EL_TOKEN_LOOKUP_H
 #define EL_TOKEN_LOOKUP_H

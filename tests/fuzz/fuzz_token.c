@@ -45,14 +45,18 @@ static bool add_token(words *w, unsigned type, const uint8_t *bytes, size_t len)
     return true;
 }
 
+/* The lowest id with these bytes; a special one only if there is no other. */
 static uint32_t find_token(const el_vocab *v, const uint8_t *bytes, size_t len)
 {
+    uint32_t found = EL_TOKEN_NONE;
     for (uint32_t id = 0; id < v->n_tokens; id++) {
         size_t n;
         const uint8_t *own = el_vocab_bytes(v, id, &n);
-        if (n == len && n > 0 && memcmp(own, bytes, n) == 0) return id;
+        if (n != len || n == 0 || memcmp(own, bytes, n) != 0) continue;
+        if (!el_vocab_is_special(v, id)) return id;
+        if (found == EL_TOKEN_NONE) found = id;
     }
-    return EL_TOKEN_NONE;
+    return found;
 }
 
 static void add_bytes(words *w, fuzz_input *in)
@@ -102,7 +106,8 @@ static void find_bytes(words *w)
     for (unsigned i = 0; i < 256; i++)
         w->byte_ids[i] = EL_TOKEN_NONE;
     for (uint32_t id = w->vocab.n_tokens; id-- > 0;) { /* the lowest id counts */
-        if (w->starts[id + 1] - w->starts[id] == 1) w->byte_ids[w->bytes[w->starts[id]]] = id;
+        bool one = w->starts[id + 1] - w->starts[id] == 1;
+        if (one && !el_vocab_is_special(&w->vocab, id)) w->byte_ids[w->bytes[w->starts[id]]] = id;
     }
 }
 
