@@ -28,7 +28,7 @@ help:
 .DEFAULT_GOAL := help
 
 # `make test` needs more than `make run`: test_install.py builds a C++ program.
-test asan tsan: SETUP = --test
+test asan tsan clang coverage: SETUP = --test
 setup:
 	@scripts/setup.sh $(SETUP)
 

@@ -169,6 +169,18 @@ class Examples(unittest.TestCase):
     def test_cmake_static_moved(self):
         self.check(with_cmake(MOVED, "cmake_static_moved", "edgellm::edgellm_static"), False)
 
+    def test_the_program_in_the_readme(self):
+        readme = (INSTALLED / "share" / "doc" / "edgellm" / "README.md").read_text()
+        source = re.search(r"```c\n(.*?)```", readme, re.DOTALL).group(1)
+        (OUT / "readme.c").write_text(source)
+        flags = ok("pkg-config", "--cflags", "--libs", libdir(INSTALLED) / "pkgconfig" / "edgellm.pc")
+        ok(CC, "-Wall", "-Wextra", "-Werror", *SANITIZE, OUT / "readme.c", *flags.decode().split(),
+           "-o", OUT / "readme")
+        done = run(OUT / "readme", MODEL, PROMPTS[0],
+                   env={"LD_LIBRARY_PATH": str(libdir(INSTALLED))})
+        self.assertEqual(done.returncode, 0)
+        self.assertTrue(done.stdout.startswith(program_says(PROMPTS[0]).rstrip(b"\n")))
+
     def test_pkg_config_moved(self):
         folder = with_make(MOVED, "make_moved", "minimal")
         found = ok("pkg-config", "--variable=libdir", libdir(MOVED) / "pkgconfig" / "edgellm.pc")
