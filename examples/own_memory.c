@@ -77,7 +77,8 @@ static edgellm_status decode(const edgellm_engine *engine, edgellm_session *sess
     for (int made = 1; status == EDGELLM_OK; made++) {
         uint32_t token = edgellm_session_sample(session);
         if (edgellm_is_end(engine, token)) break;
-        status = print(text, edgellm_stream_push(engine, &stream, token, text), err);
+        size_t ready = edgellm_stream_push(engine, &stream, token, text);
+        status = print(text, ready, err);
         if (made == ANSWER_ROOM || edgellm_session_position(session) == plan.context) break;
         if (status == EDGELLM_OK) status = edgellm_session_eval(session, &token, 1, NULL, err);
     }

@@ -72,7 +72,8 @@ static edgellm_status decode(const edgellm_engine *engine, edgellm_session *sess
         uint32_t token = edgellm_session_sample(session);
         if (edgellm_is_end(engine, token)) break;
         t->answer++;
-        status = print(text, edgellm_stream_push(engine, &stream, token, text), err);
+        size_t ready = edgellm_stream_push(engine, &stream, token, text);
+        status = print(text, ready, err);
         if (t->answer == ANSWER_ROOM || edgellm_session_position(session) == plan.context) break;
         if (status == EDGELLM_OK) status = edgellm_session_eval(session, &token, 1, NULL, err);
         double ms = now_ms() - start;

@@ -57,10 +57,12 @@ static uint64_t speak(const edgellm_engine *engine, const uint32_t *tokens, size
     size_t len = 0;
     uint64_t hash = EDGELLM_HASH_START;
     for (size_t i = 0; i < count; i++) {
-        hash = hash_bytes(hash, text, edgellm_stream_push(engine, &stream, tokens[i], text));
+        size_t n = edgellm_stream_push(engine, &stream, tokens[i], text);
+        hash = hash_bytes(hash, text, n);
         hash = hash_number(hash, edgellm_is_end(engine, tokens[i]));
     }
-    hash = hash_bytes(hash, text, edgellm_stream_flush(&stream, text));
+    size_t rest = edgellm_stream_flush(&stream, text);
+    hash = hash_bytes(hash, text, rest);
     if (edgellm_detokenize(engine, tokens, count, true, whole, sizeof whole, &len, NULL)) return 0;
     return hash_bytes(hash, whole, len);
 }
