@@ -390,7 +390,20 @@ class BadFiles(Case):
         struct.pack_into("<I", data, 24, zlib.crc32(data[64:304]))
         struct.pack_into("<I", data, 60, zlib.crc32(data[:60]))
         path.write_bytes(data)
-        self.fails(UNSUPPORTED, "info", path, contains="rope_base 0.5")
+        self.fails(UNSUPPORTED, "info", path, contains=f"'{path}': model: rope_base 0.5")
+
+    def test_a_model_that_cannot_be_run_is_not_written(self):
+        folder, data = self.temporary(), bytearray(pathlib.Path(GGUF).read_bytes())
+        key = b"llama.rope.freq_base" + struct.pack("<I", 6)  # then a float32
+        struct.pack_into("<f", data, data.index(key) + len(key), 0.5)
+        (folder / "odd.gguf").write_bytes(data)
+        target = folder / "odd.tm2.bin"
+        target.write_bytes(b"kept")
+        done = self.fails(UNSUPPORTED, "quantize", folder / "odd.gguf", "-o", target,
+                          contains="could not be run: model: rope_base 0.5")
+        self.assertIn("odd.gguf", done.stderr.decode())
+        self.assertEqual(target.read_bytes(), b"kept")
+        self.assertEqual({p.name for p in folder.iterdir()}, {"odd.gguf", "odd.tm2.bin"})
 
     @unittest.skipIf(os.geteuid() != 0 and os.access("/", os.W_OK), "cannot drop rights")
     def test_no_permission(self):

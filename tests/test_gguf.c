@@ -272,6 +272,53 @@ static void test_numbers(void **state)
     }
 }
 
+/* Doubles serve as floats, if they fit. */
+static void test_wide_floats(void **state)
+{
+    (void)state;
+    static const struct {
+        double wide;
+        bool fits;
+    } rows[] = {{10000.0, true}, {-0.1, true}, {1e300, false}, {-1e39, false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        edgellm_error err;
+        el_gguf file;
+        el_hand h = el_hand_start();
+        float value = 77;
+        el_bytes_text(&h.values, "k");
+        el_bytes_u32(&h.values, EL_GGUF_F64);
+        el_bytes_put(&h.values, &rows[i].wide, sizeof rows[i].wide);
+        h.n_values++;
+        assert_true(el_hand_save(&h, PATH));
+        assert_ok(el_gguf_open(&file, PATH, &err));
+        assert_true(el_gguf_f32(&file, "k", &value) == rows[i].fits);
+        assert_true(value == (rows[i].fits ? (float)rows[i].wide : 77));
+        el_gguf_close(&file);
+    }
+}
+
+static void test_alignment(void **state)
+{
+    (void)state;
+    for (uint32_t alignment = 8; alignment <= 1024; alignment *= 2) {
+        edgellm_error err;
+        el_gguf file;
+        el_hand h = el_hand_start();
+        h.alignment = alignment;
+        el_hand_u32(&h, "general.alignment", alignment);
+        el_hand_tensor(&h, "t", 8, EL_GGML_F32, 0);
+        for (uint32_t i = 0; i < 8; i++)
+            el_bytes_u32(&h.data, 0x01020304 + i);
+        assert_true(el_hand_save(&h, PATH));
+        assert_ok(el_gguf_open(&file, PATH, &err));
+        const el_gguf_tensor *t = el_gguf_find(&file, "t");
+        assert_non_null(t);
+        for (uint32_t i = 0; i < 8; i++)
+            assert_int_equal(el_gguf_load(t->data + (size_t)i * 4, 4), 0x01020304 + i);
+        el_gguf_close(&file);
+    }
+}
+
 static void test_config_defaults(void **state)
 {
     (void)state;
@@ -294,6 +341,13 @@ static void test_config_defaults(void **state)
     assert_int_equal(c.vocab, 3);
     assert_true(c.rope_base == 10000.0f);
     el_gguf_close(&file);
+}
+
+static void long_architecture(el_hand *h)
+{
+    h->n_values = 0; /* in place of the one that is there */
+    h->values.size = 0;
+    el_hand_text(h, "general.architecture", "an-architecture-of-many-bytes");
 }
 
 static void bad_heads(el_hand *h)
@@ -359,6 +413,7 @@ static void test_bad_configs(void **state)
 {
     (void)state;
     static const bad_model rows[] = {
+        {long_architecture, EDGELLM_ERR_UNSUPPORTED, "general.architecture has 29 bytes"},
         {bad_heads, EDGELLM_ERR_FORMAT, "4 heads cannot share 3"},
         {no_heads, EDGELLM_ERR_FORMAT, "0 heads"},
         {missing_heads, EDGELLM_ERR_FORMAT, "'xyz.attention.head_count' is missing"},
@@ -414,6 +469,34 @@ static void test_vocab_defaults(void **state)
     el_gguf_close(&file);
 }
 
+static void add_two_tokens(el_hand *h)
+{
+    static const char *const tokens[] = {"a", "b"};
+    el_hand_text(h, "tokenizer.ggml.model", "gpt2");
+    el_hand_texts(h, "tokenizer.ggml.tokens", 2, tokens);
+}
+
+/* Names that other programs use for the same rule. */
+static void test_pretokenizer_names(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"default", "gpt2"}, {"gpt-2", "gpt2"}, {"llama-bpe", "llama3"}, {"qwen2", "qwen2"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        edgellm_error err;
+        el_gguf file;
+        el_vocab v;
+        el_hand h = el_hand_start();
+        add_two_tokens(&h);
+        el_hand_text(&h, "tokenizer.ggml.pre", rows[i][0]);
+        assert_true(el_hand_save(&h, PATH));
+        assert_ok(el_gguf_open(&file, PATH, &err));
+        assert_ok(el_gguf_vocab(&file, &v, &err));
+        assert_string_equal(v.pretokenizer, rows[i][1]);
+        el_gguf_close(&file);
+    }
+}
+
 static void no_model(el_hand *h)
 {
     el_hand_u32(h, "x", 1);
@@ -427,13 +510,6 @@ static void spm_model(el_hand *h)
 static void no_tokens(el_hand *h)
 {
     el_hand_text(h, "tokenizer.ggml.model", "gpt2");
-}
-
-static void add_two_tokens(el_hand *h)
-{
-    static const char *const tokens[] = {"a", "b"};
-    el_hand_text(h, "tokenizer.ggml.model", "gpt2");
-    el_hand_texts(h, "tokenizer.ggml.tokens", 2, tokens);
 }
 
 static void few_types(el_hand *h)
@@ -484,6 +560,12 @@ static void bad_template(el_hand *h)
     el_hand_text(h, "tokenizer.chat_template", "\xff");
 }
 
+static void number_for_pre(el_hand *h)
+{
+    add_two_tokens(h);
+    el_hand_u32(h, "tokenizer.ggml.pre", 1);
+}
+
 static void long_pre(el_hand *h)
 {
     add_two_tokens(h);
@@ -504,6 +586,7 @@ static void test_bad_vocabs(void **state)
         {far_eos, EDGELLM_ERR_FORMAT, "eos token 2"},
         {bos_of_nothing, EDGELLM_ERR_FORMAT, "bos is absent"},
         {bad_template, EDGELLM_ERR_FORMAT, "chat_template"},
+        {number_for_pre, EDGELLM_ERR_FORMAT, "'tokenizer.ggml.pre' is no string"},
         {long_pre, EDGELLM_ERR_UNSUPPORTED, "a-very-long-name"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -524,9 +607,12 @@ int main(void)
         cmocka_unit_test(test_tiny_types),
         cmocka_unit_test(test_vocab),
         cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_wide_floats),
+        cmocka_unit_test(test_alignment),
         cmocka_unit_test(test_config_defaults),
         cmocka_unit_test(test_bad_configs),
         cmocka_unit_test(test_vocab_defaults),
+        cmocka_unit_test(test_pretokenizer_names),
         cmocka_unit_test(test_bad_vocabs),
     };
     return cmocka_run_group_tests_name("gguf", tests, NULL, NULL);

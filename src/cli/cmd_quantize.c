@@ -73,8 +73,9 @@ static edgellm_status can_be_run(void *context, const char *temporary, edgellm_e
     (void)context;
     edgellm_engine_close(engine);
     if (status == EDGELLM_OK) return status;
+    const char *reason = strstr(why.message, "': "); /* behind the name of the temporary */
     return el_cli_fail(err, status, "nothing was written: the model could not be run: %.300s",
-                       why.message);
+                       reason ? reason + 3 : why.message);
 }
 
 static edgellm_status check(const quantize_values *v, edgellm_error *err)

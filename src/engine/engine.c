@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fpenv.h"
+#include "format/checks.h"
 #include "token/chat.h"
 
 /* Resident bytes of this process, or 0 where the system does not say. */
@@ -85,7 +86,10 @@ edgellm_status edgellm_engine_open(const char *path, const edgellm_engine_option
     edgellm_status status = el_tm2_open(&draft.file, path, options->verify, err);
     if (status == EDGELLM_OK) {
         status = build(&draft, engine, err);
-        if (status != EDGELLM_OK) el_tm2_close(&draft.file);
+        if (status != EDGELLM_OK) {
+            el_fail_in_file(err, status, path);
+            el_tm2_close(&draft.file);
+        }
     }
     el_fpenv_leave(env);
     return status;

@@ -40,7 +40,7 @@ void el_hand_texts(el_hand *h, const char *key, uint64_t count, const char *cons
 
 el_hand el_hand_start(void)
 {
-    return (el_hand){.version = 3};
+    return (el_hand){.version = 3, .alignment = 32};
 }
 
 bool el_hand_save(el_hand *h, const char *path)
@@ -52,7 +52,7 @@ bool el_hand_save(el_hand *h, const char *path)
     el_bytes_u64(&file, h->n_values);
     el_bytes_put(&file, h->values.data, h->values.size);
     el_bytes_put(&file, h->table.data, h->table.size);
-    el_bytes_align(&file, 32);
+    el_bytes_align(&file, h->alignment);
     el_bytes_put(&file, h->data.data, h->data.size);
     bool saved = el_bytes_save(&file, path);
     free(file.data);

@@ -10,6 +10,7 @@
 typedef struct el_hand {
     el_bytes values, table, data;
     uint32_t version;
+    uint32_t alignment; /* of the data */
     uint64_t n_values, n_tensors;
 } el_hand;
 
