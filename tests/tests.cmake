@@ -74,3 +74,10 @@ add_executable(sample_logits ${PROJECT_SOURCE_DIR}/tools/sample_logits.c
 target_link_libraries(sample_logits PRIVATE edgellm_flags Threads::Threads)
 add_test(NAME sampler_model COMMAND ${Python3_EXECUTABLE}
          ${CMAKE_CURRENT_SOURCE_DIR}/test_sampler_model.py $<TARGET_FILE:sample_logits>)
+set_tests_properties(sampler_model PROPERTIES TIMEOUT 240)
+find_program(VALGRIND valgrind)
+if(VALGRIND AND NOT EDGELLM_SANITIZE)
+  add_test(NAME sampler_cost COMMAND ${Python3_EXECUTABLE}
+           ${CMAKE_CURRENT_SOURCE_DIR}/test_sampler_cost.py $<TARGET_FILE:sample_logits>)
+  set_tests_properties(sampler_cost PROPERTIES TIMEOUT 480)
+endif()

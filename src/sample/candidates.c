@@ -6,7 +6,7 @@
 #include "base/detmath.h"
 #include "base/half.h"
 
-enum { BUCKETS = 2048, LEVELS = 3, GATHER_ROOM = 1024 };
+enum { BUCKETS = 2048, LEVELS = 3, LEAST_ROOM = 1024 };
 
 /* Which bits of a key a level of the descent looks at: 11, 11 and 10. */
 static const struct level {
@@ -172,23 +172,37 @@ static float keep_best(el_candidates *c, uint32_t k)
     return el_candidates_cut(c, &r, k, EL_UNTIL_REACHED);
 }
 
+/* The best alone: what greedy sampling needs. */
+static void gather_best(el_candidates *c, uint32_t vocab)
+{
+    c->n = vocab;
+    const uint32_t best = el_candidates_best(c);
+    c->logit[0] = c->logit[best];
+    c->id[0] = best;
+    c->n = c->logit[0] > -INFINITY;
+}
+
 /*
- * The candidates grow at the front of the array that is being read. Whenever GATHER_ROOM more
- * than k have come together they are cut back to k, and from then on only what is better than
- * the worst of those is let in: an equal logit has the larger id. Mostly that is hardly any; at
- * worst (ascending logits) one cut comes on GATHER_ROOM tokens.
+ * The candidates grow at the front of the array that is being read. Whenever k + room of them
+ * have come together they are cut back to k, and from then on only what is better than the worst
+ * of those is let in: an equal logit has the larger id. Mostly that is hardly any; at worst
+ * (ascending logits) one cut, linear in k + room <= 2 room, comes on every `room` tokens.
  */
 void el_candidates_gather(el_candidates *c, uint32_t vocab, uint32_t k)
 {
-    const bool cuts = vocab > GATHER_ROOM && k < vocab - GATHER_ROOM;
-    const uint32_t room = cuts ? k + GATHER_ROOM : vocab;
+    const uint32_t room = k > LEAST_ROOM ? k : LEAST_ROOM;
+    const uint32_t full = k < vocab && room < vocab - k ? k + room : vocab + 1;
     float floor = -INFINITY;
+    if (k == 1) {
+        gather_best(c, vocab);
+        return;
+    }
     c->n = 0;
     for (uint32_t id = 0; id < vocab; id++) {
         if (!(c->logit[id] > floor)) continue;
         c->logit[c->n] = c->logit[id];
         c->id[c->n++] = id;
-        if (c->n == room && cuts) floor = keep_best(c, k);
+        if (c->n == full) floor = keep_best(c, k);
     }
     if (c->n > k) keep_best(c, k);
 }
