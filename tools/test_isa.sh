@@ -1,5 +1,6 @@
 #!/bin/sh
-# The same bits on every instruction set: the hash of a run (tools/run_hash.c) is compared between
+# The same bits on every instruction set: the hash of a run (tools/run_hash.c), greedy and with every
+# sampler on, is compared between
 # all kernels of this CPU, numbers of threads and cuts of the prompt, and the 64-bit ARM build
 # under qemu-aarch64. On the tiny model of the tests, and, shorter, on the real one if it is there.
 #   make test-isa     EDGELLM_BUILD=DIR: programs that are built already
@@ -73,6 +74,7 @@ compare() {
 for model in "$work/tiny.tm2.bin" "$work/tiny3.tm2.bin"; do
     compare "$model" --prompt 80 -n 16
     compare "$model" --prompt 80 -n 16 --exact
+    compare "$model" --prompt 64 -n 60 --sampled
 done
 [ ! -f "$real" ] || compare "$real" --prompt 9 -n 3
 
