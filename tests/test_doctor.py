@@ -252,8 +252,10 @@ class MadeUp(Case):
         self.assertEqual(self.check("memory", tight)[0], "warn")
         old = {"proc/self/cgroup": "9:memory:/x\n",
                "sys/fs/cgroup/memory/x/memory.limit_in_bytes": "104857600\n",
+               "sys/fs/cgroup/memory/x/memory.stat": "cache 9\ntotal_rss 4857600\n",
                "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n"}
         self.assertEqual(self.facts(old)["memory_group_limit_bytes"], 104857600)
+        self.assertEqual(self.facts(old)["memory_group_room_bytes"], 100000000)
         none = {group + "memory.max": "max\n"}
         self.assertIsNone(self.facts(none)["memory_group_limit_bytes"])
         self.assertEqual(self.check("memory", none)[0], "ok")
