@@ -150,14 +150,14 @@ static el_crew *place(void)
     return el_crew_layout(&home);
 }
 
-static el_crew *start(unsigned size)
+static el_crew *start_crew(unsigned size)
 {
     el_crew *crew = place();
     assert_int_equal(el_crew_start(crew, size, NULL), EDGELLM_OK);
     return crew;
 }
 
-static void stop(el_crew *crew)
+static void stop_crew(el_crew *crew)
 {
     el_crew_stop(crew);
     el_arena_release(&home);
@@ -170,7 +170,7 @@ static void test_crew(void **state)
     for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
         static relay r;
         memset(&r, 0, sizeof r);
-        r.crew = start(sizes[k]);
+        r.crew = start_crew(sizes[k]);
         unsigned rounds = 400 / sizes[k];
         for (unsigned i = 0; i < rounds; i++) {
             el_crew_run(r.crew, relay_run, &r);
@@ -181,7 +181,7 @@ static void test_crew(void **state)
             assert_int_equal(r.wrong[m], 0);
             assert_int_equal(r.runs[m], m < sizes[k] ? rounds : 0);
         }
-        stop(r.crew);
+        stop_crew(r.crew);
     }
 }
 
@@ -203,7 +203,7 @@ static void test_crew_sleeps(void **state)
 {
     (void)state;
     static relay r;
-    r.crew = start(3);
+    r.crew = start_crew(3);
     for (int i = 0; i < 3; i++) {
         usleep(30000);
         memset(r.slots, 0, sizeof r.slots);
@@ -211,7 +211,7 @@ static void test_crew_sleeps(void **state)
     }
     for (unsigned m = 0; m < 3; m++)
         assert_int_equal(r.wrong[m], 0);
-    stop(r.crew);
+    stop_crew(r.crew);
 }
 
 typedef struct surroundings {
@@ -247,7 +247,7 @@ static void test_crew_surroundings(void **state)
     fesetenv(&host);
     assert_int_equal(status, EDGELLM_OK);
     el_crew_run(crew, look_around, &s);
-    stop(crew);
+    stop_crew(crew);
     for (int m = 1; m < 3; m++) {
         assert_contract(s.seen[m]);
         assert_true(s.blocked[m]);
