@@ -567,6 +567,17 @@ class Interrupt(Case):
             self.assertLess(time.monotonic(), end)
             time.sleep(0.005)
 
+    @staticmethod
+    def read_to_end(master):
+        """A terminal hands its text over in pieces, and ends with an error."""
+        text = b""
+        try:
+            while piece := os.read(master, 65536):
+                text += piece
+        except OSError:
+            pass
+        return text
+
     def on_stopped_terminal(self, *arguments, stream):
         """Starts the program with `stream` on a terminal that takes no output, interrupts it
         there, lets the output flow and returns (exit code, terminal text, other stream)."""
@@ -581,12 +592,8 @@ class Interrupt(Case):
         rest = getattr(process, other).read()
         code = process.wait(timeout=60)
         getattr(process, other).close()
-        os.set_blocking(master, False)
-        try:
-            text = os.read(master, 65536)
-        except BlockingIOError:
-            text = b""
         os.close(slave)
+        text = self.read_to_end(master)
         os.close(master)
         return code, text, rest
 

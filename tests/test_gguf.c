@@ -12,6 +12,7 @@
 
 #include "base/half.h"
 #include "format/gguf.h"
+#include "format/gguf_value.h"
 #include "support/hand_gguf.h"
 #include "support/test_help.h"
 
