@@ -14,7 +14,7 @@ source=tests/fuzz
 work=build/fuzz
 
 # The longest input of a target, in bytes: large enough for a whole small model or a long text.
-declare -A longest=([gguf]=24576 [tm2]=24576 [token]=1024 [chat]=1024 [args]=512 [session]=4096)
+declare -A longest=([gguf]=24576 [tm2]=24576 [token]=1024 [chat]=1024 [args]=1024 [session]=4096)
 # The files whose lines count for a target.
 declare -A behind=(
     [gguf]='src/format/(gguf|ggml|checks)|src/quant/'
@@ -28,7 +28,7 @@ declare -A behind=(
 die() { echo "fuzz.sh: $*" >&2; exit 2; }
 targets() { # the targets named, or all
     local name
-    [ $# -gt 0 ] || set -- gguf tm2 token chat args
+    [ $# -gt 0 ] || set -- gguf tm2 token chat args session
     for name in "$@"; do
         [ -n "${longest[$name]:-}" ] || die "there is no target '$name'"
         echo "$name"

@@ -1,6 +1,7 @@
 /* fuzz.c: see fuzz.h. */
 #include "fuzz/fuzz.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,24 @@ void fuzz_file_close(fuzz_file *file)
 {
     close(file->fd);
     file->fd = -1;
+}
+
+void fuzz_folder(char folder[FUZZ_FOLDER_BYTES])
+{
+    const char *place = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    snprintf(folder, FUZZ_FOLDER_BYTES, "%s/edgellm_fuzz_XXXXXX", place);
+    FUZZ_CHECK(mkdtemp(folder) != NULL);
+}
+
+bool fuzz_folder_is_empty(const char *folder)
+{
+    int entries = 0;
+    DIR *d = opendir(folder);
+    FUZZ_CHECK(d != NULL);
+    while (readdir(d) != NULL)
+        entries++;
+    closedir(d);
+    return entries == 2; /* "." and ".." */
 }
 
 /* ---- a structured input ---------------------------------------------------------------- */

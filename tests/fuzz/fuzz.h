@@ -40,6 +40,12 @@ typedef struct fuzz_file {
 fuzz_file fuzz_file_open(const uint8_t *data, size_t size);
 void fuzz_file_close(fuzz_file *file);
 
+/* Makes an empty folder for files that need a name; in memory where that is possible, since
+ * writers sync. Its owner empties it and calls rmdir(). */
+enum { FUZZ_FOLDER_BYTES = 64 };
+void fuzz_folder(char folder[FUZZ_FOLDER_BYTES]);
+bool fuzz_folder_is_empty(const char *folder);
+
 /* ---- a structured input ---------------------------------------------------------------- */
 
 /* Hands the bytes out front to back; zeroes past the end. */

@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli_options.h"
+#include "cli/cli_sampler.h"
 #include "fuzz/commands.h"
-#include "fuzz/fuzz.h"
+#include "fuzz/session_model.h"
+#include "support/tiny_model.h"
 
 enum { MOST_ARGUMENTS = 64 };
 
@@ -37,7 +38,7 @@ static void release_arguments(arguments *a)
 
 static bool is_choice(const el_cli_option *o, uint64_t value)
 {
-    for (const el_cli_choice *c = o->choices; c != NULL && c->word != NULL; c++) {
+    for (const el_cli_choice *c = o->list; c != NULL && c->word != NULL; c++) {
         if (c->value == value) return true;
     }
     return false;
@@ -58,11 +59,11 @@ static bool is_given(const char *text, const el_cli_option *o, const arguments *
 }
 
 /* Zero stands for "not given" where an option has no default. */
-static void check_field(const el_cli_option *o, const void *values, const arguments *a)
+static void check_field(const el_cli_option *o, const char *field, const arguments *a)
 {
-    const char *field = (const char *)values + o->field;
     uint8_t flag;
     uint32_t narrow;
+    int32_t sign;
     uint64_t wide;
     float real;
     const char *text;
@@ -93,8 +94,51 @@ static void check_field(const el_cli_option *o, const void *values, const argume
         memcpy(&real, field, sizeof real);
         FUZZ_CHECK(is_within(o, (double)real) || (!o->initial && real == 0));
         break;
+    case EL_CLI_I32:
+        memcpy(&sign, field, sizeof sign);
+        FUZZ_CHECK(is_within(o, sign) || (!o->initial && sign == 0));
+        break;
+    case EL_CLI_TABLE:
     case EL_CLI_KINDS:
         FUZZ_CHECK(!"a kind of option");
+    }
+}
+
+static void check_fields(const el_cli_option *table, const char *values, const arguments *a)
+{
+    for (const el_cli_option *o = table; o->name != NULL; o++) {
+        if (o->kind == EL_CLI_TABLE)
+            check_fields(o->list, values + o->field, a);
+        else
+            check_field(o, values + o->field, a);
+    }
+}
+
+/* ---- the sampler's lists: parsed when there is a session --------------------------------- */
+
+static edgellm_session *the_session(void) /* made at the first call and kept */
+{
+    static edgellm_session *only;
+    const edgellm_session_options options = {.context = 8, .threads = 1};
+    edgellm_error err = {0};
+    if (only) return only;
+    const edgellm_engine *engine = fuzz_session_engine(NULL);
+    FUZZ_CHECK(edgellm_session_open(engine, &options, &only, &err) == EDGELLM_OK);
+    FUZZ_CHECK(edgellm_session_eval(only, (const uint32_t[]){5, 6, 5}, 3, NULL, &err) ==
+               EDGELLM_OK);
+    return only;
+}
+
+static void check_sampler(const el_cli_command *command, const char *values)
+{
+    for (const el_cli_option *o = command->options; o->name != NULL; o++) {
+        if (o->list != el_cli_sampler_options) continue;
+        const void *sampler = values + o->field;
+        uint64_t seed = 0;
+        edgellm_error err = {0};
+        edgellm_status status = el_cli_sampler_set(sampler, the_session(), &seed, &err);
+        FUZZ_CHECK(fuzz_status(status, &err) || status == EDGELLM_ERR_USAGE);
+        FUZZ_CHECK(edgellm_session_sample(the_session()) < EL_TINY_VOCAB);
     }
 }
 
@@ -128,8 +172,8 @@ static void check_parsed(const el_cli_command *command, const parsed *p, const a
     FUZZ_CHECK(fuzz_status(p->status, &p->err) || p->status == EDGELLM_ERR_USAGE);
     if (p->status != EDGELLM_OK || p->help) return;
     FUZZ_CHECK(p->n_operands >= command->min_operands && p->n_operands <= command->max_operands);
-    for (const el_cli_option *o = command->options; o->name != NULL; o++)
-        check_field(o, p->values, a);
+    check_fields(command->options, p->values, a);
+    check_sampler(command, p->values);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

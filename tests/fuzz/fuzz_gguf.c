@@ -2,7 +2,6 @@
  * fuzz_gguf.c: any bytes as a GGUF file, and on to what `edgellm quantize` does with it. The last
  * byte, which no reader looks at, also picks the options.
  */
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,17 +80,6 @@ static el_quantize_options choose_options(uint8_t pick)
                                  .scales = pick & 64 ? EL_SCALE_BYTE : EL_SCALE_F16};
 }
 
-static bool folder_is_empty(const char *folder)
-{
-    int entries = 0;
-    DIR *d = opendir(folder);
-    FUZZ_CHECK(d != NULL);
-    while (readdir(d) != NULL)
-        entries++;
-    closedir(d);
-    return entries == 2; /* "." and ".." */
-}
-
 /* The last thing that `edgellm quantize` asks: can it be run? What runs is for fuzz_tm2. */
 static void check_engine(const char *path)
 {
@@ -105,13 +93,13 @@ static void check_engine(const char *path)
 /* What the quantiser writes can be opened; what it refuses leaves nothing behind. */
 static void check_quantize(const char *source, const char *folder, uint8_t pick)
 {
-    char target[128];
+    char target[FUZZ_FOLDER_BYTES + 16];
     el_quantize_options options = choose_options(pick);
     el_quantize_result result = {0};
     edgellm_error err = {0};
     snprintf(target, sizeof target, "%s/out.tm2.bin", folder);
     if (!fuzz_status(el_quantize(source, target, &options, &result, &err), &err)) {
-        FUZZ_CHECK(folder_is_empty(folder));
+        FUZZ_CHECK(fuzz_folder_is_empty(folder));
         return;
     }
     el_tm2 file;
@@ -120,17 +108,15 @@ static void check_quantize(const char *source, const char *folder, uint8_t pick)
     FUZZ_CHECK(file.parameters == result.parameters);
     el_tm2_close(&file);
     check_engine(target);
-    FUZZ_CHECK(unlink(target) == 0 && folder_is_empty(folder));
+    FUZZ_CHECK(unlink(target) == 0 && fuzz_folder_is_empty(folder));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fuzz_file file = fuzz_file_open(data, size);
     if (check_reader(file.path)) {
-        char folder[64]; /* in memory where that is possible, since the writer syncs */
-        const char *place = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-        snprintf(folder, sizeof folder, "%s/edgellm_fuzz_XXXXXX", place);
-        FUZZ_CHECK(mkdtemp(folder) != NULL);
+        char folder[FUZZ_FOLDER_BYTES];
+        fuzz_folder(folder);
         check_quantize(file.path, folder, data[size - 1]);
         FUZZ_CHECK(rmdir(folder) == 0);
     }

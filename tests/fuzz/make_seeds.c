@@ -14,6 +14,7 @@
 #include "cli/cli_options.h"
 #include "format/ggml_types.h"
 #include "fuzz/commands.h"
+#include "fuzz/session_model.h"
 #include "quant/quantize.h"
 #include "support/tiny_model.h"
 
@@ -343,13 +344,24 @@ static void save_chats(void)
 static void put_option(el_bytes *b, const el_cli_option *o, bool with_letter)
 {
     char text[128];
-    const char *word = o->initial ? o->initial : o->choices ? o->choices[0].word : "1";
+    const el_cli_choice *choices = o->list;
+    const char *word = o->initial ? o->initial : choices ? choices[0].word : "1";
     bool takes = o->kind != EL_CLI_ON && o->kind != EL_CLI_OFF;
     if (with_letter && o->letter)
         snprintf(text, sizeof text, "-%c%s", o->letter, takes ? word : "");
     else
         snprintf(text, sizeof text, "--%s%s%s", o->name, takes ? "=" : "", takes ? word : "");
     put(b, text);
+}
+
+static void put_options(el_bytes *b, const el_cli_option *table, bool with_letter)
+{
+    for (const el_cli_option *o = table; o->name != NULL; o++) {
+        if (o->kind == EL_CLI_TABLE)
+            put_options(b, o->list, with_letter);
+        else
+            put_option(b, o, with_letter);
+    }
 }
 
 static void save_arguments(void)
@@ -360,8 +372,7 @@ static void save_arguments(void)
             el_bytes b = {0};
             char name[64];
             put_byte(&b, i);
-            for (const el_cli_option *o = command->options; o->name != NULL; o++)
-                put_option(&b, o, with_letter);
+            put_options(&b, command->options, with_letter);
             for (int k = 0; k < command->min_operands; k++)
                 put(&b, "model");
             snprintf(name, sizeof name, "%s%d", command->name, with_letter);
@@ -370,9 +381,61 @@ static void save_arguments(void)
     }
 }
 
+/* ---- sessions -------------------------------------------------------------------------- */
+
+static const edgellm_logit_bias biases[] = {{3, 1.5f}, {4, -2.0f}};
+static const char *const breakers[] = {"\n", "the"};
+
+static void set_sampler(edgellm_session *session, uint32_t variant)
+{
+    edgellm_sampler_options o = edgellm_sampler_defaults();
+    edgellm_error err = {0};
+    o.mirostat = variant % 3;
+    o.typical_p = variant & 1 ? 0.9f : 1.0f;
+    o.dry_multiplier = variant & 1 ? 0.8f : 0;
+    o.xtc_probability = variant & 2 ? 0.5f : 0;
+    o.logit_bias = biases;
+    o.n_logit_bias = variant & 1 ? 2 : 0;
+    o.dry_breakers = breakers;
+    o.n_dry_breakers = variant & 2 ? 2 : 0;
+    if (edgellm_session_set_sampler(session, &o, &err) != EDGELLM_OK) fail("sampler", err.message);
+}
+
+/* `n` tokens; no logits if `cut`. */
+static void save_session(const edgellm_engine *engine, const char *name, uint32_t n, bool exact,
+                         bool cut, const char *note)
+{
+    static const uint32_t tokens[] = {1, 40, 41, 5, 9, 9, 200, 3, 2, 17, 18, 19};
+    const edgellm_session_options options = {.context = 16, .threads = 1, .exact = exact};
+    char path[4096];
+    edgellm_session *s = NULL;
+    edgellm_error err = {0};
+    snprintf(path, sizeof path, "%s/session/%s", root, name);
+    if (edgellm_session_open(engine, &options, &s, &err) != EDGELLM_OK) fail(path, err.message);
+    set_sampler(s, n);
+    if (n > 0 && edgellm_session_eval(s, tokens, n, NULL, &err) != EDGELLM_OK)
+        fail(path, err.message);
+    if (cut && edgellm_session_truncate(s, n - 1, &err) != EDGELLM_OK) fail(path, err.message);
+    if (edgellm_session_save(s, path, note, strlen(note), &err) != EDGELLM_OK)
+        fail(path, err.message);
+    edgellm_session_close(s);
+}
+
+static void save_sessions(void)
+{
+    edgellm_engine *engine = fuzz_session_engine(NULL);
+    save_session(engine, "empty", 0, false, false, "");
+    save_session(engine, "one", 1, false, false, "");
+    save_session(engine, "talk", 7, false, false, "{\"messages\": []}");
+    save_session(engine, "long", 12, false, false, "");
+    save_session(engine, "cut", 6, false, true, "x");
+    save_session(engine, "exact", 5, true, false, "");
+    edgellm_engine_close(engine);
+}
+
 int main(int argc, char **argv)
 {
-    static const char *const targets[] = {"gguf", "tm2", "token", "chat", "args"};
+    static const char *const targets[] = {"gguf", "tm2", "token", "chat", "args", "session"};
     if (argc != 2) {
         fprintf(stderr, "usage: make_seeds FOLDER\n");
         return 2;
@@ -389,5 +452,6 @@ int main(int argc, char **argv)
     save_tokens();
     save_chats();
     save_arguments();
+    save_sessions();
     return 0;
 }

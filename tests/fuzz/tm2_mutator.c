@@ -1,58 +1,28 @@
-/*
- * tm2_mutator.c: mutations that leave a TM2 file plausible. Random changes to a checksummed file
- * would all end at the checksum, so most mutations here change one section and then lay the file
- * out again: offsets, sizes and checksums fit, and the parser behind them gets to see the change.
- */
+/* tm2_mutator.c: TM2 files (mutate.h): parts are the sections; weights are laid out again too. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/crc32.h"
 #include "format/tm2_layout.h"
-#include "fuzz/fuzz.h"
+#include "fuzz/mutate.h"
 #include "kernel/matrix.h"
 
-/* xorshift: the seed that libFuzzer gives makes the whole mutation. */
-static uint32_t draw(uint32_t *state, uint32_t below)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 17;
-    *state ^= *state << 5;
-    return *state % below;
-}
-
-/* ---- a file in pieces ------------------------------------------------------------------ */
-
-typedef struct piece {
-    uint8_t *bytes; /* (room) */
-    size_t size;
-} piece;
-
 typedef struct pieces {
-    piece section[EL_TM2_SECTIONS];
+    fuzz_parts sections;
     uint64_t weights_at; /* where section weights was: data offsets count from the file's start */
-    size_t room;         /* of each piece */
 } pieces;
-
-static void release(pieces *p)
-{
-    for (int i = 0; i < EL_TM2_SECTIONS; i++)
-        free(p->section[i].bytes);
-}
 
 static bool take_apart(const uint8_t *data, size_t size, size_t max_size, pieces *p)
 {
-    *p = (pieces){.room = max_size};
+    *p = (pieces){.sections = {.room = max_size}};
     if (size < EL_TM2_FIRST) return false;
     for (int i = 0; i < EL_TM2_SECTIONS; i++) {
         const uint8_t *entry = data + EL_TM2_HEADER_BYTES + i * EL_TM2_ENTRY_BYTES;
         uint64_t at = el_load64(entry + EL_TM2_AT_OFFSET), n = el_load64(entry + EL_TM2_AT_SIZE);
-        if (at > size || n > size - at || n > max_size) {
-            release(p);
-            return false;
-        }
-        p->section[i] = (piece){fuzz_room(max_size), (size_t)n};
-        memcpy(p->section[i].bytes, data + at, (size_t)n);
         if (i == EL_TM2_WEIGHTS) p->weights_at = at;
+        if (fuzz_take_part(&p->sections, data, size, at, n)) continue;
+        fuzz_release_parts(&p->sections);
+        return false;
     }
     return true;
 }
@@ -61,12 +31,12 @@ static bool take_apart(const uint8_t *data, size_t size, size_t max_size, pieces
 
 static uint32_t tensor_count(const pieces *p)
 {
-    return (uint32_t)(p->section[EL_TM2_TENSORS].size / EL_TM2_TENSOR_BYTES);
+    return (uint32_t)(p->sections.part[EL_TM2_TENSORS].size / EL_TM2_TENSOR_BYTES);
 }
 
 static uint8_t *tensor_entry(const pieces *p, uint32_t index)
 {
-    return p->section[EL_TM2_TENSORS].bytes + (size_t)index * EL_TM2_TENSOR_BYTES;
+    return p->sections.part[EL_TM2_TENSORS].bytes + (size_t)index * EL_TM2_TENSOR_BYTES;
 }
 
 static uint64_t tensor_bytes(const uint8_t *entry)
@@ -87,19 +57,20 @@ static void retype_tensor(pieces *p, uint32_t *state)
 {
     static const uint32_t groups[] = {0, 32, 64, 128};
     if (tensor_count(p) == 0) return;
-    uint8_t *entry = tensor_entry(p, draw(state, tensor_count(p)));
-    switch (draw(state, 4)) {
+    uint8_t *entry = tensor_entry(p, fuzz_draw(state, tensor_count(p)));
+    switch (fuzz_draw(state, 4)) {
     case 0:
-        entry[EL_TM2_AT_CODEC] = (uint8_t)draw(state, EL_CODEC_COUNT);
+        entry[EL_TM2_AT_CODEC] = (uint8_t)fuzz_draw(state, EL_CODEC_COUNT);
         break;
     case 1:
-        entry[EL_TM2_AT_SCALE_KIND] = (uint8_t)draw(state, EL_SCALE_KINDS);
+        entry[EL_TM2_AT_SCALE_KIND] = (uint8_t)fuzz_draw(state, EL_SCALE_KINDS);
         break;
     case 2:
-        el_store32(entry + EL_TM2_AT_GROUP, groups[draw(state, 4)]);
+        el_store32(entry + EL_TM2_AT_GROUP, groups[fuzz_draw(state, 4)]);
         break;
     default:
-        el_store32(entry + (draw(state, 2) ? EL_TM2_AT_ROWS : EL_TM2_AT_COLS), draw(state, 80) + 1);
+        el_store32(entry + (fuzz_draw(state, 2) ? EL_TM2_AT_ROWS : EL_TM2_AT_COLS),
+                   fuzz_draw(state, 80) + 1);
     }
 }
 
@@ -107,13 +78,13 @@ static void retype_tensor(pieces *p, uint32_t *state)
  * new size. False: no room. */
 static bool pack_weights(pieces *p, uint64_t weights_at)
 {
-    piece old = p->section[EL_TM2_WEIGHTS], fresh = {fuzz_room(p->room), 0};
+    fuzz_part old = p->sections.part[EL_TM2_WEIGHTS], fresh = {fuzz_room(p->sections.room), 0};
     bool fits = true;
     for (uint32_t i = 0; i < tensor_count(p) && fits; i++) {
         uint8_t *entry = tensor_entry(p, i);
         uint64_t from = el_load64(entry + EL_TM2_AT_DATA) - p->weights_at; /* may be nonsense */
         uint64_t bytes = tensor_bytes(entry), at = el_tm2_aligned(fresh.size);
-        fits = bytes <= p->room && at + bytes <= p->room;
+        fits = bytes <= p->sections.room && at + bytes <= p->sections.room;
         if (!fits) break;
         memset(fresh.bytes + fresh.size, 0, (size_t)(at + bytes) - fresh.size);
         uint64_t left = from < old.size ? old.size - from : 0;
@@ -129,7 +100,7 @@ static bool pack_weights(pieces *p, uint64_t weights_at)
         return false;
     }
     free(old.bytes);
-    p->section[EL_TM2_WEIGHTS] = fresh;
+    p->sections.part[EL_TM2_WEIGHTS] = fresh;
     return true;
 }
 
@@ -140,7 +111,7 @@ static uint64_t place_of(const pieces *p, int index)
 {
     uint64_t at = EL_TM2_FIRST;
     for (int i = 0; i < index; i++)
-        at = el_tm2_aligned(at + p->section[i].size);
+        at = el_tm2_aligned(at + p->sections.part[i].size);
     return at;
 }
 
@@ -159,11 +130,11 @@ static void seal(uint8_t *data, size_t size)
 static size_t put_together(const pieces *p, uint8_t *data, size_t max_size)
 {
     int last = EL_TM2_SECTIONS - 1;
-    uint64_t size = place_of(p, last) + p->section[last].size;
+    uint64_t size = place_of(p, last) + p->sections.part[last].size;
     if (size > max_size) return 0;
     memset(data, 0, (size_t)size);
     for (int i = 0; i < EL_TM2_SECTIONS; i++) {
-        const piece *s = &p->section[i];
+        const fuzz_part *s = &p->sections.part[i];
         uint8_t *entry = data + EL_TM2_HEADER_BYTES + i * EL_TM2_ENTRY_BYTES;
         uint32_t crc = i == EL_TM2_WEIGHTS ? 0 : el_crc32(0, s->bytes, s->size);
         memcpy(data + place_of(p, i), s->bytes, s->size);
@@ -179,39 +150,30 @@ static size_t put_together(const pieces *p, uint8_t *data, size_t max_size)
 
 /* ---- mutations ------------------------------------------------------------------------- */
 
-/* One section longer, shorter or different, the rest as it was. */
-static void mutate_section(pieces *p, uint32_t *state)
-{
-    piece *s = &p->section[draw(state, EL_TM2_SECTIONS)];
-    size_t limit = draw(state, 2) ? s->size : s->size + 64; /* half keep to the size */
-    if (limit > p->room) limit = p->room;
-    if (limit > 0) s->size = LLVMFuzzerMutate(s->bytes, s->size, limit);
-}
-
 static size_t mutate_parts(uint8_t *data, size_t size, size_t max_size, uint32_t *state)
 {
     pieces p;
     if (!take_apart(data, size, max_size, &p)) return 0;
-    bool retype = draw(state, 4) == 0;
+    bool retype = fuzz_draw(state, 4) == 0;
     if (retype)
         retype_tensor(&p, state);
     else
-        mutate_section(&p, state);
-    bool pack = retype || draw(state, 4) > 0; /* else the directory stays as it was made */
+        fuzz_mutate_part(&p.sections, state);
+    bool pack = retype || fuzz_draw(state, 4) > 0; /* else the directory stays as it was made */
     bool packed = !pack || pack_weights(&p, place_of(&p, EL_TM2_WEIGHTS));
     size_t made = packed ? put_together(&p, data, max_size) : 0;
-    release(&p);
+    fuzz_release_parts(&p.sections);
     return made;
 }
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
 {
     uint32_t state = seed | 1;
-    if (draw(&state, 8) > 0) {
+    if (fuzz_draw(&state, 8) > 0) {
         size_t made = mutate_parts(data, size, max_size, &state);
         if (made > 0) return made;
     }
     size_t made = LLVMFuzzerMutate(data, size, max_size);
-    if (made >= EL_TM2_FIRST && draw(&state, 2)) seal(data, made);
+    if (made >= EL_TM2_FIRST && fuzz_draw(&state, 2)) seal(data, made);
     return made;
 }

@@ -1,0 +1,39 @@
+/* mutate.c: see mutate.h. */
+#include "fuzz/mutate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { GROWTH = 64 };
+
+uint32_t fuzz_draw(uint32_t *state, uint32_t below)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 17;
+    *state ^= *state << 5;
+    return *state % below;
+}
+
+bool fuzz_take_part(fuzz_parts *parts, const uint8_t *data, size_t size, uint64_t at, uint64_t n)
+{
+    if (parts->n == FUZZ_PARTS || at > size || n > size - at || n > parts->room) return false;
+    fuzz_part *part = &parts->part[parts->n++];
+    *part = (fuzz_part){fuzz_room(parts->room), (size_t)n};
+    if (n > 0) memcpy(part->bytes, data + at, (size_t)n);
+    return true;
+}
+
+void fuzz_release_parts(fuzz_parts *parts)
+{
+    for (unsigned i = 0; i < parts->n; i++)
+        free(parts->part[i].bytes);
+    parts->n = 0;
+}
+
+void fuzz_mutate_part(fuzz_parts *parts, uint32_t *state)
+{
+    fuzz_part *part = &parts->part[fuzz_draw(state, parts->n)];
+    size_t limit = fuzz_draw(state, 2) ? part->size : part->size + GROWTH; /* half keep the size */
+    if (limit > parts->room) limit = parts->room;
+    if (limit > 0) part->size = LLVMFuzzerMutate(part->bytes, part->size, limit);
+}

@@ -1,0 +1,35 @@
+/* session_model.c: see session_model.h. */
+#include "fuzz/session_model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "format/ggml_types.h"
+#include "quant/quantize.h"
+#include "support/tiny_model.h"
+
+edgellm_engine *fuzz_session_engine(const char *kernel)
+{
+    el_tiny_spec spec = el_tiny_defaults();
+    const el_quantize_options quantize = {.bits = 4, .group = 32, .embedding_group = 32};
+    const edgellm_engine_options options = {.kernel = kernel};
+    char folder[FUZZ_FOLDER_BYTES], target[FUZZ_FOLDER_BYTES + 16];
+    el_bytes gguf = {0};
+    edgellm_error err = {0};
+    edgellm_engine *engine = NULL;
+    spec.dim = spec.ffn_dim = 32;
+    spec.heads = 2;
+    spec.kv_heads = 1;
+    spec.context = 32;
+    el_tiny_gguf(&spec, &gguf);
+    fuzz_file source = fuzz_file_open(gguf.data, gguf.size);
+    fuzz_folder(folder);
+    snprintf(target, sizeof target, "%s/model", folder);
+    FUZZ_CHECK(el_quantize(source.path, target, &quantize, NULL, &err) == EDGELLM_OK);
+    FUZZ_CHECK(edgellm_engine_open(target, &options, &engine, &err) == EDGELLM_OK);
+    FUZZ_CHECK(unlink(target) == 0 && rmdir(folder) == 0);
+    fuzz_file_close(&source);
+    free(gguf.data);
+    return engine;
+}
