@@ -175,6 +175,23 @@ class Commands(Case):
         repeat = self.json("run", TM2, "-p", "the quick", "-n", "5", "-s", free[0])
         self.assertEqual(repeat["seed"], free[0])
 
+    def test_samplers(self):
+        greedy = self.run_json("-t", "0")["tokens"]
+        banned = self.run_json("-t", "0", "--logit-bias", f"{greedy[0]}=-inf,5=0.1")["tokens"]
+        self.assertNotIn(greedy[0], banned)
+        self.assertEqual(self.run_json("--logit-bias", "7=1000")["tokens"], [7] * 12)
+        plain = ("--top-k", "0", "--top-p", "1", "--min-p", "0", "-t", "2")
+        seen = [self.run_json(*plain, *more)["tokens"] for more in (
+            (), ("--typical-p", "0.2"), ("--presence-penalty", "90"), ("--frequency-penalty", "-90"),
+            ("--dry-multiplier", "90", "--dry-allowed-length", "0"), ("--mirostat", "1"),
+            ("--xtc-probability", "1", "--xtc-threshold", "0.001"),
+            ("--mirostat", "2", "--mirostat-tau", "1", "--mirostat-eta", "0.5"))]
+        self.assertEqual(len(set(map(tuple, seen))), len(seen))
+        dry = plain + ("--dry-multiplier", "90", "--dry-allowed-length", "0", "--dry-breakers")
+        self.assertEqual(self.run_json(*dry, "\\n,:,\",*")["tokens"], seen[4])
+        self.assertEqual(self.run_json(*dry, " ,e,\\,,a,o")["tokens"],
+                         self.run_json(*dry, "\\,,o,e,a, ")["tokens"])
+
     def test_hash_does_not_depend_on_the_way(self):
         reference = self.run_json("--kernel", "scalar", "-j", "1", "-b", "1")
         ways = [("-b", b) for b in (1, 7, 64, 512)]
@@ -334,7 +351,13 @@ class BadUsage(Case):
                 ("-t", "inf"), ("-t", "1e999"), ("-t", "0x1"), ("-t", "-0.5"), ("-t", "1.0.0"),
                 ("-c", "1.5"), ("-c", "0"), ("-b", "0"), ("-b", "513"), ("-j", "0"), ("-j", "65"),
                 ("--top-k", "-1"), ("--top-p", "0"), ("--top-p", "1.01"), ("--min-p", "-0.1"),
-                ("--min-p", "2"), ("--repeat-penalty", "0"), ("--repeat-penalty", "101"), ("--repeat-last", "1048577"),
+                ("--min-p", "2"), ("--repeat-penalty", "0"), ("--repeat-penalty", "101"),
+                ("--repeat-last", "1048577"), ("--typical-p", "0"), ("--presence-penalty", "101"),
+                ("--frequency-penalty", "-101"), ("--dry-multiplier", "-1"), ("--dry-base", "0.5"),
+                ("--dry-allowed-length", "-1"), ("--dry-penalty-last", "-2"),
+                ("--dry-penalty-last", "--1"), ("--dry-penalty-last", "-"),
+                ("--xtc-probability", "1.1"), ("--xtc-threshold", "-1"), ("--mirostat", "3"),
+                ("--mirostat-tau", "101"), ("--mirostat-eta", "2"),
                 ("-s", "-1"), ("-s", "9007199254740992"), ("--max-ram", "1T"), ("--max-ram", "G"),
                 ("--max-ram", ""), ("--max-ram", "99999999999G")):
             done = self.fails(USAGE, "run", TM2, "-p", "x", option, value, contains="bad number")
@@ -346,6 +369,15 @@ class BadUsage(Case):
                        contains="expected one of")
         self.fails(UNSUPPORTED, "quantize", GGUF, "-o", OUT / "x", "--calibrate", "gptq",
                    contains="gptq")
+
+    def test_bad_lists(self):
+        for value in ("7", "7=", "=1", "x=1", "7=x", "7=1,", ",7=1", "7=nan", "7=inf", "7=1e99",
+                      "-1=2", "7=1 ", "7=1,,8=1", "4294967296=1", ",".join(["7=1"] * 1025)):
+            self.fails(USAGE, "run", TM2, "-p", "x", "--logit-bias", value, contains="ID=BIAS")
+        self.fails(USAGE, "run", TM2, "-p", "x", "--logit-bias", "4000000000=1",
+                   contains="4000000000")
+        for value in (",", "a,", ",a", "a,,b", "\\", "\\x", "a" * 41, ",".join("a" * 17)):
+            self.fails(USAGE, "run", TM2, "-p", "x", "--dry-breakers", value, contains="texts of")
 
     def test_prompt_longer_than_the_context(self):
         self.fails(CONTEXT, "run", TM2, "-c", "16", "-p", "the quick brown fox " * 20)

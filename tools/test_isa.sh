@@ -1,8 +1,8 @@
 #!/bin/sh
-# The same bits on every instruction set: the hash of a run (tools/run_hash.c), greedy and with every
-# sampler on, is compared between
-# all kernels of this CPU, numbers of threads and cuts of the prompt, and the 64-bit ARM build
-# under qemu-aarch64. On the tiny model of the tests, and, shorter, on the real one if it is there.
+# The same bits on every instruction set: the hash of a run (tools/run_hash.c), greedy and with
+# every sampler on, is compared between all kernels of this CPU, numbers of threads and cuts of the
+# prompt, and the 64-bit ARM build under qemu-aarch64. On the tiny model of the tests, and, shorter,
+# on the real one if it is there.
 #   make test-isa     EDGELLM_BUILD=DIR: programs that are built already
 set -eu
 cd "$(dirname "$0")/.."
