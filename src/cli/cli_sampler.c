@@ -94,6 +94,7 @@ static edgellm_status parse_breakers(const char *list, lists *l, uint32_t *count
     *count = 0;
     if (*list == '\0') return EDGELLM_OK;
     for (;; at++) {
+        // cppcheck-suppress uninitvar ; parse_breaker() fills it in
         if (*count == EDGELLM_DRY_BREAKERS_MAX || !parse_breaker(&at, l->text[*count])) {
             return el_cli_fail(
                 err, EDGELLM_ERR_USAGE,
@@ -110,7 +111,7 @@ static edgellm_status parse_breakers(const char *list, lists *l, uint32_t *count
 /* One ID=BIAS up to a comma or the end. */
 static bool parse_bias(const char **list, edgellm_logit_bias *bias)
 {
-    char word[64], *end;
+    char word[64], *end = word;
     uint64_t token;
     size_t len = strcspn(*list, ",");
     if (len >= sizeof word) return false;

@@ -32,7 +32,6 @@ static const el_cli_choice scales_words[] = {
     {"f16", EL_SCALE_F16}, {"byte", EL_SCALE_BYTE}, {NULL, 0}};
 
 /* context: non-NULL if progress is shown. */
-// cppcheck-suppress constParameter ; the type of a callback
 static bool on_progress(void *context, uint32_t done, uint32_t total, const char *tensor)
 {
     if (context != NULL) fprintf(stderr, "\r%u/%u %.60s\033[K", done, total, tensor);

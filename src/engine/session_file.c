@@ -301,7 +301,7 @@ static edgellm_status check_model(const edgellm_session *s, const uint8_t *h, ed
                        "can only go on so",
                        AT_MODE, s->forward.exact ? "without" : "in");
     for (unsigned i = 0; i < SHAPE; i++)
-        if (el_load32(h + AT_SHAPE + 4 * i) != shape[i])
+        if (el_load32(h + AT_SHAPE + (size_t)i * 4) != shape[i])
             return bad(err, "header", AT_SHAPE + 4 * i, shape_names[i], "is not the model's");
     if (el_load32(h + AT_POSITION) > s->forward.context)
         return el_fail(err, EDGELLM_ERR_CONTEXT,

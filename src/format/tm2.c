@@ -159,9 +159,8 @@ static edgellm_status check_section_padding(const el_mapfile *map, edgellm_error
 void el_tm2_identity(const el_tm2 *file, uint32_t identity[EL_TM2_IDENTITY])
 {
     static const int sections[EL_TM2_IDENTITY] = {EL_TM2_MODEL, EL_TM2_VOCAB, EL_TM2_TENSORS};
-    const uint8_t *table = file->map.data + EL_TM2_HEADER_BYTES;
     for (int i = 0; i < EL_TM2_IDENTITY; i++)
-        identity[i] = el_load32(table + sections[i] * EL_TM2_ENTRY_BYTES + EL_TM2_AT_CRC);
+        identity[i] = el_load32(entry_of(&file->map, sections[i]) + EL_TM2_AT_CRC);
 }
 
 /* ---- small sections -------------------------------------------------------------------- */

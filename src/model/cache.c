@@ -30,7 +30,7 @@ static void read_int8(const el_kv *kv, uint32_t position, record_layout l, uint8
 {
     uint8_t key[EL_HEAD_DIM_MAX];
     for (uint32_t quad = 0; quad < kv->blocks * (EL_BLOCK / 4); quad++)
-        memcpy(key + quad * 4, kv->keys + el_kv_key_at(kv, position, quad), 4);
+        memcpy(key + (size_t)quad * 4, kv->keys + el_kv_key_at(kv, position, quad), 4);
     memcpy(record, key, l.codes);
     memcpy(record + l.codes, kv->values + (size_t)position * kv->blocks * EL_BLOCK, l.codes);
     uint8_t *scales = record + 2 * l.codes;
@@ -47,7 +47,7 @@ static void write_int8(const el_kv *kv, uint32_t position, record_layout l, cons
     const uint8_t *scales = record + 2 * l.codes;
     memcpy(key, record, l.codes);
     for (uint32_t quad = 0; quad < kv->blocks * (EL_BLOCK / 4); quad++)
-        memcpy(kv->keys + el_kv_key_at(kv, position, quad), key + quad * 4, 4);
+        memcpy(kv->keys + el_kv_key_at(kv, position, quad), key + (size_t)quad * 4, 4);
     memcpy(kv->values + (size_t)position * kv->blocks * EL_BLOCK, record + l.codes, l.codes);
     for (uint32_t b = 0; b < kv->blocks; b++)
         memcpy(kv->kscale + el_kv_kscale_at(kv, position, b), scales + b * sizeof(float),

@@ -13,7 +13,7 @@
 
 #include "model/forward.h"
 
-#define EL_CACHE_RECORD_MAX (2 * EL_HEAD_DIM_MAX * sizeof(float))
+#define EL_CACHE_RECORD_MAX (sizeof(float) * 2 * EL_HEAD_DIM_MAX)
 
 uint32_t el_cache_planes(const el_forward *f);
 size_t el_cache_record_bytes(const el_forward *f);

@@ -87,7 +87,7 @@ enum { REALS = sizeof reals / sizeof reals[0], WHOLES = sizeof wholes / sizeof w
 static edgellm_status check_numbers(const edgellm_sampler_options *o, edgellm_error *err)
 {
     for (const struct real_range *r = reals; r < reals + REALS; r++) {
-        const float value = *(const float *)((const char *)o + r->offset);
+        const float value = *(const float *)(const void *)((const char *)o + r->offset);
         if (value >= r->min && value <= r->max && !(r->above && value == r->min)) continue;
         return el_fail(err, EDGELLM_ERR_USAGE, "%s must be %s%g %s %g", r->name,
                        r->above ? "above " : "", (double)r->min, r->above ? "and at most" : "to",
