@@ -184,17 +184,25 @@ typedef struct edgellm_message {
     const char *content;
 } edgellm_message;
 
+typedef enum edgellm_chat_flags {
+    EDGELLM_CHAT_OPEN_ANSWER = 1, /* end with the opening of the assistant's turn */
+    EDGELLM_CHAT_CONTINUE = 2     /* what follows an answer: begin with the end of its turn, and put
+                                     no default system message before the messages */
+} edgellm_chat_flags;
+
 /*
  * Lays out a conversation with the model's chat template and tokenizes it. The names of special
  * tokens inside `content` stay text, so a user cannot forge a turn. Where the first message is
  * not a system message, the template's own default one is put before it.
- * open_answer: end with the opening of the assistant's turn.
- * tokens, capacity, count: as in edgellm_tokenize(). Errors: UNSUPPORTED (no known template),
- * USAGE (unknown role), MEMORY. Thread-safe.
+ * A conversation is computed turn by turn like this: the first messages with OPEN_ANSWER; the
+ * tokens of the answer without the one that ended it; then each next message with CONTINUE |
+ * OPEN_ANSWER. An answer that was broken off is closed in the same way. flags: edgellm_chat_flags.
+ * tokens, capacity, count: as in edgellm_tokenize(). Errors: UNSUPPORTED (no known template), USAGE
+ * (unknown role), MEMORY. Thread-safe.
  */
 EDGELLM_API edgellm_status edgellm_chat_prompt(const edgellm_engine *engine,
                                                const edgellm_message *messages, size_t n_messages,
-                                               bool open_answer, uint32_t *tokens, size_t capacity,
+                                               unsigned flags, uint32_t *tokens, size_t capacity,
                                                size_t *count, edgellm_error *err);
 
 /* ---- session --------------------------------------------------------------------------- */

@@ -310,7 +310,8 @@ static void memory_may_run_out_at_any_point(void **state)
         allocations_left = n;
         encoded = el_tokenizer_encode(m.t, text, sizeof text, 0, NULL, 0, &count, &err);
         allocations_left = n;
-        asked = el_chat_encode(m.t, &m.w->vocab, &message, 1, true, NULL, 0, &ids, &err);
+        asked = el_chat_encode(m.t, &m.w->vocab, &message, 1, EDGELLM_CHAT_OPEN_ANSWER, NULL, 0,
+                               &ids, &err);
         allocations_left = -1;
         assert_true(encoded == EDGELLM_OK || encoded == EDGELLM_ERR_MEMORY);
         assert_true(asked == EDGELLM_OK || asked == EDGELLM_ERR_MEMORY);

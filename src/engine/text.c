@@ -55,9 +55,9 @@ bool edgellm_is_end(const edgellm_engine *engine, uint32_t token)
 }
 
 edgellm_status edgellm_chat_prompt(const edgellm_engine *engine, const edgellm_message *messages,
-                                   size_t n_messages, bool open_answer, uint32_t *tokens,
+                                   size_t n_messages, unsigned flags, uint32_t *tokens,
                                    size_t capacity, size_t *count, edgellm_error *err)
 {
-    return el_chat_encode(engine->tokenizer, &engine->file.vocab, messages, n_messages, open_answer,
+    return el_chat_encode(engine->tokenizer, &engine->file.vocab, messages, n_messages, flags,
                           tokens, capacity, count, err);
 }

@@ -136,13 +136,18 @@ static edgellm_status put_text(layout *out, const char *text, size_t len, edgell
     return EDGELLM_OK;
 }
 
+static edgellm_status put_close(layout *out, edgellm_error *err)
+{
+    put_token(out, out->close);
+    return put_text(out, "\n", 1, err);
+}
+
 /* Whole frame; out->text holds "role\ncontent" of `len` bytes. */
 static edgellm_status put_frame(layout *out, size_t len, edgellm_error *err)
 {
     put_token(out, out->open);
     EL_TRY(put_text(out, out->text, len, err));
-    put_token(out, out->close);
-    return put_text(out, "\n", 1, err);
+    return put_close(out, err);
 }
 
 static edgellm_status put_default(layout *out, const el_chat_template *row, const char *source,
@@ -166,14 +171,16 @@ static edgellm_status put_message(layout *out, const edgellm_message *message, e
 }
 
 static edgellm_status put_all(layout *out, const el_chat_template *row, const char *source,
-                              const edgellm_message *messages, size_t n_messages, bool open_answer,
+                              const edgellm_message *messages, size_t n_messages, unsigned flags,
                               edgellm_error *err)
 {
-    if (n_messages > 0 && strcmp(messages[0].role, "system") != 0)
+    if (flags & EDGELLM_CHAT_CONTINUE)
+        EL_TRY(put_close(out, err));
+    else if (n_messages > 0 && strcmp(messages[0].role, "system") != 0)
         EL_TRY(put_default(out, row, source, err));
     for (size_t i = 0; i < n_messages; i++)
         EL_TRY(put_message(out, &messages[i], err));
-    if (!open_answer) return EDGELLM_OK;
+    if (!(flags & EDGELLM_CHAT_OPEN_ANSWER)) return EDGELLM_OK;
     put_token(out, out->open);
     return put_text(out, "assistant\n", 10, err);
 }
@@ -206,7 +213,7 @@ static edgellm_status measure(const char *source, const edgellm_message *message
 }
 
 edgellm_status el_chat_encode(const el_tokenizer *t, const el_vocab *vocab,
-                              const edgellm_message *messages, size_t n_messages, bool open_answer,
+                              const edgellm_message *messages, size_t n_messages, unsigned flags,
                               uint32_t *tokens, size_t capacity, size_t *count, edgellm_error *err)
 {
     const el_chat_template *row = el_chat_find(vocab);
@@ -224,7 +231,7 @@ edgellm_status el_chat_encode(const el_tokenizer *t, const el_vocab *vocab,
     out.open = find_special(vocab, row->open);
     out.close = find_special(vocab, row->close);
     edgellm_status status =
-        put_all(&out, row, vocab->chat_template, messages, n_messages, open_answer, err);
+        put_all(&out, row, vocab->chat_template, messages, n_messages, flags, err);
     free(out.text);
     if (status == EDGELLM_OK) *count = out.count;
     return status;

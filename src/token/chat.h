@@ -14,7 +14,7 @@ const el_chat_template *el_chat_find(const el_vocab *vocab);
 
 /* As edgellm_chat_prompt(). */
 edgellm_status el_chat_encode(const el_tokenizer *t, const el_vocab *vocab,
-                              const edgellm_message *messages, size_t n_messages, bool open_answer,
+                              const edgellm_message *messages, size_t n_messages, unsigned flags,
                               uint32_t *tokens, size_t capacity, size_t *count, edgellm_error *err);
 
 #endif
