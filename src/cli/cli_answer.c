@@ -1,0 +1,178 @@
+#include "cli/cli_answer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli_output.h"
+#include "cli/cli_signals.h"
+#include "cli/cli_stats.h"
+
+const char *const el_cli_finish_names[EL_CLI_FINISHES] = {"length", "end", "context",
+                                                          "interrupted"};
+
+/* ---- memory ------------------------------------------------------------------------------- */
+
+edgellm_status el_cli_answer_reserve(el_cli_answer *a, size_t capacity, edgellm_error *err)
+{
+    a->tokens = calloc(capacity, sizeof *a->tokens);
+    a->token_ms = calloc(capacity, sizeof *a->token_ms);
+    if (a->tokens == NULL || a->token_ms == NULL) {
+        return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for an answer of %zu tokens",
+                           capacity);
+    }
+    for (size_t i = 0; i < capacity; i++)
+        a->tokens[i] = 0, a->token_ms[i] = 0; /* touch the pages */
+    a->capacity = capacity;
+    return EDGELLM_OK;
+}
+
+void el_cli_answer_release(el_cli_answer *a)
+{
+    free(a->tokens);
+    free(a->token_ms);
+    *a = (el_cli_answer){0};
+}
+
+/* ---- the token loop ----------------------------------------------------------------------- */
+
+static void add_hash(el_cli_answer *a, const el_cli_model *model, const el_cli_answer_options *o)
+{
+    if (!o->hash) return;
+    a->hash =
+        edgellm_hash_logits(a->hash, edgellm_session_logits(model->session), model->info.vocab);
+}
+
+/* May another token follow? Sets a->finish if not. */
+static bool goes_on(el_cli_answer *a, const el_cli_model *model, const el_cli_answer_options *o,
+                    uint32_t context)
+{
+    if (a->n >= o->max_tokens) {
+        a->finish = EL_CLI_FINISH_LENGTH;
+    } else if (el_cli_interrupted() != 0) {
+        a->finish = EL_CLI_FINISH_INTERRUPTED;
+    } else if (edgellm_session_position(model->session) >= context) {
+        a->finish = EL_CLI_FINISH_CONTEXT;
+    } else {
+        return true;
+    }
+    return false;
+}
+
+static edgellm_status stream_out(const el_cli_model *model, edgellm_stream *stream, uint32_t token,
+                                 edgellm_error *err)
+{
+    char text[EDGELLM_STREAM_BYTES];
+    return el_cli_write(text, edgellm_stream_push(model->engine, stream, token, text), err);
+}
+
+static edgellm_status stream_end(edgellm_stream *stream, edgellm_error *err)
+{
+    char text[EDGELLM_STREAM_BYTES];
+    size_t len = edgellm_stream_flush(stream, text);
+    text[len++] = '\n';
+    return el_cli_write(text, len, err);
+}
+
+static edgellm_status decode(el_cli_answer *a, const el_cli_model *model,
+                             const el_cli_answer_options *o, uint32_t context, edgellm_error *err)
+{
+    edgellm_stream stream = {{0}, 0};
+    double before = a->started_ms, first = before;
+    do {
+        uint32_t token = edgellm_session_sample(model->session);
+        if (!o->ignore_eos && edgellm_is_end(model->engine, token)) {
+            a->finish = EL_CLI_FINISH_END;
+            break;
+        }
+        if (!o->mute) EL_CLI_TRY(stream_out(model, &stream, token, err));
+        double now = el_cli_now_ms();
+        if (a->n == 0) first = now;
+        a->tokens[a->n] = token;
+        a->token_ms[a->n++] = now - before;
+        before = now;
+        if (!goes_on(a, model, o, context)) break;
+        EL_CLI_TRY(edgellm_session_eval(model->session, &token, 1, NULL, err));
+        add_hash(a, model, o);
+    } while (true);
+    a->decode_ms = a->n > 0 ? before - first : 0;
+    return o->mute ? EDGELLM_OK : stream_end(&stream, err);
+}
+
+edgellm_status el_cli_answer_make(el_cli_answer *a, const el_cli_model *model,
+                                  const el_cli_tokens *prompt, const el_cli_answer_options *o,
+                                  edgellm_error *err)
+{
+    edgellm_memory_plan plan;
+    edgellm_session_plan(model->session, &plan);
+    a->n = 0;
+    a->prompt_tokens = prompt->count;
+    a->hash = EDGELLM_HASH_START;
+    a->started_ms = el_cli_now_ms();
+    EL_CLI_TRY(el_cli_prefill(model->session, prompt->ids, prompt->count, err));
+    a->prefill_ms = el_cli_now_ms() - a->started_ms;
+    add_hash(a, model, o);
+    EL_CLI_TRY(decode(a, model, o, plan.context, err));
+    a->peak_rss = el_cli_peak_rss(); /* before the report takes memory of its own */
+    a->first_ms = a->n > 0 ? a->token_ms[0] : 0;
+    el_cli_sort(a->token_ms + 1, el_cli_answer_steps(a));
+    return EDGELLM_OK;
+}
+
+/* ---- figures ------------------------------------------------------------------------------ */
+
+size_t el_cli_answer_steps(const el_cli_answer *a)
+{
+    return a->n > 0 ? a->n - 1 : 0;
+}
+
+static double per_second(double count, double ms)
+{
+    return ms > 0 ? count * 1e3 / ms : NAN;
+}
+
+double el_cli_answer_prefill_speed(const el_cli_answer *a)
+{
+    return per_second((double)a->prompt_tokens, a->prefill_ms);
+}
+
+double el_cli_answer_decode_speed(const el_cli_answer *a)
+{
+    return per_second((double)el_cli_answer_steps(a), a->decode_ms);
+}
+
+edgellm_status el_cli_answer_json(const el_cli_answer *a, const el_cli_model *model,
+                                  const el_cli_answer_options *o, uint64_t seed, json_t **object,
+                                  edgellm_error *err)
+{
+    el_cli_bytes text;
+    char hash[20];
+    EL_CLI_TRY(el_cli_detokenize(model->engine, a->tokens, a->n, false, &text, err));
+    json_t *j = json_object(), *ids = json_array();
+    for (size_t i = 0; i < a->n; i++)
+        json_array_append_new(ids, json_integer(a->tokens[i]));
+    json_object_set_new(j, "text", el_cli_json_text(text.text, text.len));
+    free(text.text);
+    json_object_set_new(j, "tokens", ids);
+    json_object_set_new(j, "prompt_tokens", json_integer((json_int_t)a->prompt_tokens));
+    json_object_set_new(j, "finish", json_string(el_cli_finish_names[a->finish]));
+    json_object_set_new(j, "seed", json_integer((json_int_t)seed));
+    if (o->hash) {
+        snprintf(hash, sizeof hash, "%016llx", (unsigned long long)a->hash);
+        json_object_set_new(j, "hash", json_string(hash));
+    }
+    *object = j;
+    return EDGELLM_OK;
+}
+
+json_t *el_cli_answer_timings(const el_cli_answer *a)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "prefill_tok_s", el_cli_json_real(el_cli_answer_prefill_speed(a)));
+    json_object_set_new(o, "ttft_ms", a->n > 0 ? json_real(a->first_ms) : json_null());
+    json_object_set_new(o, "decode_tok_s", el_cli_json_real(el_cli_answer_decode_speed(a)));
+    json_object_set_new(o, "token_ms",
+                        el_cli_distribution(a->token_ms + (a->n > 0), el_cli_answer_steps(a)));
+    return o;
+}
