@@ -30,6 +30,7 @@ make:has make
 cmake:recent_cmake
 pkg-config:has pkg-config
 libjansson-dev:library jansson
+libedit-dev:library libedit
 libcmocka-dev:library cmocka
 python3:has python3
 python3-pip:pip

@@ -30,6 +30,7 @@ typedef struct el_cli_command {
 } el_cli_command;
 
 extern const el_cli_command el_cli_cmd_run;
+extern const el_cli_command el_cli_cmd_chat;
 extern const el_cli_command el_cli_cmd_quantize;
 extern const el_cli_command el_cli_cmd_info;
 extern const el_cli_command el_cli_cmd_tokenize;

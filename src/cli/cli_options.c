@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_OPTIONS = 80, ID_BASE = 256, ID_HELP = 255, HELP_COLUMN = 28 };
+enum { MAX_OPTIONS = EL_CLI_OPTIONS_MAX, ID_BASE = 256, ID_HELP = 255, HELP_COLUMN = 28 };
 
 #define WHOLE_MAX 9007199254740991u /* 2^53-1: survives JSON readers that use doubles */
 
@@ -132,26 +132,72 @@ static bool set_choice(const el_cli_option *option, const char *word, void *fiel
     return true;
 }
 
+/* ---- and the reverse, for what a running program shows ------------------------------------- */
+
+static const char *show_text(const el_cli_option *option, const void *field, char *room,
+                             size_t size)
+{
+    const char *text = *(const char *const *)field;
+    (void)option, (void)room, (void)size;
+    return text != NULL ? text : "";
+}
+
+static const char *show_u32(const el_cli_option *option, const void *field, char *room, size_t size)
+{
+    (void)option;
+    snprintf(room, size, "%u", *(const uint32_t *)field);
+    return room;
+}
+
+static const char *show_i32(const el_cli_option *option, const void *field, char *room, size_t size)
+{
+    (void)option;
+    snprintf(room, size, "%d", *(const int32_t *)field);
+    return room;
+}
+
+static const char *show_u64(const el_cli_option *option, const void *field, char *room, size_t size)
+{
+    const uint64_t value = *(const uint64_t *)field;
+    for (const el_cli_choice *c = option->list; c != NULL && c->word != NULL; c++) {
+        if (c->value == value) return c->word;
+    }
+    snprintf(room, size, "%llu", (unsigned long long)value);
+    return room;
+}
+
+/* As few digits as give the same float again. */
+static const char *show_float(const el_cli_option *option, const void *field, char *room,
+                              size_t size)
+{
+    const float value = *(const float *)field;
+    (void)option;
+    for (int digits = 1; digits <= 9; digits++) {
+        snprintf(room, size, "%.*g", digits, (double)value);
+        if ((float)strtod(room, NULL) == value) break;
+    }
+    return room;
+}
+
 static const struct kind_row {
     bool (*set)(const el_cli_option *option, const char *word, void *field);
     bool takes_argument;
     const char *complaint; /* "bad COMPLAINT 'x' for ..." */
     const char *expected;  /* before the range; NULL: list the choices */
+    const char *(*show)(const el_cli_option *option, const void *field, char *room, size_t size);
 } kinds[EL_CLI_KINDS] = {
-    [EL_CLI_ON] = {set_on, false, "", ""},
-    [EL_CLI_OFF] = {set_off, false, "", ""},
-    [EL_CLI_TEXT] = {set_text, true, "", ""},
-    [EL_CLI_U32] = {set_u32, true, "number", "a whole number"},
-    [EL_CLI_U64] = {set_u64, true, "number", "a whole number"},
-    [EL_CLI_I32] = {set_i32, true, "number", "a whole number"},
-    [EL_CLI_FLOAT] = {set_float, true, "number", "a number"},
-    [EL_CLI_SIZE] = {set_size, true, "number", "bytes, or K, M, G after a whole number,"},
-    [EL_CLI_CHOICE] = {set_choice, true, "value", NULL},
+    [EL_CLI_ON] = {set_on, false, "", "", NULL},
+    [EL_CLI_OFF] = {set_off, false, "", "", NULL},
+    [EL_CLI_TEXT] = {set_text, true, "", "", show_text},
+    [EL_CLI_U32] = {set_u32, true, "number", "a whole number", show_u32},
+    [EL_CLI_U64] = {set_u64, true, "number", "a whole number", show_u64},
+    [EL_CLI_I32] = {set_i32, true, "number", "a whole number", show_i32},
+    [EL_CLI_FLOAT] = {set_float, true, "number", "a number", show_float},
+    [EL_CLI_SIZE] = {set_size, true, "number", "bytes, or K, M, G after a whole number,", NULL},
+    [EL_CLI_CHOICE] = {set_choice, true, "value", NULL, NULL},
 };
 
 /* ---- tables in tables --------------------------------------------------------------------- */
-
-typedef el_cli_option option_list[MAX_OPTIONS + 1];
 
 /* Appends the rows of a table, those of tables in it included. */
 static size_t append(el_cli_option *list, size_t n, const el_cli_option *table, size_t field)
@@ -167,10 +213,9 @@ static size_t append(el_cli_option *list, size_t n, const el_cli_option *table, 
     return n;
 }
 
-/* A command's options in one table. */
-static void flatten(const el_cli_command *command, option_list list)
+void el_cli_flatten(const el_cli_option *table, el_cli_option_list list)
 {
-    size_t n = append(list, 0, command->options, 0);
+    size_t n = append(list, 0, table, 0);
     list[n] = (el_cli_option){.name = NULL};
 }
 
@@ -218,6 +263,24 @@ static edgellm_status store(const el_cli_option *option, const char *word, void 
     void *field = (char *)values + option->field;
     if (kinds[option->kind].set(option, word, field)) return EDGELLM_OK;
     return bad_value(option, word, err);
+}
+
+edgellm_status el_cli_set(const el_cli_option *table, const char *name, const char *word,
+                          void *values, edgellm_error *err)
+{
+    el_cli_option_list list;
+    el_cli_flatten(table, list);
+    for (const el_cli_option *o = list; o->name != NULL; o++) {
+        if (strcmp(o->name, name) == 0) return store(o, word, values, err);
+    }
+    return el_cli_fail(err, EDGELLM_ERR_USAGE, "there is no parameter '%.80s'", name);
+}
+
+const char *el_cli_show(const el_cli_option *option, const void *values, char *room, size_t size)
+{
+    const struct kind_row *kind = &kinds[option->kind];
+    if (kind->show == NULL) return NULL;
+    return kind->show(option, (const char *)values + option->field, room, size);
 }
 
 static edgellm_status set_defaults(const el_cli_option *options, void *values, edgellm_error *err)
@@ -288,9 +351,9 @@ edgellm_status el_cli_parse(const el_cli_command *command, int argc, char **argv
                             char ***operands, bool *help, edgellm_error *err)
 {
     getopt_tables tables;
-    option_list options;
+    el_cli_option_list options;
     int id;
-    flatten(command, options);
+    el_cli_flatten(command->options, options);
     describe(options, &tables);
     EL_CLI_TRY(set_defaults(options, values, err));
     opterr = 0;
@@ -321,8 +384,8 @@ static void print_option(const el_cli_option *option, FILE *out)
 
 void el_cli_print_help(const el_cli_command *command, FILE *out)
 {
-    option_list options;
-    flatten(command, options);
+    el_cli_option_list options;
+    el_cli_flatten(command->options, options);
     fprintf(out, "usage: edgellm %s\n\n%s\noptions:\n", command->synopsis, command->about);
     for (const el_cli_option *o = options; o->name != NULL; o++)
         print_option(o, out);

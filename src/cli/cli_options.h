@@ -49,6 +49,21 @@ struct el_cli_option {
 edgellm_status el_cli_parse(const el_cli_command *command, int argc, char **argv, void *values,
                             char ***operands, bool *help, edgellm_error *err);
 
+#define EL_CLI_OPTIONS_MAX 80 /* of a command */
+
+/* The rows of a table in one list, those of tables in it included; ends with a row without name. */
+typedef el_cli_option el_cli_option_list[EL_CLI_OPTIONS_MAX + 1];
+void el_cli_flatten(const el_cli_option *table, el_cli_option_list list);
+
+/* Sets one option by its long name, checked as on the command line. A text is kept as a pointer.
+ * Errors: USAGE. */
+edgellm_status el_cli_set(const el_cli_option *table, const char *name, const char *word,
+                          void *values, edgellm_error *err);
+
+/* The word that would set a row of a list to the value it has, in `room` if need be; NULL if its
+ * kind has no such word. */
+const char *el_cli_show(const el_cli_option *option, const void *values, char *room, size_t size);
+
 void el_cli_print_help(const el_cli_command *command, FILE *out);
 
 /* A whole number 0 .. 2^53-1 in decimal digits and nothing else. */

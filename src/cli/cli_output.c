@@ -85,14 +85,24 @@ edgellm_status el_cli_flush(edgellm_error *err)
     return EDGELLM_OK;
 }
 
-edgellm_status el_cli_print_json(json_t *value, edgellm_error *err)
+static edgellm_status print_json(json_t *value, size_t form, edgellm_error *err)
 {
-    char *text = value != NULL ? json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) : NULL;
+    char *text = value != NULL ? json_dumps(value, form | JSON_REAL_PRECISION(12)) : NULL;
     json_decref(value);
     if (text == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the JSON output");
     edgellm_status status = el_cli_write(text, strlen(text), err);
     free(text);
     return status == EDGELLM_OK ? el_cli_write("\n", 1, err) : status;
+}
+
+edgellm_status el_cli_print_json(json_t *value, edgellm_error *err)
+{
+    return print_json(value, JSON_INDENT(2), err);
+}
+
+edgellm_status el_cli_print_json_line(json_t *value, edgellm_error *err)
+{
+    return print_json(value, 0, err);
 }
 
 json_t *el_cli_json_text(const char *bytes, size_t len)

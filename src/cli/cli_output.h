@@ -18,6 +18,9 @@ edgellm_status el_cli_flush(edgellm_error *err);
 /* Prints one JSON value and a line end, and releases it. NULL: MEMORY. Errors: IO, MEMORY. */
 edgellm_status el_cli_print_json(json_t *value, edgellm_error *err);
 
+/* The same on one line. */
+edgellm_status el_cli_print_json_line(json_t *value, edgellm_error *err);
+
 /* Text as JSON; bytes that are not UTF-8 become U+FFFD. NULL when out of memory. */
 json_t *el_cli_json_text(const char *bytes, size_t len);
 

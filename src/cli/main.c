@@ -12,8 +12,8 @@
 #include "cli/cli_signals.h"
 
 static const el_cli_command *const commands[] = {
-    &el_cli_cmd_run,        &el_cli_cmd_quantize, &el_cli_cmd_info,   &el_cli_cmd_tokenize,
-    &el_cli_cmd_perplexity, &el_cli_cmd_bench,    &el_cli_cmd_doctor,
+    &el_cli_cmd_run,      &el_cli_cmd_chat,       &el_cli_cmd_quantize, &el_cli_cmd_info,
+    &el_cli_cmd_tokenize, &el_cli_cmd_perplexity, &el_cli_cmd_bench,    &el_cli_cmd_doctor,
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
