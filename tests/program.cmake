@@ -26,6 +26,10 @@ if(EDGELLM_CLI)
   set(program $<TARGET_FILE:edgellm> $<TARGET_FILE:make_tiny>)
   el_python_test(cli ${program} ${CMAKE_CURRENT_BINARY_DIR}/cli ${sanitized})
   el_python_test(doctor ${program} ${CMAKE_CURRENT_BINARY_DIR}/doctor ${sanitized})
+  if(EDGELLM_EDITLINE)
+    set(editline editline)
+  endif()
+  el_python_test(chat_cli ${program} ${CMAKE_CURRENT_BINARY_DIR}/chat_cli ${editline})
   # Installed from here, used from outside: examples/.
   el_python_test(install ${PROJECT_BINARY_DIR} ${CMAKE_COMMAND} ${CMAKE_C_COMPILER}
                          $<TARGET_FILE:make_tiny> ${CMAKE_CURRENT_BINARY_DIR}/install

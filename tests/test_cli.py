@@ -28,7 +28,7 @@ OUT = pathlib.Path(sys.argv[3]).absolute()
 SANITIZED = "sanitized" in sys.argv[4:]
 INTERNAL, USAGE, IO, FORMAT, UNSUPPORTED, MEMORY, CONTEXT = range(1, 8)
 GGUF, TM2 = str(OUT / "tiny.gguf"), str(OUT / "tiny.tm2.bin")
-COMMANDS = ("run", "quantize", "info", "tokenize", "perplexity", "bench")
+COMMANDS = ("run", "chat", "quantize", "info", "tokenize", "perplexity", "bench")
 WORDS = "the quick brown fox jumps over the lazy dog and 12 more, it's fun\n"
 
 
@@ -104,6 +104,7 @@ class Help(Case):
         promised = {
             "run": "-n -t -c -j -s -b -p -q --threads --seed --top-k --top-p --min-p --repeat-penalty"
                    " --ignore-eos --hash --exact --kernel --cpumask --json --max-ram --raw --system",
+            "chat": "-n -t -c -j -s -b -q --system --load --save --top-k --no-history --json --hash",
             "quantize": "-o --bits --group --embedding-bits --embedding-group --calibrate --scales",
             "info": "--json --tensors -c", "tokenize": "--special --ids --decode --json",
             "perplexity": "--chunks -c --json --exact", "bench": "--runs -n --json --warmup"}

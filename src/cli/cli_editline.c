@@ -223,8 +223,10 @@ static edgellm_status editline_read(el_cli_line_source *source, const char *prom
     self->broken = self->full = false;
     self->state = (mbstate_t){0};
     el_cli_watch_terminal(true);
+    el_set(self->el, EL_PREP_TERM, 1); /* before the prompt: what is typed at once is edited too */
     say(PASTE_MARKS_ON);
     const char *typed = el_gets(self->el, &count);
+    el_set(self->el, EL_PREP_TERM, 0);
     say(PASTE_MARKS_OFF);
     el_cli_watch_terminal(false);
     if (typed == NULL || count <= 0 || self->broken) {
