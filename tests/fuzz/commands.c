@@ -4,7 +4,7 @@
 
 int el_cli_main(int argc, char **argv);
 #define main el_cli_main
-#include "cli/main.c"
+#include "cli/main.c" /* NOLINT(bugprone-suspicious-include): see above */
 #undef main
 
 unsigned fuzz_commands(void)

@@ -55,9 +55,18 @@ typedef struct talk {
     bool known_roles;
 } talk;
 
+static const char *const roles[] = {"system", "user", "assistant"};
+
+static bool is_known(const char *role)
+{
+    bool known = false;
+    for (int i = 0; i < 3; i++)
+        known |= strcmp(role, roles[i]) == 0;
+    return known;
+}
+
 static void read_talk(talk *t, fuzz_input *in)
 {
-    static const char *const roles[] = {"system", "user", "assistant"};
     *t = (talk){.known_roles = true};
     while (in->size > 0 && t->n < MOST_MESSAGES) {
         uint8_t pick = fuzz_byte(in) % 16;
@@ -65,8 +74,7 @@ static void read_talk(talk *t, fuzz_input *in)
         t->owned[2 * t->n] = role;
         t->owned[2 * t->n + 1] = content;
         t->messages[t->n] = (edgellm_message){role ? role : roles[pick % 3], content};
-        if (role && strcmp(role, roles[0]) && strcmp(role, roles[1]) && strcmp(role, roles[2]))
-            t->known_roles = false;
+        t->known_roles &= is_known(t->messages[t->n].role);
         t->n++;
     }
 }
@@ -79,7 +87,7 @@ static void release_talk(talk *t)
 
 /* ---- what must come out ---------------------------------------------------------------- */
 
-/* Bytes and frame tokens, as 16-bit symbols: the ids of this vocabulary without its merges. */
+/* Bytes and frame tokens: in this vocabulary the id of a byte is the byte. */
 static void put_id(el_bytes *out, uint32_t id)
 {
     el_bytes_u32(out, id);

@@ -116,7 +116,7 @@ static words *make_words(fuzz_input *in)
     words *w = calloc(1, sizeof *w);
     FUZZ_CHECK(w != NULL);
     uint8_t pick = fuzz_byte(in);
-    size_t rows = 0;
+    size_t rows = 1;
     while (el_pretoken_row(rows) != NULL)
         rows++;
     w->vocab = (el_vocab){.bytes = w->bytes,
