@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,10 +86,57 @@ edgellm_status el_cli_flush(edgellm_error *err)
     return EDGELLM_OK;
 }
 
+/*
+ * jansson has one allocator a process and no context for it to note a failure in, so these three
+ * are variables. What jansson is not given it does not always miss: members and keys are left
+ * out, and the parser of 2.14 crashes. So it gets its memory from a reserve then, to come to a
+ * safe end, and what it made is thrown away.
+ */
+static bool json_starved;
+static _Alignas(max_align_t) char json_reserve[65536];
+static size_t json_reserve_used;
+
+static void *json_memory(size_t size)
+{
+    void *memory = malloc(size);
+    if (memory != NULL) return memory;
+    json_starved = true;
+    if (size > sizeof json_reserve / 2) return NULL;
+    size = (size + _Alignof(max_align_t) - 1) / _Alignof(max_align_t) * _Alignof(max_align_t);
+    if (size > sizeof json_reserve - json_reserve_used) return NULL;
+    memory = json_reserve + json_reserve_used;
+    json_reserve_used += size;
+    return memory;
+}
+
+static void json_release(void *memory)
+{
+    char *at = memory;
+    if (at < json_reserve || at >= json_reserve + sizeof json_reserve) free(memory);
+}
+
+void el_cli_json_install(void)
+{
+    json_set_alloc_funcs(json_memory, json_release);
+}
+
+bool el_cli_json_starved(void)
+{
+    return json_starved;
+}
+
+char *el_cli_json_dump(json_t *value, size_t flags)
+{
+    char *text = value != NULL ? json_dumps(value, flags) : NULL;
+    json_decref(value);
+    if (!json_starved) return text;
+    json_release(text);
+    return NULL;
+}
+
 static edgellm_status print_json(json_t *value, size_t form, edgellm_error *err)
 {
-    char *text = value != NULL ? json_dumps(value, form | JSON_REAL_PRECISION(12)) : NULL;
-    json_decref(value);
+    char *text = el_cli_json_dump(value, form | JSON_REAL_PRECISION(12));
     if (text == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the JSON output");
     edgellm_status status = el_cli_write(text, strlen(text), err);
     free(text);
@@ -107,7 +155,7 @@ edgellm_status el_cli_print_json_line(json_t *value, edgellm_error *err)
 
 json_t *el_cli_json_text(const char *bytes, size_t len)
 {
-    char *text = len <= SIZE_MAX / 4 ? malloc(3 * len + 1) : NULL; /* U+FFFD has 3 bytes */
+    char *text = len <= SIZE_MAX / 4 ? json_memory(3 * len + 1) : NULL; /* U+FFFD has 3 bytes */
     size_t used = 0;
     if (text == NULL) return NULL;
     for (size_t i = 0; i < len;) {
@@ -117,6 +165,6 @@ json_t *el_cli_json_text(const char *bytes, size_t len)
         i += n > 0 ? n : 1;
     }
     json_t *value = json_stringn(text, used);
-    free(text);
+    json_release(text);
     return value;
 }

@@ -15,7 +15,20 @@ edgellm_status el_cli_write(const char *bytes, size_t len, edgellm_error *err);
 /* Flushes what printf() has written. Errors: IO. */
 edgellm_status el_cli_flush(edgellm_error *err);
 
-/* Prints one JSON value and a line end, and releases it. NULL: MEMORY. Errors: IO, MEMORY. */
+/*
+ * Called once, before any JSON is made or read. From then on a lack of memory is noticed wherever
+ * it happened: callers build a value without looking at each step, and ask once at the end.
+ */
+void el_cli_json_install(void);
+
+/* Did memory run out while JSON was made or read? Then no value is to be trusted. */
+bool el_cli_json_starved(void);
+
+/* The value as text, owned: free(text). Releases the value. NULL if memory ran out, also before. */
+char *el_cli_json_dump(json_t *value, size_t flags);
+
+/* Prints one JSON value and a line end, and releases it. Errors: IO; MEMORY (`value` is NULL, or
+ * some part of it could not be made). */
 edgellm_status el_cli_print_json(json_t *value, edgellm_error *err);
 
 /* The same on one line. */

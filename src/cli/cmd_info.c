@@ -53,7 +53,8 @@ static edgellm_status sum_kinds(report *r, edgellm_error *err)
     uint32_t n = r->model->info.tensors;
     r->kinds = calloc((size_t)n + 1, sizeof *r->kinds);
     r->n_kinds = 0;
-    if (r->kinds == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory");
+    if (r->kinds == NULL)
+        return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory to count %u tensors", n);
     for (uint32_t i = 0; i < n; i++) {
         edgellm_tensor_info tensor;
         EL_CLI_TRY(edgellm_engine_tensor(r->model->engine, i, &tensor, err));

@@ -68,7 +68,8 @@ static edgellm_status read_prompt(const el_cli_model *model, const run_values *v
     if (v->prompt != NULL) {
         bytes.len = strlen(v->prompt);
         bytes.text = strdup(v->prompt);
-        if (bytes.text == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory");
+        if (bytes.text == NULL)
+            return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the prompt");
     } else {
         EL_CLI_TRY(el_cli_read(v->prompt_file, &bytes, err));
     }

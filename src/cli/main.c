@@ -132,6 +132,7 @@ int main(int argc, char **argv)
 {
     edgellm_error err = {EDGELLM_OK, ""}, late = {EDGELLM_OK, ""};
     el_cli_signals_install();
+    el_cli_json_install();
     edgellm_status status = dispatch(argc, argv, &err);
     edgellm_status flushed = el_cli_flush(&late);
     if (status == EDGELLM_OK && flushed != EDGELLM_OK) {
