@@ -30,6 +30,15 @@ if(EDGELLM_CLI)
     set(editline editline)
   endif()
   el_python_test(chat_cli ${program} ${CMAKE_CURRENT_BINARY_DIR}/chat_cli ${editline})
+  # The system fails the program: calls are replaced by preloading, which a sanitizer's own
+  # replacements do not go with; test_faults does the same inside one process, and under them.
+  if(NOT EDGELLM_SANITIZE)
+    add_library(edgellm_inject MODULE faults/inject.c)
+    target_link_libraries(edgellm_inject PRIVATE edgellm_flags ${CMAKE_DL_LIBS})
+    el_python_test(faults_cli ${program} $<TARGET_FILE:edgellm_inject>
+                              ${CMAKE_CURRENT_BINARY_DIR}/faults_cli)
+    set_tests_properties(faults_cli PROPERTIES TIMEOUT 600)
+  endif()
   # Installed from here, used from outside: examples/.
   el_python_test(install ${PROJECT_BINARY_DIR} ${CMAKE_COMMAND} ${CMAKE_C_COMPILER}
                          $<TARGET_FILE:make_tiny> ${CMAKE_CURRENT_BINARY_DIR}/install

@@ -1,0 +1,269 @@
+#!/usr/bin/env python3
+"""The `edgellm` program when the system fails it: for every command and every kind of call the
+Nth such call fails, for N = 1, 2, 3, ... until a run does not come that far; and for commands that
+write, SIGKILL at every moment that touches a file.
+
+    python3 tests/test_faults_cli.py EDGELLM MAKE_TINY INJECT OUT_DIR [valgrind]
+
+With `valgrind` only some failures, each looked through for leaks and wrong accesses: slow. INJECT is the library of tests/faults/inject.c. Standard library only. A new command is a row of
+COMMANDS; one that writes a file, a row of WRITERS too.
+"""
+import errno
+import json
+import os
+import pathlib
+import re
+import resource
+import signal
+import subprocess
+import sys
+import unittest
+
+EDGELLM, MAKE_TINY, INJECT = (os.path.abspath(path) for path in sys.argv[1:4])
+OUT = pathlib.Path(sys.argv[4]).absolute()
+WORK = OUT / "work"  # the folder in which commands write
+GGUF, TM2, TEXT = str(OUT / "tiny.gguf"), str(OUT / "tiny.tm2.bin"), str(OUT / "text")
+TARGET = WORK / "target"
+MARK = OUT / "mark"
+VALGRIND = ("valgrind", "-q", "--leak-check=full", "--show-leak-kinds=all",
+            "--errors-for-leak-kinds=all", "--error-exitcode=99", "--trace-children=yes") if sys.argv[5:] else ()
+OLD = b"what was there before\n"
+IO, MEMORY = 3, 6
+MOST_RUNS = 5000  # of one command with one fault: more is a failure without an end
+CORES = str(min(2, len(os.sched_getaffinity(0))))
+
+# Kind of call, how it fails, exit codes allowed. With 0 the output must be as without a failure.
+FAULTS = (
+    ("memory", errno.ENOMEM, {0, MEMORY}),  # 0: the one inside fopen("/proc/self/statm"), ...
+    ("mmap", errno.ENOMEM, {MEMORY}),
+    ("mlock", errno.EPERM, {0}),
+    ("open", errno.EMFILE, {0, IO}),  # 0: of a folder to sync it, of a container's quota
+    ("read", errno.EIO, {0, IO}),
+    ("read", errno.EINTR, {0}),
+    ("read", "short", {0}),
+    ("write", errno.ENOSPC, {IO}),
+    ("write", errno.EINTR, {0}),
+    ("write", "short", {0}),
+    ("fsync", errno.EIO, {0, IO}),  # 0: of the folder
+    ("close", errno.EIO, {0}),
+    ("rename", errno.EACCES, {IO}),
+    ("thread", errno.EAGAIN, {MEMORY}),
+)
+RUN = ("run", TM2, "-p", "the quick fox", "-n", "4", "-s", "1", "-j", CORES, "-c", "64")
+COMMANDS = {
+    "quantize": ("quantize", GGUF, "-o", TARGET, "--bits", "4"),
+    "quantize, json": ("quantize", GGUF, "-o", TARGET, "--json"),
+    "run": RUN,
+    "run, json": RUN + ("--json", "--hash"),
+    "run, file": ("run", TM2, "--prompt-file", TEXT, "-n", "1", "-s", "1", "-j", "1", "-q"),
+    "info": ("info", TM2),
+    "info, json": ("info", TM2, "--json"),
+    "tokenize": ("tokenize", TM2, "the fox"),
+    "tokenize, json": ("tokenize", TM2, "the fox", "--json"),
+    "tokenize, back": ("tokenize", TM2, "--decode", "70 71 72"),
+    "perplexity": ("perplexity", TM2, TEXT, "-c", "16", "--chunks", "2", "-j", CORES),
+    "perplexity, json": ("perplexity", TM2, TEXT, "-c", "16", "--chunks", "1", "--json"),
+    "bench": ("bench", TM2, "--runs", "2", "-n", "2", "-p", "4", "-j", CORES),
+    "bench, json": ("bench", TM2, "--runs", "2", "-n", "2", "-p", "4", "-j", "1", "--json"),
+    "help": ("help", "run"),
+}
+# Commands that write TARGET.
+WRITERS = {"quantize": COMMANDS["quantize"]}
+# What was measured differs from run to run; a distribution is measured whole. "program" and what
+# is summed from it are 0 where /proc does not tell.
+MEASURED = re.compile(r"(_ms|_tok_s|_rss|seconds|program|total|planned_bytes)$")
+
+
+def run(arguments, fault=None, **options):
+    """fault: (call, n, how). Returns the finished process and whether the call was made."""
+    command = [EDGELLM, *map(str, arguments)]
+    if fault:  # `env`, so that only the program itself is failed
+        command[:0] = ["env", "LD_PRELOAD=" + INJECT, "EDGELLM_FAULT=%s:%d:%s" % fault,
+                       "EDGELLM_FAULT_MARK=%s" % MARK]
+    MARK.unlink(missing_ok=True)
+    done = subprocess.run([*VALGRIND, *command], timeout=60, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    return done, MARK.exists()
+
+
+def shape(value, key=""):
+    """What must not change when a failure is survived: all but what was measured."""
+    if isinstance(value, dict):
+        return {k: shape(v, key if MEASURED.search(key) else k) for k, v in value.items()}
+    if isinstance(value, list):
+        return [shape(v, key) for v in value]
+    return type(value).__name__ if MEASURED.search(key) else value
+
+
+def comparable(arguments, output):
+    if "--json" in arguments:
+        return shape(json.loads(output))
+    numbers = r"[\d.]+" if arguments[0] in ("bench", "quantize", "info") else r"\d+\.\d+"
+    return re.sub(rb"\s+", b" ", re.sub(numbers.encode(), b"#", output))
+
+
+def put_old():
+    WORK.mkdir(parents=True, exist_ok=True)
+    for path in WORK.iterdir():
+        path.unlink()
+    TARGET.write_bytes(OLD)
+
+
+def setUpModule():
+    OUT.mkdir(parents=True, exist_ok=True)
+    subprocess.run([MAKE_TINY, GGUF], check=True, timeout=60)
+    subprocess.run([EDGELLM, "quantize", GGUF, "-o", TM2], check=True, timeout=60,
+                   stdout=subprocess.DEVNULL)
+    pathlib.Path(TEXT).write_text("the quick brown fox jumps over the lazy dog and 12 more\n" * 3)
+
+
+class Failures(unittest.TestCase):
+    def expect_error(self, done, codes, what):
+        self.assertIn(done.returncode, codes - {0}, (what, done.stdout, done.stderr))
+        self.assertRegex(done.stderr.decode(), r"\Aedgellm: [^\n]{20,}\n\Z", what)
+
+    def check(self, arguments, done, codes, right, what):
+        if done.returncode == 0:
+            self.assertIn(0, codes, (what, "was not noticed", done.stdout, done.stderr))
+            self.assertEqual(comparable(arguments, done.stdout), right["output"], what)
+            self.assertEqual(TARGET.read_bytes(), right["content"], what)
+        else:
+            self.expect_error(done, codes, what)
+            if arguments[0] == "quantize" and what[1] != "write":
+                self.assertEqual(done.stdout, b"", what)  # nothing that claims success
+            self.assertIn(TARGET.read_bytes(), (OLD, right["content"]), what)
+        self.assertEqual(os.listdir(WORK), [TARGET.name], what)
+
+    def every_failure(self, name):
+        arguments = COMMANDS[name]
+        put_old()
+        done, _ = run(arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        right = {"output": comparable(arguments, done.stdout), "content": TARGET.read_bytes()}
+        made = {}
+        for call, how, codes in FAULTS:
+            for n in range(1, MOST_RUNS):
+                if TARGET.read_bytes() != OLD:
+                    put_old()
+                done, reached = run(arguments, (call, n, how))
+                self.check(arguments, done, codes if reached else {0}, right, (name, call, how, n))
+                if not reached:
+                    break
+                made[call] = n
+            else:
+                self.fail((name, call, how, "has no end"))
+        return made
+
+
+def failure_test(name):
+    def test(self):
+        made = self.every_failure(name)
+        print("%-18s" % name, made, file=sys.stderr)
+        self.assertGreater(made.get("memory", 0), 0)
+        if name in WRITERS:
+            self.assertLessEqual({"mmap", "open", "write", "fsync", "close", "rename"}, set(made))
+    return test
+
+
+for command in COMMANDS:
+    setattr(Failures, "test_" + re.sub(r"\W+", "_", command), failure_test(command))
+
+
+class Killed(unittest.TestCase):
+    """A killed writer leaves the old target or the complete new one; the next run cleans up."""
+
+    def check_target(self, right, what):
+        content = TARGET.read_bytes()
+        self.assertIn(content, (OLD, right), (what, "the target is neither old nor new"))
+        others = [name for name in os.listdir(WORK) if name != TARGET.name]
+        self.assertLessEqual(len(others), 1, (what, others))
+        return content == right
+
+    def clean_run(self, arguments, right, what):
+        done, _ = run(arguments)
+        self.assertEqual(done.returncode, 0, (what, done.stderr))
+        self.assertEqual(TARGET.read_bytes(), right, what)
+        self.assertEqual(os.listdir(WORK), [TARGET.name], what)
+
+    def kill_at_every(self, call, arguments, right):
+        """Returns how often; and how often the new file was in place."""
+        finished = 0
+        for n in range(1, MOST_RUNS):
+            put_old()
+            done, reached = run(arguments, (call, n, "kill"))
+            if not reached:
+                self.assertEqual(done.returncode, 0, done.stderr)
+                return n - 1, finished
+            self.assertEqual(done.returncode, -signal.SIGKILL, (call, n))
+            finished += self.check_target(right, (call, n))
+            self.clean_run(arguments, right, (call, n))
+        return self.fail("there is no end")
+
+    def test_every_moment(self):
+        for name, arguments in WRITERS.items():
+            put_old()
+            run(arguments)
+            right = TARGET.read_bytes()
+            self.assertNotEqual(right, OLD)
+            self.clean_run(arguments, right, name)
+            kills = {call: self.kill_at_every(call, arguments, right)
+                     for call in ("open", "write", "fsync", "close", "rename")}
+            print("%-18s" % name, "killed at", kills, file=sys.stderr)
+            self.assertGreater(kills["write"][0], 1)
+            self.assertEqual(kills["rename"], (1, 0))
+            self.assertGreater(kills["fsync"][1], 0)  # the folder's, after the rename
+
+    def test_again_and_again(self):
+        """Temporaries of killed processes do not pile up."""
+        arguments = WRITERS["quantize"]
+        put_old()
+        for n in (2, 1, 2, 1):
+            run(arguments, ("write", n, "kill"))
+            self.assertEqual(len(os.listdir(WORK)), 2)
+            self.assertEqual(TARGET.read_bytes(), OLD)
+        done, _ = run(arguments)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(os.listdir(WORK), [TARGET.name])
+        self.assertEqual(run(("info", TARGET, "--verify"))[0].returncode, 0)
+
+    def test_full_disk(self):
+        """RLIMIT_FSIZE stands for the disk: failing, then killed, at every size."""
+        arguments = WRITERS["quantize"]
+        put_old()
+        for size in range(0, 40000, 4000):
+            def limit(size=size):
+                resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+            done, _ = run(arguments, preexec_fn=limit)
+            self.assertEqual(done.returncode, IO, done.stderr)
+            self.assertIn(b"File too large", done.stderr)
+            self.assertEqual(TARGET.read_bytes(), OLD)
+            self.assertEqual(os.listdir(WORK), [TARGET.name])
+
+
+class Leaks(unittest.TestCase):
+    """Allocations are valgrind's own there and do not fail: the other calls do."""
+
+    CASES = {
+        "quantize": (("open", 1), ("mmap", 1), ("write", 1), ("write", 2), ("fsync", 1),
+                     ("rename", 1)),
+        "run": (("mmap", 2), ("mmap", 3), ("thread", 1), ("write", 1)),
+        "info, json": (("write", 1),),
+    }
+
+    def test_errors(self):
+        for name, cases in self.CASES.items():
+            for call, n in cases:
+                put_old()
+                done, reached = run(COMMANDS[name], (call, n, errno.ENOMEM))
+                what = (name, call, n, done.stderr)
+                self.assertTrue(reached, what)
+                self.assertIn(done.returncode, (IO, MEMORY), what)
+
+
+def load_tests(loader, _tests, _pattern):
+    chosen = (Leaks,) if VALGRIND else (Failures, Killed)
+    return unittest.TestSuite(map(loader.loadTestsFromTestCase, chosen))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
