@@ -190,7 +190,9 @@ class MadeUp(Case):
         zone = "sys/class/thermal/thermal_zone1/temp"
         for celsius, wanted in ((45, "ok"), (75, "note"), (85, "warn")):
             self.assertEqual(self.check("heat", {zone: f"{celsius}000\n"})[0], wanted)
-        self.assertEqual(self.facts({zone: "-273000"})["temperature_millidegrees"], 52350)
+        for absent in ("-273000", "250000"):
+            only = {zone.replace("zone1", "zone0"): absent}
+            self.assertIsNone(self.facts(only)["temperature_millidegrees"])
         alarm = {THROTTLED: None, "sys/class/hwmon/hwmon2/name": "rpi_volt\n",
                  "sys/class/hwmon/hwmon2/in0_lcrit_alarm": "1\n"}
         self.assertEqual(self.check("heat", alarm)[0], "warn")
@@ -439,6 +441,9 @@ class Strange(Case):
     def test_pipes_and_directories_where_files_should_be(self):
         root = self.tree({"proc/meminfo": None, "proc/stat": None, "proc/cpuinfo": None})
         os.mkfifo(root / "proc/meminfo")
+        pipe = os.open(root / "proc/meminfo", os.O_RDWR)
+        self.addCleanup(os.close, pipe)
+        os.write(pipe, PI["proc/meminfo"].encode())
         (root / "proc/stat").mkdir()
         (root / "proc/cpuinfo").symlink_to("/dev/zero")
         got = self.report("--root", root)
