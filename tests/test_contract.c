@@ -198,7 +198,7 @@ static void test_the_hosts_float_environment_changes_nothing(void **state)
 static void test_all_logits_equal_those_of_single_steps(void **state)
 {
     (void)state;
-    edgellm_engine *engine = open_engine(tiny_file_path(TINY_KEPT), NULL);
+    edgellm_engine *engine = tiny_file_open(TINY_KEPT);
     const way w = {.threads = 1, .batch = 16};
     edgellm_session *together = open_session(engine, &w), *single = open_session(engine, &w);
     uint32_t prompt[PROMPT], vocab = vocab_of(engine);
@@ -266,7 +266,7 @@ static void test_plan_is_the_sum_of_its_parts(void **state)
 /* The cap is sharp: the context that a refusal names fits, one token more does not. */
 static void test_the_cap_refuses_and_names_what_fits(void **state)
 {
-    edgellm_engine *engine = open_engine(tiny_file_path(TINY_KEPT), NULL);
+    edgellm_engine *engine = tiny_file_open(TINY_KEPT);
     edgellm_session_options o = {.context = 128, .threads = 1};
     edgellm_memory_plan plan;
     edgellm_error err;
@@ -289,7 +289,7 @@ static void test_the_cap_refuses_and_names_what_fits(void **state)
 static void test_bad_calls_are_refused_and_change_nothing(void **state)
 {
     (void)state;
-    edgellm_engine *engine = open_engine(tiny_file_path(TINY_KEPT), NULL);
+    edgellm_engine *engine = tiny_file_open(TINY_KEPT);
     const way w = {.threads = 1, .batch = 16};
     edgellm_session *session = open_session(engine, &w);
     uint32_t tokens[129] = {1, 2, 3}, bad = vocab_of(engine);
@@ -316,7 +316,7 @@ static void test_bad_calls_are_refused_and_change_nothing(void **state)
 
 static size_t tokens_of(tiny_file file, unsigned flags, uint32_t *tokens, size_t capacity)
 {
-    edgellm_engine *engine = open_engine(tiny_file_path(file), NULL);
+    edgellm_engine *engine = tiny_file_open(file);
     size_t count = 0;
     assert_int_equal(edgellm_tokenize(engine, "ab", 2, flags, tokens, capacity, &count, NULL),
                      EDGELLM_OK);

@@ -143,11 +143,10 @@ static void test_a_head_of_its_own_is_used(void **state)
 static void test_tensors_beyond_the_last_are_refused(void **state)
 {
     (void)state;
-    edgellm_engine *engine = NULL;
+    edgellm_engine *engine = tiny_file_open(TINY_KEPT);
     edgellm_model_info info;
     edgellm_tensor_info tensor;
     edgellm_error err;
-    assert_ok(edgellm_engine_open(tiny_file_path(TINY_KEPT), NULL, &engine, &err));
     edgellm_engine_info(engine, &info);
     assert_ok(edgellm_engine_tensor(engine, info.tensors - 1, &tensor, &err));
     assert_int_equal(edgellm_engine_tensor(engine, info.tensors, &tensor, &err), EDGELLM_ERR_USAGE);

@@ -14,15 +14,6 @@ enum { PROMPT = 40, STEPS = 12, PAGE = 65536, FILL = 0xa5, ROOM = 4 << 20 };
 static _Alignas(PAGE) uint8_t room[PAGE + ROOM + PAGE];
 static uint8_t *const memory = room + PAGE;
 
-static edgellm_engine *open_engine(void)
-{
-    edgellm_engine *engine = NULL;
-    edgellm_error err = {0};
-    if (edgellm_engine_open(tiny_file_path(TINY_KEPT), NULL, &engine, &err) != EDGELLM_OK)
-        fail_msg("%s", err.message);
-    return engine;
-}
-
 static size_t needed(const edgellm_session_options *o)
 {
     edgellm_memory_plan plan;
@@ -84,7 +75,7 @@ static void check_equal_life(const edgellm_engine *engine, edgellm_session_optio
 
 static void test_the_same_bits_and_no_other_memory(void **state)
 {
-    edgellm_engine *engine = open_engine();
+    edgellm_engine *engine = tiny_file_open(TINY_KEPT);
     const uint32_t most = el_cores_allowed() >= 2 ? 2 : 1;
     (void)state;
     for (uint32_t threads = 1; threads <= most; threads++) {
@@ -100,7 +91,7 @@ static void test_the_same_bits_and_no_other_memory(void **state)
 /* What does not count here would not count in the test above: without own memory it is not 0. */
 static void test_allocations_are_counted(void **state)
 {
-    edgellm_engine *engine = open_engine();
+    edgellm_engine *engine = tiny_file_open(TINY_KEPT);
     const edgellm_session_options o = {.context = 64, .threads = 1};
     (void)state;
     int before = token_path_allocations();
@@ -123,7 +114,7 @@ static void check_refused(const edgellm_engine *engine, const edgellm_session_op
 
 static void test_bad_memory_is_refused_with_the_numbers(void **state)
 {
-    edgellm_engine *engine = open_engine();
+    edgellm_engine *engine = tiny_file_open(TINY_KEPT);
     edgellm_session_options o = {.context = 64, .threads = 1};
     char numbers[80];
     (void)state;

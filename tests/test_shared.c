@@ -144,15 +144,6 @@ static int differences(const results *a, const results *b)
 
 /* ---- many users ----------------------------------------------------------------------------- */
 
-static edgellm_engine *open_engine(void)
-{
-    edgellm_engine *engine = NULL;
-    edgellm_error err = {0};
-    if (edgellm_engine_open(tiny_file_path(TINY_KEPT), NULL, &engine, &err) != EDGELLM_OK)
-        fail_msg("%s", err.message);
-    return engine;
-}
-
 typedef struct user {
     pthread_t thread;
     pthread_barrier_t *start;
@@ -181,7 +172,7 @@ static void *run_user(void *argument)
 
 static void expect(results expected[KINDS])
 {
-    edgellm_engine *engine = open_engine();
+    edgellm_engine *engine = tiny_file_open(TINY_KEPT);
     for (int kind = 0; kind < KINDS; kind++) {
         results *r = &expected[kind];
         *r = use(engine, kind);
@@ -214,7 +205,7 @@ static void check_users(const edgellm_engine *const *engines, int n)
 
 static void test_one_engine_for_all(void **state)
 {
-    edgellm_engine *engine = open_engine();
+    edgellm_engine *engine = tiny_file_open(TINY_KEPT);
     const edgellm_engine *const engines[] = {engine};
     (void)state;
     check_users(engines, 1);
@@ -223,7 +214,7 @@ static void test_one_engine_for_all(void **state)
 
 static void test_two_engines_on_one_file_and_more_that_come_and_go(void **state)
 {
-    edgellm_engine *one = open_engine(), *two = open_engine();
+    edgellm_engine *one = tiny_file_open(TINY_KEPT), *two = tiny_file_open(TINY_KEPT);
     const edgellm_engine *const engines[] = {one, two, NULL};
     (void)state;
     check_users(engines, 3);

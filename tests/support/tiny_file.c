@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "quant/quantize.h"
+#include "support/test_help.h"
 #include "support/tiny_model.h"
 
 typedef struct recipe {
@@ -61,4 +62,12 @@ int tiny_files_make(void **state)
 const char *tiny_file_path(tiny_file file)
 {
     return recipes[file].path;
+}
+
+edgellm_engine *tiny_file_open(tiny_file file)
+{
+    edgellm_engine *engine = NULL;
+    edgellm_error err;
+    assert_ok(edgellm_engine_open(tiny_file_path(file), NULL, &engine, &err));
+    return engine;
 }

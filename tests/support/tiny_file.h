@@ -2,6 +2,8 @@
 #ifndef TEST_TINY_FILE_H
 #define TEST_TINY_FILE_H
 
+#include "edgellm.h"
+
 typedef enum tiny_file {
     TINY_KEPT,     /* Q4_1 body and Q8_0 embedding, taken over */
     TINY_BYTE_2,   /* 2 bits, groups of 64, byte scales */
@@ -15,5 +17,8 @@ typedef enum tiny_file {
 int tiny_files_make(void **state);
 
 const char *tiny_file_path(tiny_file file);
+
+/* An engine with default options; fails the test if there is none. Close it. */
+edgellm_engine *tiny_file_open(tiny_file file);
 
 #endif
