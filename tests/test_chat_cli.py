@@ -186,8 +186,8 @@ class Commands(Case):
                  "/load  ": "/load needs a FILE", "/reset now": "takes nothing",
                  "/quit x": "takes nothing", "/params nothing 3": "no parameter 'nothing'",
                  "/params nothing": "no parameter 'nothing'", "/params top-k x": "bad number 'x'",
-                 "/params temperature 1000": "from 0 to 100", "/params top-k 1 2": "one NAME",
-                 "/params top-p 0": "for --top-p", "/load /nowhere/x": "cannot open",
+                 "/params temperature 1000": "from 0 to 100", "/params top-k 1 2": "bad number '1 2'",
+                 "/params top-p 0": "for --top-p", "/params logit-bias 5": "bad list '5'", "/load /nowhere/x": "cannot open",
                  "/save /nowhere/x": "/nowhere/x", f"/load {TM2}": "not a session file"}
         for line, says in cases.items():
             out, err = self.chat(f"{line}\nfox\n", "-q", code=IO if "nowhere" in line else
@@ -229,6 +229,16 @@ class Commands(Case):
         self.assertEqual(self.answers("/params temperature 0\n/params tokens 3\nfox\n"),
                          [o | {"seed": 7} for o in self.answers("fox\n", "-t", "0", "-n", "3")])
         self.assertEqual(self.answers("/params seed 9\nfox\n"), self.answers("fox\n", "-s", "9"))
+
+    def test_params_that_are_texts(self):
+        path = self.temporary() / "talk.els"
+        self.assertRegex(self.chat("/params logit-bias\n")[1].decode(), r'logit-bias +"" ')
+        banned = self.answers("/params logit-bias 5=-inf,7=40\nfox\n", "--save", path)
+        self.assertEqual(banned, self.answers("fox\n", "--logit-bias", "5=-inf,7=40"))
+        self.assertEqual(fields(path)[1]["parameters"]["logit-bias"], "5=-inf,7=40")
+        self.assertIn(b" 5=-inf,7=40 ", self.chat(f"/load {path}\n/params logit-bias\n")[1])
+        self.assertEqual(self.answers('/params logit-bias 7=40\n/params logit-bias ""\nfox\n'),
+                         self.answers("fox\n"))
 
     def test_quit(self):
         self.assertEqual(len(self.answers("fox\n/quit\nfox\n")), 1)
