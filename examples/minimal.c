@@ -42,8 +42,8 @@ static edgellm_status answer(const edgellm_engine *engine, edgellm_session *sess
     uint32_t prompt[PROMPT_ROOM], tokens[ANSWER_ROOM];
     edgellm_memory_plan plan;
     size_t count = 0, made = 0;
-    edgellm_status status =
-        edgellm_chat_prompt(engine, &message, 1, true, prompt, PROMPT_ROOM, &count, err);
+    edgellm_status status = edgellm_chat_prompt(engine, &message, 1, EDGELLM_CHAT_OPEN_ANSWER,
+                                                prompt, PROMPT_ROOM, &count, err);
     if (status != EDGELLM_OK) return status;
     if (count > PROMPT_ROOM) {
         snprintf(err->message, sizeof err->message, "the prompt has %zu tokens, more than %d",

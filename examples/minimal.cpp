@@ -63,9 +63,13 @@ std::vector<uint32_t> chat_prompt(const edgellm_engine &engine, const char *text
     const edgellm_message message = {"user", text};
     std::size_t count = 0;
     edgellm_error err;
-    check(edgellm_chat_prompt(&engine, &message, 1, true, nullptr, 0, &count, &err), err);
+    check(edgellm_chat_prompt(&engine, &message, 1, EDGELLM_CHAT_OPEN_ANSWER, nullptr, 0, &count,
+                              &err),
+          err);
     std::vector<uint32_t> tokens(count);
-    check(edgellm_chat_prompt(&engine, &message, 1, true, tokens.data(), count, &count, &err), err);
+    check(edgellm_chat_prompt(&engine, &message, 1, EDGELLM_CHAT_OPEN_ANSWER, tokens.data(), count,
+                              &count, &err),
+          err);
     return tokens;
 }
 

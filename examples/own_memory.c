@@ -47,8 +47,8 @@ static edgellm_status prefill(const edgellm_engine *engine, edgellm_session *ses
 {
     const edgellm_message message = {"user", text};
     size_t count = 0;
-    edgellm_status status =
-        edgellm_chat_prompt(engine, &message, 1, true, prompt, PROMPT_ROOM, &count, err);
+    edgellm_status status = edgellm_chat_prompt(engine, &message, 1, EDGELLM_CHAT_OPEN_ANSWER,
+                                                prompt, PROMPT_ROOM, &count, err);
     if (status != EDGELLM_OK) return status;
     if (count > PROMPT_ROOM) {
         snprintf(err->message, sizeof err->message, "the prompt has %zu tokens, more than %d",

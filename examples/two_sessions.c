@@ -30,8 +30,8 @@ static edgellm_status prefill(const conversation *c, edgellm_session *session, e
     const edgellm_message message = {"user", c->prompt};
     uint32_t tokens[PROMPT_ROOM];
     size_t count = 0;
-    edgellm_status status =
-        edgellm_chat_prompt(c->engine, &message, 1, true, tokens, PROMPT_ROOM, &count, err);
+    edgellm_status status = edgellm_chat_prompt(c->engine, &message, 1, EDGELLM_CHAT_OPEN_ANSWER,
+                                                tokens, PROMPT_ROOM, &count, err);
     if (status != EDGELLM_OK) return status;
     if (count > PROMPT_ROOM) {
         snprintf(err->message, sizeof err->message, "the prompt has %zu tokens, more than %d",

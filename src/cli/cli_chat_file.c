@@ -67,9 +67,7 @@ static char *make_note(const el_cli_chat *chat)
     json_object_set_new(note, "ahead", ids);
     json_object_set_new(note, "opening", json_integer((json_int_t)c->opening));
     json_object_set_new(note, "exchanges", exchanges_json(c));
-    char *text = json_dumps(note, JSON_INDENT(1));
-    json_decref(note);
-    return text;
+    return el_cli_json_dump(note, JSON_INDENT(1));
 }
 
 /* A session file may be replaced, and nothing else. */
@@ -115,6 +113,10 @@ static edgellm_status read_note(const char *path, json_t **note, edgellm_error *
     if (status == EDGELLM_OK) {
         *note = json_loadb(text, len < again ? len : again, 0, &why);
         if (*note == NULL) status = bad_note(why.text, err);
+    }
+    if (status == EDGELLM_OK && el_cli_json_starved()) {
+        json_decref(*note);
+        status = el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the note");
     }
     free(text);
     return status;
