@@ -442,6 +442,13 @@ class Terminal:
         before, self.seen = self.seen[:at], self.seen[at:]
         return before
 
+    def wait_for_answer(self):
+        """After the return key: until something of the answer is there."""
+        self.wait("\r\n")
+        end = time.monotonic() + 60
+        while not self.seen.replace(b"\x1b[?2004l", b"") and time.monotonic() < end:
+            self.read(0.1)
+
     def end(self):
         """Waits for the end; returns the exit code."""
         end = time.monotonic() + 60
@@ -618,8 +625,7 @@ class Interrupts(OnATerminal):
                                   model=LONG, term=term)
             for line in ("fox\r", "dog\r"):
                 terminal.type(line)
-                terminal.wait("\r\n")
-                terminal.read(60)
+                terminal.wait_for_answer()
                 terminal.type(b"\x03\x03\x03")
                 terminal.wait("| stopped]")
                 terminal.wait(PROMPT)
@@ -685,8 +691,7 @@ class Interrupts(OnATerminal):
         terminal = self.start("-n", "90000", "-c", "95000", "--ignore-eos", "--save", str(path),
                               model=LONG)
         terminal.type("fox\r")
-        terminal.wait("\r\n")
-        terminal.read(60)
+        terminal.wait_for_answer()
         terminal.process.send_signal(signal.SIGTERM)
         self.assertEqual(terminal.end(), 143)
         self.assertNotEqual(fields(path)[1]["exchanges"][0]["answer"], "")

@@ -161,8 +161,9 @@ static unsigned char insert_paste_vi(EditLine *el, int key)
 static void bind_paste(EditLine *el)
 {
     const char *mode = NULL;
-    el_set(el, EL_ADDFN, "edgellm-paste", "insert pasted text", insert_paste);
-    el_set(el, EL_ADDFN, "edgellm-paste-vi", "insert pasted text", insert_paste_vi);
+    /* Wide: of other strings el_set() makes copies that nobody frees. */
+    el_wset(el, EL_ADDFN, L"edgellm-paste", L"insert pasted text", insert_paste);
+    el_wset(el, EL_ADDFN, L"edgellm-paste-vi", L"insert pasted text", insert_paste_vi);
     el_get(el, EL_EDITOR, &mode);
     if (mode != NULL && strcmp(mode, "vi") == 0) {
         el_set(el, EL_BIND, "-a", "[200~", "edgellm-paste-vi", NULL);
