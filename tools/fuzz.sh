@@ -14,7 +14,7 @@ source=tests/fuzz
 work=build/fuzz
 
 # The longest input of a target, in bytes: large enough for a whole small model or a long text.
-declare -A longest=([gguf]=24576 [tm2]=24576 [token]=1024 [chat]=1024 [args]=1024 [session]=4096)
+declare -A longest=([gguf]=12288 [tm2]=12288 [token]=1024 [chat]=1024 [args]=1024 [session]=4096)
 # The files whose lines count for a target.
 declare -A behind=(
     [gguf]='src/format/(gguf|ggml|checks)|src/quant/'

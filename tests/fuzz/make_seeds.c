@@ -53,12 +53,13 @@ static void put_byte(el_bytes *b, unsigned byte)
     el_bytes_put(b, &(uint8_t){(uint8_t)byte}, 1);
 }
 
-/* ---- GGUF: one layer of width 32, 12 tokens --------------------------------------------- */
+/* ---- GGUF: one layer, 12 tokens, as narrow as the type allows
+ * --------------------------------------------- */
 
 static const char chat_template[] =
     "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n'}}";
 
-enum { DIM = 32, FFN = 48, HEADS = 4, KV_HEADS = 2, CONTEXT = 64, HEAD_VALUES = 21, TOKENS = 12 };
+enum { HEADS = 2, CONTEXT = 64, HEAD_VALUES = 21, TOKENS = 12 };
 
 static void put_vocabulary(el_bytes *b, const char *pretokenizer)
 {
@@ -82,17 +83,17 @@ static void put_vocabulary(el_bytes *b, const char *pretokenizer)
     el_gguf_put_text(b, "tokenizer.chat_template", chat_template);
 }
 
-static void put_numbers(el_bytes *b)
+static void put_numbers(el_bytes *b, uint32_t dim)
 {
     el_gguf_put_text(b, "general.architecture", "llama");
     el_gguf_put_text(b, "general.name", "Seed");
     el_gguf_put_u32(b, "general.alignment", 32);
     el_gguf_put_u32(b, "llama.block_count", 1);
     el_gguf_put_u32(b, "llama.context_length", CONTEXT);
-    el_gguf_put_u32(b, "llama.embedding_length", DIM);
-    el_gguf_put_u32(b, "llama.feed_forward_length", FFN);
+    el_gguf_put_u32(b, "llama.embedding_length", dim);
+    el_gguf_put_u32(b, "llama.feed_forward_length", dim);
     el_gguf_put_u32(b, "llama.attention.head_count", HEADS);
-    el_gguf_put_u32(b, "llama.attention.head_count_kv", KV_HEADS);
+    el_gguf_put_u32(b, "llama.attention.head_count_kv", 1);
     el_gguf_put_f32(b, "llama.rope.freq_base", 10000.0f);
     el_gguf_put_f32(b, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
     el_gguf_put_f32(b, "llama.rope.scaling.factor", 1.0f);
@@ -131,20 +132,20 @@ static void put_tensor(tables *t, const char *name, uint32_t type, uint32_t rows
     t->n++;
 }
 
-static void put_tensors(tables *t, uint32_t type, uint32_t ffn)
+static void put_tensors(tables *t, uint32_t type, uint32_t dim)
 {
-    const uint32_t kv = DIM / HEADS * KV_HEADS;
-    put_tensor(t, "token_embd.weight", type, TOKENS, DIM);
-    put_tensor(t, "output_norm.weight", EL_GGML_F32, 0, DIM);
-    put_tensor(t, "blk.0.attn_norm.weight", EL_GGML_F32, 0, DIM);
-    put_tensor(t, "blk.0.ffn_norm.weight", EL_GGML_F32, 0, DIM);
-    put_tensor(t, "blk.0.attn_q.weight", type, DIM, DIM);
-    put_tensor(t, "blk.0.attn_k.weight", type, kv, DIM);
-    put_tensor(t, "blk.0.attn_v.weight", type, kv, DIM);
-    put_tensor(t, "blk.0.attn_output.weight", type, DIM, DIM);
-    put_tensor(t, "blk.0.ffn_gate.weight", type, ffn, DIM);
-    put_tensor(t, "blk.0.ffn_up.weight", type, ffn, DIM);
-    put_tensor(t, "blk.0.ffn_down.weight", type, DIM, ffn);
+    const uint32_t kv = dim / HEADS;
+    put_tensor(t, "token_embd.weight", type, TOKENS, dim);
+    put_tensor(t, "output_norm.weight", EL_GGML_F32, 0, dim);
+    put_tensor(t, "blk.0.attn_norm.weight", EL_GGML_F32, 0, dim);
+    put_tensor(t, "blk.0.ffn_norm.weight", EL_GGML_F32, 0, dim);
+    put_tensor(t, "blk.0.attn_q.weight", type, dim, dim);
+    put_tensor(t, "blk.0.attn_k.weight", type, kv, dim);
+    put_tensor(t, "blk.0.attn_v.weight", type, kv, dim);
+    put_tensor(t, "blk.0.attn_output.weight", type, dim, dim);
+    put_tensor(t, "blk.0.ffn_gate.weight", type, dim, dim);
+    put_tensor(t, "blk.0.ffn_up.weight", type, dim, dim);
+    put_tensor(t, "blk.0.ffn_down.weight", type, dim, dim);
 }
 
 /* `pick`: the byte at the end from which fuzz_gguf.c takes the options. */
@@ -152,12 +153,13 @@ static el_bytes make_gguf(uint32_t version, uint32_t type, const char *pretokeni
 {
     el_bytes file = {0};
     tables t = {.random = {type + 1}};
-    put_tensors(&t, type, el_ggml_type_of(type)->block_weights == 1 ? FFN : 2 * DIM);
+    const uint32_t block = el_ggml_type_of(type)->block_weights, dim = block > 8 ? block : 8;
+    put_tensors(&t, type, dim);
     el_bytes_put(&file, "GGUF", 4);
     el_bytes_u32(&file, version);
     el_bytes_u64(&file, t.n);
     el_bytes_u64(&file, HEAD_VALUES);
-    put_numbers(&file);
+    put_numbers(&file, dim);
     put_vocabulary(&file, pretokenizer);
     el_bytes_put(&file, t.table.data, t.table.size);
     el_bytes_align(&file, 32);
