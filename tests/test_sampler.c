@@ -282,8 +282,8 @@ static void test_a_banned_token_is_never_drawn(void **state)
     o.n_logit_bias = VOCAB;
     for (uint32_t k = 0; k < 3; k++)
         for (o.mirostat = 0; o.mirostat <= 2; o.mirostat++)
-            for (float t = 0; t < 2; t++) {
-                o.top_k = k, o.temperature = t;
+            for (int t = 0; t < 2; t++) {
+                o.top_k = k, o.temperature = (float)t;
                 assert_int_equal(sample(f, &o), 77);
             }
     o.mirostat = 0;
@@ -307,6 +307,9 @@ static void test_huge_logits_and_penalties_stay_finite(void **state)
         assert_int_equal(el_sampler_set(&f->sampler, &o, NULL), EDGELLM_OK);
         for (int i = 0; i < 50; i++)
             assert_in_range(el_sampler_sample(&f->sampler, f->logits, seen, 8), 0, 3);
+        el_sampler_prepare(&f->sampler, f->logits, seen, 8);
+        for (uint32_t i = 0; i < f->sampler.candidates.n; i++)
+            assert_true(isfinite(f->sampler.candidates.logit[i]));
         assert_true(f->sampler.mu == f->sampler.mu);
     }
 }
@@ -407,7 +410,7 @@ static edgellm_sampler_options everything(edgellm_logit_bias *bias, const char *
 {
     edgellm_sampler_options o = edgellm_sampler_defaults();
     bias[0] = (edgellm_logit_bias){7, 1.5f}, bias[1] = (edgellm_logit_bias){9, -INFINITY};
-    breakers[0] = "ab", breakers[1] = "c";
+    breakers[0] = "a\x01", breakers[1] = "c"; /* one bit from a NUL */
     o.logit_bias = bias, o.n_logit_bias = 2, o.dry_breakers = breakers, o.n_dry_breakers = 2;
     o.dry_multiplier = 0.7f, o.xtc_probability = 0.5f, o.xtc_threshold = 0.02f, o.typical_p = 0.9f;
     o.presence_penalty = 0.1f, o.frequency_penalty = 0.2f, o.mirostat_tau = 3.0f;

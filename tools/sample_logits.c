@@ -46,10 +46,14 @@ static void *allocate(size_t n, size_t size)
 
 static size_t from_hex(const char *hex, char *bytes, size_t room)
 {
+    char pair[3] = "", *end = pair;
     size_t n = 0;
-    unsigned byte;
-    for (; n < room && sscanf(hex, "%2x", &byte) == 1; hex += 2)
+    for (; n < room && hex[0] != '\0' && hex[1] != '\0'; hex += 2) {
+        memcpy(pair, hex, 2);
+        long byte = strtol(pair, &end, 16);
+        if (end != pair + 2) break;
         bytes[n++] = (char)byte;
+    }
     return n;
 }
 
@@ -236,11 +240,11 @@ static edgellm_status run(const float *logits, size_t rows, uint32_t vocab, el_t
 {
     el_arena measure = el_arena_measure(), arena;
     el_sampler sampler;
-    request *r = allocate(1, sizeof *r);
     edgellm_status status = EDGELLM_OK;
     el_sampler_layout(&sampler, vocab, MAX_TOKENS, texts, &measure);
     EL_TRY(el_arena_reserve(&arena, measure.used, err));
     el_sampler_layout(&sampler, vocab, MAX_TOKENS, texts, &arena);
+    request *r = allocate(1, sizeof *r);
     while (status == EDGELLM_OK && fgets(line, LINE_BYTES, stdin)) {
         parse(r, line);
         check_tokens(r, vocab, rows);

@@ -32,7 +32,7 @@ static inline uint32_t key_of(const el_ranking *r, float logit)
         return ~el_bits_of_float((float)(distance < 0 ? -distance : distance));
     }
     uint32_t bits = el_bits_of_float(logit + 0.0f);
-    return bits & sign ? ~bits : bits | sign;
+    return (bits & sign) ? ~bits : bits | sign;
 }
 
 float el_weight(const el_ranking *r, float logit)
