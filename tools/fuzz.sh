@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the fuzz targets (tests/fuzz, CONTRIBUTING.md).
 #   tools/fuzz.sh run [TARGET...]         each for FUZZ_SECONDS (60), FUZZ_JOBS at once (a core each)
-#   tools/fuzz.sh minimise [TARGET...]    the committed corpora, and what runs have found since,
-#                                         down to one small input for each thing that they reach
+#   tools/fuzz.sh minimise [TARGET...]    writes the committed corpora again: the seeds, and of what
+#                                         runs have found since what reaches more than they do
 #   tools/fuzz.sh coverage [TARGET...]    lines of the code behind each target that its corpus reaches
 # A finding ends a run with an exit code of 1, the input in build/fuzz/findings/TARGET and the
 # command that reproduces it. New inputs collect in build/fuzz/corpus/TARGET.
@@ -73,21 +73,24 @@ run() {
 }
 
 minimise() {
-    local names name small
+    local names name small seeds=$work/seeds
     names=$(targets "$@")
-    build "$work" $(printf 'fuzz_%s ' $names)
+    build "$work" make_seeds $(printf 'fuzz_%s ' $names)
+    rm -rf "$seeds"
+    "$work/tests/fuzz/make_seeds" "$seeds"
     for name in $names; do
         mkdir -p "$work/corpus/$name"
         small=$(mktemp -d)
+        cp "$seeds/$name"/* "$small/" # these stay, and of the others what adds to them
         # Edges alone decide (not how often each was taken): a corpus that stays small enough.
         nice "$work/tests/fuzz/fuzz_$name" -merge=1 -use_counters=0 -max_len="${longest[$name]}" \
-            "$small" $(inputs "$name" | head -1) "$work/corpus/$name" >"$work/minimise.log" 2>&1
+            "$small" "$source/corpus/$name" "$work/corpus/$name" >"$work/minimise.log" 2>&1
         rm -rf "${source:?}/corpus/$name"
         mkdir -p "$source/corpus/$name"
         cp "$small"/* "$source/corpus/$name/"
         rm -rf "$small"
-        echo "$name: $(ls "$source/corpus/$name" | wc -l) inputs," \
-             "$(du -bs "$source/corpus/$name" | cut -f1) bytes"
+        echo "$name: $(find "$source/corpus/$name" -type f | wc -l) inputs," \
+            "$(du -bs "$source/corpus/$name" | cut -f1) bytes"
     done
 }
 

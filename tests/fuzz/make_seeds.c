@@ -197,6 +197,53 @@ static void save_odd_values(void)
     save("gguf", "values", &b);
 }
 
+/* The metadata alone, with one more entry or one that is not what it should be. */
+static void save_variant(const char *name, void (*extra)(el_bytes *b), uint32_t entries)
+{
+    el_bytes b = {0};
+    el_bytes_put(&b, "GGUF", 4);
+    el_bytes_u32(&b, 3);
+    el_bytes_u64(&b, 0);
+    el_bytes_u64(&b, HEAD_VALUES + entries);
+    put_numbers(&b, 8);
+    put_vocabulary(&b, "smollm");
+    extra(&b);
+    el_bytes_align(&b, 32);
+    save("gguf", name, &b);
+}
+
+static void put_no_scaling(el_bytes *b)
+{
+    el_gguf_put_text(b, "llama.rope.scaling.type", "none");
+}
+
+static void put_scaling(el_bytes *b)
+{
+    el_gguf_put_text(b, "llama.rope.scaling.type", "linear");
+}
+
+static void put_sizes(el_bytes *b)
+{
+    el_gguf_put_u32(b, "llama.vocab_size", TOKENS);
+    el_gguf_put_u32(b, "llama.rope.dimension_count", 4);
+    el_gguf_put_u32(b, "llama.attention.key_length", 4);
+}
+
+static void put_wide_factor(el_bytes *b)
+{
+    el_bytes_text(b, "llama.rope.scale_linear");
+    el_bytes_u32(b, 12); /* float64, 1.0 */
+    el_bytes_u64(b, 0x3ff0000000000000u);
+}
+
+static void save_variants(void)
+{
+    save_variant("scaling-none", put_no_scaling, 1);
+    save_variant("scaling-linear", put_scaling, 1);
+    save_variant("sizes", put_sizes, 3);
+    save_variant("wide-factor", put_wide_factor, 1);
+}
+
 static void save_ggufs(void)
 {
     static const struct {
@@ -213,7 +260,11 @@ static void save_ggufs(void)
         el_bytes b = make_gguf(rows[i].version, rows[i].type, rows[i].pretokenizer, rows[i].pick);
         save("gguf", rows[i].name, &b);
     }
+    el_bytes cut = make_gguf(3, EL_GGML_F16, "smollm", 0);
+    cut.size -= 200;
+    save("gguf", "cut", &cut);
     save_odd_values();
+    save_variants();
 }
 
 /* ---- TM2: the same models, every codec -------------------------------------------------- */
@@ -287,6 +338,37 @@ static void save_token(const char *name, unsigned pretokenizer, const char *miss
     save("token", name, &b);
 }
 
+/* Merges for whole words, letter by letter: many candidates at once, of all ranks. */
+static void save_words(void)
+{
+    static const char *const words[] = {" the",   "there", "her", "ere",
+                                        " other", "ing",   " in", "th"};
+    static const char text[] =
+        "The other thing in there, her thinner ether; everywhere the theories";
+    el_bytes b = {0}, pairs = {0};
+    char made[64][8]; /* the texts of the merges' tokens */
+    unsigned n = 0;
+    for (size_t w = 0; w < sizeof words / sizeof *words; w++) {
+        unsigned id = (uint8_t)words[w][0];
+        for (size_t len = 2; len <= strlen(words[w]); len++) {
+            unsigned known = 0;
+            put_pair(&pairs, id, (uint8_t)words[w][len - 1]);
+            while (known < n && (strlen(made[known]) != len || memcmp(made[known], words[w], len)))
+                known++;
+            if (known == n) snprintf(made[n++], sizeof *made, "%.*s", (int)len, words[w]);
+            id = 256 + known;
+        }
+    }
+    put_byte(&b, 1);
+    put_byte(&b, 0);
+    put_byte(&b, 0);
+    put_byte(&b, (unsigned)pairs.size / 4);
+    el_bytes_put(&b, pairs.data, pairs.size);
+    el_bytes_put(&b, text, sizeof text - 1);
+    free(pairs.data);
+    save("token", "words", &b);
+}
+
 static void save_tokens(void)
 {
     static const char *const texts[] = {
@@ -300,6 +382,7 @@ static void save_tokens(void)
         snprintf(name, sizeof name, "text%u", i);
         save_token(name, i % 4, i < 4 ? "" : "z!", i % 2 ? "<u>" : "", texts[(i + i / 4) % 4]);
     }
+    save_words();
 }
 
 static void save_chat(const char *name, unsigned pick, const char *source)
