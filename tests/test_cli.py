@@ -373,6 +373,7 @@ class BadUsage(Case):
 
     def test_bad_lists(self):
         for value in ("7", "7=", "=1", "x=1", "7=x", "7=1,", ",7=1", "7=nan", "7=inf", "7=1e99",
+                      "7=-1e999", "7=-infinity",
                       "-1=2", "7=1 ", "7=1,,8=1", "4294967296=1", ",".join(["7=1"] * 1025)):
             self.fails(USAGE, "run", TM2, "-p", "x", "--logit-bias", value, contains="ID=BIAS")
         self.fails(USAGE, "run", TM2, "-p", "x", "--logit-bias", "4000000000=1",

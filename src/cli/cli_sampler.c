@@ -108,10 +108,23 @@ static edgellm_status parse_breakers(const char *list, lists *l, uint32_t *count
     }
 }
 
+/* A finite number, or the word -inf. */
+static bool parse_bias_value(const char *word, float *bias)
+{
+    char *end = NULL;
+    if (strcmp(word, "-inf") == 0) {
+        *bias = -INFINITY;
+        return true;
+    }
+    if (word[0] == '\0' || word[strspn(word, "+-.0123456789eE")] != '\0') return false;
+    *bias = strtof(word, &end);
+    return *end == '\0' && isfinite(*bias);
+}
+
 /* One ID=BIAS up to a comma or the end. */
 static bool parse_bias(const char **list, edgellm_logit_bias *bias)
 {
-    char word[64], *end = word;
+    char word[64];
     uint64_t token;
     size_t len = strcspn(*list, ",");
     if (len >= sizeof word) return false;
@@ -121,14 +134,9 @@ static bool parse_bias(const char **list, edgellm_logit_bias *bias)
     char *value = strchr(word, '=');
     if (value == NULL) return false;
     *value++ = '\0';
-    if (!el_cli_parse_whole(word, &token) || token > UINT32_MAX || *value == '\0') return false;
-    double b = strcmp(value, "-inf") == 0 ? -INFINITY : strtod(value, &end);
-    if (b != -INFINITY &&
-        (value[strspn(value, "+-.0123456789eE")] != '\0' || *end != '\0' || !isfinite((float)b))) {
-        return false;
-    }
-    *bias = (edgellm_logit_bias){(uint32_t)token, (float)b};
-    return true;
+    if (!el_cli_parse_whole(word, &token) || token > UINT32_MAX) return false;
+    bias->token = (uint32_t)token;
+    return parse_bias_value(value, &bias->bias);
 }
 
 static edgellm_status parse_biases(const char *list, lists *l, uint32_t *count, edgellm_error *err)
