@@ -275,6 +275,8 @@ class MadeUp(Case):
         state, fact, _ = self.check("swap", zram)
         self.assertIn("/dev/zram0 and others (compressed memory)", fact)
         self.assertEqual(self.facts(zram)["swap_devices"], 2)
+        lie = {"proc/swaps": SWAPS + f"/a file {(1 << 53) - 1} 0 1\n" * 3 + "no swap\n"}
+        self.assertEqual(self.facts(lie)["swap_bytes"], (1 << 63) - 1)
 
     def test_locking(self):
         limits, status = "proc/self/limits", "proc/self/status"

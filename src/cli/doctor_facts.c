@@ -6,6 +6,7 @@
 #include "cli/doctor_facts.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -80,31 +81,35 @@ enum { CAP_IPC_LOCK_BIT = 14 };
 /* "00000000a80425fb": the capabilities in force. */
 static void take_ipc_lock(void *field, size_t size, const char *text)
 {
-    unsigned long long bits = 0;
+    char *end = NULL;
+    unsigned long long bits = strtoull(text, &end, 16);
     (void)size;
-    if (sscanf(text, "%16llx", &bits) == 1) *(int64_t *)field = bits >> CAP_IPC_LOCK_BIT & 1;
+    if (end != text) *(int64_t *)field = bits >> CAP_IPC_LOCK_BIT & 1;
 }
 
-/* A number with three decimals, in thousandths: "0.94 0.31 ...". */
+/* A number with decimals, in thousandths: "0.94 0.31 ...". */
 static void take_thousandths(void *field, size_t size, const char *text)
 {
-    double value = 0;
+    char *end = NULL;
+    double value = strtod(text, &end);
     (void)size;
-    if (sscanf(text, "%15lf", &value) == 1 && value >= 0 && value < 1e9)
-        *(int64_t *)field = (int64_t)(value * 1000 + 0.5);
+    if (end != text && value >= 0 && value < 1e9) *(int64_t *)field = (int64_t)(value * 1000 + 0.5);
 }
 
 /* /proc/stat: user nice system idle iowait irq softirq steal ... */
 static void take_steal(void *field, size_t size, const char *text)
 {
-    double t[8], sum = 0;
+    enum { COLUMNS = 8, STEAL = 7 };
+    double sum = 0, steal = 0;
     (void)size;
-    if (sscanf(text, "%18lf %18lf %18lf %18lf %18lf %18lf %18lf %18lf", &t[0], &t[1], &t[2], &t[3],
-               &t[4], &t[5], &t[6], &t[7]) != 8)
-        return;
-    for (int i = 0; i < 8; i++)
-        sum += t[i];
-    if (sum > 0 && t[7] >= 0 && t[7] <= sum) *(int64_t *)field = (int64_t)(t[7] / sum * 1e6);
+    for (int i = 0; i < COLUMNS; i++) {
+        int64_t ticks = el_cli_number(text);
+        if (ticks < 0) return;
+        sum += (double)ticks;
+        if (i == STEAL) steal = (double)ticks;
+        text = el_cli_next_word(text);
+    }
+    if (sum > 0) *(int64_t *)field = (int64_t)(steal / sum * 1e6);
 }
 
 static void take_preemption(void *field, size_t size, const char *text)
@@ -253,22 +258,37 @@ static void take_row(el_cli_facts *facts, el_cli_tree *tree, const row *r)
 
 /* ---- what takes more than one look -------------------------------------------------------- */
 
-/* A title line, then a line each: device, kind, size and use in KiB, priority. */
+static void add_up(int64_t *sum, int64_t more)
+{
+    if (__builtin_add_overflow(*sum, more, sum)) *sum = INT64_MAX; /* a file that lies */
+}
+
+/* One line of /proc/swaps: device, kind, size and use in KiB, priority. */
+static void add_swap(el_cli_facts *facts, const char *line)
+{
+    const char *size_text = el_cli_next_word(el_cli_next_word(line));
+    int64_t size = 0, used = 0;
+    take_kib(&size, sizeof size, size_text);
+    take_kib(&used, sizeof used, el_cli_next_word(size_text));
+    if (line[0] != '/' || size == 0) return;
+    if (facts->swap_devices++ == 0)
+        snprintf(facts->swap_device, sizeof facts->swap_device, "%.*s", (int)strcspn(line, " "),
+                 line);
+    if (strstr(line, "/zram") != NULL) facts->swap_zram = 1;
+    add_up(&facts->swap_bytes, size);
+    add_up(&facts->swap_used, used);
+}
+
+/* A line of titles comes first. */
 static void swap(el_cli_facts *facts, el_cli_tree *tree)
 {
+    char line[512];
     const char *text = el_cli_tree_read(tree, "proc/swaps");
     if (text == NULL || strncmp(text, "Filename", 8) != 0) return;
     facts->swap_devices = facts->swap_bytes = facts->swap_used = facts->swap_zram = 0;
     while ((text = el_cli_next_line(text)) != NULL) {
-        char line[512], name[256] = "";
-        long long size = 0, used = 0;
         el_cli_copy_line(line, sizeof line, text);
-        if (sscanf(line, "%255s %*s %12lld %12lld", name, &size, &used) != 3) continue;
-        if (facts->swap_devices++ == 0)
-            snprintf(facts->swap_device, sizeof facts->swap_device, "%.63s", name);
-        if (strstr(name, "/zram") != NULL) facts->swap_zram = 1;
-        if (size > 0) facts->swap_bytes += (int64_t)size * 1024;
-        if (used > 0) facts->swap_used += (int64_t)used * 1024;
+        add_swap(facts, line);
     }
 }
 
@@ -282,13 +302,12 @@ static void kernel(el_cli_facts *facts, el_cli_tree *tree)
 static void surroundings(el_cli_facts *facts, el_cli_tree *tree)
 {
     char line[sizeof facts->virtual_machine];
-    if (el_cli_tree_line(tree, line, sizeof line, "sys/hypervisor/type") ||
-        el_cli_tree_line(tree, line, sizeof line, "proc/device-tree/hypervisor/compatible")) {
-        memcpy(facts->virtual_machine, line, sizeof line);
-    } else if (el_cli_tree_line(tree, line, sizeof line, "sys/class/dmi/id/sys_vendor") &&
-               (facts->virtual_machine[0] != '\0' || strcmp(line, "QEMU") == 0)) {
-        memcpy(facts->virtual_machine, line, sizeof line);
-    }
+    bool named =
+        el_cli_tree_line(tree, line, sizeof line, "sys/hypervisor/type") ||
+        el_cli_tree_line(tree, line, sizeof line, "proc/device-tree/hypervisor/compatible") ||
+        (el_cli_tree_line(tree, line, sizeof line, "sys/class/dmi/id/sys_vendor") &&
+         (facts->virtual_machine[0] != '\0' || strcmp(line, "QEMU") == 0));
+    if (named) memcpy(facts->virtual_machine, line, sizeof line);
     if (el_cli_tree_line(tree, facts->container, sizeof facts->container, "run/systemd/container"))
         return;
     if (el_cli_tree_read(tree, ".dockerenv") != NULL)

@@ -97,6 +97,12 @@ const char *el_cli_next_line(const char *text)
     return end != NULL && end[1] != '\0' ? end + 1 : NULL;
 }
 
+const char *el_cli_next_word(const char *text)
+{
+    text = skip_blanks(text);
+    return skip_blanks(text + strcspn(text, " \t\n"));
+}
+
 const char *el_cli_after(const char *text, const char *label)
 {
     size_t length = strlen(label);

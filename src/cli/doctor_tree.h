@@ -34,8 +34,9 @@ int64_t el_cli_number(const char *text);
 /* What follows LABEL, blanks, colon or = in the line that begins so; NULL if there is none. */
 const char *el_cli_after(const char *text, const char *label);
 
-/* The next line; NULL after the last. */
+/* The next line; NULL after the last. The next word of a line; its end after the last. */
 const char *el_cli_next_line(const char *text);
+const char *el_cli_next_word(const char *text);
 
 /* Copies up to the end of the line: trimmed, cut to fit, a tab as a blank, and anything
  * else that is not printable ASCII as '?'. */
