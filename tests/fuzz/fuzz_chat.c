@@ -99,9 +99,13 @@ static void put_text(el_bytes *out, const char *text)
         put_id(out, (uint8_t)*text);
 }
 
-static el_bytes expected_ids(const talk *t, bool open_answer)
+static el_bytes expected_ids(const talk *t, unsigned flags)
 {
     el_bytes out = {0};
+    if (flags & EDGELLM_CHAT_CONTINUE) {
+        put_id(&out, CLOSE);
+        put_text(&out, "\n");
+    }
     for (size_t i = 0; i < t->n; i++) {
         put_id(&out, OPEN);
         put_text(&out, t->messages[i].role);
@@ -110,7 +114,7 @@ static el_bytes expected_ids(const talk *t, bool open_answer)
         put_id(&out, CLOSE);
         put_text(&out, "\n");
     }
-    if (open_answer) {
+    if (flags & EDGELLM_CHAT_OPEN_ANSWER) {
         put_id(&out, OPEN);
         put_text(&out, "assistant\n");
     }
@@ -118,33 +122,34 @@ static el_bytes expected_ids(const talk *t, bool open_answer)
 }
 
 /* The default system message of the template: one whole frame, or nothing. */
-static void check_default(const uint32_t *ids, size_t count, const talk *t)
+static void check_default(const uint32_t *ids, size_t count, const talk *t, unsigned flags)
 {
     if (count == 0) return;
     static const char head[] = "system\n";
-    FUZZ_CHECK(t->n > 0 && strcmp(t->messages[0].role, "system") != 0);
+    FUZZ_CHECK(!(flags & EDGELLM_CHAT_CONTINUE) && t->n > 0 &&
+               strcmp(t->messages[0].role, "system") != 0);
     FUZZ_CHECK(count >= 10 && ids[0] == OPEN && ids[count - 2] == CLOSE && ids[count - 1] == '\n');
     for (size_t i = 1; i < count - 2; i++)
         FUZZ_CHECK(ids[i] < BYTES && (i > 7 || ids[i] == (uint8_t)head[i - 1]));
 }
 
-static void check_ids(const uint32_t *ids, size_t count, const talk *t, bool open_answer)
+static void check_ids(const uint32_t *ids, size_t count, const talk *t, unsigned flags)
 {
-    el_bytes expected = expected_ids(t, open_answer);
+    el_bytes expected = expected_ids(t, flags);
     size_t n = expected.size / sizeof *ids;
     FUZZ_CHECK(n <= count);
     FUZZ_CHECK(n == 0 || memcmp(ids + count - n, expected.data, expected.size) == 0);
-    check_default(ids, count - n, t);
+    check_default(ids, count - n, t, flags);
     free(expected.data);
 }
 
 static void check_chat(const el_tokenizer *tokenizer, const el_vocab *v, const talk *t,
-                       bool open_answer)
+                       unsigned flags)
 {
     size_t count = SIZE_MAX, again = 0;
     edgellm_error err = {0};
     edgellm_status status =
-        el_chat_encode(tokenizer, v, t->messages, t->n, open_answer, NULL, 0, &count, &err);
+        el_chat_encode(tokenizer, v, t->messages, t->n, flags, NULL, 0, &count, &err);
     bool known = el_chat_find(v) != NULL;
     FUZZ_CHECK(fuzz_status(status, &err) == (known && t->known_roles));
     if (status != EDGELLM_OK) {
@@ -153,11 +158,11 @@ static void check_chat(const el_tokenizer *tokenizer, const el_vocab *v, const t
         return;
     }
     uint32_t *ids = fuzz_room(count * sizeof *ids), *half = fuzz_room(count / 2 * sizeof *half);
-    FUZZ_CHECK(el_chat_encode(tokenizer, v, t->messages, t->n, open_answer, ids, count, &again,
-                              &err) == EDGELLM_OK);
+    FUZZ_CHECK(el_chat_encode(tokenizer, v, t->messages, t->n, flags, ids, count, &again, &err) ==
+               EDGELLM_OK);
     FUZZ_CHECK(again == count);
-    check_ids(ids, count, t, open_answer);
-    FUZZ_CHECK(el_chat_encode(tokenizer, v, t->messages, t->n, open_answer, half, count / 2, &again,
+    check_ids(ids, count, t, flags);
+    FUZZ_CHECK(el_chat_encode(tokenizer, v, t->messages, t->n, flags, half, count / 2, &again,
                               &err) == EDGELLM_OK);
     FUZZ_CHECK(again == count && memcmp(half, ids, count / 2 * sizeof *half) == 0);
     free(ids);
@@ -179,7 +184,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_CHECK(el_tokenizer_init(&tokenizer, &w.vocab, &measure, &err) == EDGELLM_OK);
     FUZZ_CHECK(el_arena_reserve(&arena, measure.used, &err) == EDGELLM_OK);
     FUZZ_CHECK(el_tokenizer_init(&tokenizer, &w.vocab, &arena, &err) == EDGELLM_OK);
-    check_chat(tokenizer, &w.vocab, &t, pick & 16);
+    unsigned flags = (pick & 16 ? EDGELLM_CHAT_OPEN_ANSWER : 0);
+    flags |= (pick & 128 ? EDGELLM_CHAT_CONTINUE : 0);
+    check_chat(tokenizer, &w.vocab, &t, flags);
     el_arena_release(&arena);
     release_talk(&t);
     free(source);

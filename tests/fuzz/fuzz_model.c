@@ -81,7 +81,8 @@ static void check_chat(const edgellm_engine *engine, const edgellm_model_info *i
     uint32_t token;
     size_t count = 0;
     edgellm_error err = {0};
-    edgellm_status status = edgellm_chat_prompt(engine, talk, 2, true, &token, 1, &count, &err);
+    edgellm_status status =
+        edgellm_chat_prompt(engine, talk, 2, EDGELLM_CHAT_OPEN_ANSWER, &token, 1, &count, &err);
     FUZZ_CHECK(fuzz_status(status, &err) == info->has_chat_template);
     FUZZ_CHECK(!info->has_chat_template || (count >= 3 && token < info->vocab));
 }

@@ -419,6 +419,7 @@ static void save_chats(void)
     save_chat("twice", 0x11, twice);
     save_chat("plain", 0x31, chat_template);
     save_chat("role", 0x51, chat_template);
+    save_chat("continued", 0x91, single);
     save_chat("lame", 0x10, single);
     save_chat("none", 0x11, "");
     save_chat("other", 0x11, "[INST] {{ message }} [/INST]");
