@@ -165,12 +165,17 @@ static edgellm_status put_question(el_cli_conversation *c, const question *q, co
 {
     const bool first = c->n_exchanges == 0;
     const el_cli_tokens *tokens = first ? &q->first : &q->next;
-    if (first) c->n_tokens = 0, c->opening = q->opening;
-    c->asked_at = c->n_tokens;
-    size_t start = first ? q->opening : c->n_tokens + q->closing;
-    EL_CLI_TRY(el_cli_conversation_add(c, start, strdup(text), strdup(""), err));
-    memcpy(c->tokens + c->n_tokens, tokens->ids, tokens->count * sizeof *tokens->ids);
-    c->n_tokens += tokens->count;
+    const size_t base = first ? 0 : c->n_tokens;
+    const size_t start = first ? q->opening : base + q->closing;
+    edgellm_status status = el_cli_conversation_add(c, start, strdup(text), strdup(""), err);
+    if (status != EDGELLM_OK) {
+        if (first) (void)el_cli_conversation_reset(c, c->system, NULL); /* cannot fail */
+        return status;
+    }
+    if (first) c->opening = q->opening;
+    c->asked_at = base;
+    memcpy(c->tokens + base, tokens->ids, tokens->count * sizeof *tokens->ids);
+    c->n_tokens = base + tokens->count;
     return EDGELLM_OK;
 }
 

@@ -62,13 +62,16 @@ static edgellm_status answer_question(el_cli_chat *chat, size_t dropped, edgellm
     el_cli_answer_options o = chat->v.answer;
     o.mute = chat->v.json;
     edgellm_status status = el_cli_answer_make(&chat->answer, &chat->model, &ahead, &o, err);
-    if (status == EDGELLM_ERR_INTERRUPTED) {
+    if (status == EDGELLM_OK) {
+        status = el_cli_conversation_answer(&chat->talk, chat->answer.tokens, chat->answer.n, err);
+    }
+    if (status != EDGELLM_OK) { /* else the session would be ahead of the conversation */
         el_cli_conversation_withdraw(&chat->talk);
-        fprintf(stderr, "[stopped before the answer began: the question is taken back]\n");
+        if (status == EDGELLM_ERR_INTERRUPTED) {
+            fprintf(stderr, "[stopped before the answer began: the question is taken back]\n");
+        }
         return status;
     }
-    EL_CLI_TRY(status);
-    EL_CLI_TRY(el_cli_conversation_answer(&chat->talk, chat->answer.tokens, chat->answer.n, err));
     EL_CLI_TRY(report(chat, dropped, err));
     return chat->answer.finish == EL_CLI_FINISH_INTERRUPTED ? EDGELLM_ERR_INTERRUPTED : EDGELLM_OK;
 }
