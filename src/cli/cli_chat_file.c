@@ -76,7 +76,12 @@ static edgellm_status check_target(const char *path, edgellm_error *err)
     edgellm_error why = {EDGELLM_OK, ""};
     size_t len;
     if (access(path, F_OK) != 0) return EDGELLM_OK;
-    if (edgellm_session_note(path, NULL, 0, &len, &why) == EDGELLM_OK) return EDGELLM_OK;
+    edgellm_status status = edgellm_session_note(path, NULL, 0, &len, &why);
+    if (status == EDGELLM_OK) return EDGELLM_OK;
+    if (status == EDGELLM_ERR_IO || status == EDGELLM_ERR_MEMORY) {
+        *err = why;
+        return status;
+    }
     return el_cli_fail(err, EDGELLM_ERR_USAGE,
                        "'%.150s' is not a session file and is not overwritten: remove it or take "
                        "another name",
