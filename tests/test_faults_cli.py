@@ -27,7 +27,7 @@ TARGET = WORK / "target"
 MARK = OUT / "mark"
 VALGRIND = ("valgrind", "-q", "--leak-check=full", "--show-leak-kinds=all",
             "--errors-for-leak-kinds=all", "--error-exitcode=99", "--trace-children=yes") if sys.argv[5:] else ()
-OLD = b"what was there before\n"
+SAVED = str(OUT / "saved.els")
 IO, MEMORY = 3, 6
 MOST_RUNS = 5000  # of one command with one fault: more is a failure without an end
 CORES = str(min(2, len(os.sched_getaffinity(0))))
@@ -49,6 +49,7 @@ FAULTS = (
     ("rename", errno.EACCES, {IO}),
     ("thread", errno.EAGAIN, {MEMORY}),
 )
+CHAT = ("chat", TM2, "-n", "3", "-s", "1", "-c", "128", "-j", "1", "-q", "--no-history")
 RUN = ("run", TM2, "-p", "the quick fox", "-n", "4", "-s", "1", "-j", CORES, "-c", "64")
 COMMANDS = {
     "quantize": ("quantize", GGUF, "-o", TARGET, "--bits", "4"),
@@ -65,10 +66,13 @@ COMMANDS = {
     "perplexity, json": ("perplexity", TM2, TEXT, "-c", "16", "--chunks", "1", "--json"),
     "bench": ("bench", TM2, "--runs", "2", "-n", "2", "-p", "4", "-j", CORES),
     "bench, json": ("bench", TM2, "--runs", "2", "-n", "2", "-p", "4", "-j", "1", "--json"),
+    "chat, save": CHAT + ("--save", TARGET),
+    "chat, load": CHAT + ("--load", SAVED),
     "help": ("help", "run"),
 }
+INPUT = {"chat": b"the fox\n"}
 # Commands that write TARGET.
-WRITERS = {"quantize": COMMANDS["quantize"]}
+WRITERS = {name: COMMANDS[name] for name in ("quantize", "chat, save")}
 # What was measured differs from run to run; a distribution is measured whole. "program" and what
 # is summed from it are 0 where /proc does not tell.
 MEASURED = re.compile(r"(_ms|_tok_s|_rss|seconds|program|total|planned_bytes)$")
@@ -81,7 +85,7 @@ def run(arguments, fault=None, **options):
         command[:0] = ["env", "LD_PRELOAD=" + INJECT, "EDGELLM_FAULT=%s:%d:%s" % fault,
                        "EDGELLM_FAULT_MARK=%s" % MARK]
     MARK.unlink(missing_ok=True)
-    done = subprocess.run([*VALGRIND, *command], timeout=60, stdin=subprocess.DEVNULL,
+    done = subprocess.run([*VALGRIND, *command], timeout=60, input=INPUT.get(arguments[0], b""),
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
     return done, MARK.exists()
 
@@ -102,11 +106,21 @@ def comparable(arguments, output):
     return re.sub(rb"\s+", b" ", re.sub(numbers.encode(), b"#", output))
 
 
-def put_old():
+def old(arguments):
+    """What the target holds before: `chat` replaces nothing but session files."""
+    return pathlib.Path(SAVED).read_bytes() if arguments[0] == "chat" else b"what was there before"
+
+
+def put_old(arguments):
     WORK.mkdir(parents=True, exist_ok=True)
     for path in WORK.iterdir():
         path.unlink()
-    TARGET.write_bytes(OLD)
+    TARGET.write_bytes(old(arguments))
+
+
+def is_session(path):
+    """Complete: it is checked whole when it is loaded."""
+    return run(CHAT + ("--load", path))[0].returncode == 0
 
 
 def setUpModule():
@@ -115,6 +129,9 @@ def setUpModule():
     subprocess.run([EDGELLM, "quantize", GGUF, "-o", TM2], check=True, timeout=60,
                    stdout=subprocess.DEVNULL)
     pathlib.Path(TEXT).write_text("the quick brown fox jumps over the lazy dog and 12 more\n" * 3)
+    talk = run(CHAT + ("--save", SAVED, "--system", "Be brief."))[0]
+    if talk.returncode != 0:
+        raise AssertionError(talk.stderr)
 
 
 class Failures(unittest.TestCase):
@@ -131,20 +148,22 @@ class Failures(unittest.TestCase):
             self.expect_error(done, codes, what)
             if arguments[0] == "quantize" and what[1] != "write":
                 self.assertEqual(done.stdout, b"", what)  # nothing that claims success
-            self.assertIn(TARGET.read_bytes(), (OLD, right["content"]), what)
+            whole = TARGET.read_bytes() in (old(arguments), right["content"])
+            # What was said until an error is saved.
+            self.assertTrue(whole or "--save" in arguments and is_session(TARGET), what)
         self.assertEqual(os.listdir(WORK), [TARGET.name], what)
 
     def every_failure(self, name):
         arguments = COMMANDS[name]
-        put_old()
+        put_old(arguments)
         done, _ = run(arguments)
         self.assertEqual(done.returncode, 0, done.stderr)
         right = {"output": comparable(arguments, done.stdout), "content": TARGET.read_bytes()}
         made = {}
         for call, how, codes in FAULTS:
             for n in range(1, MOST_RUNS):
-                if TARGET.read_bytes() != OLD:
-                    put_old()
+                if TARGET.read_bytes() != old(arguments):
+                    put_old(arguments)
                 done, reached = run(arguments, (call, n, how))
                 self.check(arguments, done, codes if reached else {0}, right, (name, call, how, n))
                 if not reached:
@@ -172,9 +191,9 @@ for command in COMMANDS:
 class Killed(unittest.TestCase):
     """A killed writer leaves the old target or the complete new one; the next run cleans up."""
 
-    def check_target(self, right, what):
+    def check_target(self, arguments, right, what):
         content = TARGET.read_bytes()
-        self.assertIn(content, (OLD, right), (what, "the target is neither old nor new"))
+        self.assertIn(content, (old(arguments), right), (what, "the target is neither old nor new"))
         others = [name for name in os.listdir(WORK) if name != TARGET.name]
         self.assertLessEqual(len(others), 1, (what, others))
         return content == right
@@ -189,22 +208,22 @@ class Killed(unittest.TestCase):
         """Returns how often; and how often the new file was in place."""
         finished = 0
         for n in range(1, MOST_RUNS):
-            put_old()
+            put_old(arguments)
             done, reached = run(arguments, (call, n, "kill"))
             if not reached:
                 self.assertEqual(done.returncode, 0, done.stderr)
                 return n - 1, finished
             self.assertEqual(done.returncode, -signal.SIGKILL, (call, n))
-            finished += self.check_target(right, (call, n))
+            finished += self.check_target(arguments, right, (call, n))
             self.clean_run(arguments, right, (call, n))
         return self.fail("there is no end")
 
     def test_every_moment(self):
         for name, arguments in WRITERS.items():
-            put_old()
+            put_old(arguments)
             run(arguments)
             right = TARGET.read_bytes()
-            self.assertNotEqual(right, OLD)
+            self.assertNotEqual(right, old(arguments))
             self.clean_run(arguments, right, name)
             kills = {call: self.kill_at_every(call, arguments, right)
                      for call in ("open", "write", "fsync", "close", "rename")}
@@ -216,11 +235,11 @@ class Killed(unittest.TestCase):
     def test_again_and_again(self):
         """Temporaries of killed processes do not pile up."""
         arguments = WRITERS["quantize"]
-        put_old()
+        put_old(arguments)
         for n in (2, 1, 2, 1):
             run(arguments, ("write", n, "kill"))
             self.assertEqual(len(os.listdir(WORK)), 2)
-            self.assertEqual(TARGET.read_bytes(), OLD)
+            self.assertEqual(TARGET.read_bytes(), old(arguments))
         done, _ = run(arguments)
         self.assertEqual(done.returncode, 0)
         self.assertEqual(os.listdir(WORK), [TARGET.name])
@@ -229,14 +248,14 @@ class Killed(unittest.TestCase):
     def test_full_disk(self):
         """RLIMIT_FSIZE stands for the disk: failing, then killed, at every size."""
         arguments = WRITERS["quantize"]
-        put_old()
+        put_old(arguments)
         for size in range(0, 40000, 4000):
             def limit(size=size):
                 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
             done, _ = run(arguments, preexec_fn=limit)
             self.assertEqual(done.returncode, IO, done.stderr)
             self.assertIn(b"File too large", done.stderr)
-            self.assertEqual(TARGET.read_bytes(), OLD)
+            self.assertEqual(TARGET.read_bytes(), old(arguments))
             self.assertEqual(os.listdir(WORK), [TARGET.name])
 
 
@@ -253,7 +272,7 @@ class Leaks(unittest.TestCase):
     def test_errors(self):
         for name, cases in self.CASES.items():
             for call, n in cases:
-                put_old()
+                put_old(COMMANDS[name])
                 done, reached = run(COMMANDS[name], (call, n, errno.ENOMEM))
                 what = (name, call, n, done.stderr)
                 self.assertTrue(reached, what)
