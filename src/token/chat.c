@@ -225,14 +225,15 @@ edgellm_status el_chat_encode(const el_tokenizer *t, const el_vocab *vocab,
     size_t room;
     EL_TRY(measure(vocab->chat_template, messages, n_messages, &room, err));
 
-    layout out = {.t = t, .tokens = tokens, .capacity = capacity, .text = malloc(room)};
-    if (out.text == NULL)
+    char *text = malloc(room);
+    if (text == NULL)
         return el_fail(err, EDGELLM_ERR_MEMORY, "chat: no memory for a message of %zu bytes", room);
+    layout out = {.t = t, .tokens = tokens, .capacity = capacity, .text = text};
     out.open = find_special(vocab, row->open);
     out.close = find_special(vocab, row->close);
     edgellm_status status =
         put_all(&out, row, vocab->chat_template, messages, n_messages, flags, err);
-    free(out.text);
+    free(text);
     if (status == EDGELLM_OK) *count = out.count;
     return status;
 }
