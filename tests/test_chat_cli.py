@@ -341,6 +341,24 @@ class Saved(Case):
         self.assertEqual(self.answers(f"/load {bad}\nfox\n"), self.answers(f"/load {path}\nfox\n"))
 
 
+    def test_where_the_system_message_ends_is_not_trusted(self):
+        """All exchanges are dropped: the cache may keep no token that is not the new message's."""
+        folder = self.temporary()
+        path, bad, saved = (folder / name for name in ("a.els", "bad.els", "saved.els"))
+        self.chat("fox\nover the lazy dog\n", "--save", path)
+        note, long = fields(path)[1], "x " * 60 + "\n"
+        first, second = note["exchanges"]
+        true = self.answers(long, "--load", path, "-c", 160)[0]
+        self.assertEqual(true["dropped"], 2)
+        for opening in (0, note["opening"] + 2, second["start"] - 1, note["position"] - 1):
+            lie = [first | {"start": opening}]
+            bad.write_bytes(with_note(path, json.dumps(
+                note | {"opening": opening, "exchanges": lie}).encode()))
+            answer = self.answers(long, "--load", bad, "--save", saved, "-c", 160)[0]
+            self.assertEqual((answer["dropped"], answer["hash"]), (1, true["hash"]), opening)
+            self.chat("", "--load", saved)
+
+
 class FullContext(Case):
     def test_the_oldest_exchanges_are_forgotten_and_a_line_says_so(self):
         folder = self.temporary()

@@ -160,22 +160,30 @@ static edgellm_status drop_exchanges(el_cli_conversation *c, size_t drop, edgell
     return cut(c, c->opening, err);
 }
 
+/* Before the first question: the cache keeps what it shares with the system message. That may be
+ * less than its tokens: where they end, and the message itself, may come from a file. */
+static edgellm_status keep_opening(el_cli_conversation *c, const question *q, edgellm_error *err)
+{
+    const size_t position = edgellm_session_position(c->session);
+    size_t same = 0;
+    while (same < position && same < q->opening && c->tokens[same] == q->first.ids[same])
+        same++;
+    c->n_tokens = 0;
+    c->opening = q->opening;
+    return cut(c, same, err);
+}
+
 static edgellm_status put_question(el_cli_conversation *c, const question *q, const char *text,
                                    edgellm_error *err)
 {
     const bool first = c->n_exchanges == 0;
     const el_cli_tokens *tokens = first ? &q->first : &q->next;
-    const size_t base = first ? 0 : c->n_tokens;
-    const size_t start = first ? q->opening : base + q->closing;
-    edgellm_status status = el_cli_conversation_add(c, start, strdup(text), strdup(""), err);
-    if (status != EDGELLM_OK) {
-        if (first) (void)el_cli_conversation_reset(c, c->system, NULL); /* cannot fail */
-        return status;
-    }
-    if (first) c->opening = q->opening;
-    c->asked_at = base;
-    memcpy(c->tokens + base, tokens->ids, tokens->count * sizeof *tokens->ids);
-    c->n_tokens = base + tokens->count;
+    const size_t start = first ? q->opening : c->n_tokens + q->closing;
+    EL_CLI_TRY(el_cli_conversation_add(c, start, strdup(text), strdup(""), err));
+    if (first) EL_CLI_TRY(keep_opening(c, q, err));
+    c->asked_at = c->n_tokens;
+    memcpy(c->tokens + c->n_tokens, tokens->ids, tokens->count * sizeof *tokens->ids);
+    c->n_tokens += tokens->count;
     return EDGELLM_OK;
 }
 
