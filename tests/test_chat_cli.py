@@ -295,6 +295,24 @@ class Saved(Case):
         self.assertEqual(letter.read_text(), "Dear Bob")
         self.assertEqual(os.listdir(folder), ["letter.txt"])
 
+    def test_where_nothing_can_be_saved_is_told_before_the_conversation(self):
+        folder = self.temporary()
+        for name in ("nowhere", "loop"):
+            (folder / name).symlink_to(name if name == "loop" else "none")
+        (folder / "file").write_text("x")
+        os.mkfifo(folder / "fifo")
+        for name, code in (("none/x.els", IO), ("file/x.els", IO), ("x" * 300, IO), ("nowhere", IO),
+                           ("loop", IO), ("fifo", USAGE), ("file", USAGE), (".", USAGE)):
+            out, err = self.chat("fox\n", "--save", folder / name, code=code)
+            self.assertEqual(out, b"", name)
+            self.assertRegex(err.decode(), r"\Aedgellm: [^\n]+\n\Z")
+        self.assertEqual(self.chat("fox\n", "--save", "", code=IO)[0], b"")
+        self.assertEqual(sorted(os.listdir(folder)), ["fifo", "file", "loop", "nowhere"])
+        (folder / "true.els").symlink_to("target.els")
+        self.chat("fox\n", "--save", folder / "target.els")
+        self.chat("dog\n", "--save", folder / "true.els")
+        self.assertEqual(fields(folder / "target.els")[1]["exchanges"][0]["user"], "dog")
+
     def test_a_wrong_file_leaves_the_conversation_alone(self):
         folder = self.temporary()
         path, damaged, other = folder / "talk.els", folder / "damaged.els", folder / "other.els"

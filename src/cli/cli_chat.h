@@ -77,4 +77,8 @@ void el_cli_chat_show(const el_cli_chat *chat);
 edgellm_status el_cli_chat_save(const el_cli_chat *chat, const char *path, edgellm_error *err);
 edgellm_status el_cli_chat_load(el_cli_chat *chat, const char *path, edgellm_error *err);
 
+/* Before the conversation begins: could it be saved there? Errors: USAGE (something else is there),
+ * IO, MEMORY. */
+edgellm_status el_cli_chat_check_save(const char *path, edgellm_error *err);
+
 #endif

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli_chat.h"
@@ -86,6 +87,36 @@ static edgellm_status check_target(const char *path, edgellm_error *err)
                        "'%.150s' is not a session file and is not overwritten: remove it or take "
                        "another name",
                        path);
+}
+
+/* A file appears in its folder as a temporary first. */
+static edgellm_status check_folder(const char *path, edgellm_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    if (folder == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for a file's name");
+    const int error = access(folder, W_OK | X_OK) != 0 ? errno : 0;
+    free(folder);
+    if (error == 0) return EDGELLM_OK;
+    return el_cli_fail(err, EDGELLM_ERR_IO,
+                       "the conversation could not be saved as '%.150s': %s; name another file",
+                       path, strerror(error));
+}
+
+edgellm_status el_cli_chat_check_save(const char *path, edgellm_error *err)
+{
+    struct stat status;
+    EL_CLI_TRY(check_target(path, err));
+    if (lstat(path, &status) == 0) {
+        const bool link = S_ISLNK(status.st_mode);
+        if (link && stat(path, &status) != 0) {
+            return el_cli_fail(err, EDGELLM_ERR_IO, "the symbolic link '%.150s' leads nowhere: %s",
+                               path, strerror(errno));
+        }
+        return link ? EDGELLM_OK : check_folder(path, err);
+    }
+    if (errno == ENOENT && path[0] != '\0') return check_folder(path, err);
+    return el_cli_fail(err, EDGELLM_ERR_IO, "cannot save as '%.150s': %s", path, strerror(errno));
 }
 
 edgellm_status el_cli_chat_save(const el_cli_chat *chat, const char *path, edgellm_error *err)

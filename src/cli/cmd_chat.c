@@ -240,6 +240,7 @@ static edgellm_status chat(const void *values, char **operands, int n_operands, 
 {
     el_cli_chat chat = {.v = *(const el_cli_chat_values *)values};
     (void)n_operands;
+    if (chat.v.save != NULL) EL_CLI_TRY(el_cli_chat_check_save(chat.v.save, err));
     EL_CLI_TRY(el_cli_model_open(&chat.model, operands[0], &chat.v.model.engine, err));
     edgellm_status status = prepare(&chat, err);
     if (status == EDGELLM_OK) {
@@ -259,8 +260,8 @@ static edgellm_status chat(const void *values, char **operands, int n_operands, 
 static const el_cli_option options[] = {
     {"system", 0, EL_CLI_TEXT, FIELD(system), "TEXT", NULL,
      "system message; the chat template's own if not given", 0, 0, NULL},
-    {"load", 0, EL_CLI_TEXT, FIELD(load), "FILE", NULL, "go on with a saved conversation", 0, 0,
-     NULL},
+    {"load", 0, EL_CLI_TEXT, FIELD(load), "FILE", NULL,
+     "go on with a saved conversation, its system message and sampler", 0, 0, NULL},
     {"save", 0, EL_CLI_TEXT, FIELD(save), "FILE", NULL, "save the conversation at the end", 0, 0,
      NULL},
     EL_CLI_CHAT_TOKENS_ROW(el_cli_chat_values),
