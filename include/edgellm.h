@@ -81,6 +81,8 @@ typedef struct edgellm_engine_options {
 /*
  * Opens a TM2 file (docs/FORMAT.md). `options` may be NULL for defaults.
  * On success *engine is owned by the caller: release it with edgellm_engine_close().
+ * The file is mapped, not copied: until then nobody may write to it or cut it short, which would
+ * end the process. (A new file under the same name, put in place by rename, is no change to it.)
  * Errors: IO, FORMAT, UNSUPPORTED, MEMORY, USAGE (unknown kernel name).
  */
 EDGELLM_API edgellm_status edgellm_engine_open(const char *path,

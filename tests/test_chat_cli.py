@@ -302,7 +302,7 @@ class Saved(Case):
         (folder / "file").write_text("x")
         os.mkfifo(folder / "fifo")
         for name, code in (("none/x.els", IO), ("file/x.els", IO), ("x" * 300, IO), ("nowhere", IO),
-                           ("loop", IO), ("fifo", USAGE), ("file", USAGE), (".", USAGE)):
+                           ("loop", IO), ("fifo", IO), ("file", USAGE), (".", IO)):
             out, err = self.chat("fox\n", "--save", folder / name, code=code)
             self.assertEqual(out, b"", name)
             self.assertRegex(err.decode(), r"\Aedgellm: [^\n]+\n\Z")

@@ -66,6 +66,12 @@ static const cause causes[] = {
     {{"read of a hint", FAILS(FAULT_READ, EIO)}, EDGELLM_OK, true, NULL},
     {{"read, interrupted", FAILS(FAULT_READ, EINTR)}, EDGELLM_OK, true, NULL},
     {{"read, short", .calls = FAULT_READ, .way = FAULT_SHORT}, EDGELLM_OK, true, NULL},
+    {{"read of a file", FAILS(FAULT_READ_FILE, EIO)}, EDGELLM_ERR_IO, false, FOLDER},
+    {{"read of a file, interrupted", FAILS(FAULT_READ_FILE, EINTR)}, EDGELLM_OK, true, NULL},
+    {{"read of a file, short", .calls = FAULT_READ_FILE, .way = FAULT_SHORT},
+     EDGELLM_OK,
+     true,
+     NULL},
     {{"write, broken", FAILS(FAULT_WRITE, EIO)}, EDGELLM_ERR_IO, false, FOLDER},
     {{"write, full", FAILS(FAULT_WRITE, ENOSPC), .lasting = true}, EDGELLM_ERR_IO, false, FOLDER},
     {{"write, interrupted", FAILS(FAULT_WRITE, EINTR)}, EDGELLM_OK, true, NULL},
@@ -304,7 +310,8 @@ static edgellm_status quantize_and_judge(world *w, edgellm_error *err)
 }
 
 /* The calls that a scenario is known to make: a wrapper that misses them would prove nothing. */
-#define LOADS (FAULT_MMAP_FILE | FAULT_OPEN | FAULT_CLOSE | FAULT_STAT)
+#define LOADS  (FAULT_MMAP_FILE | FAULT_OPEN | FAULT_CLOSE | FAULT_STAT)
+#define COPIES (FAULT_MMAP | FAULT_READ_FILE | FAULT_OPEN | FAULT_CLOSE | FAULT_STAT)
 #define WRITES                                                                                     \
     (FAULT_WRITE | FAULT_SEEK | FAULT_SYNC | FAULT_SYNC_FOLDER | FAULT_RENAME | FAULT_FLOCK)
 
@@ -322,8 +329,8 @@ static const scenario scenarios[] = {
     {"plan", make_plan, FAULT_MEMORY | FAULT_MMAP | FAULT_OPEN_HINT | LOADS, false},
     {"session", run_session, FAULT_MMAP | FAULT_LOCK | FAULT_AFFINITY, false},
     {"save", save_session, FAULT_MEMORY | WRITES, true},
-    {"load", load_session, LOADS, false},
-    {"note", read_note, LOADS, false},
+    {"load", load_session, COPIES, false},
+    {"note", read_note, COPIES, false},
     {"crew", crew_of_four, FAULT_THREAD, false},
     {"tokenize", tokenize, FAULT_MEMORY, false},
     {"chat prompt", chat_prompt, FAULT_MEMORY, false},

@@ -63,6 +63,23 @@ static void test_mapfile(void **state)
     el_mapfile_close(&map);
 }
 
+/* A copy stays what it was when the file is cut short and written again. */
+static void test_mapfile_copy(void **state)
+{
+    (void)state;
+    el_mapfile copy;
+    edgellm_error err;
+    put_file(FOLDER "/map", "some bytes");
+    assert_int_equal(el_mapfile_copy(&copy, FOLDER "/map", &err), EDGELLM_OK);
+    assert_int_equal(truncate(FOLDER "/map", 0), 0);
+    put_file(FOLDER "/map", "other");
+    assert_int_equal(copy.size, 10);
+    assert_memory_equal(copy.data, "some bytes", 10);
+    el_mapfile_close(&copy);
+    assert_int_equal(el_mapfile_copy(&copy, FOLDER, &err), EDGELLM_ERR_IO);
+    assert_contains(err.message, "a directory");
+}
+
 static void test_mapfile_errors(void **state)
 {
     (void)state;
@@ -360,17 +377,12 @@ static void test_outfile_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mapfile),
-        cmocka_unit_test(test_mapfile_errors),
-        cmocka_unit_test(test_settle_unlocked),
-        cmocka_unit_test(test_outfile),
-        cmocka_unit_test(test_outfile_stale_and_busy),
-        cmocka_unit_test(test_outfile_buffers),
-        cmocka_unit_test(test_outfile_cancel),
-        cmocka_unit_test(test_outfile_refuses),
-        cmocka_unit_test(test_outfile_follows_links),
-        cmocka_unit_test(test_outfile_disk_full),
-        cmocka_unit_test(test_outfile_failures),
+        cmocka_unit_test(test_mapfile),           cmocka_unit_test(test_mapfile_copy),
+        cmocka_unit_test(test_mapfile_errors),    cmocka_unit_test(test_settle_unlocked),
+        cmocka_unit_test(test_outfile),           cmocka_unit_test(test_outfile_stale_and_busy),
+        cmocka_unit_test(test_outfile_buffers),   cmocka_unit_test(test_outfile_cancel),
+        cmocka_unit_test(test_outfile_refuses),   cmocka_unit_test(test_outfile_follows_links),
+        cmocka_unit_test(test_outfile_disk_full), cmocka_unit_test(test_outfile_failures),
     };
     return cmocka_run_group_tests_name("files", tests, set_up, NULL);
 }

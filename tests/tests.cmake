@@ -54,7 +54,7 @@ el_test(faults base cpu kernel format token sample model engine quant test_suppo
 target_sources(test_faults PRIVATE faults/faults.c)
 foreach(call malloc calloc realloc aligned_alloc strdup realpath free munmap mlock madvise close
              fclose read write fsync rename flock sched_getaffinity pthread_create pthread_join
-             mmap mmap64 open open64 fopen fopen64 lseek lseek64 fstat fstat64 stat stat64 lstat
+             mmap mmap64 open open64 fopen fopen64 lseek lseek64 pread pread64 fstat fstat64 stat stat64 lstat
              lstat64)
   target_link_options(test_faults PRIVATE -Wl,--wrap=${call})
 endforeach()

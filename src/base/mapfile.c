@@ -1,4 +1,4 @@
-/* mapfile.c: opens without waiting (a FIFO would), checks what it got, maps all of it. */
+/* mapfile.c: opens without waiting (a FIFO would), checks what it got, maps or copies all of it. */
 #include "base/mapfile.h"
 
 #include <errno.h>
@@ -50,29 +50,76 @@ static edgellm_status check_kind(int fd, const char *path, size_t *size, edgellm
     return EDGELLM_OK;
 }
 
+static edgellm_status cannot_map(const char *path, size_t size, edgellm_error *err)
+{
+    return el_fail(err, errno == ENOMEM ? EDGELLM_ERR_MEMORY : EDGELLM_ERR_IO,
+                   "cannot map '%.300s' (%zu bytes): %s", path, size, strerror(errno));
+}
+
 static edgellm_status map_descriptor(el_mapfile *map, int fd, const char *path, edgellm_error *err)
 {
     size_t size = 0;
     EL_TRY(check_kind(fd, path, &size, err));
     void *data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
-    if (data == MAP_FAILED) {
-        return el_fail(err, errno == ENOMEM ? EDGELLM_ERR_MEMORY : EDGELLM_ERR_IO,
-                       "cannot map '%.300s' (%zu bytes): %s", path, size, strerror(errno));
-    }
-    map->data = data;
-    map->size = size;
+    if (data == MAP_FAILED) return cannot_map(path, size, err);
+    *map = (el_mapfile){data, size};
     return EDGELLM_OK;
 }
 
-edgellm_status el_mapfile_open(el_mapfile *map, const char *path, edgellm_error *err)
+static edgellm_status read_all(uint8_t *data, size_t size, int fd, const char *path,
+                               edgellm_error *err)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t n = pread(fd, data + done, size - done, (off_t)done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            return el_fail(err, EDGELLM_ERR_IO, "cannot read '%.300s': %s", path, strerror(errno));
+        }
+        if (n == 0) {
+            return el_fail(err, EDGELLM_ERR_IO,
+                           "'%.300s' was cut short while it was read: try again", path);
+        }
+        done += (size_t)n;
+    }
+    return EDGELLM_OK;
+}
+
+static edgellm_status copy_descriptor(el_mapfile *map, int fd, const char *path, edgellm_error *err)
+{
+    size_t size = 0;
+    EL_TRY(check_kind(fd, path, &size, err));
+    void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) return cannot_map(path, size, err);
+    edgellm_status status = read_all(data, size, fd, path, err);
+    if (status == EDGELLM_OK)
+        *map = (el_mapfile){data, size};
+    else
+        munmap(data, size);
+    return status;
+}
+
+static edgellm_status with_descriptor(el_mapfile *map, const char *path,
+                                      edgellm_status (*take)(el_mapfile *, int, const char *,
+                                                             edgellm_error *),
+                                      edgellm_error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
         return el_fail(err, EDGELLM_ERR_IO, "cannot open '%.300s': %s", path, strerror(errno));
     }
-    edgellm_status status = map_descriptor(map, fd, path, err);
+    edgellm_status status = take(map, fd, path, err);
     close(fd);
     return status;
+}
+
+edgellm_status el_mapfile_open(el_mapfile *map, const char *path, edgellm_error *err)
+{
+    return with_descriptor(map, path, map_descriptor, err);
+}
+
+edgellm_status el_mapfile_copy(el_mapfile *map, const char *path, edgellm_error *err)
+{
+    return with_descriptor(map, path, copy_descriptor, err);
 }
 
 void el_mapfile_settle(const el_mapfile *map)

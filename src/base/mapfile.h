@@ -1,4 +1,4 @@
-/* mapfile.h: a regular file, mapped read-only. */
+/* mapfile.h: a regular file in memory: mapped read-only, or a copy of it. */
 #ifndef EL_BASE_MAPFILE_H
 #define EL_BASE_MAPFILE_H
 
@@ -12,6 +12,13 @@ typedef struct el_mapfile {
 /* Errors: IO (missing, no permission, a directory, ...), FORMAT (empty file), MEMORY (no room in
  * the address space). */
 edgellm_status el_mapfile_open(el_mapfile *map, const char *path, edgellm_error *err);
+
+/*
+ * The same, but as a copy that nobody else can change: a mapped file that is cut short under its
+ * reader ends the process, and what was checked may not be what is used. For files that other
+ * programs write. Errors: also IO (not read, or cut short meanwhile).
+ */
+edgellm_status el_mapfile_copy(el_mapfile *map, const char *path, edgellm_error *err);
 
 /* Locks the pages if permitted, else reads them in and leaves them to the page cache. */
 void el_mapfile_settle(const el_mapfile *map);

@@ -1,6 +1,6 @@
 /*
- * session_file.c: a session as a file and back (docs/SESSION.md is the law). Loading maps the file
- * and checks all of it, from the outside in, before the session is touched; what is copied
+ * session_file.c: a session as a file and back (docs/SESSION.md is the law). Loading reads the
+ * file and checks all of it, from the outside in, before the session is touched; what is copied
  * afterwards cannot fail.
  */
 #include <string.h>
@@ -258,11 +258,11 @@ static edgellm_status check_file(reader *r, edgellm_error *err)
     return find_sections(r, err);
 }
 
-/* Maps and checks a file; on failure nothing stays open. */
+/* Reads and checks a file; on failure nothing is kept. */
 static edgellm_status open_file(reader *r, const char *path, edgellm_error *err)
 {
     *r = (reader){.position = 0};
-    EL_TRY(el_mapfile_open(&r->map, path, err));
+    EL_TRY(el_mapfile_copy(&r->map, path, err));
     edgellm_status status = check_file(r, err);
     if (status == EDGELLM_OK) return EDGELLM_OK;
     el_mapfile_close(&r->map);

@@ -191,6 +191,15 @@ WRAP(ssize_t, read, int fd, void *bytes, size_t size)
     return __real_read(fd, bytes, happens(FAULT_READ, FAULT_SHORT) ? half(size) : size);
 }
 
+ssize_t REAL_64(pread)(int fd, void *bytes, size_t size, off_t offset);
+ssize_t WRAP_64(pread)(int fd, void *bytes, size_t size, off_t offset);
+ssize_t WRAP_64(pread)(int fd, void *bytes, size_t size, off_t offset)
+{
+    if (fails(FAULT_READ_FILE)) return -1;
+    if (happens(FAULT_READ_FILE, FAULT_SHORT)) size = half(size);
+    return REAL_64(pread)(fd, bytes, size, offset);
+}
+
 WRAP(ssize_t, write, int fd, const void *bytes, size_t size)
 {
     if (fails(FAULT_WRITE)) return -1;

@@ -25,7 +25,8 @@ typedef enum fault_call {
     FAULT_STAT = 1 << 13, /* stat, lstat, fstat */
     FAULT_AFFINITY = 1 << 14,
     FAULT_THREAD = 1 << 15,
-    FAULT_MMAP_FILE = 1 << 16
+    FAULT_MMAP_FILE = 1 << 16,
+    FAULT_READ_FILE = 1 << 17 /* pread */
 } fault_call;
 
 typedef enum fault_way {
