@@ -353,7 +353,8 @@ static void save_words(void)
         for (size_t len = 2; len <= strlen(words[w]); len++) {
             unsigned known = 0;
             put_pair(&pairs, id, (uint8_t)words[w][len - 1]);
-            while (known < n && (strlen(made[known]) != len || memcmp(made[known], words[w], len)))
+            while (known < n &&
+                   (strlen(made[known]) != len || memcmp(made[known], words[w], len) != 0))
                 known++;
             if (known == n) snprintf(made[n++], sizeof *made, "%.*s", (int)len, words[w]);
             id = 256 + known;
