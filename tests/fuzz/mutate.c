@@ -37,3 +37,16 @@ void fuzz_mutate_part(fuzz_parts *parts, uint32_t *state)
     if (limit > parts->room) limit = parts->room;
     if (limit > 0) part->size = LLVMFuzzerMutate(part->bytes, part->size, limit);
 }
+
+/* Mostly a change that keeps the format; else any, sealed or not. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+    uint32_t state = seed | 1;
+    if (fuzz_draw(&state, 8) > 0) {
+        size_t made = fuzz_mutated.mutate(data, size, max_size, &state);
+        if (made > 0) return made;
+    }
+    size_t made = LLVMFuzzerMutate(data, size, max_size);
+    if (made >= fuzz_mutated.least && fuzz_draw(&state, 2)) fuzz_mutated.seal(data, made);
+    return made;
+}

@@ -31,4 +31,15 @@ void fuzz_release_parts(fuzz_parts *parts);
 /* Makes one part longer, shorter or different. */
 void fuzz_mutate_part(fuzz_parts *parts, uint32_t *state);
 
+/* What the fuzzer's mutator, in mutate.c, needs to know of a format: each has one of these. */
+typedef struct fuzz_format {
+    /* Changes a part of the file and puts it together again; its new size, or 0 if it is no file
+     * of the format. */
+    size_t (*mutate)(uint8_t *data, size_t size, size_t max_size, uint32_t *state);
+    void (*seal)(uint8_t *data, size_t size); /* makes the checksums fit */
+    size_t least;                             /* bytes of a file that can be sealed */
+} fuzz_format;
+
+extern const fuzz_format fuzz_mutated;
+
 #endif

@@ -103,14 +103,4 @@ static size_t mutate_parts(uint8_t *data, size_t size, size_t max_size, uint32_t
     return made;
 }
 
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
-{
-    uint32_t state = seed | 1;
-    if (fuzz_draw(&state, 8) > 0) {
-        size_t made = mutate_parts(data, size, max_size, &state);
-        if (made > 0) return made;
-    }
-    size_t made = LLVMFuzzerMutate(data, size, max_size);
-    if (made >= HEADER_BYTES && fuzz_draw(&state, 2)) seal(data, made);
-    return made;
-}
+const fuzz_format fuzz_mutated = {.mutate = mutate_parts, .seal = seal, .least = HEADER_BYTES};
