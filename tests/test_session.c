@@ -49,7 +49,7 @@ static talk start(tiny_file file, const way *w)
         .context = w->context, .batch = w->batch, .threads = w->threads, .exact = w->exact};
     edgellm_sampler_options sampler = edgellm_sampler_defaults();
     edgellm_error err = {0};
-    talk t = {NULL};
+    talk t = {0};
     sampler.seed = 77;
     must(edgellm_engine_open(tiny_file_path(file), &engine, &t.engine, &err), &err);
     must(edgellm_session_open(t.engine, &session, &t.session, &err), &err);
