@@ -8,9 +8,14 @@ function(el_python_test name)
   set_tests_properties(${name} PROPERTIES TIMEOUT 240)
 endfunction()
 
+# A build that is more than the program: with symbols, libraries, instructions and calls of its own.
+if(EDGELLM_SANITIZE OR EDGELLM_COVERAGE)
+  set(instrumented ON)
+endif()
+
 el_python_test(includes ${PROJECT_SOURCE_DIR} ${CMAKE_C_COMPILER})
 el_python_test(header ${PROJECT_SOURCE_DIR}/include/edgellm.h ${CMAKE_C_COMPILER})
-if(NOT EDGELLM_SANITIZE) # sanitizers add symbols and libraries of their own
+if(NOT instrumented)
   el_python_test(symbols ${PROJECT_SOURCE_DIR} $<TARGET_FILE:edgellm_shared>
                          $<TARGET_FILE:edgellm_static> ${PROJECT_VERSION})
 endif()
@@ -18,6 +23,8 @@ endif()
 if(EDGELLM_CLI)
   if(EDGELLM_SANITIZE)
     set(sanitized sanitized)
+  elseif(EDGELLM_COVERAGE)
+    set(sanitized counted)
   endif()
   add_executable(make_tiny make_tiny.c $<TARGET_OBJECTS:el_test_support> $<TARGET_OBJECTS:el_base>)
   target_link_libraries(make_tiny PRIVATE edgellm_flags Threads::Threads)
@@ -31,16 +38,19 @@ if(EDGELLM_CLI)
   endif()
   el_python_test(chat_cli ${program} ${CMAKE_CURRENT_BINARY_DIR}/chat_cli ${editline})
   # The system fails the program: calls are replaced by preloading, which a sanitizer's own
-  # replacements do not go with; test_faults does the same inside one process, and under them.
-  if(NOT EDGELLM_SANITIZE)
+  # replacements do not go with, nor gcov, whose calls fail too; test_faults does the same inside
+  # one process, and under them.
+  if(NOT instrumented)
     add_library(edgellm_inject MODULE faults/inject.c)
     target_link_libraries(edgellm_inject PRIVATE edgellm_flags ${CMAKE_DL_LIBS})
     el_python_test(faults_cli ${program} $<TARGET_FILE:edgellm_inject>
                               ${CMAKE_CURRENT_BINARY_DIR}/faults_cli)
     set_tests_properties(faults_cli PROPERTIES TIMEOUT 600)
   endif()
-  # Installed from here, used from outside: examples/.
-  el_python_test(install ${PROJECT_BINARY_DIR} ${CMAKE_COMMAND} ${CMAKE_C_COMPILER}
-                         $<TARGET_FILE:make_tiny> ${CMAKE_CURRENT_BINARY_DIR}/install
-                         ${EDGELLM_SANITIZE})
+  # Installed from here, used from outside, where nobody links gcov: examples/.
+  if(NOT EDGELLM_COVERAGE)
+    el_python_test(install ${PROJECT_BINARY_DIR} ${CMAKE_COMMAND} ${CMAKE_C_COMPILER}
+                           $<TARGET_FILE:make_tiny> ${CMAKE_CURRENT_BINARY_DIR}/install
+                           ${EDGELLM_SANITIZE})
+  endif()
 endif()
