@@ -24,6 +24,10 @@ el_test(quant base cpu kernel format quant)
 el_test(quantize base cpu kernel format quant test_support)
 el_test(sampler base sample)
 target_link_libraries(test_sampler PRIVATE m)
+# The program's sums; that file alone.
+el_test(perplexity base)
+target_sources(test_perplexity PRIVATE ${PROJECT_SOURCE_DIR}/src/cli/perplexity_numbers.c)
+target_link_libraries(test_perplexity PRIVATE m)
 include(program.cmake)
 # The independent reader of docs/FORMAT.md; values are compared where numpy is installed.
 add_test(NAME tm2_reader COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/test_tm2_reader.py)

@@ -1,11 +1,11 @@
 #include "cli/cli_editor.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "cli/cli_folders.h"
 
 #define QUOTES      "\"\"\""
 #define QUOTE_BYTES 3
@@ -20,30 +20,11 @@ static bool can_edit(void)
            terminal[0] != '\0' && strcmp(terminal, "dumb") != 0;
 }
 
-/* Makes the folders of `path`, which begins with '/', for their owner only. */
-static bool make_folders(char *path)
-{
-    for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        bool made = mkdir(path, 0700) == 0 || errno == EEXIST;
-        *slash = '/';
-        if (!made) return false;
-    }
-    return true;
-}
-
-/* Where the XDG base directory specification wants what a program remembers; NULL if nowhere. */
+/* NULL: nowhere. */
 static char *history_path(void)
 {
-    const char *base = getenv("XDG_STATE_HOME"), *under = "";
-    char *path = NULL;
-    if (base == NULL || base[0] != '/') {
-        base = getenv("HOME");
-        under = "/.local/state";
-    }
-    if (base == NULL || base[0] != '/') return NULL;
-    if (asprintf(&path, "%s%s/edgellm/chat_history", base, under) < 0) return NULL;
-    if (make_folders(path)) return path;
+    char *path = el_cli_user_path("XDG_STATE_HOME", "/.local/state", "edgellm/chat_history");
+    if (path == NULL || el_cli_make_folders(path)) return path;
     free(path);
     return NULL;
 }

@@ -1,147 +1,171 @@
 /*
- * cmd_perplexity.c: `edgellm perplexity`: how well a model predicts a text, measured as llama.cpp
- * does: the whole file as tokens without a first special one, cut in chunks of the context; in
- * each, with an empty cache, the second half is scored: position j, from c/2 to c-2, predicts
- * token j+1.
+ * cmd_perplexity.c: `edgellm perplexity`: how well a model predicts a text, by itself or beside the
+ * model it was made from. What is scored: perplexity_chunks.h.
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "cli/cli_model.h"
 #include "cli/cli_output.h"
-#include "cli/cli_signals.h"
 #include "cli/cli_stats.h"
-
-enum { SMALLEST_CHUNK = 3 }; /* tokens: below, the second half predicts nothing */
+#include "cli/perplexity_against.h"
+#include "cli/perplexity_numbers.h"
+#include "cli/perplexity_source.h"
 
 typedef struct perplexity_values {
     el_cli_model_values model;
     uint32_t chunks;
+    const char *against, *cache;
     bool json, quiet;
 } perplexity_values;
 
 typedef struct score {
     double nll;      /* sum over the scored tokens, natural logarithm */
     uint64_t tokens; /* scored */
-    uint64_t chunks;
+    uint32_t vocab;
     double seconds;
 } score;
 
-/* -log of the probability that the logits (vocab) give to `token`, in double. */
-static double negative_log_likelihood(const float *logits, uint32_t vocab, uint32_t token)
+static double mean(double sum, uint64_t n)
 {
-    double largest = logits[0], sum = 0;
-    for (uint32_t i = 1; i < vocab; i++) {
-        if (logits[i] > largest) largest = logits[i];
-    }
-    for (uint32_t i = 0; i < vocab; i++)
-        sum += exp(logits[i] - largest);
-    // cppcheck-suppress invalidFunctionArg ; the sum holds exp(0)
-    return log(sum) - (logits[token] - largest);
+    return sum / (double)n;
 }
 
-/* One chunk of c tokens. logits: (batch, vocab). */
-static edgellm_status score_chunk(const el_cli_model *model, const edgellm_memory_plan *plan,
-                                  const uint32_t *ids, float *logits, score *total,
-                                  edgellm_error *err)
+/* ---- a model by itself ----------------------------------------------------------------------- */
+
+static void take(void *context, uint32_t index, const float *logits, uint32_t next)
 {
-    uint32_t first = plan->context / 2, last = plan->context - 1, vocab = model->info.vocab;
-    EL_CLI_TRY(edgellm_session_truncate(model->session, 0, err));
-    EL_CLI_TRY(el_cli_prefill(model->session, ids, first, err));
-    for (uint32_t begin = first; begin < last; begin += plan->batch) {
-        uint32_t n = last - begin < plan->batch ? last - begin : plan->batch;
-        EL_CLI_TRY(edgellm_session_eval(model->session, ids + begin, n, logits, err));
-        for (uint32_t i = 0; i < n; i++) {
-            total->nll +=
-                negative_log_likelihood(logits + (size_t)i * vocab, vocab, ids[begin + i + 1]);
-        }
-        if (el_cli_interrupted() != 0) {
-            return el_cli_fail(err, EDGELLM_ERR_INTERRUPTED, "interrupted");
-        }
-    }
-    total->tokens += last - first;
-    total->chunks++;
-    return EDGELLM_OK;
+    score *s = context;
+    (void)index;
+    s->nll += el_cli_nll(logits, s->vocab, next);
+    s->tokens++;
 }
 
-static double perplexity_of(const score *s)
+static edgellm_status score_all(const el_cli_model *model, const el_cli_chunks *chunks,
+                                bool progress, score *s, edgellm_error *err)
 {
-    return exp(s->nll / (double)s->tokens);
-}
-
-static edgellm_status score_all(const el_cli_model *model, const edgellm_memory_plan *plan,
-                                const el_cli_tokens *tokens, size_t chunks, bool progress,
-                                score *total, edgellm_error *err)
-{
-    size_t floats = (size_t)plan->batch * model->info.vocab;
-    float *logits = malloc(floats * sizeof *logits);
     edgellm_status status = EDGELLM_OK;
     double start = el_cli_now_ms();
-    if (logits == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the logits");
-    for (size_t i = 0; i < chunks && status == EDGELLM_OK; i++) {
-        status = score_chunk(model, plan, tokens->ids + i * plan->context, logits, total, err);
+    float *logits = el_cli_chunk_logits(model, err);
+    if (logits == NULL) return err->status;
+    for (size_t i = 0; i < chunks->count && status == EDGELLM_OK; i++) {
+        status = el_cli_chunk_score(chunks, i, model, logits, take, s, err);
         if (progress && status == EDGELLM_OK) {
-            fprintf(stderr, "\rchunk %zu/%zu, perplexity %.4f ", i + 1, chunks,
-                    perplexity_of(total));
+            fprintf(stderr, "\rchunk %zu/%zu, perplexity %.4f ", i + 1, chunks->count,
+                    exp(mean(s->nll, s->tokens)));
         }
     }
     if (progress) fputs("\r\033[K", stderr);
     free(logits);
-    total->seconds = (el_cli_now_ms() - start) / 1e3;
+    s->seconds = (el_cli_now_ms() - start) / 1e3;
     return status;
 }
 
-static edgellm_status report(const score *s, const perplexity_values *v,
-                             const edgellm_memory_plan *plan, edgellm_error *err)
+static void print_score(const score *s, const perplexity_values *v, const el_cli_chunks *chunks)
 {
-    if (!v->json) {
-        printf("perplexity %.4f over %llu tokens (%llu chunks of %u, %.1f s%s)\n", perplexity_of(s),
-               (unsigned long long)s->tokens, (unsigned long long)s->chunks, plan->context,
-               s->seconds, v->model.session.exact ? ", exact mode" : "");
-        return EDGELLM_OK;
-    }
-    json_t *o = json_object();
-    json_object_set_new(o, "ppl", el_cli_json_real(perplexity_of(s)));
-    json_object_set_new(o, "nll", el_cli_json_real(s->nll / (double)s->tokens));
-    json_object_set_new(o, "tokens", json_integer((json_int_t)s->tokens));
-    json_object_set_new(o, "chunks", json_integer((json_int_t)s->chunks));
-    json_object_set_new(o, "context", json_integer(plan->context));
-    json_object_set_new(o, "exact", json_boolean(v->model.session.exact));
-    json_object_set_new(o, "seconds", json_real(s->seconds));
-    return el_cli_print_json(o, err);
+    printf("perplexity %.4f over %llu tokens (%zu chunks of %u, %.1f s%s)\n",
+           exp(mean(s->nll, s->tokens)), (unsigned long long)s->tokens, chunks->count,
+           chunks->context, s->seconds, v->model.session.exact ? ", exact mode" : "");
 }
 
-static edgellm_status measure(el_cli_model *model, const perplexity_values *v, const char *file,
+static json_t *score_json(const score *s, const perplexity_values *v, const el_cli_chunks *chunks)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "ppl", el_cli_json_real(exp(mean(s->nll, s->tokens))));
+    json_object_set_new(o, "nll", el_cli_json_real(mean(s->nll, s->tokens)));
+    json_object_set_new(o, "tokens", json_integer((json_int_t)s->tokens));
+    json_object_set_new(o, "chunks", json_integer((json_int_t)chunks->count));
+    json_object_set_new(o, "context", json_integer(chunks->context));
+    json_object_set_new(o, "exact", json_boolean(v->model.session.exact));
+    json_object_set_new(o, "seconds", json_real(s->seconds));
+    return o;
+}
+
+static edgellm_status alone(const el_cli_model *model, const perplexity_values *v,
+                            const el_cli_chunks *chunks, bool progress, edgellm_error *err)
+{
+    score s = {.vocab = model->info.vocab};
+    EL_CLI_TRY(score_all(model, chunks, progress, &s, err));
+    if (v->json) return el_cli_print_json(score_json(&s, v, chunks), err);
+    print_score(&s, v, chunks);
+    return EDGELLM_OK;
+}
+
+/* ---- beside its source ----------------------------------------------------------------------- */
+
+static double ratio_of(const el_cli_against *a)
+{
+    return exp(mean(a->nll - a->source_nll, a->scored));
+}
+
+static void print_against(const el_cli_against *a)
+{
+    printf("source     %.4f in exact mode (%.1f s)\n", exp(mean(a->source_nll, a->scored)),
+           a->source_seconds);
+    printf("ratio %.5f, KL %.6f nats a token, same best token %.2f %%\n", ratio_of(a),
+           mean(a->divergence, a->scored), 100 * mean((double)a->agreed, a->scored));
+    if (a->rounded > 0) {
+        printf("(%u matrices of the source are of types that TM2 lacks: rounded to 8 bits)\n",
+               a->rounded);
+    }
+}
+
+static void set_hash(json_t *o, const char *key, uint64_t hash)
+{
+    char text[20];
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+    json_object_set_new(o, key, json_string(text));
+}
+
+static json_t *against_json(json_t *o, const el_cli_against *a, uint64_t model_hash)
+{
+    json_object_set_new(o, "source_ppl", el_cli_json_real(exp(mean(a->source_nll, a->scored))));
+    json_object_set_new(o, "source_nll", el_cli_json_real(mean(a->source_nll, a->scored)));
+    json_object_set_new(o, "ratio", el_cli_json_real(ratio_of(a)));
+    json_object_set_new(o, "kl", el_cli_json_real(mean(a->divergence, a->scored)));
+    json_object_set_new(o, "top1", el_cli_json_real(mean((double)a->agreed, a->scored)));
+    json_object_set_new(o, "source_rounded", json_integer(a->rounded));
+    json_object_set_new(o, "source_seconds", json_real(a->source_seconds));
+    json_object_set_new(o, "cache", json_string(a->cache));
+    set_hash(o, "model_hash", model_hash);
+    set_hash(o, "source_hash", a->source_hash);
+    set_hash(o, "tokens_hash", a->tokens_hash);
+    return o;
+}
+
+static edgellm_status against(const el_cli_model *model, const perplexity_values *v,
+                              const char *path, const el_cli_chunks *chunks, bool progress,
                               edgellm_error *err)
 {
-    el_cli_bytes text;
-    el_cli_tokens tokens = {NULL, 0};
-    edgellm_memory_plan plan;
-    score total = {0, 0, 0, 0};
-    EL_CLI_TRY(el_cli_read(file, &text, err));
-    edgellm_status status =
-        el_cli_tokenize(model->engine, text.text, text.len, EDGELLM_TOKENIZE_PLAIN, &tokens, err);
-    free(text.text);
-    if (status != EDGELLM_OK) return status;
-    edgellm_session_plan(model->session, &plan);
-    size_t chunks = tokens.count / plan.context;
-    if (v->chunks > 0 && v->chunks < chunks) chunks = v->chunks;
-    if (plan.context < SMALLEST_CHUNK) {
-        status = el_cli_fail(err, EDGELLM_ERR_USAGE,
-                             "a chunk of %u tokens has none to score: at least %d (see -c)",
-                             plan.context, SMALLEST_CHUNK);
-    } else if (chunks == 0) {
-        status = el_cli_fail(err, EDGELLM_ERR_USAGE,
-                             "%.200s has %zu tokens: too short for one chunk of %u (see -c)", file,
-                             tokens.count, plan.context);
-    } else {
-        bool progress = !v->quiet && !v->json && isatty(STDERR_FILENO);
-        status = score_all(model, &plan, &tokens, chunks, progress, &total, err);
+    el_cli_against a;
+    uint64_t model_hash = 0;
+    char first[4];
+    const el_cli_against_options options = {v->against, v->cache, &v->model, progress};
+    if (v->json) EL_CLI_TRY(el_cli_hash_file(path, &model_hash, first, err));
+    EL_CLI_TRY(el_cli_against_measure(&a, model, chunks, &options, err));
+    const score s = {.nll = a.nll, .tokens = a.scored, .seconds = a.seconds};
+    if (v->json) {
+        return el_cli_print_json(against_json(score_json(&s, v, chunks), &a, model_hash), err);
     }
-    free(tokens.ids);
-    return status == EDGELLM_OK ? report(&total, v, &plan, err) : status;
+    print_score(&s, v, chunks);
+    print_against(&a);
+    return EDGELLM_OK;
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static edgellm_status measure(const el_cli_model *model, const perplexity_values *v,
+                              char **operands, edgellm_error *err)
+{
+    el_cli_chunks chunks;
+    bool progress = !v->quiet && !v->json && isatty(STDERR_FILENO);
+    EL_CLI_TRY(el_cli_chunks_read(&chunks, model, operands[1], v->chunks, err));
+    edgellm_status status = v->against != NULL
+                                ? against(model, v, operands[0], &chunks, progress, err)
+                                : alone(model, v, &chunks, progress, err);
+    el_cli_chunks_release(&chunks);
+    return status;
 }
 
 static edgellm_status perplexity(const void *values, char **operands, int n_operands,
@@ -150,9 +174,12 @@ static edgellm_status perplexity(const void *values, char **operands, int n_oper
     const perplexity_values *v = values;
     el_cli_model model;
     (void)n_operands;
+    if (v->cache != NULL && v->against == NULL) {
+        return el_cli_fail(err, EDGELLM_ERR_USAGE, "--cache is only of use with --against");
+    }
     EL_CLI_TRY(el_cli_model_open(&model, operands[0], &v->model.engine, err));
     edgellm_status status = el_cli_model_start(&model, &v->model.session, err);
-    if (status == EDGELLM_OK) status = measure(&model, v, operands[1], err);
+    if (status == EDGELLM_OK) status = measure(&model, v, operands, err);
     el_cli_model_close(&model);
     return status;
 }
@@ -162,6 +189,10 @@ static edgellm_status perplexity(const void *values, char **operands, int n_oper
 static const el_cli_option options[] = {
     {"chunks", 0, EL_CLI_U32, FIELD(chunks), "N", "0", "only the first N chunks; 0: all", 0,
      4294967295.0, NULL},
+    {"against", 0, EL_CLI_TEXT, FIELD(against), "SOURCE", NULL,
+     "TM2 or GGUF file that the model was made from", 0, 0, NULL},
+    {"cache", 0, EL_CLI_TEXT, FIELD(cache), "DIR", NULL,
+     "where the source's logits are kept; none: nowhere", 0, 0, NULL},
     EL_CLI_CONTEXT_ROW(perplexity_values, NULL,
                        "tokens of a chunk; 512, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(perplexity_values),
@@ -175,10 +206,21 @@ const el_cli_command el_cli_cmd_perplexity = {
     .name = "perplexity",
     .summary = "measure how well a model predicts a text",
     .synopsis = "perplexity MODEL FILE [options]",
-    .about = "Cuts the text into chunks of -c tokens and scores the second half of each, as\n"
-             "llama.cpp does. FILE - is standard input.\n",
+    .about =
+        "Cuts the text into chunks of -c tokens and scores the second half of each, as\n"
+        "llama.cpp does. FILE - is standard input.\n"
+        "With --against, also what MODEL lost: SOURCE is scored in exact mode on the same tokens, "
+        "and\n"
+        "compared over the whole vocabulary: the ratio of the perplexities, the mean divergence\n"
+        "KL(SOURCE || MODEL) in nats, how often both hold the same token for the most likely. A "
+        "GGUF\n"
+        "file is converted first, as it is, in $TMPDIR. The source's logits (25 MB for each chunk "
+        "of\n"
+        "512 tokens and 49152 words) are kept for the next model: in --cache, $EDGELLM_CACHE,\n"
+        "$XDG_CACHE_HOME/edgellm or ~/.cache/edgellm. Such files may be deleted at any time.\n",
     .examples = "  edgellm perplexity model.tm2.bin wikitext2-valid.txt --chunks 40 --json\n"
-                "  edgellm perplexity model.tm2.bin text.txt --exact\n",
+                "  edgellm perplexity model.tm2.bin text.txt --exact\n"
+                "  edgellm perplexity small.tm2.bin text.txt --chunks 40 --against model.gguf\n",
     .options = options,
     .values_size = sizeof(perplexity_values),
     .min_operands = 2,
