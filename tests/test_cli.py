@@ -30,6 +30,7 @@ COUNTED = "counted" in sys.argv[4:]  # a build for coverage, which writes counte
 INTERNAL, USAGE, IO, FORMAT, UNSUPPORTED, MEMORY, CONTEXT = range(1, 8)
 GGUF, TM2 = str(OUT / "tiny.gguf"), str(OUT / "tiny.tm2.bin")
 COMMANDS = ("run", "chat", "quantize", "info", "tokenize", "perplexity", "bench")
+os.environ["EDGELLM_CACHE"] = "none"  # nothing of the tests' goes into the user's folders
 WORDS = "the quick brown fox jumps over the lazy dog and 12 more, it's fun\n"
 
 
@@ -108,7 +109,7 @@ class Help(Case):
             "chat": "-n -t -c -j -s -b -q --system --load --save --top-k --no-history --json --hash",
             "quantize": "-o --bits --group --embedding-bits --embedding-group --calibrate --scales",
             "info": "--json --tensors -c", "tokenize": "--special --ids --decode --json",
-            "perplexity": "--chunks -c --json --exact", "bench": "--runs -n --json --warmup"}
+            "perplexity": "--chunks -c --json --exact --against --cache", "bench": "--runs -n --json --warmup"}
         for command, options in promised.items():
             words = re.split(r"[\s,]+", self.ok(command, "--help").decode())
             for option in options.split():
@@ -320,6 +321,229 @@ class Commands(Case):
         self.assertGreater(got["peak_rss"], 0)
         self.assertRegex(self.ok("bench", TM2, "--runs", "2", "-n", "4", "-p", "4").decode(),
                          r"decode +[\d.]+ tok/s")
+
+
+class Against(Case):
+    """`perplexity --against`; that its figures are right is test_conformance.c's to show."""
+
+    SECONDS = ("seconds", "source_seconds", "cache")
+
+    def setUp(self):
+        self.folder = self.temporary()
+        self.text, self.model, self.kept = (self.folder / n for n in ("text", "m.bin", "kept"))
+        self.text.write_text("here were the quick brown foxes " * 40)
+        self.ok("quantize", GGUF, "-o", self.model, "--bits", "4", "-q")
+
+    def command(self, *more, model=None, source=TM2):
+        return ("perplexity", model or self.model, self.text, "-c", "32", "--chunks", "5", "-j", "1",
+                "--against", source, *more)
+
+    def measure(self, *more, cache="made", notes="", **which):
+        """The figures without what was timed."""
+        done = edgellm(*self.command("--json", "--cache", self.kept, *more, **which))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr.decode(), r"\A(note: [^\n]+\n)?\Z")
+        self.assertIn(notes, done.stderr.decode())
+        self.assertEqual(bool(notes), bool(done.stderr), done.stderr)
+        got = json.loads(done.stdout)
+        self.assertEqual(got["cache"], cache)
+        return {key: value for key, value in got.items() if key not in self.SECONDS}
+
+    def kept_file(self):
+        names = os.listdir(self.kept)
+        self.assertEqual(len(names), 1)
+        return self.kept / names[0]
+
+    def test_figures(self):
+        got = self.measure()
+        alone = self.json("perplexity", self.model, self.text, "-c", "32", "--chunks", "5")
+        source = self.json("perplexity", TM2, self.text, "-c", "32", "--chunks", "5", "--exact")
+        self.assertEqual((got["ppl"], got["nll"]), (alone["ppl"], alone["nll"]))
+        self.assertEqual((got["source_ppl"], got["source_nll"]), (source["ppl"], source["nll"]))
+        self.assertAlmostEqual(got["ratio"], got["ppl"] / got["source_ppl"], places=9)
+        self.assertEqual((got["tokens"], got["chunks"], got["context"]), (75, 5, 32))
+        self.assertGreater(got["kl"], 1e-4)
+        self.assertTrue(0 < got["top1"] < 1, got["top1"])
+        self.assertEqual(got["source_rounded"], 0)
+        for name, path in (("model_hash", self.model), ("source_hash", TM2)):
+            value = 14695981039346656037
+            for byte in pathlib.Path(path).read_bytes():
+                value = (value ^ byte) * 1099511628211 % 2**64
+            self.assertEqual(got[name], "%016x" % value)
+        text = self.ok(*self.command("--cache", self.kept)).decode()
+        self.assertRegex(text, rf"\Aperplexity {got['ppl']:.4f} over 75 tokens .*\n"
+                         rf"source +{got['source_ppl']:.4f} in exact mode .*\n"
+                         rf"ratio {got['ratio']:.5f}, KL {got['kl']:.6f} nats a token, "
+                         rf"same best token {100 * got['top1']:.2f} %\n\Z")
+
+    def test_a_model_against_itself(self):
+        exact = self.measure("--exact", model=TM2)
+        self.assertEqual((exact["ratio"], exact["top1"]), (1, 1))
+        self.assertTrue(-1e-12 < exact["kl"] < 1e-6)
+        int8 = self.measure(model=TM2, cache="used")
+        self.assertTrue(exact["kl"] < int8["kl"] < 0.01)
+        self.assertEqual(int8["source_ppl"], exact["source_ppl"])
+
+    def test_kept_logits_give_the_same_figures(self):
+        none = self.measure("--cache", "none", cache="none")
+        made = self.measure()
+        before = self.kept_file().read_bytes()
+        self.assertEqual(self.measure(cache="used"), made)
+        self.assertEqual(self.measure("-b", "7", cache="used"), made)
+        self.assertEqual(none, made)
+        self.assertEqual(self.kept_file().read_bytes(), before)
+        self.assertEqual(oct(self.kept.stat().st_mode & 0o777), "0o700")
+
+    def test_what_depends_on_other_things_is_not_taken(self):
+        self.measure()
+        for more in (("--chunks", "4"), ("-c", "64", "--chunks", "2")):
+            self.measure(*more)
+        self.measure(source=GGUF)  # other bytes
+        self.text.write_text("here were the quick brown foxes and dogs " * 40)
+        self.measure()
+        self.assertEqual(len(os.listdir(self.kept)), 5)
+        self.measure("--exact", cache="used")
+
+    def test_damaged_files_are_made_anew(self):
+        made = self.measure()
+        path = self.kept_file()
+        whole = path.read_bytes()
+        last = len(whole) - 1
+        damage = [(whole[:cut], "not of their size") for cut in (0, 10, 64, len(whole) // 2, last)]
+        damage += [(whole + b"x", "not of their size")]
+        for at in (0, 16, 24, 40, 47, 60, 64, 72, 80, 84, 1000, len(whole) // 2, last):
+            flipped = bytearray(whole)
+            flipped[at] ^= 4
+            damage.append((flipped, "damaged"))
+        for bytes_, word in damage:
+            path.write_bytes(bytes_)
+            self.assertEqual(self.measure(notes=word), made)
+            self.assertEqual(path.read_bytes(), whole)
+
+    def test_a_folder_that_cannot_be_written(self):
+        made = self.measure("--cache", "none", cache="none")
+        unwritable = [("--cache", self.text / "kept"), ("--cache", "/proc/kept"),
+                      ("--cache", "/dev/null")]
+        for more in unwritable:
+            done = edgellm(*self.command("--json", *more))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stderr.decode(), r"(?m)^note: .* not kept: .*\n\Z")
+            got = json.loads(done.stdout)
+            self.assertEqual(got["cache"], "none")
+            self.assertEqual({k: v for k, v in got.items() if k in made}, made)
+
+    def test_something_else_in_the_place(self):
+        self.measure()
+        path = self.kept_file()
+        path.unlink()
+        path.mkdir()
+        done = edgellm(*self.command("--cache", self.kept))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr.decode(), r"(?s)not of their size.*is a directory")
+        path.rmdir()
+        os.mkfifo(path)  # nobody writes to it: must not be waited for
+        self.assertIn(b"device or pipe", edgellm(*self.command("--cache", self.kept)).stderr)
+
+    def test_a_full_disk(self):
+        made = self.measure("--cache", "none", cache="none")
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+        done = edgellm(*self.command("--json", "--cache", self.kept), preexec_fn=limit)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr.decode(), r"\Anote: .* not kept: .*File too large.*\n\Z")
+        self.assertEqual(json.loads(done.stdout)["kl"], made["kl"])
+        self.assertEqual(os.listdir(self.kept), [])
+
+    def test_where_it_is_kept(self):
+        home, xdg = self.folder / "home", self.folder / "xdg"
+        for more, there in (({"EDGELLM_CACHE": self.kept, "XDG_CACHE_HOME": xdg}, self.kept),
+                            ({"XDG_CACHE_HOME": xdg, "EDGELLM_CACHE": ""}, xdg / "edgellm"),
+                            ({"XDG_CACHE_HOME": "not/absolute"}, home / ".cache" / "edgellm"),
+                            ({}, home / ".cache" / "edgellm")):
+            rest = {k: v for k, v in os.environ.items()
+                    if k not in ("EDGELLM_CACHE", "XDG_CACHE_HOME")}
+            self.ok(*self.command(), env={**rest, "HOME": home, **more})
+            self.assertEqual(len(os.listdir(there)), 1)
+            shutil.rmtree(there)
+            self.ok(*self.command("--cache", "none"), env={**rest, "HOME": home, **more})
+            self.assertFalse(there.exists())
+        done = edgellm(*self.command(), env={**rest, "HOME": ""})
+        self.assertEqual((done.returncode, done.stderr.count(b"\n")), (0, 1), done.stderr)
+        self.assertIn(b"--cache", done.stderr)
+
+    def test_gguf(self):
+        temporary = self.folder / "tmp"
+        temporary.mkdir()
+        tm2 = self.measure()
+        done = edgellm(*self.command("--json", source=GGUF), env={**os.environ, "TMPDIR": temporary})
+        got = json.loads(done.stdout)
+        for key in ("ppl", "source_ppl", "ratio", "kl", "top1", "source_rounded", "tokens_hash"):
+            self.assertEqual(got[key], tm2[key])
+        self.assertEqual(os.listdir(temporary), [])
+        none = {**os.environ, "TMPDIR": self.folder / "none"}
+        done = self.fails(IO, *self.command(source=GGUF), env=none, contains="TMPDIR")
+        self.assertIn(f"edgellm quantize '{GGUF}' -o FILE", done.stderr.decode())
+
+    def test_gguf_that_tm2_cannot_hold(self):
+        floats = self.folder / "f32.gguf"
+        subprocess.run([MAKE_TINY, floats, "f32"], check=True, timeout=60)
+        self.assertGreater(self.measure(source=floats)["source_rounded"], 0)
+        self.assertGreater(self.measure(source=floats, cache="used")["source_rounded"], 0)
+        self.assertIn(b"rounded to 8 bits", self.ok(*self.command(source=floats)))
+
+    def quantized(self, name, *replacements):
+        """GGUF with bytes replaced, as a TM2 file."""
+        data, source = pathlib.Path(GGUF).read_bytes(), self.folder / (name + ".gguf")
+        for old, new in replacements:
+            self.assertEqual((data.count(old), len(old)), (1, len(new)))
+            data = data.replace(old, new)
+        source.write_bytes(data)
+        self.ok("quantize", source, "-o", self.folder / name, "-q")
+        return self.folder / name
+
+    def test_another_vocabulary(self):
+        self.measure()
+        size = struct.pack("<Q", 3)
+        other = (
+            (self.quantized("name", (b"<|endoftext|>", b"<|endoftexx|>")), "token 0 is another"),
+            (self.quantized("order", (size + b"r e", size + b"E R"), (size + b"e r", size + b"r e"),
+                            (size + b"E R", size + b"e r")), "the text becomes other tokens"))
+        for path, word in other:
+            self.fails(USAGE, *self.command(source=path), contains=word)
+            self.fails(USAGE, *self.command(model=path), contains="another vocabulary")
+        larger = pathlib.Path(__file__).parent / "data" / "conformance_tiny.gguf"
+        self.fails(USAGE, *self.command(source=larger), contains="tokens, not 300")
+
+    def test_bad_sources(self):
+        empty = self.folder / "empty"
+        empty.touch()
+        for path, code in ((self.folder / "none.bin", IO), (self.folder, IO), (empty, FORMAT),
+                           (__file__, FORMAT), ("/dev/zero", IO)):
+            self.fails(code, *self.command(source=path), contains=str(path)[-9:])
+        cut = self.folder / "cut.gguf"
+        cut.write_bytes(pathlib.Path(GGUF).read_bytes()[:-100])
+        self.fails(FORMAT, *self.command(source=cut), contains="cut.gguf")
+        self.fails(USAGE, "perplexity", TM2, self.text, "--cache", "x", contains="--against")
+
+    def test_interrupted(self):
+        temporary = self.folder / "tmp"
+        temporary.mkdir()
+        self.text.write_text("here were the quick brown foxes " * 4000)
+        for source in (TM2, GGUF):
+            process = subprocess.Popen(
+                [EDGELLM, "perplexity", self.model, self.text, "--against", source, "--cache",
+                 self.kept], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                env={**os.environ, "TMPDIR": temporary})
+            end = time.monotonic() + 60
+            while not (self.kept.is_dir() and os.listdir(self.kept)):
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.005)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+            self.assertEqual((process.returncode, out), (130, b""), err)
+            self.assertRegex(err.decode(), r"\Aedgellm: [^\n]+\n\Z")
+            self.assertEqual((os.listdir(self.kept), os.listdir(temporary)), ([], []))
 
 
 class BadUsage(Case):

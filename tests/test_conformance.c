@@ -193,49 +193,100 @@ static size_t tokenize_text(const edgellm_engine *engine, uint32_t *ids, size_t 
     return count;
 }
 
-/* Positions c/2 .. c-2 of each chunk predict the token after them. */
-static double perplexity_by_hand(const vectors *v, const uint32_t *ids)
+/* The logits of CHUNKS chunks (CHUNKS * CHUNK, vocab), owned. */
+static float *chunk_logits(const vectors *v, const uint32_t *ids, bool exact)
 {
-    edgellm_session_options options = {.context = CHUNK, .threads = 1, .batch = 32};
+    edgellm_session_options options = {.context = CHUNK, .threads = 1, .batch = 32, .exact = exact};
     edgellm_session *session = NULL;
     edgellm_error err = {0};
-    double nll = 0;
-    float *logits = calloc((size_t)CHUNK * v->vocab, sizeof *logits);
+    float *logits = calloc((size_t)CHUNKS * CHUNK * v->vocab, sizeof *logits);
     assert_non_null(logits);
     assert_int_equal(edgellm_session_open(v->engine, &options, &session, &err), EDGELLM_OK);
-    for (uint32_t c = 0; c < CHUNKS; c++, ids += CHUNK) {
+    for (size_t c = 0; c < CHUNKS; c++) {
         assert_int_equal(edgellm_session_truncate(session, 0, &err), EDGELLM_OK);
-        assert_int_equal(edgellm_session_eval(session, ids, CHUNK, logits, &err), EDGELLM_OK);
-        for (uint32_t i = CHUNK / 2; i < CHUNK - 1; i++) {
-            const float *row = logits + (size_t)i * v->vocab;
-            nll += log_sum(row, v->vocab) - row[ids[i + 1]];
-        }
+        assert_int_equal(edgellm_session_eval(session, ids + c * CHUNK, CHUNK,
+                                              logits + c * CHUNK * v->vocab, &err),
+                         EDGELLM_OK);
     }
     edgellm_session_close(session);
-    free(logits);
+    return logits;
+}
+
+typedef struct figures {
+    double ppl, source_ppl, kl, top1;
+} figures;
+
+/* Positions c/2 .. c-2 of each chunk predict the token after them. */
+static figures figures_by_hand(const vectors *v, const uint32_t *ids)
+{
+    figures sum = {0, 0, 0, 0};
     const int judged = CHUNKS * (CHUNK / 2 - 1);
-    return exp(nll / judged);
+    float *model = chunk_logits(v, ids, false), *source = chunk_logits(v, ids, true);
+    for (size_t i = 0; i < CHUNKS * CHUNK; i++) {
+        const float *m = model + i * v->vocab, *s = source + i * v->vocab;
+        if (i % CHUNK < CHUNK / 2 || i % CHUNK == CHUNK - 1) continue;
+        sum.ppl += log_sum(m, v->vocab) - m[ids[i + 1]];
+        sum.source_ppl += log_sum(s, v->vocab) - s[ids[i + 1]];
+        sum.kl += divergence(s, m, v->vocab);
+        sum.top1 += largest(s, v->vocab) == largest(m, v->vocab);
+    }
+    free(model);
+    free(source);
+    return (figures){exp(sum.ppl / judged), exp(sum.source_ppl / judged), sum.kl / judged,
+                     sum.top1 / judged};
+}
+
+/* What `edgellm perplexity` answers in JSON, on one line. */
+static void ask_program(const char *options, char *answer, size_t size)
+{
+    char command[1536];
+    snprintf(command, sizeof command,
+             "'%s' perplexity '%s' '%s' -c %d --chunks %d -j 1 --json %s | tr -d '\\n'", EL_CLI,
+             MODEL, EL_TEST_TEXT, CHUNK, CHUNKS, options);
+    FILE *out = popen(command, "r");
+    assert_non_null(out);
+    answer[0] = '\0';
+    assert_non_null(fgets(answer, (int)size, out));
+    assert_int_equal(pclose(out), 0);
+}
+
+static double number(const char *answer, const char *key)
+{
+    char quoted[64];
+    double value = 0;
+    snprintf(quoted, sizeof quoted, "\"%s\": ", key);
+    const char *at = strstr(answer, quoted);
+    assert_non_null(at);
+    assert_int_equal(sscanf(at + strlen(quoted), "%lf", &value), 1);
+    return value;
+}
+
+static void assert_near(double value, double expected, double most)
+{
+    if (!(fabs(value - expected) <= most)) fail_msg("%.12g, not %.12g", value, expected);
 }
 
 static void test_perplexity_of_program(void **state)
 {
     const vectors *v = *state;
     static uint32_t ids[16384];
-    char command[1024], answer[512] = "";
-    double printed = 0;
+    char answer[2048];
     assert_true(tokenize_text(v->engine, ids, 16384) >= CHUNKS * CHUNK);
-    snprintf(command, sizeof command,
-             "'%s' perplexity '%s' '%s' -c %d --chunks %d -j 1 --json | tr -d '\\n'", EL_CLI, MODEL,
-             EL_TEST_TEXT, CHUNK, CHUNKS);
-    FILE *out = popen(command, "r");
-    assert_non_null(out);
-    assert_non_null(fgets(answer, sizeof answer, out));
-    assert_int_equal(pclose(out), 0);
-    const char *ppl = strstr(answer, "\"ppl\":");
-    assert_non_null(ppl);
-    assert_int_equal(sscanf(ppl, "\"ppl\": %lf", &printed), 1);
-    double expected = perplexity_by_hand(v, ids);
-    assert_true(fabs(printed - expected) <= 1e-9 * expected);
+    figures expected = figures_by_hand(v, ids);
+    ask_program("", answer, sizeof answer);
+    assert_near(number(answer, "ppl"), expected.ppl, 1e-9 * expected.ppl);
+    static const char *const sources[] = {MODEL, SOURCE};
+    for (int i = 0; i < 2; i++) {
+        char options[512];
+        snprintf(options, sizeof options, "--cache none --against '%s'", sources[i]);
+        ask_program(options, answer, sizeof answer);
+        assert_near(number(answer, "ppl"), expected.ppl, 1e-9 * expected.ppl);
+        assert_near(number(answer, "source_ppl"), expected.source_ppl, 1e-9 * expected.source_ppl);
+        assert_near(number(answer, "ratio"), expected.ppl / expected.source_ppl, 1e-9);
+        assert_near(number(answer, "kl"), expected.kl, 1e-7 + 1e-4 * expected.kl); /* 16 bits */
+        assert_near(number(answer, "top1"), expected.top1, 1e-9);
+        assert_true(number(answer, "kl") > 1e-6 && number(answer, "source_rounded") == 0);
+    }
 }
 #endif
 
