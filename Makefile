@@ -17,13 +17,13 @@ MAKEFLAGS += --no-print-directory
 
 .PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-codecs \
         bench-peers conformance format format-check install uninstall setup clean help \
-        fuzz fuzz-minimise fuzz-coverage
+        fuzz fuzz-minimise fuzz-coverage quality
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
 	@echo "also: build model test-model test-isa asan tsan clang lint coverage conformance"
 	@echo "      bench bench-codecs bench-peers format format-check install uninstall setup clean"
-	@echo "      fuzz fuzz-minimise fuzz-coverage"
+	@echo "      fuzz fuzz-minimise fuzz-coverage quality"
 
 .DEFAULT_GOAL := help
 
@@ -98,6 +98,12 @@ bench: model
 bench-codecs: setup build/release/CMakeCache.txt
 	@cmake --build build/release --target bench_codecs --parallel $(JOBS)
 	build/release/tools/bench_codecs $(ARGS)
+
+# What models lost, on three texts: make quality WIKITEXT=FILE MODELS="A B" SOURCE=C ARGS=--json
+# C, a TM2 or GGUF file, is what A and B were made from.
+quality: model
+	@tools/quality.py --edgellm $(EDGELLM) --source "$(or $(SOURCE),models/SmolLM2-135M-Instruct.tm2.bin)" \
+	    --wikitext "$(WIKITEXT)" $(ARGS) $(or $(MODELS),"$(MODEL)")
 
 conformance: model
 	tools/conformance.sh

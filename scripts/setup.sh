@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs the system packages that are missing, and asks nobody if none is.
-#   scripts/setup.sh [--test | --lint | --fuzz | --ci]
+#   scripts/setup.sh [--test | --lint | --fuzz | --ci | --quality]
 #       also what `make test` needs; what `make lint`, `make fuzz` need; what .ci/run needs, that is
-#       everything
+#       all of these; the text that `make quality` reads, and nothing else
 # Each line of the tables is a package and the command that proves it is there, so that tools
 # installed by other means count, and nothing is asked of apt when all is well.
 set -eu
@@ -56,6 +56,9 @@ clang:has clang
 libclang-rt-14-dev:fuzzes
 llvm:has llvm-cov
 "
+quality_packages="
+git-doc:exists /usr/share/doc/git-doc/git-add.txt
+"
 [ "$(uname -m)" = x86_64 ] || ci_packages=$(printf '%s' "$ci_packages" | grep -v -e qemu -e aarch64 -e arm64)
 
 missing=
@@ -64,6 +67,7 @@ case "${1:-}" in
 --test) list="$packages$test_packages" ;;
 --lint) list="$packages$test_packages$lint_packages" ;;
 --fuzz) list="$packages$fuzz_packages" ;;
+--quality) list=$quality_packages ;;
 --ci) list="$packages$test_packages$lint_packages$fuzz_packages$ci_packages" ;;
 esac
 while IFS=: read -r package check; do
