@@ -35,9 +35,9 @@ setup:
 build/%/CMakeCache.txt: | setup
 	cmake --preset $*
 
-# The program alone: what `run` needs.
+# The programs alone, what `run` needs: edgellm, and edgellm-quantize, which makes its model.
 $(EDGELLM): setup build/release/CMakeCache.txt FORCE
-	@cmake --build build/release --target edgellm --parallel $(JOBS)
+	@cmake --build build/release --target programs --parallel $(JOBS)
 
 FORCE:
 
@@ -117,7 +117,7 @@ format:
 format-check:
 	clang-format --dry-run --Werror $(SOURCES)
 
-# Program, libraries, header, documents: make install PREFIX=/usr DESTDIR=/tmp/package. Installs no
+# Programs, libraries, header, documents: make install PREFIX=/usr DESTDIR=/tmp/package. Installs no
 # packages (no setup), builds no tests. What is linked where: cmake/install.cmake.
 install:
 	cmake --preset install -DCMAKE_INSTALL_PREFIX:PATH="$(PREFIX)"

@@ -1,4 +1,4 @@
-# What `cmake --install` (and `make install`) puts where: the program, both libraries, the header,
+# What `cmake --install` (and `make install`) puts where: the programs, both libraries, the header,
 # how pkg-config and find_package() find them, the documents. Nothing holds the prefix, so that the
 # whole can be moved.
 include(CMakePackageConfigHelpers)
@@ -9,6 +9,9 @@ install(TARGETS edgellm_static edgellm_shared EXPORT edgellm
 install(FILES ${PROJECT_SOURCE_DIR}/include/edgellm.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 if(EDGELLM_CLI) # linked with the static library: it runs wherever it is put
   install(TARGETS edgellm RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+if(TARGET edgellm-quantize) # `edgellm` finds it from where it lies itself
+  install(TARGETS edgellm-quantize RUNTIME DESTINATION ${EDGELLM_LIBEXECDIR})
 endif()
 
 # pkg-config: the prefix is found from where the file lies, unless a directory is absolute.

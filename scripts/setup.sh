@@ -16,6 +16,7 @@ recent_cmake() {
         END { exit !recent }'
 }
 has() { command -v "$1" >/dev/null 2>&1; }
+openblas() { library openblas || library blas-openblas; }
 library() { pkg-config --exists "$1" 2>/dev/null; }
 fuzzes() { echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n);
 int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d[0] + (int)n; }' |
@@ -31,6 +32,8 @@ cmake:recent_cmake
 pkg-config:has pkg-config
 libjansson-dev:library jansson
 libedit-dev:library libedit
+libopenblas-dev:openblas
+liblapacke-dev:library lapacke
 libcmocka-dev:library cmocka
 python3:has python3
 python3-pip:pip

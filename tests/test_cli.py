@@ -670,7 +670,8 @@ class BadFiles(Case):
         folder = pathlib.Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         program, secret = folder / "edgellm", folder / "secret.tm2.bin"
-        shutil.copy(EDGELLM, program)
+        for source in (EDGELLM, EDGELLM + "-quantize"):
+            shutil.copy(source, folder)
         shutil.copy(TM2, secret)
         shutil.copy(GGUF, folder / "tiny.gguf")
         folder.chmod(0o755)

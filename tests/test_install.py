@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The library as a stranger meets it: installed, then examples/ built against it with pkg-config
+"""Library and programs as a stranger meets them: installed, then examples/ built against it with pkg-config
 (shared and static) and with find_package(), from the place of the installation and from another
 that it was moved to. Each example says exactly what `edgellm run` says.
 
@@ -98,6 +98,21 @@ class Files(unittest.TestCase):
         for name in ("LICENSE", "README.md", "CHANGELOG.md", "docs/ARCHITECTURE.md",
                      "examples/README.md"):
             self.assertTrue((documents / name).is_file(), name)
+
+    def test_programs_find_each_other(self):
+        """`edgellm quantize` is a program in libexec, which need not be where it was built for."""
+        wanted = MODEL.read_bytes()
+        for prefix in (INSTALLED, MOVED):
+            self.assertEqual(sorted(p.name for p in (prefix / "bin").iterdir()), ["edgellm"])
+            made = OUT / "again.tm2.bin"
+            ok(prefix / "bin" / "edgellm", "quantize", OUT / "tiny.gguf", "-o", made)
+            self.assertEqual(made.read_bytes(), wanted)
+            made.unlink()
+        parts = OUT / "parts"
+        shutil.copytree(INSTALLED / "bin", parts / "bin")
+        done = run(parts / "bin" / "edgellm", "quantize", OUT / "tiny.gguf", "-o", made)
+        self.assertEqual((done.returncode, done.stdout), (IO, b""))
+        self.assertRegex(done.stderr.decode(), r"\Aedgellm: the quantizer is not installed: [^\n]+\n\Z")
 
     def test_nothing_knows_where_it_lies(self):
         places = [PREFIX, str(OUT), str(pathlib.Path(BUILD).absolute())]

@@ -72,6 +72,14 @@ if(TARGET edgellm)
   target_compile_definitions(test_conformance PRIVATE EL_CLI="$<TARGET_FILE:edgellm>"
       EL_TEST_TEXT="${PROJECT_SOURCE_DIR}/tests/text/plain.txt")
 endif()
+# Which kernels OpenBLAS is told to take; the test is OpenBLAS.
+if(TARGET edgellm-quantize)
+  el_test(blas)
+  target_sources(test_blas PRIVATE ${src}/quantize_blas.c ${src}/cli_external.c ${src}/cli_output.c)
+  target_link_libraries(test_blas PRIVATE edgellm_cli_flags)
+  target_include_directories(test_blas PRIVATE ${OPENBLAS_INCLUDE_DIRS})
+  target_link_options(test_blas PRIVATE -Wl,--wrap=execv,--wrap=setenv)
+endif()
 # The contenders of docs/CODECS.md against their reference, on one layer.
 add_test(NAME codecs COMMAND bench_codecs --layers 1 --no-head --vectors 5 --rounds 0)
 # Every sampler held to an independent model of it, on recorded logits.

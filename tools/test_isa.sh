@@ -2,7 +2,8 @@
 # The same bits on every instruction set: the hash of a run (tools/run_hash.c), greedy and with
 # every sampler on, is compared between all kernels of this CPU, numbers of threads and cuts of the
 # prompt, and the 64-bit ARM build under qemu-aarch64. On the tiny model of the tests, and, shorter,
-# on the real one if it is there.
+# on the real one if it is there. The models are made by this machine's programs: an emulated build
+# has the library alone.
 #   make test-isa     EDGELLM_BUILD=DIR: programs that are built already
 set -eu
 cd "$(dirname "$0")/.."
@@ -14,7 +15,7 @@ real=models/SmolLM2-135M-Instruct.tm2.bin
 
 if [ -z "${EDGELLM_BUILD:-}" ]; then
     [ -f "$build/CMakeCache.txt" ] || cmake --preset release
-    cmake --build "$build" --parallel "$jobs" --target edgellm run_hash
+    cmake --build "$build" --parallel "$jobs" --target programs run_hash
 fi
 emulator=
 if [ "$(uname -m)" = x86_64 ]; then

@@ -1,7 +1,8 @@
 /*
  * cli.h: what a command of the `edgellm` program is. One file a command, one row of the table in
- * main.c. A command gets its options parsed and its operands counted; it returns a status and a
- * message, prints results on standard output and never exits by itself.
+ * main.c; for a command that is a program of its own (cli_external.h) a main file too. A command
+ * gets its options parsed and its operands counted; it returns a status and a message, prints
+ * results on standard output and never exits by itself.
  */
 #ifndef EL_CLI_CLI_H
 #define EL_CLI_CLI_H
@@ -19,10 +20,10 @@ typedef edgellm_status (*el_cli_fn)(const void *values, char **operands, int n_o
 
 typedef struct el_cli_command {
     const char *name;
-    const char *summary;          /* one line for `edgellm --help` */
-    const char *synopsis;         /* after "edgellm ": "run MODEL -p TEXT [options]" */
-    const char *about;            /* a few lines, each ended by \n */
-    const char *examples;         /* one command a line, each ended by \n */
+    const char *summary;  /* one line for `edgellm --help`; NULL: not in this program's table */
+    const char *synopsis; /* after "edgellm ": "run MODEL -p TEXT [options]" */
+    const char *about;    /* a few lines, each ended by \n */
+    const char *examples; /* one command a line, each ended by \n */
     const el_cli_option *options; /* ends with a row without name */
     size_t values_size;           /* bytes of the struct the options fill in */
     int min_operands, max_operands;

@@ -144,7 +144,6 @@ static const el_cli_option option_rows[] = {
 
 const el_cli_command el_cli_cmd_quantize = {
     .name = "quantize",
-    .summary = "make a TM2 file from a GGUF file",
     .synopsis = "quantize IN.gguf -o OUT.tm2.bin [options]",
     .about = "Makes the file that the other commands run. Without --bits no weight changes: Q4_0,\n"
              "Q4_1 and Q8_0 are taken over bit by bit. The target appears when it is complete.\n",

@@ -1,19 +1,29 @@
 /*
- * main.c: the `edgellm` program. Finds the command, has its options parsed, runs it and turns its
- * status into an exit code: the only place that ends the program or prints an error.
+ * main.c: the `edgellm` program. Finds the command and runs it, or starts the program that it is.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/cli_external.h"
 #include "cli/cli_options.h"
-#include "cli/cli_output.h"
-#include "cli/cli_signals.h"
+#include "cli/cli_program.h"
 
-static const el_cli_command *const commands[] = {
-    &el_cli_cmd_run,      &el_cli_cmd_chat,       &el_cli_cmd_quantize, &el_cli_cmd_info,
-    &el_cli_cmd_tokenize, &el_cli_cmd_perplexity, &el_cli_cmd_bench,    &el_cli_cmd_doctor,
+/* A command is part of this program, or a program of its own. */
+typedef struct command_row {
+    const el_cli_command *built_in; /* NULL: `external` */
+    el_cli_external external;
+} command_row;
+
+static const command_row commands[] = {
+    {.built_in = &el_cli_cmd_run},
+    {.built_in = &el_cli_cmd_chat},
+    {.external = {"quantize", "make a TM2 file from a GGUF file", "the quantizer"}},
+    {.built_in = &el_cli_cmd_info},
+    {.built_in = &el_cli_cmd_tokenize},
+    {.built_in = &el_cli_cmd_perplexity},
+    {.built_in = &el_cli_cmd_bench},
+    {.built_in = &el_cli_cmd_doctor},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -30,12 +40,23 @@ static const char exit_codes[] =
     "  130  interrupted by Ctrl-C (143: by SIGTERM, 129: by SIGHUP)\n"
     "An error is one line on standard error that starts with \"edgellm: \".\n";
 
-static const el_cli_command *find_command(const char *name)
+static const char *name_of(const command_row *row)
+{
+    return row->built_in != NULL ? row->built_in->name : row->external.name;
+}
+
+static const command_row *find_row(const char *name)
 {
     for (int i = 0; i < N_COMMANDS; i++) {
-        if (strcmp(commands[i]->name, name) == 0) return commands[i];
+        if (strcmp(name_of(&commands[i]), name) == 0) return &commands[i];
     }
     return NULL;
+}
+
+static const el_cli_command *find_command(const char *name)
+{
+    const command_row *row = find_row(name);
+    return row != NULL ? row->built_in : NULL;
 }
 
 static void print_overview(void)
@@ -47,7 +68,9 @@ static void print_overview(void)
            "       edgellm --version\n\ncommands:\n",
            edgellm_version());
     for (int i = 0; i < N_COMMANDS; i++) {
-        printf("  %-12s %s\n", commands[i]->name, commands[i]->summary);
+        const el_cli_command *own = commands[i].built_in;
+        printf("  %-12s %s\n", name_of(&commands[i]),
+               own != NULL ? own->summary : commands[i].external.summary);
     }
     printf("\n%s", exit_codes);
 }
@@ -75,24 +98,6 @@ static edgellm_status help(int argc, char **argv, edgellm_error *err)
     return EDGELLM_OK;
 }
 
-/* argv[0] is the command's name. */
-static edgellm_status run_command(const el_cli_command *command, int argc, char **argv,
-                                  edgellm_error *err)
-{
-    char **operands = NULL;
-    bool wants_help = false;
-    void *values = calloc(1, command->values_size);
-    if (values == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the options");
-    edgellm_status status = el_cli_parse(command, argc, argv, values, &operands, &wants_help, err);
-    if (status == EDGELLM_OK && wants_help) {
-        el_cli_print_help(command, stdout);
-    } else if (status == EDGELLM_OK) {
-        status = command->run(values, operands, argc - (int)(operands - argv), err);
-    }
-    free(values);
-    return status;
-}
-
 /* Looks like a model rather than a mistyped command? */
 static bool names_a_file(const char *word)
 {
@@ -103,7 +108,7 @@ static edgellm_status dispatch(int argc, char **argv, edgellm_error *err)
 {
     const char *first = argc > 1 ? argv[1] : "--help";
     const el_cli_command *command = find_command(first);
-    if (command != NULL) return run_command(command, argc - 1, argv + 1, err);
+    if (command != NULL) return el_cli_run_command(command, argc - 1, argv + 1, err);
     if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0) {
         print_overview();
         return EDGELLM_OK;
@@ -118,29 +123,26 @@ static edgellm_status dispatch(int argc, char **argv, edgellm_error *err)
                            "option '%.80s' is unknown here (see edgellm --help)", first);
     }
     if (!names_a_file(first)) return unknown_command(first, err);
-    return run_command(&el_cli_cmd_run, argc, argv, err); /* argv[0] stands for "run" */
+    return el_cli_run_command(&el_cli_cmd_run, argc, argv, err); /* argv[0] stands for "run" */
 }
 
-static int exit_code(edgellm_status status)
+/* `edgellm NAME ...` and `edgellm help NAME`, where NAME is a program of its own: returns only if
+ * it is not, or cannot be started. */
+static edgellm_status start_external(int argc, char **argv, edgellm_error *err)
 {
-    int signal_number = el_cli_interrupted();
-    if (status == EDGELLM_ERR_INTERRUPTED && signal_number != 0) return 128 + signal_number;
-    return (int)status;
+    char option[] = "--help", *for_help[] = {NULL, option, NULL};
+    const bool asks_help = argc == 3 && strcmp(argv[1], "help") == 0;
+    const command_row *row = argc > 1 ? find_row(argv[asks_help ? 2 : 1]) : NULL;
+    if (row == NULL || row->built_in != NULL) return EDGELLM_OK;
+    return el_cli_external_run(&row->external, asks_help ? for_help : argv + 1, err);
 }
 
 int main(int argc, char **argv)
 {
-    edgellm_error err = {EDGELLM_OK, ""}, late = {EDGELLM_OK, ""};
-    el_cli_signals_install();
-    el_cli_json_install();
-    edgellm_status status = dispatch(argc, argv, &err);
-    edgellm_status flushed = el_cli_flush(&late);
-    if (status == EDGELLM_OK && flushed != EDGELLM_OK) {
-        status = flushed;
-        err = late;
-    }
-    if (status != EDGELLM_OK && err.message[0] != '\0') {
-        fprintf(stderr, "edgellm: %s\n", err.message);
-    }
-    return exit_code(status);
+    edgellm_error err = {EDGELLM_OK, ""};
+    edgellm_status status = start_external(argc, argv, &err);
+    if (status != EDGELLM_OK) return el_cli_end(status, &err);
+    el_cli_begin();
+    status = dispatch(argc, argv, &err);
+    return el_cli_end(status, &err);
 }

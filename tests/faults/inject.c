@@ -7,7 +7,9 @@
  *                               "kill": SIGKILL in place of the call, of a write half way through
  *   EDGELLM_FAULT_MARK=FILE     appears when that call is made
  *
- * What libc calls inside itself is not seen, but its allocations are.
+ * What libc calls inside itself is not seen, but its allocations are. Counting begins with main():
+ * how a library fares that fails before it is not for the program to say. A program that starts
+ * another one hands all this on, and there counting begins again.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -25,17 +27,17 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-enum call { MEMORY, MMAP, MLOCK, OPEN, READ, WRITE, FSYNC, CLOSE, RENAME, THREAD, CALLS };
+enum call { MEMORY, MMAP, MLOCK, OPEN, READ, WRITE, FSYNC, CLOSE, RENAME, THREAD, EXEC, CALLS };
 
-static const char *const names[CALLS] = {"memory", "mmap",  "mlock", "open",   "read",
-                                         "write",  "fsync", "close", "rename", "thread"};
+static const char *const names[CALLS] = {"memory", "mmap",  "mlock",  "open",   "read", "write",
+                                         "fsync",  "close", "rename", "thread", "exec"};
 
 static enum { FAIL, SHORT, KILL } how;
 static enum call which = CALLS;
 static int error_number;
 static atomic_long left; /* calls until it happens */
 
-__attribute__((constructor)) static void read_environment(void)
+static void read_environment(void)
 {
     char name[16] = "", action[16] = "";
     long n = 0;
@@ -180,4 +182,30 @@ REPLACE(int, pthread_create, pthread_t *thread, const pthread_attr_t *attributes
 {
     REAL(int, "pthread_create", pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     return fails(THREAD) ? errno : real(thread, attributes, start, argument);
+}
+
+REPLACE(int, execv, const char *path, char *const *words)
+{
+    REAL(int, "execv", const char *, char *const *);
+    return fails(EXEC) ? -1 : real(path, words);
+}
+
+/* ---- from here on calls are counted ------------------------------------------------------ */
+
+static int (*program_main)(int, char **, char **);
+
+static int counted_main(int argc, char **argv, char **environment)
+{
+    read_environment();
+    return program_main(argc, argv, environment);
+}
+
+/* Calls main(); glibc's and musl's, whose further arguments differ but are pointers. */
+REPLACE(int, __libc_start_main, int (*start)(int, char **, char **), int argc, char **argv,
+        void (*a)(void), void (*b)(void), void (*c)(void), void *d)
+{
+    REAL(int, "__libc_start_main", int (*)(int, char **, char **), int, char **, void (*)(void),
+         void (*)(void), void (*)(void), void *);
+    program_main = start;
+    return real(counted_main, argc, argv, a, b, c, d);
 }

@@ -17,7 +17,7 @@ class Programs:
     def quantize(self, source, target, *options, again=False):
         """Makes a TM2 file unless it is there and newer than both its source and the program."""
         if not again and os.path.exists(target) and os.path.getmtime(target) > max(
-                os.path.getmtime(source), os.path.getmtime(self.edgellm)):
+                os.path.getmtime(source), os.path.getmtime(self.edgellm + "-quantize")):
             return target
         subprocess.run([self.edgellm, "quantize", source, "-o", target, "-q", *options],
                        check=True)

@@ -1,0 +1,60 @@
+# The programs. `edgellm` needs jansson and, for line editing, libedit; `edgellm-quantize`, which it
+# starts for `edgellm quantize`, needs OpenBLAS and LAPACKE too.
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
+
+# Where programs that `edgellm` starts are installed, seen from its own folder.
+set(EDGELLM_LIBEXECDIR ${CMAKE_INSTALL_LIBEXECDIR}/edgellm)
+file(RELATIVE_PATH libexec ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBEXECDIR}/edgellm)
+add_library(edgellm_cli_flags INTERFACE)
+target_link_libraries(edgellm_cli_flags INTERFACE edgellm_flags PkgConfig::JANSSON)
+target_compile_definitions(edgellm_cli_flags INTERFACE EL_CLI_LIBEXEC="${libexec}")
+
+# What the programs share; what is one's own.
+set(src ${PROJECT_SOURCE_DIR}/src/cli)
+file(GLOB cli_sources CONFIGURE_DEPENDS ${src}/*.c)
+set(common_sources)
+foreach(name external model options output program signals stats)
+  list(APPEND common_sources ${src}/cli_${name}.c)
+endforeach()
+file(GLOB quantize_sources CONFIGURE_DEPENDS ${src}/cmd_quantize.c ${src}/quantize_*.c)
+# These are in no test's own program: they need OpenBLAS, or are a main file.
+set(main_sources ${src}/main.c ${src}/quantize_main.c ${src}/quantize_blas.c)
+add_library(el_cli_common OBJECT ${common_sources})
+target_link_libraries(el_cli_common PRIVATE edgellm_cli_flags)
+set(common_objects $<TARGET_OBJECTS:el_cli_common> $<TARGET_OBJECTS:el_quant>)
+
+# ---- edgellm ----
+if(EDGELLM_EDITLINE)
+  pkg_check_modules(LIBEDIT IMPORTED_TARGET libedit)
+  if(NOT LIBEDIT_FOUND)
+    message(FATAL_ERROR "libedit is missing: install it (Debian: apt-get install libedit-dev), or "
+                        "build without line editing: cmake -DEDGELLM_EDITLINE=OFF")
+  endif()
+else()
+  list(REMOVE_ITEM cli_sources ${src}/cli_editline.c)
+endif()
+set(core_sources ${cli_sources})
+list(REMOVE_ITEM core_sources ${common_sources} ${quantize_sources})
+add_executable(edgellm ${core_sources} ${common_objects})
+target_link_libraries(edgellm PRIVATE edgellm_cli_flags edgellm_static m)
+if(EDGELLM_EDITLINE)
+  target_compile_definitions(edgellm PRIVATE EDGELLM_EDITLINE)
+  target_link_libraries(edgellm PRIVATE PkgConfig::LIBEDIT)
+endif()
+add_custom_target(programs DEPENDS edgellm) # all that a checkout needs to run
+
+# ---- edgellm-quantize ----
+if(EDGELLM_QUANTIZE)
+  pkg_search_module(OPENBLAS IMPORTED_TARGET openblas blas-openblas)
+  pkg_check_modules(LAPACKE IMPORTED_TARGET lapacke)
+  if(NOT OPENBLAS_FOUND OR NOT LAPACKE_FOUND)
+    message(FATAL_ERROR "OpenBLAS or LAPACKE is missing: install both (Debian: apt-get install "
+                        "libopenblas-dev liblapacke-dev), or build without the quantizer: "
+                        "cmake -DEDGELLM_QUANTIZE=OFF")
+  endif()
+  add_executable(edgellm-quantize ${quantize_sources} ${common_objects})
+  target_link_libraries(edgellm-quantize PRIVATE edgellm_cli_flags edgellm_static
+                                                 PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
+  add_dependencies(programs edgellm-quantize)
+endif()

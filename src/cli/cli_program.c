@@ -1,0 +1,52 @@
+#include "cli/cli_program.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/cli_options.h"
+#include "cli/cli_output.h"
+#include "cli/cli_signals.h"
+
+void el_cli_begin(void)
+{
+    el_cli_signals_install();
+    el_cli_json_install();
+}
+
+edgellm_status el_cli_run_command(const el_cli_command *command, int argc, char **argv,
+                                  edgellm_error *err)
+{
+    char **operands = NULL;
+    bool wants_help = false;
+    void *values = calloc(1, command->values_size);
+    if (values == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the options");
+    edgellm_status status = el_cli_parse(command, argc, argv, values, &operands, &wants_help, err);
+    if (status == EDGELLM_OK && wants_help) {
+        el_cli_print_help(command, stdout);
+    } else if (status == EDGELLM_OK) {
+        status = command->run(values, operands, argc - (int)(operands - argv), err);
+    }
+    free(values);
+    return status;
+}
+
+static int exit_code(edgellm_status status)
+{
+    int signal_number = el_cli_interrupted();
+    if (status == EDGELLM_ERR_INTERRUPTED && signal_number != 0) return 128 + signal_number;
+    return (int)status;
+}
+
+int el_cli_end(edgellm_status status, edgellm_error *err)
+{
+    edgellm_error late = {EDGELLM_OK, ""};
+    edgellm_status flushed = el_cli_flush(&late);
+    if (status == EDGELLM_OK && flushed != EDGELLM_OK) {
+        status = flushed;
+        *err = late;
+    }
+    if (status != EDGELLM_OK && err->message[0] != '\0') {
+        fprintf(stderr, "edgellm: %s\n", err->message);
+    }
+    return exit_code(status);
+}
