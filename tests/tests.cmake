@@ -22,6 +22,7 @@ foreach(test token chat)
 endforeach()
 el_test(quant base cpu kernel format quant)
 el_test(quantize base cpu kernel format quant test_support)
+el_test(size base cpu kernel format quant test_support)
 el_test(sampler base sample)
 target_link_libraries(test_sampler PRIVATE m)
 # The program's sums; that file alone.
