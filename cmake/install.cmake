@@ -50,3 +50,5 @@ file(GLOB examples ${PROJECT_SOURCE_DIR}/examples/*.c ${PROJECT_SOURCE_DIR}/exam
 install(FILES ${examples} ${PROJECT_SOURCE_DIR}/examples/Makefile
               ${PROJECT_SOURCE_DIR}/examples/CMakeLists.txt
         DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/examples/shapes
+        DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)

@@ -107,7 +107,8 @@ class Help(Case):
             "run": "-n -t -c -j -s -b -p -q --threads --seed --top-k --top-p --min-p --repeat-penalty"
                    " --ignore-eos --hash --exact --kernel --cpumask --json --max-ram --raw --system",
             "chat": "-n -t -c -j -s -b -q --system --load --save --top-k --no-history --json --hash",
-            "quantize": "-o --bits --group --embedding-bits --embedding-group --calibrate --scales",
+            "quantize": "-o --bits --group --embedding-bits --embedding-group --calibrate --scales"
+                        " --plan --fit",
             "info": "--json --tensors -c", "tokenize": "--special --ids --decode --json",
             "perplexity": "--chunks -c --json --exact --against --cache", "bench": "--runs -n --json --warmup"}
         for command, options in promised.items():

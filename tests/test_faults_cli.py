@@ -24,6 +24,7 @@ EDGELLM, MAKE_TINY, INJECT = (os.path.abspath(path) for path in sys.argv[1:4])
 OUT = pathlib.Path(sys.argv[4]).absolute()
 WORK = OUT / "work"  # the folder in which commands write
 GGUF, TM2, TEXT = str(OUT / "tiny.gguf"), str(OUT / "tiny.tm2.bin"), str(OUT / "text")
+SHAPES = str(pathlib.Path(__file__).parent.parent / "examples" / "shapes" / "smollm2-135m.json")
 TARGET = WORK / "target"
 MARK = OUT / "mark"
 VALGRIND = ("valgrind", "-q", "--leak-check=full", "--show-leak-kinds=all",
@@ -60,6 +61,8 @@ COMMANDS = {
     "quantize": ("quantize", GGUF, "-o", TARGET, "--bits", "4"),
     "quantize, anew": ("quantize", GGUF, "-o", TARGET, "--bits", "4"),
     "quantize, json": ("quantize", GGUF, "-o", TARGET, "--json"),
+    "plan": ("quantize", "--plan", SHAPES, "--fit", "40MB"),
+    "plan, json": ("quantize", "--plan", SHAPES, "--fit", "40MB", "--json"),
     "run": RUN,
     "run, json": RUN + ("--json", "--hash"),
     "run, file": ("run", TM2, "--prompt-file", TEXT, "-n", "1", "-s", "1", "-j", "1", "-q"),

@@ -78,7 +78,7 @@ if(TARGET edgellm-quantize)
   el_test(blas)
   target_sources(test_blas PRIVATE ${src}/quantize_blas.c ${src}/cli_external.c ${src}/cli_output.c)
   target_link_libraries(test_blas PRIVATE edgellm_cli_flags)
-  target_include_directories(test_blas PRIVATE ${OPENBLAS_INCLUDE_DIRS})
+  target_include_directories(test_blas SYSTEM PRIVATE ${OPENBLAS_INCLUDE_DIRS})
   target_link_options(test_blas PRIVATE -Wl,--wrap=execv,--wrap=setenv)
 endif()
 # The contenders of docs/CODECS.md against their reference, on one layer.

@@ -30,22 +30,30 @@ static bool parse_real(const char *text, double *value)
     return *end == '\0' && isfinite(*value);
 }
 
+/* Behind a whole number; powers of 1024 unless a B alone follows the letter. */
+static const struct unit {
+    const char *suffix;
+    uint64_t bytes;
+} units[] = {
+    {"", 1},          {"K", 1 << 10},   {"M", 1 << 20}, {"G", 1 << 30},  {"KiB", 1 << 10},
+    {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"KB", 1000},   {"MB", 1000000}, {"GB", 1000000000},
+};
+
 static bool parse_size(const char *text, uint64_t *value)
 {
-    static const char units[] = "KMG";
     char digits[24];
-    size_t len = strlen(text);
-    unsigned shift = 0;
+    size_t len = strspn(text, "0123456789");
     if (len == 0 || len >= sizeof digits) return false;
-    memcpy(digits, text, len + 1);
-    const char *unit = strchr(units, digits[len - 1]);
-    if (unit != NULL) {
-        shift = 10 * (unsigned)(unit - units + 1);
-        digits[len - 1] = '\0';
+    memcpy(digits, text, len);
+    digits[len] = '\0';
+    if (!el_cli_parse_whole(digits, value)) return false;
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (strcmp(units[i].suffix, text + len) != 0) continue;
+        if (*value > WHOLE_MAX / units[i].bytes) return false;
+        *value *= units[i].bytes;
+        return true;
     }
-    if (!el_cli_parse_whole(digits, value) || *value > (WHOLE_MAX >> shift)) return false;
-    *value <<= shift;
-    return true;
+    return false;
 }
 
 /* ---- one setter for each kind; false: the word is not of this kind or out of range -------- */
@@ -193,7 +201,9 @@ static const struct kind_row {
     [EL_CLI_U64] = {set_u64, true, "number", "a whole number", show_u64},
     [EL_CLI_I32] = {set_i32, true, "number", "a whole number", show_i32},
     [EL_CLI_FLOAT] = {set_float, true, "number", "a number", show_float},
-    [EL_CLI_SIZE] = {set_size, true, "number", "bytes, or K, M, G after a whole number,", NULL},
+    [EL_CLI_SIZE] = {set_size, true, "number",
+                     "bytes, or K, M, G (1024 each), KB, MB, GB (1000 each) after a whole number,",
+                     NULL},
     [EL_CLI_CHOICE] = {set_choice, true, "value", NULL, NULL},
 };
 

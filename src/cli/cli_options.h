@@ -18,7 +18,7 @@ typedef enum el_cli_kind {
     EL_CLI_U64,    /* whole number, or one of the choices if there are any; uint64_t */
     EL_CLI_I32,    /* whole number with an optional minus sign, int32_t */
     EL_CLI_FLOAT,  /* float */
-    EL_CLI_SIZE,   /* bytes with an optional K, M or G (1024 each), uint64_t */
+    EL_CLI_SIZE,   /* bytes; K, M, G or KiB, MiB, GiB: 1024 each; KB, MB, GB: 1000 each; uint64_t */
     EL_CLI_CHOICE, /* one word of a list, uint32_t */
     EL_CLI_TABLE,  /* not an option: the rows of `list` stand here, for the struct at `field` */
     EL_CLI_KINDS

@@ -1,6 +1,6 @@
 /*
  * cmd_quantize.c: `edgellm quantize`: a GGUF file to a TM2 file. The target appears whole or not
- * at all; what was there stays until then.
+ * at all; what was there stays until then. With --plan nothing is read but a model's numbers.
  */
 #include <stdio.h>
 #include <string.h>
@@ -10,10 +10,12 @@
 #include "cli/cli_output.h"
 #include "cli/cli_signals.h"
 #include "cli/cli_stats.h"
+#include "cli/quantize_plan.h"
 #include "quant/quantize.h"
 
 typedef struct quantize_values {
-    const char *target, *calibrate;
+    const char *target, *calibrate, *plan;
+    uint64_t fit;
     uint32_t bits, embedding_bits, group, embedding_group, scales;
     bool offset, json, quiet;
 } quantize_values;
@@ -77,8 +79,17 @@ static edgellm_status can_be_run(void *context, const char *temporary, edgellm_e
                        reason ? reason + 3 : why.message);
 }
 
-static edgellm_status check(const quantize_values *v, edgellm_error *err)
+static edgellm_status check(const quantize_values *v, int n_operands, edgellm_error *err)
 {
+    if (n_operands == 0) {
+        return el_cli_fail(err, EDGELLM_ERR_USAGE, "an argument is missing: usage: edgellm %s",
+                           el_cli_cmd_quantize.synopsis);
+    }
+    if (v->fit != 0) {
+        return el_cli_fail(err, EDGELLM_ERR_USAGE,
+                           "--fit needs --plan FILE: this version tells what fits into a size, but "
+                           "does not make such a file");
+    }
     if (v->target == NULL) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE, "no target: give one with -o FILE");
     }
@@ -86,6 +97,19 @@ static edgellm_status check(const quantize_values *v, edgellm_error *err)
     return el_cli_fail(err, EDGELLM_ERR_UNSUPPORTED,
                        "calibration '%.80s' does not exist in this version: only none does",
                        v->calibrate);
+}
+
+static edgellm_status plan(const quantize_values *v, int n_operands, edgellm_error *err)
+{
+    if (v->fit == 0) {
+        return el_cli_fail(err, EDGELLM_ERR_USAGE, "--plan needs --fit SIZE: what is to fit?");
+    }
+    if (n_operands > 0 || v->target != NULL) {
+        return el_cli_fail(err, EDGELLM_ERR_USAGE,
+                           "--plan reads no model and writes none: leave out %s",
+                           n_operands > 0 ? "IN.gguf" : "-o");
+    }
+    return el_cli_plan(v->plan, v->fit, v->json, err);
 }
 
 static edgellm_status quantize(const void *values, char **operands, int n_operands,
@@ -106,8 +130,8 @@ static edgellm_status quantize(const void *values, char **operands, int n_operan
         .judge = &judge,
     };
     el_quantize_result result = {0};
-    (void)n_operands;
-    EL_CLI_TRY(check(v, err));
+    if (v->plan != NULL) return plan(v, n_operands, err);
+    EL_CLI_TRY(check(v, n_operands, err));
     double start = el_cli_now_ms();
     edgellm_status status = el_quantize(operands[0], v->target, &options, &result, err);
     double seconds = (el_cli_now_ms() - start) / 1e3;
@@ -137,6 +161,10 @@ static const el_cli_option option_rows[] = {
      scales_words},
     {"calibrate", 0, EL_CLI_TEXT, FIELD(calibrate), "HOW", "none", "only none in this version", 0,
      0, NULL},
+    {"plan", 0, EL_CLI_TEXT, FIELD(plan), "FILE", NULL,
+     "no file is made: what of the model of these shapes (JSON) fits?", 0, 0, NULL},
+    {"fit", 0, EL_CLI_SIZE, FIELD(fit), "SIZE", NULL,
+     "with --plan: into so much (40MB: 40 million bytes; 40MiB)", 1, 9007199254740991.0, NULL},
     {"json", 0, EL_CLI_ON, FIELD(json), NULL, NULL, "one JSON object, no progress", 0, 0, NULL},
     {"quiet", 'q', EL_CLI_ON, FIELD(quiet), NULL, NULL, "no progress, no summary", 0, 0, NULL},
     {0},
@@ -146,14 +174,16 @@ const el_cli_command el_cli_cmd_quantize = {
     .name = "quantize",
     .synopsis = "quantize IN.gguf -o OUT.tm2.bin [options]",
     .about = "Makes the file that the other commands run. Without --bits no weight changes: Q4_0,\n"
-             "Q4_1 and Q8_0 are taken over bit by bit. The target appears when it is complete.\n",
+             "Q4_1 and Q8_0 are taken over bit by bit. The target appears when it is complete.\n"
+             "--plan FILE --fit SIZE, alone or with --json, only counts bytes.\n",
     .examples = "  edgellm quantize model.gguf -o model.tm2.bin\n"
                 "  edgellm quantize model.gguf -o small.tm2.bin --bits 4 --group 32 --offset \\\n"
                 "      --embedding-bits 8\n"
-                "  edgellm quantize model.gguf -o tiny.tm2.bin --bits 2 --group 64 --scales byte\n",
+                "  edgellm quantize model.gguf -o tiny.tm2.bin --bits 2 --group 64 --scales byte\n"
+                "  edgellm quantize --plan examples/shapes/qwen2-0.5b.json --fit 125MB\n",
     .options = option_rows,
     .values_size = sizeof(quantize_values),
-    .min_operands = 1,
+    .min_operands = 0, /* with --plan */
     .max_operands = 1,
     .run = quantize,
 };
