@@ -34,6 +34,7 @@ elseif(EDGELLM_CLI)
   # The program, what makes its models, and a folder of the test's own.
   set(program $<TARGET_FILE:edgellm> $<TARGET_FILE:make_tiny>)
   el_python_test(cli ${program} ${CMAKE_CURRENT_BINARY_DIR}/cli ${sanitized})
+  set_tests_properties(cli PROPERTIES TIMEOUT 480) # a run is up to three programs, see quantize_blas.h
   el_python_test(external ${program} ${CMAKE_CURRENT_BINARY_DIR}/external)
   el_python_test(plan ${program} ${CMAKE_CURRENT_BINARY_DIR}/plan ${PROJECT_SOURCE_DIR})
   el_python_test(doctor ${program} ${CMAKE_CURRENT_BINARY_DIR}/doctor ${sanitized})
