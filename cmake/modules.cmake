@@ -15,6 +15,7 @@ el_module(sample) # base
 el_module(model)  # base kernel format
 el_module(engine) # base cpu kernel format token sample model
 el_module(quant)  # base kernel format
+el_module(offline) # base kernel format quant engine
 
 # Kernels: one file per instruction-set level, compiled for that level only. Optimised even where
 # the rest is not; but sanitizers make minutes of the unrolled loops at -O3.
