@@ -20,6 +20,7 @@
 #include "base/threads.h"
 #include "edgellm.h"
 #include "faults/faults.h"
+#include "offline/calibrate.h"
 #include "quant/quantize.h"
 #include "support/test_help.h"
 #include "support/tiny_model.h"
@@ -31,6 +32,7 @@
 #define SAVED     FOLDER "/saved.session"
 #define TARGET    FOLDER "/target"
 #define LINK      FOLDER "/link"
+#define TEXT      FOLDER "/text"
 #define STALE     TARGET ".tmp-edgellm"
 #define OLD       "what was there before"
 #define MOST_RUNS 20000 /* of one scenario with one fault: more is a failure without an end */
@@ -309,6 +311,31 @@ static edgellm_status quantize_and_judge(world *w, edgellm_error *err)
     return quantize(SOURCE, TARGET, (el_quantize_options){.bits = 8, .judge = &judge}, w, err);
 }
 
+static edgellm_status add_calibration(world *w, edgellm_status status, el_calibration *c)
+{
+    if (status != EDGELLM_OK) {
+        assert_int_equal(c->sequences, 77);
+        return status;
+    }
+    add(w, c->tokens, (size_t)c->sequences * c->length * sizeof *c->tokens);
+    el_calibration_free(c);
+    return EDGELLM_OK;
+}
+
+static edgellm_status calibrate_self(world *w, edgellm_error *err)
+{
+    const el_calibrate_options options = {.sequences = 8, .length = 24, .threads = 2};
+    el_calibration c = {.sequences = 77};
+    return add_calibration(w, el_calibrate_self(w->engine, &options, &c, err), &c);
+}
+
+static edgellm_status calibrate_file(world *w, edgellm_error *err)
+{
+    const el_calibrate_options options = {.sequences = 2, .length = 8};
+    el_calibration c = {.sequences = 77};
+    return add_calibration(w, el_calibrate_file(w->engine, TEXT, &options, &c, err), &c);
+}
+
 /* The calls that a scenario is known to make: a wrapper that misses them would prove nothing. */
 #define LOADS  (FAULT_MMAP_FILE | FAULT_OPEN | FAULT_CLOSE | FAULT_STAT)
 #define COPIES (FAULT_MMAP | FAULT_READ_FILE | FAULT_OPEN | FAULT_CLOSE | FAULT_STAT)
@@ -334,6 +361,9 @@ static const scenario scenarios[] = {
     {"crew", crew_of_four, FAULT_THREAD, false},
     {"tokenize", tokenize, FAULT_MEMORY, false},
     {"chat prompt", chat_prompt, FAULT_MEMORY, false},
+    {"calibrate, by itself", calibrate_self,
+     FAULT_MEMORY | FAULT_MMAP | FAULT_LOCK | FAULT_AFFINITY | FAULT_THREAD, false},
+    {"calibrate, with a file", calibrate_file, FAULT_MEMORY | COPIES, false},
     {"quantize, as it is", quantize_keep, FAULT_MEMORY | LOADS | WRITES, true},
     {"quantize, 2 bits", quantize_2_bits, FAULT_MEMORY | LOADS | WRITES, true},
     {"quantize, 4 bits", quantize_4_bits, FAULT_MEMORY | LOADS | WRITES, true},
@@ -558,6 +588,7 @@ static int set_up(void **state)
     if (!el_tiny_write(&spec, SOURCE)) return -1;
     spec.matrix_type = spec.embedding_type = 0; /* F32 */
     if (!el_tiny_write(&spec, FLOATS)) return -1;
+    put_file(TEXT, "a text to calibrate with: 0123456789 0123456789 0123456789");
     unlink(LINK);
     unlink(STALE);
     if (symlink("target", LINK) != 0) return -1;
