@@ -53,7 +53,13 @@ if(EDGELLM_QUANTIZE)
                         "libopenblas-dev liblapacke-dev), or build without the quantizer: "
                         "cmake -DEDGELLM_QUANTIZE=OFF")
   endif()
-  add_executable(edgellm-quantize ${quantize_sources} ${common_objects})
+  # The module that learns from calibration text: base kernel format quant offline, and OpenBLAS.
+  file(GLOB train_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/train/*.c)
+  add_library(el_train OBJECT ${train_sources})
+  target_link_libraries(el_train PRIVATE edgellm_flags PkgConfig::LAPACKE PkgConfig::OPENBLAS)
+  target_compile_options(el_train PRIVATE -O3) # loops between the products
+  add_executable(edgellm-quantize ${quantize_sources} ${common_objects}
+                                  $<TARGET_OBJECTS:el_offline> $<TARGET_OBJECTS:el_train>)
   target_link_libraries(edgellm-quantize PRIVATE edgellm_cli_flags edgellm_static
                                                  PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
   add_dependencies(programs edgellm-quantize)

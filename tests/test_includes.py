@@ -27,6 +27,7 @@ MAY_INCLUDE = {
     "model": ["base", "kernel", "format"],
     "engine": ["base", "cpu", "kernel", "format", "token", "sample", "model"],
     "quant": ["base", "kernel", "format"],
+    "train": ["base", "kernel", "format", "quant", "offline"],
     "offline": ["base", "kernel", "format", "quant", "engine", "sample/random.h"],
     # base/outfile.h: what the program keeps appears whole or not at all
     "cli": ["base/outfile.h", "quant/plan.h", "quant/quantize.h"],

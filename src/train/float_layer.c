@@ -1,0 +1,159 @@
+/* float_layer.c: see float_layer.h. Gradients overwrite activations that are no longer needed. */
+#include "train/float_layer.h"
+
+#include <string.h>
+
+const char *const el_part_names[EL_PARTS] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
+                                             "ffn_gate", "ffn_up", "ffn_down"};
+const char *const el_norm_names[EL_NORMS] = {"attn_norm", "ffn_norm"};
+
+uint32_t el_part_rows(const el_layer_shape *s, int part)
+{
+    switch (part) {
+    case EL_PART_Q:
+        return s->heads * s->head_dim;
+    case EL_PART_K:
+    case EL_PART_V:
+        return s->kv_heads * s->head_dim;
+    case EL_PART_GATE:
+    case EL_PART_UP:
+        return s->ffn_dim;
+    default:
+        return s->dim;
+    }
+}
+
+uint32_t el_part_cols(const el_layer_shape *s, int part)
+{
+    if (part == EL_PART_O) return s->heads * s->head_dim;
+    return part == EL_PART_DOWN ? s->ffn_dim : s->dim;
+}
+
+el_layer_trace el_layer_trace_layout(el_arena *arena, const el_layer_shape *s, uint32_t n,
+                                     bool backward)
+{
+    size_t q = (size_t)s->heads * s->head_dim, kv = (size_t)s->kv_heads * s->head_dim;
+    size_t wide = s->ffn_dim > 2 * q ? s->ffn_dim : 2 * q; /* holds gradients too: attend_back() */
+    size_t scratch = (size_t)n * n * (backward ? 2 : 1);
+    size_t deltas = (size_t)n * (2 * (size_t)s->ffn_dim + s->dim); /* see el_layer_backward() */
+    if (backward && scratch < deltas) scratch = deltas;
+    return (el_layer_trace){
+        .x1 = el_arena_take(arena, n, s->dim * sizeof(float)),
+        .q = el_arena_take(arena, n, q * sizeof(float)),
+        .k = el_arena_take(arena, n, kv * sizeof(float)),
+        .v = el_arena_take(arena, n, kv * sizeof(float)),
+        .o = el_arena_take(arena, n, q * sizeof(float)),
+        .h = el_arena_take(arena, n, s->dim * sizeof(float)),
+        .x2 = el_arena_take(arena, n, s->dim * sizeof(float)),
+        .gate = el_arena_take(arena, n, wide * sizeof(float)),
+        .up = el_arena_take(arena, n, wide * sizeof(float)),
+        .act = el_arena_take(arena, n, wide * sizeof(float)),
+        .scratch = el_arena_take(arena, scratch, sizeof(float)),
+    };
+}
+
+static void project(const el_layer_shape *s, const el_layer_weights *w, int part, const float *x,
+                    uint32_t n, float *y)
+{
+    el_linear(x, w->part[part], n, el_part_rows(s, part), el_part_cols(s, part), false, y);
+}
+
+static el_attention attention_of(const el_layer_shape *s, uint32_t n)
+{
+    return (el_attention){n, s->heads, s->kv_heads, s->head_dim};
+}
+
+void el_layer_attend(const el_layer_shape *s, const el_layer_weights *w, const float *x, uint32_t n,
+                     el_layer_trace *t)
+{
+    const el_attention a = attention_of(s, n);
+    el_rms_norm(x, w->norm[0], n, s->dim, s->eps, t->x1);
+    project(s, w, EL_PART_Q, t->x1, n, t->q);
+    project(s, w, EL_PART_K, t->x1, n, t->k);
+    project(s, w, EL_PART_V, t->x1, n, t->v);
+    el_rotate(t->q, n, s->heads, s->head_dim, &s->rotary, 1.0f);
+    el_rotate(t->k, n, s->kv_heads, s->head_dim, &s->rotary, 1.0f);
+    el_attend(&a, t->q, t->k, t->v, t->o, t->scratch);
+}
+
+void el_layer_output(const el_layer_shape *s, const el_layer_weights *w, const float *x, uint32_t n,
+                     el_layer_trace *t)
+{
+    memcpy(t->h, x, (size_t)n * s->dim * sizeof *x);
+    el_linear(t->o, w->part[EL_PART_O], n, s->dim, el_part_cols(s, EL_PART_O), true, t->h);
+}
+
+void el_layer_feed(const el_layer_shape *s, const el_layer_weights *w, uint32_t n,
+                   el_layer_trace *t)
+{
+    el_rms_norm(t->h, w->norm[1], n, s->dim, s->eps, t->x2);
+    project(s, w, EL_PART_GATE, t->x2, n, t->gate);
+    project(s, w, EL_PART_UP, t->x2, n, t->up);
+    el_swiglu(t->gate, t->up, n * s->ffn_dim, t->act);
+}
+
+void el_layer_down(const el_layer_shape *s, const el_layer_weights *w, uint32_t n,
+                   el_layer_trace *t, float *y)
+{
+    memcpy(y, t->h, (size_t)n * s->dim * sizeof *y);
+    el_linear(t->act, w->part[EL_PART_DOWN], n, s->dim, s->ffn_dim, true, y);
+}
+
+void el_layer_forward(const el_layer_shape *s, const el_layer_weights *w, const float *x,
+                      uint32_t n, el_layer_trace *t, float *y)
+{
+    el_layer_attend(s, w, x, n, t);
+    el_layer_output(s, w, x, n, t);
+    el_layer_feed(s, w, n, t);
+    el_layer_down(s, w, n, t, y);
+}
+
+/* Gradient of one matrix (dw += dy' x) and of its input (dx = or += dy w). */
+static void project_back(const el_layer_shape *s, const el_layer_weights *w,
+                         const el_layer_grads *g, int part, const float *x, const float *dy,
+                         uint32_t n, bool add, float *dx)
+{
+    uint32_t rows = el_part_rows(s, part), cols = el_part_cols(s, part);
+    el_linear_dw(dy, x, n, rows, cols, true, g->part[part]);
+    el_linear_dx(dy, w->part[part], n, rows, cols, add, dx);
+}
+
+/* dx (n, dim) holds the gradient of y, and gets that of h. */
+static void feed_back(const el_layer_shape *s, const el_layer_weights *w, uint32_t n,
+                      el_layer_trace *t, float *dx, const el_layer_grads *g)
+{
+    size_t wide = (size_t)n * s->ffn_dim;
+    float *dgate = t->scratch, *dup = dgate + wide, *dx2 = dup + wide, *dact = t->act;
+    el_linear_dw(dx, t->act, n, s->dim, s->ffn_dim, true, g->part[EL_PART_DOWN]);
+    el_linear_dx(dx, w->part[EL_PART_DOWN], n, s->dim, s->ffn_dim, false, dact);
+    el_swiglu_back(t->gate, t->up, dact, n * s->ffn_dim, dgate, dup);
+    project_back(s, w, g, EL_PART_GATE, t->x2, dgate, n, false, dx2);
+    project_back(s, w, g, EL_PART_UP, t->x2, dup, n, true, dx2);
+    el_rms_norm_back(t->h, w->norm[1], dx2, n, s->dim, s->eps, dx, g->norm[1]);
+}
+
+/* dx holds the gradient of h, and gets that of x. What feed_back() has used is free. */
+static void attend_back(const el_layer_shape *s, const el_layer_weights *w, const float *x,
+                        uint32_t n, el_layer_trace *t, float *dx, const el_layer_grads *g)
+{
+    const el_attention a = attention_of(s, n);
+    float *dout = t->gate, *dq = t->up, *dkv = t->act, *dx1 = t->x2;
+    float *dk = dkv, *dv = dkv + (size_t)n * s->kv_heads * s->head_dim;
+    project_back(s, w, g, EL_PART_O, t->o, dx, n, false, dout);
+    el_attend_back(&a, t->q, t->k, t->v, dout, dq, dk, dv, t->scratch);
+    el_rotate(dq, n, s->heads, s->head_dim, &s->rotary, -1.0f);
+    el_rotate(dk, n, s->kv_heads, s->head_dim, &s->rotary, -1.0f);
+    project_back(s, w, g, EL_PART_Q, t->x1, dq, n, false, dx1);
+    project_back(s, w, g, EL_PART_K, t->x1, dk, n, true, dx1);
+    project_back(s, w, g, EL_PART_V, t->x1, dv, n, true, dx1);
+    el_rms_norm_back(x, w->norm[0], dx1, n, s->dim, s->eps, dx, g->norm[0]);
+}
+
+void el_layer_backward(const el_layer_shape *s, const el_layer_weights *w, const float *x,
+                       uint32_t n, el_layer_trace *t, const float *dy, float *dx,
+                       const el_layer_grads *grads)
+{
+    if (dx != dy) memcpy(dx, dy, (size_t)n * s->dim * sizeof *dx);
+    feed_back(s, w, n, t, dx, grads);
+    attend_back(s, w, x, n, t, dx, grads);
+}

@@ -1,0 +1,77 @@
+/*
+ * float_layer.h: one layer of a Llama in float32, forward and backward, for one sequence at
+ * positions 0 .. n-1. What the backward pass needs is kept by the forward pass in memory that the
+ * caller lays out once.
+ */
+#ifndef EL_TRAIN_FLOAT_LAYER_H
+#define EL_TRAIN_FLOAT_LAYER_H
+
+#include "base/arena.h"
+#include "format/config.h"
+#include "train/float_ops.h"
+
+/* The matrices of a layer, in the order of computation. */
+enum { EL_PART_Q, EL_PART_K, EL_PART_V, EL_PART_O, EL_PART_GATE, EL_PART_UP, EL_PART_DOWN };
+enum { EL_PARTS = EL_PART_DOWN + 1, EL_NORMS = 2 };
+extern const char *const el_part_names[EL_PARTS]; /* "attn_q" ... */
+extern const char *const el_norm_names[EL_NORMS]; /* "attn_norm", "ffn_norm" */
+
+typedef struct el_layer_shape {
+    uint32_t dim, ffn_dim, heads, kv_heads, head_dim;
+    float eps;
+    el_rotary rotary;
+} el_layer_shape;
+
+uint32_t el_part_rows(const el_layer_shape *s, int part);
+uint32_t el_part_cols(const el_layer_shape *s, int part);
+
+/* Weights by part, (rows, cols) each, and the two norms' (dim). */
+typedef struct el_layer_weights {
+    const float *part[EL_PARTS];
+    const float *norm[EL_NORMS];
+} el_layer_weights;
+
+/* Gradients, same shapes. */
+typedef struct el_layer_grads {
+    float *part[EL_PARTS];
+    float *norm[EL_NORMS];
+} el_layer_grads;
+
+/* What one forward pass of n tokens leaves behind. */
+typedef struct el_layer_trace {
+    float *x1;        /* (n, dim) input of q, k, v */
+    float *q, *k, *v; /* after rotation */
+    float *o;         /* (n, heads * head_dim) input of the output matrix */
+    float *h;         /* (n, dim) the stream after attention */
+    float *x2;        /* (n, dim) input of gate, up */
+    float *gate, *up; /* (n, ffn_dim) */
+    float *act;       /* (n, ffn_dim) input of down */
+    float *scratch;   /* for attention and the backward pass */
+} el_layer_trace;
+
+/* Takes the memory for up to n tokens; `backward`: the backward pass will be used too. */
+el_layer_trace el_layer_trace_layout(el_arena *arena, const el_layer_shape *s, uint32_t n,
+                                     bool backward);
+
+/* The steps of a layer: x (n, dim) -> x1 -> q, k, v, o -> h -> x2 -> gate, up, act -> y (n, dim).
+ */
+void el_layer_attend(const el_layer_shape *s, const el_layer_weights *w, const float *x, uint32_t n,
+                     el_layer_trace *t); /* up to o */
+void el_layer_output(const el_layer_shape *s, const el_layer_weights *w, const float *x, uint32_t n,
+                     el_layer_trace *t); /* o -> h */
+void el_layer_feed(const el_layer_shape *s, const el_layer_weights *w, uint32_t n,
+                   el_layer_trace *t); /* h -> act */
+void el_layer_down(const el_layer_shape *s, const el_layer_weights *w, uint32_t n,
+                   el_layer_trace *t, float *y); /* act -> y */
+
+/* All of them. */
+void el_layer_forward(const el_layer_shape *s, const el_layer_weights *w, const float *x,
+                      uint32_t n, el_layer_trace *t, float *y);
+
+/* From dy (n, dim) to dx (n, dim; overwritten, may be dy) and gradients (added to). `t` is that of
+ * the forward pass; what it holds is used up. */
+void el_layer_backward(const el_layer_shape *s, const el_layer_weights *w, const float *x,
+                       uint32_t n, el_layer_trace *t, const float *dy, float *dx,
+                       const el_layer_grads *grads);
+
+#endif

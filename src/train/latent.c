@@ -1,0 +1,350 @@
+/* latent.c: see latent.h. */
+#include "train/latent.h"
+
+#include <math.h>
+
+#include "base/half.h"
+#include "kernel/matrix_pack.h"
+#include "quant/fit.h"
+#include "train/clones.h"
+
+#define MAGIC      12582912.0f /* 1.5 * 2^23: sums near it are rounded to integers, ties to even */
+#define STEPS_MAX  254.0f      /* 255 stands for a scale of 0 */
+#define SHIFTS_MAX 127.0f
+#define ROOM       1.25f /* how far above the largest scale of a row its reference lies */
+#define BETA1      0.9f
+#define BETA2      0.99f
+
+typedef struct range {
+    float low, high, zero;
+} range;
+
+static range range_of(el_codec codec)
+{
+    float high = (float)((1 << el_codecs[codec].bits) - 1);
+    return (range){0.0f, high, el_codecs[codec].offset ? 0.0f : high * 0.5f};
+}
+
+el_latent el_latent_layout(el_arena *arena, uint32_t rows, uint32_t cols, el_codec codec,
+                           uint32_t group)
+{
+    range r = range_of(codec);
+    if (group == 0) group = (cols + EL_BLOCK - 1) / EL_BLOCK * EL_BLOCK;
+    el_latent l = {.rows = rows,
+                   .cols = cols,
+                   .group = group,
+                   .groups = (cols + group - 1) / group,
+                   .codec = codec,
+                   .low = r.low,
+                   .high = r.high,
+                   .zero = r.zero};
+    size_t groups = (size_t)rows * l.groups;
+    l.u = el_arena_take(arena, (size_t)rows * cols, sizeof(float));
+    l.steps = el_arena_take(arena, groups, sizeof(float));
+    l.ref = el_arena_take(arena, rows, sizeof(float));
+    if (el_codecs[codec].offset) {
+        l.shifts = el_arena_take(arena, groups, sizeof(float));
+        l.oref = el_arena_take(arena, rows, sizeof(float));
+    }
+    return l;
+}
+
+static inline float nearest(float x)
+{
+    return (x + MAGIC) - MAGIC;
+}
+
+static inline float clamp(float x, float low, float high)
+{
+    x = x < low ? low : x;
+    return x > high ? high : x;
+}
+
+static inline float code_of(const el_latent *l, float u)
+{
+    return nearest(clamp(u, l->low, l->high));
+}
+
+float el_latent_scale(const el_latent *l, uint32_t row, uint32_t group)
+{
+    float k = nearest(l->steps[(size_t)row * l->groups + group]);
+    return l->ref[row] * el_scale_table[(int)k];
+}
+
+float el_latent_offset(const el_latent *l, uint32_t row, uint32_t group)
+{
+    if (!l->shifts) return 0.0f;
+    return l->oref[row] * nearest(l->shifts[(size_t)row * l->groups + group]);
+}
+
+float el_latent_place(const el_latent *l, uint32_t row, uint32_t group, float w)
+{
+    float s = el_latent_scale(l, row, group);
+    if (!(s > 0)) return l->zero;
+    return clamp((w - el_latent_offset(l, row, group)) / s + l->zero, l->low - 0.5f,
+                 l->high + 0.5f);
+}
+
+float el_latent_value(const el_latent *l, uint32_t row, uint32_t group, float u)
+{
+    return el_latent_scale(l, row, group) * (code_of(l, u) - l->zero) +
+           el_latent_offset(l, row, group);
+}
+
+EL_CLONES static void group_weights(const el_latent *l, const float *u, uint32_t n, float s,
+                                    float m, float *w)
+{
+    for (uint32_t i = 0; i < n; i++)
+        w[i] = s * (code_of(l, u[i]) - l->zero) + m;
+}
+
+void el_latent_weights(const el_latent *l, uint32_t first, uint32_t count, float *w)
+{
+    for (uint32_t r = first; r < first + count; r++, w += l->cols) {
+        for (uint32_t g = 0; g < l->groups; g++) {
+            uint32_t begin, n = el_latent_span(l, g, &begin);
+            group_weights(l, l->u + (size_t)r * l->cols + begin, n, el_latent_scale(l, r, g),
+                          el_latent_offset(l, r, g), w + begin);
+        }
+    }
+}
+
+/* ---- fitting ---------------------------------------------------------------------------- */
+
+typedef struct bounds {
+    float least, most;
+} bounds;
+
+static bounds bounds_of(const float *x, uint32_t n)
+{
+    bounds b = {x[0], x[0]};
+    for (uint32_t i = 1; i < n; i++) {
+        b.least = x[i] < b.least ? x[i] : b.least;
+        b.most = x[i] > b.most ? x[i] : b.most;
+    }
+    return b;
+}
+
+static float magnitude(float x)
+{
+    return x < 0 ? -x : x;
+}
+
+/* The range of a group: symmetric codecs have their middle at 0. */
+static bounds group_range(const el_latent *l, const float *x, uint32_t n)
+{
+    bounds b = bounds_of(x, n);
+    if (l->shifts) return b;
+    float reach = magnitude(b.least) > b.most ? magnitude(b.least) : b.most;
+    return (bounds){-reach, reach};
+}
+
+void el_latent_references(const el_latent *l, uint32_t row, const float *w)
+{
+    float scale = 0, offset = 0;
+    for (uint32_t g = 0; g < l->groups; g++) {
+        uint32_t begin, n = el_latent_span(l, g, &begin);
+        bounds b = group_range(l, w + begin, n);
+        float s = (b.most - b.least) / l->high;
+        scale = s > scale ? s : scale;
+        offset = magnitude(b.least) > offset ? magnitude(b.least) : offset;
+    }
+    l->ref[row] = el_float_of_half(el_fit_half_above(scale * ROOM));
+    if (l->oref) l->oref[row] = el_float_of_half(el_fit_half_above(offset * ROOM / SHIFTS_MAX));
+}
+
+EL_CLONES static float error_of(const el_latent *l, const float *x, const float *importance,
+                                uint32_t n, float s, float m)
+{
+    float sum[16] = {0}, inverse = 1.0f / s;
+    uint32_t whole = n - n % 16;
+    for (uint32_t i = 0; i < whole; i += 16) {
+        for (uint32_t k = 0; k < 16; k++) {
+            float q = code_of(l, (x[i + k] - m) * inverse + l->zero);
+            float d = x[i + k] - (s * (q - l->zero) + m);
+            sum[k] += importance[i + k] * d * d;
+        }
+    }
+    for (uint32_t i = whole; i < n; i++) {
+        float q = code_of(l, (x[i] - m) * inverse + l->zero);
+        float d = x[i] - (s * (q - l->zero) + m);
+        sum[i - whole] += importance[i] * d * d;
+    }
+    for (uint32_t step = 8; step; step /= 2) {
+        for (uint32_t k = 0; k < step; k++)
+            sum[k] += sum[k + step];
+    }
+    return sum[0];
+}
+
+/* Nearest steps of a scale and an offset. */
+static float steps_of(float scale, float ref)
+{
+    if (!(scale > 0) || !(ref > 0)) return STEPS_MAX;
+    return clamp(nearest(-32.0f * log2f(scale / ref)), 0.0f, STEPS_MAX);
+}
+
+static float shifts_of(float offset, float oref)
+{
+    return oref > 0 ? clamp(nearest(offset / oref), -SHIFTS_MAX, SHIFTS_MAX) : 0.0f;
+}
+
+/* Tries one range, as it would be stored; keeps it if it is the best so far. */
+static float try_range(const el_latent *l, uint32_t row, const float *x, const float *importance,
+                       uint32_t n, bounds b, float best, float *steps, float *shifts)
+{
+    float k = steps_of((b.most - b.least) / l->high, l->ref[row]), o = 0.0f, m = 0.0f;
+    float s = l->ref[row] * el_scale_table[(int)k];
+    if (!(s > 0)) return best;
+    if (l->shifts) {
+        o = shifts_of((b.least + b.most) * 0.5f - s * l->high * 0.5f, l->oref[row]);
+        m = l->oref[row] * o;
+    }
+    float error = error_of(l, x, importance, n, s, m);
+    if (!(error < best)) return best;
+    *steps = k;
+    *shifts = o;
+    return error;
+}
+
+void el_latent_fit(const el_latent *l, uint32_t row, uint32_t group, const float *x,
+                   const float *importance)
+{
+    enum { SHRINKS = 16, SLIDES = 5 };
+    uint32_t begin, n = el_latent_span(l, group, &begin);
+    size_t at = (size_t)row * l->groups + group;
+    bounds full = group_range(l, x, n);
+    float best = INFINITY, steps = STEPS_MAX, shifts = 0.0f;
+    float least = l->high < 4 ? 0.35f : l->high < 8 ? 0.5f : 0.6f;
+    int slides = l->shifts ? SLIDES : 1;
+    for (int i = 0; i < SHRINKS; i++) {
+        float f = least + (1.02f - least) * (float)i / (SHRINKS - 1);
+        float middle = (full.least + full.most) * 0.5f, half = (full.most - full.least) * 0.5f * f;
+        for (int j = 0; j < slides; j++) {
+            float slide = slides == 1 ? 0.0f : (float)(j - SLIDES / 2) * 0.3f * half / l->high;
+            bounds b = {middle + slide - half, middle + slide + half};
+            best = try_range(l, row, x, importance, n, b, best, &steps, &shifts);
+        }
+    }
+    l->steps[at] = steps;
+    if (l->shifts) l->shifts[at] = shifts;
+    float *u = l->u + (size_t)row * l->cols + begin;
+    for (uint32_t i = 0; i < n; i++)
+        u[i] = el_latent_place(l, row, group, x[i]);
+}
+
+/* ---- packing ---------------------------------------------------------------------------- */
+
+static void pack_group(const el_latent *l, const el_matrix *m, uint8_t *data, uint32_t row,
+                       uint32_t group)
+{
+    size_t at = (size_t)row * l->groups + group;
+    size_t to = ((size_t)(row / EL_TILE) * m->groups + group) * EL_TILE + row % EL_TILE;
+    ((uint8_t *)(uintptr_t)m->scales)[to] = (uint8_t)nearest(l->steps[at]);
+    if (l->shifts) ((int8_t *)(uintptr_t)m->offsets)[to] = (int8_t)nearest(l->shifts[at]);
+    uint32_t begin, n = el_latent_span(l, group, &begin);
+    for (uint32_t i = 0; i < n; i++) {
+        int code = (int)code_of(l, l->u[(size_t)row * l->cols + begin + i]);
+        el_matrix_set_code(data, l->codec, m->blocks, row, begin + i, code);
+    }
+}
+
+void el_latent_pack(const el_latent *l, uint8_t *data)
+{
+    el_matrix m;
+    uint32_t group = l->groups == 1 ? 0 : l->group;
+    if (el_matrix_view(&m, data, l->rows, l->cols, l->codec, EL_SCALE_BYTE, group)) return;
+    for (uint32_t r = 0; r < l->rows; r++) {
+        ((uint16_t *)(uintptr_t)m.refs)[r] = el_half_of_float(l->ref[r]);
+        if (l->oref) ((uint16_t *)(uintptr_t)m.orefs)[r] = el_half_of_float(l->oref[r]);
+        for (uint32_t g = 0; g < l->groups; g++)
+            pack_group(l, &m, data, r, g);
+    }
+}
+
+/* ---- training --------------------------------------------------------------------------- */
+
+el_latent_moments el_latent_moments_layout(el_arena *arena, const el_latent *l)
+{
+    size_t weights = (size_t)l->rows * l->cols, groups = (size_t)l->rows * l->groups;
+    el_latent_moments a = {
+        .m = el_arena_take(arena, weights, sizeof(float)),
+        .v = el_arena_take(arena, weights, sizeof(float)),
+        .steps_m = el_arena_take(arena, groups, sizeof(float)),
+        .steps_v = el_arena_take(arena, groups, sizeof(float)),
+    };
+    if (l->shifts) {
+        a.shifts_m = el_arena_take(arena, groups, sizeof(float));
+        a.shifts_v = el_arena_take(arena, groups, sizeof(float));
+    }
+    return a;
+}
+
+typedef struct sums {
+    float level, plain; /* sum of g * (code - zero), of g */
+} sums;
+
+/* Derivatives of the group's scale and offset, for its codes as they are. */
+EL_CLONES static sums group_sums(const el_latent *l, const float *u, const float *g, uint32_t n)
+{
+    float level[16] = {0}, plain[16] = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        float q = code_of(l, u[i]) - l->zero;
+        level[i % 16] += g[i] * q;
+        plain[i % 16] += g[i];
+    }
+    sums s = {0, 0};
+    for (int i = 0; i < 16; i++) {
+        s.level += level[i];
+        s.plain += plain[i];
+    }
+    return s;
+}
+
+EL_CLONES static void step_latents(const el_latent *l, const el_latent_rates *rates, float *u,
+                                   float *m, float *v, const float *g, uint32_t n, float s)
+{
+    const float low = l->low - 0.5f, high = l->high + 0.5f;
+    for (uint32_t i = 0; i < n; i++) {
+        float d = g[i] * s;
+        m[i] = BETA1 * m[i] + (1.0f - BETA1) * d;
+        v[i] = BETA2 * v[i] + (1.0f - BETA2) * d * d;
+        float move = m[i] * rates->bias1 / (sqrtf(v[i] * rates->bias2) + 1e-20f);
+        u[i] = clamp(u[i] - rates->u * move, low, high);
+    }
+}
+
+/* Adam's move of one number. */
+static float move_of(float *m, float *v, float d, const el_latent_rates *rates)
+{
+    *m = BETA1 * *m + (1.0f - BETA1) * d;
+    *v = BETA2 * *v + (1.0f - BETA2) * d * d;
+    return *m * rates->bias1 / (sqrtf(*v * rates->bias2) + 1e-20f);
+}
+
+static void step_group(const el_latent *l, const el_latent_moments *a, const el_latent_rates *rates,
+                       uint32_t row, uint32_t group, const float *g)
+{
+    size_t at = (size_t)row * l->groups + group;
+    uint32_t begin, n = el_latent_span(l, group, &begin);
+    size_t first = (size_t)row * l->cols + begin;
+    float s = el_latent_scale(l, row, group);
+    sums d = group_sums(l, l->u + first, g + begin, n);
+    step_latents(l, rates, l->u + first, a->m + first, a->v + first, g + begin, n, s);
+    /* s = ref * 2^(-steps / 32): a relative change r of s is a change of -32 * log2(1 + r) */
+    float up = move_of(&a->steps_m[at], &a->steps_v[at], d.level * s, rates);
+    l->steps[at] = clamp(l->steps[at] + rates->scale * 46.166f * up, 0.0f, STEPS_MAX);
+    if (!l->shifts || !(l->oref[row] > 0)) return;
+    float aside = move_of(&a->shifts_m[at], &a->shifts_v[at], d.plain * s, rates);
+    float room = rates->scale * l->high * 0.5f * s / l->oref[row];
+    l->shifts[at] = clamp(l->shifts[at] - room * aside, -SHIFTS_MAX, SHIFTS_MAX);
+}
+
+void el_latent_step(const el_latent *l, const el_latent_moments *a, const el_latent_rates *rates,
+                    uint32_t first, uint32_t count, const float *g)
+{
+    for (uint32_t r = first; r < first + count; r++, g += l->cols) {
+        for (uint32_t k = 0; k < l->groups; k++)
+            step_group(l, a, rates, r, k, g);
+    }
+}

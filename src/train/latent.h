@@ -1,0 +1,92 @@
+/*
+ * latent.h: a matrix on its way to codes. Each weight has a latent u in units of its code, and each
+ * group a scale (and an offset) in the steps that the file stores:
+ *
+ *     w = s * (clamp(round(u), low, high) - zero) + m
+ *     s = ref[row] * 2^(-k / 32), k = round(steps)        m = oref[row] * round(shifts)
+ *
+ * so that what is trained and what is packed are the same numbers. Rows do not depend on each
+ * other.
+ */
+#ifndef EL_TRAIN_LATENT_H
+#define EL_TRAIN_LATENT_H
+
+#include "base/arena.h"
+#include "kernel/matrix.h"
+
+typedef struct el_latent {
+    uint32_t rows, cols, group, groups; /* group: weights that share a scale, at least 32 */
+    el_codec codec;                     /* S2..S4, O2..O4 */
+    float low, high, zero;
+    float *u;      /* (rows, cols) */
+    float *steps;  /* (rows, groups): 0 .. 254 */
+    float *shifts; /* (rows, groups): -127 .. 127; NULL without offset */
+    float *ref;    /* (rows) fp16 numbers */
+    float *oref;   /* (rows) fp16 numbers; NULL without offset */
+} el_latent;
+
+/* Takes the memory. group: 32, 64, 128, or 0 for the whole row. */
+el_latent el_latent_layout(el_arena *arena, uint32_t rows, uint32_t cols, el_codec codec,
+                           uint32_t group);
+
+/* The weights of some rows, (count, cols). */
+void el_latent_weights(const el_latent *l, uint32_t first, uint32_t count, float *w);
+
+/* Columns of a group: returns how many, *begin is the first. */
+static inline uint32_t el_latent_span(const el_latent *l, uint32_t group, uint32_t *begin)
+{
+    *begin = group * l->group;
+    return l->cols - *begin < l->group ? l->cols - *begin : l->group;
+}
+
+/* Scale and offset as they are stored. */
+float el_latent_scale(const el_latent *l, uint32_t row, uint32_t group);
+float el_latent_offset(const el_latent *l, uint32_t row, uint32_t group);
+
+/*
+ * References of a row wide enough for the weights w (cols) and for what training may do to them.
+ * To be called before groups of the row are fitted.
+ */
+void el_latent_references(const el_latent *l, uint32_t row, const float *w);
+
+/*
+ * Fits the scale (and offset) of one group to its weights x (n): of some ranges, shrunk and
+ * shifted, the one with the least sum of importance[i] * error^2. Sets u too.
+ */
+void el_latent_fit(const el_latent *l, uint32_t row, uint32_t group, const float *x,
+                   const float *importance);
+
+/* u of one weight for the group's scale and offset, and the weight that it gives. */
+float el_latent_place(const el_latent *l, uint32_t row, uint32_t group, float w);
+float el_latent_value(const el_latent *l, uint32_t row, uint32_t group, float u);
+
+/* Packs all rows as a tensor of el_matrix_measure(rows, cols, codec, EL_SCALE_BYTE, ...) bytes,
+ * zeroed by the caller. */
+void el_latent_pack(const el_latent *l, uint8_t *data);
+
+/* ---- training --------------------------------------------------------------------------- */
+
+/* Adam (Kingma & Ba 2015) of a latent; same shapes as u, steps and shifts. */
+typedef struct el_latent_moments {
+    float *m, *v;
+    float *steps_m, *steps_v;
+    float *shifts_m, *shifts_v;
+} el_latent_moments;
+
+el_latent_moments el_latent_moments_layout(el_arena *arena, const el_latent *l);
+
+typedef struct el_latent_rates {
+    float u;            /* step of a latent, in codes */
+    float scale;        /* of a scale, relative */
+    float bias1, bias2; /* 1 / (1 - beta^t) */
+} el_latent_rates;
+
+/*
+ * One step of rows first .. first + count - 1 against the gradient of the weights, g (count, cols).
+ * Rounding is passed straight through (Bengio et al. 2013); scales and offsets have their exact
+ * derivatives for the codes as they are (Esser et al. 2020).
+ */
+void el_latent_step(const el_latent *l, const el_latent_moments *a, const el_latent_rates *rates,
+                    uint32_t first, uint32_t count, const float *g);
+
+#endif

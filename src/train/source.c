@@ -1,0 +1,131 @@
+#include "train/source.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static edgellm_status find(const el_source *s, const char *name, uint32_t rows, uint32_t cols,
+                           const el_gguf_tensor **tensor, edgellm_error *err)
+{
+    const el_gguf_tensor *t = el_gguf_find(&s->gguf, name);
+    if (!t) return el_fail(err, EDGELLM_ERR_FORMAT, "tensor '%s' is missing", name);
+    if (t->rows != rows || t->cols != cols) {
+        return el_fail(err, EDGELLM_ERR_FORMAT,
+                       "tensor '%s' has shape (%u, %u), but this model needs (%u, %u)", name,
+                       t->rows, t->cols, rows, cols);
+    }
+    *tensor = t;
+    return EDGELLM_OK;
+}
+
+static void name_of(char name[64], uint32_t layer, const char *part)
+{
+    snprintf(name, 64, "blk.%u.%s.weight", layer, part);
+}
+
+const el_gguf_tensor *el_source_part(const el_source *s, uint32_t layer, int part)
+{
+    char name[64];
+    name_of(name, layer, el_part_names[part]);
+    return el_gguf_find(&s->gguf, name);
+}
+
+static el_layer_shape shape_of(const el_config *c)
+{
+    return (el_layer_shape){c->dim,      c->ffn_dim,  c->heads, c->kv_heads,
+                            c->head_dim, c->norm_eps, {0}};
+}
+
+static edgellm_status check_layer(const el_source *s, uint32_t layer, edgellm_error *err)
+{
+    const el_layer_shape shape = shape_of(&s->config);
+    const el_gguf_tensor *t;
+    char name[64];
+    for (int p = 0; p < EL_PARTS; p++) {
+        name_of(name, layer, el_part_names[p]);
+        EL_TRY(find(s, name, el_part_rows(&shape, p), el_part_cols(&shape, p), &t, err));
+    }
+    for (int i = 0; i < EL_NORMS; i++) {
+        name_of(name, layer, el_norm_names[i]);
+        EL_TRY(find(s, name, 1, shape.dim, &t, err));
+    }
+    return EDGELLM_OK;
+}
+
+static edgellm_status check(el_source *s, edgellm_error *err)
+{
+    EL_TRY(el_gguf_config(&s->gguf, &s->config, err));
+    EL_TRY(el_gguf_vocab(&s->gguf, &s->vocab, err));
+    const el_config *c = &s->config;
+    if (strcmp(c->architecture, "llama") != 0) {
+        return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                       "architecture '%.20s' cannot be calibrated in this version: only llama can",
+                       c->architecture);
+    }
+    EL_TRY(find(s, "token_embd.weight", c->vocab, c->dim, &s->embedding, err));
+    EL_TRY(find(s, "output_norm.weight", 1, c->dim, &s->output_norm, err));
+    s->head = s->embedding;
+    if (el_gguf_find(&s->gguf, "output.weight"))
+        EL_TRY(find(s, "output.weight", c->vocab, c->dim, &s->head, err));
+    for (uint32_t i = 0; i < c->layers; i++)
+        EL_TRY(check_layer(s, i, err));
+    return EDGELLM_OK;
+}
+
+edgellm_status el_source_open(el_source *source, const char *path, edgellm_error *err)
+{
+    *source = (el_source){0};
+    EL_TRY(el_gguf_open(&source->gguf, path, err));
+    edgellm_status status = check(source, err);
+    if (status != EDGELLM_OK) el_source_close(source);
+    return status;
+}
+
+void el_source_close(el_source *source)
+{
+    el_gguf_close(&source->gguf);
+}
+
+void el_source_rows(const el_gguf_tensor *t, uint32_t first, uint32_t count, float *out)
+{
+    const el_ggml_type *type = el_ggml_type_of(t->type);
+    size_t blocks = t->cols / type->block_weights;
+    type->dequantize(t->data + (size_t)first * blocks * type->block_bytes, count * blocks, out);
+}
+
+edgellm_status el_source_load(const el_gguf_tensor *t, float *out, edgellm_error *err)
+{
+    el_source_rows(t, 0, t->rows, out);
+    for (size_t i = 0; i < (size_t)t->rows * t->cols; i++) {
+        if (isfinite(out[i])) continue;
+        return el_fail(err, EDGELLM_ERR_FORMAT,
+                       "tensor '%s', row %zu, column %zu: the weight is not a finite number",
+                       t->name, i / t->cols, i % t->cols);
+    }
+    return EDGELLM_OK;
+}
+
+el_source_layer el_source_layer_layout(el_arena *arena, const el_layer_shape *shape)
+{
+    el_source_layer l;
+    for (int p = 0; p < EL_PARTS; p++) {
+        size_t weights = (size_t)el_part_rows(shape, p) * el_part_cols(shape, p);
+        l.part[p] = el_arena_take(arena, weights, sizeof(float));
+    }
+    for (int i = 0; i < EL_NORMS; i++)
+        l.norm[i] = el_arena_take(arena, shape->dim, sizeof(float));
+    return l;
+}
+
+edgellm_status el_source_load_layer(const el_source *s, uint32_t layer, const el_source_layer *into,
+                                    edgellm_error *err)
+{
+    char name[64];
+    for (int p = 0; p < EL_PARTS; p++)
+        EL_TRY(el_source_load(el_source_part(s, layer, p), into->part[p], err));
+    for (int i = 0; i < EL_NORMS; i++) {
+        name_of(name, layer, el_norm_names[i]);
+        EL_TRY(el_source_load(el_gguf_find(&s->gguf, name), into->norm[i], err));
+    }
+    return EDGELLM_OK;
+}

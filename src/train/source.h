@@ -1,0 +1,38 @@
+/* source.h: the model to be compressed: floats of its tensors, on demand from the mapped file. */
+#ifndef EL_TRAIN_SOURCE_H
+#define EL_TRAIN_SOURCE_H
+
+#include "format/gguf.h"
+#include "train/float_layer.h"
+
+typedef struct el_source {
+    el_gguf gguf;
+    el_config config;
+    el_vocab vocab;                                       /* points into gguf */
+    const el_gguf_tensor *embedding, *head, *output_norm; /* head: the embedding if tied */
+} el_source;
+
+/* Errors: as el_gguf_open(); UNSUPPORTED (another architecture than llama); FORMAT (a tensor is
+ * missing or has another shape). */
+edgellm_status el_source_open(el_source *source, const char *path, edgellm_error *err);
+void el_source_close(el_source *source);
+
+/* Rows first .. first + count - 1 of a tensor as floats, (count, cols). */
+void el_source_rows(const el_gguf_tensor *tensor, uint32_t first, uint32_t count, float *out);
+
+/* All floats of one layer. Errors: FORMAT (NaN or infinity, naming tensor and row). */
+typedef struct el_source_layer {
+    float *part[EL_PARTS];
+    float *norm[EL_NORMS];
+} el_source_layer;
+el_source_layer el_source_layer_layout(el_arena *arena, const el_layer_shape *shape);
+edgellm_status el_source_load_layer(const el_source *source, uint32_t layer,
+                                    const el_source_layer *into, edgellm_error *err);
+
+/* Reads a whole tensor and checks that it is finite. */
+edgellm_status el_source_load(const el_gguf_tensor *tensor, float *out, edgellm_error *err);
+
+/* The tensor of a part of a layer. */
+const el_gguf_tensor *el_source_part(const el_source *source, uint32_t layer, int part);
+
+#endif
