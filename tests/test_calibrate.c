@@ -158,7 +158,7 @@ static uint32_t met(const char *text, const el_seed_list *list)
     uint32_t n = 0;
     for (uint32_t i = 0; i < list->count; i++) {
         char start[11] = "";
-        strncat(start, list->texts[i], sizeof start - 1);
+        snprintf(start, sizeof start, "%s", list->texts[i]);
         n += strstr(text, start) != NULL;
     }
     return n;
@@ -305,9 +305,9 @@ static edgellm_engine *open_parrot(void)
     el_tiny_spec spec = el_tiny_defaults();
     edgellm_error err;
     el_gguf file;
-    el_bytes bytes;
+    el_bytes bytes = {0};
     spec.matrix_type = spec.embedding_type = EL_GGML_F32;
-    assert_true(el_tiny_write(&spec, source) && el_bytes_load(&bytes, source));
+    if (!el_tiny_write(&spec, source) || !el_bytes_load(&bytes, source)) abort();
     assert_ok(el_gguf_open(&file, source, &err));
     const el_gguf_tensor *embedding = el_gguf_find(&file, "token_embd.weight");
     float *weights = (float *)(void *)(bytes.data + (embedding->data - file.map.data));
@@ -463,7 +463,7 @@ static void put_letters(size_t n)
 
 static size_t file_tokens(const edgellm_engine *engine, uint32_t *tokens, size_t capacity)
 {
-    el_bytes text;
+    el_bytes text = {0};
     size_t count = 0;
     assert_true(el_bytes_load(&text, TEXT));
     assert_int_equal(edgellm_tokenize(engine, (const char *)text.data, text.size, 0, tokens,

@@ -37,8 +37,8 @@ static const char *const questions[] = {
     "Explain the Pythagorean theorem with an example.",
     "Write a shell script that renames all .jpeg files to .jpg.",
     "What are the side effects of drinking too much coffee?",
-    "Extract the names and dates from this text: \"Anna Berg joined the firm on 3 May 2011 and "
-    "left it in June 2019; her successor, Luis Ortega, began a month later.\"",
+    ("Extract the names and dates from this text: \"Anna Berg joined the firm on 3 May 2011 and "
+     "left it in June 2019; her successor, Luis Ortega, began a month later.\""),
     "Is this review positive or negative? \"The screen is fine, but the keys stuck after a week.\"",
     "Give me three arguments for and three against school uniforms.",
     "How does a compiler differ from an interpreter?",
@@ -48,8 +48,8 @@ static const char *const questions[] = {
     "Continue the sequence and explain it: 2, 6, 12, 20, 30",
     "Describe the water cycle.",
     "What happened in 1969?",
-    "Schreibe einen kurzen Satz \xc3\xbc"
-    "ber den Winter.",
+    ("Schreibe einen kurzen Satz \xc3\xbc"
+     "ber den Winter."),
     "\xc2\xbfQu\xc3\xa9 es la fotos\xc3\xadntesis?",
     "How much is 25 degrees Celsius in Fahrenheit?",
     "Write a product description for a pair of waterproof hiking boots.",
@@ -243,8 +243,8 @@ static const char *const openings[] = {
     "We are hiring: Software Engineer (Berlin)\n\nYour tasks:\n",
     /* other languages */
     "Der Bahnhof liegt im Norden der Stadt und wurde",
-    "La ville est situ\xc3\xa9"
-    "e au bord de la mer, dans",
+    ("La ville est situ\xc3\xa9"
+     "e au bord de la mer, dans"),
     "El profesor dijo que la clase de hoy",
 };
 
