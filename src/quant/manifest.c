@@ -18,14 +18,7 @@ void el_codec_count(el_codec_counts *counts, el_codec codec, el_scale_kind kind,
     }
 }
 
-/* A NUL-terminated text; `failed` once memory ran out. */
-typedef struct text {
-    char *bytes;
-    size_t used, room;
-    bool failed;
-} text;
-
-static bool text_reserve(text *t, size_t more)
+static bool reserve(el_manifest *t, size_t more)
 {
     if (t->failed) return false;
     if (t->room - t->used > more) return true;
@@ -40,7 +33,7 @@ static bool text_reserve(text *t, size_t more)
     return true;
 }
 
-__attribute__((format(printf, 2, 3))) static void text_add(text *t, const char *format, ...)
+void el_manifest_add(el_manifest *t, const char *format, ...)
 {
     char piece[256]; /* longer than any format below with its numbers and fixed names */
     va_list arguments;
@@ -51,7 +44,7 @@ __attribute__((format(printf, 2, 3))) static void text_add(text *t, const char *
         t->failed = true;
         return;
     }
-    if (!text_reserve(t, (size_t)n)) return;
+    if (!reserve(t, (size_t)n)) return;
     memcpy(t->bytes + t->used, piece, (size_t)n + 1);
     t->used += (size_t)n;
 }
@@ -66,23 +59,22 @@ static size_t character_bytes(const char *s)
     return 0;
 }
 
-/* A JSON string; bytes that are not UTF-8 become U+FFFD. */
-static void text_add_string(text *t, const char *s)
+void el_manifest_add_string(el_manifest *t, const char *s)
 {
-    text_add(t, "\"");
+    el_manifest_add(t, "\"");
     while (*s) {
         size_t n = character_bytes(s);
         if (n == 0) {
-            text_add(t, "\\ufffd");
+            el_manifest_add(t, "\\ufffd");
             n = 1;
         } else if (n == 1 && ((unsigned char)*s < 0x20 || *s == 0x7f)) {
-            text_add(t, "\\u%04x", (unsigned)*s);
+            el_manifest_add(t, "\\u%04x", (unsigned)*s);
         } else {
-            text_add(t, "%s%.*s", *s == '"' || *s == '\\' ? "\\" : "", (int)n, s);
+            el_manifest_add(t, "%s%.*s", *s == '"' || *s == '\\' ? "\\" : "", (int)n, s);
         }
         s += n;
     }
-    text_add(t, "\"");
+    el_manifest_add(t, "\"");
 }
 
 static const char *last_part(const char *path)
@@ -91,46 +83,59 @@ static const char *last_part(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static void add_options(text *t, const el_quantize_options *o)
+static void add_options(el_manifest *t, const el_quantize_options *o)
 {
-    text_add(t, "\"options\":{\"bits\":%u,\"embedding_bits\":%u,", o->bits, o->embedding_bits);
-    text_add(t, "\"group\":%u,\"embedding_group\":%u,", o->group, o->embedding_group);
-    text_add(t, "\"offset\":%s,\"scales\":\"%s\",\"calibrate\":\"none\"},",
-             o->offset ? "true" : "false", kinds[o->scales]);
+    el_manifest_add(t, "\"options\":{\"bits\":%u,\"embedding_bits\":%u,", o->bits,
+                    o->embedding_bits);
+    el_manifest_add(t, "\"group\":%u,\"embedding_group\":%u,", o->group, o->embedding_group);
+    el_manifest_add(t, "\"offset\":%s,\"scales\":\"%s\",\"calibrate\":\"none\"},",
+                    o->offset ? "true" : "false", kinds[o->scales]);
 }
 
 /* One member per combination that occurs, such as "o4/f16/32": 210. */
-static void add_counts(text *t, const el_codec_counts *counts)
+static void add_counts(el_manifest *t, const el_codec_counts *counts)
 {
     const char *comma = "";
-    text_add(t, "\"tensors\":{");
+    el_manifest_add(t, "\"tensors\":{");
     for (int c = 0; c < EL_CODEC_COUNT; c++) {
         for (int k = 0; k < EL_SCALE_KINDS; k++) {
             for (int g = 0; g < 4; g++) {
                 if (!counts->n[c][k][g]) continue;
-                text_add(t, "%s\"%s", comma, el_codecs[c].name);
-                if (c != EL_CODEC_F32) text_add(t, "/%s/", kinds[k]);
-                if (c != EL_CODEC_F32 && groups[g]) text_add(t, "%u", groups[g]);
-                if (c != EL_CODEC_F32 && !groups[g]) text_add(t, "row");
-                text_add(t, "\":%u", counts->n[c][k][g]);
+                el_manifest_add(t, "%s\"%s", comma, el_codecs[c].name);
+                if (c != EL_CODEC_F32) el_manifest_add(t, "/%s/", kinds[k]);
+                if (c != EL_CODEC_F32 && groups[g]) el_manifest_add(t, "%u", groups[g]);
+                if (c != EL_CODEC_F32 && !groups[g]) el_manifest_add(t, "row");
+                el_manifest_add(t, "\":%u", counts->n[c][k][g]);
                 comma = ",";
             }
         }
     }
-    text_add(t, "}");
+    el_manifest_add(t, "}");
+}
+
+void el_manifest_begin(el_manifest *t, const char *source, uint64_t source_bytes, uint32_t crc)
+{
+    *t = (el_manifest){0};
+    el_manifest_add(t, "{\"tool\":\"edgellm %s\",\"source\":{\"file\":", edgellm_version());
+    el_manifest_add_string(t, last_part(source));
+    el_manifest_add(t, ",\"bytes\":%llu,\"crc32\":\"%08x\"},", (unsigned long long)source_bytes,
+                    crc);
+}
+
+char *el_manifest_end(el_manifest *t, const el_codec_counts *counts)
+{
+    add_counts(t, counts);
+    el_manifest_add(t, "}");
+    if (!t->failed) return t->bytes;
+    free(t->bytes);
+    return NULL;
 }
 
 char *el_manifest_build(const char *source, uint64_t source_bytes, uint32_t crc,
                         const el_quantize_options *options, const el_codec_counts *counts)
 {
-    text t = {0};
-    text_add(&t, "{\"tool\":\"edgellm %s\",\"source\":{\"file\":", edgellm_version());
-    text_add_string(&t, last_part(source));
-    text_add(&t, ",\"bytes\":%llu,\"crc32\":\"%08x\"},", (unsigned long long)source_bytes, crc);
+    el_manifest t;
+    el_manifest_begin(&t, source, source_bytes, crc);
     add_options(&t, options);
-    add_counts(&t, counts);
-    text_add(&t, "}");
-    if (!t.failed) return t.bytes;
-    free(t.bytes);
-    return NULL;
+    return el_manifest_end(&t, counts);
 }

@@ -52,7 +52,7 @@ static edgellm_status check_options(const el_quantize_options *o, edgellm_error 
     return EDGELLM_OK;
 }
 
-static edgellm_status check_paths(const char *source, const char *target, edgellm_error *err)
+edgellm_status el_quantize_paths(const char *source, const char *target, edgellm_error *err)
 {
     struct stat s, t;
     if (stat(source, &s) != 0) {
@@ -261,7 +261,7 @@ edgellm_status el_quantize(const char *source, const char *target,
 {
     run r = {.source = source, .options = options};
     EL_TRY(check_options(options, err));
-    EL_TRY(check_paths(source, target, err));
+    EL_TRY(el_quantize_paths(source, target, err));
     EL_TRY(el_gguf_open(&r.gguf, source, err));
     r.result.source_bytes = r.gguf.map.size;
     el_fpenv env = el_fpenv_enter();

@@ -29,4 +29,7 @@ edgellm_status el_quantize(const char *source, const char *target,
                            const el_quantize_options *options, el_quantize_result *result,
                            edgellm_error *err);
 
+/* Refuses a target that is the source itself, or a source that is not there. */
+edgellm_status el_quantize_paths(const char *source, const char *target, edgellm_error *err);
+
 #endif

@@ -106,7 +106,7 @@ static void round_group(const el_gptq *g, el_latent *l, uint32_t row, uint32_t g
                         float *errors)
 {
     uint32_t begin, n = el_latent_span(l, group, &begin);
-    float *u = l->u + (size_t)row * l->cols + begin;
+    uint16_t *u = l->u + (size_t)row * l->cols + begin;
     el_latent_fit(l, row, group, w + begin, g->importance + begin);
     for (uint32_t i = 0; i < n; i++) {
         const float *factor = g->factor + (size_t)(begin + i) * g->cols + begin + i;

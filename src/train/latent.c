@@ -9,7 +9,8 @@
 #include "train/clones.h"
 
 #define MAGIC      12582912.0f /* 1.5 * 2^23: sums near it are rounded to integers, ties to even */
-#define STEPS_MAX  254.0f      /* 255 stands for a scale of 0 */
+#define NUMBER_MAX 65535.0f
+#define STEPS_MAX  254.0f /* 255 stands for a scale of 0 */
 #define SHIFTS_MAX 127.0f
 #define ROOM       1.25f /* how far above the largest scale of a row its reference lies */
 #define BETA1      0.9f
@@ -21,6 +22,7 @@ typedef struct range {
 
 static range range_of(el_codec codec)
 {
+    if (el_codecs[codec].bits == 8) return (range){-127.0f, 127.0f, 0.0f};
     float high = (float)((1 << el_codecs[codec].bits) - 1);
     return (range){0.0f, high, el_codecs[codec].offset ? 0.0f : high * 0.5f};
 }
@@ -37,9 +39,11 @@ el_latent el_latent_layout(el_arena *arena, uint32_t rows, uint32_t cols, el_cod
                    .codec = codec,
                    .low = r.low,
                    .high = r.high,
-                   .zero = r.zero};
+                   .zero = r.zero,
+                   .floor = r.low - 0.5f,
+                   .unit = (r.high - r.low + 1.0f) / NUMBER_MAX};
     size_t groups = (size_t)rows * l.groups;
-    l.u = el_arena_take(arena, (size_t)rows * cols, sizeof(float));
+    l.u = el_arena_take(arena, (size_t)rows * cols, sizeof *l.u);
     l.steps = el_arena_take(arena, groups, sizeof(float));
     l.ref = el_arena_take(arena, rows, sizeof(float));
     if (el_codecs[codec].offset) {
@@ -65,6 +69,21 @@ static inline float code_of(const el_latent *l, float u)
     return nearest(clamp(u, l->low, l->high));
 }
 
+static inline float float_of(const el_latent *l, uint16_t u)
+{
+    return l->floor + l->unit * (float)u;
+}
+
+static inline uint16_t number_of(const el_latent *l, float u)
+{
+    return (uint16_t)(int)(clamp((u - l->floor) / l->unit, 0.0f, NUMBER_MAX) + 0.5f);
+}
+
+int el_latent_code(const el_latent *l, uint16_t u)
+{
+    return (int)code_of(l, float_of(l, u));
+}
+
 float el_latent_scale(const el_latent *l, uint32_t row, uint32_t group)
 {
     float k = nearest(l->steps[(size_t)row * l->groups + group]);
@@ -77,25 +96,24 @@ float el_latent_offset(const el_latent *l, uint32_t row, uint32_t group)
     return l->oref[row] * nearest(l->shifts[(size_t)row * l->groups + group]);
 }
 
-float el_latent_place(const el_latent *l, uint32_t row, uint32_t group, float w)
+uint16_t el_latent_place(const el_latent *l, uint32_t row, uint32_t group, float w)
 {
     float s = el_latent_scale(l, row, group);
-    if (!(s > 0)) return l->zero;
-    return clamp((w - el_latent_offset(l, row, group)) / s + l->zero, l->low - 0.5f,
-                 l->high + 0.5f);
+    if (!(s > 0)) return number_of(l, l->zero);
+    return number_of(l, (w - el_latent_offset(l, row, group)) / s + l->zero);
 }
 
-float el_latent_value(const el_latent *l, uint32_t row, uint32_t group, float u)
+float el_latent_value(const el_latent *l, uint32_t row, uint32_t group, uint16_t u)
 {
-    return el_latent_scale(l, row, group) * (code_of(l, u) - l->zero) +
+    return el_latent_scale(l, row, group) * (code_of(l, float_of(l, u)) - l->zero) +
            el_latent_offset(l, row, group);
 }
 
-EL_CLONES static void group_weights(const el_latent *l, const float *u, uint32_t n, float s,
+EL_CLONES static void group_weights(const el_latent *l, const uint16_t *u, uint32_t n, float s,
                                     float m, float *w)
 {
     for (uint32_t i = 0; i < n; i++)
-        w[i] = s * (code_of(l, u[i]) - l->zero) + m;
+        w[i] = s * (code_of(l, float_of(l, u[i])) - l->zero) + m;
 }
 
 void el_latent_weights(const el_latent *l, uint32_t first, uint32_t count, float *w)
@@ -145,7 +163,7 @@ void el_latent_references(const el_latent *l, uint32_t row, const float *w)
     for (uint32_t g = 0; g < l->groups; g++) {
         uint32_t begin, n = el_latent_span(l, g, &begin);
         bounds b = group_range(l, w + begin, n);
-        float s = (b.most - b.least) / l->high;
+        float s = (b.most - b.least) / (l->high - l->low);
         scale = s > scale ? s : scale;
         offset = magnitude(b.least) > offset ? magnitude(b.least) : offset;
     }
@@ -193,11 +211,12 @@ static float shifts_of(float offset, float oref)
 static float try_range(const el_latent *l, uint32_t row, const float *x, const float *importance,
                        uint32_t n, bounds b, float best, float *steps, float *shifts)
 {
-    float k = steps_of((b.most - b.least) / l->high, l->ref[row]), o = 0.0f, m = 0.0f;
+    float k = steps_of((b.most - b.least) / (l->high - l->low), l->ref[row]), o = 0.0f, m = 0.0f;
     float s = l->ref[row] * el_scale_table[(int)k];
     if (!(s > 0)) return best;
     if (l->shifts) {
-        o = shifts_of((b.least + b.most) * 0.5f - s * l->high * 0.5f, l->oref[row]);
+        float middle = (l->low + l->high) * 0.5f - l->zero;
+        o = shifts_of((b.least + b.most) * 0.5f - s * middle, l->oref[row]);
         m = l->oref[row] * o;
     }
     float error = error_of(l, x, importance, n, s, m);
@@ -215,20 +234,21 @@ void el_latent_fit(const el_latent *l, uint32_t row, uint32_t group, const float
     size_t at = (size_t)row * l->groups + group;
     bounds full = group_range(l, x, n);
     float best = INFINITY, steps = STEPS_MAX, shifts = 0.0f;
-    float least = l->high < 4 ? 0.35f : l->high < 8 ? 0.5f : 0.6f;
+    float least = l->high < 4 ? 0.35f : l->high < 8 ? 0.5f : l->high < 16 ? 0.6f : 0.9f;
     int slides = l->shifts ? SLIDES : 1;
     for (int i = 0; i < SHRINKS; i++) {
         float f = least + (1.02f - least) * (float)i / (SHRINKS - 1);
         float middle = (full.least + full.most) * 0.5f, half = (full.most - full.least) * 0.5f * f;
         for (int j = 0; j < slides; j++) {
-            float slide = slides == 1 ? 0.0f : (float)(j - SLIDES / 2) * 0.3f * half / l->high;
+            float slide =
+                slides == 1 ? 0.0f : (float)(j - SLIDES / 2) * 0.3f * half / (l->high - l->low);
             bounds b = {middle + slide - half, middle + slide + half};
             best = try_range(l, row, x, importance, n, b, best, &steps, &shifts);
         }
     }
     l->steps[at] = steps;
     if (l->shifts) l->shifts[at] = shifts;
-    float *u = l->u + (size_t)row * l->cols + begin;
+    uint16_t *u = l->u + (size_t)row * l->cols + begin;
     for (uint32_t i = 0; i < n; i++)
         u[i] = el_latent_place(l, row, group, x[i]);
 }
@@ -244,7 +264,7 @@ static void pack_group(const el_latent *l, const el_matrix *m, uint8_t *data, ui
     if (l->shifts) ((int8_t *)(uintptr_t)m->offsets)[to] = (int8_t)nearest(l->shifts[at]);
     uint32_t begin, n = el_latent_span(l, group, &begin);
     for (uint32_t i = 0; i < n; i++) {
-        int code = (int)code_of(l, l->u[(size_t)row * l->cols + begin + i]);
+        int code = el_latent_code(l, l->u[(size_t)row * l->cols + begin + i]);
         el_matrix_set_code(data, l->codec, m->blocks, row, begin + i, code);
     }
 }
@@ -268,8 +288,8 @@ el_latent_moments el_latent_moments_layout(el_arena *arena, const el_latent *l)
 {
     size_t weights = (size_t)l->rows * l->cols, groups = (size_t)l->rows * l->groups;
     el_latent_moments a = {
-        .m = el_arena_take(arena, weights, sizeof(float)),
-        .v = el_arena_take(arena, weights, sizeof(float)),
+        .m = el_arena_take(arena, weights, sizeof(uint16_t)),
+        .v = el_arena_take(arena, weights, sizeof(uint16_t)),
         .steps_m = el_arena_take(arena, groups, sizeof(float)),
         .steps_v = el_arena_take(arena, groups, sizeof(float)),
     };
@@ -280,16 +300,23 @@ el_latent_moments el_latent_moments_layout(el_arena *arena, const el_latent *l)
     return a;
 }
 
+/* Rounds to nearest, ties to even; for finite numbers. */
+static inline uint16_t bf16_of(float x)
+{
+    uint32_t bits = el_bits_of_float(x);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
 typedef struct sums {
     float level, plain; /* sum of g * (code - zero), of g */
 } sums;
 
 /* Derivatives of the group's scale and offset, for its codes as they are. */
-EL_CLONES static sums group_sums(const el_latent *l, const float *u, const float *g, uint32_t n)
+EL_CLONES static sums group_sums(const el_latent *l, const uint16_t *u, const float *g, uint32_t n)
 {
     float level[16] = {0}, plain[16] = {0};
     for (uint32_t i = 0; i < n; i++) {
-        float q = code_of(l, u[i]) - l->zero;
+        float q = code_of(l, float_of(l, u[i])) - l->zero;
         level[i % 16] += g[i] * q;
         plain[i % 16] += g[i];
     }
@@ -301,16 +328,16 @@ EL_CLONES static sums group_sums(const el_latent *l, const float *u, const float
     return s;
 }
 
-EL_CLONES static void step_latents(const el_latent *l, const el_latent_rates *rates, float *u,
-                                   float *m, float *v, const float *g, uint32_t n, float s)
+EL_CLONES static void step_latents(const el_latent *l, const el_latent_rates *rates, uint16_t *u,
+                                   uint16_t *m, uint16_t *v, const float *g, uint32_t n)
 {
-    const float low = l->low - 0.5f, high = l->high + 0.5f;
     for (uint32_t i = 0; i < n; i++) {
-        float d = g[i] * s;
-        m[i] = BETA1 * m[i] + (1.0f - BETA1) * d;
-        v[i] = BETA2 * v[i] + (1.0f - BETA2) * d * d;
-        float move = m[i] * rates->bias1 / (sqrtf(v[i] * rates->bias2) + 1e-20f);
-        u[i] = clamp(u[i] - rates->u * move, low, high);
+        float mean = BETA1 * el_float_of_bf16(m[i]) + (1.0f - BETA1) * g[i];
+        float square = BETA2 * el_float_of_bf16(v[i]) + (1.0f - BETA2) * g[i] * g[i];
+        m[i] = bf16_of(mean);
+        v[i] = bf16_of(square);
+        float move = mean * rates->bias1 / (sqrtf(square * rates->bias2) + 1e-20f);
+        u[i] = number_of(l, float_of(l, u[i]) - rates->u * move);
     }
 }
 
@@ -330,13 +357,13 @@ static void step_group(const el_latent *l, const el_latent_moments *a, const el_
     size_t first = (size_t)row * l->cols + begin;
     float s = el_latent_scale(l, row, group);
     sums d = group_sums(l, l->u + first, g + begin, n);
-    step_latents(l, rates, l->u + first, a->m + first, a->v + first, g + begin, n, s);
+    step_latents(l, rates, l->u + first, a->m + first, a->v + first, g + begin, n);
     /* s = ref * 2^(-steps / 32): a relative change r of s is a change of -32 * log2(1 + r) */
     float up = move_of(&a->steps_m[at], &a->steps_v[at], d.level * s, rates);
     l->steps[at] = clamp(l->steps[at] + rates->scale * 46.166f * up, 0.0f, STEPS_MAX);
     if (!l->shifts || !(l->oref[row] > 0)) return;
     float aside = move_of(&a->shifts_m[at], &a->shifts_v[at], d.plain * s, rates);
-    float room = rates->scale * l->high * 0.5f * s / l->oref[row];
+    float room = rates->scale * (l->high - l->low) * 0.5f * s / l->oref[row];
     l->shifts[at] = clamp(l->shifts[at] - room * aside, -SHIFTS_MAX, SHIFTS_MAX);
 }
 

@@ -16,13 +16,14 @@
 
 typedef struct el_latent {
     uint32_t rows, cols, group, groups; /* group: weights that share a scale, at least 32 */
-    el_codec codec;                     /* S2..S4, O2..O4 */
+    el_codec codec;                     /* S2, S3, S4, O2, O3, O4, I8, O8 */
     float low, high, zero;
-    float *u;      /* (rows, cols) */
-    float *steps;  /* (rows, groups): 0 .. 254 */
-    float *shifts; /* (rows, groups): -127 .. 127; NULL without offset */
-    float *ref;    /* (rows) fp16 numbers */
-    float *oref;   /* (rows) fp16 numbers; NULL without offset */
+    float floor, unit; /* u = floor + unit * number, from low - 0.5 to high + 0.5 */
+    uint16_t *u;       /* (rows, cols) */
+    float *steps;      /* (rows, groups): 0 .. 254 */
+    float *shifts;     /* (rows, groups): -127 .. 127; NULL without offset */
+    float *ref;        /* (rows) fp16 numbers */
+    float *oref;       /* (rows) fp16 numbers; NULL without offset */
 } el_latent;
 
 /* Takes the memory. group: 32, 64, 128, or 0 for the whole row. */
@@ -57,8 +58,11 @@ void el_latent_fit(const el_latent *l, uint32_t row, uint32_t group, const float
                    const float *importance);
 
 /* u of one weight for the group's scale and offset, and the weight that it gives. */
-float el_latent_place(const el_latent *l, uint32_t row, uint32_t group, float w);
-float el_latent_value(const el_latent *l, uint32_t row, uint32_t group, float u);
+uint16_t el_latent_place(const el_latent *l, uint32_t row, uint32_t group, float w);
+float el_latent_value(const el_latent *l, uint32_t row, uint32_t group, uint16_t u);
+
+/* The code of a latent. */
+int el_latent_code(const el_latent *l, uint16_t u);
 
 /* Packs all rows as a tensor of el_matrix_measure(rows, cols, codec, EL_SCALE_BYTE, ...) bytes,
  * zeroed by the caller. */
@@ -66,9 +70,10 @@ void el_latent_pack(const el_latent *l, uint8_t *data);
 
 /* ---- training --------------------------------------------------------------------------- */
 
-/* Adam (Kingma & Ba 2015) of a latent; same shapes as u, steps and shifts. */
+/* Adam (Kingma & Ba 2015) of a latent; same shapes as u, steps and shifts. Moments of latents are
+ * bfloat16: half the memory. */
 typedef struct el_latent_moments {
-    float *m, *v;
+    uint16_t *m, *v;
     float *steps_m, *steps_v;
     float *shifts_m, *shifts_v;
 } el_latent_moments;

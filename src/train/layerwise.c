@@ -403,20 +403,6 @@ static void set_rates(training *tr)
                                   1.0f / (1.0f - powf(0.9f, t)), 1.0f / (1.0f - powf(0.99f, t))};
 }
 
-/* An order of the sequences, by a linear congruential generator. */
-static void shuffle(uint32_t *order, uint32_t n, uint32_t seed)
-{
-    uint64_t state = seed * 2654435761u + 1;
-    for (uint32_t i = 0; i < n; i++)
-        order[i] = i;
-    for (uint32_t i = n; i > 1; i--) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        uint32_t j = (uint32_t)((state >> 33) % i), swap = order[i - 1];
-        order[i - 1] = order[j];
-        order[j] = swap;
-    }
-}
-
 static void train(el_layerwise *w)
 {
     uint32_t size = w->recipe->batch, per_epoch = w->sequences / size;
@@ -428,7 +414,7 @@ static void train(el_layerwise *w)
         tr.bands[p + 1] = tr.bands[p] + (w->latents[p].rows + BAND - 1) / BAND;
     }
     for (tr.step = 0; tr.step < tr.steps; tr.step++) {
-        if (tr.step % per_epoch == 0) shuffle(order, w->sequences, tr.step + 1);
+        if (tr.step % per_epoch == 0) el_shuffle(order, w->sequences, tr.step + 1);
         tr.first = tr.step % per_epoch * size;
         set_rates(&tr);
         el_pieces_run(w->crew, size, gradient_piece, &tr);
@@ -463,7 +449,7 @@ static void move_on(float **in, float **mid)
     *mid = swap;
 }
 
-edgellm_status el_layerwise_run(el_layerwise *w, el_layer_report *report, edgellm_error *err)
+static void set_weights(el_layerwise *w)
 {
     for (int p = 0; p < EL_PARTS; p++) {
         w->source_weights.part[p] = w->source.part[p];
@@ -471,6 +457,29 @@ edgellm_status el_layerwise_run(el_layerwise *w, el_layer_report *report, edgell
     }
     for (int i = 0; i < EL_NORMS; i++)
         w->source_weights.norm[i] = w->weights.norm[i] = w->source.norm[i];
+}
+
+static void pass_piece(void *context, uint32_t piece, unsigned member)
+{
+    el_layerwise *w = context;
+    int stream = (int)(piece % 2);
+    el_layer_forward(w->shape, weights_of(w, stream), stream_in(w, stream, piece / 2), w->length,
+                     &w->traces[member], stream_mid(w, stream, piece / 2));
+}
+
+void el_layerwise_pass(el_layerwise *w)
+{
+    set_weights(w);
+    for (int p = 0; p < EL_PARTS; p++)
+        el_latent_weights(&w->latents[p], 0, w->latents[p].rows, w->ours[p]);
+    el_pieces_run(w->crew, w->sequences * 2, pass_piece, w);
+    move_on(&w->source_in, &w->source_mid);
+    move_on(&w->ours_in, &w->ours_mid);
+}
+
+edgellm_status el_layerwise_run(el_layerwise *w, el_layer_report *report, edgellm_error *err)
+{
+    set_weights(w);
     EL_TRY(round_stage(w, &stages[0], err));
     EL_TRY(round_stage(w, &stages[1], err));
     el_pieces_run(w->crew, w->sequences * 2, leave_attention, w);

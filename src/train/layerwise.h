@@ -11,11 +11,6 @@
 #include "train/pieces.h"
 #include "train/source.h"
 
-typedef struct el_form {
-    el_codec codec;
-    uint32_t group; /* 32, 64, 128; 0: the row */
-} el_form;
-
 typedef struct el_recipe {
     float correction;         /* share of the input's error that the weights make up for */
     float residual;           /* share of the stream's error, likewise */
@@ -63,6 +58,9 @@ void el_layerwise_layout(el_layerwise *w, el_arena *arena);
 typedef struct el_layer_report {
     double rounded, trained;
 } el_layer_report;
+/* Moves both streams through a layer whose latents are known; w->source is loaded. */
+void el_layerwise_pass(el_layerwise *w);
+
 edgellm_status el_layerwise_run(el_layerwise *w, el_layer_report *report, edgellm_error *err);
 
 #endif

@@ -13,4 +13,7 @@ typedef void (*el_piece_fn)(void *context, uint32_t piece, unsigned member);
 /* Runs pieces 0 .. n-1 and returns when all are done. */
 void el_pieces_run(el_crew *crew, uint32_t n, el_piece_fn fn, void *context);
 
+/* An order of the numbers 0 .. n-1 that depends on the seed alone. */
+void el_shuffle(uint32_t *order, uint32_t n, uint32_t seed);
+
 #endif

@@ -30,6 +30,13 @@ const el_gguf_tensor *el_source_part(const el_source *s, uint32_t layer, int par
     return el_gguf_find(&s->gguf, name);
 }
 
+const el_gguf_tensor *el_source_norm(const el_source *s, uint32_t layer, int which)
+{
+    char name[64];
+    name_of(name, layer, el_norm_names[which]);
+    return el_gguf_find(&s->gguf, name);
+}
+
 static el_layer_shape shape_of(const el_config *c)
 {
     return (el_layer_shape){c->dim,      c->ffn_dim,  c->heads, c->kv_heads,
@@ -93,15 +100,23 @@ void el_source_rows(const el_gguf_tensor *t, uint32_t first, uint32_t count, flo
     type->dequantize(t->data + (size_t)first * blocks * type->block_bytes, count * blocks, out);
 }
 
-edgellm_status el_source_load(const el_gguf_tensor *t, float *out, edgellm_error *err)
+edgellm_status el_source_load_row(const el_gguf_tensor *t, uint32_t row, float *out,
+                                  edgellm_error *err)
 {
-    el_source_rows(t, 0, t->rows, out);
-    for (size_t i = 0; i < (size_t)t->rows * t->cols; i++) {
+    el_source_rows(t, row, 1, out);
+    for (uint32_t i = 0; i < t->cols; i++) {
         if (isfinite(out[i])) continue;
         return el_fail(err, EDGELLM_ERR_FORMAT,
-                       "tensor '%s', row %zu, column %zu: the weight is not a finite number",
-                       t->name, i / t->cols, i % t->cols);
+                       "tensor '%s', row %u, column %u: the weight is not a finite number", t->name,
+                       row, i);
     }
+    return EDGELLM_OK;
+}
+
+edgellm_status el_source_load(const el_gguf_tensor *t, float *out, edgellm_error *err)
+{
+    for (uint32_t i = 0; i < t->rows; i++)
+        EL_TRY(el_source_load_row(t, i, out + (size_t)i * t->cols, err));
     return EDGELLM_OK;
 }
 
@@ -120,12 +135,9 @@ el_source_layer el_source_layer_layout(el_arena *arena, const el_layer_shape *sh
 edgellm_status el_source_load_layer(const el_source *s, uint32_t layer, const el_source_layer *into,
                                     edgellm_error *err)
 {
-    char name[64];
     for (int p = 0; p < EL_PARTS; p++)
         EL_TRY(el_source_load(el_source_part(s, layer, p), into->part[p], err));
-    for (int i = 0; i < EL_NORMS; i++) {
-        name_of(name, layer, el_norm_names[i]);
-        EL_TRY(el_source_load(el_gguf_find(&s->gguf, name), into->norm[i], err));
-    }
+    for (int i = 0; i < EL_NORMS; i++)
+        EL_TRY(el_source_load(el_source_norm(s, layer, i), into->norm[i], err));
     return EDGELLM_OK;
 }

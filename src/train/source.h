@@ -3,6 +3,7 @@
 #define EL_TRAIN_SOURCE_H
 
 #include "format/gguf.h"
+#include "format/tm2.h"
 #include "train/float_layer.h"
 
 typedef struct el_source {
@@ -32,7 +33,12 @@ edgellm_status el_source_load_layer(const el_source *source, uint32_t layer,
 /* Reads a whole tensor and checks that it is finite. */
 edgellm_status el_source_load(const el_gguf_tensor *tensor, float *out, edgellm_error *err);
 
-/* The tensor of a part of a layer. */
+/* Reads one row and checks it. */
+edgellm_status el_source_load_row(const el_gguf_tensor *tensor, uint32_t row, float *out,
+                                  edgellm_error *err);
+
+/* The tensor of a part of a layer, of one of its norms. */
 const el_gguf_tensor *el_source_part(const el_source *source, uint32_t layer, int part);
+const el_gguf_tensor *el_source_norm(const el_source *source, uint32_t layer, int which);
 
 #endif

@@ -30,7 +30,7 @@ static void layout_grads(el_tune *t, el_arena *a)
 static void layout_moments(el_tune *t, el_arena *a)
 {
     const el_config *c = &t->source->config;
-    t->embedding_moments = el_latent_moments_layout(a, &t->student->embedding);
+    t->table_moments = el_latent_moments_layout(a, el_student_head(t->student));
     for (uint32_t i = 0; i < c->layers * EL_PARTS; i++) {
         el_latent_moments m =
             el_latent_moments_layout(a, &t->student->layers[i / EL_PARTS][i % EL_PARTS]);
@@ -128,7 +128,7 @@ static void weights_piece(void *context, uint32_t piece, unsigned member)
 static void table_piece(void *context, uint32_t slice, unsigned member)
 {
     const pass *p = context;
-    const el_latent *l = p->t->student->tied ? &p->t->student->embedding : &p->t->student->head;
+    const el_latent *l = el_student_head(p->t->student);
     uint32_t first = slice * SLICE, n = l->rows - first < SLICE ? l->rows - first : SLICE;
     (void)member;
     el_latent_weights(l, first, n, p->t->table + (size_t)first * l->cols);
@@ -347,10 +347,10 @@ static void back_through_norm(pass *p)
 static void step_table_piece(void *context, uint32_t piece, unsigned member)
 {
     const pass *p = context;
-    const el_latent *l = &p->t->student->embedding;
+    const el_latent *l = el_student_head(p->t->student);
     uint32_t first = piece * BAND, n = l->rows - first < BAND ? l->rows - first : BAND;
     (void)member;
-    el_latent_step(l, &p->t->embedding_moments, &p->rates, first, n,
+    el_latent_step(l, &p->t->table_moments, &p->rates, first, n,
                    p->t->dtable + (size_t)first * l->cols);
 }
 
@@ -358,12 +358,13 @@ static void update_table(pass *p)
 {
     el_tune *t = p->t;
     uint32_t dim = t->shape->dim;
-    for (uint32_t i = 0; i < t->batch * t->length; i++) {
+    /* A table that is the embedding too has been used at both ends. */
+    for (uint32_t i = 0; t->student->tied && i < t->batch * t->length; i++) {
         uint32_t token = t->tokens[(size_t)p->order[i / t->length] * t->length + i % t->length];
         cblas_saxpy((int)dim, 1.0f, t->dhidden + (size_t)i * dim, 1,
                     t->dtable + (size_t)token * dim, 1);
     }
-    el_pieces_run(t->crew, (t->student->embedding.rows + BAND - 1) / BAND, step_table_piece, p);
+    el_pieces_run(t->crew, (t->source->config.vocab + BAND - 1) / BAND, step_table_piece, p);
 }
 
 double el_tune_step(el_tune *t, uint32_t step, const uint32_t *order)

@@ -7,18 +7,8 @@
 #ifndef EL_TRAIN_TUNE_H
 #define EL_TRAIN_TUNE_H
 
-#include "train/latent.h"
 #include "train/pieces.h"
-#include "train/source.h"
-
-/* The compressed model in training. */
-typedef struct el_student {
-    el_latent embedding;
-    el_latent head; /* not used if tied */
-    bool tied;
-    el_latent (*layers)[EL_PARTS]; /* (layers) */
-    float *norms;                  /* (2 * layers + 1, dim): two of each layer, the output's */
-} el_student;
+#include "train/student.h"
 
 typedef struct el_tune {
     const el_source *source;
@@ -34,7 +24,7 @@ typedef struct el_tune {
 
     /* memory */
     el_latent_moments *layer_moments; /* (layers, EL_PARTS) */
-    el_latent_moments embedding_moments;
+    el_latent_moments table_moments;  /* of the head; an embedding of its own stays as it is */
     float *norm_m, *norm_v;
     float *part[EL_PARTS];   /* weights of the layer at hand */
     float *table;            /* (vocab, dim) weights of the head */

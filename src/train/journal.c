@@ -1,0 +1,151 @@
+#include "train/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/crc32.h"
+
+static const char magic[8] = {'E', 'D', 'G', 'E', 'L', 'L', 'M', 'J'};
+
+typedef struct header {
+    char magic[8];
+    uint64_t fingerprint;
+} header;
+
+typedef struct record {
+    uint32_t kind, crc;
+    uint64_t bytes;
+} record;
+
+static edgellm_status failed(const el_journal *j, const char *what, edgellm_error *err)
+{
+    return el_fail(err, EDGELLM_ERR_IO, "cannot %s '%.300s': %s", what, j->path, strerror(errno));
+}
+
+static bool read_all(int fd, void *data, size_t bytes)
+{
+    for (uint8_t *p = data; bytes > 0;) {
+        ssize_t n = read(fd, p, bytes);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        p += n;
+        bytes -= (size_t)n;
+    }
+    return true;
+}
+
+static bool write_all(int fd, const void *data, size_t bytes)
+{
+    for (const uint8_t *p = data; bytes > 0;) {
+        ssize_t n = write(fd, p, bytes);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        p += n;
+        bytes -= (size_t)n;
+    }
+    return true;
+}
+
+/* An existing file: is it ours to go on with? */
+static edgellm_status check_header(el_journal *j, uint64_t fingerprint, edgellm_error *err)
+{
+    header h;
+    if (!read_all(j->fd, &h, sizeof h) || memcmp(h.magic, magic, sizeof magic) != 0) {
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "'%.300s' does not hold an unfinished run: delete it to begin anew",
+                       j->path);
+    }
+    if (h.fingerprint != fingerprint) {
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "'%.300s' is an unfinished run of another source or other options: give "
+                       "those, or delete it to begin anew",
+                       j->path);
+    }
+    return EDGELLM_OK;
+}
+
+static edgellm_status begin(el_journal *j, uint64_t fingerprint, edgellm_error *err)
+{
+    header h = {.fingerprint = fingerprint};
+    memcpy(h.magic, magic, sizeof magic);
+    if (!write_all(j->fd, &h, sizeof h)) return failed(j, "write", err);
+    return EDGELLM_OK;
+}
+
+static edgellm_status open_file(el_journal *j, uint64_t fingerprint, bool resume,
+                                edgellm_error *err)
+{
+    struct stat s;
+    j->fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (j->fd < 0) return failed(j, "open", err);
+    if (flock(j->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        return el_fail(err, EDGELLM_ERR_USAGE, "'%.300s' belongs to a run that goes on", j->path);
+    }
+    if (fstat(j->fd, &s) != 0) return failed(j, "read", err);
+    if (s.st_size == 0) return begin(j, fingerprint, err);
+    if (!resume) {
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "'%.300s' is an unfinished run for this target: go on with --resume, or "
+                       "delete it to begin anew",
+                       j->path);
+    }
+    j->reading = true;
+    return check_header(j, fingerprint, err);
+}
+
+edgellm_status el_journal_open(el_journal *j, const char *target, uint64_t fingerprint, bool resume,
+                               edgellm_error *err)
+{
+    *j = (el_journal){.fd = -1};
+    size_t room = strlen(target) + sizeof ".unfinished-edgellm";
+    j->path = malloc(room);
+    if (!j->path) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for a file's name");
+    snprintf(j->path, room, "%s.unfinished-edgellm", target);
+    edgellm_status status = open_file(j, fingerprint, resume, err);
+    if (status != EDGELLM_OK) el_journal_close(j, false);
+    return status;
+}
+
+static bool take(el_journal *j, uint32_t kind, void *data, size_t bytes)
+{
+    record r;
+    return read_all(j->fd, &r, sizeof r) && r.kind == kind && r.bytes == bytes &&
+           read_all(j->fd, data, bytes) && el_crc32(0, data, bytes) == r.crc;
+}
+
+bool el_journal_take(el_journal *j, uint32_t kind, void *data, size_t bytes)
+{
+    if (!j->reading) return false;
+    off_t at = lseek(j->fd, 0, SEEK_CUR);
+    if (take(j, kind, data, bytes)) return true;
+    j->reading = false;
+    /* A failure shows when the next record is written. */
+    if (lseek(j->fd, at, SEEK_SET) < 0 || ftruncate(j->fd, at) != 0) return false;
+    return false;
+}
+
+edgellm_status el_journal_add(el_journal *j, uint32_t kind, const void *data, size_t bytes,
+                              edgellm_error *err)
+{
+    const record r = {kind, el_crc32(0, data, bytes), bytes};
+    j->reading = false;
+    if (!write_all(j->fd, &r, sizeof r) || !write_all(j->fd, data, bytes) || fsync(j->fd) != 0) {
+        return failed(j, "write", err);
+    }
+    return EDGELLM_OK;
+}
+
+void el_journal_close(el_journal *j, bool done)
+{
+    if (!j->path) return;
+    if (done) unlink(j->path);
+    if (j->fd >= 0) close(j->fd);
+    free(j->path);
+    *j = (el_journal){.fd = -1};
+}

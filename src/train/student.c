@@ -1,0 +1,116 @@
+#include "train/student.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const el_gguf_tensor *el_student_tensor(const el_source *source, uint32_t index)
+{
+    if (index == 0) return source->embedding;
+    if (index > source->config.layers * EL_PARTS) return source->head;
+    return el_source_part(source, (index - 1) / EL_PARTS, (int)((index - 1) % EL_PARTS));
+}
+
+static el_latent latent_layout(const el_student *s, uint32_t index, el_arena *arena)
+{
+    const el_gguf_tensor *t = el_student_tensor(s->source, index);
+    return el_latent_layout(arena, t->rows, t->cols, s->forms[index].codec, s->forms[index].group);
+}
+
+void el_student_layout(el_student *s, el_arena *arena)
+{
+    uint32_t layers = s->source->config.layers;
+    s->tied = s->source->head == s->source->embedding;
+    s->layers = el_arena_take(arena, layers, sizeof *s->layers);
+    s->embedding = latent_layout(s, 0, arena);
+    if (!s->tied) s->head = latent_layout(s, layers * EL_PARTS + 1, arena);
+    for (uint32_t i = 0; i < layers * EL_PARTS; i++) {
+        el_latent l = latent_layout(s, i + 1, arena);
+        if (arena->base) s->layers[i / EL_PARTS][i % EL_PARTS] = l;
+    }
+    s->norms = el_arena_take(arena, 2 * (size_t)layers + 1, s->shape->dim * sizeof(float));
+}
+
+/* Latents begin with u, and what is laid out next begins where they end. */
+static el_span span_between(const void *begin, const void *end)
+{
+    return (el_span){(void *)(uintptr_t)begin, (size_t)((const char *)end - (const char *)begin)};
+}
+
+el_span el_student_layer_span(const el_student *s, uint32_t layer)
+{
+    bool last = layer + 1 == s->source->config.layers;
+    return span_between(s->layers[layer][0].u, last ? (void *)s->norms : s->layers[layer + 1][0].u);
+}
+
+el_span el_student_ends_span(const el_student *s)
+{
+    return span_between(s->embedding.u, s->layers[0][0].u);
+}
+
+static edgellm_status put_matrix(const el_latent *l, const el_gguf_tensor *from, uint32_t group,
+                                 el_tm2_writer *writer, edgellm_error *err)
+{
+    el_matrix_layout layout;
+    if (el_matrix_measure(l->rows, l->cols, l->codec, EL_SCALE_BYTE, group, &layout)) {
+        return el_fail(err, EDGELLM_ERR_INTERNAL, "tensor '%s' has no layout", from->name);
+    }
+    uint8_t *data = aligned_alloc(EL_ALIGN, (size_t)layout.bytes);
+    if (!data) {
+        return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory: tensor '%s' needs %llu bytes",
+                       from->name, (unsigned long long)layout.bytes);
+    }
+    memset(data, 0, (size_t)layout.bytes);
+    el_latent_pack(l, data);
+    const el_tensor tensor = {.name = from->name,
+                              .rows = l->rows,
+                              .cols = l->cols,
+                              .group = group,
+                              .codec = (uint8_t)l->codec,
+                              .scale_kind = EL_SCALE_BYTE,
+                              .data = data,
+                              .bytes = layout.bytes};
+    edgellm_status status = el_tm2_put(writer, &tensor, err);
+    free(data);
+    return status;
+}
+
+static edgellm_status put_vector(const el_student *s, const char *name, const float *vector,
+                                 el_tm2_writer *writer, edgellm_error *err)
+{
+    const el_tensor tensor = {.name = name,
+                              .rows = 1,
+                              .cols = s->shape->dim,
+                              .codec = EL_CODEC_F32,
+                              .data = (const uint8_t *)vector,
+                              .bytes = s->shape->dim * sizeof *vector};
+    return el_tm2_put(writer, &tensor, err);
+}
+
+static edgellm_status put_norms(const el_student *s, uint32_t layer, el_tm2_writer *writer,
+                                edgellm_error *err)
+{
+    for (int i = 0; i < EL_NORMS; i++) {
+        const el_gguf_tensor *t = el_source_norm(s->source, layer, i);
+        EL_TRY(put_vector(s, t->name, el_student_norm(s, layer, i), writer, err));
+    }
+    return EDGELLM_OK;
+}
+
+static const el_latent *latent_of(const el_student *s, uint32_t index)
+{
+    if (index == 0) return &s->embedding;
+    if (index > s->source->config.layers * EL_PARTS) return &s->head;
+    return &s->layers[(index - 1) / EL_PARTS][(index - 1) % EL_PARTS];
+}
+
+edgellm_status el_student_write(const el_student *s, el_tm2_writer *writer, edgellm_error *err)
+{
+    uint32_t layers = s->source->config.layers;
+    for (uint32_t i = 0; i < el_student_count(s->source); i++) {
+        EL_TRY(put_matrix(latent_of(s, i), el_student_tensor(s->source, i), s->forms[i].group,
+                          writer, err));
+    }
+    for (uint32_t i = 0; i < layers; i++)
+        EL_TRY(put_norms(s, i, writer, err));
+    return put_vector(s, s->source->output_norm->name, el_student_norm(s, layers, 0), writer, err);
+}
