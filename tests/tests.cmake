@@ -82,6 +82,14 @@ if(TARGET edgellm-quantize)
   target_link_libraries(test_blas PRIVATE edgellm_cli_flags)
   target_include_directories(test_blas SYSTEM PRIVATE ${OPENBLAS_INCLUDE_DIRS})
   target_link_options(test_blas PRIVATE -Wl,--wrap=execv,--wrap=setenv)
+  # What learns from calibration text, against the same in double. As edgellm-quantize does, one
+  # thread for a product: the crew's members compute theirs side by side.
+  foreach(test float_ops float_layer)
+    el_test(${test} base cpu kernel format quant train test_support)
+    target_sources(test_${test} PRIVATE support/naive.c)
+    target_link_libraries(test_${test} PRIVATE PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
+    set_tests_properties(${test} PROPERTIES ENVIRONMENT OPENBLAS_NUM_THREADS=1)
+  endforeach()
 endif()
 # The contenders of docs/CODECS.md against their reference, on one layer.
 add_test(NAME codecs COMMAND bench_codecs --layers 1 --no-head --vectors 5 --rounds 0)
