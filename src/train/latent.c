@@ -167,6 +167,7 @@ void el_latent_references(const el_latent *l, uint32_t row, const float *w)
         scale = s > scale ? s : scale;
         offset = magnitude(b.least) > offset ? magnitude(b.least) : offset;
     }
+    if (l->oref && !(scale > 0)) scale = offset; /* one value everywhere: a scale of 0 has none */
     l->ref[row] = el_float_of_half(el_fit_half_above(scale * ROOM));
     if (l->oref) l->oref[row] = el_float_of_half(el_fit_half_above(offset * ROOM / SHIFTS_MAX));
 }
@@ -233,7 +234,8 @@ void el_latent_fit(const el_latent *l, uint32_t row, uint32_t group, const float
     uint32_t begin, n = el_latent_span(l, group, &begin);
     size_t at = (size_t)row * l->groups + group;
     bounds full = group_range(l, x, n);
-    float best = INFINITY, steps = STEPS_MAX, shifts = 0.0f;
+    float steps = STEPS_MAX, shifts = 0.0f;
+    float best = try_range(l, row, x, importance, n, full, INFINITY, &steps, &shifts);
     float least = l->high < 4 ? 0.35f : l->high < 8 ? 0.5f : l->high < 16 ? 0.6f : 0.9f;
     int slides = l->shifts ? SLIDES : 1;
     for (int i = 0; i < SHRINKS; i++) {
