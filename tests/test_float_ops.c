@@ -105,8 +105,14 @@ static void check_norm(uint32_t n, uint32_t dim)
     float *dy = naive_noise(&r, count, 1), *y = naive_zeroes(count, sizeof *y);
     float *dx = naive_noise(&r, count, 1), *dw = naive_noise(&r, dim, 1);
     float *dx_before = naive_zeroes(count, sizeof *dx), *dw_before = naive_zeroes(dim, sizeof *dw);
-    problem p = {naive_double(x, count), naive_double(w, dim), NULL,
-                 naive_zeroes(count, sizeof(double)), naive_double(dy, count), n, dim, {0}};
+    problem p = {naive_double(x, count),
+                 naive_double(w, dim),
+                 NULL,
+                 naive_zeroes(count, sizeof(double)),
+                 naive_double(dy, count),
+                 n,
+                 dim,
+                 {0}};
     memcpy(dx_before, dx, count * sizeof *dx);
     memcpy(dw_before, dw, dim * sizeof *dw);
     norm_loss(&p);
@@ -189,8 +195,14 @@ static void check_swiglu(uint32_t count)
     float *gate = naive_noise(&r, count, 3), *up = naive_noise(&r, count, 1);
     float *dout = naive_noise(&r, count, 1), *out = naive_zeroes(count, sizeof *out);
     float *dgate = naive_zeroes(count, sizeof *dgate), *dup = naive_zeroes(count, sizeof *dup);
-    problem p = {naive_double(gate, count), naive_double(up, count), NULL,
-                 naive_zeroes(count, sizeof(double)), naive_double(dout, count), count, 0, {0}};
+    problem p = {naive_double(gate, count),
+                 naive_double(up, count),
+                 NULL,
+                 naive_zeroes(count, sizeof(double)),
+                 naive_double(dout, count),
+                 count,
+                 0,
+                 {0}};
     swiglu_loss(&p);
     el_swiglu(gate, up, count, out);
     naive_compare(out, p.out, count, 1e-6, "swiglu");
@@ -273,8 +285,14 @@ static void check_attention(el_attention a)
     float *out = naive_zeroes(wide, sizeof *out), *scratch = naive_noise(&r, 2 * square, 1);
     float *dq = naive_noise(&r, wide, 1), *dk = naive_noise(&r, narrow, 1);
     float *dv = naive_noise(&r, narrow, 1);
-    problem p = {naive_double(q, wide), naive_double(k, narrow), naive_double(v, narrow),
-                 naive_zeroes(wide, sizeof(double)), naive_double(dout, wide), 0, 0, a};
+    problem p = {naive_double(q, wide),
+                 naive_double(k, narrow),
+                 naive_double(v, narrow),
+                 naive_zeroes(wide, sizeof(double)),
+                 naive_double(dout, wide),
+                 0,
+                 0,
+                 a};
     attention_loss(&p);
     el_attend(&a, q, k, v, out, scratch);
     naive_compare(out, p.out, wide, 2e-6, "attention");
@@ -365,11 +383,16 @@ static void test_divergence_of_equals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products),       cmocka_unit_test(test_norm),
-        cmocka_unit_test(test_norm_of_zeroes), cmocka_unit_test(test_rotation),
-        cmocka_unit_test(test_swiglu),         cmocka_unit_test(test_swiglu_far_out),
-        cmocka_unit_test(test_softmax),        cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_divergence),     cmocka_unit_test(test_attention_to_itself),
+        cmocka_unit_test(test_products),
+        cmocka_unit_test(test_norm),
+        cmocka_unit_test(test_norm_of_zeroes),
+        cmocka_unit_test(test_rotation),
+        cmocka_unit_test(test_swiglu),
+        cmocka_unit_test(test_swiglu_far_out),
+        cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_divergence),
+        cmocka_unit_test(test_attention_to_itself),
         cmocka_unit_test(test_divergence_of_equals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
