@@ -85,6 +85,7 @@ edgellm_status el_gptq_correct(const float *h, uint32_t cols, float damping, flo
             b[i] = t[i];
         /* Row-major (rows, cols) is what LAPACK sees as (cols, rows) right-hand sides. */
         int failed =
+            !isfinite(mean_diagonal(h, cols)) ||
             LAPACKE_dposv(LAPACK_COL_MAJOR, 'U', (int)cols, (int)rows, a, (int)cols, b, (int)cols);
         if (failed) status = no_factor(cols, err);
         for (size_t i = 0; i < (size_t)rows * cols && !failed; i++)
