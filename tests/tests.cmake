@@ -84,7 +84,7 @@ if(TARGET edgellm-quantize)
   target_link_options(test_blas PRIVATE -Wl,--wrap=execv,--wrap=setenv)
   # What learns from calibration text, against the same in double. As edgellm-quantize does, one
   # thread for a product: the crew's members compute theirs side by side.
-  foreach(test float_ops float_layer latent)
+  foreach(test float_ops float_layer latent gptq)
     el_test(${test} base cpu kernel format quant train test_support)
     target_sources(test_${test} PRIVATE support/naive.c)
     target_link_libraries(test_${test} PRIVATE PkgConfig::LAPACKE PkgConfig::OPENBLAS m)

@@ -1,0 +1,451 @@
+/*
+ * test_gptq.c: rounding that makes up for its errors, against the algorithm in double, column by
+ * column; against plain rounding on inputs that are independent (equal) and on others (better);
+ * and moments that are of no use.
+ */
+#include "support/test_help.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "support/naive.h"
+#include "train/gptq.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
+enum { ROWS = 40, COLS = 100 };
+
+typedef struct form {
+    el_codec codec;
+    uint32_t group;
+} form;
+
+static const form forms[] = {{EL_CODEC_S2, 0},  {EL_CODEC_S3, 32}, {EL_CODEC_S4, 64},
+                             {EL_CODEC_O2, 32}, {EL_CODEC_O3, 64}, {EL_CODEC_O4, 128}};
+
+/* What a rounding needs, and its result. */
+typedef struct rounding {
+    el_arena arena;
+    el_latent l;
+    float *w, *h; /* (ROWS, COLS) weights; (COLS, COLS) */
+    float *factor, *importance;
+    el_gptq gptq;
+} rounding;
+
+/* Second moments of inputs that share a few sources, with channels of very different size. */
+static float *correlated(uint64_t seed)
+{
+    enum { SAMPLES = 300, SOURCES = 8 };
+    el_random r = {seed};
+    float *mix = naive_noise(&r, SOURCES * COLS, 1), *h = naive_zeroes(COLS * COLS, sizeof *h);
+    for (int s = 0; s < SAMPLES; s++) {
+        float *z = naive_noise(&r, SOURCES, 1), *x = naive_noise(&r, COLS, 0.3f);
+        for (int c = 0; c < COLS; c++) {
+            for (int k = 0; k < SOURCES; k++)
+                x[c] += z[k] * mix[k * COLS + c];
+            x[c] *= c % 10 == 0 ? 5.0f : 1.0f;
+        }
+        for (int i = 0; i < COLS * COLS; i++)
+            h[i] += x[i / COLS] * x[i % COLS] / SAMPLES;
+        free(z);
+        free(x);
+    }
+    free(mix);
+    return h;
+}
+
+static float *identity(void)
+{
+    float *h = naive_zeroes(COLS * COLS, sizeof *h);
+    for (int i = 0; i < COLS; i++)
+        h[i * COLS + i] = 1;
+    return h;
+}
+
+static el_latent latent_of(el_arena *arena, form f)
+{
+    edgellm_error err;
+    *arena = el_arena_measure();
+    el_latent_layout(arena, ROWS, COLS, f.codec, f.group);
+    assert_ok(el_arena_reserve(arena, arena->used, &err));
+    return el_latent_layout(arena, ROWS, COLS, f.codec, f.group);
+}
+
+/* h is owned from here on. */
+static rounding begin(form f, float *h)
+{
+    edgellm_error err;
+    el_random r = {f.codec + f.group};
+    rounding p = {.h = h, .w = naive_noise(&r, ROWS * COLS, 0.1f)};
+    p.factor = naive_noise(&r, COLS * COLS, 1);
+    p.importance = naive_noise(&r, COLS, 1);
+    p.l = latent_of(&p.arena, f);
+    assert_ok(el_gptq_prepare(h, COLS, 0.01f, p.factor, p.importance, &p.gptq, &err));
+    return p;
+}
+
+static void end(rounding *p)
+{
+    free(p->w);
+    free(p->h);
+    free(p->factor);
+    free(p->importance);
+    el_arena_release(&p->arena);
+}
+
+/* Rounds all rows in the bands that are used; w keeps its weights. */
+static void run(rounding *p)
+{
+    for (uint32_t first = 0; first < ROWS; first += EL_GPTQ_BAND) {
+        uint32_t left = ROWS - first, count = left < EL_GPTQ_BAND ? left : EL_GPTQ_BAND;
+        float *w = naive_zeroes((size_t)count * COLS, sizeof *w);
+        float *errors = naive_zeroes((size_t)count * p->l.group, sizeof *errors);
+        memcpy(w, p->w + (size_t)first * COLS, (size_t)count * COLS * sizeof *w);
+        el_gptq_rows(&p->gptq, &p->l, first, count, w, errors);
+        free(w);
+        free(errors);
+    }
+}
+
+/* Each group by itself. */
+static void plain(const el_latent *l, const float *w, const float *importance)
+{
+    for (uint32_t r = 0; r < ROWS; r++) {
+        el_latent_references(l, r, w + (size_t)r * COLS);
+        for (uint32_t g = 0; g < l->groups; g++) {
+            uint32_t first;
+            el_latent_span(l, g, &first);
+            el_latent_fit(l, r, g, w + (size_t)r * COLS + first, importance + first);
+        }
+    }
+}
+
+/* Trace of D H D', D: what a latent's weights are off by. */
+static double output_error(const el_latent *l, const float *w, const float *h)
+{
+    double total = 0;
+    float *q = naive_zeroes(ROWS * COLS, sizeof *q);
+    el_latent_weights(l, 0, ROWS, q);
+    for (int i = 0; i < ROWS * COLS; i++)
+        q[i] = w[i] - q[i];
+    for (int r = 0; r < ROWS; r++) {
+        for (int i = 0; i < COLS * COLS; i++)
+            total += (double)q[r * COLS + i / COLS] * h[i] * q[r * COLS + i % COLS];
+    }
+    free(q);
+    return total;
+}
+
+static void assert_same_latents(const el_latent *a, const el_latent *b)
+{
+    size_t groups = (size_t)ROWS * a->groups;
+    assert_memory_equal(a->u, b->u, ROWS * COLS * sizeof *a->u);
+    assert_memory_equal(a->steps, b->steps, groups * sizeof *a->steps);
+    assert_memory_equal(a->ref, b->ref, ROWS * sizeof *a->ref);
+    if (!a->shifts) return;
+    assert_memory_equal(a->shifts, b->shifts, groups * sizeof *a->shifts);
+    assert_memory_equal(a->oref, b->oref, ROWS * sizeof *a->oref);
+}
+
+/* ---- independent inputs ------------------------------------------------------------------ */
+
+static void check_plain(form f, float *h)
+{
+    el_arena arena;
+    el_latent l = latent_of(&arena, f);
+    rounding p = begin(f, h);
+    run(&p);
+    plain(&l, p.w, p.importance);
+    assert_same_latents(&p.l, &l);
+    end(&p);
+    el_arena_release(&arena);
+}
+
+static void test_independent_inputs_are_rounded_plainly(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LENGTH(forms); i++)
+        check_plain(forms[i], identity());
+}
+
+static void test_no_inputs_at_all(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LENGTH(forms); i++)
+        check_plain(forms[i], naive_zeroes(COLS * COLS, sizeof(float)));
+}
+
+/* ---- against the algorithm in double ----------------------------------------------------- */
+
+/* Inverse of a symmetric positive matrix, by Gauss and Jordan; `a` is used up. */
+static double *inverse_of(double *a)
+{
+    double *inverse = naive_zeroes(COLS * COLS, sizeof *inverse);
+    for (int i = 0; i < COLS; i++)
+        inverse[i * COLS + i] = 1;
+    for (int i = 0; i < COLS; i++) {
+        double pivot = a[i * COLS + i];
+        for (int k = 0; k < COLS; k++) {
+            a[i * COLS + k] /= pivot;
+            inverse[i * COLS + k] /= pivot;
+        }
+        for (int r = 0; r < COLS; r++) {
+            double by = r == i ? 0 : a[r * COLS + i];
+            for (int k = 0; k < COLS; k++) {
+                a[r * COLS + k] -= by * a[i * COLS + k];
+                inverse[r * COLS + k] -= by * inverse[i * COLS + k];
+            }
+        }
+    }
+    return inverse;
+}
+
+/* U with U' U = a, row by row; in place, the lower triangle becomes 0. */
+static void upper_factor(double *a)
+{
+    for (int i = 0; i < COLS; i++) {
+        for (int k = i; k < COLS; k++) {
+            for (int j = 0; j < i; j++)
+                a[i * COLS + k] -= a[j * COLS + i] * a[j * COLS + k];
+        }
+        double root = sqrt(a[i * COLS + i]);
+        for (int k = 0; k < COLS; k++)
+            a[i * COLS + k] = k < i ? 0 : a[i * COLS + k] / root;
+    }
+}
+
+static double *naive_factor(const float *h, double damping)
+{
+    double *a = naive_double(h, COLS * COLS), mean = 0;
+    for (int i = 0; i < COLS; i++)
+        mean += a[i * COLS + i] / COLS;
+    for (int i = 0; i < COLS; i++)
+        a[i * COLS + i] += damping * mean;
+    double *u = inverse_of(a);
+    free(a);
+    upper_factor(u);
+    return u;
+}
+
+static double group_error(const rounding *p, const el_latent *l, uint32_t row, uint32_t group,
+                          const float *x)
+{
+    double sum = 0;
+    uint32_t first, n = el_latent_span(l, group, &first);
+    for (uint32_t i = 0; i < n; i++) {
+        float u = el_latent_place(l, row, group, x[i]);
+        double d = x[i] - el_latent_value(l, row, group, u);
+        sum += p->importance[first + i] * d * d;
+    }
+    return sum;
+}
+
+/* Was the group fitted to its weights as corrected so far? `l`: room for a fit of our own. */
+static void check_fit(const rounding *p, const el_latent *l, uint32_t row, uint32_t col,
+                      const double *w)
+{
+    float x[COLS];
+    uint32_t group = col / l->group, first, n = el_latent_span(l, group, &first);
+    for (uint32_t i = 0; i < n; i++)
+        x[i] = (float)w[col + i];
+    el_latent_fit(l, row, group, x, p->importance + col);
+    double got = group_error(p, &p->l, row, group, x), want = group_error(p, l, row, group, x);
+    assert_true(fabs(got - want) <= 1e-3 * want);
+}
+
+/* One row; returns how many columns were compared: at a tie the ways may part. */
+static int follow(const rounding *p, const el_latent *l, const double *factor, uint32_t row)
+{
+    double *w = naive_double(p->w + (size_t)row * COLS, COLS);
+    uint32_t j = 0;
+    for (; j < COLS; j++) {
+        uint32_t group = j / l->group;
+        if (j % l->group == 0) check_fit(p, l, row, j, w);
+        double scale = el_latent_scale(&p->l, row, group);
+        double offset = el_latent_offset(&p->l, row, group);
+        double u = (w[j] - offset) / scale + l->zero;
+        u = fmin(fmax(u, l->low - 0.5), l->high + 0.5);
+        double code = fmin(fmax(rint(u), l->low), l->high);
+        assert_true(fabs(u - p->l.u[(size_t)row * COLS + j]) < 1e-3);
+        if (fabs(fabs(u - code) - 0.5) < 2e-3 && u > l->low && u < l->high) break;
+        double error = (w[j] - (scale * (code - l->zero) + offset)) / factor[j * COLS + j];
+        for (uint32_t k = j + 1; k < COLS; k++)
+            w[k] -= error * factor[j * COLS + k];
+    }
+    free(w);
+    return (int)j;
+}
+
+static void test_the_algorithm(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LENGTH(forms); i++) {
+        el_arena arena;
+        el_latent l = latent_of(&arena, forms[i]);
+        rounding p = begin(forms[i], correlated(i + 1));
+        double *factor = naive_factor(p.h, 0.01);
+        int compared = 0;
+        naive_compare(p.factor, factor, COLS * COLS, 1e-5, "factor");
+        run(&p);
+        for (uint32_t row = 0; row < ROWS; row++) {
+            el_latent_references(&l, row, p.w + (size_t)row * COLS);
+            compared += follow(&p, &l, factor, row);
+        }
+        assert_true(compared > ROWS * COLS / 2);
+        free(factor);
+        end(&p);
+        el_arena_release(&arena);
+    }
+}
+
+/* ---- better than plain rounding ---------------------------------------------------------- */
+
+static void check_better(form f, float *h, double share)
+{
+    el_arena arena;
+    el_latent l = latent_of(&arena, f);
+    rounding p = begin(f, h);
+    run(&p);
+    plain(&l, p.w, p.importance);
+    double got = output_error(&p.l, p.w, p.h), of_plain = output_error(&l, p.w, p.h);
+    if (!(got < share * of_plain))
+        fail_msg("%s, group %u: error %g, of plain rounding %g", el_codecs[f.codec].name, f.group,
+                 got, of_plain);
+    end(&p);
+    el_arena_release(&arena);
+}
+
+static void test_correlated_inputs(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LENGTH(forms); i++)
+        check_better(forms[i], correlated(i + 20), 0.5);
+}
+
+static void test_dead_channels(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LENGTH(forms); i++) {
+        float *h = correlated(i + 40);
+        for (int k = 0; k < COLS; k++) {
+            for (int dead = 3; dead < COLS; dead += 7)
+                h[k * COLS + dead] = h[dead * COLS + k] = 0;
+        }
+        check_better(forms[i], h, 0.5);
+    }
+}
+
+/* Fewer samples than channels: no factor without damping. */
+static void test_too_few_samples(void **state)
+{
+    (void)state;
+    el_random r = {77};
+    float *x = naive_noise(&r, COLS, 1), *h = naive_zeroes(COLS * COLS, sizeof *h);
+    for (int i = 0; i < COLS * COLS; i++)
+        h[i] = x[i / COLS] * x[i % COLS];
+    free(x);
+    check_better(forms[1], h, 0.5);
+}
+
+/* ---- moments of no use ------------------------------------------------------------------- */
+
+static void check_refused(const float *h)
+{
+    edgellm_error err = {0};
+    float *factor = naive_zeroes(COLS * COLS, sizeof *factor), importance[COLS];
+    float *t = naive_zeroes(COLS, sizeof *t);
+    el_gptq gptq;
+    t[5] = 3;
+    assert_int_equal(el_gptq_prepare(h, COLS, 1e-9f, factor, importance, &gptq, &err),
+                     EDGELLM_ERR_FORMAT);
+    assert_contains(err.message, "100 columns");
+    assert_contains(err.message, "second moments");
+    memset(&err, 0, sizeof err);
+    assert_int_equal(el_gptq_correct(h, COLS, 1e-9f, t, 1, &err), EDGELLM_ERR_FORMAT);
+    assert_contains(err.message, "second moments");
+    assert_true(t[5] == 3 && t[6] == 0); /* as it was */
+    free(factor);
+    free(t);
+}
+
+static void test_refused_moments(void **state)
+{
+    (void)state;
+    static const struct {
+        int row, col;
+        float value;
+    } rows[] = {{3, 3, NAN}, {3, 9, NAN}, {4, 4, INFINITY}, {4, 4, -1}, {2, 7, 2}};
+    for (size_t i = 0; i < LENGTH(rows); i++) {
+        float *h = identity();
+        h[rows[i].row * COLS + rows[i].col] = h[rows[i].col * COLS + rows[i].row] = rows[i].value;
+        check_refused(h);
+        free(h);
+    }
+}
+
+/* The damping is raised until there is a factor. */
+static void test_damping_is_raised(void **state)
+{
+    (void)state;
+    edgellm_error err;
+    float h[4] = {1, 2, 2, 1}, factor[4], importance[2];
+    el_gptq gptq;
+    assert_ok(el_gptq_prepare(h, 2, 0.01f, factor, importance, &gptq, &err));
+    /* 0.01, 0.1 and 1 are too little; with 10 the inverse is {11, -2, -2, 11} / 117 */
+    assert_true(fabs(factor[0] * factor[0] * 117 - 11) < 1e-4);
+    assert_true(fabs(factor[0] * factor[1] * 117 + 2) < 1e-4);
+    assert_true(factor[2] == 0);
+    assert_true(importance[0] == 1 && importance[1] == 1);
+    assert_int_equal(gptq.cols, 2);
+}
+
+/* ---- correction -------------------------------------------------------------------------- */
+
+static void check_correction(float *h, double added)
+{
+    edgellm_error err;
+    el_random r = {5};
+    float *t = naive_noise(&r, ROWS * COLS, 1);
+    double *want = naive_double(t, ROWS * COLS), *got = naive_zeroes(ROWS * COLS, sizeof *got);
+    assert_ok(el_gptq_correct(h, COLS, 0.02f, t, ROWS, &err));
+    for (int r0 = 0; r0 < ROWS; r0++) {
+        for (int i = 0; i < COLS * COLS; i++) {
+            double a = h[i] + (i / COLS == i % COLS ? added : 0);
+            got[r0 * COLS + i % COLS] += t[r0 * COLS + i / COLS] * a;
+        }
+    }
+    for (int i = 0; i < ROWS * COLS; i++)
+        assert_true(fabs(got[i] - want[i]) < 1e-4);
+    free(t);
+    free(want);
+    free(got);
+    free(h);
+}
+
+static void test_correction_solves_its_equation(void **state)
+{
+    (void)state;
+    float *h = correlated(9);
+    double mean = 0;
+    for (int i = 0; i < COLS; i++)
+        mean += h[i * COLS + i] / (double)COLS;
+    check_correction(h, mean * 0.02);
+    check_correction(identity(), 0.02);
+    check_correction(naive_zeroes(COLS * COLS, sizeof *h), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_independent_inputs_are_rounded_plainly),
+        cmocka_unit_test(test_no_inputs_at_all),
+        cmocka_unit_test(test_the_algorithm),
+        cmocka_unit_test(test_correlated_inputs),
+        cmocka_unit_test(test_dead_channels),
+        cmocka_unit_test(test_too_few_samples),
+        cmocka_unit_test(test_refused_moments),
+        cmocka_unit_test(test_damping_is_raised),
+        cmocka_unit_test(test_correction_solves_its_equation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
