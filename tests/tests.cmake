@@ -84,9 +84,10 @@ if(TARGET edgellm-quantize)
   target_link_options(test_blas PRIVATE -Wl,--wrap=execv,--wrap=setenv)
   # What learns from calibration text, against the same in double. As edgellm-quantize does, one
   # thread for a product: the crew's members compute theirs side by side.
-  foreach(test float_ops float_layer latent gptq)
-    el_test(${test} base cpu kernel format quant train test_support)
-    target_sources(test_${test} PRIVATE support/naive.c)
+  set(engine base cpu kernel format token sample model engine)
+  foreach(test float_ops float_layer latent gptq float_model)
+    el_test(${test} ${engine} quant train test_support)
+    target_sources(test_${test} PRIVATE support/naive.c support/float_model.c)
     target_link_libraries(test_${test} PRIVATE PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
     set_tests_properties(${test} PROPERTIES ENVIRONMENT OPENBLAS_NUM_THREADS=1)
   endforeach()

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "support/angles.h"
 #include "support/test_help.h"
 
 /* ---- numbers ---------------------------------------------------------------------------- */
@@ -206,11 +207,7 @@ el_rotary naive_rotary(uint32_t n, uint32_t dim, double base)
     uint32_t half = dim / 2;
     float *cosine = naive_zeroes((size_t)n * half, sizeof *cosine);
     float *sine = naive_zeroes((size_t)n * half, sizeof *sine);
-    for (uint32_t i = 0; i < n * half; i++) {
-        double angle = i / half * pow(base, -2.0 * (i % half) / dim);
-        cosine[i] = (float)cos(angle);
-        sine[i] = (float)sin(angle);
-    }
+    fill_angles(cosine, sine, n, dim, base);
     return (el_rotary){cosine, sine, dim};
 }
 
