@@ -13,6 +13,20 @@ static uint32_t slices_of(const el_tune *t)
     return (t->source->config.vocab + SLICE - 1) / SLICE;
 }
 
+/* Floats of `slice` for one member: rows of the source's head, or what a row of logits takes. */
+static size_t slice_size(const el_tune *t)
+{
+    size_t rows = (size_t)SLICE * t->shape->dim, vocab = t->source->config.vocab;
+    return rows > vocab ? rows : vocab;
+}
+
+/* Floats of `partial`: gradients of the head's slices, or of one sequence. */
+static size_t partial_size(const el_tune *t)
+{
+    size_t slices = (size_t)slices_of(t) * HEAD;
+    return (slices > t->length ? slices : t->length) * t->shape->dim;
+}
+
 static void layout_grads(el_tune *t, el_arena *a)
 {
     for (uint32_t b = 0; b < t->batch; b++) {
@@ -59,8 +73,8 @@ void el_tune_layout(el_tune *t, el_arena *a)
     t->dhidden = el_arena_take(a, tokens, row);
     for (int i = 0; i < 2; i++)
         t->logits[i] = el_arena_take(a, HEAD, c->vocab * sizeof(float));
-    t->slice = el_arena_take(a, (size_t)t->members * SLICE, row);
-    t->partial = el_arena_take(a, (size_t)slices_of(t) * HEAD, row);
+    t->slice = el_arena_take(a, t->members, slice_size(t) * sizeof(float));
+    t->partial = el_arena_take(a, partial_size(t), sizeof(float));
     t->loss = el_arena_take(a, HEAD, sizeof *t->loss);
     for (unsigned m = 0; m < t->members; m++) {
         el_layer_trace trace = el_layer_trace_layout(a, t->shape, t->length, true);
@@ -163,7 +177,7 @@ static void logits_piece(void *context, uint32_t slice, unsigned member)
     el_tune *t = p->t;
     uint32_t vocab = t->source->config.vocab, dim = t->shape->dim, first = slice * SLICE;
     uint32_t n = vocab - first < SLICE ? vocab - first : SLICE;
-    float *rows = t->slice + (size_t)member * SLICE * dim;
+    float *rows = t->slice + member * slice_size(t);
     uint32_t slot = p->first / t->length, at = p->first % t->length;
     const float *teacher = t->teacher + ((size_t)p->order[slot] * t->length + at) * dim;
     el_source_rows(t->source->head, first, n, rows);
@@ -182,7 +196,7 @@ static void loss_piece(void *context, uint32_t i, unsigned member)
     uint32_t vocab = t->source->config.vocab;
     float *ours = t->logits[0] + (size_t)i * vocab, *theirs = t->logits[1] + (size_t)i * vocab;
     float scale = 1.0f / (float)((size_t)t->batch * t->length);
-    float *scratch = t->slice + (size_t)member * SLICE * t->shape->dim;
+    float *scratch = t->slice + member * slice_size(t);
     t->loss[i] = el_divergence_row(ours, theirs, vocab, scale, scratch);
 }
 

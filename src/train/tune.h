@@ -32,8 +32,8 @@ typedef struct el_tune {
     float *inputs;           /* (layers + 1, batch * length, dim) */
     float *hidden, *dhidden; /* (batch * length, dim) after the last norm */
     float *logits[2];        /* (HEAD, vocab): ours, the source's */
-    float *slice;            /* (members, SLICE, dim) rows of the source's head */
-    float *partial;          /* (slices, HEAD, dim) */
+    float *slice;            /* (members, SLICE, dim) rows of the source's head; or vocab floats */
+    float *partial;          /* (slices, HEAD, dim); or (length, dim) */
     double *loss;            /* (HEAD) */
     el_layer_trace *traces;  /* (members) */
     el_layer_grads *grads;   /* (batch) */
