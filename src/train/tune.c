@@ -44,7 +44,8 @@ static void layout_grads(el_tune *t, el_arena *a)
 static void layout_moments(el_tune *t, el_arena *a)
 {
     const el_config *c = &t->source->config;
-    t->table_moments = el_latent_moments_layout(a, el_student_head(t->student));
+    t->embedding_moments = el_latent_moments_layout(a, &t->student->embedding);
+    if (!t->student->tied) t->head_moments = el_latent_moments_layout(a, &t->student->head);
     for (uint32_t i = 0; i < c->layers * EL_PARTS; i++) {
         el_latent_moments m =
             el_latent_moments_layout(a, &t->student->layers[i / EL_PARTS][i % EL_PARTS]);
@@ -93,6 +94,8 @@ typedef struct pass {
     el_latent_rates rates;
     float rate_norm;
     uint32_t bands[EL_PARTS + 1];
+    const el_latent *table; /* the one that is stepped: embedding, head */
+    const el_latent_moments *table_moments;
 } pass;
 
 static float *input_of(const el_tune *t, uint32_t layer, uint32_t slot)
@@ -361,24 +364,36 @@ static void back_through_norm(pass *p)
 static void step_table_piece(void *context, uint32_t piece, unsigned member)
 {
     const pass *p = context;
-    const el_latent *l = el_student_head(p->t->student);
+    const el_latent *l = p->table;
     uint32_t first = piece * BAND, n = l->rows - first < BAND ? l->rows - first : BAND;
     (void)member;
-    el_latent_step(l, &p->t->table_moments, &p->rates, first, n,
+    el_latent_step(l, p->table_moments, &p->rates, first, n,
                    p->t->dtable + (size_t)first * l->cols);
 }
 
+static void step_table(pass *p, const el_latent *table, const el_latent_moments *moments)
+{
+    p->table = table;
+    p->table_moments = moments;
+    el_pieces_run(p->t->crew, (table->rows + BAND - 1) / BAND, step_table_piece, p);
+}
+
+/* dtable is the head's gradient; the embedding's is added, or comes in its place if it is another
+ * matrix. */
 static void update_table(pass *p)
 {
     el_tune *t = p->t;
     uint32_t dim = t->shape->dim;
-    /* A table that is the embedding too has been used at both ends. */
-    for (uint32_t i = 0; t->student->tied && i < t->batch * t->length; i++) {
+    if (!t->student->tied) {
+        step_table(p, &t->student->head, &t->head_moments);
+        memset(t->dtable, 0, (size_t)t->source->config.vocab * dim * sizeof(float));
+    }
+    for (uint32_t i = 0; i < t->batch * t->length; i++) {
         uint32_t token = t->tokens[(size_t)p->order[i / t->length] * t->length + i % t->length];
         cblas_saxpy((int)dim, 1.0f, t->dhidden + (size_t)i * dim, 1,
                     t->dtable + (size_t)token * dim, 1);
     }
-    el_pieces_run(t->crew, (t->source->config.vocab + BAND - 1) / BAND, step_table_piece, p);
+    step_table(p, &t->student->embedding, &t->embedding_moments);
 }
 
 double el_tune_step(el_tune *t, uint32_t step, const uint32_t *order)
