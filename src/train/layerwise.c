@@ -67,6 +67,7 @@ void el_layerwise_layout(el_layerwise *w, el_arena *a)
     w->factor = el_arena_take(a, widest, widest * sizeof(float));
     w->importance = el_arena_take(a, widest, sizeof(float));
     w->target = el_arena_take(a, widest, widest * sizeof(float));
+    w->lost = el_arena_take(a, (size_t)w->members * EL_GPTQ_BAND, widest * sizeof(float));
 }
 
 /* ---- stages: what enters each group of matrices ----------------------------------------- */
@@ -265,7 +266,8 @@ static void round_piece(void *context, uint32_t piece, unsigned member)
     uint32_t first = piece * EL_GPTQ_BAND, left = l->rows - first;
     uint32_t count = left < EL_GPTQ_BAND ? left : EL_GPTQ_BAND;
     float *target = w->target + (size_t)first * l->cols;
-    el_gptq_rows(&r->gptq, l, first, count, target, w->traces[member].scratch);
+    float *lost = w->lost + (size_t)member * EL_GPTQ_BAND * l->cols;
+    el_gptq_rows(&r->gptq, l, first, count, target, lost);
     el_latent_weights(l, first, count, w->ours[r->part] + (size_t)first * l->cols);
 }
 

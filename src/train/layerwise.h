@@ -45,6 +45,7 @@ typedef struct el_layerwise {
     float *moments, *cross, *stream; /* (widest, widest) x 2, (dim, widest) */
     float *factor, *importance;
     float *target;           /* (widest rows, cols) */
+    float *lost;             /* (members, EL_GPTQ_BAND, widest) what rounding a group lost */
     el_layer_grads *grads;   /* (batch) */
     el_latent_moments *adam; /* (EL_PARTS), laid out anew for each layer */
     el_arena *scratch;       /* for those */
