@@ -67,7 +67,6 @@ void el_tune_layout(el_tune *t, el_arena *a)
         size_t n = (size_t)el_part_rows(t->shape, p) * el_part_cols(t->shape, p);
         t->part[p] = el_arena_take(a, n, sizeof(float));
     }
-    t->table = el_arena_take(a, c->vocab, row);
     t->dtable = el_arena_take(a, c->vocab, row);
     t->inputs = el_arena_take(a, (c->layers + 1) * tokens, row);
     t->hidden = el_arena_take(a, tokens, row);
@@ -142,14 +141,13 @@ static void weights_piece(void *context, uint32_t piece, unsigned member)
     el_latent_weights(l, b.first, b.count, p->t->part[b.part] + (size_t)b.first * l->cols);
 }
 
-static void table_piece(void *context, uint32_t slice, unsigned member)
+/* Rows of one slice of our head, as floats. */
+static uint32_t slice_of(const el_tune *t, uint32_t slice, float *rows)
 {
-    const pass *p = context;
-    const el_latent *l = el_student_head(p->t->student);
+    const el_latent *l = el_student_head(t->student);
     uint32_t first = slice * SLICE, n = l->rows - first < SLICE ? l->rows - first : SLICE;
-    (void)member;
-    el_latent_weights(l, first, n, p->t->table + (size_t)first * l->cols);
-    memset(p->t->dtable + (size_t)first * l->cols, 0, (size_t)n * l->cols * sizeof(float));
+    el_latent_weights(l, first, n, rows);
+    return n;
 }
 
 static void forward_piece(void *context, uint32_t slot, unsigned member)
@@ -186,9 +184,10 @@ static void logits_piece(void *context, uint32_t slice, unsigned member)
     el_source_rows(t->source->head, first, n, rows);
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)p->count, (int)n, (int)dim, 1.0f,
                 teacher, (int)dim, rows, (int)dim, 0.0f, t->logits[1] + first, (int)vocab);
+    slice_of(t, slice, rows);
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)p->count, (int)n, (int)dim, 1.0f,
-                t->hidden + (size_t)p->first * dim, (int)dim, t->table + (size_t)first * dim,
-                (int)dim, 0.0f, t->logits[0] + first, (int)vocab);
+                t->hidden + (size_t)p->first * dim, (int)dim, rows, (int)dim, 0.0f,
+                t->logits[0] + first, (int)vocab);
 }
 
 /* KL of one position; our logits become d = (ours - source's) / tokens. */
@@ -208,13 +207,13 @@ static void head_back_piece(void *context, uint32_t slice, unsigned member)
     const pass *p = context;
     el_tune *t = p->t;
     uint32_t vocab = t->source->config.vocab, dim = t->shape->dim, first = slice * SLICE;
-    uint32_t n = vocab - first < SLICE ? vocab - first : SLICE;
-    (void)member;
+    float *rows = t->slice + member * slice_size(t);
+    uint32_t n = slice_of(t, slice, rows);
     cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)n, (int)dim, (int)p->count, 1.0f,
                 t->logits[0] + first, (int)vocab, t->hidden + (size_t)p->first * dim, (int)dim,
-                1.0f, t->dtable + (size_t)first * dim, (int)dim);
+                p->first ? 1.0f : 0.0f, t->dtable + (size_t)first * dim, (int)dim);
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)p->count, (int)dim, (int)n, 1.0f,
-                t->logits[0] + first, (int)vocab, t->table + (size_t)first * dim, (int)dim, 0.0f,
+                t->logits[0] + first, (int)vocab, rows, (int)dim, 0.0f,
                 t->partial + (size_t)slice * HEAD * dim, (int)dim);
 }
 
@@ -315,7 +314,6 @@ static void run_forward(pass *p)
 {
     el_tune *t = p->t;
     uint32_t layers = t->source->config.layers;
-    el_pieces_run(t->crew, slices_of(t), table_piece, p);
     el_pieces_run(t->crew, t->batch, embed_piece, p);
     for (p->layer = 0; p->layer < layers; p->layer++) {
         set_bands(p);

@@ -27,12 +27,11 @@ typedef struct el_tune {
     el_latent_moments embedding_moments, head_moments; /* head: not used if tied */
     float *norm_m, *norm_v;
     float *part[EL_PARTS];   /* weights of the layer at hand */
-    float *table;            /* (vocab, dim) weights of the head */
     float *dtable;           /* (vocab, dim) */
     float *inputs;           /* (layers + 1, batch * length, dim) */
     float *hidden, *dhidden; /* (batch * length, dim) after the last norm */
     float *logits[2];        /* (HEAD, vocab): ours, the source's */
-    float *slice;            /* (members, SLICE, dim) rows of the source's head; or vocab floats */
+    float *slice;            /* (members, SLICE, dim) rows of a head; or vocab floats */
     float *partial;          /* (slices, HEAD, dim); or (length, dim) */
     double *loss;            /* (HEAD) */
     el_layer_trace *traces;  /* (members) */
