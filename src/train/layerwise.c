@@ -170,17 +170,32 @@ static float mean_square(const float *x, uint32_t n)
     return sum / (float)n;
 }
 
-/* What is added to the stream counts relative to the stream's size at that token: else the few
- * tokens that attention uses as sinks, a thousand times larger, would decide alone. */
-static void weigh_tokens(const batch *b, const float *stream, float *f, float *q, float *e)
+/* What the source's matrix would make of inputs, on top of a stream (length, dim). */
+static const float *with_source(const batch *b, const float *stream, const float *input, float *out)
 {
-    el_layerwise *w = b->w;
+    const el_layerwise *w = b->w;
     uint32_t dim = w->shape->dim;
-    for (uint32_t t = 0; t < w->length; t++) {
-        float by = 1.0f / sqrtf(mean_square(stream + (size_t)t * dim, dim) + 1e-12f);
-        scale_row(f + (size_t)t * b->cols, b->cols, by);
-        scale_row(q + (size_t)t * b->cols, b->cols, by);
-        scale_row(e + (size_t)t * dim, dim, by);
+    memcpy(out, stream, (size_t)w->length * dim * sizeof *out);
+    el_linear(input, w->source.part[b->stage->first], w->length, dim, b->cols, true, out);
+    return out;
+}
+
+/*
+ * What is added to the stream counts relative to the stream's size at that token, the source's or
+ * ours: else the few tokens that attention uses as sinks, a thousand times larger, would decide
+ * alone, and so would one that ours takes for a sink by mistake.
+ */
+static void weigh_tokens(const batch *b, const float *theirs, const float *ours, float *f, float *q,
+                         float *e)
+{
+    uint32_t dim = b->w->shape->dim;
+    for (uint32_t t = 0; t < b->w->length; t++) {
+        size_t at = (size_t)t * dim, in = (size_t)t * b->cols;
+        float size = mean_square(theirs + at, dim) + mean_square(ours + at, dim);
+        float by = 1.0f / sqrtf(size + 1e-12f);
+        scale_row(f + in, b->cols, by);
+        scale_row(q + in, b->cols, by);
+        scale_row(e + at, dim, by);
     }
 }
 
@@ -189,19 +204,24 @@ static void subtract_piece(void *context, uint32_t slot, unsigned member)
 {
     const batch *b = context;
     el_layerwise *w = b->w;
+    uint32_t sequence = b->first + slot;
+    bool late = b->stage->first == EL_PART_DOWN;
     size_t n = (size_t)w->length * b->cols, dim = w->shape->dim;
     float *f = w->inputs[0] + slot * n, *e = w->errors + (size_t)slot * w->length * dim;
     float *q = w->inputs[1] + slot * n;
-    (void)member;
+    const float *x = late ? stream_mid(w, 0, sequence) : stream_in(w, 0, sequence);
+    const float *y = late ? stream_mid(w, 1, sequence) : stream_in(w, 1, sequence);
+    const float *theirs = NULL, *ours = NULL;
+    if (b->stage->residual) {
+        theirs = with_source(b, x, f, w->traces[member].h);
+        ours = with_source(b, y, q, w->outputs[member]);
+    }
     for (size_t i = 0; i < n; i++)
         f[i] -= q[i];
     if (!b->stage->residual) return;
-    bool late = b->stage->first == EL_PART_DOWN;
-    const float *x = late ? stream_mid(w, 0, b->first + slot) : stream_in(w, 0, b->first + slot);
-    const float *y = late ? stream_mid(w, 1, b->first + slot) : stream_in(w, 1, b->first + slot);
     for (size_t i = 0; i < (size_t)w->length * dim; i++)
         e[i] = x[i] - y[i];
-    if (w->recipe->weigh) weigh_tokens(b, x, f, q, e);
+    weigh_tokens(b, theirs, ours, f, q, e);
 }
 
 /* Rows [first, first + count) of left' * right over the batch, added to `to`. */
@@ -330,7 +350,11 @@ static void leave_source(void *context, uint32_t sequence, unsigned member)
 
 /* ---- training --------------------------------------------------------------------------- */
 
-/* Relative squared error of one sequence; with dy, its gradient. */
+/*
+ * How far y is from the target: the mean over tokens of log(1 + r), r the squared error relative to
+ * the target. The logarithm keeps a token that ours takes for a sink by mistake, with an r in the
+ * thousands, from deciding alone. With dy, the gradient times the number of tokens.
+ */
 static double compare(const el_layerwise *w, const float *y, const float *target, float *dy)
 {
     uint32_t dim = w->shape->dim;
@@ -342,9 +366,9 @@ static double compare(const el_layerwise *w, const float *y, const float *target
             size += (double)target[i] * target[i];
             error += d * d;
         }
-        total += error / size;
+        total += log1p(error / size);
         if (!dy) continue;
-        float weight = (float)(2.0 / size);
+        float weight = (float)(2.0 / (size + error));
         for (uint32_t i = 0; i < dim; i++)
             dy[i] = (y[i] - target[i]) * weight;
         dy += dim;

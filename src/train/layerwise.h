@@ -16,7 +16,6 @@ typedef struct el_recipe {
     float residual;           /* share of the stream's error, likewise */
     float correction_damping; /* relative to the mean diagonal */
     float damping;
-    bool weigh;
     uint32_t epochs;  /* of training; 0: none */
     uint32_t batch;   /* sequences of a step */
     float rate_u;     /* first step of latents, in codes */
@@ -55,7 +54,8 @@ typedef struct el_layerwise {
 void el_layerwise_layout(el_layerwise *w, el_arena *arena);
 
 /* Does one layer: w->source is loaded, w->latents are laid out. On return both streams have moved
- * on. report: relative error of the layer's output, after rounding and after training. */
+ * on. report: error of the layer's output, the
+ * mean of log(1 + relative squared error) over tokens, after rounding and after training. */
 typedef struct el_layer_report {
     double rounded, trained;
 } el_layer_report;
