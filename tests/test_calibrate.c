@@ -254,6 +254,15 @@ static void test_conversations_have_a_system_message_or_none(void **state)
     edgellm_engine_close(engine);
 }
 
+/* How many of our openings of plain texts stand in `text`. */
+static size_t openings_in(const char *text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < el_seeds_openings.count; i++)
+        n += strstr(text, el_seeds_openings.texts[i]) != NULL;
+    return n;
+}
+
 static void test_a_model_without_a_template_writes_no_conversations(void **state)
 {
     edgellm_engine *engine = open_with_template("");
@@ -264,7 +273,7 @@ static void test_a_model_without_a_template_writes_no_conversations(void **state
         char *text = text_of(engine, &c);
         assert_int_equal(count_beginning_with(&c, EL_TINY_IM_START), 0);
         assert_int_equal(occurrences(text, "<|im_start|>assistant\n"), 0);
-        assert_contains(text, "TERMS OF SERVICE\n");
+        assert_true(openings_in(text) > 0);
         free(text);
         el_calibration_free(&c);
     }

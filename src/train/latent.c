@@ -9,8 +9,7 @@
 #include "train/clones.h"
 
 #define MAGIC      12582912.0f /* 1.5 * 2^23: sums near it are rounded to integers, ties to even */
-#define NUMBER_MAX 65535.0f
-#define STEPS_MAX  254.0f /* 255 stands for a scale of 0 */
+#define STEPS_MAX  254.0f      /* 255 stands for a scale of 0 */
 #define SHIFTS_MAX 127.0f
 #define ROOM       1.25f /* how far above the largest scale of a row its reference lies */
 #define BETA1      0.9f
@@ -41,7 +40,7 @@ el_latent el_latent_layout(el_arena *arena, uint32_t rows, uint32_t cols, el_cod
                    .high = r.high,
                    .zero = r.zero,
                    .floor = r.low - 0.5f,
-                   .unit = (r.high - r.low + 1.0f) / NUMBER_MAX};
+                   .unit = (r.high - r.low + 1.0f) / 65535.0f};
     size_t groups = (size_t)rows * l.groups;
     l.u = el_arena_take(arena, (size_t)rows * cols, sizeof *l.u);
     l.steps = el_arena_take(arena, groups, sizeof(float));
@@ -69,19 +68,9 @@ static inline float code_of(const el_latent *l, float u)
     return nearest(clamp(u, l->low, l->high));
 }
 
-static inline float float_of(const el_latent *l, uint16_t u)
-{
-    return l->floor + l->unit * (float)u;
-}
-
-static inline uint16_t number_of(const el_latent *l, float u)
-{
-    return (uint16_t)(int)(clamp((u - l->floor) / l->unit, 0.0f, NUMBER_MAX) + 0.5f);
-}
-
 int el_latent_code(const el_latent *l, uint16_t u)
 {
-    return (int)code_of(l, float_of(l, u));
+    return (int)code_of(l, el_latent_float(l, u));
 }
 
 float el_latent_scale(const el_latent *l, uint32_t row, uint32_t group)
@@ -99,13 +88,13 @@ float el_latent_offset(const el_latent *l, uint32_t row, uint32_t group)
 uint16_t el_latent_place(const el_latent *l, uint32_t row, uint32_t group, float w)
 {
     float s = el_latent_scale(l, row, group);
-    if (!(s > 0)) return number_of(l, l->zero);
-    return number_of(l, (w - el_latent_offset(l, row, group)) / s + l->zero);
+    if (!(s > 0)) return el_latent_number(l, l->zero);
+    return el_latent_number(l, (w - el_latent_offset(l, row, group)) / s + l->zero);
 }
 
 float el_latent_value(const el_latent *l, uint32_t row, uint32_t group, uint16_t u)
 {
-    return el_latent_scale(l, row, group) * (code_of(l, float_of(l, u)) - l->zero) +
+    return el_latent_scale(l, row, group) * (code_of(l, el_latent_float(l, u)) - l->zero) +
            el_latent_offset(l, row, group);
 }
 
@@ -113,7 +102,7 @@ EL_CLONES static void group_weights(const el_latent *l, const uint16_t *u, uint3
                                     float m, float *w)
 {
     for (uint32_t i = 0; i < n; i++)
-        w[i] = s * (code_of(l, float_of(l, u[i])) - l->zero) + m;
+        w[i] = s * (code_of(l, el_latent_float(l, u[i])) - l->zero) + m;
 }
 
 void el_latent_weights(const el_latent *l, uint32_t first, uint32_t count, float *w)
@@ -318,7 +307,7 @@ EL_CLONES static sums group_sums(const el_latent *l, const uint16_t *u, const fl
 {
     float level[16] = {0}, plain[16] = {0};
     for (uint32_t i = 0; i < n; i++) {
-        float q = code_of(l, float_of(l, u[i])) - l->zero;
+        float q = code_of(l, el_latent_float(l, u[i])) - l->zero;
         level[i % 16] += g[i] * q;
         plain[i % 16] += g[i];
     }
@@ -339,7 +328,7 @@ EL_CLONES static void step_latents(const el_latent *l, const el_latent_rates *ra
         m[i] = bf16_of(mean);
         v[i] = bf16_of(square);
         float move = mean * rates->bias1 / (sqrtf(square * rates->bias2) + 1e-20f);
-        u[i] = number_of(l, float_of(l, u[i]) - rates->u * move);
+        u[i] = el_latent_number(l, el_latent_float(l, u[i]) - rates->u * move);
     }
 }
 

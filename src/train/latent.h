@@ -61,6 +61,19 @@ void el_latent_fit(const el_latent *l, uint32_t row, uint32_t group, const float
 uint16_t el_latent_place(const el_latent *l, uint32_t row, uint32_t group, float w);
 float el_latent_value(const el_latent *l, uint32_t row, uint32_t group, uint16_t u);
 
+/* A latent as a float, in codes, and back: to the nearest number. */
+static inline float el_latent_float(const el_latent *l, uint16_t u)
+{
+    return l->floor + l->unit * (float)u;
+}
+
+static inline uint16_t el_latent_number(const el_latent *l, float u)
+{
+    float number = (u - l->floor) / l->unit;
+    number = number > 0.0f ? number : 0.0f;
+    return (uint16_t)(int)((number < 65535.0f ? number : 65535.0f) + 0.5f);
+}
+
 /* The code of a latent. */
 int el_latent_code(const el_latent *l, uint16_t u);
 
