@@ -378,7 +378,7 @@ static double compare(const el_layerwise *w, const float *y, const float *target
 
 typedef struct training {
     el_layerwise *w;
-    const uint32_t *order; /* (sequences) */
+    uint32_t *order; /* (sequences) */
     uint32_t first, step, steps;
     el_latent_rates rates;
     uint32_t bands[EL_PARTS + 1]; /* pieces before those of a part */
@@ -429,23 +429,34 @@ static void set_rates(training *tr)
                                   1.0f / (1.0f - powf(0.9f, t)), 1.0f / (1.0f - powf(0.99f, t))};
 }
 
-static void train(el_layerwise *w)
+/* Memory of Adam for the latents at hand, and an order of the sequences. */
+static void training_layout(training *tr, el_arena *arena)
+{
+    el_layerwise *w = tr->w;
+    tr->order = el_arena_take(arena, w->sequences, sizeof *tr->order);
+    for (int p = 0; p < EL_PARTS; p++) {
+        w->adam[p] = el_latent_moments_layout(arena, &w->latents[p]);
+        tr->bands[p + 1] = tr->bands[p] + (w->latents[p].rows + BAND - 1) / BAND;
+    }
+}
+
+static edgellm_status train(el_layerwise *w, edgellm_error *err)
 {
     uint32_t size = w->recipe->batch, per_epoch = w->sequences / size;
     training tr = {.w = w, .steps = per_epoch * w->recipe->epochs};
-    uint32_t *order = el_arena_take(w->scratch, w->sequences, sizeof *order);
-    tr.order = order;
-    for (int p = 0; p < EL_PARTS; p++) {
-        w->adam[p] = el_latent_moments_layout(w->scratch, &w->latents[p]);
-        tr.bands[p + 1] = tr.bands[p] + (w->latents[p].rows + BAND - 1) / BAND;
-    }
+    el_arena arena = el_arena_measure();
+    training_layout(&tr, &arena);
+    EL_TRY(el_arena_reserve(&arena, arena.used, err));
+    training_layout(&tr, &arena);
     for (tr.step = 0; tr.step < tr.steps; tr.step++) {
-        if (tr.step % per_epoch == 0) el_shuffle(order, w->sequences, tr.step + 1);
+        if (tr.step % per_epoch == 0) el_shuffle(tr.order, w->sequences, tr.step + 1);
         tr.first = tr.step % per_epoch * size;
         set_rates(&tr);
         el_pieces_run(w->crew, size, gradient_piece, &tr);
         el_pieces_run(w->crew, tr.bands[EL_PARTS], update_piece, &tr);
     }
+    el_arena_release(&arena);
+    return EDGELLM_OK;
 }
 
 /* ---- the layer -------------------------------------------------------------------------- */
@@ -513,7 +524,7 @@ edgellm_status el_layerwise_run(el_layerwise *w, el_layer_report *report, edgell
     EL_TRY(round_stage(w, &stages[3], err));
     el_pieces_run(w->crew, w->sequences, leave_source, w);
     report->rounded = output_error(w);
-    if (w->recipe->epochs) train(w);
+    if (w->recipe->epochs) EL_TRY(train(w, err));
     report->trained = output_error(w);
     move_on(&w->source_in, &w->source_mid);
     move_on(&w->ours_in, &w->ours_mid);

@@ -46,8 +46,7 @@ typedef struct el_layerwise {
     float *target;           /* (widest rows, cols) */
     float *lost;             /* (members, EL_GPTQ_BAND, widest) what rounding a group lost */
     el_layer_grads *grads;   /* (batch) */
-    el_latent_moments *adam; /* (EL_PARTS), laid out anew for each layer */
-    el_arena *scratch;       /* for those */
+    el_latent_moments *adam; /* (EL_PARTS), memory of its own for each layer */
     double *losses;          /* (batch) */
 } el_layerwise;
 

@@ -1,0 +1,260 @@
+#include "train/forms.h"
+
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/crc32.h"
+#include "quant/manifest.h"
+#include "quant/plan.h"
+#include "quant/round.h"
+#include "train/allocate.h"
+#include "train/probe.h"
+
+/* What a file of a given size is made of; the coarsest first. */
+static const el_form part_forms[] = {{EL_CODEC_S2, 64}, {EL_CODEC_O2, 64}, {EL_CODEC_S3, 64},
+                                     {EL_CODEC_O3, 64}, {EL_CODEC_S4, 64}, {EL_CODEC_O4, 64},
+                                     {EL_CODEC_O4, 32}, {EL_CODEC_I8, 64}};
+static const el_form table_forms[] = {{EL_CODEC_S2, 64}, {EL_CODEC_O2, 64}, {EL_CODEC_S3, 64},
+                                      {EL_CODEC_O3, 64}, {EL_CODEC_S4, 64}, {EL_CODEC_O4, 64},
+                                      {EL_CODEC_I8, 64}};
+enum {
+    PARTS = sizeof part_forms / sizeof *part_forms,
+    TABLES = sizeof table_forms / sizeof *table_forms,
+    PROBE_SEQUENCES = 16, /* for second moments */
+    PROBE_SEGMENTS = 4,
+    PROBE_SPAN = 128,
+};
+
+static bool is_table(const el_source *s, uint32_t index)
+{
+    return index == 0 || index > s->config.layers * EL_PARTS;
+}
+
+/* ---- rules ------------------------------------------------------------------------------ */
+
+static edgellm_status compile(const el_compress_rule *rule, regex_t *regex, edgellm_error *err)
+{
+    char why[100];
+    int failed = regcomp(regex, rule->pattern, REG_EXTENDED | REG_NOSUB);
+    if (!failed) return EDGELLM_OK;
+    regerror(failed, regex, why, sizeof why);
+    return el_fail(err, EDGELLM_ERR_USAGE, "pattern '%.200s': %s", rule->pattern, why);
+}
+
+/* bits[i] of the matrices that match; returns how many do. */
+static uint32_t apply(const el_source *s, const regex_t *regex, unsigned rule_bits, unsigned *bits)
+{
+    uint32_t matches = 0;
+    for (uint32_t i = 0; i < el_student_count(s); i++) {
+        if (regexec(regex, el_student_tensor(s, i)->name, 0, NULL, 0) != 0) continue;
+        bits[i] = rule_bits;
+        matches++;
+    }
+    return matches;
+}
+
+/* What rules and options fix: bits (el_student_count()) of each matrix, 0 if they leave it open. */
+static edgellm_status fix_bits(const el_source *s, const el_compress_options *o, unsigned *bits,
+                               edgellm_error *err)
+{
+    for (uint32_t i = 0; i < el_student_count(s); i++) {
+        bits[i] = o->fit ? 0 : o->bits;
+        if (is_table(s, i) && o->embedding_bits) bits[i] = o->embedding_bits;
+    }
+    for (uint32_t i = 0; i < o->n_rules; i++) {
+        regex_t regex;
+        EL_TRY(compile(&o->rules[i], &regex, err));
+        uint32_t matches = apply(s, &regex, o->rules[i].bits, bits);
+        regfree(&regex);
+        if (matches == 0) {
+            return el_fail(err, EDGELLM_ERR_USAGE,
+                           "pattern '%.200s' matches no matrix: their names are such as '%s' and "
+                           "'%s'",
+                           o->rules[i].pattern, s->embedding->name,
+                           el_source_part(s, 0, EL_PART_DOWN)->name);
+        }
+    }
+    return EDGELLM_OK;
+}
+
+static bool bits_exist(unsigned bits)
+{
+    return bits == 2 || bits == 3 || bits == 4 || bits == 8;
+}
+
+edgellm_status el_forms_check(const el_source *s, const el_compress_options *o, edgellm_error *err)
+{
+    if ((!o->fit && !bits_exist(o->bits)) || (o->embedding_bits && !bits_exist(o->embedding_bits)))
+        return el_fail(err, EDGELLM_ERR_USAGE, "bits must be 2, 3, 4 or 8");
+    for (uint32_t i = 0; i < o->n_rules; i++) {
+        if (!bits_exist(o->rules[i].bits)) {
+            return el_fail(err, EDGELLM_ERR_USAGE, "pattern '%.200s': bits must be 2, 3, 4 or 8",
+                           o->rules[i].pattern);
+        }
+    }
+    unsigned *bits = malloc(el_student_count(s) * sizeof *bits);
+    if (!bits) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the rules");
+    edgellm_status status = fix_bits(s, o, bits, err);
+    free(bits);
+    return status;
+}
+
+/* ---- by a number of bytes --------------------------------------------------------------- */
+
+static el_size_form size_form(el_form form)
+{
+    return (el_size_form){form.codec, EL_SCALE_BYTE, form.group};
+}
+
+/* Everything but matrices; what a manifest may need is allowed for. */
+static uint64_t fixed_bytes(const el_source *s, const el_compress_options *o)
+{
+    el_size size;
+    const el_vocab *v = &s->vocab;
+    const el_size_form vector = {EL_CODEC_F32, EL_SCALE_F16, 0};
+    el_size_begin(&size, el_size_vocab(v->n_tokens, v->n_merges, v->starts[v->n_tokens]),
+                  strlen(v->chat_template) + 1);
+    for (uint32_t i = 0; i < 2 * s->config.layers + 1; i++)
+        el_size_put(&size, 1, s->config.dim, &vector);
+    size.tensors += el_student_count(s);
+    uint64_t manifest = EL_PLAN_MANIFEST_BYTES;
+    for (uint32_t i = 0; i < o->n_rules; i++)
+        manifest += 6 * strlen(o->rules[i].pattern) + 16;
+    return el_size_finish(&size, manifest);
+}
+
+/* Candidates of matrix `index`, with the damages that the probe found. */
+static void list_candidates(const el_probe *p, uint32_t index, unsigned bits, el_candidate *list,
+                            el_allocation *a)
+{
+    const el_source *s = p->source;
+    bool table = is_table(s, index);
+    const el_probe_forms *forms = table ? &p->tables : &p->parts;
+    const double *damage = table ? p->table_damage + (index ? (size_t)forms->count : 0)
+                                 : p->damage + (size_t)(index - 1) * forms->count;
+    const el_gguf_tensor *t = el_student_tensor(s, index);
+    *a = (el_allocation){.candidates = list, .count = forms->count, .fixed = EL_NOT_FIXED};
+    for (uint32_t i = 0; i < forms->count; i++) {
+        const el_size_form form = size_form(forms->forms[i]);
+        list[i] = (el_candidate){el_size_tensor(t->rows, t->cols, &form), damage[i]};
+        /* Of several forms with the bits asked for, the finest. */
+        if (bits && el_codecs[forms->forms[i].codec].bits == bits) a->fixed = (int32_t)i;
+    }
+}
+
+static edgellm_status allocate(const el_probe *p, const el_compress_options *o,
+                               const unsigned *bits, el_form *forms, edgellm_error *err)
+{
+    const el_source *s = p->source;
+    uint32_t n = el_student_count(s);
+    el_allocation *list = malloc(n * sizeof *list);
+    el_candidate *candidates = malloc((size_t)n * EL_CANDIDATES_MAX * sizeof *candidates);
+    edgellm_status status = EDGELLM_OK;
+    if (list && candidates) {
+        for (uint32_t i = 0; i < n; i++) {
+            list_candidates(p, i, bits[i], candidates + (size_t)i * EL_CANDIDATES_MAX, &list[i]);
+        }
+        status = el_allocate(list, n, fixed_bytes(s, o), o->fit, err);
+        for (uint32_t i = 0; i < n && status == EDGELLM_OK; i++)
+            forms[i] = (is_table(s, i) ? table_forms : part_forms)[list[i].choice];
+    } else {
+        status = el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the choice of bits");
+    }
+    free(candidates);
+    free(list);
+    return status;
+}
+
+static edgellm_status choose_by_bytes(const el_source *s, const el_compress_options *o,
+                                      const el_forms_means *m, const unsigned *bits, el_form *forms,
+                                      edgellm_error *err)
+{
+    el_probe p = {.source = s,
+                  .shape = m->shape,
+                  .crew = m->crew,
+                  .members = m->members,
+                  .tokens = m->tokens,
+                  .sequences = m->sequences < PROBE_SEQUENCES ? m->sequences : PROBE_SEQUENCES,
+                  .length = m->length,
+                  .parts = {part_forms, PARTS, 0.01f},
+                  .tables = {table_forms, TABLES, 0.03f},
+                  .progress = m->progress,
+                  .progress_context = m->progress_context};
+    p.segments = p.sequences < PROBE_SEGMENTS ? p.sequences : PROBE_SEGMENTS;
+    p.span = m->length < PROBE_SPAN ? m->length : PROBE_SPAN;
+    el_arena arena = el_arena_measure();
+    el_probe_layout(&p, &arena);
+    EL_TRY(el_arena_reserve(&arena, arena.used, err));
+    el_probe_layout(&p, &arena);
+    edgellm_status status = el_probe_run(&p, err);
+    if (status == EDGELLM_OK) status = allocate(&p, o, bits, forms, err);
+    el_arena_release(&arena);
+    return status;
+}
+
+static void choose_by_bits(const el_source *s, const el_compress_options *o, const unsigned *bits,
+                           el_form *forms)
+{
+    for (uint32_t i = 0; i < el_student_count(s); i++) {
+        uint32_t group = is_table(s, i) ? o->embedding_group : o->group;
+        forms[i] = (el_form){el_round_codec(bits[i], o->offset), group};
+    }
+}
+
+edgellm_status el_forms_choose(const el_source *s, const el_compress_options *o,
+                               const el_forms_means *means, el_form *forms, edgellm_error *err)
+{
+    unsigned *bits = malloc(el_student_count(s) * sizeof *bits);
+    if (!bits) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the choice of bits");
+    edgellm_status status = fix_bits(s, o, bits, err);
+    if (status == EDGELLM_OK && o->fit) {
+        status = choose_by_bytes(s, o, means, bits, forms, err);
+    } else if (status == EDGELLM_OK) {
+        choose_by_bits(s, o, bits, forms);
+    }
+    free(bits);
+    return status;
+}
+
+/* ---- manifest --------------------------------------------------------------------------- */
+
+static void add_rules(el_manifest *m, const el_compress_options *o)
+{
+    el_manifest_add(m, "\"rules\":[");
+    for (uint32_t i = 0; i < o->n_rules; i++) {
+        el_manifest_add(m, "%s{\"pattern\":", i ? "," : "");
+        el_manifest_add_string(m, o->rules[i].pattern);
+        el_manifest_add(m, ",\"bits\":%u}", o->rules[i].bits);
+    }
+    el_manifest_add(m, "],");
+}
+
+static void add_options(el_manifest *m, const el_compress_options *o, uint32_t sequences)
+{
+    el_manifest_add(m, "\"options\":{\"fit\":%llu,\"bits\":%u,\"embedding_bits\":%u,",
+                    (unsigned long long)o->fit, o->fit ? 0 : o->bits, o->embedding_bits);
+    add_rules(m, o);
+    el_manifest_add(m, "\"calibrate\":\"%s\",\"sequences\":%u,\"length\":%u,\"seed\":%llu,",
+                    o->calibration ? "file" : "self", sequences, o->length,
+                    (unsigned long long)o->seed);
+    el_manifest_add(m, "\"epochs\":%u,\"steps\":%u},", o->epochs, o->steps);
+}
+
+char *el_forms_manifest(const char *path, const el_source *s, const el_form *forms,
+                        const el_compress_options *o, uint32_t sequences, const char *kernels)
+{
+    el_manifest m;
+    el_codec_counts counts = {0};
+    const el_mapfile *map = &s->gguf.map;
+    el_manifest_begin(&m, path, map->size, el_crc32(0, map->data, map->size));
+    add_options(&m, o, sequences);
+    /* Sums of floats round otherwise on another kind of CPU. */
+    el_manifest_add(&m, "\"cpu\":\"%.40s\",", kernels);
+    for (uint32_t i = 0; i < el_student_count(s); i++)
+        el_codec_count(&counts, forms[i].codec, EL_SCALE_BYTE, forms[i].group);
+    for (uint32_t i = 0; i < 2 * s->config.layers + 1; i++)
+        el_codec_count(&counts, EL_CODEC_F32, EL_SCALE_F16, 0);
+    return el_manifest_end(&m, &counts);
+}
