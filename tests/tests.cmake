@@ -91,6 +91,8 @@ if(TARGET edgellm-quantize)
     target_link_libraries(test_${test} PRIVATE PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
     set_tests_properties(${test} PROPERTIES ENVIRONMENT OPENBLAS_NUM_THREADS=1)
   endforeach()
+  el_test(compress ${engine} quant offline train test_support)
+  target_link_libraries(test_compress PRIVATE PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
 endif()
 # The contenders of docs/CODECS.md against their reference, on one layer.
 add_test(NAME codecs COMMAND bench_codecs --layers 1 --no-head --vectors 5 --rounds 0)

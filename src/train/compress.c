@@ -123,10 +123,15 @@ static uint64_t fingerprint(const el_run *r)
 /* Bits a weight that halve the divergence, roughly: docs/QUANTISATION.md. */
 #define BITS_TO_HALVE 0.6
 
+static double max_kl(const el_run *r)
+{
+    return r->options->max_kl > 0 ? r->options->max_kl : EL_COMPRESS_RUINED;
+}
+
 /* A size of the file, in MB, that would bring the divergence to half of what is allowed. */
 static double size_that_would_do(const el_run *r, uint64_t bytes)
 {
-    double halvings = log2(r->result.quality.kl / (EL_COMPRESS_RUINED / 2));
+    double halvings = log2(r->result.quality.kl / (max_kl(r) / 2));
     double bits = halvings * BITS_TO_HALVE * (double)r->result.parameters;
     return ceil(((double)bytes + bits / 8) / 1e6);
 }
@@ -134,13 +139,12 @@ static double size_that_would_do(const el_run *r, uint64_t bytes)
 static edgellm_status refuse_ruined(const el_run *r, const char *path, edgellm_error *err)
 {
     struct stat s;
-    if (r->result.quality.kl <= EL_COMPRESS_RUINED || r->options->force) return EDGELLM_OK;
+    if (r->result.quality.kl <= max_kl(r) || r->options->force) return EDGELLM_OK;
     if (stat(path, &s) != 0) return el_fail(err, EDGELLM_ERR_IO, "cannot read '%.300s'", path);
     return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
                    "nothing was written: the file would be ruined (KL %.2f nats a token from the "
                    "source, above %.1f); about %.0f MB would do; --force writes it all the same",
-                   r->result.quality.kl, EL_COMPRESS_RUINED,
-                   size_that_would_do(r, (uint64_t)s.st_size));
+                   r->result.quality.kl, max_kl(r), size_that_would_do(r, (uint64_t)s.st_size));
 }
 
 static edgellm_status judge_file(void *context, const char *temporary, edgellm_error *err)

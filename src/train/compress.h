@@ -34,6 +34,7 @@ typedef struct el_compress_options {
     uint64_t seed;
     unsigned threads; /* 0: all cores, at most 64 */
     bool resume;      /* go on with an unfinished run */
+    double max_kl;    /* above it a file is ruined; 0: EL_COMPRESS_RUINED */
     bool force;       /* keep a ruined file too */
 
     /* Told where the work is; `done` grows from 0 to 1 about evenly in time. Return false to stop
@@ -53,7 +54,7 @@ typedef struct el_compress_result {
     double error_rounded;       /* mean over layers: relative error of the output */
     double error_trained;
     double kl_first, kl_last; /* mean of the first and last eighth of the steps */
-    el_quality quality;             /* on text held back */
+    el_quality quality;       /* on text held back */
     char kernels[32];         /* OpenBLAS's for this CPU */
 } el_compress_result;
 

@@ -1,0 +1,324 @@
+/*
+ * test_compress.c: el_compress() from its text to its file on tiny models, its journal, and what it
+ * refuses.
+ */
+#include "support/test_help.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "format/ggml_types.h"
+#include "support/tiny_model.h"
+#include "train/compress.h"
+#include "train/journal.h"
+
+#define SOURCE  EL_TEST_OUT "/compress.gguf"
+#define TARGET  EL_TEST_OUT "/compress.tm2.bin"
+#define JOURNAL TARGET ".unfinished-edgellm"
+
+static el_compress_options small_options(void)
+{
+    return (el_compress_options){.fit = 36000,
+                                 .bits = 2,
+                                 .group = 64,
+                                 .embedding_group = 64,
+                                 .sequences = 6,
+                                 .length = 24,
+                                 .epochs = 1,
+                                 .steps = 4,
+                                 .seed = 3,
+                                 .threads = 1,
+                                 .force = true};
+}
+
+static void make_source(bool separate_head)
+{
+    el_tiny_spec spec = el_tiny_defaults();
+    spec.separate_head = separate_head;
+    assert_true(el_tiny_write(&spec, SOURCE));
+    unlink(TARGET);
+    unlink(JOURNAL);
+}
+
+static uint64_t file_hash(const char *path)
+{
+    el_bytes b = {0};
+    assert_true(el_bytes_load(&b, path));
+    uint64_t hash = hash_bytes(14695981039346656037ULL, b.data, b.size);
+    free(b.data);
+    return hash;
+}
+
+static bool exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+static el_compress_result compress(const el_compress_options *o)
+{
+    edgellm_error err;
+    el_compress_result result;
+    assert_ok(el_compress(SOURCE, TARGET, o, &result, &err));
+    assert_false(exists(JOURNAL));
+    return result;
+}
+
+/* ---- the file ---------------------------------------------------------------------------- */
+
+static void test_keeps_within_the_size(void **state)
+{
+    el_compress_options o = small_options();
+    (void)state;
+    make_source(false);
+    for (o.fit = 34000; o.fit <= 60000; o.fit += 13000) {
+        el_compress_result r = compress(&o);
+        assert_in_range(r.file_bytes, o.fit / 2, o.fit);
+        assert_true(r.quality.tokens == 4 * 11 && r.quality.kl > 0);
+    }
+}
+
+static void test_more_bytes_more_like_the_source(void **state)
+{
+    el_compress_options o = small_options();
+    (void)state;
+    make_source(false);
+    o.fit = 0;
+    double before = 1e9;
+    for (o.bits = 2; o.bits <= 8; o.bits = o.bits < 4 ? o.bits + 1 : 2 * o.bits) {
+        el_compress_result r = compress(&o);
+        assert_true(r.quality.kl < before);
+        before = r.quality.kl;
+    }
+    assert_true(before < 0.01);
+}
+
+static void test_same_file_for_any_number_of_threads(void **state)
+{
+    el_compress_options o = small_options();
+    (void)state;
+    for (int head = 0; head < 2; head++) {
+        make_source(head);
+        o.fit = head ? 50000 : 36000;
+        uint64_t first = 0;
+        for (o.threads = 1; o.threads <= 3; o.threads++) {
+            compress(&o);
+            if (o.threads == 1) first = file_hash(TARGET);
+            assert_true(file_hash(TARGET) == first);
+        }
+    }
+}
+
+static void test_another_seed_another_file(void **state)
+{
+    el_compress_options o = small_options();
+    (void)state;
+    make_source(false);
+    compress(&o);
+    uint64_t first = file_hash(TARGET);
+    o.seed++;
+    compress(&o);
+    assert_true(file_hash(TARGET) != first);
+}
+
+/* ---- going on ---------------------------------------------------------------------------- */
+
+/* Stops when it is asked for the n-th time. */
+static bool stop(void *context, const char *stage, double done)
+{
+    uint32_t *left = context;
+    assert_non_null(stage);
+    assert_true(done >= 0 && done <= 1.0001);
+    return *left > 0 && --*left > 0;
+}
+
+static void test_stopped_anywhere_it_goes_on(void **state)
+{
+    el_compress_options o = small_options();
+    edgellm_error err;
+    (void)state;
+    make_source(false);
+    compress(&o);
+    uint64_t whole = file_hash(TARGET);
+    unlink(TARGET);
+    bool stopped = true;
+    for (uint32_t n = 1; stopped; n += 3) {
+        uint32_t left = n;
+        o.progress = stop;
+        o.progress_context = &left;
+        o.resume = false;
+        edgellm_status status = el_compress(SOURCE, TARGET, &o, NULL, &err);
+        stopped = status == EDGELLM_ERR_INTERRUPTED;
+        if (stopped) {
+            assert_contains(err.message, "--resume");
+            assert_false(exists(TARGET));
+            o.progress = NULL;
+            o.resume = true;
+            compress(&o);
+        }
+        assert_true(file_hash(TARGET) == whole);
+        unlink(TARGET);
+    }
+}
+
+static void test_an_unfinished_run_is_not_lost(void **state)
+{
+    el_compress_options o = small_options();
+    edgellm_error err;
+    uint32_t left = 20;
+    (void)state;
+    make_source(false);
+    o.progress = stop;
+    o.progress_context = &left;
+    assert_int_equal(el_compress(SOURCE, TARGET, &o, NULL, &err), EDGELLM_ERR_INTERRUPTED);
+    o.progress = NULL;
+    assert_int_equal(el_compress(SOURCE, TARGET, &o, NULL, &err), EDGELLM_ERR_USAGE);
+    assert_contains(err.message, "--resume");
+    o.resume = true;
+    o.seed++;
+    assert_int_equal(el_compress(SOURCE, TARGET, &o, NULL, &err), EDGELLM_ERR_USAGE);
+    assert_contains(err.message, "other options");
+    o.seed--;
+    compress(&o);
+}
+
+/* ---- the journal ------------------------------------------------------------------------- */
+
+static void write_journal(void)
+{
+    el_journal j;
+    edgellm_error err;
+    unlink(JOURNAL);
+    assert_ok(el_journal_open(&j, TARGET, 7, false, &err));
+    assert_ok(el_journal_add(&j, 1, "first", 5, &err));
+    assert_ok(el_journal_add(&j, 2, "second", 6, &err));
+    el_journal_close(&j, false);
+}
+
+/* How many of the two records a journal of `size` bytes, one of them changed, still gives. */
+static int records_left(size_t size, size_t changed)
+{
+    el_bytes b = {0};
+    el_journal j;
+    edgellm_error err;
+    char data[8];
+    write_journal();
+    assert_true(el_bytes_load(&b, JOURNAL));
+    if (changed < b.size) b.data[changed] ^= 1;
+    b.size = size < b.size ? size : b.size;
+    assert_true(el_bytes_save(&b, JOURNAL));
+    free(b.data);
+    if (el_journal_open(&j, TARGET, 7, true, &err) != EDGELLM_OK) return -1;
+    int n = el_journal_take(&j, 1, data, 5);
+    if (n) n += el_journal_take(&j, 2, data, 6);
+    assert_ok(el_journal_add(&j, 3, "third", 5, &err));
+    el_journal_close(&j, true);
+    assert_false(exists(JOURNAL));
+    return n;
+}
+
+static void test_a_journal_cut_short_or_damaged(void **state)
+{
+    enum { HEADER = 16, RECORD = 16, FIRST = HEADER + RECORD + 5, ALL = FIRST + RECORD + 6 };
+    (void)state;
+    for (size_t size = 1; size <= ALL; size++) {
+        int want = size < HEADER ? -1 : (size >= FIRST) + (size >= ALL);
+        assert_int_equal(records_left(size, ALL), want);
+    }
+    for (size_t at = 0; at < ALL; at++) {
+        int want = at < HEADER ? -1 : at >= FIRST;
+        assert_int_equal(records_left(ALL, at), want);
+    }
+}
+
+/* ---- refusals ---------------------------------------------------------------------------- */
+
+static void refused(const el_compress_options *o, edgellm_status status, const char *part)
+{
+    edgellm_error err;
+    assert_int_equal(el_compress(SOURCE, TARGET, o, NULL, &err), status);
+    assert_contains(err.message, part);
+    assert_false(exists(TARGET));
+    unlink(JOURNAL);
+}
+
+static void test_rules(void **state)
+{
+    el_compress_options o = small_options();
+    el_compress_rule rule = {"ffn_dwon", 4};
+    (void)state;
+    make_source(false);
+    o.rules = &rule;
+    o.n_rules = 1;
+    refused(&o, EDGELLM_ERR_USAGE, "'ffn_dwon' matches no matrix");
+    rule.pattern = "(";
+    refused(&o, EDGELLM_ERR_USAGE, "pattern '('");
+    rule = (el_compress_rule){"ffn_down", 5};
+    refused(&o, EDGELLM_ERR_USAGE, "bits must be 2, 3, 4 or 8");
+    rule.bits = 8;
+    o.fit = 60000;
+    compress(&o);
+}
+
+static void test_sizes_that_cannot_be(void **state)
+{
+    el_compress_options o = small_options();
+    (void)state;
+    make_source(false);
+    o.fit = 1000;
+    refused(&o, EDGELLM_ERR_USAGE, "MB");
+    o.fit = 0;
+    o.bits = 7;
+    refused(&o, EDGELLM_ERR_USAGE, "bits");
+}
+
+static void test_texts_that_are_too_short(void **state)
+{
+    el_compress_options o = small_options();
+    (void)state;
+    make_source(false);
+    o.calibration = EL_TEST_OUT "/compress.txt";
+    put_file(o.calibration, "");
+    refused(&o, EDGELLM_ERR_FORMAT, "empty");
+    put_file(o.calibration, "a few words");
+    refused(&o, EDGELLM_ERR_USAGE, "compress.txt");
+    put_file(o.calibration, "somewhat more of them, but not as many as calibration takes: it needs "
+                            "five pieces of 24 tokens each");
+    refused(&o, EDGELLM_ERR_USAGE, "too short");
+}
+
+static void test_a_ruined_file_is_refused(void **state)
+{
+    el_compress_options o = small_options();
+    (void)state;
+    make_source(false);
+    put_file(TARGET, "what was there");
+    uint64_t before = file_hash(TARGET);
+    edgellm_error err;
+    o.max_kl = 1e-3;
+    o.force = false;
+    assert_int_equal(el_compress(SOURCE, TARGET, &o, NULL, &err), EDGELLM_ERR_UNSUPPORTED);
+    assert_contains(err.message, "--force");
+    assert_contains(err.message, " MB would do");
+    assert_true(file_hash(TARGET) == before);
+    o.force = o.resume = true;
+    assert_true(compress(&o).quality.kl > o.max_kl);
+    assert_true(file_hash(TARGET) != before);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_keeps_within_the_size),
+        cmocka_unit_test(test_more_bytes_more_like_the_source),
+        cmocka_unit_test(test_same_file_for_any_number_of_threads),
+        cmocka_unit_test(test_another_seed_another_file),
+        cmocka_unit_test(test_stopped_anywhere_it_goes_on),
+        cmocka_unit_test(test_an_unfinished_run_is_not_lost),
+        cmocka_unit_test(test_a_journal_cut_short_or_damaged),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_sizes_that_cannot_be),
+        cmocka_unit_test(test_texts_that_are_too_short),
+        cmocka_unit_test(test_a_ruined_file_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
