@@ -85,7 +85,7 @@ if(TARGET edgellm-quantize)
   # What learns from calibration text, against the same in double. As edgellm-quantize does, one
   # thread for a product: the crew's members compute theirs side by side.
   set(engine base cpu kernel format token sample model engine)
-  foreach(test float_ops float_layer latent gptq float_model tune)
+  foreach(test float_ops float_layer latent gptq float_model tune allocate probe)
     el_test(${test} ${engine} quant train test_support)
     target_sources(test_${test} PRIVATE support/naive.c support/float_model.c)
     target_link_libraries(test_${test} PRIVATE PkgConfig::LAPACKE PkgConfig::OPENBLAS m)

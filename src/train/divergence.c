@@ -78,14 +78,14 @@ static void slice_piece(void *context, uint32_t slice, unsigned member)
     el_source_rows(d->source->head, first, n, rows);
     el_linear(d->theirs, rows, m, n, dim, false, s);
     memcpy(p, s, (size_t)m * n * sizeof *p);
-    for (uint32_t i = 0; i < m; i++)
-        sums[2 * i] = el_softmax_row(p + (size_t)i * n, n);
+    for (size_t i = 0; i < m; i++)
+        sums[2 * i] = el_softmax_row(p + i * n, n);
     if (c->rows) c->rows(c->context, first, n, member, rows);
     for (uint32_t k = 0; k < c->count; k++) {
         sums = sums_of(d, slice, k + 1);
         el_linear(d->ours + (size_t)k * m * dim, rows, m, n, dim, false, o);
-        for (uint32_t i = 0; i < m; i++) {
-            size_t at = (size_t)i * n;
+        for (size_t i = 0; i < m; i++) {
+            size_t at = i * n;
             sums[2 * i + 1] = expected_gap(p + at, s + at, o + at, n);
             sums[2 * i] = el_softmax_row(o + at, n);
         }
@@ -93,17 +93,17 @@ static void slice_piece(void *context, uint32_t slice, unsigned member)
 }
 
 /* log sum exp over all slices. */
-static double whole_sum(const el_divergence *d, uint32_t model, uint32_t position)
+static double whole_sum(const el_divergence *d, uint32_t model, size_t position)
 {
-    double top = -INFINITY, sum = 0;
-    for (uint32_t k = 0; k < slices_of(d); k++)
-        top = fmax(top, sums_of(d, k, model)[2 * position]);
-    for (uint32_t k = 0; k < slices_of(d); k++)
-        sum += exp(sums_of(d, k, model)[2 * position] - top);
-    return top + log(sum);
+    double total = sums_of(d, 0, model)[2 * position];
+    for (uint32_t k = 1; k < slices_of(d); k++) {
+        double slice = sums_of(d, k, model)[2 * position], top = fmax(total, slice);
+        total = top + log1p(exp(fmin(total, slice) - top));
+    }
+    return total;
 }
 
-static double nats_at(const el_divergence *d, uint32_t model, uint32_t position)
+static double nats_at(const el_divergence *d, uint32_t model, size_t position)
 {
     double theirs = whole_sum(d, 0, position), gap = whole_sum(d, model, position) - theirs;
     for (uint32_t k = 0; k < slices_of(d); k++) {

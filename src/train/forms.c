@@ -13,18 +13,18 @@
 #include "train/probe.h"
 
 /* What a file of a given size is made of; the coarsest first. */
-static const el_form part_forms[] = {{EL_CODEC_S2, 64}, {EL_CODEC_O2, 64}, {EL_CODEC_S3, 64},
-                                     {EL_CODEC_O3, 64}, {EL_CODEC_S4, 64}, {EL_CODEC_O4, 64},
-                                     {EL_CODEC_O4, 32}, {EL_CODEC_I8, 64}};
-static const el_form table_forms[] = {{EL_CODEC_S2, 64}, {EL_CODEC_O2, 64}, {EL_CODEC_S3, 64},
-                                      {EL_CODEC_O3, 64}, {EL_CODEC_S4, 64}, {EL_CODEC_O4, 64},
+static const el_form part_forms[] = {{EL_CODEC_O2, 128}, {EL_CODEC_O2, 64}, {EL_CODEC_S3, 64},
+                                     {EL_CODEC_O3, 64},  {EL_CODEC_S4, 64}, {EL_CODEC_O4, 64},
+                                     {EL_CODEC_I8, 64}};
+static const el_form table_forms[] = {{EL_CODEC_O2, 128}, {EL_CODEC_O2, 64}, {EL_CODEC_S3, 64},
+                                      {EL_CODEC_O3, 64},  {EL_CODEC_S4, 64}, {EL_CODEC_O4, 64},
                                       {EL_CODEC_I8, 64}};
 enum {
     PARTS = sizeof part_forms / sizeof *part_forms,
     TABLES = sizeof table_forms / sizeof *table_forms,
     PROBE_SEQUENCES = 16, /* for second moments */
-    PROBE_SEGMENTS = 4,
-    PROBE_SPAN = 128,
+    PROBE_SEGMENTS = 2,
+    PROBE_SPAN = 256,
 };
 
 static bool is_table(const el_source *s, uint32_t index)

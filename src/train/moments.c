@@ -55,7 +55,7 @@ static float *stream_of(const batch *b, uint32_t slot)
 static float *input_of(const batch *b, int stage, uint32_t slot)
 {
     size_t cols = el_stage_cols(b->m->shape, stage);
-    return b->m->inputs[stage] + slot * b->m->length * cols;
+    return b->m->inputs[stage] + (size_t)slot * b->m->length * cols;
 }
 
 /* to = x, each token divided by the root mean square of the stream there. */

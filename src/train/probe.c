@@ -341,7 +341,8 @@ static void leave(const el_probe *p, uint32_t models, float *to)
 {
     uint32_t dim = p->shape->dim, per_segment = p->span / STRIDE;
     for (uint32_t i = 0; i < models * p->segments * per_segment; i++) {
-        size_t at = (size_t)(i / per_segment) * p->span + i % per_segment * STRIDE + STRIDE - 1;
+        uint32_t segment = i / per_segment, token = i % per_segment * STRIDE + STRIDE - 1;
+        size_t at = (size_t)segment * p->span + token;
         el_rms_norm(p->streams + at * dim, p->last_norm, 1, dim, p->shape->eps,
                     to + (size_t)i * dim);
     }
