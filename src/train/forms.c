@@ -130,10 +130,8 @@ static void list_candidates(const el_probe *p, uint32_t index, unsigned bits, el
                             el_allocation *a)
 {
     const el_source *s = p->source;
-    bool table = is_table(s, index);
-    const el_probe_forms *forms = table ? &p->tables : &p->parts;
-    const double *damage = table ? p->table_damage + (index ? (size_t)forms->count : 0)
-                                 : p->damage + (size_t)(index - 1) * forms->count;
+    const el_probe_forms *forms = el_probe_forms_of(p, index);
+    const double *damage = el_probe_damage_of(p, index);
     const el_gguf_tensor *t = el_student_tensor(s, index);
     *a = (el_allocation){.candidates = list, .count = forms->count, .fixed = EL_NOT_FIXED};
     for (uint32_t i = 0; i < forms->count; i++) {
