@@ -108,7 +108,8 @@ class Help(Case):
                    " --ignore-eos --hash --exact --kernel --cpumask --json --max-ram --raw --system",
             "chat": "-n -t -c -j -s -b -q --system --load --save --top-k --no-history --json --hash",
             "quantize": "-o --bits --group --embedding-bits --embedding-group --calibrate --scales"
-                        " --plan --fit",
+                        " --plan --fit --tensor --sequences --epochs --steps --seed -j --report"
+                        " --resume --force --json -q",
             "info": "--json --tensors -c", "tokenize": "--special --ids --decode --json",
             "perplexity": "--chunks -c --json --exact --against --cache", "bench": "--runs -n --json --warmup"}
         for command, options in promised.items():
@@ -245,9 +246,11 @@ class Commands(Case):
 
     def test_quantize(self):
         folder = self.temporary()
-        for name, options in (("keep", ()), ("four", ("--bits", "4", "--offset")),
+        for name, options in (("keep", ()),
+                              ("four", ("--bits", "4", "--offset", "--calibrate", "none")),
                               ("two", ("--bits", "2", "--group", "64", "--scales", "byte",
-                                       "--embedding-bits", "8", "--embedding-group", "row")),
+                                       "--embedding-bits", "8", "--embedding-group", "row",
+                                       "--calibrate", "none")),
                               ("three", ("--bits", "3", "--group", "row", "--calibrate", "none"))):
             path = folder / f"{name}.tm2.bin"
             got = self.json("quantize", GGUF, "-o", path, *options)
@@ -333,7 +336,7 @@ class Against(Case):
         self.folder = self.temporary()
         self.text, self.model, self.kept = (self.folder / n for n in ("text", "m.bin", "kept"))
         self.text.write_text("here were the quick brown foxes " * 40)
-        self.ok("quantize", GGUF, "-o", self.model, "--bits", "4", "-q")
+        self.ok("quantize", GGUF, "-o", self.model, "--bits", "4", "--calibrate", "none", "-q")
 
     def command(self, *more, model=None, source=TM2):
         return ("perplexity", model or self.model, self.text, "-c", "32", "--chunks", "5", "-j", "1",
@@ -594,8 +597,9 @@ class BadUsage(Case):
         for option in ("--bits", "--group", "--embedding-bits", "--embedding-group", "--scales"):
             self.fails(USAGE, "quantize", GGUF, "-o", "/nonexistent/x", option, "5",
                        contains="expected one of")
-        self.fails(UNSUPPORTED, "quantize", GGUF, "-o", OUT / "x", "--calibrate", "gptq",
-                   contains="gptq")
+        for option in ("--sequences", "--length", "--steps", "--epochs", "--seed", "-j", "--fit"):
+            self.fails(USAGE, "quantize", GGUF, "-o", "/nonexistent/x", option, "x",
+                       contains="bad number 'x'")
 
     def test_bad_lists(self):
         for value in ("7", "7=", "=1", "x=1", "7=x", "7=1,", ",7=1", "7=nan", "7=inf", "7=1e99",
@@ -869,7 +873,8 @@ class Interrupt(Case):
     def test_quantize_leaves_nothing_half_written(self):
         folder = self.temporary()
         code, text, rest = self.on_stopped_terminal(
-            "quantize", GGUF, "-o", folder / "x.tm2.bin", "--bits", "4", stream="stderr")
+            "quantize", GGUF, "-o", folder / "x.tm2.bin", "--bits", "4", "--calibrate", "none",
+            stream="stderr")
         self.assertEqual(code, 130, text)
         self.assertEqual(os.listdir(folder), [])
         self.assertIn(b"edgellm: ", text)

@@ -58,8 +58,8 @@ CHAT = ("chat", TM2, "-n", "3", "-s", "1", "-c", "128", "-j", "1", "-q", "--no-h
 RUN = ("run", TM2, "-p", "the quick fox", "-n", "4", "-s", "1", "-j", CORES, "-c", "64")
 AGAINST = ("perplexity", TM2, TEXT, "-c", "16", "--chunks", "2", "-j", "1", "--against")
 COMMANDS = {
-    "quantize": ("quantize", GGUF, "-o", TARGET, "--bits", "4"),
-    "quantize, anew": ("quantize", GGUF, "-o", TARGET, "--bits", "4"),
+    "quantize": ("quantize", GGUF, "-o", TARGET, "--bits", "4", "--calibrate", "none"),
+    "quantize, anew": ("quantize", GGUF, "-o", TARGET, "--bits", "4", "--calibrate", "none"),
     "quantize, json": ("quantize", GGUF, "-o", TARGET, "--json"),
     "plan": ("quantize", "--plan", SHAPES, "--fit", "40MB"),
     "plan, json": ("quantize", "--plan", SHAPES, "--fit", "40MB", "--json"),
@@ -217,6 +217,60 @@ for command in COMMANDS:
     setattr(Failures, "test_" + re.sub(r"\W+", "_", command), failure_test(command))
 
 
+class Calibrated(unittest.TestCase):
+    """A run of hours: whatever fails, the target keeps its bytes, what is finished stays in the
+    journal, and --resume makes the file that an undisturbed run makes."""
+
+    COMMAND = ("quantize", GGUF, "-o", TARGET, "--fit", "40KB", "--length", "8", "--sequences", "2",
+               "--epochs", "1", "--steps", "1", "-j", "1", "-q")
+    JOURNAL = TARGET.name + ".unfinished-edgellm"
+    # Kind of call, how it fails, exit codes allowed, and from one failing call to the next.
+    FAULTS = (
+        ("memory", errno.ENOMEM, {0, MEMORY}, 17),
+        ("mmap", errno.ENOMEM, {MEMORY}, 1),
+        ("open", errno.EMFILE, {0, IO}, 1),
+        ("write", errno.ENOSPC, {IO}, 1),
+        ("write", "kill", {-signal.SIGKILL}, 1),
+        ("fsync", errno.ENOSPC, {0, IO}, 1),
+        ("rename", errno.EACCES, {IO}, 1),
+    )
+
+    def go_on(self, right, what):
+        """After a failure, or a success that took no notice of one."""
+        done, _ = run(self.COMMAND + ("--resume",))
+        self.assertEqual(done.returncode, 0, (what, done.stderr))
+        self.assertEqual(TARGET.read_bytes(), right, what)
+        self.assertEqual(os.listdir(WORK), [TARGET.name], what)
+
+    def fail_once(self, call, n, how, codes, right):
+        put_old(self.COMMAND)
+        what = (call, how, n)
+        done, reached = run(self.COMMAND, (call, n, how))
+        self.assertIn(done.returncode, codes if reached else {0}, (what, done.stdout, done.stderr))
+        if done.returncode > 0:
+            self.assertRegex(done.stderr.decode(), r"\Aedgellm: [^\n]{20,}\n\Z", what)
+            self.assertLessEqual(set(os.listdir(WORK)), {TARGET.name, self.JOURNAL}, what)
+        self.assertIn(TARGET.read_bytes(), (old(self.COMMAND), right) if done.returncode <= 0
+                      else (old(self.COMMAND),), what)
+        if how == errno.ENOSPC and done.returncode != 0:
+            self.assertIn(b"No space left", done.stderr, what)
+        self.go_on(right, what)
+        return reached
+
+    def test_every_failure(self):
+        put_old(self.COMMAND)
+        self.assertEqual(run(self.COMMAND)[0].returncode, 0)
+        right, made = TARGET.read_bytes(), {}
+        for call, how, codes, step in self.FAULTS:
+            n = 1
+            while self.fail_once(call, n, how, codes, right):
+                made[call] = n
+                n += step
+        print("%-18s" % "calibrated", made, file=sys.stderr)
+        self.assertLessEqual({call for call, *_ in self.FAULTS}, set(made))
+        self.assertGreater(made["write"], 10)  # a journal's records, and the files
+
+
 class Killed(unittest.TestCase):
     """A killed writer leaves the old target or the complete new one; the next run cleans up."""
 
@@ -309,7 +363,7 @@ class Leaks(unittest.TestCase):
 
 
 def load_tests(loader, _tests, _pattern):
-    chosen = (Leaks,) if VALGRIND else (Failures, Killed)
+    chosen = (Leaks,) if VALGRIND else (Failures, Calibrated, Killed)
     return unittest.TestSuite(map(loader.loadTestsFromTestCase, chosen))
 
 

@@ -148,8 +148,8 @@ class Bytes(Case):
         gguf, tm2 = OUT / "tiny.gguf", OUT / "tiny.tm2.bin"
         subprocess.run([MAKE_TINY, gguf], check=True, timeout=60)
         for bits in (2, 3, 4, 8):
-            done = edgellm("quantize", gguf, "-o", tm2, "--bits", bits, "--group", 64, "--scales",
-                           "byte", "-q")
+            done = edgellm("quantize", gguf, "-o", tm2, "--bits", bits, "--group", 64,
+                           "--scales", "byte", "--calibrate", "none", "-q")
             self.assertEqual(done.returncode, 0, done.stderr)
             data = tm2.read_bytes()
             sections = [(int.from_bytes(data[at + 8:at + 16], "little"),
@@ -209,7 +209,6 @@ class Arguments(Case):
     def test_options_that_do_not_go_together(self):
         path = self.shapes()
         self.fails(USAGE, "quantize", "--plan", path, contains="--fit SIZE")
-        self.fails(USAGE, "quantize", "x.gguf", "-o", "y", "--fit", "40MB", contains="--plan")
         self.fails(USAGE, "quantize", "--fit", "40MB", contains="missing")
         self.fails(USAGE, "quantize", "x.gguf", "--plan", path, "--fit", "1MB", contains="IN.gguf")
         self.fails(USAGE, "quantize", "-o", OUT / "y", "--plan", path, "--fit", "1MB", contains="-o")

@@ -29,6 +29,10 @@ target_link_libraries(test_sampler PRIVATE m)
 el_test(perplexity base)
 target_sources(test_perplexity PRIVATE ${PROJECT_SOURCE_DIR}/src/cli/perplexity_numbers.c)
 target_link_libraries(test_perplexity PRIVATE m)
+# How much longer the quantizer will take; that file alone.
+el_test(pace base)
+target_sources(test_pace PRIVATE ${PROJECT_SOURCE_DIR}/src/cli/quantize_pace.c)
+target_link_libraries(test_pace PRIVATE m)
 include(program.cmake)
 # The independent reader of docs/FORMAT.md; values are compared where numpy is installed.
 add_test(NAME tm2_reader COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/test_tm2_reader.py)

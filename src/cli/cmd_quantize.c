@@ -1,26 +1,19 @@
 /*
  * cmd_quantize.c: `edgellm quantize`: a GGUF file to a TM2 file. The target appears whole or not
- * at all; what was there stays until then. With --plan nothing is read but a model's numbers.
+ * at all; what was there stays until then. Here are the options and what excludes what; the two
+ * ways from source to target are quantize_plain.c and quantize_calibrated.c. With --plan nothing is
+ * read but a model's numbers.
  */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
-#include "cli/cli_options.h"
-#include "cli/cli_output.h"
-#include "cli/cli_signals.h"
-#include "cli/cli_stats.h"
+#include "cli/quantize_calibrated.h"
+#include "cli/quantize_plain.h"
 #include "cli/quantize_plan.h"
 #include "quant/quantize.h"
 
-typedef struct quantize_values {
-    const char *target, *calibrate, *plan;
-    uint64_t fit;
-    uint32_t bits, embedding_bits, group, embedding_group, scales;
-    bool offset, json, quiet;
-} quantize_values;
-
-#define SAME UINT32_MAX /* as the option for the other matrices */
+typedef el_cli_quantize_values quantize_values;
 
 static const el_cli_choice bits_words[] = {{"keep", 0}, {"2", 2}, {"3", 3},
                                            {"4", 4},    {"8", 8}, {NULL, 0}};
@@ -28,56 +21,77 @@ static const el_cli_choice embedding_bits_words[] = {{"same", 0}, {"2", 2}, {"3"
                                                      {"4", 4},    {"8", 8}, {NULL, 0}};
 static const el_cli_choice group_words[] = {
     {"32", 32}, {"64", 64}, {"128", 128}, {"row", 0}, {NULL, 0}};
-static const el_cli_choice embedding_group_words[] = {{"same", SAME}, {"32", 32}, {"64", 64},
-                                                      {"128", 128},   {"row", 0}, {NULL, 0}};
+static const el_cli_choice embedding_group_words[] = {{"same", EL_CLI_SAME}, {"32", 32}, {"64", 64},
+                                                      {"128", 128},          {"row", 0}, {NULL, 0}};
 static const el_cli_choice scales_words[] = {
-    {"f16", EL_SCALE_F16}, {"byte", EL_SCALE_BYTE}, {NULL, 0}};
+    {"f16", EL_SCALE_F16 + 1}, {"byte", EL_SCALE_BYTE + 1}, {NULL, 0}};
 
-/* context: non-NULL if progress is shown. */
-static bool on_progress(void *context, uint32_t done, uint32_t total, const char *tensor)
+enum { DEFAULT_GROUP = 32 };
+
+/* ---- what excludes what -------------------------------------------------------------------- */
+
+static bool fits_uncalibrated(const quantize_values *v)
 {
-    if (context != NULL) fprintf(stderr, "\r%u/%u %.60s\033[K", done, total, tensor);
-    return el_cli_interrupted() == 0;
+    return v->fit != 0 && v->calibrate != NULL && strcmp(v->calibrate, "none") == 0;
 }
 
-static void print_text(const el_quantize_result *r, const quantize_values *v, double seconds)
+static bool fits_and_has_bits(const quantize_values *v)
 {
-    printf("%s: %.1f MB from %.1f MB, %.2f bits per weight, %u tensors (%u matrices as they were, "
-           "%u rounded), %.1f s\n",
-           v->target, (double)r->file_bytes / EL_CLI_MB, (double)r->source_bytes / EL_CLI_MB,
-           (double)r->file_bytes * 8 / (double)r->parameters, r->tensors, r->kept, r->rounded,
-           seconds);
+    return v->fit != 0 && v->bits != 0;
 }
 
-static json_t *as_json(const el_quantize_result *r, const quantize_values *v, double seconds)
+static bool fits_and_has_groups(const quantize_values *v)
 {
-    json_t *o = json_object();
-    json_object_set_new(o, "target", el_cli_json_text(v->target, strlen(v->target)));
-    json_object_set_new(o, "source_bytes", json_integer((json_int_t)r->source_bytes));
-    json_object_set_new(o, "file_bytes", json_integer((json_int_t)r->file_bytes));
-    json_object_set_new(o, "parameters", json_integer((json_int_t)r->parameters));
-    json_object_set_new(o, "tensors", json_integer(r->tensors));
-    json_object_set_new(o, "kept", json_integer(r->kept));
-    json_object_set_new(o, "rounded", json_integer(r->rounded));
-    json_object_set_new(o, "bits_per_weight",
-                        el_cli_json_real((double)r->file_bytes * 8 / (double)r->parameters));
-    json_object_set_new(o, "seconds", json_real(seconds));
-    return o;
+    return v->fit != 0 &&
+           (v->offset || v->group != DEFAULT_GROUP || v->embedding_group != EL_CLI_SAME);
 }
 
-/* A file that this version cannot open would only disappoint later. */
-static edgellm_status can_be_run(void *context, const char *temporary, edgellm_error *err)
+static bool calibrates_half_floats(const quantize_values *v)
 {
-    edgellm_engine *engine = NULL;
-    edgellm_error why = {0};
-    edgellm_status status = edgellm_engine_open(temporary, NULL, &engine, &why);
-    (void)context;
-    edgellm_engine_close(engine);
-    if (status == EDGELLM_OK) return status;
-    const char *reason = strstr(why.message, "': "); /* behind the name of the temporary */
-    return el_cli_fail(err, status, "nothing was written: the model could not be run: %.300s",
-                       reason ? reason + 3 : why.message);
+    return el_cli_is_calibrated(v) && v->scales == EL_SCALE_F16 + 1;
 }
+
+static bool has_nothing_to_calibrate(const quantize_values *v)
+{
+    return !el_cli_is_calibrated(v) && v->calibrate != NULL && strcmp(v->calibrate, "none") != 0;
+}
+
+static bool is_plain_with_patterns(const quantize_values *v)
+{
+    return !el_cli_is_calibrated(v) && v->tensors.n != 0;
+}
+
+static bool is_plain_and_resumes(const quantize_values *v)
+{
+    return !el_cli_is_calibrated(v) && (v->resume || v->force);
+}
+
+static bool resumes_anew(const quantize_values *v)
+{
+    return v->resume && v->force;
+}
+
+static const struct exclusion {
+    bool (*holds)(const quantize_values *v);
+    const char *message;
+} exclusions[] = {
+    {fits_uncalibrated,
+     "--fit needs calibration: leave out --calibrate none, or say the bits with --bits"},
+    {fits_and_has_bits, "--fit chooses the bits: leave out --bits, and say those of some matrices "
+                        "with --tensor and --embedding-bits"},
+    {fits_and_has_groups,
+     "--fit chooses groups and offsets: leave out --group, --embedding-group and --offset"},
+    {calibrates_half_floats, "calibrated files have byte scales: leave out --scales f16, or round "
+                             "plainly with --calibrate none"},
+    {has_nothing_to_calibrate,
+     "without --bits and --fit weights stay as they are: there is nothing to calibrate"},
+    {is_plain_with_patterns, "--tensor needs calibration: give --fit SIZE, or --bits without "
+                             "--calibrate none"},
+    {is_plain_and_resumes, "--resume and --force are for calibrated runs: give --fit SIZE, or "
+                           "--bits without --calibrate none"},
+    {resumes_anew,
+     "--resume goes on with an unfinished run, --force begins anew: give one of them"},
+};
 
 static edgellm_status check(const quantize_values *v, int n_operands, edgellm_error *err)
 {
@@ -85,19 +99,45 @@ static edgellm_status check(const quantize_values *v, int n_operands, edgellm_er
         return el_cli_fail(err, EDGELLM_ERR_USAGE, "an argument is missing: usage: edgellm %s",
                            el_cli_cmd_quantize.synopsis);
     }
-    if (v->fit != 0) {
-        return el_cli_fail(err, EDGELLM_ERR_USAGE,
-                           "--fit needs --plan FILE: this version tells what fits into a size, but "
-                           "does not make such a file");
-    }
     if (v->target == NULL) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE, "no target: give one with -o FILE");
     }
-    if (strcmp(v->calibrate, "none") == 0) return EDGELLM_OK;
-    return el_cli_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                       "calibration '%.80s' does not exist in this version: only none does",
-                       v->calibrate);
+    for (size_t i = 0; i < sizeof exclusions / sizeof exclusions[0]; i++) {
+        if (!exclusions[i].holds(v)) continue;
+        return el_cli_fail(err, EDGELLM_ERR_USAGE, "%s", exclusions[i].message);
+    }
+    return EDGELLM_OK;
 }
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat s, t;
+    if (strcmp(a, b) == 0) return true;
+    return stat(a, &s) == 0 && stat(b, &t) == 0 && s.st_dev == t.st_dev && s.st_ino == t.st_ino;
+}
+
+/* What is written must be none of what is read, nor one thing twice. */
+static edgellm_status check_files(const el_cli_quantize_values *v, const char *source,
+                                  edgellm_error *err)
+{
+    const char *target = v->target, *report = v->report, *text = el_cli_calibration_file(v);
+    const struct {
+        const char *written, *other, *name;
+    } pairs[] = {{target, text, "the text to calibrate with"},
+                 {report, text, "the text to calibrate with"},
+                 {report, source, "the source"},
+                 {report, target, "the target"}};
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        if (pairs[i].written == NULL || pairs[i].other == NULL) continue;
+        if (!same_file(pairs[i].written, pairs[i].other)) continue;
+        return el_cli_fail(err, EDGELLM_ERR_USAGE,
+                           "'%.300s' cannot be written: it is %s; give another name",
+                           pairs[i].written, pairs[i].name);
+    }
+    return EDGELLM_OK;
+}
+
+/* ---- the command --------------------------------------------------------------------------- */
 
 static edgellm_status plan(const quantize_values *v, int n_operands, edgellm_error *err)
 {
@@ -116,55 +156,54 @@ static edgellm_status quantize(const void *values, char **operands, int n_operan
                                edgellm_error *err)
 {
     const quantize_values *v = values;
-    bool show = !v->quiet && !v->json && isatty(STDERR_FILENO);
-    const el_tm2_judge judge = {.accept = can_be_run};
-    el_quantize_options options = {
-        .bits = v->bits,
-        .embedding_bits = v->embedding_bits,
-        .group = v->group,
-        .embedding_group = v->embedding_group == SAME ? v->group : v->embedding_group,
-        .offset = v->offset,
-        .scales = (el_scale_kind)v->scales,
-        .progress = on_progress,
-        .progress_context = show ? &show : NULL,
-        .judge = &judge,
-    };
-    el_quantize_result result = {0};
     if (v->plan != NULL) return plan(v, n_operands, err);
     EL_CLI_TRY(check(v, n_operands, err));
-    double start = el_cli_now_ms();
-    edgellm_status status = el_quantize(operands[0], v->target, &options, &result, err);
-    double seconds = (el_cli_now_ms() - start) / 1e3;
-    if (show) fputs("\r\033[K", stderr);
-    if (status != EDGELLM_OK) return status;
-    if (v->json) return el_cli_print_json(as_json(&result, v, seconds), err);
-    if (!v->quiet) print_text(&result, v, seconds);
-    return EDGELLM_OK;
+    EL_CLI_TRY(check_files(v, operands[0], err));
+    return el_cli_is_calibrated(v) ? el_cli_calibrated(v, operands[0], err)
+                                   : el_cli_plain(v, operands[0], err);
 }
 
 #define FIELD(member) offsetof(quantize_values, member)
+#define WHOLE_MAX     9007199254740991.0
 
 static const el_cli_option option_rows[] = {
     {"output", 'o', EL_CLI_TEXT, FIELD(target), "FILE", NULL, "the TM2 file to write", 0, 0, NULL},
+    {"fit", 0, EL_CLI_SIZE, FIELD(fit), "SIZE", NULL,
+     "at most so large (40MB: 40 million bytes; 40MiB); calibrated", 1, WHOLE_MAX, NULL},
     {"bits", 0, EL_CLI_CHOICE, FIELD(bits), "B", "keep",
      "2, 3, 4, 8; keep: weights as they are, 8 where TM2 cannot", 0, 0, bits_words},
-    {"group", 0, EL_CLI_CHOICE, FIELD(group), "G", "32",
-     "weights that share a scale: 32, 64, 128, row", 0, 0, group_words},
+    {"tensor", 0, EL_CLI_TEXTS, FIELD(tensors), "REGEX=B", NULL,
+     "bits of matrices whose names match; again and again, the last counts", 0, 0, NULL},
     {"embedding-bits", 0, EL_CLI_CHOICE, FIELD(embedding_bits), "B", "same",
      "of the token embedding and the head: 2, 3, 4, 8", 0, 0, embedding_bits_words},
+    {"group", 0, EL_CLI_CHOICE, FIELD(group), "G", "32",
+     "weights that share a scale: 32, 64, 128, row", 0, 0, group_words},
     {"embedding-group", 0, EL_CLI_CHOICE, FIELD(embedding_group), "G", "same",
      "of the token embedding and the head", 0, 0, embedding_group_words},
     {"offset", 0, EL_CLI_ON, FIELD(offset), NULL, NULL,
      "an offset beside each scale: better, and larger", 0, 0, NULL},
     {"no-offset", 0, EL_CLI_OFF, FIELD(offset), NULL, NULL, "scales only; the default", 0, 0, NULL},
-    {"scales", 0, EL_CLI_CHOICE, FIELD(scales), "KIND", "f16", "f16, or byte: half the size", 0, 0,
-     scales_words},
-    {"calibrate", 0, EL_CLI_TEXT, FIELD(calibrate), "HOW", "none", "only none in this version", 0,
-     0, NULL},
+    {"scales", 0, EL_CLI_CHOICE, FIELD(scales), "KIND", NULL,
+     "plain way: f16, the default, or byte: half the size, as calibrated", 0, 0, scales_words},
+    {"calibrate", 0, EL_CLI_TEXT, FIELD(calibrate), "HOW", NULL,
+     "self (the default): text that the model writes; FILE: text; none", 0, 0, NULL},
+    {"sequences", 0, EL_CLI_U32, FIELD(sequences), "N", "96", "calibration texts", 1, 65532, NULL},
+    {"length", 0, EL_CLI_U32, FIELD(length), "N", "512", "tokens of each", 2, 1048576, NULL},
+    {"epochs", 0, EL_CLI_U32, FIELD(epochs), "N", "4",
+     "times that each layer learns from them; 0: it is rounded only", 0, 1000, NULL},
+    {"steps", 0, EL_CLI_U32, FIELD(steps), "N", "1000",
+     "in which all layers together learn from the source; 0: none", 0, 1000000, NULL},
+    {"seed", 0, EL_CLI_U64, FIELD(seed), "N", "0", "of the texts that the model writes", 0,
+     WHOLE_MAX, NULL},
+    {"threads", 'j', EL_CLI_U32, FIELD(threads), "N", NULL,
+     "for calibration; all allowed cores if not given", 1, 64, NULL},
+    {"resume", 0, EL_CLI_ON, FIELD(resume), NULL, NULL,
+     "go on with a calibrated run that was stopped or killed", 0, 0, NULL},
+    {"force", 0, EL_CLI_ON, FIELD(force), NULL, NULL, "begin anew: forget such a run", 0, 0, NULL},
+    {"report", 0, EL_CLI_TEXT, FIELD(report), "FILE", NULL,
+     "write options, figures and matrices there, as JSON", 0, 0, NULL},
     {"plan", 0, EL_CLI_TEXT, FIELD(plan), "FILE", NULL,
      "no file is made: what of the model of these shapes (JSON) fits?", 0, 0, NULL},
-    {"fit", 0, EL_CLI_SIZE, FIELD(fit), "SIZE", NULL,
-     "with --plan: into so much (40MB: 40 million bytes; 40MiB)", 1, 9007199254740991.0, NULL},
     {"json", 0, EL_CLI_ON, FIELD(json), NULL, NULL, "one JSON object, no progress", 0, 0, NULL},
     {"quiet", 'q', EL_CLI_ON, FIELD(quiet), NULL, NULL, "no progress, no summary", 0, 0, NULL},
     {0},
@@ -173,14 +212,26 @@ static const el_cli_option option_rows[] = {
 const el_cli_command el_cli_cmd_quantize = {
     .name = "quantize",
     .synopsis = "quantize IN.gguf -o OUT.tm2.bin [options]",
-    .about = "Makes the file that the other commands run. Without --bits no weight changes: Q4_0,\n"
-             "Q4_1 and Q8_0 are taken over bit by bit. The target appears when it is complete.\n"
-             "--plan FILE --fit SIZE, alone or with --json, only counts bytes.\n",
-    .examples = "  edgellm quantize model.gguf -o model.tm2.bin\n"
-                "  edgellm quantize model.gguf -o small.tm2.bin --bits 4 --group 32 --offset \\\n"
-                "      --embedding-bits 8\n"
-                "  edgellm quantize model.gguf -o tiny.tm2.bin --bits 2 --group 64 --scales byte\n"
-                "  edgellm quantize --plan examples/shapes/qwen2-0.5b.json --fit 125MB\n",
+    .about =
+        "Makes the file that the other commands run; it appears when it is complete.\n\n"
+        "Without --bits and --fit no weight changes: Q4_0, Q4_1 and Q8_0 are taken over bit by "
+        "bit.\n"
+        "With one of them the model is calibrated: it is rounded, then trained, so that it\n"
+        "answers as the source does, which takes hours and several times the source's memory.\n"
+        "Finished parts are kept in OUT.tm2.bin.unfinished-edgellm: a run that was stopped goes\n"
+        "on with the same options and --resume. --fit chooses the bits of each matrix by what\n"
+        "it can bear; with --bits you do, and --tensor and --embedding-bits go before both.\n"
+        "--bits with --calibrate none is the plain way: each weight is rounded, in seconds.\n"
+        "--plan FILE --fit SIZE, alone or with --json, only counts bytes.\n",
+    .examples =
+        "  edgellm quantize model.gguf -o model.tm2.bin\n"
+        "  edgellm quantize model.gguf -o small.tm2.bin --fit 40MB\n"
+        "  edgellm quantize model.gguf -o small.tm2.bin --fit 40MB --resume\n"
+        "  edgellm quantize model.gguf -o small.tm2.bin --bits 2 --group 64 \\\n"
+        "      --tensor ffn_down=3 --tensor 'blk\\.(0|1)\\.=4' --report small.json\n"
+        "  edgellm quantize model.gguf -o plain.tm2.bin --bits 4 --offset --calibrate none \\\n"
+        "      --embedding-bits 8\n"
+        "  edgellm quantize --plan examples/shapes/qwen2-0.5b.json --fit 125MB\n",
     .options = option_rows,
     .values_size = sizeof(quantize_values),
     .min_operands = 0, /* with --plan */

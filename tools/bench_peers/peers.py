@@ -50,7 +50,8 @@ class Bench:
         os.makedirs(self.options.work, exist_ok=True)
         gguf, edgellm = self.options.gguf, self.options.edgellm
         for name, quantize, *_ in FILES:
-            self.run(edgellm, "quantize", gguf, "-o", self.files[name], "-q", *quantize)
+            self.run(edgellm, "quantize", gguf, "-o", self.files[name], "-q",
+                     "--calibrate", "none", *quantize)
         if (not os.path.exists(self.peer_file)
                 or os.path.getmtime(self.peer_file) < os.path.getmtime(gguf)):
             made = self.peer_file + ".tmp"

@@ -19,8 +19,8 @@ class Programs:
         if not again and os.path.exists(target) and os.path.getmtime(target) > max(
                 os.path.getmtime(source), os.path.getmtime(self.edgellm + "-quantize")):
             return target
-        subprocess.run([self.edgellm, "quantize", source, "-o", target, "-q", *options],
-                       check=True)
+        subprocess.run([self.edgellm, "quantize", source, "-o", target, "-q", "--calibrate", "none",
+                        *options], check=True)
         return target
 
     def logits(self, model, ids, *options):
