@@ -301,7 +301,7 @@ class Stopped(Case):
     def test_killed_at_any_time(self):
         kills = 0
         for part in (0.1, 0.4, 0.7):
-            process = self.start("--force")
+            process = self.start("--restart")
             time.sleep(part * self.seconds)
             if self.end(process, signal.SIGKILL)[0] == 0:
                 continue
@@ -345,7 +345,7 @@ class Stopped(Case):
             self.fails(USAGE, *self.command(*MUCH, *other, "--resume"), contains="other options")
         with open(self.journal, "rb") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
-            for option in ("--resume", "--force"):
+            for option in ("--resume", "--restart"):
                 self.fails(USAGE, *self.command(*MUCH, option), contains="goes on")
         self.assertEqual(self.journal.read_bytes(), whole)
         self.check_left_behind()
@@ -355,8 +355,8 @@ class Stopped(Case):
         self.assertTrue(self.wait_for_journal(process, 1000))
         self.end(process, signal.SIGTERM)
         self.check_left_behind()
-        self.assertEqual(self.made("--force", "--bits", "3", *LITTLE),
-                         self.made("--force", "--bits", "3", *LITTLE))
+        self.assertEqual(self.made("--restart", "--bits", "3", *LITTLE),
+                         self.made("--restart", "--bits", "3", *LITTLE))
         self.assertFalse(self.journal.exists())
 
     def test_nothing_to_resume(self):
@@ -397,9 +397,9 @@ class Errors(Case):
                 (("--tensor", "a=4"), "--tensor needs calibration"),
                 (("--bits", "4", "--tensor", "a=4", "--calibrate", "none"), "--tensor needs"),
                 (("--resume",), "calibrated runs"),
-                (("--force", "--bits", "4", "--calibrate", "none"), "calibrated runs"),
+                (("--restart", "--bits", "4", "--calibrate", "none"), "calibrated runs"),
                 (("--calibrate", "self"), "nothing to calibrate"),
-                (("--bits", "4", "--resume", "--force"), "one of them"),
+                (("--bits", "4", "--resume", "--restart"), "one of them"),
                 (("--bits", "4", *["--tensor", "ffn=4"] * 65), "64 times"),
                 (("--bits", "4", "--sequences", "0"), "bad number"),
                 (("--bits", "4", "--epochs", "1001"), "bad number"),

@@ -63,12 +63,12 @@ static bool is_plain_with_patterns(const quantize_values *v)
 
 static bool is_plain_and_resumes(const quantize_values *v)
 {
-    return !el_cli_is_calibrated(v) && (v->resume || v->force);
+    return !el_cli_is_calibrated(v) && (v->resume || v->restart || v->force);
 }
 
 static bool resumes_anew(const quantize_values *v)
 {
-    return v->resume && v->force;
+    return v->resume && v->restart;
 }
 
 static const struct exclusion {
@@ -87,10 +87,11 @@ static const struct exclusion {
      "without --bits and --fit weights stay as they are: there is nothing to calibrate"},
     {is_plain_with_patterns, "--tensor needs calibration: give --fit SIZE, or --bits without "
                              "--calibrate none"},
-    {is_plain_and_resumes, "--resume and --force are for calibrated runs: give --fit SIZE, or "
-                           "--bits without --calibrate none"},
+    {is_plain_and_resumes,
+     "--resume, --restart and --force are for calibrated runs: give --fit SIZE, or "
+     "--bits without --calibrate none"},
     {resumes_anew,
-     "--resume goes on with an unfinished run, --force begins anew: give one of them"},
+     "--resume goes on with an unfinished run, --restart begins anew: give one of them"},
 };
 
 static edgellm_status check(const quantize_values *v, int n_operands, edgellm_error *err)
@@ -189,9 +190,9 @@ static const el_cli_option option_rows[] = {
      "self (the default): text that the model writes; FILE: text; none", 0, 0, NULL},
     {"sequences", 0, EL_CLI_U32, FIELD(sequences), "N", "96", "calibration texts", 1, 65532, NULL},
     {"length", 0, EL_CLI_U32, FIELD(length), "N", "512", "tokens of each", 2, 1048576, NULL},
-    {"epochs", 0, EL_CLI_U32, FIELD(epochs), "N", "4",
+    {"epochs", 0, EL_CLI_U32, FIELD(epochs), "N", "0",
      "times that each layer learns from them; 0: it is rounded only", 0, 1000, NULL},
-    {"steps", 0, EL_CLI_U32, FIELD(steps), "N", "1000",
+    {"steps", 0, EL_CLI_U32, FIELD(steps), "N", "110",
      "in which all layers together learn from the source; 0: none", 0, 1000000, NULL},
     {"seed", 0, EL_CLI_U64, FIELD(seed), "N", "0", "of the texts that the model writes", 0,
      WHOLE_MAX, NULL},
@@ -199,7 +200,12 @@ static const el_cli_option option_rows[] = {
      "for calibration; all allowed cores if not given", 1, 64, NULL},
     {"resume", 0, EL_CLI_ON, FIELD(resume), NULL, NULL,
      "go on with a calibrated run that was stopped or killed", 0, 0, NULL},
-    {"force", 0, EL_CLI_ON, FIELD(force), NULL, NULL, "begin anew: forget such a run", 0, 0, NULL},
+    {"restart", 0, EL_CLI_ON, FIELD(restart), NULL, NULL, "begin anew: forget such a run", 0, 0,
+     NULL},
+    {"max-kl", 0, EL_CLI_FLOAT, FIELD(max_kl), "NATS", "2",
+     "a file further from the source, on text held back, is refused as ruined", 0.000001, 100,
+     NULL},
+    {"force", 0, EL_CLI_ON, FIELD(force), NULL, NULL, "write a ruined file too", 0, 0, NULL},
     {"report", 0, EL_CLI_TEXT, FIELD(report), "FILE", NULL,
      "write options, figures and matrices there, as JSON", 0, 0, NULL},
     {"plan", 0, EL_CLI_TEXT, FIELD(plan), "FILE", NULL,

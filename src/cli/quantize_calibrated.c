@@ -24,7 +24,6 @@ typedef struct work {
     el_cli_progress progress;
     el_cli_made made;
     el_outfile report;
-    json_t *notes; /* array of texts */
     double seconds;
 } work;
 
@@ -39,11 +38,16 @@ static const el_cli_figure result_figures[] = {
     {"matrices", NULL, EL_CLI_FIGURE_U32, RESULT(matrices)},
     {"sequences", NULL, EL_CLI_FIGURE_U32, RESULT(sequences)},
     {"length", NULL, EL_CLI_FIGURE_U32, RESULT(length)},
-    {"held_out", NULL, EL_CLI_FIGURE_U32, RESULT(held_out)},
     {"error_rounded", "error of a layer, rounded", EL_CLI_FIGURE_REAL, RESULT(error_rounded)},
     {"error_trained", "error of a layer, trained", EL_CLI_FIGURE_REAL, RESULT(error_trained)},
     {"kl_first", "KL divergence in the first steps", EL_CLI_FIGURE_REAL, RESULT(kl_first)},
     {"kl_last", "KL divergence in the last steps", EL_CLI_FIGURE_REAL, RESULT(kl_last)},
+    {"held_out_tokens", NULL, EL_CLI_FIGURE_U32, RESULT(quality.tokens)},
+    {"kl", "KL divergence on text held back", EL_CLI_FIGURE_REAL, RESULT(quality.kl)},
+    {"same_best", "same best token", EL_CLI_FIGURE_SHARE, RESULT(quality.same_best)},
+    {"source_perplexity", "perplexity of the source", EL_CLI_FIGURE_REAL,
+     RESULT(quality.source_perplexity)},
+    {"perplexity", "perplexity of the file", EL_CLI_FIGURE_REAL, RESULT(quality.perplexity)},
     {"blas_kernels", NULL, EL_CLI_FIGURE_CHARS, RESULT(kernels)},
     {NULL, NULL, EL_CLI_FIGURE_U32, 0},
 };
@@ -88,7 +92,6 @@ static json_t *result_json(const work *w)
     json_object_set_new(o, "parameters", json_integer((json_int_t)w->made.parameters));
     json_object_set_new(o, "bits_per_weight", el_cli_json_real(bits_per_weight(w)));
     json_object_set_new(o, "seconds", json_real(w->seconds));
-    json_object_set(o, "notes", w->notes);
     return o;
 }
 
@@ -135,15 +138,6 @@ static bool on_progress(void *context, const char *stage, double done)
     work *w = context;
     el_cli_progress_draw(&w->progress, stage, done);
     return el_cli_interrupted() == 0;
-}
-
-static void on_note(void *context, const char *text)
-{
-    work *w = context;
-    json_array_append_new(w->notes, el_cli_json_text(text, strlen(text)));
-    if (w->values->quiet || w->values->json) return;
-    el_cli_progress_clear(&w->progress);
-    fprintf(stderr, "%s\n", text);
 }
 
 /* ---- options -------------------------------------------------------------------------------- */
@@ -194,9 +188,10 @@ static void take_options(work *w, const el_tm2_judge *judge)
         .seed = v->seed,
         .threads = v->threads,
         .resume = v->resume,
+        .force = v->force,
+        .max_kl = v->max_kl,
         .progress = on_progress,
         .progress_context = w,
-        .note = on_note,
         .judge = judge,
     };
 }
@@ -226,7 +221,7 @@ static edgellm_status forget_unfinished(const char *target, edgellm_error *err)
 static edgellm_status compress(work *w, edgellm_error *err)
 {
     double start = el_cli_now_ms();
-    if (w->values->force) EL_CLI_TRY(forget_unfinished(w->values->target, err));
+    if (w->values->restart) EL_CLI_TRY(forget_unfinished(w->values->target, err));
     edgellm_status status = el_compress(w->source, w->values->target, &w->options, &w->result, err);
     w->seconds = (el_cli_now_ms() - start) / 1e3;
     el_cli_progress_clear(&w->progress);
@@ -259,7 +254,7 @@ static edgellm_status run(work *w, edgellm_error *err)
 edgellm_status el_cli_calibrated(const el_cli_quantize_values *v, const char *source,
                                  edgellm_error *err)
 {
-    work w = {.values = v, .source = source, .notes = json_array()};
+    work w = {.values = v, .source = source};
     const el_tm2_judge judge = {.accept = el_cli_made_look, .context = &w.made};
     w.progress.show = !v->quiet && !v->json && isatty(STDERR_FILENO);
     take_options(&w, &judge);
@@ -267,6 +262,5 @@ edgellm_status el_cli_calibrated(const el_cli_quantize_values *v, const char *so
     for (uint32_t i = 0; i < w.options.n_rules; i++)
         free((void *)w.rules[i].pattern);
     el_cli_made_free(&w.made);
-    json_decref(w.notes);
     return status;
 }

@@ -18,7 +18,8 @@ typedef struct el_cli_quantize_values {
     uint32_t bits, embedding_bits, group, embedding_group;
     uint32_t scales; /* el_scale_kind + 1; 0: not given */
     uint32_t sequences, length, epochs, steps, threads;
-    bool offset, resume, force, json, quiet;
+    float max_kl;
+    bool offset, resume, restart, force, json, quiet;
 } el_cli_quantize_values;
 
 /* A size is to be met, or few bits are to be made good use of: not by rounding alone. */

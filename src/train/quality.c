@@ -1,5 +1,6 @@
 #include "train/quality.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@ typedef struct measuring {
     edgellm_session *session;
     float *ours, *theirs; /* (BATCH, vocab) */
     float *rows;          /* (ROWS, dim), and a row of vocab floats */
-    el_quality sums;
+    el_quality sums;      /* perplexities: of -log of probabilities, so far */
 } measuring;
 
 static void source_logits(const measuring *m, size_t position, uint32_t n)
@@ -48,8 +49,8 @@ static void compare(measuring *m, uint32_t i, uint32_t next)
     uint32_t vocab = m->source->config.vocab;
     float *ours = m->ours + (size_t)i * vocab, *theirs = m->theirs + (size_t)i * vocab;
     m->sums.same_best += best_of(ours, vocab) == best_of(theirs, vocab);
-    m->sums.source_nll += surprise(theirs, vocab, next, m->rows);
-    m->sums.file_nll += surprise(ours, vocab, next, m->rows);
+    m->sums.source_perplexity += surprise(theirs, vocab, next, m->rows);
+    m->sums.perplexity += surprise(ours, vocab, next, m->rows);
     m->sums.kl += el_divergence_row(ours, theirs, vocab, 1.0f, m->rows);
     m->sums.tokens++;
 }
@@ -78,8 +79,8 @@ static edgellm_status measure_all(measuring *m, el_quality *quality, edgellm_err
     *quality = m->sums;
     quality->kl /= n;
     quality->same_best /= n;
-    quality->source_nll /= n;
-    quality->file_nll /= n;
+    quality->source_perplexity = exp(quality->source_perplexity / n);
+    quality->perplexity = exp(quality->perplexity / n);
     return EDGELLM_OK;
 }
 

@@ -8,10 +8,10 @@
 #include "train/source.h"
 
 typedef struct el_quality {
-    double kl;                   /* mean KL(source || file) in nats a token */
-    double same_best;            /* share of positions where both prefer the same token */
-    double source_nll, file_nll; /* mean negative log-likelihood of the text */
-    uint32_t tokens;             /* positions compared */
+    double kl;                            /* mean KL(source || file) in nats a token */
+    double same_best;                     /* share of positions where both prefer the same token */
+    double source_perplexity, perplexity; /* of the text */
+    uint32_t tokens;                      /* positions compared */
 } el_quality;
 
 typedef struct el_quality_text {
