@@ -84,6 +84,15 @@ static bool set_text(const el_cli_option *option, const char *word, void *field)
     return true;
 }
 
+static bool set_texts(const el_cli_option *option, const char *word, void *field)
+{
+    el_cli_texts *texts = field;
+    (void)option;
+    if (texts->n == EL_CLI_TEXTS_MAX) return false;
+    texts->text[texts->n++] = word;
+    return true;
+}
+
 static bool set_u32(const el_cli_option *option, const char *word, void *field)
 {
     uint64_t value;
@@ -197,6 +206,7 @@ static const struct kind_row {
     [EL_CLI_ON] = {set_on, false, "", "", NULL},
     [EL_CLI_OFF] = {set_off, false, "", "", NULL},
     [EL_CLI_TEXT] = {set_text, true, "", "", show_text},
+    [EL_CLI_TEXTS] = {set_texts, true, "", "", NULL},
     [EL_CLI_U32] = {set_u32, true, "number", "a whole number", show_u32},
     [EL_CLI_U64] = {set_u64, true, "number", "a whole number", show_u64},
     [EL_CLI_I32] = {set_i32, true, "number", "a whole number", show_i32},
@@ -256,6 +266,10 @@ static edgellm_status bad_value(const el_cli_option *option, const char *word, e
     const struct kind_row *kind = &kinds[option->kind];
     char title[64];
     option_title(option, title, sizeof title);
+    if (option->kind == EL_CLI_TEXTS) {
+        return el_cli_fail(err, EDGELLM_ERR_USAGE, "%s can be given %d times: '%.80s' is too many",
+                           title, EL_CLI_TEXTS_MAX, word);
+    }
     if (kind->expected == NULL) {
         char list[160];
         list_choices(option, list, sizeof list);

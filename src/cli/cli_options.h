@@ -14,6 +14,7 @@ typedef enum el_cli_kind {
     EL_CLI_ON,     /* no argument: sets a bool to true */
     EL_CLI_OFF,    /* no argument: sets a bool to false */
     EL_CLI_TEXT,   /* const char * */
+    EL_CLI_TEXTS,  /* el_cli_texts: may be given several times, none takes another's place */
     EL_CLI_U32,    /* whole number, uint32_t */
     EL_CLI_U64,    /* whole number, or one of the choices if there are any; uint64_t */
     EL_CLI_I32,    /* whole number with an optional minus sign, int32_t */
@@ -23,6 +24,13 @@ typedef enum el_cli_kind {
     EL_CLI_TABLE,  /* not an option: the rows of `list` stand here, for the struct at `field` */
     EL_CLI_KINDS
 } el_cli_kind;
+
+enum { EL_CLI_TEXTS_MAX = 64 };
+
+typedef struct el_cli_texts {
+    const char *text[EL_CLI_TEXTS_MAX]; /* (n), in the order in which they were given */
+    uint32_t n;
+} el_cli_texts;
 
 typedef struct el_cli_choice {
     const char *word; /* NULL ends the list */

@@ -58,6 +58,15 @@ static bool is_given(const char *text, const el_cli_option *o, const arguments *
     return found;
 }
 
+static void check_texts(const char *field, const el_cli_option *o, const arguments *a)
+{
+    el_cli_texts texts;
+    memcpy(&texts, field, sizeof texts);
+    FUZZ_CHECK(texts.n <= EL_CLI_TEXTS_MAX);
+    for (uint32_t i = 0; i < texts.n; i++)
+        FUZZ_CHECK(texts.text[i] != NULL && is_given(texts.text[i], o, a));
+}
+
 /* Zero stands for "not given" where an option has no default. */
 static void check_field(const el_cli_option *o, const char *field, const arguments *a)
 {
@@ -76,6 +85,9 @@ static void check_field(const el_cli_option *o, const char *field, const argumen
     case EL_CLI_TEXT:
         memcpy(&text, field, sizeof text);
         FUZZ_CHECK(is_given(text, o, a));
+        break;
+    case EL_CLI_TEXTS:
+        check_texts(field, o, a);
         break;
     case EL_CLI_U32:
         memcpy(&narrow, field, sizeof narrow);
