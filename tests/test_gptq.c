@@ -233,7 +233,7 @@ static double group_error(const rounding *p, const el_latent *l, uint32_t row, u
     double sum = 0;
     uint32_t first, n = el_latent_span(l, group, &first);
     for (uint32_t i = 0; i < n; i++) {
-        float u = el_latent_place(l, row, group, x[i]);
+        uint16_t u = el_latent_place(l, row, group, x[i]);
         double d = x[i] - el_latent_value(l, row, group, u);
         sum += p->importance[first + i] * d * d;
     }
@@ -266,8 +266,8 @@ static int follow(const rounding *p, const el_latent *l, const double *factor, u
         double u = (w[j] - offset) / scale + l->zero;
         u = fmin(fmax(u, l->low - 0.5), l->high + 0.5);
         double code = fmin(fmax(rint(u), l->low), l->high);
-        double ours = el_latent_float(l, p->l.u[(size_t)row * COLS + j]);
-        assert_true(fabs(u - ours) < 2e-3);
+        double got = l->floor + l->unit * p->l.u[(size_t)row * COLS + j];
+        assert_true(fabs(u - got) < 1e-3 + l->unit);
         if (fabs(fabs(u - code) - 0.5) < 2e-3 && u > l->low && u < l->high) break;
         double error = (w[j] - (scale * (code - l->zero) + offset)) / factor[j * COLS + j];
         for (uint32_t k = j + 1; k < COLS; k++)

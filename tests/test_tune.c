@@ -398,7 +398,7 @@ static uint64_t hash_of(fixture *f)
     for (int i = 0; i < LATENTS; i++) {
         const el_latent *l = latent_of(f, i);
         size_t groups = (size_t)l->rows * l->groups * sizeof(float);
-        hash = hash_bytes(hash, l->u, (size_t)l->rows * l->cols * sizeof(float));
+        hash = hash_bytes(hash, l->u, (size_t)l->rows * l->cols * sizeof *l->u);
         hash = hash_bytes(hash, l->steps, groups);
         if (l->shifts) hash = hash_bytes(hash, l->shifts, groups);
     }
@@ -435,7 +435,7 @@ static void test_tables(void **state)
         spec s = apart;
         s.tied = tied;
         fixture *f = make(&s, 1);
-        size_t count = (size_t)s.vocab * s.dim * sizeof(float);
+        size_t count = (size_t)s.vocab * s.dim * sizeof(uint16_t);
         uint64_t before[2], after[2];
         set_rates(f);
         for (int i = 0; i < 2; i++)
