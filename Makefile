@@ -85,7 +85,9 @@ fuzz fuzz-minimise fuzz-coverage:
 	tools/fuzz.sh $(or $(patsubst fuzz-%,%,$(filter fuzz-%,$@)),run) $(TARGETS)
 
 test-model: model
-	python3 tests/real_model.py $(EDGELLM) $(MODEL)
+	@cmake --build build/release --target float_distance --parallel $(JOBS)
+	python3 tests/real_model.py $(EDGELLM) $(MODEL) build/release/tests/float_distance \
+	    models/SmolLM2-135M-Instruct.Q4_1.gguf
 
 # The same hash under emulators of other processors.
 test-isa: setup

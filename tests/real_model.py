@@ -1,19 +1,23 @@
 #!/usr/bin/env python3
-"""The contracts on the real model: run by `make test-model` after `make run` has made the file.
+r"""The contracts on the real model: run by `make test-model` after `make run` has made the file.
 
-    python3 tests/real_model.py build/release/edgellm models/SmolLM2-135M-Instruct.tm2.bin
+    python3 tests/real_model.py build/release/edgellm models/SmolLM2-135M-Instruct.tm2.bin \
+        build/release/tests/float_distance models/SmolLM2-135M-Instruct.Q4_1.gguf
 
 Numbers:  --hash is equal for every kernel level, number of threads and cut of the prompt.
 Memory:   the plan of `edgellm info` is within 2 % of the peak that `edgellm run` reaches, and at
           -c 512 the peak is at most file size + KV cache + 8 MB.
+Training: the source in float32, as src/train computes it, predicts what the engine does.
 """
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import unittest
 
-EDGELLM, MODEL = sys.argv[1], sys.argv[2]
+EDGELLM, MODEL, FLOAT_DISTANCE, SOURCE = sys.argv[1:5]
+TEXT = pathlib.Path(__file__).with_name("text") / "plain.txt"
 PROMPT = ("The keeper counted the steps of the tower every evening, and every evening there were "
           "two hundred and twelve. ") * 8
 
@@ -68,6 +72,16 @@ class Memory(unittest.TestCase):
         plan, used = self.check(512)
         bound = used["file_bytes"] + plan["kv_cache"] + 8_000_000
         self.assertLessEqual(used["peak_rss"], bound)
+
+
+class Training(unittest.TestCase):
+    def test_float32_predicts_what_the_engine_does(self):
+        done = subprocess.run([FLOAT_DISTANCE, SOURCE, MODEL, TEXT, "64", "2"],
+                              capture_output=True, text=True, timeout=300)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        distance = json.loads(done.stdout)
+        self.assertEqual(distance["positions"], 128)
+        self.assertLess(abs(distance["mean_kl"]), 1e-6, distance)
 
 
 if __name__ == "__main__":

@@ -89,14 +89,22 @@ if(TARGET edgellm-quantize)
   # What learns from calibration text, against the same in double. As edgellm-quantize does, one
   # thread for a product: the crew's members compute theirs side by side.
   set(engine base cpu kernel format token sample model engine)
-  foreach(test float_ops float_layer latent gptq float_model tune allocate probe)
-    el_test(${test} ${engine} quant train test_support)
+  foreach(test float_ops float_layer latent gptq float_model layerwise tune allocate probe)
+    el_test(${test} ${engine} quant offline train test_support)
     target_sources(test_${test} PRIVATE support/naive.c support/float_model.c)
     target_link_libraries(test_${test} PRIVATE PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
     set_tests_properties(${test} PROPERTIES ENVIRONMENT OPENBLAS_NUM_THREADS=1)
   endforeach()
   el_test(compress ${engine} quant offline train test_support)
   target_link_libraries(test_compress PRIVATE PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
+  # Not a test: what real_model.py asks.
+  add_executable(float_distance float_distance.c support/float_model.c
+                 $<TARGET_OBJECTS:el_quant> $<TARGET_OBJECTS:el_offline>
+                 $<TARGET_OBJECTS:el_train>
+                 $<TARGET_OBJECTS:el_test_support>)
+  target_link_libraries(float_distance PRIVATE edgellm_flags edgellm_static
+                                               PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
+  target_include_directories(float_distance PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
 endif()
 # The contenders of docs/CODECS.md against their reference, on one layer.
 add_test(NAME codecs COMMAND bench_codecs --layers 1 --no-head --vectors 5 --rounds 0)
