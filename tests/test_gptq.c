@@ -244,7 +244,7 @@ static double group_error(const rounding *p, const el_latent *l, uint32_t row, u
 static void check_fit(const rounding *p, const el_latent *l, uint32_t row, uint32_t col,
                       const double *w)
 {
-    float x[COLS];
+    float x[COLS] = {0};
     uint32_t group = col / l->group, first, n = el_latent_span(l, group, &first);
     for (uint32_t i = 0; i < n; i++)
         x[i] = (float)w[col + i];
@@ -266,7 +266,7 @@ static int follow(const rounding *p, const el_latent *l, const double *factor, u
         double u = (w[j] - offset) / scale + l->zero;
         u = fmin(fmax(u, l->low - 0.5), l->high + 0.5);
         double code = fmin(fmax(rint(u), l->low), l->high);
-        double got = l->floor + l->unit * p->l.u[(size_t)row * COLS + j];
+        double got = l->floor + l->unit * (float)p->l.u[(size_t)row * COLS + j];
         assert_true(fabs(u - got) < 1e-3 + l->unit);
         if (fabs(fabs(u - code) - 0.5) < 2e-3 && u > l->low && u < l->high) break;
         double error = (w[j] - (scale * (code - l->zero) + offset)) / factor[j * COLS + j];
@@ -393,8 +393,8 @@ static void test_damping_is_raised(void **state)
     el_gptq gptq;
     assert_ok(el_gptq_prepare(h, 2, 0.01f, factor, importance, &gptq, &err));
     /* 0.01, 0.1 and 1 are too little; with 10 the inverse is {11, -2, -2, 11} / 117 */
-    assert_true(fabs(factor[0] * factor[0] * 117 - 11) < 1e-4);
-    assert_true(fabs(factor[0] * factor[1] * 117 + 2) < 1e-4);
+    assert_true(fabs((double)factor[0] * factor[0] * 117 - 11) < 1e-4);
+    assert_true(fabs((double)factor[0] * factor[1] * 117 + 2) < 1e-4);
     assert_true(factor[2] == 0);
     assert_true(importance[0] == 1 && importance[1] == 1);
     assert_int_equal(gptq.cols, 2);

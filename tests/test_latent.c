@@ -359,7 +359,7 @@ static void check_all_equal(const el_latent *l, float value, double tolerance)
     for (uint32_t r = 0; r < l->rows; r++) {
         el_latent_weights(l, r, 1, got);
         for (uint32_t c = 0; c < l->cols; c++) {
-            if (isfinite(got[c]) && fabs(got[c] - value) <= tolerance * fabsf(value)) continue;
+            if (isfinite(got[c]) && fabsf(got[c] - value) <= tolerance * fabsf(value)) continue;
             fail_msg("%s, group %u: %g became %g", el_codecs[l->codec].name, l->group,
                      (double)value, (double)got[c]);
         }
@@ -418,7 +418,7 @@ static void check_extremes(const el_latent *l)
         check_bounds(l);
         el_latent_weights(l, 0, l->rows, got);
         for (size_t k = 0; k < count; k++)
-            assert_true(isfinite(got[k]) && fabs(got[k]) <= fmax(sizes[i] * 1.1, 1e-5));
+            assert_true(isfinite(got[k]) && fabsf(got[k]) <= fmax(sizes[i] * 1.1, 1e-5));
         free(w);
         free(got);
     }
@@ -479,7 +479,7 @@ static double group_loss(const trained *t, uint32_t row, uint32_t group, double 
     double offset = el_latent_offset(l, row, group) + b;
     for (uint32_t i = begin; i < begin + n; i++) {
         size_t at = (size_t)row * l->cols + i;
-        sum += t->g[at] * (scale * (el_latent_code(l, l->u[at]) - l->zero) + offset);
+        sum += t->g[at] * (scale * ((double)el_latent_code(l, l->u[at]) - l->zero) + offset);
     }
     return sum;
 }

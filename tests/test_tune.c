@@ -282,7 +282,7 @@ static void test_finer_codes_lose_less(void **state)
     for (size_t i = 0; i < LENGTH(codecs); i++) {
         spec s = fine;
         s.codec = codecs[i];
-        fixture *f = make(&s, 2);
+        fixture *f = make(&s, 1);
         double loss = el_tune_step(&f->tune, 0, f->order);
         assert_true(loss > 0 && loss < before / 2);
         before = loss;
@@ -357,7 +357,7 @@ static void test_gradients(void **state)
     for (size_t i = 0; i < LENGTH(specs); i++) {
         for (int index = 0; index < LATENTS + NORMS; index++) {
             if (index == 1 && specs[i]->tied) continue;
-            fixture *f = make(specs[i], 1 + (unsigned)index % 2);
+            fixture *f = make(specs[i], 1);
             el_tune_step(&f->tune, 0, f->order);
             if (index < LATENTS)
                 check_latent(f, index);
@@ -380,7 +380,7 @@ static void test_the_loss_falls(void **state)
 {
     (void)state;
     for (size_t i = 0; i < LENGTH(specs); i++) {
-        fixture *f = make(specs[i], 2);
+        fixture *f = make(specs[i], 1);
         double first = naive_loss(f);
         set_rates(f);
         for (uint32_t step = 0; step < 30; step++)

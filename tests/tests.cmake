@@ -97,6 +97,7 @@ if(TARGET edgellm-quantize)
   endforeach()
   el_test(compress ${engine} quant offline train test_support)
   target_link_libraries(test_compress PRIVATE PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
+  set_tests_properties(layerwise tune PROPERTIES TIMEOUT 480) # three threads, on whatever is free
   # Not a test: what real_model.py asks.
   add_executable(float_distance float_distance.c support/float_model.c
                  $<TARGET_OBJECTS:el_quant> $<TARGET_OBJECTS:el_offline>

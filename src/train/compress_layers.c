@@ -6,9 +6,9 @@
 #include "train/layerwise.h"
 #include "train/tune.h"
 
-static const el_recipe recipe = {.correction = 1.0f,
-                                 .residual = 1.0f,
-                                 .correction_damping = 0.01f,
+static const el_recipe recipe = {.correction = 0.5f,
+                                 .residual = 0.5f,
+                                 .correction_damping = 0.1f,
                                  .damping = 0.01f,
                                  .batch = EL_STEP_SEQUENCES,
                                  .rate_u = 0.005f,

@@ -10,7 +10,8 @@ static inline void fill_angles(float *cosine, float *sine, uint32_t n, uint32_t 
 {
     uint32_t half = dim / 2;
     for (uint32_t i = 0; i < n * half; i++) {
-        double angle = i / half * pow(base, -2.0 * (i % half) / dim);
+        uint32_t position = i / half;
+        double angle = position * pow(base, -2.0 * (i % half) / dim);
         cosine[i] = (float)cos(angle);
         sine[i] = (float)sin(angle);
     }
