@@ -213,7 +213,7 @@ static double stream_error(const el_layerwise *w)
             error += ((double)x[i] - y[i]) * ((double)x[i] - y[i]);
             size += (double)x[i] * x[i];
         }
-        total += error / size;
+        total += log1p(error / size);
     }
     return total / (w->sequences * w->length);
 }

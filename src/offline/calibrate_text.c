@@ -13,7 +13,6 @@ enum {
     STALE = 64,       /* a text with so many points goes in circles: 2 for a token that repeats, */
                       /* 1 off for one that does not */
     ASK = 32,         /* tokens between two questions whether to go on */
-    SURPRISE = 12,    /* see way */
     RANDOM_WORDS = 2, /* at most */
     RANDOM_TRIES = 1000, /* to find a token that is text */
 };
@@ -47,25 +46,6 @@ static edgellm_status seed_sampler(el_writer *w, edgellm_error *err)
     o.repeat_penalty = 1;
     o.seed = el_random_next(&w->random);
     return edgellm_session_set_sampler(w->session, &o, err);
-}
-
-/* Characters, and whole ones as far as a first byte can tell? */
-static bool is_text(const edgellm_engine *engine, uint32_t token)
-{
-    char text[EDGELLM_STREAM_BYTES];
-    edgellm_stream stream = {{0}, 0};
-    const size_t len = edgellm_stream_push(engine, &stream, token, text);
-    return len > 0 && stream.count == 0 && ((unsigned char)text[0] & 0xc0) != 0x80;
-}
-
-static uint32_t random_word(el_writer *w)
-{
-    uint32_t token = 0;
-    for (int i = 0; i < RANDOM_TRIES; i++) {
-        token = below(w, w->vocab);
-        if (is_text(w->engine, token)) break;
-    }
-    return token;
 }
 
 /* ---- going on ------------------------------------------------------------------------------ */
@@ -115,7 +95,6 @@ static edgellm_status go_on(el_writer *w, bool *stuck, edgellm_error *err)
         if (w->count % ASK == 0 && !w->go_on(w->go_on_context))
             return el_fail(err, EDGELLM_ERR_INTERRUPTED, "interrupted");
         EL_TRY(draw(w, &token, err));
-        if (w->surprise > 0 && below(w, w->surprise) == 0) token = random_word(w);
         if (edgellm_is_end(w->engine, token)) {
             w->end = token;
             break;
@@ -175,11 +154,10 @@ struct way {
     edgellm_status (*write)(el_writer *w, const way *how, const char *opening, edgellm_error *err);
     const el_seed_list *openings; /* NULL: random words */
     uint32_t share;
-    bool chat;         /* only for models that know conversations */
-    bool whole;        /* the opening is a whole message */
-    bool system;       /* with the model's own system message, if it has one */
-    bool crlf;         /* lines end in two bytes */
-    uint32_t surprise; /* one token in so many is a random word; 0: none */
+    bool chat;   /* only for models that know conversations */
+    bool whole;  /* the opening is a whole message */
+    bool system; /* with the model's own system message, if it has one */
+    bool crlf;   /* lines end in two bytes */
 };
 
 static const way ways[] = {
@@ -187,12 +165,10 @@ static const way ways[] = {
     {converse, &el_seeds_questions, 7, .chat = true, .whole = true},
     {converse, &el_seeds_halves, 8, .chat = true, .system = true},
     {converse, &el_seeds_halves, 4, .chat = true},
-    {write_on, &el_seeds_openings, 20, .crlf = false},
-    {write_on, &el_seeds_openings, 24, .surprise = SURPRISE},
-    {write_on, &el_seeds_openings, 5, .crlf = true},
-    {write_on, &el_seeds_openings, 4, .crlf = true, .surprise = SURPRISE},
-    {write_on, NULL, 11, .surprise = SURPRISE},
-    {write_on, NULL, 2, .crlf = true, .surprise = SURPRISE},
+    {write_on, &el_seeds_openings, 44, .crlf = false},
+    {write_on, &el_seeds_openings, 9, .crlf = true},
+    {write_on, NULL, 11, .crlf = false},
+    {write_on, NULL, 2, .crlf = true},
 };
 
 static edgellm_status converse(el_writer *w, const way *how, const char *opening,
@@ -200,7 +176,6 @@ static edgellm_status converse(el_writer *w, const way *how, const char *opening
 {
     bool user = true, stuck = false;
     EL_TRY(open_conversation(w, opening, how->system, err));
-    w->surprise = 0;
     w->end = w->turn_end;
     if (!how->whole) EL_TRY(go_on(w, &stuck, err));
     while (w->end == w->turn_end && w->count < w->room) {
@@ -213,6 +188,25 @@ static edgellm_status converse(el_writer *w, const way *how, const char *opening
 }
 
 /* ---- texts --------------------------------------------------------------------------------- */
+
+/* Characters, and whole ones as far as a first byte can tell? */
+static bool is_text(const edgellm_engine *engine, uint32_t token)
+{
+    char text[EDGELLM_STREAM_BYTES];
+    edgellm_stream stream = {{0}, 0};
+    const size_t len = edgellm_stream_push(engine, &stream, token, text);
+    return len > 0 && stream.count == 0 && ((unsigned char)text[0] & 0xc0) != 0x80;
+}
+
+static uint32_t random_word(el_writer *w)
+{
+    uint32_t token = 0;
+    for (int i = 0; i < RANDOM_TRIES; i++) {
+        token = below(w, w->vocab);
+        if (is_text(w->engine, token)) break;
+    }
+    return token;
+}
 
 /* An opening that the vocabulary has no bytes for becomes random words too. */
 static edgellm_status open_text(el_writer *w, const char *opening, edgellm_error *err)
@@ -267,7 +261,6 @@ static edgellm_status write_on(el_writer *w, const way *how, const char *opening
 {
     bool stuck = false;
     EL_TRY(open_text(w, opening, err));
-    w->surprise = how->surprise;
     EL_TRY(go_on(w, &stuck, err));
     if (how->crlf) EL_TRY(turn_to_crlf(w, err));
     if (w->count >= w->room) return EDGELLM_OK;

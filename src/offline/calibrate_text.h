@@ -23,7 +23,6 @@ typedef struct el_writer {
     uint32_t *tokens;     /* (length + closing) */
     uint32_t count, room; /* count may pass room by what was laid out at once */
     uint32_t end;         /* the token that ended it, or EL_TOKEN_NONE */
-    uint32_t surprise;    /* one token in so many is a random word; 0: none */
     uint32_t stale;       /* grows with every token that only repeats, shrinks with others */
     uint32_t fresh;       /* tokens when it was last 0 */
     uint64_t random;
