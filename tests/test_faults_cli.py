@@ -224,22 +224,20 @@ class Calibrated(unittest.TestCase):
     COMMAND = ("quantize", GGUF, "-o", TARGET, "--fit", "40KB", "--length", "8", "--sequences", "2",
                "--epochs", "1", "--steps", "1", "-j", "1", "-q")
     JOURNAL = TARGET.name + ".unfinished-edgellm"
-    # Kind of call, how it fails, exit codes allowed, and from one failing call to the next.
+    # Kind of call, how it fails, exit codes allowed.
     FAULTS = (
-        ("memory", errno.ENOMEM, {0, MEMORY}, 17),
-        ("mmap", errno.ENOMEM, {MEMORY}, 1),
-        ("open", errno.EMFILE, {0, IO}, 1),
-        ("write", errno.ENOSPC, {IO}, 1),
-        ("write", "kill", {-signal.SIGKILL}, 1),
-        ("fsync", errno.ENOSPC, {0, IO}, 1),
-        ("rename", errno.EACCES, {IO}, 1),
+        ("mmap", errno.ENOMEM, {MEMORY}),
+        ("open", errno.EMFILE, {0, IO}),
+        ("write", errno.ENOSPC, {IO}),
+        ("fsync", errno.ENOSPC, {0, IO}),
+        ("rename", errno.EACCES, {IO}),
     )
 
     def go_on(self, right, what):
         """After a failure, or a success that took no notice of one."""
         done, _ = run(self.COMMAND + ("--resume",))
         self.assertEqual(done.returncode, 0, (what, done.stderr))
-        self.assertEqual(TARGET.read_bytes(), right, what)
+        self.assertTrue(TARGET.read_bytes() == right, what)  # without a print of both
         self.assertEqual(os.listdir(WORK), [TARGET.name], what)
 
     def fail_once(self, call, n, how, codes, right):
@@ -247,11 +245,12 @@ class Calibrated(unittest.TestCase):
         what = (call, how, n)
         done, reached = run(self.COMMAND, (call, n, how))
         self.assertIn(done.returncode, codes if reached else {0}, (what, done.stdout, done.stderr))
-        if done.returncode > 0:
+        if done.returncode != 0:
             self.assertRegex(done.stderr.decode(), r"\Aedgellm: [^\n]{20,}\n\Z", what)
             self.assertLessEqual(set(os.listdir(WORK)), {TARGET.name, self.JOURNAL}, what)
-        self.assertIn(TARGET.read_bytes(), (old(self.COMMAND), right) if done.returncode <= 0
-                      else (old(self.COMMAND),), what)
+        content = TARGET.read_bytes()
+        self.assertTrue(content == (old(self.COMMAND) if done.returncode else right),
+                        (what, done.returncode))
         if how == errno.ENOSPC and done.returncode != 0:
             self.assertIn(b"No space left", done.stderr, what)
         self.go_on(right, what)
@@ -261,11 +260,11 @@ class Calibrated(unittest.TestCase):
         put_old(self.COMMAND)
         self.assertEqual(run(self.COMMAND)[0].returncode, 0)
         right, made = TARGET.read_bytes(), {}
-        for call, how, codes, step in self.FAULTS:
+        for call, how, codes in self.FAULTS:
             n = 1
             while self.fail_once(call, n, how, codes, right):
                 made[call] = n
-                n += step
+                n += 1
         print("%-18s" % "calibrated", made, file=sys.stderr)
         self.assertLessEqual({call for call, *_ in self.FAULTS}, set(made))
         self.assertGreater(made["write"], 10)  # a journal's records, and the files
