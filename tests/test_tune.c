@@ -410,7 +410,7 @@ static void test_threads_change_nothing(void **state)
     (void)state;
     for (size_t i = 0; i < LENGTH(specs); i++) {
         uint64_t want = 0;
-        double losses[6];
+        double losses[6] = {0};
         for (unsigned members = 1; members <= 3; members++) {
             fixture *f = make(specs[i], members);
             uint64_t untrained = hash_of(f);

@@ -30,12 +30,12 @@ double el_cli_pace_left(const el_cli_pace *p)
 
 void el_cli_pace_text(double seconds, char *text, size_t size)
 {
-    enum { MINUTE = 60, HOUR = 3600, FINE_MINUTES = 10 };
-    long coarse = seconds < MINUTE ? 5 : seconds < FINE_MINUTES * MINUTE ? 10 : MINUTE;
+    enum { MINUTE = 60, HOUR = 3600, FINE = 10 * MINUTE };
+    long coarse = seconds < MINUTE ? 5 : seconds < FINE ? 10 : MINUTE;
     long s = lround(seconds / (double)coarse) * coarse;
     if (s < MINUTE) {
         snprintf(text, size, "%ld s", s > 0 ? s : coarse);
-    } else if (s < FINE_MINUTES * MINUTE && s % MINUTE != 0) {
+    } else if (s < FINE && s % MINUTE != 0) {
         snprintf(text, size, "%ld min %ld s", s / MINUTE, s % MINUTE);
     } else if (s < HOUR) {
         snprintf(text, size, "%ld min", s / MINUTE);

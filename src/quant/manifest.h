@@ -24,16 +24,16 @@ typedef struct el_manifest {
 
 /* Begins with tool and source. `source`: its path, of which only the last part is kept; crc: CRC-32
  * of the whole source. Options follow, as members of the object; then el_manifest_end(). */
-void el_manifest_begin(el_manifest *m, const char *source, uint64_t source_bytes, uint32_t crc);
+void el_manifest_begin(el_manifest *t, const char *source, uint64_t source_bytes, uint32_t crc);
 
 /* Adds a piece of JSON, of at most 255 bytes. */
-void el_manifest_add(el_manifest *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void el_manifest_add(el_manifest *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Adds a JSON string; bytes that are not UTF-8 become U+FFFD. */
-void el_manifest_add_string(el_manifest *m, const char *s);
+void el_manifest_add_string(el_manifest *t, const char *s);
 
 /* Adds how many tensors have which form, and gives the text: free() it. NULL: memory ran out. */
-char *el_manifest_end(el_manifest *m, const el_codec_counts *counts);
+char *el_manifest_end(el_manifest *t, const el_codec_counts *counts);
 
 /* The manifest of el_quantize(); NULL: memory ran out. */
 char *el_manifest_build(const char *source, uint64_t source_bytes, uint32_t crc,

@@ -75,7 +75,7 @@ static edgellm_status set_up(el_run *r, edgellm_error *err)
     r->crew = el_crew_layout(&r->crew_memory);
     r->members = r->options->threads ? r->options->threads : el_cores_allowed();
     if (r->members > EL_CREW_MAX) r->members = EL_CREW_MAX;
-    EL_TRY(el_arena_reserve(&r->table_memory, 2 * angles + 2 * EL_ALIGN, err));
+    EL_TRY(el_arena_reserve(&r->table_memory, 2 * (angles + EL_ALIGN), err));
     float *cosine = el_arena_take(&r->table_memory, 1, angles);
     float *sine = el_arena_take(&r->table_memory, 1, angles);
     fill_rotary(c, r->options->length, cosine, sine);

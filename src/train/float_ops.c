@@ -100,7 +100,7 @@ void el_rotate(float *x, uint32_t n, uint32_t heads, uint32_t head_dim, const el
         const float *cosine = rotary->cosine + (size_t)t * half;
         const float *sine = rotary->sine + (size_t)t * half;
         for (uint32_t h = 0; h < heads; h++, x += head_dim) {
-            for (uint32_t i = 0; i < half; i++) {
+            for (size_t i = 0; i < half; i++) {
                 float a = x[2 * i], b = x[2 * i + 1], s = sine[i] * direction;
                 x[2 * i] = a * cosine[i] - b * s;
                 x[2 * i + 1] = a * s + b * cosine[i];

@@ -204,7 +204,7 @@ static void choose_by_bits(const el_source *s, const el_compress_options *o, con
 edgellm_status el_forms_choose(const el_source *s, const el_compress_options *o,
                                const el_forms_means *means, el_form *forms, edgellm_error *err)
 {
-    unsigned *bits = malloc(el_student_count(s) * sizeof *bits);
+    unsigned *bits = calloc(el_student_count(s), sizeof *bits);
     if (!bits) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the choice of bits");
     edgellm_status status = fix_bits(s, o, bits, err);
     if (status == EDGELLM_OK && o->fit) {

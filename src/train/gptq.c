@@ -58,8 +58,10 @@ edgellm_status el_gptq_prepare(const float *h, uint32_t cols, float damping, flo
     double *a = malloc((size_t)cols * cols * sizeof *a), d = damping;
     if (!a) return no_memory(cols, err);
     bool done = false;
-    for (int i = 0; i < ATTEMPTS && !done; i++, d *= 10)
+    for (int i = 0; i < ATTEMPTS && !done; i++) {
         done = isfinite(mean_diagonal(h, cols)) && invert(h, cols, d, a);
+        d *= 10;
+    }
     float floor = (float)(mean_diagonal(h, cols) * 1e-4) + 1e-30f;
     for (uint32_t i = 0; i < cols && done; i++) {
         importance[i] = h[(size_t)i * cols + i] > floor ? h[(size_t)i * cols + i] : floor;

@@ -231,8 +231,8 @@ void el_latent_fit(const el_latent *l, uint32_t row, uint32_t group, const float
         float f = least + (1.02f - least) * (float)i / (SHRINKS - 1);
         float middle = (full.least + full.most) * 0.5f, half = (full.most - full.least) * 0.5f * f;
         for (int j = 0; j < slides; j++) {
-            float slide =
-                slides == 1 ? 0.0f : (float)(j - SLIDES / 2) * 0.3f * half / (l->high - l->low);
+            int aside = slides == 1 ? 0 : j - SLIDES / 2;
+            float slide = (float)aside * 0.3f * half / (l->high - l->low);
             bounds b = {middle + slide - half, middle + slide + half};
             best = try_range(l, row, x, importance, n, b, best, &steps, &shifts);
         }

@@ -443,6 +443,7 @@ static void training_layout(training *tr, el_arena *arena)
 static edgellm_status train(el_layerwise *w, edgellm_error *err)
 {
     uint32_t size = w->recipe->batch, per_epoch = w->sequences / size;
+    if (per_epoch == 0) return EDGELLM_OK;
     training tr = {.w = w, .steps = per_epoch * w->recipe->epochs};
     el_arena arena = el_arena_measure();
     training_layout(&tr, &arena);

@@ -87,6 +87,7 @@ static double log_total(const float *x, uint32_t n)
         top = fmax(top, x[i]);
     for (uint32_t i = 0; i < n; i++)
         sum += exp(x[i] - top);
+    // cppcheck-suppress invalidFunctionArg ; the sum holds exp(0)
     return top + log(sum);
 }
 
