@@ -2,7 +2,7 @@
 """`edgellm quantize` with calibration, from outside, on a tiny model: what is made, what is told,
 and that a run which was stopped or killed goes on to the very same file.
 
-    python3 tests/test_quantize_cli.py EDGELLM MAKE_TINY OUT_DIR [sanitized]
+    python3 tests/test_quantize_cli.py EDGELLM MAKE_TINY OUT_DIR
 
 Standard library only.
 """
@@ -24,7 +24,6 @@ import unittest
 
 EDGELLM, MAKE_TINY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 OUT = pathlib.Path(sys.argv[3]).absolute()
-SANITIZED = "sanitized" in sys.argv[4:]
 USAGE, IO, FORMAT = 2, 3, 4
 GGUF = str(OUT / "tiny.gguf")
 WORDS = "the quick brown fox jumps over the lazy dog and 12 more, it's fun\n"
