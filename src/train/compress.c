@@ -204,7 +204,6 @@ static edgellm_status choose_forms(el_run *r, edgellm_error *err)
     uint32_t count = el_student_count(&r->source);
     r->forms = calloc(count, sizeof *r->forms);
     if (!r->forms) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for %u forms", count);
-    EL_TRY(el_forms_check(&r->source, r->options, err));
     size_t bytes = count * sizeof *r->forms;
     if (el_journal_take(&r->journal, EL_RECORD_FORMS, r->forms, bytes)) return EDGELLM_OK;
     const el_forms_means means = {.shape = &r->shape,
@@ -229,6 +228,7 @@ static edgellm_status stages(el_run *r, edgellm_error *err)
         const el_gguf_tensor *t = &r->source.gguf.tensors[i];
         r->result.parameters += (uint64_t)t->rows * t->cols;
     }
+    EL_TRY(el_forms_check(&r->source, r->options, err));
     EL_TRY(set_up(r, err));
     EL_TRY(el_journal_open(&r->journal, r->target, fingerprint(r), r->options->resume, err));
     EL_TRY(el_run_text(r, err));

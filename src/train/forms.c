@@ -84,23 +84,6 @@ static bool bits_exist(unsigned bits)
     return bits == 2 || bits == 3 || bits == 4 || bits == 8;
 }
 
-edgellm_status el_forms_check(const el_source *s, const el_compress_options *o, edgellm_error *err)
-{
-    if ((!o->fit && !bits_exist(o->bits)) || (o->embedding_bits && !bits_exist(o->embedding_bits)))
-        return el_fail(err, EDGELLM_ERR_USAGE, "bits must be 2, 3, 4 or 8");
-    for (uint32_t i = 0; i < o->n_rules; i++) {
-        if (!bits_exist(o->rules[i].bits)) {
-            return el_fail(err, EDGELLM_ERR_USAGE, "pattern '%.200s': bits must be 2, 3, 4 or 8",
-                           o->rules[i].pattern);
-        }
-    }
-    unsigned *bits = malloc(el_student_count(s) * sizeof *bits);
-    if (!bits) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the rules");
-    edgellm_status status = fix_bits(s, o, bits, err);
-    free(bits);
-    return status;
-}
-
 /* ---- by a number of bytes --------------------------------------------------------------- */
 
 static el_size_form size_form(el_form form)
@@ -125,43 +108,62 @@ static uint64_t fixed_bytes(const el_source *s, const el_compress_options *o)
     return el_size_finish(&size, manifest);
 }
 
-/* Candidates of matrix `index`, with the damages that the probe found. */
-static void list_candidates(const el_probe *p, uint32_t index, unsigned bits, el_candidate *list,
-                            el_allocation *a)
+/* Candidates of matrix `index`, with the damages that the probe found (NULL: none are known). */
+static void list_candidates(const el_source *s, const el_probe *p, uint32_t index, unsigned bits,
+                            el_candidate *list, el_allocation *a)
 {
-    const el_source *s = p->source;
-    const el_probe_forms *forms = el_probe_forms_of(p, index);
-    const double *damage = el_probe_damage_of(p, index);
+    const el_form *forms = is_table(s, index) ? table_forms : part_forms;
+    const double *damage = p ? el_probe_damage_of(p, index) : NULL;
     const el_gguf_tensor *t = el_student_tensor(s, index);
-    *a = (el_allocation){.candidates = list, .count = forms->count, .fixed = EL_NOT_FIXED};
-    for (uint32_t i = 0; i < forms->count; i++) {
-        const el_size_form form = size_form(forms->forms[i]);
-        list[i] = (el_candidate){el_size_tensor(t->rows, t->cols, &form), damage[i]};
+    uint32_t count = is_table(s, index) ? TABLES : PARTS;
+    *a = (el_allocation){.candidates = list, .count = count, .fixed = EL_NOT_FIXED};
+    for (uint32_t i = 0; i < count; i++) {
+        const el_size_form form = size_form(forms[i]);
+        list[i] = (el_candidate){el_size_tensor(t->rows, t->cols, &form), damage ? damage[i] : 0.0};
         /* Of several forms with the bits asked for, the finest. */
-        if (bits && el_codecs[forms->forms[i].codec].bits == bits) a->fixed = (int32_t)i;
+        if (bits && el_codecs[forms[i].codec].bits == bits) a->fixed = (int32_t)i;
     }
 }
 
-static edgellm_status allocate(const el_probe *p, const el_compress_options *o,
+/* forms: may be NULL, if only the question is whether the size can be met. */
+static edgellm_status allocate(const el_source *s, const el_probe *p, const el_compress_options *o,
                                const unsigned *bits, el_form *forms, edgellm_error *err)
 {
-    const el_source *s = p->source;
     uint32_t n = el_student_count(s);
     el_allocation *list = malloc(n * sizeof *list);
     el_candidate *candidates = malloc((size_t)n * EL_CANDIDATES_MAX * sizeof *candidates);
     edgellm_status status = EDGELLM_OK;
     if (list && candidates) {
         for (uint32_t i = 0; i < n; i++) {
-            list_candidates(p, i, bits[i], candidates + (size_t)i * EL_CANDIDATES_MAX, &list[i]);
+            el_candidate *of = candidates + (size_t)i * EL_CANDIDATES_MAX;
+            list_candidates(s, p, i, bits[i], of, &list[i]);
         }
         status = el_allocate(list, n, fixed_bytes(s, o), o->fit, err);
-        for (uint32_t i = 0; i < n && status == EDGELLM_OK; i++)
+        for (uint32_t i = 0; i < n && forms && status == EDGELLM_OK; i++)
             forms[i] = (is_table(s, i) ? table_forms : part_forms)[list[i].choice];
     } else {
         status = el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the choice of bits");
     }
     free(candidates);
     free(list);
+    return status;
+}
+
+edgellm_status el_forms_check(const el_source *s, const el_compress_options *o, edgellm_error *err)
+{
+    if ((!o->fit && !bits_exist(o->bits)) || (o->embedding_bits && !bits_exist(o->embedding_bits)))
+        return el_fail(err, EDGELLM_ERR_USAGE, "bits must be 2, 3, 4 or 8");
+    for (uint32_t i = 0; i < o->n_rules; i++) {
+        if (!bits_exist(o->rules[i].bits)) {
+            return el_fail(err, EDGELLM_ERR_USAGE, "pattern '%.200s': bits must be 2, 3, 4 or 8",
+                           o->rules[i].pattern);
+        }
+    }
+    unsigned *bits = calloc(el_student_count(s), sizeof *bits);
+    if (!bits) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the rules");
+    edgellm_status status = fix_bits(s, o, bits, err);
+    if (status == EDGELLM_OK && o->fit) status = allocate(s, NULL, o, bits, NULL, err);
+    free(bits);
     return status;
 }
 
@@ -187,7 +189,7 @@ static edgellm_status choose_by_bytes(const el_source *s, const el_compress_opti
     EL_TRY(el_arena_reserve(&arena, arena.used, err));
     el_probe_layout(&p, &arena);
     edgellm_status status = el_probe_run(&p, err);
-    if (status == EDGELLM_OK) status = allocate(&p, o, bits, forms, err);
+    if (status == EDGELLM_OK) status = allocate(s, &p, o, bits, forms, err);
     el_arena_release(&arena);
     return status;
 }

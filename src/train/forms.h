@@ -9,7 +9,8 @@
 #include "train/pieces.h"
 #include "train/student.h"
 
-/* Options in themselves: bits, groups, patterns that are regular expressions and match a matrix. */
+/* Options in themselves: bits, groups, patterns that are regular expressions and match a matrix;
+ * and a size that can be met. Errors: USAGE, MEMORY. */
 edgellm_status el_forms_check(const el_source *source, const el_compress_options *options,
                               edgellm_error *err);
 

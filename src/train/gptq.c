@@ -47,9 +47,9 @@ static bool invert(const float *h, uint32_t cols, double damping, double *a)
 {
     int n = (int)cols;
     damped(h, cols, damping, a);
-    return LAPACKE_dpotrf(LAPACK_ROW_MAJOR, 'U', n, a, n) == 0 &&
-           LAPACKE_dpotri(LAPACK_ROW_MAJOR, 'U', n, a, n) == 0 &&
-           LAPACKE_dpotrf(LAPACK_ROW_MAJOR, 'U', n, a, n) == 0;
+    return LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'L', n, a, n) == 0 &&
+           LAPACKE_dpotri(LAPACK_COL_MAJOR, 'L', n, a, n) == 0 &&
+           LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'L', n, a, n) == 0;
 }
 
 edgellm_status el_gptq_prepare(const float *h, uint32_t cols, float damping, float *factor,

@@ -78,6 +78,15 @@ static edgellm_status begin(el_journal *j, uint64_t fingerprint, edgellm_error *
     return EDGELLM_OK;
 }
 
+/* What a crash leaves that came before the first record: nothing to go on with, and nothing lost.
+ */
+static bool is_cut_header(const el_journal *j, off_t bytes)
+{
+    uint8_t start[sizeof(header)];
+    size_t known = (size_t)bytes < sizeof magic ? (size_t)bytes : sizeof magic;
+    return read_all(j->fd, start, (size_t)bytes) && memcmp(start, magic, known) == 0;
+}
+
 static edgellm_status open_file(el_journal *j, uint64_t fingerprint, bool resume,
                                 edgellm_error *err)
 {
@@ -88,7 +97,11 @@ static edgellm_status open_file(el_journal *j, uint64_t fingerprint, bool resume
         return el_fail(err, EDGELLM_ERR_USAGE, "'%.300s' belongs to a run that goes on", j->path);
     }
     if (fstat(j->fd, &s) != 0) return failed(j, "read", err);
-    if (s.st_size == 0) return begin(j, fingerprint, err);
+    if (s.st_size < (off_t)sizeof(header) && is_cut_header(j, s.st_size)) {
+        if (lseek(j->fd, 0, SEEK_SET) < 0 || ftruncate(j->fd, 0) != 0)
+            return failed(j, "write", err);
+        return begin(j, fingerprint, err);
+    }
     if (!resume) {
         return el_fail(err, EDGELLM_ERR_USAGE,
                        "'%.300s' is an unfinished run for this target: go on with --resume, or "
