@@ -58,6 +58,9 @@ if(EDGELLM_QUANTIZE)
   add_library(el_train OBJECT ${train_sources})
   target_link_libraries(el_train PRIVATE edgellm_flags PkgConfig::LAPACKE PkgConfig::OPENBLAS)
   target_compile_options(el_train PRIVATE -O3) # loops between the products
+  if(EDGELLM_COVERAGE) # counted, those loops take minutes
+    target_compile_options(el_train PRIVATE -fno-profile-arcs -fno-test-coverage)
+  endif()
   add_executable(edgellm-quantize ${quantize_sources} ${common_objects}
                                   $<TARGET_OBJECTS:el_offline> $<TARGET_OBJECTS:el_train>)
   target_link_libraries(edgellm-quantize PRIVATE edgellm_cli_flags edgellm_static
