@@ -73,9 +73,9 @@ static el_layer_weights weights_of(const layer *l)
 }
 
 /* Gradients begin at 1 everywhere, to see that they are added to. */
-static el_layer_grads ones(const layer *l)
+static el_layer_floats ones(const layer *l)
 {
-    el_layer_grads g;
+    el_layer_floats g;
     for (int p = 0; p < EL_PARTS; p++) {
         g.part[p] = naive_zeroes(part_size(l, p), sizeof(float));
         for (size_t i = 0; i < part_size(l, p); i++)
@@ -144,7 +144,7 @@ static void check_forward(const layer *l)
     el_arena_release(&arena);
 }
 
-static void check_gradients(layer *l, el_layer_grads *g, const float *dx)
+static void check_gradients(layer *l, el_layer_floats *g, const float *dx)
 {
     naive_check_gradient(l->naive_x, l->count, dx, loss_of, l, "dx");
     for (int p = 0; p < EL_PARTS; p++) {
@@ -168,7 +168,7 @@ static void check_backward(layer *l, bool in_place)
     uint8_t *canary;
     el_layer_trace t = trace_of(&arena, l, true, &canary);
     el_layer_weights w = weights_of(l);
-    el_layer_grads g = ones(l);
+    el_layer_floats g = ones(l);
     float *y = naive_zeroes(l->count, sizeof *y), *dx = naive_zeroes(l->count, sizeof *dx);
     memcpy(dx, l->dy, l->count * sizeof *dx);
     el_layer_forward(&l->shape, &w, l->x, l->n, &t, y);

@@ -150,7 +150,7 @@ static void hidden_of(const fixture *f, const changed *c, uint32_t sequence, flo
 {
     edgellm_error err;
     const uint32_t *tokens = f->tokens + (size_t)sequence * LENGTH;
-    const el_source_layer *layer = &f->model.layer;
+    const el_layer_floats *layer = &f->model.layer;
     el_layer_trace t = f->model.trace;
     float_model_embed(&f->model, tokens, x);
     for (int i = 0; i < LENGTH && c->input; i++)

@@ -27,6 +27,11 @@ edgellm_status el_run_tell(const el_run *r, const char *stage, double done, edge
     const el_compress_options *o = r->options;
     if (!o->progress || o->progress(o->progress_context, stage, (r->done + done) / r->total))
         return EDGELLM_OK;
+    return el_run_stopped(r, err);
+}
+
+edgellm_status el_run_stopped(const el_run *r, edgellm_error *err)
+{
     return el_fail(err, EDGELLM_ERR_INTERRUPTED,
                    "stopped: what is finished is in '%.300s'; --resume goes on from there",
                    r->journal.path ? r->journal.path : r->target);
@@ -215,7 +220,7 @@ static edgellm_status choose_forms(el_run *r, edgellm_error *err)
                                   .progress = on_probe,
                                   .progress_context = r};
     edgellm_status status = el_forms_choose(&r->source, r->options, &means, r->forms, err);
-    if (status == EDGELLM_ERR_INTERRUPTED) return el_run_tell(r, "", 0, err);
+    if (status == EDGELLM_ERR_INTERRUPTED) return el_run_stopped(r, err);
     EL_TRY(status);
     r->done += probe_cost(r->options);
     return el_journal_add(&r->journal, EL_RECORD_FORMS, r->forms, bytes, err);

@@ -7,7 +7,6 @@
 #include "train/gptq.h"
 
 typedef struct ends {
-    el_run *r;
     const el_gguf_tensor *tensor;
     el_latent *latent;
     el_gptq gptq;
@@ -56,7 +55,7 @@ static edgellm_status round_end(el_run *r, const el_gguf_tensor *tensor, el_late
 {
     uint32_t dim = r->shape.dim;
     size_t square = (size_t)dim * dim, band = (size_t)r->members * EL_GPTQ_BAND * dim;
-    ends e = {.r = r, .tensor = tensor, .latent = latent};
+    ends e = {.tensor = tensor, .latent = latent};
     EL_TRY(check_rows(tensor, err));
     float *memory = malloc((2 * square + dim + 2 * band) * sizeof *memory);
     if (!memory) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the embedding");

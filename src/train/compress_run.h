@@ -46,6 +46,8 @@ typedef struct el_run {
 
 /* Asks whether to go on; done: cost of what is finished of this stage. Errors: INTERRUPTED. */
 edgellm_status el_run_tell(const el_run *r, const char *stage, double done, edgellm_error *err);
+/* The error of a run that was asked to stop. */
+edgellm_status el_run_stopped(const el_run *r, edgellm_error *err);
 
 /* Calibration text: written by the model, or from a file. */
 edgellm_status el_run_text(el_run *r, edgellm_error *err);

@@ -7,7 +7,6 @@ typedef struct reading {
     el_run *r;
     el_layer_weights weights;
     el_layer_trace *traces; /* (members) */
-    float *embedding;       /* (vocab, dim) */
 } reading;
 
 static void embed_piece(void *context, uint32_t sequence, unsigned member)
@@ -28,7 +27,7 @@ static void layer_piece(void *context, uint32_t sequence, unsigned member)
     el_layer_forward(&p->r->shape, &p->weights, x, length, &p->traces[member], x);
 }
 
-static edgellm_status run_layers(reading *p, const el_source_layer *layer, edgellm_error *err)
+static edgellm_status run_layers(reading *p, const el_layer_floats *layer, edgellm_error *err)
 {
     el_run *r = p->r;
     uint32_t layers = r->source.config.layers;
@@ -52,7 +51,7 @@ edgellm_status el_run_source(el_run *r, edgellm_error *err)
 {
     el_arena arena = el_arena_measure();
     reading p = {.r = r};
-    el_source_layer layer = {0};
+    el_layer_floats layer = {0};
     float *norm = NULL;
     edgellm_status status = EDGELLM_OK;
     size_t tokens = (size_t)r->text.sequences * r->text.length;
@@ -64,7 +63,7 @@ edgellm_status el_run_source(el_run *r, edgellm_error *err)
             el_layer_trace t = el_layer_trace_layout(&arena, &r->shape, r->text.length, false);
             if (real) p.traces[m] = t;
         }
-        layer = el_source_layer_layout(&arena, &r->shape);
+        layer = el_layer_floats_layout(&arena, &r->shape);
         norm = el_arena_take(&arena, r->shape.dim, sizeof *norm);
         if (!real) status = el_arena_reserve(&arena, arena.used, err);
     }

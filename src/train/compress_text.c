@@ -7,18 +7,12 @@
 #include "quant/quantize.h"
 #include "train/compress_run.h"
 
-typedef struct writing {
-    const el_run *r;
-    edgellm_status status;
-} writing;
-
 static bool on_text(void *context, uint32_t done, uint32_t total)
 {
-    writing *w = context;
-    double cost = (double)w->r->options->sequences * w->r->options->length * EL_COST_WRITE;
+    const el_run *r = context;
+    double cost = (double)r->options->sequences * r->options->length * EL_COST_WRITE;
     edgellm_error ignored;
-    return el_run_tell(w->r, "writing calibration text", cost * done / total, &ignored) ==
-           EDGELLM_OK;
+    return el_run_tell(r, "writing calibration text", cost * done / total, &ignored) == EDGELLM_OK;
 }
 
 /* The source as a TM2 file without loss, for the engine; nameless once it is open. */
@@ -39,7 +33,6 @@ static edgellm_status open_engine(el_run *r, edgellm_engine **engine, edgellm_er
 static edgellm_status make_text(el_run *r, edgellm_error *err)
 {
     const el_compress_options *o = r->options;
-    writing w = {.r = r};
     edgellm_engine *engine = NULL;
     EL_TRY(open_engine(r, &engine, err));
     const el_calibrate_options how = {.sequences = o->sequences + EL_HELD_OUT,
@@ -47,12 +40,12 @@ static edgellm_status make_text(el_run *r, edgellm_error *err)
                                       .seed = o->seed,
                                       .threads = r->members,
                                       .progress = on_text,
-                                      .progress_context = &w};
+                                      .progress_context = r};
     edgellm_status status = o->calibration
                                 ? el_calibrate_file(engine, o->calibration, &how, &r->text, err)
                                 : el_calibrate_self(engine, &how, &r->text, err);
     edgellm_engine_close(engine);
-    if (status == EDGELLM_ERR_INTERRUPTED) return el_run_tell(r, "", 0, err);
+    if (status == EDGELLM_ERR_INTERRUPTED) return el_run_stopped(r, err);
     return status;
 }
 

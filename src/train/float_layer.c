@@ -29,6 +29,18 @@ uint32_t el_part_cols(const el_layer_shape *s, int part)
     return part == EL_PART_DOWN ? s->ffn_dim : s->dim;
 }
 
+el_layer_floats el_layer_floats_layout(el_arena *arena, const el_layer_shape *s)
+{
+    el_layer_floats f;
+    for (int p = 0; p < EL_PARTS; p++) {
+        size_t weights = (size_t)el_part_rows(s, p) * el_part_cols(s, p);
+        f.part[p] = el_arena_take(arena, weights, sizeof(float));
+    }
+    for (int i = 0; i < EL_NORMS; i++)
+        f.norm[i] = el_arena_take(arena, s->dim, sizeof(float));
+    return f;
+}
+
 el_layer_trace el_layer_trace_layout(el_arena *arena, const el_layer_shape *s, uint32_t n,
                                      bool backward)
 {
@@ -110,7 +122,7 @@ void el_layer_forward(const el_layer_shape *s, const el_layer_weights *w, const 
 
 /* Gradient of one matrix (dw += dy' x) and of its input (dx = or += dy w). */
 static void project_back(const el_layer_shape *s, const el_layer_weights *w,
-                         const el_layer_grads *g, int part, const float *x, const float *dy,
+                         const el_layer_floats *g, int part, const float *x, const float *dy,
                          uint32_t n, bool add, float *dx)
 {
     uint32_t rows = el_part_rows(s, part), cols = el_part_cols(s, part);
@@ -120,7 +132,7 @@ static void project_back(const el_layer_shape *s, const el_layer_weights *w,
 
 /* dx (n, dim) holds the gradient of y, and gets that of h. */
 static void feed_back(const el_layer_shape *s, const el_layer_weights *w, uint32_t n,
-                      el_layer_trace *t, float *dx, const el_layer_grads *g)
+                      el_layer_trace *t, float *dx, const el_layer_floats *g)
 {
     size_t wide = (size_t)n * s->ffn_dim;
     float *dgate = t->scratch, *dup = dgate + wide, *dx2 = dup + wide, *dact = t->act;
@@ -134,7 +146,7 @@ static void feed_back(const el_layer_shape *s, const el_layer_weights *w, uint32
 
 /* dx holds the gradient of h, and gets that of x. What feed_back() has used is free. */
 static void attend_back(const el_layer_shape *s, const el_layer_weights *w, const float *x,
-                        uint32_t n, el_layer_trace *t, float *dx, const el_layer_grads *g)
+                        uint32_t n, el_layer_trace *t, float *dx, const el_layer_floats *g)
 {
     const el_attention a = attention_of(s, n);
     float *dout = t->gate, *dq = t->up, *dkv = t->act, *dx1 = t->x2;
@@ -151,7 +163,7 @@ static void attend_back(const el_layer_shape *s, const el_layer_weights *w, cons
 
 void el_layer_backward(const el_layer_shape *s, const el_layer_weights *w, const float *x,
                        uint32_t n, el_layer_trace *t, const float *dy, float *dx,
-                       const el_layer_grads *grads)
+                       const el_layer_floats *grads)
 {
     if (dx != dy) memcpy(dx, dy, (size_t)n * s->dim * sizeof *dx);
     feed_back(s, w, n, t, dx, grads);

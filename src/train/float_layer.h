@@ -31,11 +31,12 @@ typedef struct el_layer_weights {
     const float *norm[EL_NORMS];
 } el_layer_weights;
 
-/* Gradients, same shapes. */
-typedef struct el_layer_grads {
+/* Floats of the same shapes to write to: weights as they are read, or gradients. */
+typedef struct el_layer_floats {
     float *part[EL_PARTS];
     float *norm[EL_NORMS];
-} el_layer_grads;
+} el_layer_floats;
+el_layer_floats el_layer_floats_layout(el_arena *arena, const el_layer_shape *s);
 
 /* What one forward pass of n tokens leaves behind. */
 typedef struct el_layer_trace {
@@ -72,6 +73,6 @@ void el_layer_forward(const el_layer_shape *s, const el_layer_weights *w, const 
  * the forward pass; what it holds is used up. */
 void el_layer_backward(const el_layer_shape *s, const el_layer_weights *w, const float *x,
                        uint32_t n, el_layer_trace *t, const float *dy, float *dx,
-                       const el_layer_grads *grads);
+                       const el_layer_floats *grads);
 
 #endif

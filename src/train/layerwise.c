@@ -15,18 +15,6 @@ static uint32_t larger(uint32_t a, uint32_t b)
 
 /* ---- memory ----------------------------------------------------------------------------- */
 
-static el_layer_grads grads_layout(el_arena *arena, const el_layer_shape *s)
-{
-    el_layer_grads g;
-    for (int p = 0; p < EL_PARTS; p++) {
-        size_t weights = (size_t)el_part_rows(s, p) * el_part_cols(s, p);
-        g.part[p] = el_arena_take(arena, weights, sizeof(float));
-    }
-    for (int i = 0; i < EL_NORMS; i++)
-        g.norm[i] = el_arena_take(arena, s->dim, sizeof(float));
-    return g;
-}
-
 void el_layerwise_layout(el_layerwise *w, el_arena *a)
 {
     const el_layer_shape *s = w->shape;
@@ -37,7 +25,7 @@ void el_layerwise_layout(el_layerwise *w, el_arena *a)
     w->ours_in = el_arena_take(a, tokens, w->wide * sizeof(float));
     w->source_mid = el_arena_take(a, tokens, w->wide * sizeof(float));
     w->ours_mid = el_arena_take(a, tokens, w->wide * sizeof(float));
-    w->source = el_source_layer_layout(a, s);
+    w->source = el_layer_floats_layout(a, s);
     for (int p = 0; p < EL_PARTS; p++) {
         size_t weights = (size_t)el_part_rows(s, p) * el_part_cols(s, p);
         w->ours[p] = el_arena_take(a, weights, sizeof(float));
@@ -55,7 +43,7 @@ void el_layerwise_layout(el_layerwise *w, el_arena *a)
         w->outputs[m] = output;
     }
     for (uint32_t b = 0; b < w->recipe->batch; b++) {
-        el_layer_grads grads = grads_layout(a, s);
+        el_layer_floats grads = el_layer_floats_layout(a, s);
         if (a->base) w->grads[b] = grads;
     }
     for (int i = 0; i < 2; i++)
@@ -389,7 +377,7 @@ static void gradient_piece(void *context, uint32_t slot, unsigned member)
     const training *tr = context;
     el_layerwise *w = tr->w;
     uint32_t sequence = tr->order[(tr->first + slot) % w->sequences];
-    const el_layer_grads *g = &w->grads[slot];
+    const el_layer_floats *g = &w->grads[slot];
     const float *x = stream_in(w, 1, sequence);
     float *y = w->outputs[member];
     for (int p = 0; p < EL_PARTS; p++) {

@@ -32,7 +32,7 @@ typedef struct el_layerwise {
     float *source_mid, *ours_mid; /* (tokens, wide) between its halves; the source's output */
     uint32_t wide;                /* dim or the width of q, the larger */
 
-    el_source_layer source;                   /* floats of the layer */
+    el_layer_floats source;                   /* floats of the layer */
     el_layer_weights source_weights, weights; /* what they and our latents give */
     float *ours[EL_PARTS];                    /* (rows, cols) memory of `weights` */
     el_latent *latents;                       /* (EL_PARTS) of the layer being done */
@@ -45,7 +45,7 @@ typedef struct el_layerwise {
     float *factor, *importance;
     float *target;           /* (widest rows, cols) */
     float *lost;             /* (members, EL_GPTQ_BAND, widest) what rounding a group lost */
-    el_layer_grads *grads;   /* (batch) */
+    el_layer_floats *grads;  /* (batch) */
     el_latent_moments *adam; /* (EL_PARTS), memory of its own for each layer */
     double *losses;          /* (batch) */
 } el_layerwise;

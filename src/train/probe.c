@@ -73,8 +73,8 @@ void el_probe_layout(el_probe *p, el_arena *a)
     p->table_damage = el_arena_take(a, 2, p->tables.count * sizeof(double));
     el_moments_layout(&p->moments, a);
     el_divergence_layout(&p->divergence, a);
-    p->layer = el_source_layer_layout(a, s);
-    p->later = el_source_layer_layout(a, s);
+    p->layer = el_layer_floats_layout(a, s);
+    p->later = el_layer_floats_layout(a, s);
     p->last_norm = el_arena_take(a, s->dim, sizeof(float));
     for (int i = 0; i < EL_PARTS; i++)
         p->rounded[i] = el_arena_take(a, el_part_rows(s, i), el_part_cols(s, i) * sizeof(float));
@@ -268,7 +268,7 @@ static edgellm_status round_layer(el_probe *p, uint32_t layer, edgellm_error *er
 
 /* ---- streams ---------------------------------------------------------------------------- */
 
-static el_layer_weights weights_of(const el_source_layer *l)
+static el_layer_weights weights_of(const el_layer_floats *l)
 {
     el_layer_weights w;
     for (int i = 0; i < EL_PARTS; i++)

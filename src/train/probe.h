@@ -43,7 +43,7 @@ typedef struct el_probe {
     /* memory */
     el_moments moments;
     el_divergence divergence;
-    el_source_layer layer, later; /* the layer whose parts are probed; one after it */
+    el_layer_floats layer, later; /* the layer whose parts are probed; one after it */
     float *last_norm;             /* (dim) */
     float *rounded[EL_PARTS];     /* (rows, cols) in form 0 */
     float *streams;             /* (EL_PARTS, segments, span, dim): of models changed at one part */

@@ -120,19 +120,7 @@ edgellm_status el_source_load(const el_gguf_tensor *t, float *out, edgellm_error
     return EDGELLM_OK;
 }
 
-el_source_layer el_source_layer_layout(el_arena *arena, const el_layer_shape *shape)
-{
-    el_source_layer l;
-    for (int p = 0; p < EL_PARTS; p++) {
-        size_t weights = (size_t)el_part_rows(shape, p) * el_part_cols(shape, p);
-        l.part[p] = el_arena_take(arena, weights, sizeof(float));
-    }
-    for (int i = 0; i < EL_NORMS; i++)
-        l.norm[i] = el_arena_take(arena, shape->dim, sizeof(float));
-    return l;
-}
-
-edgellm_status el_source_load_layer(const el_source *s, uint32_t layer, const el_source_layer *into,
+edgellm_status el_source_load_layer(const el_source *s, uint32_t layer, const el_layer_floats *into,
                                     edgellm_error *err)
 {
     for (int p = 0; p < EL_PARTS; p++)

@@ -22,13 +22,8 @@ void el_source_close(el_source *source);
 void el_source_rows(const el_gguf_tensor *tensor, uint32_t first, uint32_t count, float *out);
 
 /* All floats of one layer. Errors: FORMAT (NaN or infinity, naming tensor and row). */
-typedef struct el_source_layer {
-    float *part[EL_PARTS];
-    float *norm[EL_NORMS];
-} el_source_layer;
-el_source_layer el_source_layer_layout(el_arena *arena, const el_layer_shape *shape);
 edgellm_status el_source_load_layer(const el_source *source, uint32_t layer,
-                                    const el_source_layer *into, edgellm_error *err);
+                                    const el_layer_floats *into, edgellm_error *err);
 
 /* Reads a whole tensor and checks that it is finite. */
 edgellm_status el_source_load(const el_gguf_tensor *tensor, float *out, edgellm_error *err);

@@ -30,13 +30,7 @@ static size_t partial_size(const el_tune *t)
 static void layout_grads(el_tune *t, el_arena *a)
 {
     for (uint32_t b = 0; b < t->batch; b++) {
-        el_layer_grads g;
-        for (int p = 0; p < EL_PARTS; p++) {
-            size_t n = (size_t)el_part_rows(t->shape, p) * el_part_cols(t->shape, p);
-            g.part[p] = el_arena_take(a, n, sizeof(float));
-        }
-        for (int i = 0; i < EL_NORMS; i++)
-            g.norm[i] = el_arena_take(a, t->shape->dim, sizeof(float));
+        el_layer_floats g = el_layer_floats_layout(a, t->shape);
         if (a->base) t->grads[b] = g;
     }
 }
@@ -256,7 +250,7 @@ static void backward_piece(void *context, uint32_t slot, unsigned member)
     const el_layer_weights w = weights_of(p);
     const float *x = input_of(t, p->layer, slot);
     float *d = t->dhidden + (size_t)slot * t->length * t->shape->dim;
-    const el_layer_grads *g = &t->grads[slot];
+    const el_layer_floats *g = &t->grads[slot];
     for (int i = 0; i < EL_PARTS; i++) {
         const el_latent *l = &t->student->layers[p->layer][i];
         memset(g->part[i], 0, (size_t)l->rows * l->cols * sizeof(float));

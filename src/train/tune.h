@@ -35,7 +35,7 @@ typedef struct el_tune {
     float *partial;          /* (slices, HEAD, dim); or (length, dim) */
     double *loss;            /* (HEAD) */
     el_layer_trace *traces;  /* (members) */
-    el_layer_grads *grads;   /* (batch) */
+    el_layer_floats *grads;  /* (batch) */
 } el_tune;
 
 void el_tune_layout(el_tune *t, el_arena *arena);

@@ -13,7 +13,7 @@ typedef struct float_model {
     uint32_t length;      /* of a sequence */
     el_layer_shape shape; /* with the angles of `length` positions */
     el_arena arena;
-    el_source_layer layer;
+    el_layer_floats layer;
     el_layer_trace trace;
     float *rows; /* a slice of the head */
 } float_model;
