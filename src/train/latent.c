@@ -332,6 +332,21 @@ EL_CLONES static void step_latents(const el_latent *l, const el_latent_rates *ra
     }
 }
 
+float el_latent_fade(uint32_t step, uint32_t steps)
+{
+    enum { WARM = 8 };
+    float progress = (float)step / (float)steps;
+    float fade = 0.05f + 0.95f * 0.5f * (1.0f + cosf(3.14159265f * progress));
+    return step < WARM ? fade * (float)(step + 1) / WARM : fade;
+}
+
+el_latent_rates el_latent_rates_at(float u, float scale, float fade, uint32_t step)
+{
+    float t = (float)(step + 1);
+    return (el_latent_rates){u * fade, scale * fade, 1.0f / (1.0f - powf(BETA1, t)),
+                             1.0f / (1.0f - powf(BETA2, t))};
+}
+
 /* Adam's move of one number. */
 static float move_of(float *m, float *v, float d, const el_latent_rates *rates)
 {

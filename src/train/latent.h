@@ -99,6 +99,11 @@ typedef struct el_latent_rates {
     float bias1, bias2; /* 1 / (1 - beta^t) */
 } el_latent_rates;
 
+/* The part of its first size that a rate has at a step (0 .. steps-1): rising for eight steps, then
+ * falling along a cosine to a twentieth. */
+float el_latent_fade(uint32_t step, uint32_t steps);
+el_latent_rates el_latent_rates_at(float u, float scale, float fade, uint32_t step);
+
 /*
  * One step of rows first .. first + count - 1 against the gradient of the weights, g (count, cols).
  * Rounding is passed straight through (Bengio et al. 2013); scales and offsets have their exact

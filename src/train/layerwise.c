@@ -407,16 +407,6 @@ static void update_piece(void *context, uint32_t piece, unsigned member)
     el_latent_weights(l, first, count, w->ours[part] + at);
 }
 
-static void set_rates(training *tr)
-{
-    const el_recipe *r = tr->w->recipe;
-    float progress = (float)tr->step / (float)tr->steps, t = (float)(tr->step + 1);
-    float fade = 0.05f + 0.95f * 0.5f * (1.0f + cosf(3.14159265f * progress));
-    float warm = tr->step < 8 ? t / 8.0f : 1.0f;
-    tr->rates = (el_latent_rates){r->rate_u * fade * warm, r->rate_scale * fade * warm,
-                                  1.0f / (1.0f - powf(0.9f, t)), 1.0f / (1.0f - powf(0.99f, t))};
-}
-
 /* Memory of Adam for the latents at hand, and an order of the sequences. */
 static void training_layout(training *tr, el_arena *arena)
 {
@@ -440,7 +430,8 @@ static edgellm_status train(el_layerwise *w, edgellm_error *err)
     for (tr.step = 0; tr.step < tr.steps; tr.step++) {
         if (tr.step % per_epoch == 0) el_shuffle(tr.order, w->sequences, tr.step + 1);
         tr.first = tr.step % per_epoch * size;
-        set_rates(&tr);
+        tr.rates = el_latent_rates_at(w->recipe->rate_u, w->recipe->rate_scale,
+                                      el_latent_fade(tr.step, tr.steps), tr.step);
         el_pieces_run(w->crew, size, gradient_piece, &tr);
         el_pieces_run(w->crew, tr.bands[EL_PARTS], update_piece, &tr);
     }

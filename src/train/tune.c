@@ -390,12 +390,9 @@ static void update_table(pass *p)
 
 double el_tune_step(el_tune *t, uint32_t step, const uint32_t *order)
 {
-    float progress = (float)step / (float)t->steps, at = (float)(step + 1);
-    float fade = 0.05f + 0.95f * 0.5f * (1.0f + cosf(3.14159265f * progress));
-    if (step < 8) fade *= at / 8.0f;
+    float fade = el_latent_fade(step, t->steps);
     pass p = {.t = t, .order = order, .rate_norm = t->rate_norm * fade};
-    p.rates = (el_latent_rates){t->rate_u * fade, t->rate_scale * fade,
-                                1.0f / (1.0f - powf(0.9f, at)), 1.0f / (1.0f - powf(0.99f, at))};
+    p.rates = el_latent_rates_at(t->rate_u, t->rate_scale, fade, step);
     run_forward(&p);
     double loss = run_head(&p);
     back_through_norm(&p);
