@@ -80,7 +80,7 @@ static rounding begin(form f, float *h)
     p.factor = naive_noise(&r, COLS * COLS, 1);
     p.importance = naive_noise(&r, COLS, 1);
     p.l = latent_of(&p.arena, f);
-    assert_ok(el_gptq_prepare(h, COLS, 0.01f, p.factor, p.importance, &p.gptq, &err));
+    assert_ok(el_gptq_prepare(h, COLS, false, 0.01f, p.factor, p.importance, &p.gptq, &err));
     return p;
 }
 
@@ -357,7 +357,7 @@ static void check_refused(const float *h)
     float *t = naive_zeroes(COLS, sizeof *t);
     el_gptq gptq;
     t[5] = 3;
-    assert_int_equal(el_gptq_prepare(h, COLS, 1e-9f, factor, importance, &gptq, &err),
+    assert_int_equal(el_gptq_prepare(h, COLS, false, 1e-9f, factor, importance, &gptq, &err),
                      EDGELLM_ERR_FORMAT);
     assert_contains(err.message, "100 columns");
     assert_contains(err.message, "second moments");
@@ -391,7 +391,7 @@ static void test_damping_is_raised(void **state)
     edgellm_error err;
     float h[4] = {1, 2, 2, 1}, factor[4], importance[2];
     el_gptq gptq;
-    assert_ok(el_gptq_prepare(h, 2, 0.01f, factor, importance, &gptq, &err));
+    assert_ok(el_gptq_prepare(h, 2, false, 0.01f, factor, importance, &gptq, &err));
     /* 0.01, 0.1 and 1 are too little; with 10 the inverse is {11, -2, -2, 11} / 117 */
     assert_true(fabs((double)factor[0] * factor[0] * 117 - 11) < 1e-4);
     assert_true(fabs((double)factor[0] * factor[1] * 117 + 2) < 1e-4);

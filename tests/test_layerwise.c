@@ -243,7 +243,9 @@ enum { TRAINABLE = 2 };
 static const struct {
     el_form form;
     uint32_t length;
-} kinds[] = {{{EL_CODEC_S3, 32}, LONGEST}, {{EL_CODEC_O2, 64}, 16}, {{EL_CODEC_S4, 0}, 2}};
+} kinds[] = {{{EL_CODEC_S3, 32, false}, LONGEST},
+             {{EL_CODEC_O2, 64, false}, 16},
+             {{EL_CODEC_S4, 0, false}, 2}};
 
 static void test_streams_and_reports(void **state)
 {
@@ -295,7 +297,7 @@ static void test_correction_helps(void **state)
         el_recipe recipe = usual;
         recipe.epochs = 0;
         if (!corrected) recipe.correction = recipe.residual = 0;
-        run *r = do_all(&recipe, (el_form){EL_CODEC_S2, 32}, LONGEST, 1);
+        run *r = do_all(&recipe, (el_form){EL_CODEC_S2, 32, false}, LONGEST, 1);
         errors[corrected] = r->reports[LAYERS - 1].rounded;
         end(r);
     }

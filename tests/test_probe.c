@@ -26,10 +26,12 @@ enum {
 };
 enum { PART_FORMS = 4, TABLE_FORMS = 3 };
 
-static const el_form part_forms[PART_FORMS] = {
-    {EL_CODEC_S2, 64}, {EL_CODEC_O2, 32}, {EL_CODEC_S3, 64}, {EL_CODEC_S4, 0}};
+static const el_form part_forms[PART_FORMS] = {{EL_CODEC_S2, 64, false},
+                                               {EL_CODEC_O2, 32, false},
+                                               {EL_CODEC_S3, 64, false},
+                                               {EL_CODEC_S4, 0, false}};
 static const el_form table_forms[TABLE_FORMS] = {
-    {EL_CODEC_S2, 64}, {EL_CODEC_S3, 0}, {EL_CODEC_S4, 32}};
+    {EL_CODEC_S2, 64, false}, {EL_CODEC_S3, 0, false}, {EL_CODEC_S4, 32, false}};
 
 typedef struct fixture {
     el_source source;
@@ -277,7 +279,7 @@ static float *round_whole(const el_gguf_tensor *t, const double *h, const el_for
     el_arena a = el_arena_measure();
     for (size_t i = 0; i < square; i++)
         plain[i] = (float)h[i];
-    assert_ok(el_gptq_prepare(plain, cols, damping, factor, importance, &g, &err));
+    assert_ok(el_gptq_prepare(plain, cols, false, damping, factor, importance, &g, &err));
     el_latent_layout(&a, t->rows, cols, form->codec, form->group);
     assert_ok(el_arena_reserve(&a, a.used, &err));
     el_latent l = el_latent_layout(&a, t->rows, cols, form->codec, form->group);
@@ -341,8 +343,8 @@ static void parts_cost_what_the_long_way_finds(void **state)
     (void)state;
     for (int p = 0; p < EL_PARTS; p++) {
         double *h = moments_of(f, p);
-        check_matrix(f, 1 + LAST * EL_PARTS + (uint32_t)p, el_source_part(&f->source, LAST, p), h,
-                     (changed){p, NULL, NULL, NULL});
+        check_matrix(f, el_student_tables(&f->source) + LAST * EL_PARTS + (uint32_t)p,
+                     el_source_part(&f->source, LAST, p), h, (changed){p, NULL, NULL, NULL});
         free(h);
     }
     end(f);
@@ -368,7 +370,7 @@ static void a_head_of_its_own_is_not_the_input(void **state)
     for (int i = 0; i < DIM; i++)
         identity[i * DIM + i] = 1;
     check_matrix(f, 0, f->source.embedding, identity, (changed){-1, NULL, &replaced, NULL});
-    check_matrix(f, 1 + LAYERS * EL_PARTS, f->source.head, h, (changed){-1, NULL, NULL, &replaced});
+    check_matrix(f, 1, f->source.head, h, (changed){-1, NULL, NULL, &replaced});
     free(h);
     free(identity);
     end(f);

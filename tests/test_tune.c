@@ -48,15 +48,15 @@ typedef struct fixture {
 
 static el_latent *latent_of(fixture *f, int index)
 {
-    if (index == 0) return &f->student.embedding;
-    if (index == 1) return &f->student.head;
+    if (index == 0) return &f->student.embedding.piece[0];
+    if (index == 1) return &f->student.head.piece[0];
     return &f->layers[(index - TABLES) / EL_PARTS][(index - TABLES) % EL_PARTS];
 }
 
 static const el_latent_moments *moments_of(const fixture *f, int index)
 {
-    if (index == 0) return &f->tune.embedding_moments;
-    return index == 1 ? &f->tune.head_moments : &f->tune.layer_moments[index - TABLES];
+    if (index == 0) return &f->tune.embedding_moments[0];
+    return index == 1 ? &f->tune.head_moments[0] : &f->tune.layer_moments[index - TABLES];
 }
 
 /* ---- the source -------------------------------------------------------------------------- */
@@ -163,6 +163,7 @@ static void make_student(fixture *f)
     for (int i = 0; i < LATENTS; i++)
         fit(latent_of(f, i), f->weights[i]);
     memcpy(f->student.norms, f->norms, NORMS * f->spec->dim * sizeof(float));
+    f->student.embedding.pieces = f->student.head.pieces = 1;
     f->student.tied = f->spec->tied;
     f->student.layers = f->layers;
 }

@@ -8,6 +8,7 @@
 
 typedef struct ends {
     const el_gguf_tensor *tensor;
+    uint32_t begin; /* row of the tensor that is the latent's first */
     el_latent *latent;
     el_gptq gptq;
     float *rows;   /* (members, BAND, dim) */
@@ -20,7 +21,7 @@ static void ends_piece(void *context, uint32_t piece, unsigned member)
     uint32_t first = piece * EL_GPTQ_BAND, left = e->latent->rows - first;
     uint32_t count = left < EL_GPTQ_BAND ? left : EL_GPTQ_BAND;
     size_t at = (size_t)member * EL_GPTQ_BAND * e->latent->cols;
-    el_source_rows(e->tensor, first, count, e->rows + at);
+    el_source_rows(e->tensor, e->begin + first, count, e->rows + at);
     el_gptq_rows(&e->gptq, e->latent, first, count, e->rows + at, e->errors + at);
 }
 
@@ -50,12 +51,19 @@ static void ends_moments(const el_run *r, bool head, float *h)
         h[(size_t)i * dim + i] = 1.0f;
 }
 
-static edgellm_status round_end(el_run *r, const el_gguf_tensor *tensor, el_latent *latent,
-                                bool head, edgellm_error *err)
+static void round_piece(const el_run *r, ends *e, el_table *table, uint32_t piece)
+{
+    e->latent = &table->piece[piece];
+    e->begin = el_table_begin(table, piece);
+    el_pieces_run(r->crew, (e->latent->rows + EL_GPTQ_BAND - 1) / EL_GPTQ_BAND, ends_piece, e);
+}
+
+static edgellm_status round_end(el_run *r, const el_gguf_tensor *tensor, el_table *table, bool head,
+                                edgellm_error *err)
 {
     uint32_t dim = r->shape.dim;
     size_t square = (size_t)dim * dim, band = (size_t)r->members * EL_GPTQ_BAND * dim;
-    ends e = {.tensor = tensor, .latent = latent};
+    ends e = {.tensor = tensor};
     EL_TRY(check_rows(tensor, err));
     float *memory = malloc((2 * square + dim + 2 * band) * sizeof *memory);
     if (!memory) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the embedding");
@@ -63,10 +71,10 @@ static edgellm_status round_end(el_run *r, const el_gguf_tensor *tensor, el_late
     e.rows = importance + dim;
     e.errors = e.rows + band;
     ends_moments(r, head, h);
-    edgellm_status status = el_gptq_prepare(h, dim, 0.03f, factor, importance, &e.gptq, err);
-    if (status == EDGELLM_OK) {
-        el_pieces_run(r->crew, (latent->rows + EL_GPTQ_BAND - 1) / EL_GPTQ_BAND, ends_piece, &e);
-    }
+    edgellm_status status =
+        el_gptq_prepare(h, dim, table->piece[0].rotated, 0.03f, factor, importance, &e.gptq, err);
+    for (uint32_t i = 0; i < table->pieces && status == EDGELLM_OK; i++)
+        round_piece(r, &e, table, i);
     free(memory);
     return status;
 }

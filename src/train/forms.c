@@ -10,18 +10,23 @@
 #include "quant/plan.h"
 #include "quant/round.h"
 #include "train/allocate.h"
+#include "train/hadamard.h"
 #include "train/probe.h"
 
-/* What a file of a given size is made of; the coarsest first. */
-static const el_form part_forms[] = {{EL_CODEC_O2, 128}, {EL_CODEC_O2, 64}, {EL_CODEC_S3, 64},
-                                     {EL_CODEC_O3, 64},  {EL_CODEC_S4, 64}, {EL_CODEC_O4, 64},
-                                     {EL_CODEC_I8, 64}};
-static const el_form table_forms[] = {{EL_CODEC_O2, 128}, {EL_CODEC_O2, 64}, {EL_CODEC_S3, 64},
-                                      {EL_CODEC_O3, 64},  {EL_CODEC_S4, 64}, {EL_CODEC_O4, 64},
-                                      {EL_CODEC_I8, 64}};
+/*
+ * What a file of a given size is made of, the coarsest first. Rotated weights are alike everywhere,
+ * so few scales do, and offsets gain nothing. Columns that are no multiple of 64 cannot be rotated.
+ */
+static const el_form rotated_forms[] = {{EL_CODEC_S2, 128, true},
+                                        {EL_CODEC_S3, 128, true},
+                                        {EL_CODEC_S4, 128, true},
+                                        {EL_CODEC_I8, 128, true}};
+static const el_form plain_forms[] = {{EL_CODEC_O2, 128, false}, {EL_CODEC_O2, 64, false},
+                                      {EL_CODEC_S3, 64, false},  {EL_CODEC_O3, 64, false},
+                                      {EL_CODEC_S4, 64, false},  {EL_CODEC_O4, 64, false},
+                                      {EL_CODEC_I8, 64, false}};
 enum {
-    PARTS = sizeof part_forms / sizeof *part_forms,
-    TABLES = sizeof table_forms / sizeof *table_forms,
+    FREQUENT = 6,         /* that part of a vocabulary has bits of its own */
     PROBE_SEQUENCES = 16, /* for second moments */
     PROBE_SEGMENTS = 2,
     PROBE_SPAN = 256,
@@ -29,7 +34,26 @@ enum {
 
 static bool is_table(const el_source *s, uint32_t index)
 {
-    return index == 0 || index > s->config.layers * EL_PARTS;
+    return index < el_student_tables(s);
+}
+
+static bool can_rotate(const el_config *c)
+{
+    uint32_t heads = c->heads * c->head_dim;
+    return c->dim % EL_HADAMARD == 0 && c->ffn_dim % EL_HADAMARD == 0 && heads % EL_HADAMARD == 0;
+}
+
+static el_probe_forms forms_for(const el_source *s, float damping)
+{
+    if (can_rotate(&s->config))
+        return (el_probe_forms){rotated_forms, sizeof rotated_forms / sizeof(el_form), damping};
+    return (el_probe_forms){plain_forms, sizeof plain_forms / sizeof(el_form), damping};
+}
+
+/* Tokens are numbered in the order in which merges made them, so low ids are the frequent ones. */
+uint32_t el_forms_cut(const el_source *s, const el_compress_options *o)
+{
+    return o->fit ? s->config.vocab / FREQUENT / EL_TILE * EL_TILE : 0;
 }
 
 /* ---- rules ------------------------------------------------------------------------------ */
@@ -48,7 +72,8 @@ static uint32_t apply(const el_source *s, const regex_t *regex, unsigned rule_bi
 {
     uint32_t matches = 0;
     for (uint32_t i = 0; i < el_student_count(s); i++) {
-        if (regexec(regex, el_student_tensor(s, i)->name, 0, NULL, 0) != 0) continue;
+        const el_extent e = el_student_extent(s, i);
+        if (regexec(regex, e.name, 0, NULL, 0) != 0) continue;
         bits[i] = rule_bits;
         matches++;
     }
@@ -112,16 +137,16 @@ static uint64_t fixed_bytes(const el_source *s, const el_compress_options *o)
 static void list_candidates(const el_source *s, const el_probe *p, uint32_t index, unsigned bits,
                             el_candidate *list, el_allocation *a)
 {
-    const el_form *forms = is_table(s, index) ? table_forms : part_forms;
+    const el_probe_forms forms = forms_for(s, 0);
     const double *damage = p ? el_probe_damage_of(p, index) : NULL;
-    const el_gguf_tensor *t = el_student_tensor(s, index);
-    uint32_t count = is_table(s, index) ? TABLES : PARTS;
-    *a = (el_allocation){.candidates = list, .count = count, .fixed = EL_NOT_FIXED};
-    for (uint32_t i = 0; i < count; i++) {
-        const el_size_form form = size_form(forms[i]);
-        list[i] = (el_candidate){el_size_tensor(t->rows, t->cols, &form), damage ? damage[i] : 0.0};
+    const el_extent e = el_student_extent(s, index);
+    *a = (el_allocation){.candidates = list, .count = forms.count, .fixed = EL_NOT_FIXED};
+    for (uint32_t i = 0; i < forms.count; i++) {
+        const el_size_form form = size_form(forms.forms[i]);
+        uint64_t bytes = el_size_tensor(e.rows, e.tensor->cols, &form);
+        list[i] = (el_candidate){bytes, damage ? damage[i] : 0.0};
         /* Of several forms with the bits asked for, the finest. */
-        if (bits && el_codecs[forms[i].codec].bits == bits) a->fixed = (int32_t)i;
+        if (bits && el_codecs[forms.forms[i].codec].bits == bits) a->fixed = (int32_t)i;
     }
 }
 
@@ -140,7 +165,7 @@ static edgellm_status allocate(const el_source *s, const el_probe *p, const el_c
         }
         status = el_allocate(list, n, fixed_bytes(s, o), o->fit, err);
         for (uint32_t i = 0; i < n && forms && status == EDGELLM_OK; i++)
-            forms[i] = (is_table(s, i) ? table_forms : part_forms)[list[i].choice];
+            forms[i] = forms_for(s, 0).forms[list[i].choice];
     } else {
         status = el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the choice of bits");
     }
@@ -178,8 +203,8 @@ static edgellm_status choose_by_bytes(const el_source *s, const el_compress_opti
                   .tokens = m->tokens,
                   .sequences = m->sequences < PROBE_SEQUENCES ? m->sequences : PROBE_SEQUENCES,
                   .length = m->length,
-                  .parts = {part_forms, PARTS, 0.01f},
-                  .tables = {table_forms, TABLES, 0.03f},
+                  .parts = forms_for(s, 0.01f),
+                  .tables = forms_for(s, 0.03f),
                   .progress = m->progress,
                   .progress_context = m->progress_context};
     p.segments = p.sequences < PROBE_SEGMENTS ? p.sequences : PROBE_SEGMENTS;
@@ -199,7 +224,7 @@ static void choose_by_bits(const el_source *s, const el_compress_options *o, con
 {
     for (uint32_t i = 0; i < el_student_count(s); i++) {
         uint32_t group = is_table(s, i) ? o->embedding_group : o->group;
-        forms[i] = (el_form){el_round_codec(bits[i], o->offset), group};
+        forms[i] = (el_form){el_round_codec(bits[i], o->offset), group, can_rotate(&s->config)};
     }
 }
 

@@ -5,8 +5,10 @@
 #include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "train/clones.h"
+#include "train/hadamard.h"
 
 enum { ATTEMPTS = 5 }; /* dampings tried, each ten times the one before */
 
@@ -52,9 +54,28 @@ static bool invert(const float *h, uint32_t cols, double damping, double *a)
            LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'L', n, a, n) == 0;
 }
 
-edgellm_status el_gptq_prepare(const float *h, uint32_t cols, float damping, float *factor,
-                               float *importance, el_gptq *gptq, edgellm_error *err)
+/* Moments of rotated inputs: rows and columns of h are. */
+static const float *rotate_moments(const float *h, uint32_t cols, float *to)
 {
+    size_t n = (size_t)cols * cols;
+    memcpy(to, h, n * sizeof *to);
+    for (int pass = 0; pass < 2; pass++) {
+        el_hadamard(to, n / EL_HADAMARD);
+        for (uint32_t i = 0; i < cols; i++) {
+            for (uint32_t j = 0; j < i; j++) {
+                float swap = to[(size_t)i * cols + j];
+                to[(size_t)i * cols + j] = to[(size_t)j * cols + i];
+                to[(size_t)j * cols + i] = swap;
+            }
+        }
+    }
+    return to;
+}
+
+edgellm_status el_gptq_prepare(const float *h, uint32_t cols, bool rotated, float damping,
+                               float *factor, float *importance, el_gptq *gptq, edgellm_error *err)
+{
+    if (rotated) h = rotate_moments(h, cols, factor);
     double *a = malloc((size_t)cols * cols * sizeof *a), d = damping;
     if (!a) return no_memory(cols, err);
     bool done = false;
@@ -122,6 +143,7 @@ static void round_group(const el_gptq *g, el_latent *l, uint32_t row, uint32_t g
 void el_gptq_rows(const el_gptq *g, el_latent *l, uint32_t first, uint32_t count, float *w,
                   float *errors)
 {
+    if (l->rotated) el_hadamard(w, (size_t)count * l->cols / EL_HADAMARD);
     for (uint32_t r = 0; r < count; r++)
         el_latent_references(l, first + r, w + (size_t)r * l->cols);
     for (uint32_t group = 0; group < l->groups; group++) {

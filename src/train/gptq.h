@@ -18,13 +18,13 @@ typedef struct el_gptq {
 #define EL_GPTQ_BAND 32 /* rows that are best rounded together */
 
 /*
- * Prepares from h (cols, cols; symmetric; used up). damping: added to the diagonal, relative to its
- * mean; raised tenfold at a time while H has no factor (channels that are always 0, or too few
- * samples). importance (cols) and factor (cols, cols) receive the result.
+ * Prepares from h (cols, cols; symmetric), for latents that are rotated or not. damping: added to
+ * the diagonal, relative to its mean; raised tenfold at a time while H has no factor (channels that
+ * are always 0, or too few samples). importance (cols) and factor (cols, cols) receive the result.
  * Errors: FORMAT (not finite, or no factor even so), MEMORY.
  */
-edgellm_status el_gptq_prepare(const float *h, uint32_t cols, float damping, float *factor,
-                               float *importance, el_gptq *gptq, edgellm_error *err);
+edgellm_status el_gptq_prepare(const float *h, uint32_t cols, bool rotated, float damping,
+                               float *factor, float *importance, el_gptq *gptq, edgellm_error *err);
 
 /* Rounds rows first .. first + count - 1 of the latent; w (count, cols) are their weights and is
  * used up; errors: room for (count, group) floats. */

@@ -7,6 +7,7 @@
 #include "kernel/matrix_pack.h"
 #include "quant/fit.h"
 #include "train/clones.h"
+#include "train/hadamard.h"
 
 #define MAGIC      12582912.0f /* 1.5 * 2^23: sums near it are rounded to integers, ties to even */
 #define STEPS_MAX  254.0f      /* 255 stands for a scale of 0 */
@@ -113,6 +114,7 @@ void el_latent_weights(const el_latent *l, uint32_t first, uint32_t count, float
             group_weights(l, l->u + (size_t)r * l->cols + begin, n, el_latent_scale(l, r, g),
                           el_latent_offset(l, r, g), w + begin);
         }
+        if (l->rotated) el_hadamard_back(w, l->cols / EL_HADAMARD);
     }
 }
 
@@ -374,8 +376,9 @@ static void step_group(const el_latent *l, const el_latent_moments *a, const el_
 }
 
 void el_latent_step(const el_latent *l, const el_latent_moments *a, const el_latent_rates *rates,
-                    uint32_t first, uint32_t count, const float *g)
+                    uint32_t first, uint32_t count, float *g)
 {
+    if (l->rotated) el_hadamard(g, (size_t)count * l->cols / EL_HADAMARD);
     for (uint32_t r = first; r < first + count; r++, g += l->cols) {
         for (uint32_t k = 0; k < l->groups; k++)
             step_group(l, a, rates, r, k, g);

@@ -6,7 +6,7 @@
  *     s = ref[row] * 2^(-k / 32), k = round(steps)        m = oref[row] * round(shifts)
  *
  * so that what is trained and what is packed are the same numbers. Rows do not depend on each
- * other.
+ * other. A rotated latent holds rotated rows; what it gives and takes as weights is turned back.
  */
 #ifndef EL_TRAIN_LATENT_H
 #define EL_TRAIN_LATENT_H
@@ -17,6 +17,7 @@
 typedef struct el_latent {
     uint32_t rows, cols, group, groups; /* group: weights that share a scale, at least 32 */
     el_codec codec;                     /* S2, S3, S4, O2, O3, O4, I8, O8 */
+    bool rotated;                       /* rows are stored rotated: hadamard.h. Set by the owner */
     float low, high, zero;
     float floor, unit; /* u = floor + unit * number, from low - 0.5 to high + 0.5 */
     uint16_t *u;       /* (rows, cols) */
@@ -105,11 +106,12 @@ float el_latent_fade(uint32_t step, uint32_t steps);
 el_latent_rates el_latent_rates_at(float u, float scale, float fade, uint32_t step);
 
 /*
- * One step of rows first .. first + count - 1 against the gradient of the weights, g (count, cols).
+ * One step of rows first .. first + count - 1 against the gradient of the weights, g (count, cols),
+ * which is used up.
  * Rounding is passed straight through (Bengio et al. 2013); scales and offsets have their exact
  * derivatives for the codes as they are (Esser et al. 2020).
  */
 void el_latent_step(const el_latent *l, const el_latent_moments *a, const el_latent_rates *rates,
-                    uint32_t first, uint32_t count, const float *g);
+                    uint32_t first, uint32_t count, float *g);
 
 #endif

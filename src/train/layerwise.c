@@ -298,8 +298,9 @@ static edgellm_status round_stage(el_layerwise *w, const stage *s, edgellm_error
 {
     rounding r = {.w = w};
     collect(w, s);
-    EL_TRY(el_gptq_prepare(w->moments, el_part_cols(w->shape, s->first), w->recipe->damping,
-                           w->factor, w->importance, &r.gptq, err));
+    EL_TRY(el_gptq_prepare(w->moments, el_part_cols(w->shape, s->first),
+                           w->latents[s->first].rotated, w->recipe->damping, w->factor,
+                           w->importance, &r.gptq, err));
     for (r.part = s->first; r.part <= s->last; r.part++) {
         EL_TRY(aim(w, s, r.part, err));
         r.latent = &w->latents[r.part];

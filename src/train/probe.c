@@ -70,7 +70,8 @@ void el_probe_layout(el_probe *p, el_arena *a)
                                     .most = EL_PARTS};
     p->widest = larger(larger(s->dim, s->ffn_dim), s->heads * s->head_dim);
     p->damage = el_arena_take(a, (size_t)c->layers * EL_PARTS, p->parts.count * sizeof(double));
-    p->table_damage = el_arena_take(a, 2, p->tables.count * sizeof(double));
+    p->table_damage =
+        el_arena_take(a, el_student_tables(p->source), p->tables.count * sizeof(double));
     el_moments_layout(&p->moments, a);
     el_divergence_layout(&p->divergence, a);
     p->layer = el_layer_floats_layout(a, s);
@@ -88,7 +89,7 @@ void el_probe_layout(el_probe *p, el_arena *a)
 
 static bool is_table(const el_probe *p, uint32_t matrix)
 {
-    return matrix == 0 || matrix > p->source->config.layers * EL_PARTS;
+    return matrix < el_student_tables(p->source);
 }
 
 const el_probe_forms *el_probe_forms_of(const el_probe *p, uint32_t matrix)
@@ -98,16 +99,17 @@ const el_probe_forms *el_probe_forms_of(const el_probe *p, uint32_t matrix)
 
 double *el_probe_damage_of(const el_probe *p, uint32_t matrix)
 {
-    if (!is_table(p, matrix)) return p->damage + (size_t)(matrix - 1) * p->parts.count;
-    return p->table_damage + (matrix ? p->tables.count : 0);
+    if (is_table(p, matrix)) return p->table_damage + (size_t)matrix * p->tables.count;
+    return p->damage + (size_t)(matrix - el_student_tables(p->source)) * p->parts.count;
 }
 
 /* ---- progress --------------------------------------------------------------------------- */
 
 static uint32_t steps_of(const el_probe *p)
 {
-    uint32_t layers = p->source->config.layers, tables = p->source->head != p->source->embedding;
-    return layers + layers * (layers + 1) / 2 + layers + 1 + tables;
+    uint32_t layers = p->source->config.layers, tables = el_student_tables(p->source);
+    uint32_t inputs = p->source->cut ? EL_TABLE_PIECES : 1; /* those that the first layer sees */
+    return layers + layers * (layers + 1) / 2 + inputs * layers + tables;
 }
 
 static edgellm_status tick(el_probe *p, edgellm_error *err)
@@ -126,8 +128,8 @@ typedef struct rounding {
     el_gptq gptq;
     const float *h;
     const el_gguf_tensor *tensor;
-    const float *w; /* (rows, cols), or NULL: read from the tensor */
-    uint32_t rows, cols;
+    const float *w; /* (rows, cols), or NULL: read from the tensor, rows `begin` and up */
+    uint32_t begin, rows, cols;
     float *rounded; /* (rows, cols) receives form 0; or NULL */
     bool inputs;    /* rows of form 0 replace the tokens' in model 0 */
 } rounding;
@@ -151,7 +153,7 @@ static void read_rows(const rounding *r, uint32_t first, uint32_t count, float *
     if (r->w)
         memcpy(w, r->w + (size_t)first * r->cols, n * sizeof *w);
     else
-        el_source_rows(r->tensor, first, count, w);
+        el_source_rows(r->tensor, r->begin + first, count, w);
 }
 
 /* Rows first .. first + count - 1 in a form, (count, cols). */
@@ -160,6 +162,7 @@ static void round_rows(const rounding *r, const el_form *form, uint32_t first, u
 {
     el_arena a = el_arena_borrow(b->latent, r->p->latent_bytes);
     el_latent l = el_latent_layout(&a, count, r->cols, form->codec, form->group);
+    l.rotated = form->rotated;
     read_rows(r, first, count, b->w);
     el_gptq_rows(&r->gptq, &l, 0, count, b->w, b->lost);
     el_latent_weights(&l, 0, count, out);
@@ -195,9 +198,9 @@ static void replace_inputs(const rounding *r, uint32_t first, uint32_t count, co
 {
     const el_probe *p = r->p;
     for (uint32_t i = 0; i < p->segments * p->span; i++) {
-        uint32_t token = token_at(p, i / p->span, i % p->span);
-        if (token < first || token - first >= count) continue;
-        memcpy(p->streams + (size_t)i * r->cols, rows + (size_t)(token - first) * r->cols,
+        uint32_t row = token_at(p, i / p->span, i % p->span) - r->begin; /* wraps below begin */
+        if (row < first || row - first >= count) continue;
+        memcpy(p->streams + (size_t)i * r->cols, rows + (size_t)(row - first) * r->cols,
                r->cols * sizeof *rows);
     }
 }
@@ -240,13 +243,13 @@ static edgellm_status round_forms(rounding *r, double *damage, edgellm_error *er
 
 static edgellm_status prepare(rounding *r, edgellm_error *err)
 {
-    return el_gptq_prepare(r->h, r->cols, r->forms->damping, r->p->factor, r->p->importance,
-                           &r->gptq, err);
+    return el_gptq_prepare(r->h, r->cols, r->forms->forms[0].rotated, r->forms->damping,
+                           r->p->factor, r->p->importance, &r->gptq, err);
 }
 
 static double *damage_of(const el_probe *p, uint32_t layer, int part)
 {
-    return el_probe_damage_of(p, 1 + layer * EL_PARTS + (uint32_t)part);
+    return el_probe_damage_of(p, el_student_tables(p->source) + layer * EL_PARTS + (uint32_t)part);
 }
 
 static edgellm_status round_layer(el_probe *p, uint32_t layer, edgellm_error *err)
@@ -290,6 +293,15 @@ static void embed_piece(void *context, uint32_t sequence, unsigned member)
     size_t at = (size_t)sequence * p->length;
     (void)member;
     embed(p, p->tokens + at, p->length, p->moments.stream + at * p->shape->dim);
+}
+
+/* The segments of the text, as the first layer sees them, become those of model 0. */
+static void enter_text(const el_probe *p)
+{
+    for (uint32_t i = 0; i < p->segments; i++) {
+        size_t sequence = (size_t)i * p->sequences / p->segments;
+        embed(p, p->tokens + sequence * p->length, p->span, stream_of(p, 0, i));
+    }
 }
 
 /* The segments of the calibration stream become those of the first `models` models. */
@@ -375,14 +387,17 @@ static edgellm_status probe_layer(el_probe *p, uint32_t layer, edgellm_error *er
     return EDGELLM_OK;
 }
 
-/* Rows of the head in form 0, rounded anew: cheaper than to hold them. */
+/* Rows of the head that are in form 0, rounded anew: cheaper than to hold them. */
 static void head_rows(void *context, uint32_t first, uint32_t count, unsigned member, float *rows)
 {
     const rounding *r = context;
     const band b = band_of(r, member);
-    for (uint32_t i = 0; i < count; i += BAND) {
-        uint32_t n = count - i < BAND ? count - i : BAND;
-        round_rows(r, &r->forms->forms[0], first + i, n, &b, rows + (size_t)i * r->cols);
+    uint32_t begin = larger(first, r->begin), end = first + count;
+    if (end > r->begin + r->rows) end = r->begin + r->rows;
+    for (uint32_t i = begin; i < end; i += BAND) {
+        uint32_t n = end - i < BAND ? end - i : BAND;
+        float *to = rows + (size_t)(i - first) * r->cols;
+        round_rows(r, &r->forms->forms[0], i - r->begin, n, &b, to);
     }
 }
 
@@ -393,21 +408,24 @@ static void set_identity(float *h, uint32_t cols)
         h[(size_t)i * cols + i] = 1.0f;
 }
 
-/* The embedding, which may be the head too, or a head of its own. A table that is only looked up
- * has no inputs: all columns count alike. */
-static edgellm_status probe_table(el_probe *p, bool inputs, bool head, double *damage,
-                                  edgellm_error *err)
+/* One piece of the embedding, which may be the head too, or of a head of its own. */
+static edgellm_status probe_piece(el_probe *p, uint32_t index, bool head, edgellm_error *err)
 {
-    rounding r = {.p = p, .forms = &p->tables, .h = p->moments.of[0], .inputs = inputs};
-    double nats;
-    r.tensor = head ? p->source->head : p->source->embedding;
-    r.rows = r.tensor->rows;
-    r.cols = r.tensor->cols;
-    if (!head) set_identity(p->moments.of[0], r.cols);
+    const el_extent e = el_student_extent(p->source, index);
+    double nats, *damage = el_probe_damage_of(p, index);
+    rounding r = {.p = p,
+                  .forms = &p->tables,
+                  .h = p->moments.of[0],
+                  .tensor = e.tensor,
+                  .begin = e.first,
+                  .rows = e.rows,
+                  .cols = e.tensor->cols,
+                  .inputs = e.tensor == p->source->embedding};
     EL_TRY(prepare(&r, err));
+    enter_text(p);
     EL_TRY(round_forms(&r, damage, err));
     EL_TRY(tick(p, err));
-    if (inputs) {
+    if (r.inputs) {
         EL_TRY(run_layers(p, 0, 1, err));
         leave(p, 1, p->divergence.ours);
     } else {
@@ -419,13 +437,18 @@ static edgellm_status probe_table(el_probe *p, bool inputs, bool head, double *d
     return EDGELLM_OK;
 }
 
+/* A table that is only looked up has no inputs: all columns count alike. */
 static edgellm_status probe_tables(el_probe *p, edgellm_error *err)
 {
     bool tied = p->source->head == p->source->embedding;
+    uint32_t tables = el_student_tables(p->source);
     el_moments_last(&p->moments, p->last_norm);
-    if (tied) return probe_table(p, true, true, p->table_damage, err);
-    EL_TRY(probe_table(p, false, true, p->table_damage + p->tables.count, err));
-    return probe_table(p, true, false, p->table_damage, err);
+    for (uint32_t i = tables; i-- > 0;) { /* a head of its own first: it needs the moments */
+        bool head = tied || i >= tables / 2;
+        if (!head) set_identity(p->moments.of[0], p->shape->dim);
+        EL_TRY(probe_piece(p, i, head, err));
+    }
+    return EDGELLM_OK;
 }
 
 edgellm_status el_probe_run(el_probe *p, edgellm_error *err)
@@ -434,7 +457,7 @@ edgellm_status el_probe_run(el_probe *p, edgellm_error *err)
     p->total = steps_of(p);
     EL_TRY(el_source_load(p->source->output_norm, p->last_norm, err));
     el_pieces_run(p->crew, p->sequences, embed_piece, p);
-    enter(p, 1);
+    enter_text(p);
     EL_TRY(run_layers(p, 0, 1, err));
     leave(p, 1, p->divergence.theirs);
     for (uint32_t i = 0; i < p->source->config.layers; i++)

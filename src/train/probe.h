@@ -17,7 +17,7 @@
 #include "train/student.h"
 
 typedef struct el_probe_forms {
-    const el_form *forms; /* forms[0] is the one that is probed */
+    const el_form *forms; /* forms[0] is the one that is probed; all are rotated, or none */
     uint32_t count;
     float damping; /* see el_gptq_prepare() */
 } el_probe_forms;
@@ -38,7 +38,7 @@ typedef struct el_probe {
 
     /* results */
     double *damage;       /* (layers, EL_PARTS, parts.count) */
-    double *table_damage; /* (2, tables.count): embedding; head, if it is one of its own */
+    double *table_damage; /* (pieces of tables, tables.count) */
 
     /* memory */
     el_moments moments;

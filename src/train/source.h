@@ -11,6 +11,7 @@ typedef struct el_source {
     el_config config;
     el_vocab vocab;                                       /* points into gguf */
     const el_gguf_tensor *embedding, *head, *output_norm; /* head: the embedding if tied */
+    uint32_t cut; /* rows of the first piece of both tables in the file; 0: they stay whole */
 } el_source;
 
 /* Errors: as el_gguf_open(); UNSUPPORTED (another architecture than llama); FORMAT (a tensor is

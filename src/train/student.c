@@ -1,30 +1,59 @@
 #include "train/student.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-const el_gguf_tensor *el_student_tensor(const el_source *source, uint32_t index)
+/* A piece of the embedding or the head. */
+static el_extent table_extent(const el_source *s, uint32_t index)
 {
-    if (index == 0) return source->embedding;
-    if (index > source->config.layers * EL_PARTS) return source->head;
-    return el_source_part(source, (index - 1) / EL_PARTS, (int)((index - 1) % EL_PARTS));
+    uint32_t pieces = s->cut ? EL_TABLE_PIECES : 1, piece = index % pieces;
+    el_extent e = {.tensor = index < pieces ? s->embedding : s->head};
+    e.first = piece ? s->cut : 0;
+    e.rows = piece || !s->cut ? e.tensor->rows - e.first : s->cut;
+    const char *end = strstr(e.tensor->name, ".weight");
+    int stem = end ? (int)(end - e.tensor->name) : (int)strlen(e.tensor->name);
+    snprintf(e.name, sizeof e.name, "%.*s%s.weight", stem, e.tensor->name, piece ? ".rest" : "");
+    return e;
+}
+
+el_extent el_student_extent(const el_source *source, uint32_t index)
+{
+    uint32_t tables = el_student_tables(source);
+    if (index < tables) return table_extent(source, index);
+    index -= tables;
+    const el_gguf_tensor *t = el_source_part(source, index / EL_PARTS, (int)(index % EL_PARTS));
+    el_extent e = {.tensor = t, .rows = t->rows};
+    snprintf(e.name, sizeof e.name, "%s", t->name);
+    return e;
 }
 
 static el_latent latent_layout(const el_student *s, uint32_t index, el_arena *arena)
 {
-    const el_gguf_tensor *t = el_student_tensor(s->source, index);
-    return el_latent_layout(arena, t->rows, t->cols, s->forms[index].codec, s->forms[index].group);
+    const el_extent e = el_student_extent(s->source, index);
+    const el_form *form = &s->forms[index];
+    el_latent l = el_latent_layout(arena, e.rows, e.tensor->cols, form->codec, form->group);
+    l.rotated = form->rotated;
+    return l;
+}
+
+static el_table table_layout(const el_student *s, uint32_t index, el_arena *arena)
+{
+    el_table t = {.pieces = s->source->cut ? EL_TABLE_PIECES : 1};
+    for (uint32_t i = 0; i < t.pieces; i++)
+        t.piece[i] = latent_layout(s, index + i, arena);
+    return t;
 }
 
 void el_student_layout(el_student *s, el_arena *arena)
 {
-    uint32_t layers = s->source->config.layers;
+    uint32_t layers = s->source->config.layers, tables = el_student_tables(s->source);
     s->tied = s->source->head == s->source->embedding;
     s->layers = el_arena_take(arena, layers, sizeof *s->layers);
-    s->embedding = latent_layout(s, 0, arena);
-    if (!s->tied) s->head = latent_layout(s, layers * EL_PARTS + 1, arena);
+    s->embedding = table_layout(s, 0, arena);
+    if (!s->tied) s->head = table_layout(s, s->embedding.pieces, arena);
     for (uint32_t i = 0; i < layers * EL_PARTS; i++) {
-        el_latent l = latent_layout(s, i + 1, arena);
+        el_latent l = latent_layout(s, tables + i, arena);
         if (arena->base) s->layers[i / EL_PARTS][i % EL_PARTS] = l;
     }
     s->norms = el_arena_take(arena, 2 * (size_t)layers + 1, s->shape->dim * sizeof(float));
@@ -44,24 +73,24 @@ el_span el_student_layer_span(const el_student *s, uint32_t layer)
 
 el_span el_student_ends_span(const el_student *s)
 {
-    return span_between(s->embedding.u, s->layers[0][0].u);
+    return span_between(s->embedding.piece[0].u, s->layers[0][0].u);
 }
 
-static edgellm_status put_matrix(const el_latent *l, const el_gguf_tensor *from, uint32_t group,
+static edgellm_status put_matrix(const el_latent *l, const char *name, uint32_t group,
                                  el_tm2_writer *writer, edgellm_error *err)
 {
     el_matrix_layout layout;
     if (el_matrix_measure(l->rows, l->cols, l->codec, EL_SCALE_BYTE, group, &layout)) {
-        return el_fail(err, EDGELLM_ERR_INTERNAL, "tensor '%s' has no layout", from->name);
+        return el_fail(err, EDGELLM_ERR_INTERNAL, "tensor '%s' has no layout", name);
     }
     uint8_t *data = aligned_alloc(EL_ALIGN, (size_t)layout.bytes);
     if (!data) {
-        return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory: tensor '%s' needs %llu bytes",
-                       from->name, (unsigned long long)layout.bytes);
+        return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory: tensor '%s' needs %llu bytes", name,
+                       (unsigned long long)layout.bytes);
     }
     memset(data, 0, (size_t)layout.bytes);
     el_latent_pack(l, data);
-    const el_tensor tensor = {.name = from->name,
+    const el_tensor tensor = {.name = name,
                               .rows = l->rows,
                               .cols = l->cols,
                               .group = group,
@@ -98,17 +127,18 @@ static edgellm_status put_norms(const el_student *s, uint32_t layer, el_tm2_writ
 
 static const el_latent *latent_of(const el_student *s, uint32_t index)
 {
-    if (index == 0) return &s->embedding;
-    if (index > s->source->config.layers * EL_PARTS) return &s->head;
-    return &s->layers[(index - 1) / EL_PARTS][(index - 1) % EL_PARTS];
+    uint32_t tables = el_student_tables(s->source), pieces = s->embedding.pieces;
+    if (index < pieces) return &s->embedding.piece[index];
+    if (index < tables) return &s->head.piece[index - pieces];
+    return &s->layers[(index - tables) / EL_PARTS][(index - tables) % EL_PARTS];
 }
 
 edgellm_status el_student_write(const el_student *s, el_tm2_writer *writer, edgellm_error *err)
 {
     uint32_t layers = s->source->config.layers;
     for (uint32_t i = 0; i < el_student_count(s->source); i++) {
-        EL_TRY(put_matrix(latent_of(s, i), el_student_tensor(s->source, i), s->forms[i].group,
-                          writer, err));
+        const el_extent e = el_student_extent(s->source, i);
+        EL_TRY(put_matrix(latent_of(s, i), e.name, s->forms[i].group, writer, err));
     }
     for (uint32_t i = 0; i < layers; i++)
         EL_TRY(put_norms(s, i, writer, err));

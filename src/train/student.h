@@ -5,39 +5,53 @@
 #ifndef EL_TRAIN_STUDENT_H
 #define EL_TRAIN_STUDENT_H
 
-#include "train/latent.h"
 #include "train/source.h"
+#include "train/table.h"
 
 typedef struct el_form {
     el_codec codec;
     uint32_t group; /* 32, 64, 128; 0: the row */
+    bool rotated;   /* hadamard.h: cols is a multiple of 64; the same where inputs are shared */
 } el_form;
 
-/* Matrices are numbered: the embedding, the parts of layer 0, of layer 1 ..., and the head if it is
- * not the embedding. */
+/*
+ * Matrices are numbered: the pieces of the embedding, those of the head if it is not the embedding,
+ * the parts of layer 0, of layer 1 ...
+ */
 typedef struct el_student {
     const el_source *source;
     const el_layer_shape *shape;
     const el_form *forms; /* (el_student_count()) */
     bool tied;
-    el_latent embedding, head;     /* head: not used if tied */
+    el_table embedding, head;      /* head: not used if tied */
     el_latent (*layers)[EL_PARTS]; /* (layers) */
     float *norms;                  /* (2 * layers + 1, dim): two of each layer, the output's */
 } el_student;
 
-static inline uint32_t el_student_count(const el_source *source)
+/* How many are pieces of tables, which come first; how many there are. */
+static inline uint32_t el_student_tables(const el_source *source)
 {
-    return 1 + source->config.layers * EL_PARTS + (source->head != source->embedding);
+    return (source->cut ? EL_TABLE_PIECES : 1) * (source->head != source->embedding ? 2 : 1);
 }
 
-/* The tensor that matrix `index` comes from. */
-const el_gguf_tensor *el_student_tensor(const el_source *source, uint32_t index);
+static inline uint32_t el_student_count(const el_source *source)
+{
+    return el_student_tables(source) + source->config.layers * EL_PARTS;
+}
+
+/* What a matrix is made from: some rows of a tensor. */
+typedef struct el_extent {
+    const el_gguf_tensor *tensor;
+    uint32_t first, rows;
+    char name[EL_TENSOR_NAME_BYTES]; /* in the file */
+} el_extent;
+el_extent el_student_extent(const el_source *source, uint32_t index);
 
 /* Takes the memory; source, shape and forms are set. */
 void el_student_layout(el_student *student, el_arena *arena);
 
-/* The latent of the matrix that gives logits. */
-static inline el_latent *el_student_head(el_student *s)
+/* The table that gives logits. */
+static inline el_table *el_student_head(el_student *s)
 {
     return s->tied ? &s->embedding : &s->head;
 }

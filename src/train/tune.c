@@ -35,11 +35,17 @@ static void layout_grads(el_tune *t, el_arena *a)
     }
 }
 
+static void layout_table(const el_table *table, el_latent_moments *moments, el_arena *a)
+{
+    for (uint32_t i = 0; i < table->pieces; i++)
+        moments[i] = el_latent_moments_layout(a, &table->piece[i]);
+}
+
 static void layout_moments(el_tune *t, el_arena *a)
 {
     const el_config *c = &t->source->config;
-    t->embedding_moments = el_latent_moments_layout(a, &t->student->embedding);
-    if (!t->student->tied) t->head_moments = el_latent_moments_layout(a, &t->student->head);
+    layout_table(&t->student->embedding, t->embedding_moments, a);
+    if (!t->student->tied) layout_table(&t->student->head, t->head_moments, a);
     for (uint32_t i = 0; i < c->layers * EL_PARTS; i++) {
         el_latent_moments m =
             el_latent_moments_layout(a, &t->student->layers[i / EL_PARTS][i % EL_PARTS]);
@@ -87,7 +93,8 @@ typedef struct pass {
     el_latent_rates rates;
     float rate_norm;
     uint32_t bands[EL_PARTS + 1];
-    const el_latent *table; /* the one that is stepped: embedding, head */
+    const el_latent *table; /* the piece that is stepped, of embedding or head */
+    uint32_t table_first;   /* its first row */
     const el_latent_moments *table_moments;
 } pass;
 
@@ -138,9 +145,9 @@ static void weights_piece(void *context, uint32_t piece, unsigned member)
 /* Rows of one slice of our head, as floats. */
 static uint32_t slice_of(const el_tune *t, uint32_t slice, float *rows)
 {
-    const el_latent *l = el_student_head(t->student);
-    uint32_t first = slice * SLICE, n = l->rows - first < SLICE ? l->rows - first : SLICE;
-    el_latent_weights(l, first, n, rows);
+    uint32_t first = slice * SLICE, left = t->source->config.vocab - first;
+    uint32_t n = left < SLICE ? left : SLICE;
+    el_table_weights(el_student_head(t->student), first, n, rows);
     return n;
 }
 
@@ -161,7 +168,7 @@ static void embed_piece(void *context, uint32_t slot, unsigned member)
     float *x = input_of(t, 0, slot);
     (void)member;
     for (uint32_t i = 0; i < t->length; i++)
-        el_latent_weights(&t->student->embedding, tokens[i], 1, x + (size_t)i * t->shape->dim);
+        el_table_weights(&t->student->embedding, tokens[i], 1, x + (size_t)i * t->shape->dim);
 }
 
 /* ---- head ------------------------------------------------------------------------------- */
@@ -360,14 +367,17 @@ static void step_table_piece(void *context, uint32_t piece, unsigned member)
     uint32_t first = piece * BAND, n = l->rows - first < BAND ? l->rows - first : BAND;
     (void)member;
     el_latent_step(l, p->table_moments, &p->rates, first, n,
-                   p->t->dtable + (size_t)first * l->cols);
+                   p->t->dtable + (size_t)(p->table_first + first) * l->cols);
 }
 
-static void step_table(pass *p, const el_latent *table, const el_latent_moments *moments)
+static void step_table(pass *p, const el_table *table, const el_latent_moments *moments)
 {
-    p->table = table;
-    p->table_moments = moments;
-    el_pieces_run(p->t->crew, (table->rows + BAND - 1) / BAND, step_table_piece, p);
+    for (uint32_t i = 0; i < table->pieces; i++) {
+        p->table = &table->piece[i];
+        p->table_first = el_table_begin(table, i);
+        p->table_moments = &moments[i];
+        el_pieces_run(p->t->crew, (p->table->rows + BAND - 1) / BAND, step_table_piece, p);
+    }
 }
 
 /* dtable is the head's gradient; the embedding's is added, or comes in its place if it is another
@@ -377,7 +387,7 @@ static void update_table(pass *p)
     el_tune *t = p->t;
     uint32_t dim = t->shape->dim;
     if (!t->student->tied) {
-        step_table(p, &t->student->head, &t->head_moments);
+        step_table(p, &t->student->head, t->head_moments);
         memset(t->dtable, 0, (size_t)t->source->config.vocab * dim * sizeof(float));
     }
     for (uint32_t i = 0; i < t->batch * t->length; i++) {
@@ -385,7 +395,7 @@ static void update_table(pass *p)
         cblas_saxpy((int)dim, 1.0f, t->dhidden + (size_t)i * dim, 1,
                     t->dtable + (size_t)token * dim, 1);
     }
-    step_table(p, &t->student->embedding, &t->embedding_moments);
+    step_table(p, &t->student->embedding, t->embedding_moments);
 }
 
 double el_tune_step(el_tune *t, uint32_t step, const uint32_t *order)
