@@ -113,7 +113,8 @@ typedef struct edgellm_tensor_info {
     const char *codec;  /* such as "s4" or "f32" (docs/FORMAT.md) */
     const char *scales; /* "f16", "byte" or "none" */
     uint32_t rows, cols;
-    uint32_t group; /* weights that share a scale; 0: the whole row */
+    uint32_t group;       /* weights that share a scale; 0: the whole row */
+    const char *rotation; /* of the inputs it meets: "none" or "hadamard64" (docs/NUMERICS.md) */
     uint64_t bytes;
 } edgellm_tensor_info;
 

@@ -279,6 +279,25 @@ class Commands(Case):
         for tensor in got["tensor_list"]:
             self.assertIn(tensor["name"], text)
 
+    def test_info_shows_rotation(self):
+        data, path = bytearray(pathlib.Path(TM2).read_bytes()), self.temporary() / "r.tm2.bin"
+        start, size = struct.unpack_from("<QQ", data, 64 + 4 * 40 + 8)  # docs/FORMAT.md
+        for at in range(start, start + size, 128):
+            if data[at + 76] and data[at:].startswith(b"blk.1.attn_output."):
+                data[at + 78] = 1
+        struct.pack_into("<I", data, 64 + 4 * 40 + 4, zlib.crc32(data[start:start + size]))
+        struct.pack_into("<I", data, 24, zlib.crc32(data[64:304]))
+        struct.pack_into("<I", data, 60, zlib.crc32(data[:60]))
+        path.write_bytes(data)
+        got = self.json("info", path, "--tensors")
+        rotated = [t["name"] for t in got["tensor_list"] if t["rotation"] == "hadamard64"]
+        self.assertEqual(rotated, ["blk.1.attn_output.weight"])
+        self.assertEqual([c["tensors"] for c in got["codecs"] if c["rotation"] != "none"], [1])
+        self.assertEqual(self.ok("info", path, "--tensors").decode().count("hadamard64"), 2)
+        self.assertNotIn(b"hadamard64", self.ok("info", TM2, "--tensors"))
+        self.assertNotEqual(self.json("run", path, "-p", "fox", "-n", "9", "--hash")["hash"],
+                            self.json("run", TM2, "-p", "fox", "-n", "9", "--hash")["hash"])
+
     def test_tokenize(self):
         got = self.json("tokenize", TM2, WORDS)
         self.assertEqual(got["count"], len(got["ids"]))

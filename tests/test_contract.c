@@ -147,6 +147,7 @@ static void test_exact_mode_keeps_the_contract_too(void **state)
     (void)state;
     check_all_ways(tiny_file_path(TINY_KEPT), true);
     check_all_ways(tiny_file_path(TINY_BYTE_3), true);
+    check_all_ways(tiny_file_path(TINY_ROTATED), true);
 }
 
 static void test_files_differ_where_weights_differ(void **state)

@@ -119,6 +119,41 @@ static void check_rms_norm(const el_kernels *k)
     }
 }
 
+static void ref_rotate(float *x, uint32_t n)
+{
+    for (uint32_t at = 0; at < n; at += 64) {
+        for (uint32_t i = 0; i < 64; i++)
+            x[at + i] = x[at + i] * (0x243f6a8885a308d3u >> i & 1 ? -0.125f : 0.125f);
+        for (uint32_t h = 1; h < 64; h *= 2) {
+            for (uint32_t i = at; i < at + 64; i++) {
+                if ((i - at) & h) continue;
+                float a = x[i], b = x[i + h];
+                x[i] = a + b;
+                x[i + h] = a - b;
+            }
+        }
+    }
+}
+
+static void check_rotate(const el_kernels *k)
+{
+    static const uint32_t blocks[] = {0, 1, 2, 3, 9, 24};
+    random_state r = {8};
+    for (size_t w = 0; w < LENGTH(blocks); w++) {
+        for (unsigned kind = 0; kind < FLOAT_KINDS; kind++) {
+            uint32_t n = blocks[w] * 64;
+            guarded x = guard_floats(n);
+            float want[1536];
+            fill_floats(&r, x.data, n, kind);
+            memcpy(want, x.data, n * sizeof *want);
+            ref_rotate(want, n);
+            k->rotate(x.data, n);
+            assert_same_bits(x.data, want, n, "rotate", k);
+            unguard(&x);
+        }
+    }
+}
+
 static void check_add(const el_kernels *k)
 {
     random_state r = {3};
@@ -420,7 +455,8 @@ static void test_table(void **state)
 
 /* -------- the list of operations -------- */
 
-#define OPERATIONS(X) X(quantize) X(rms_norm) X(add) X(swiglu) X(rope) X(attend) X(attend_exact)
+#define OPERATIONS(X)                                                                              \
+    X(quantize) X(rms_norm) X(rotate) X(add) X(swiglu) X(rope) X(attend) X(attend_exact)
 
 #define X(name)                                                                                    \
     static void test_##name(void **state)                                                          \

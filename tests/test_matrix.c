@@ -1,6 +1,7 @@
 /* test_matrix.c: the layout of a matrix, its codes, and what a weight means. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "base/half.h"
 #include "kernel/matrix.h"
 #include "kernel/matrix_pack.h"
+#include "kernel/rotation.h"
 
 static const uint32_t groups_allowed[] = {0, 32, 64, 128};
 
@@ -293,12 +295,60 @@ static void test_values(void **state)
     }
 }
 
+/* ---- rotation ---- */
+
+/* Entry (i, j) of R: the sign of input j, and another one where i and j share an odd number of
+ * bits. */
+static float documented_rotation(unsigned i, unsigned j)
+{
+    bool minus = 0x243f6a8885a308d3u >> j & 1;
+    return minus == (__builtin_popcount(i & j) % 2 != 0) ? 0.125f : -0.125f;
+}
+
+/* The second of three blocks of inputs is one unit vector after the other: every result is exact.
+ */
+static void test_rotation_is_its_matrix(void **state)
+{
+    (void)state;
+    for (unsigned j = 0; j < 64; j++) {
+        float there[192] = {0}, back[192] = {0};
+        there[64 + j] = back[64 + j] = 1.0f;
+        el_rotate(there, 192);
+        el_rotate_back(back, 192);
+        for (unsigned i = 0; i < 192; i++) {
+            const bool outside = i < 64 || i >= 128;
+            assert_true(there[i] == (outside ? 0.0f : documented_rotation(i - 64, j)));
+            assert_true(back[i] == (outside ? 0.0f : documented_rotation(j, i - 64)));
+        }
+    }
+}
+
+/* Small integers: sums of 64 of them are exact, so what goes there comes back. */
+static void test_rotation_is_undone(void **state)
+{
+    (void)state;
+    uint64_t seed = 3;
+    float x[640], y[640];
+    for (int i = 0; i < 640; i++)
+        x[i] = y[i] = (float)(int)(next_random(&seed) % 255) - 127.0f;
+    el_rotate(y, 640);
+    assert_memory_not_equal(x, y, sizeof x);
+    el_rotate_back(y, 640);
+    for (int i = 0; i < 640; i++)
+        assert_true(x[i] == y[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_scale_table), cmocka_unit_test(test_codec_table),
-        cmocka_unit_test(test_layout),      cmocka_unit_test(test_layout_refusals),
-        cmocka_unit_test(test_codes),       cmocka_unit_test(test_values),
+        cmocka_unit_test(test_scale_table),
+        cmocka_unit_test(test_codec_table),
+        cmocka_unit_test(test_layout),
+        cmocka_unit_test(test_layout_refusals),
+        cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_rotation_is_its_matrix),
+        cmocka_unit_test(test_rotation_is_undone),
     };
     return cmocka_run_group_tests_name("matrix", tests, NULL, NULL);
 }

@@ -5,11 +5,15 @@
  */
 #include "edgellm.h"
 
+#include <math.h>
 #include <stdlib.h>
 
+#include "format/ggml_types.h"
 #include "format/tm2.h"
+#include "quant/quantize.h"
 #include "support/test_help.h"
 #include "support/tiny_file.h"
+#include "support/tiny_model.h"
 
 #define PATH EL_TEST_OUT "/models.tm2.bin"
 
@@ -19,6 +23,7 @@ typedef struct change {
     float rope_base;          /* 0: as it is */
     const char *without;      /* a tensor that is left out */
     const char *of, *add;     /* tensor `of` once more, under the name `add` */
+    const char *rotated;      /* a tensor that is said to be rotated */
     bool otherwise;           /* with some of its codes different */
 } change;
 
@@ -65,6 +70,7 @@ static void make(const change *c)
         el_tensor t;
         el_tm2_tensor(&source, i, &t);
         if (c->without && strcmp(t.name, c->without) == 0) continue;
+        if (c->rotated && strcmp(t.name, c->rotated) == 0) t.rotation = EL_ROTATION_HADAMARD64;
         assert_ok(el_tm2_put(writer, &t, &err));
     }
     if (c->add) add_tensor(writer, &source, c);
@@ -96,6 +102,16 @@ static void test_what_cannot_be_run_is_refused(void **state)
         {{.of = "blk.0.ffn_norm.weight", .add = "output.weight"},
          EDGELLM_ERR_FORMAT,
          "'output.weight' is (1, 64)"},
+        {{.rotated = "blk.0.attn_q.weight"},
+         EDGELLM_ERR_FORMAT,
+         "'blk.0.attn_k.weight' has rotation none, but 'blk.0.attn_q.weight', which meets the same "
+         "input, has hadamard64"},
+        {{.rotated = "blk.1.attn_v.weight"},
+         EDGELLM_ERR_FORMAT,
+         "'blk.1.attn_v.weight' has rotation hadamard64, but 'blk.1.attn_q.weight'"},
+        {{.rotated = "blk.1.ffn_gate.weight"},
+         EDGELLM_ERR_FORMAT,
+         "'blk.1.ffn_up.weight' has rotation none, but 'blk.1.ffn_gate.weight'"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         edgellm_engine *engine = NULL;
@@ -140,6 +156,73 @@ static void test_a_head_of_its_own_is_used(void **state)
     assert_true(hash_of(PATH) != tied);
 }
 
+/* ---- rotation ---- */
+
+enum { PROMPT = 12, LOGITS = PROMPT * EL_TINY_VOCAB };
+
+/* All logits of a prompt. */
+static void logits_of(const char *path, bool exact, float *logits)
+{
+    const edgellm_session_options options = {.context = 16, .threads = 1, .exact = exact};
+    edgellm_engine *engine = NULL;
+    edgellm_session *session = NULL;
+    edgellm_error err;
+    uint32_t tokens[PROMPT];
+    for (uint32_t i = 0; i < PROMPT; i++)
+        tokens[i] = i * 97 % EL_TINY_VOCAB;
+    assert_ok(edgellm_engine_open(path, NULL, &engine, &err));
+    assert_ok(edgellm_session_open(engine, &options, &session, &err));
+    assert_ok(edgellm_session_eval(session, tokens, PROMPT, logits, &err));
+    edgellm_session_close(session);
+    edgellm_engine_close(engine);
+}
+
+/* Size of the difference, as a share of the size of `want`. */
+static double distance(const float *got, const float *want)
+{
+    double error = 0, size = 0;
+    for (int i = 0; i < LOGITS; i++) {
+        error += ((double)got[i] - (double)want[i]) * ((double)got[i] - (double)want[i]);
+        size += (double)want[i] * (double)want[i];
+    }
+    return sqrt(error / size);
+}
+
+/* The same weights, at 8 bits without loss, as they are or rotated. */
+static void make_at_8_bits(bool rotated, const char *path)
+{
+    const char *source = EL_TEST_OUT "/models_8.gguf";
+    const el_quantize_options options = {.bits = 8, .group = 32, .embedding_group = 32};
+    el_tiny_spec spec = el_tiny_defaults();
+    edgellm_error err;
+    spec.matrix_type = spec.embedding_type = EL_GGML_F32;
+    spec.dim = 128;
+    spec.ffn_dim = 192;
+    spec.lone = true;
+    spec.rotated = rotated;
+    assert_true(el_tiny_write(&spec, source));
+    assert_ok(el_quantize(source, path, &options, NULL, &err));
+}
+
+static void test_a_rotated_model_computes_what_it_stands_for(void **state)
+{
+    (void)state;
+    const char *plain = EL_TEST_OUT "/models_plain.tm2.bin";
+    const char *unsaid = EL_TEST_OUT "/models_unsaid.tm2.bin";
+    static const double limit[] = {0.03, 1e-5}; /* activations are rounded to int8, or not */
+    static float want[LOGITS], got[LOGITS], nonsense[LOGITS];
+    make_at_8_bits(false, plain);
+    make_at_8_bits(true, unsaid);
+    tiny_file_say_rotated(unsaid, PATH);
+    for (int exact = 0; exact < 2; exact++) {
+        logits_of(plain, exact, want);
+        logits_of(PATH, exact, got);
+        logits_of(unsaid, exact, nonsense);
+        assert_true(distance(got, want) < limit[exact]);
+        assert_true(distance(nonsense, want) > 0.5);
+    }
+}
+
 static void test_tensors_beyond_the_last_are_refused(void **state)
 {
     (void)state;
@@ -175,6 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_cannot_be_run_is_refused),
         cmocka_unit_test(test_a_head_of_its_own_is_used),
+        cmocka_unit_test(test_a_rotated_model_computes_what_it_stands_for),
         cmocka_unit_test(test_tensors_beyond_the_last_are_refused),
         cmocka_unit_test(test_a_kernel_above_the_mask_is_refused),
     };

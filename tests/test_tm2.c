@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/crc32.h"
+#include "kernel/rotation.h"
 #include "support/golden_tm2.h"
 #include "support/test_help.h"
 #include "support/tiny_model.h"
@@ -43,7 +44,7 @@ static void test_golden_bytes(void **state)
     free(golden.data);
 }
 
-/* The CRC-32 of a tensor's weights as float32. */
+/* The CRC-32 of the weights that a tensor stands for, as float32. */
 static uint32_t crc_of_weights(const el_tm2 *file, const el_tensor *t)
 {
     edgellm_error err;
@@ -55,6 +56,7 @@ static uint32_t crc_of_weights(const el_tm2 *file, const el_tensor *t)
     uint32_t crc = 0;
     for (uint32_t r = 0; r < t->rows; r++) {
         el_matrix_row(&m, r, row);
+        if (m.rotation) el_rotate_back(row, m.cols);
         crc = el_crc32(crc, row, t->cols * sizeof *row);
     }
     free(row);
@@ -134,7 +136,8 @@ static void test_find(void **state)
         assert_true(el_tm2_find(&file, made.name, &read));
         assert_string_equal(read.name, made.name);
         assert_true(read.rows == made.rows && read.cols == made.cols && read.group == made.group &&
-                    read.codec == made.codec && read.scale_kind == made.scale_kind);
+                    read.codec == made.codec && read.scale_kind == made.scale_kind &&
+                    read.rotation == made.rotation);
         assert_int_equal(read.bytes, made.bytes);
         assert_int_equal((uintptr_t)read.data % 64, 0);
         assert_memory_equal(read.data, made.data, made.bytes);
@@ -172,6 +175,9 @@ static void test_matrix_and_vector(void **state)
     assert_int_equal(m.rows, 77);
     assert_ok(el_tm2_matrix(&file, "s3.f16.64", 49, 100, &m, &err));
     assert_true(m.rows == 49 && m.tiles == 4 && m.blocks == 4 && m.groups == 2);
+    assert_int_equal(m.rotation, EL_ROTATION_NONE);
+    assert_ok(el_tm2_matrix(&file, "r.o2.byte.64", 33, 128, &m, &err));
+    assert_int_equal(m.rotation, EL_ROTATION_HADAMARD64);
     el_tm2_close(&file);
 }
 
@@ -361,6 +367,21 @@ static void test_refused(void **state)
     }
 }
 
+/* The columns would fit, the codec does not. */
+static void test_floats_are_not_rotated(void **state)
+{
+    (void)state;
+    static const float row[64] = {1.0f};
+    edgellm_error err;
+    el_tensor t = {.name = "norm", .rows = 1, .cols = 64, .bytes = sizeof row};
+    el_tm2_writer *writer = start_file();
+    t.data = (const uint8_t *)row;
+    t.rotation = EL_ROTATION_HADAMARD64;
+    assert_int_equal(el_tm2_put(writer, &t, &err), EDGELLM_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "'norm': (1, 64) in codec f32 cannot be rotated"));
+    el_tm2_cancel(writer);
+}
+
 static void test_nan_weight(void **state)
 {
     (void)state;
@@ -451,11 +472,17 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden_bytes),      cmocka_unit_test(test_golden_values),
-        cmocka_unit_test(test_golden_text),       cmocka_unit_test(test_find),
-        cmocka_unit_test(test_matrix_and_vector), cmocka_unit_test(test_empty_model),
-        cmocka_unit_test(test_refused),           cmocka_unit_test(test_nan_weight),
-        cmocka_unit_test(test_too_many),          cmocka_unit_test(test_bad_head),
+        cmocka_unit_test(test_golden_bytes),
+        cmocka_unit_test(test_golden_values),
+        cmocka_unit_test(test_golden_text),
+        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_matrix_and_vector),
+        cmocka_unit_test(test_empty_model),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_nan_weight),
+        cmocka_unit_test(test_floats_are_not_rotated),
+        cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_bad_head),
         cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests_name("tm2", tests, make_folder, NULL);

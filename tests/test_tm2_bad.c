@@ -344,7 +344,8 @@ static uint8_t *part_data(el_bytes *b, const lie *l)
 enum { STARTS = 64, MERGES = STARTS + 7 * 4, TYPES = MERGES + 8, BYTES = TYPES + 6 };
 
 static const lie lies[] = {
-    {HEADER, 0, 8, 4, 2, "TM2 version 2, this program reads version 1", EDGELLM_ERR_UNSUPPORTED, 0},
+    {HEADER, 0, 8, 4, 1, "TM2 version 1, this program reads version 2", EDGELLM_ERR_UNSUPPORTED, 0},
+    {HEADER, 0, 8, 4, 3, "TM2 version 3, this program reads version 2", EDGELLM_ERR_UNSUPPORTED, 0},
     {HEADER, 0, 8, 4, 0, "TM2 version 0", EDGELLM_ERR_UNSUPPORTED, 0},
     {HEADER, 0, 0, 4, 0x46554747, "GGUF", 0, 0},
     {HEADER, 0, 0, 1, 0x13, "text mode", 0, 0},
@@ -426,7 +427,11 @@ static const lie lies[] = {
     {ENTRY, 2, 76, 1, 10, "codec 10", 0, 0},
     {ENTRY, 2, 76, 1, 255, "codec 255", 0, 0},
     {ENTRY, 2, 77, 1, 2, "scale kind 2", 0, 0},
-    {ENTRY, 2, 78, 1, 1, "reserved", 0, 0},
+    {ENTRY, 0, 78, 1, 1, "'f32.matrix': (3, 5) in codec f32 cannot be rotated", 0, 0},
+    {ENTRY, 2, 78, 1, 1, "'i8.f16.32': (15, 70) in codec i8 cannot be rotated", 0, 0},
+    {ENTRY, 5, 78, 1, 2, "'z4.f16.32': rotation 2 is unknown", 0, 0},
+    {ENTRY, 5, 78, 1, 255, "rotation 255 is unknown", 0, 0},
+    {ENTRY, 2, 79, 1, 1, "reserved", 0, 0},
     {ENTRY, 2, 127, 1, 1, "reserved", 0, 0},
     {ENTRY, 2, 88, 8, UINT64_MAX, "takes", 0, 0},
     {ENTRY, 2, 80, 8, 0, "not inside section weights", 0, 0},

@@ -44,7 +44,7 @@ class GoldenFile(unittest.TestCase):
 
     def test_check(self):
         self.file.check()
-        self.assertEqual(len(self.file.tensors), 20)
+        self.assertEqual(len(self.file.tensors), 22)
 
     def test_text(self):
         self.assertEqual(self.file.manifest, '{"made":"by hand"}')
@@ -84,11 +84,29 @@ class GoldenFile(unittest.TestCase):
             with self.assertRaises(tm2.FormatError):
                 open_bytes(self.bytes[:size])
 
+    def test_rotation(self):
+        """What may be rotated, and what not."""
+        start = self.file.sections["tensors"].offset
+        rows = (("z4.f16.32", 1, None), ("z4.f16.32", 2, "rotation 2"),
+                ("i8.f16.32", 1, "cannot be rotated"), ("f32.vector", 1, "cannot be rotated"))
+        for name, rotation, message in rows:
+            data = bytearray(self.bytes)
+            data[start + 128 * list(self.file.tensors).index(name) + 78] = rotation
+            size = self.file.sections["tensors"].size
+            struct.pack_into("<I", data, 64 + 4 * 40 + 4, zlib.crc32(data[start:start + size]))
+            struct.pack_into("<I", data, 24, zlib.crc32(data[64:304]))
+            struct.pack_into("<I", data, 60, zlib.crc32(data[:60]))
+            if message:
+                with self.assertRaisesRegex(tm2.FormatError, message):
+                    open_bytes(data)
+            else:
+                self.assertEqual(open_bytes(data).tensors[name].rotation, rotation)
+
     def test_other_version(self):
         data = bytearray(self.bytes)
-        struct.pack_into("<I", data, 8, 2)
+        struct.pack_into("<I", data, 8, 1)
         struct.pack_into("<I", data, 60, zlib.crc32(data[:60]))
-        with self.assertRaisesRegex(tm2.UnsupportedError, "version 2.*version 1"):
+        with self.assertRaisesRegex(tm2.UnsupportedError, "version 1.*version 2"):
             open_bytes(data)
 
 

@@ -50,6 +50,7 @@ target_link_options(test_contract PRIVATE
     -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap64)
 el_test(models base cpu kernel format token sample model engine quant test_support)
 target_sources(test_models PRIVATE support/tiny_file.c)
+target_link_libraries(test_models PRIVATE m) # sqrt
 el_test(session base cpu kernel format token sample model engine quant test_support)
 target_sources(test_session PRIVATE support/tiny_file.c)
 el_test(own_memory base cpu kernel format token sample model engine quant test_support)

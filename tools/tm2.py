@@ -24,13 +24,13 @@ except ImportError:
     numpy = None
 
 MAGIC = bytes.fromhex("93544d320d0a1a0a")
-VERSION = 1
+VERSION = 2
 SECTION_NAMES = ["model", "vocab", "template", "weights", "tensors", "manifest"]
 HEADER_BYTES, ENTRY_BYTES, TENSOR_BYTES = 64, 40, 128
 NONE = 0xFFFFFFFF
 
 Section = namedtuple("Section", "name offset size crc")
-Tensor = namedtuple("Tensor", "name rows cols group codec scale_kind offset size crc")
+Tensor = namedtuple("Tensor", "name rows cols group codec scale_kind rotation offset size crc")
 Codec = namedtuple("Codec", "name bits mul bias halved has_offset")
 Plane = namedtuple("Plane", "name offset size")
 
@@ -47,6 +47,8 @@ CODECS = [
     Codec("o8", 8, 1, 0, False, True),
 ]
 SCALE_KINDS = ["f16", "byte"]
+ROTATIONS = ["none", "hadamard64"]
+PI_FRACTION = 0x243F6A8885A308D3
 
 
 class FormatError(ValueError):
@@ -235,12 +237,12 @@ class TM2File:
         for at in range(0, len(data), TENSOR_BYTES):
             entry = data[at:at + TENSOR_BYTES]
             name = padded_text(entry[:64], "tensor name")
-            rows, cols, group, codec, kind, zero, offset, size, crc = struct.unpack_from(
-                "<IIIBBHQQI", entry, 64)
+            rows, cols, group, codec, kind, rotation, zero, offset, size, crc = struct.unpack_from(
+                "<IIIBBBBQQI", entry, 64)
             need(re.fullmatch(r"[!-~]{1,63}", name), f"tensor '{name}': bad name")
             need(last < name, f"tensor '{name}': out of order")
             need(zero == 0 and not any(entry[100:]), f"tensor '{name}': reserved bytes")
-            tensor = Tensor(name, rows, cols, group, codec, kind, offset, size, crc)
+            tensor = Tensor(name, rows, cols, group, codec, kind, rotation, offset, size, crc)
             self._check_shape(tensor)
             self.tensors[name] = tensor
             last = name
@@ -252,6 +254,8 @@ class TM2File:
         need(1 <= t.rows <= 1 << 24 and 1 <= t.cols <= 1 << 24, f"{where}: shape")
         need(t.codec < len(CODECS) and t.scale_kind < len(SCALE_KINDS), f"{where}: codec or scales")
         need(t.group in (0, 32, 64, 128), f"{where}: group {t.group}")
+        need(t.rotation < len(ROTATIONS), f"{where}: rotation {t.rotation}")
+        need(t.rotation == 0 or (t.codec != 0 and t.cols % 64 == 0), f"{where}: cannot be rotated")
         if t.codec == 0:
             need(t.group == 0 and t.scale_kind == 0, f"{where}: f32 has no groups or scales")
             need(t.size == 4 * t.rows * t.cols, f"{where}: size")
@@ -331,7 +335,12 @@ class TM2File:
     # -- values ------------------------------------------------------------------------------
 
     def dequantize(self, name):
-        """The weights of a tensor: a float32 array of shape (rows, cols)."""
+        """The weights that a tensor stands for: a float32 array of shape (rows, cols)."""
+        stored = self.stored(name)
+        return rotated_back(stored) if self.tensors[name].rotation else stored
+
+    def stored(self, name):
+        """The same before a rotation is undone."""
         if numpy is None:
             raise RuntimeError("dequantising needs numpy")
         t = self.tensors[name]
@@ -399,6 +408,18 @@ def scale_table():
     return numpy.array(table, numpy.float64).astype(numpy.float32)
 
 
+def rotated_back(weights):
+    """R' of section 10 on every row: Hadamard's matrix, then the signs, in float32."""
+    rows, cols = weights.shape
+    x = weights.reshape(rows, cols // 64, 64)
+    for h in (1, 2, 4, 8, 16, 32):
+        pair = x.reshape(rows, cols // 64, 32 // h, 2, h)
+        a, b = pair[:, :, :, 0], pair[:, :, :, 1]
+        x = numpy.stack([a + b, a - b], axis=3).reshape(rows, cols // 64, 64)
+    signs = [-0.125 if PI_FRACTION >> i & 1 else 0.125 for i in range(64)]
+    return (x * numpy.array(signs, numpy.float32)).reshape(rows, cols)
+
+
 def describe(file, path):
     c, v = file.config, file.vocab
     print(f"{path}: TM2 version {file.version}, {len(file.data):,} bytes")
@@ -413,7 +434,7 @@ def describe(file, path):
     for t in file.tensors.values():
         scales = "none" if t.codec == 0 else SCALE_KINDS[t.scale_kind]
         print(f"  {t.name:32} ({t.rows}, {t.cols}) {CODECS[t.codec].name} scales={scales} "
-              f"group={t.group} offset={t.offset} size={t.size} crc={t.crc:08x}")
+              f"group={t.group} rotation={ROTATIONS[t.rotation]} offset={t.offset} size={t.size} crc={t.crc:08x}")
 
 
 def show_tensor(file, name):

@@ -36,7 +36,7 @@ typedef struct report {
 static bool same_kind(const edgellm_tensor_info *a, const edgellm_tensor_info *b)
 {
     return strcmp(a->codec, b->codec) == 0 && strcmp(a->scales, b->scales) == 0 &&
-           a->group == b->group;
+           strcmp(a->rotation, b->rotation) == 0 && a->group == b->group;
 }
 
 static kind_sum *kind_of(report *r, const edgellm_tensor_info *tensor)
@@ -106,11 +106,11 @@ static void print_machine(const report *r)
 static void print_kinds(const report *r)
 {
     char group[16];
-    printf("\ncodec  group  scales  tensors      weights        bytes  bits/weight\n");
+    printf("\ncodec  group  scales  rotation    tensors      weights        bytes  bits/weight\n");
     for (size_t i = 0; i < r->n_kinds; i++) {
         const kind_sum *k = &r->kinds[i];
-        printf("%-5s  %-5s  %-6s  %7llu  %11llu  %11llu  %11.3f\n", k->like.codec,
-               group_text(&k->like, group, sizeof group), k->like.scales,
+        printf("%-5s  %-5s  %-6s  %-10s  %7llu  %11llu  %11llu  %11.3f\n", k->like.codec,
+               group_text(&k->like, group, sizeof group), k->like.scales, k->like.rotation,
                (unsigned long long)k->count, (unsigned long long)k->weights,
                (unsigned long long)k->bytes, (double)k->bytes * 8 / (double)k->weights);
     }
@@ -151,12 +151,12 @@ static void print_plan(const report *r)
 static edgellm_status print_tensors(const report *r, edgellm_error *err)
 {
     char group[16];
-    printf("\ncodec  group  scales      rows      cols        bytes  tensor\n");
+    printf("\ncodec  group  scales  rotation        rows      cols        bytes  tensor\n");
     for (uint32_t i = 0; i < r->model->info.tensors; i++) {
         edgellm_tensor_info t;
         EL_CLI_TRY(edgellm_engine_tensor(r->model->engine, i, &t, err));
-        printf("%-5s  %-5s  %-6s  %8u  %8u  %11llu  %s\n", t.codec,
-               group_text(&t, group, sizeof group), t.scales, t.rows, t.cols,
+        printf("%-5s  %-5s  %-6s  %-10s  %8u  %8u  %11llu  %s\n", t.codec,
+               group_text(&t, group, sizeof group), t.scales, t.rotation, t.rows, t.cols,
                (unsigned long long)t.bytes, t.name);
     }
     return EDGELLM_OK;
@@ -233,6 +233,7 @@ static json_t *tensor_json(const edgellm_tensor_info *t)
     json_object_set_new(o, "codec", json_string(t->codec));
     json_object_set_new(o, "scales", json_string(t->scales));
     json_object_set_new(o, "group", json_integer(t->group));
+    json_object_set_new(o, "rotation", json_string(t->rotation));
     return o;
 }
 

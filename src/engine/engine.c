@@ -147,6 +147,7 @@ edgellm_status edgellm_engine_tensor(const edgellm_engine *engine, uint32_t inde
                                   .rows = t.rows,
                                   .cols = t.cols,
                                   .group = t.group,
+                                  .rotation = el_rotation_names[t.rotation],
                                   .bytes = t.bytes};
     return EDGELLM_OK;
 }

@@ -257,6 +257,7 @@ static el_tensor parse_entry(const uint8_t *entry)
         .group = el_load32(entry + EL_TM2_AT_GROUP),
         .codec = entry[EL_TM2_AT_CODEC],
         .scale_kind = entry[EL_TM2_AT_SCALE_KIND],
+        .rotation = entry[EL_TM2_AT_ROTATION],
         .bytes = el_load64(entry + EL_TM2_AT_DATA_BYTES),
     };
 }
@@ -454,6 +455,7 @@ edgellm_status el_tm2_matrix(const el_tm2 *file, const char *name, uint32_t rows
                        t.group)) {
         return el_fail(err, EDGELLM_ERR_INTERNAL, "tensor '%s' was not checked", name);
     }
+    matrix->rotation = t.rotation;
     return EDGELLM_OK;
 }
 

@@ -13,14 +13,14 @@
 #include "format/vocab.h"
 #include "kernel/matrix.h"
 
-#define EL_TM2_VERSION       1
+#define EL_TM2_VERSION       2
 #define EL_TENSOR_NAME_BYTES 64
 
 typedef struct el_tensor {
     const char *name;    /* NUL-terminated, at most 63 bytes, "blk.0.attn_q.weight" as in GGUF */
     uint32_t rows, cols; /* a vector is (1, n) */
     uint32_t group;      /* as stored: 0 (row), 32, 64, 128 */
-    uint8_t codec, scale_kind;
+    uint8_t codec, scale_kind, rotation;
     const uint8_t *data; /* 64-byte aligned */
     uint64_t bytes;
 } el_tensor;

@@ -84,7 +84,8 @@ enum {
     EL_TM2_AT_GROUP = 72,
     EL_TM2_AT_CODEC = 76,
     EL_TM2_AT_SCALE_KIND = 77,
-    EL_TM2_AT_TENSOR_ZERO2 = 78,
+    EL_TM2_AT_ROTATION = 78,
+    EL_TM2_AT_TENSOR_ZERO2 = 79,
     EL_TM2_AT_DATA = 80,
     EL_TM2_AT_DATA_BYTES = 88,
     EL_TM2_AT_DATA_CRC = 96,
@@ -126,7 +127,8 @@ extern const char el_tm2_section_names[EL_TM2_SECTIONS][EL_TM2_SECTION_NAME_BYTE
 /* Where the 4-byte numbers of section model lie in el_config. */
 extern const uint16_t el_tm2_numbers[EL_TM2_NUMBERS];
 
-/* Name, shape, codec, group and bytes; not the data. Errors: FORMAT, naming the tensor. */
+/* Name, shape, codec, group, rotation and bytes; not the data. Errors: FORMAT, naming the tensor.
+ */
 edgellm_status el_tensor_check_shape(const el_tensor *tensor, edgellm_error *err);
 
 /* Scales, offsets and references (or float32 weights) are finite; padded rows are 0. FORMAT. */

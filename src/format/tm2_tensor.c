@@ -49,6 +49,22 @@ static uint64_t bytes_of(const el_tensor *t)
     return layout.bytes;
 }
 
+/* Of a tensor whose codec is known. */
+static edgellm_status check_rotation(const el_tensor *t, edgellm_error *err)
+{
+    if (t->rotation >= EL_ROTATIONS)
+        return el_fail(err, EDGELLM_ERR_FORMAT, "tensor '%s': rotation %u is unknown", t->name,
+                       t->rotation);
+    if (t->rotation == EL_ROTATION_NONE ||
+        (t->codec != EL_CODEC_F32 && t->cols % EL_ROTATION_WIDTH == 0)) {
+        return EDGELLM_OK;
+    }
+    return el_fail(err, EDGELLM_ERR_FORMAT,
+                   "tensor '%s': (%u, %u) in codec %s cannot be rotated: that takes a quantised "
+                   "codec and columns in multiples of %d",
+                   t->name, t->rows, t->cols, el_codecs[t->codec].name, EL_ROTATION_WIDTH);
+}
+
 edgellm_status el_tensor_check_shape(const el_tensor *t, edgellm_error *err)
 {
     if (!name_is_valid(t->name)) {
@@ -68,7 +84,7 @@ edgellm_status el_tensor_check_shape(const el_tensor *t, edgellm_error *err)
                        (unsigned long long)t->bytes, t->rows, t->cols, el_codecs[t->codec].name,
                        (unsigned long long)bytes);
     }
-    return EDGELLM_OK;
+    return check_rotation(t, err);
 }
 
 /* ---- floats ---------------------------------------------------------------------------- */

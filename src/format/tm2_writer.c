@@ -175,6 +175,7 @@ static void fill_entry(uint8_t *entry, const el_tensor *t, uint64_t offset)
     el_store32(entry + EL_TM2_AT_GROUP, t->group);
     entry[EL_TM2_AT_CODEC] = t->codec;
     entry[EL_TM2_AT_SCALE_KIND] = t->scale_kind;
+    entry[EL_TM2_AT_ROTATION] = t->rotation;
     el_store64(entry + EL_TM2_AT_DATA, offset);
     el_store64(entry + EL_TM2_AT_DATA_BYTES, t->bytes);
     el_store32(entry + EL_TM2_AT_DATA_CRC, el_crc32(0, t->data, (size_t)t->bytes));

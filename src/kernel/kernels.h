@@ -38,6 +38,10 @@ typedef void (*el_quantize_fn)(const float *x, uint32_t n, int8_t *q, float *sca
 typedef void (*el_rms_norm_fn)(const float *x, const float *weight, uint32_t n, float eps,
                                float *out);
 
+/* Rotates n inputs of a rotated matrix in place: el_rotate (rotation.h). n: a multiple of
+ * EL_ROTATION_WIDTH. */
+typedef void (*el_rotate_fn)(float *x, uint32_t n);
+
 /* x += y */
 typedef void (*el_add_fn)(float *x, const float *y, uint32_t n);
 
@@ -111,6 +115,7 @@ typedef struct el_kernels {
     el_matmul_exact_fn matmul_exact;
     el_quantize_fn quantize;
     el_rms_norm_fn rms_norm;
+    el_rotate_fn rotate;
     el_add_fn add;
     el_swiglu_fn swiglu;
     el_rope_fn rope;

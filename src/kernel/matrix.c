@@ -21,6 +21,8 @@ const el_codec_info el_codecs[EL_CODEC_COUNT] = {
     [EL_CODEC_I8] = {"i8", 8, 1, 0, 0, 0, 512},  [EL_CODEC_O8] = {"o8", 8, 1, 0, 0, 1, 512},
 };
 
+const char *const el_rotation_names[EL_ROTATIONS] = {"none", "hadamard64"};
+
 const float el_scale_table[256] = {
 #include "kernel/scale_table.inc"
 };

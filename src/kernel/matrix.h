@@ -53,6 +53,18 @@ typedef enum el_codec {
 
 typedef enum el_scale_kind { EL_SCALE_F16 = 0, EL_SCALE_BYTE = 1, EL_SCALE_KINDS } el_scale_kind;
 
+/* What the inputs of a matrix go through before they meet it (kernel/rotation.h). Numbers are part
+ * of the file format. */
+typedef enum el_rotation {
+    EL_ROTATION_NONE = 0,
+    EL_ROTATION_HADAMARD64 = 1, /* columns are a multiple of EL_ROTATION_WIDTH */
+    EL_ROTATIONS
+} el_rotation;
+
+#define EL_ROTATION_WIDTH 64 /* inputs that are rotated together */
+
+extern const char *const el_rotation_names[EL_ROTATIONS]; /* "none", "hadamard64" */
+
 typedef struct el_codec_info {
     const char *name;     /* "s2" ... */
     uint8_t bits;         /* of a code; 32 for f32 */
@@ -80,6 +92,7 @@ typedef struct el_matrix {
     uint32_t group_blocks; /* blocks that share a scale: group / 32, or blocks if group is 0 */
     uint8_t codec;         /* el_codec, not F32 */
     uint8_t scale_kind;    /* el_scale_kind */
+    uint8_t rotation;      /* el_rotation; a view has none until its owner says so */
 } el_matrix;
 
 /* Bytes of each plane in file order (codes, scales, offsets, refs, orefs); 0 if absent. */
@@ -108,7 +121,8 @@ int el_matrix_code(const el_matrix *m, uint32_t row, uint32_t col);
 float el_matrix_scale(const el_matrix *m, uint32_t row, uint32_t group);
 float el_matrix_offset(const el_matrix *m, uint32_t row, uint32_t group);
 
-/* Dequantises one row to `out` (cols): level * ws, then + m where the codec has an offset. */
+/* Dequantises one row to `out` (cols): level * ws, then + m where the codec has an offset. As it is
+ * stored: of a rotated matrix this is the rotated row. */
 void el_matrix_row(const el_matrix *m, uint32_t row, float *out);
 
 /*

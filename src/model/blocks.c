@@ -2,12 +2,14 @@
 
 #include <string.h>
 
-/* Blocks [begin, end) of the float vector x of one token become part of a matrix' input. */
-static void make_input(el_forward *f, const float *x, uint32_t width, uint32_t token,
-                       uint32_t begin, uint32_t end)
+/* Blocks [begin, end) of the float vector x of one token become part of a matrix' input; those of a
+ * rotated matrix are whole rotations, and x is rotated. */
+static void make_input(el_forward *f, const el_matrix *to, float *x, uint32_t token, uint32_t begin,
+                       uint32_t end)
 {
-    const uint32_t first = begin * EL_BLOCK;
+    const uint32_t width = to->cols, first = begin * EL_BLOCK;
     const uint32_t n = (end * EL_BLOCK < width ? end * EL_BLOCK : width) - first;
+    if (to->rotation == EL_ROTATION_HADAMARD64) f->kernels->rotate(x + first, n);
     if (f->exact) {
         float *h = f->h + (size_t)token * width + first;
         if (h != x + first) memcpy(h, x + first, n * sizeof(float));
@@ -18,28 +20,45 @@ static void make_input(el_forward *f, const float *x, uint32_t width, uint32_t t
                          f->acts.sum + at);
 }
 
+/* A member's share of the input of a matrix: (n, blocks), in units that must not be cut. */
+typedef struct el_portion {
+    uint32_t unit;    /* blocks: those of a rotation, or 1 */
+    uint32_t units;   /* of a token */
+    uint32_t at, end; /* units, over all tokens */
+} el_portion;
+
+static el_portion portion_of(const el_forward *f, const el_matrix *to, unsigned member,
+                             unsigned size)
+{
+    el_portion p = {.unit = to->rotation == EL_ROTATION_NONE ? 1 : EL_ROTATION_WIDTH / EL_BLOCK};
+    p.units = to->blocks / p.unit;
+    el_share(f->n * p.units, member, size, &p.at, &p.end);
+    return p;
+}
+
 typedef struct el_span {
     uint32_t token, begin, end; /* blocks [begin, end) of this token */
 } el_span;
 
-/* Cuts the member's share of (n, blocks) at token borders: *at runs up to *end. */
-static el_span next_span(uint32_t *at, uint32_t end, uint32_t blocks)
+/* Cuts the portion at token borders: at runs up to end. */
+static el_span next_span(el_portion *p)
 {
-    el_span span = {.token = *at / blocks, .begin = *at % blocks};
-    uint32_t left = end - *at;
-    span.end = left < blocks - span.begin ? span.begin + left : blocks;
-    *at += span.end - span.begin;
+    const uint32_t begin = p->at % p->units, left = p->end - p->at;
+    const uint32_t end = left < p->units - begin ? begin + left : p->units;
+    const el_span span = {p->at / p->units, begin * p->unit, end * p->unit};
+    p->at += end - begin;
     return span;
 }
 
-void el_block_norm(el_forward *f, const float *weight, bool add, unsigned member, unsigned size)
+void el_block_norm(el_forward *f, const float *weight, bool add, const el_matrix *to,
+                   unsigned member, unsigned size)
 {
-    const uint32_t dim = f->model->config.dim, blocks = (dim + EL_BLOCK - 1) / EL_BLOCK;
+    const uint32_t dim = f->model->config.dim;
     for (uint32_t t = member; t < f->n; t += size) {
         float *x = f->x + (size_t)t * dim, *h = f->h + (size_t)t * dim;
         if (add) f->kernels->add(x, f->y + (size_t)t * dim, dim);
         f->kernels->rms_norm(x, weight, dim, f->model->config.norm_eps, h);
-        make_input(f, h, dim, t, 0, blocks);
+        make_input(f, to, h, t, 0, to->blocks);
     }
     el_crew_barrier(f->crew);
 }
@@ -95,12 +114,11 @@ static void attend_head(el_forward *f, uint32_t layer, uint32_t token, uint32_t 
                            scores, f->h + at);
 }
 
-void el_block_attention(el_forward *f, uint32_t layer, unsigned member, unsigned size)
+void el_block_attention(el_forward *f, uint32_t layer, const el_matrix *to, unsigned member,
+                        unsigned size)
 {
     const el_config *c = &f->model->config;
-    const uint32_t width = c->heads * c->head_dim, blocks = (width + EL_BLOCK - 1) / EL_BLOCK;
     float *scores = f->scores + (size_t)member * ((f->context + (size_t)63) / 64 * 64);
-    uint32_t at, end;
     el_crew_barrier(f->crew);
     for (uint32_t i = member; i < f->n * c->kv_heads; i += size)
         rotate_and_store(f, layer, i / c->kv_heads, i % c->kv_heads);
@@ -108,28 +126,27 @@ void el_block_attention(el_forward *f, uint32_t layer, unsigned member, unsigned
     for (uint32_t i = member; i < f->n * c->heads; i += size)
         attend_head(f, layer, i / c->heads, i % c->heads, scores);
     el_crew_barrier(f->crew);
-    el_share(f->n * blocks, member, size, &at, &end);
-    while (at < end) {
-        el_span s = next_span(&at, end, blocks);
-        make_input(f, f->h + (size_t)s.token * width, width, s.token, s.begin, s.end);
+    el_portion p = portion_of(f, to, member, size);
+    while (p.at < p.end) {
+        el_span s = next_span(&p);
+        make_input(f, to, f->h + (size_t)s.token * to->cols, s.token, s.begin, s.end);
     }
     el_crew_barrier(f->crew);
 }
 
-void el_block_swiglu(el_forward *f, unsigned member, unsigned size)
+void el_block_swiglu(el_forward *f, const el_matrix *to, unsigned member, unsigned size)
 {
-    const uint32_t width = f->model->config.ffn_dim, blocks = (width + EL_BLOCK - 1) / EL_BLOCK;
-    uint32_t at, end;
+    const uint32_t width = f->model->config.ffn_dim;
     el_crew_barrier(f->crew);
-    el_share(f->n * blocks, member, size, &at, &end);
-    while (at < end) {
-        el_span s = next_span(&at, end, blocks);
+    el_portion p = portion_of(f, to, member, size);
+    while (p.at < p.end) {
+        el_span s = next_span(&p);
         const uint32_t first = s.begin * EL_BLOCK;
         const uint32_t n = (s.end * EL_BLOCK < width ? s.end * EL_BLOCK : width) - first;
         float *gate = f->gate + (size_t)s.token * width;
         const float *up = f->up + (size_t)s.token * width;
         f->kernels->swiglu(gate + first, up + first, n);
-        make_input(f, gate, width, s.token, s.begin, s.end);
+        make_input(f, to, gate, s.token, s.begin, s.end);
     }
     el_crew_barrier(f->crew);
 }

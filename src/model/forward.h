@@ -66,20 +66,25 @@ void el_forward_run(el_forward *f);
 
 /* ---- blocks: called by every member ------------------------------------------------------- */
 
-/* h = rms_norm(x) * weight for each token, ready as the input of matrices. If `add`, x += y first.
- * Ends with a barrier. */
-void el_block_norm(el_forward *f, const float *weight, bool add, unsigned member, unsigned size);
+/* Where a block makes an input, `to` is the matrix that meets it, or one of several: they agree in
+ * their columns and their rotation. */
+
+/* h = rms_norm(x) * weight for each token, as the input of `to`. If `add`, x += y first. Ends with
+ * a barrier. */
+void el_block_norm(el_forward *f, const float *weight, bool add, const el_matrix *to,
+                   unsigned member, unsigned size);
 
 /* out (n, rows) = the input times one matrix; no barrier: several may follow one another. */
 void el_block_project(el_forward *f, const el_matrix *m, float *out, unsigned member,
                       unsigned size);
 
-/* Rotary embedding of q and k, cache, and grouped-query attention of one layer: from q, k, v to an
- * input of width heads * head_dim. Starts and ends with a barrier. */
-void el_block_attention(el_forward *f, uint32_t layer, unsigned member, unsigned size);
+/* Rotary embedding of q and k, cache, and grouped-query attention of one layer: from q, k, v to the
+ * input of `to`, of width heads * head_dim. Starts and ends with a barrier. */
+void el_block_attention(el_forward *f, uint32_t layer, const el_matrix *to, unsigned member,
+                        unsigned size);
 
-/* SwiGLU of gate and up (Shazeer 2020): an input of width ffn_dim. Starts and ends with a barrier.
- */
-void el_block_swiglu(el_forward *f, unsigned member, unsigned size);
+/* SwiGLU of gate and up (Shazeer 2020): the input of `to`, of width ffn_dim. Starts and ends with a
+ * barrier. */
+void el_block_swiglu(el_forward *f, const el_matrix *to, unsigned member, unsigned size);
 
 #endif

@@ -27,7 +27,8 @@ static void check_tensors(const edgellm_engine *engine, const edgellm_model_info
         edgellm_tensor_info t;
         edgellm_error err = {0};
         FUZZ_CHECK(fuzz_status(edgellm_engine_tensor(engine, i, &t, &err), &err));
-        FUZZ_CHECK(t.name[0] && t.codec[0] && t.scales[0] && t.rows > 0 && t.cols > 0);
+        FUZZ_CHECK(t.name[0] && t.codec[0] && t.scales[0] && t.rotation[0] && t.rows > 0 &&
+                   t.cols > 0);
         FUZZ_CHECK(t.bytes > 0 && t.bytes < info->file_bytes);
         parameters += (uint64_t)t.rows * t.cols;
     }

@@ -17,6 +17,7 @@ static void check_tensor(const el_tm2 *file, uint32_t index)
     el_tm2_tensor(file, index, &t);
     FUZZ_CHECK(lies_inside(file, t.data, t.bytes) && lies_inside(file, t.name, 1));
     FUZZ_CHECK((uintptr_t)t.data % 64 == 0 && t.codec < EL_CODEC_COUNT);
+    FUZZ_CHECK(t.rotation < EL_ROTATIONS && !(t.rotation && t.cols % EL_ROTATION_WIDTH));
     FUZZ_CHECK(el_tm2_find(file, t.name, &found) && found.data == t.data);
 }
 

@@ -52,13 +52,13 @@ static uint64_t tensor_bytes(const uint8_t *entry)
     return layout.bytes;
 }
 
-/* Gives one tensor another codec, scale kind, group or shape. */
+/* Gives one tensor another codec, scale kind, group, rotation or shape. */
 static void retype_tensor(pieces *p, uint32_t *state)
 {
     static const uint32_t groups[] = {0, 32, 64, 128};
     if (tensor_count(p) == 0) return;
     uint8_t *entry = tensor_entry(p, fuzz_draw(state, tensor_count(p)));
-    switch (fuzz_draw(state, 4)) {
+    switch (fuzz_draw(state, 5)) {
     case 0:
         entry[EL_TM2_AT_CODEC] = (uint8_t)fuzz_draw(state, EL_CODEC_COUNT);
         break;
@@ -67,6 +67,9 @@ static void retype_tensor(pieces *p, uint32_t *state)
         break;
     case 2:
         el_store32(entry + EL_TM2_AT_GROUP, groups[fuzz_draw(state, 4)]);
+        break;
+    case 3:
+        entry[EL_TM2_AT_ROTATION] ^= EL_ROTATION_HADAMARD64;
         break;
     default:
         el_store32(entry + (fuzz_draw(state, 2) ? EL_TM2_AT_ROWS : EL_TM2_AT_COLS),

@@ -11,28 +11,31 @@ static const struct {
     uint32_t rows, cols, group;
     el_codec codec;
     el_scale_kind kind;
+    el_rotation rotation;
 } rows[] = {
     /* not in the order of names: the writer sorts */
-    {"s2.f16.row", 49, 100, 0, EL_CODEC_S2, EL_SCALE_F16},
-    {"s2.byte.32", 49, 100, 32, EL_CODEC_S2, EL_SCALE_BYTE},
-    {"s3.f16.64", 49, 100, 64, EL_CODEC_S3, EL_SCALE_F16},
-    {"s3.byte.128", 17, 257, 128, EL_CODEC_S3, EL_SCALE_BYTE},
-    {"s4.f16.32", 17, 70, 32, EL_CODEC_S4, EL_SCALE_F16},
-    {"s4.byte.row", 49, 100, 0, EL_CODEC_S4, EL_SCALE_BYTE},
-    {"o2.f16.128", 33, 130, 128, EL_CODEC_O2, EL_SCALE_F16},
-    {"o2.byte.64", 49, 100, 64, EL_CODEC_O2, EL_SCALE_BYTE},
-    {"o3.f16.32", 49, 100, 32, EL_CODEC_O3, EL_SCALE_F16},
-    {"o3.byte.row", 17, 70, 0, EL_CODEC_O3, EL_SCALE_BYTE},
-    {"o4.f16.32", 49, 100, 32, EL_CODEC_O4, EL_SCALE_F16},
-    {"o4.byte.64", 17, 70, 64, EL_CODEC_O4, EL_SCALE_BYTE},
-    {"z4.f16.32", 16, 64, 32, EL_CODEC_Z4, EL_SCALE_F16},
-    {"z4.byte.32", 1, 33, 32, EL_CODEC_Z4, EL_SCALE_BYTE},
-    {"i8.f16.32", 15, 70, 32, EL_CODEC_I8, EL_SCALE_F16},
-    {"i8.byte.row", 31, 31, 0, EL_CODEC_I8, EL_SCALE_BYTE},
-    {"o8.f16.64", 17, 65, 64, EL_CODEC_O8, EL_SCALE_F16},
-    {"o8.byte.128", 3, 8, 128, EL_CODEC_O8, EL_SCALE_BYTE},
-    {"f32.vector", 1, 100, 0, EL_CODEC_F32, EL_SCALE_F16},
-    {"f32.matrix", 3, 5, 0, EL_CODEC_F32, EL_SCALE_F16},
+    {"s2.f16.row", 49, 100, 0, EL_CODEC_S2, EL_SCALE_F16, EL_ROTATION_NONE},
+    {"s2.byte.32", 49, 100, 32, EL_CODEC_S2, EL_SCALE_BYTE, EL_ROTATION_NONE},
+    {"s3.f16.64", 49, 100, 64, EL_CODEC_S3, EL_SCALE_F16, EL_ROTATION_NONE},
+    {"s3.byte.128", 17, 257, 128, EL_CODEC_S3, EL_SCALE_BYTE, EL_ROTATION_NONE},
+    {"s4.f16.32", 17, 70, 32, EL_CODEC_S4, EL_SCALE_F16, EL_ROTATION_NONE},
+    {"s4.byte.row", 49, 100, 0, EL_CODEC_S4, EL_SCALE_BYTE, EL_ROTATION_NONE},
+    {"o2.f16.128", 33, 130, 128, EL_CODEC_O2, EL_SCALE_F16, EL_ROTATION_NONE},
+    {"o2.byte.64", 49, 100, 64, EL_CODEC_O2, EL_SCALE_BYTE, EL_ROTATION_NONE},
+    {"o3.f16.32", 49, 100, 32, EL_CODEC_O3, EL_SCALE_F16, EL_ROTATION_NONE},
+    {"o3.byte.row", 17, 70, 0, EL_CODEC_O3, EL_SCALE_BYTE, EL_ROTATION_NONE},
+    {"o4.f16.32", 49, 100, 32, EL_CODEC_O4, EL_SCALE_F16, EL_ROTATION_NONE},
+    {"o4.byte.64", 17, 70, 64, EL_CODEC_O4, EL_SCALE_BYTE, EL_ROTATION_NONE},
+    {"z4.f16.32", 16, 64, 32, EL_CODEC_Z4, EL_SCALE_F16, EL_ROTATION_NONE},
+    {"z4.byte.32", 1, 33, 32, EL_CODEC_Z4, EL_SCALE_BYTE, EL_ROTATION_NONE},
+    {"i8.f16.32", 15, 70, 32, EL_CODEC_I8, EL_SCALE_F16, EL_ROTATION_NONE},
+    {"i8.byte.row", 31, 31, 0, EL_CODEC_I8, EL_SCALE_BYTE, EL_ROTATION_NONE},
+    {"o8.f16.64", 17, 65, 64, EL_CODEC_O8, EL_SCALE_F16, EL_ROTATION_NONE},
+    {"o8.byte.128", 3, 8, 128, EL_CODEC_O8, EL_SCALE_BYTE, EL_ROTATION_NONE},
+    {"f32.vector", 1, 100, 0, EL_CODEC_F32, EL_SCALE_F16, EL_ROTATION_NONE},
+    {"f32.matrix", 3, 5, 0, EL_CODEC_F32, EL_SCALE_F16, EL_ROTATION_NONE},
+    {"r.o2.byte.64", 33, 128, 64, EL_CODEC_O2, EL_SCALE_BYTE, EL_ROTATION_HADAMARD64},
+    {"r.i8.f16.row", 17, 192, 0, EL_CODEC_I8, EL_SCALE_F16, EL_ROTATION_HADAMARD64},
 };
 
 const uint32_t el_golden_count = sizeof rows / sizeof *rows;
@@ -84,7 +87,8 @@ el_tensor el_golden_tensor(uint32_t index)
                    .cols = rows[index].cols,
                    .group = rows[index].group,
                    .codec = (uint8_t)rows[index].codec,
-                   .scale_kind = (uint8_t)rows[index].kind};
+                   .scale_kind = (uint8_t)rows[index].kind,
+                   .rotation = (uint8_t)rows[index].rotation};
     el_random random = {index};
     el_matrix_layout layout = {.bytes = (uint64_t)t.rows * t.cols * sizeof(float)};
     if (t.codec != EL_CODEC_F32 &&

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "format/tm2.h"
 #include "quant/quantize.h"
 #include "support/test_help.h"
 #include "support/tiny_model.h"
@@ -24,6 +25,19 @@ static const el_tiny_spec odd_spec = {.dim = 96,
                                       .version = 3,
                                       .seed = 5};
 
+/* Widths that are rotated, in shares of three and two. */
+static const el_tiny_spec rotated_spec = {.dim = 192,
+                                          .ffn_dim = 128,
+                                          .layers = 2,
+                                          .heads = 4,
+                                          .kv_heads = 2,
+                                          .context = 256,
+                                          .matrix_type = 0,
+                                          .embedding_type = 0,
+                                          .rotated = true,
+                                          .version = 3,
+                                          .seed = 6};
+
 /* Of each test program its own, since they run at the same time. */
 #define OUT(name) EL_TEST_OUT "/" EL_TEST_NAME "_" name
 
@@ -37,6 +51,8 @@ static const recipe recipes[TINY_FILES] = {
         {OUT("offset4.tm2.bin"),
          {.bits = 4, .embedding_bits = 8, .group = 32, .embedding_group = 32, .offset = true}},
     [TINY_ROW_8] = {OUT("row8.tm2.bin"), {.bits = 8}},
+    [TINY_ROTATED] = {OUT("unsaid.tm2.bin"),
+                      {.bits = 3, .group = 64, .embedding_group = 64, .scales = EL_SCALE_BYTE}},
 };
 
 static int make(const char *source, const recipe *r)
@@ -48,20 +64,53 @@ static int make(const char *source, const recipe *r)
     return -1;
 }
 
+static void put_rotated(el_tm2_writer *writer, const el_tm2 *source)
+{
+    edgellm_error err;
+    for (uint32_t i = 0; i < source->n_tensors; i++) {
+        el_tensor t;
+        el_tm2_tensor(source, i, &t);
+        if (t.codec != EL_CODEC_F32) t.rotation = EL_ROTATION_HADAMARD64;
+        assert_ok(el_tm2_put(writer, &t, &err));
+    }
+}
+
+void tiny_file_say_rotated(const char *from, const char *to)
+{
+    edgellm_error err;
+    el_tm2 source;
+    el_tm2_writer *writer;
+    assert_ok(el_tm2_open(&source, from, true, &err));
+    assert_ok(el_tm2_create(&writer, to, &source.config, &source.vocab, source.n_tensors, &err));
+    put_rotated(writer, &source);
+    assert_ok(el_tm2_finish(writer, source.manifest, NULL, NULL, &err));
+    el_tm2_close(&source);
+}
+
+#define ROTATED_PATH OUT("rotated.tm2.bin")
+
+static int make_all(const char *const sources[TINY_FILES])
+{
+    for (int i = 0; i < TINY_FILES; i++)
+        if (make(sources[i], &recipes[i]) != 0) return -1;
+    tiny_file_say_rotated(recipes[TINY_ROTATED].path, ROTATED_PATH);
+    return 0;
+}
+
 int tiny_files_make(void **state)
 {
-    const char *kept = OUT("kept.gguf"), *odd = OUT("odd.gguf");
+    const char *kept = OUT("kept.gguf"), *odd = OUT("odd.gguf"), *rotated = OUT("rotated.gguf");
     const el_tiny_spec spec = el_tiny_defaults();
     (void)state;
-    if (!el_tiny_write(&spec, kept) || !el_tiny_write(&odd_spec, odd)) return -1;
-    for (int i = 0; i < TINY_FILES; i++)
-        if (make(i == TINY_KEPT ? kept : odd, &recipes[i]) != 0) return -1;
-    return 0;
+    if (!el_tiny_write(&spec, kept) || !el_tiny_write(&odd_spec, odd) ||
+        !el_tiny_write(&rotated_spec, rotated))
+        return -1;
+    return make_all((const char *const[]){kept, odd, odd, odd, odd, rotated});
 }
 
 const char *tiny_file_path(tiny_file file)
 {
-    return recipes[file].path;
+    return file == TINY_ROTATED ? ROTATED_PATH : recipes[file].path;
 }
 
 edgellm_engine *tiny_file_open(tiny_file file)

@@ -10,6 +10,7 @@ typedef enum tiny_file {
     TINY_BYTE_3,   /* 3 bits, groups of 32, byte scales */
     TINY_OFFSET_4, /* 4 bits with offset, groups of 32, fp16 scales, 8-bit embedding */
     TINY_ROW_8,    /* 8 bits, one scale a row */
+    TINY_ROTATED,  /* 3 bits, groups of 64, byte scales; every matrix rotated */
     TINY_FILES
 } tiny_file;
 
@@ -17,6 +18,9 @@ typedef enum tiny_file {
 int tiny_files_make(void **state);
 
 const char *tiny_file_path(tiny_file file);
+
+/* Copies a TM2 file and says that all its matrices are rotated. Fails the test if that fails. */
+void tiny_file_say_rotated(const char *from, const char *to);
 
 /* An engine with default options; fails the test if there is none. Close it. */
 edgellm_engine *tiny_file_open(tiny_file file);

@@ -308,6 +308,7 @@ typedef struct maker {
     el_bytes *table, data;
     el_random random;
     uint32_t n;
+    bool rotated, lone;
 } maker;
 
 /* count weights, mean + deviation * noise; count is a multiple of 32. */
@@ -334,10 +335,42 @@ static void put_tensor_head(maker *m, const char *name, uint32_t type, uint32_t 
     m->n++;
 }
 
+/* R w in double, from its matrix: entry (i, j) is s[j], with another sign where i and j share an
+ * odd number of bits. */
+static void rotate_64(float *w)
+{
+    double rotated[64] = {0};
+    for (unsigned i = 0; i < 64; i++)
+        for (unsigned j = 0; j < 64; j++) {
+            bool minus = 0x243f6a8885a308d3u >> j & 1;
+            if (__builtin_popcount(i & j) % 2) minus = !minus;
+            rotated[i] += (minus ? -0.125 : 0.125) * (double)w[j];
+        }
+    for (int i = 0; i < 64; i++)
+        w[i] = (float)rotated[i];
+}
+
+/* 127 of 127 steps, of 127 / 8 steps once it is rotated: steps are powers of two. */
+static void keep_one_of_64(float *w, el_random *random)
+{
+    const uint32_t kept = el_random_below(random, 64);
+    const bool minus = w[kept] < 0;
+    memset(w, 0, 64 * sizeof *w);
+    w[kept] = minus ? -127.0f / 256 : 127.0f / 256;
+}
+
 static void put_matrix(maker *m, const char *name, uint32_t type, uint32_t rows, uint32_t cols)
 {
     put_tensor_head(m, name, type, rows, cols);
+    const size_t start = m->data.size;
     put_noise(m, type, (uint64_t)rows * cols, 0, 1 / square_root((float)cols));
+    if (!m->rotated && !m->lone) return;
+    if (type != EL_GGML_F32 || cols % 64) abort();
+    for (size_t at = start; at < m->data.size; at += 64 * sizeof(float)) {
+        float *w = (float *)(void *)(m->data.data + at);
+        if (m->lone) keep_one_of_64(w, &m->random);
+        if (m->rotated) rotate_64(w);
+    }
 }
 
 static void put_norm(maker *m, const char *name, uint32_t cols)
@@ -416,7 +449,8 @@ el_tiny_spec el_tiny_defaults(void)
 void el_tiny_gguf(const el_tiny_spec *spec, el_bytes *out)
 {
     el_bytes table = {0};
-    maker m = {.table = &table, .random = {spec->seed}};
+    maker m = {
+        .table = &table, .random = {spec->seed}, .rotated = spec->rotated, .lone = spec->lone};
     put_tensors(&m, spec);
     el_bytes_put(out, "GGUF", 4);
     el_bytes_u32(out, spec->version);
