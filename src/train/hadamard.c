@@ -2,21 +2,12 @@
  * steps below within. */
 #include "train/hadamard.h"
 
-#include <stdint.h>
 #include <string.h>
 
+#include "kernel/rotation.h"
 #include "train/clones.h"
 
 typedef float lanes __attribute__((vector_size(64)));
-
-#define SIGNS UINT64_C(0x243F6A8885A308D3)
-
-/* +-1/8 for each place of a block. */
-static void fill_signs(float *signs)
-{
-    for (int i = 0; i < EL_HADAMARD; i++)
-        signs[i] = SIGNS >> i & 1 ? -0.125f : 0.125f;
-}
 
 /* Lanes i and i + step become their sum and difference. */
 #define STEP(v, sign, ...) v = __builtin_shufflevector(v, v, __VA_ARGS__) + (v) * (sign)
@@ -49,7 +40,7 @@ static inline void transform(lanes v[4])
 EL_CLONES void el_hadamard(float *x, size_t blocks)
 {
     lanes v[4], s[4];
-    fill_signs((float *)s);
+    memcpy(s, el_rotation_signs, sizeof s);
     for (; blocks; blocks--, x += EL_HADAMARD) {
         memcpy(v, x, sizeof v);
         for (int i = 0; i < 4; i++)
@@ -62,7 +53,7 @@ EL_CLONES void el_hadamard(float *x, size_t blocks)
 EL_CLONES void el_hadamard_back(float *x, size_t blocks)
 {
     lanes v[4], s[4];
-    fill_signs((float *)s);
+    memcpy(s, el_rotation_signs, sizeof s);
     for (; blocks; blocks--, x += EL_HADAMARD) {
         memcpy(v, x, sizeof v);
         transform(v);

@@ -1,6 +1,6 @@
 /*
- * hadamard.h: the rotation of docs/FORMAT.md for training: each 64 neighbouring numbers get signs,
- * then a Hadamard transform of unit length. A row of weights and a vector of inputs that are both
+ * hadamard.h: kernel/rotation.h for training, fast: each 64 neighbouring numbers get signs, then
+ * a Hadamard transform that keeps lengths. A row of weights and a vector of inputs that are both
  * rotated have the same product as before, but no number stands out any more, and rounding loses
  * less (Ashkboos et al. 2024, QuaRot; Tseng et al. 2024, QuIP#).
  */
@@ -9,7 +9,9 @@
 
 #include <stddef.h>
 
-enum { EL_HADAMARD = 64 };
+#include "kernel/matrix.h"
+
+enum { EL_HADAMARD = EL_ROTATION_WIDTH };
 
 /* Rotates x (blocks, 64) in place, and back. */
 void el_hadamard(float *x, size_t blocks);

@@ -96,6 +96,7 @@ static edgellm_status put_matrix(const el_latent *l, const char *name, uint32_t 
                               .group = group,
                               .codec = (uint8_t)l->codec,
                               .scale_kind = EL_SCALE_BYTE,
+                              .rotation = l->rotated ? EL_ROTATION_HADAMARD64 : EL_ROTATION_NONE,
                               .data = data,
                               .bytes = layout.bytes};
     edgellm_status status = el_tm2_put(writer, &tensor, err);
