@@ -161,10 +161,10 @@ static void check_rotation(uint32_t n, uint32_t heads, uint32_t head_dim, uint32
     el_rotary rotary = naive_rotary(n, dim, 100);
     float *x = naive_noise(&r, count, 1);
     double *start = naive_double(x, count), *want = naive_double(x, count);
-    el_rotate(x, n, heads, head_dim, &rotary, 1.0f);
+    el_rope(x, n, heads, head_dim, &rotary, 1.0f);
     naive_rotate(want, n, heads, head_dim, &rotary);
     naive_compare(x, want, count, 1e-6, "rotated");
-    el_rotate(x, n, heads, head_dim, &rotary, -1.0f);
+    el_rope(x, n, heads, head_dim, &rotary, -1.0f);
     naive_compare(x, start, count, 1e-6, "turned back");
     naive_rotary_free(&rotary);
     free(x);

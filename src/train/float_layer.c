@@ -83,8 +83,8 @@ void el_layer_attend(const el_layer_shape *s, const el_layer_weights *w, const f
     project(s, w, EL_PART_Q, t->x1, n, t->q);
     project(s, w, EL_PART_K, t->x1, n, t->k);
     project(s, w, EL_PART_V, t->x1, n, t->v);
-    el_rotate(t->q, n, s->heads, s->head_dim, &s->rotary, 1.0f);
-    el_rotate(t->k, n, s->kv_heads, s->head_dim, &s->rotary, 1.0f);
+    el_rope(t->q, n, s->heads, s->head_dim, &s->rotary, 1.0f);
+    el_rope(t->k, n, s->kv_heads, s->head_dim, &s->rotary, 1.0f);
     el_attend(&a, t->q, t->k, t->v, t->o, t->scratch);
 }
 
@@ -153,8 +153,8 @@ static void attend_back(const el_layer_shape *s, const el_layer_weights *w, cons
     float *dk = dkv, *dv = dkv + (size_t)n * s->kv_heads * s->head_dim;
     project_back(s, w, g, EL_PART_O, t->o, dx, n, false, dout);
     el_attend_back(&a, t->q, t->k, t->v, dout, dq, dk, dv, t->scratch);
-    el_rotate(dq, n, s->heads, s->head_dim, &s->rotary, -1.0f);
-    el_rotate(dk, n, s->kv_heads, s->head_dim, &s->rotary, -1.0f);
+    el_rope(dq, n, s->heads, s->head_dim, &s->rotary, -1.0f);
+    el_rope(dk, n, s->kv_heads, s->head_dim, &s->rotary, -1.0f);
     project_back(s, w, g, EL_PART_Q, t->x1, dq, n, false, dx1);
     project_back(s, w, g, EL_PART_K, t->x1, dk, n, true, dx1);
     project_back(s, w, g, EL_PART_V, t->x1, dv, n, true, dx1);

@@ -92,8 +92,8 @@ EL_CLONES void el_rms_norm_back(const float *x, const float *weight, const float
 
 /* ---- rotary embedding ------------------------------------------------------------------- */
 
-void el_rotate(float *x, uint32_t n, uint32_t heads, uint32_t head_dim, const el_rotary *rotary,
-               float direction)
+void el_rope(float *x, uint32_t n, uint32_t heads, uint32_t head_dim, const el_rotary *rotary,
+             float direction)
 {
     uint32_t half = rotary->dim / 2;
     for (uint32_t t = 0; t < n; t++) {

@@ -34,8 +34,8 @@ typedef struct el_rotary {
     const float *cosine, *sine; /* (positions, dim / 2) */
     uint32_t dim;
 } el_rotary;
-void el_rotate(float *x, uint32_t n, uint32_t heads, uint32_t head_dim, const el_rotary *rotary,
-               float direction);
+void el_rope(float *x, uint32_t n, uint32_t heads, uint32_t head_dim, const el_rotary *rotary,
+             float direction);
 
 /* out = silu(gate) * up, count numbers. */
 void el_swiglu(const float *gate, const float *up, uint32_t count, float *out);
