@@ -313,7 +313,7 @@ static void test_rotation_is_its_matrix(void **state)
     for (unsigned j = 0; j < 64; j++) {
         float there[192] = {0}, back[192] = {0};
         there[64 + j] = back[64 + j] = 1.0f;
-        el_rotate(there, 192);
+        el_rotate_row(there, 192);
         el_rotate_back(back, 192);
         for (unsigned i = 0; i < 192; i++) {
             const bool outside = i < 64 || i >= 128;
@@ -331,7 +331,7 @@ static void test_rotation_is_undone(void **state)
     float x[640], y[640];
     for (int i = 0; i < 640; i++)
         x[i] = y[i] = (float)(int)(next_random(&seed) % 255) - 127.0f;
-    el_rotate(y, 640);
+    el_rotate_row(y, 640);
     assert_memory_not_equal(x, y, sizeof x);
     el_rotate_back(y, 640);
     for (int i = 0; i < 640; i++)

@@ -38,7 +38,7 @@ typedef void (*el_quantize_fn)(const float *x, uint32_t n, int8_t *q, float *sca
 typedef void (*el_rms_norm_fn)(const float *x, const float *weight, uint32_t n, float eps,
                                float *out);
 
-/* Rotates n inputs of a rotated matrix in place: el_rotate (rotation.h). n: a multiple of
+/* Rotates n inputs of a rotated matrix in place: el_rotate_row (rotation.h). n: a multiple of
  * EL_ROTATION_WIDTH. */
 typedef void (*el_rotate_fn)(float *x, uint32_t n);
 

@@ -27,7 +27,7 @@ static void mix_block(float *x)
         }
 }
 
-void el_rotate(float *x, uint32_t n)
+void el_rotate_row(float *x, uint32_t n)
 {
     for (uint32_t at = 0; at < n; at += EL_ROTATION_WIDTH) {
         sign_block(x + at);

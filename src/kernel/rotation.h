@@ -17,7 +17,7 @@
 extern const float el_rotation_signs[EL_ROTATION_WIDTH];
 
 /* x = R x, in place; n is a multiple of EL_ROTATION_WIDTH. A row of W becomes one of M. */
-void el_rotate(float *x, uint32_t n);
+void el_rotate_row(float *x, uint32_t n);
 
 /* x = R' x: a row of M becomes one of W. */
 void el_rotate_back(float *x, uint32_t n);
