@@ -24,7 +24,12 @@ typedef struct change {
     const char *without;      /* a tensor that is left out */
     const char *of, *add;     /* tensor `of` once more, under the name `add` */
     const char *rotated;      /* a tensor that is said to be rotated */
-    bool otherwise;           /* with some of its codes different */
+    struct {
+        const char *name;
+        uint32_t rows, cols;
+        bool rotated;
+    } zero[2];      /* tensors of 8-bit zeroes, in the place of what had the name */
+    bool otherwise; /* with some of its codes different */
 } change;
 
 static el_config changed_config(const el_tm2 *source, const change *c)
@@ -58,6 +63,37 @@ static void add_tensor(el_tm2_writer *writer, const el_tm2 *source, const change
     free(data);
 }
 
+static bool is_left_out(const change *c, const char *name)
+{
+    const char *const names[] = {c->without, c->zero[0].name, c->zero[1].name};
+    for (int i = 0; i < 3; i++)
+        if (names[i] && strcmp(names[i], name) == 0) return true;
+    return false;
+}
+
+static void add_zeroes(el_tm2_writer *writer, const change *c)
+{
+    edgellm_error err;
+    for (int i = 0; i < 2 && c->zero[i].name; i++) {
+        el_matrix_layout layout;
+        assert_int_equal(el_matrix_measure(c->zero[i].rows, c->zero[i].cols, EL_CODEC_I8,
+                                           EL_SCALE_F16, 32, &layout),
+                         0);
+        uint8_t *data = calloc(1, (size_t)layout.bytes);
+        assert_non_null(data);
+        const el_tensor t = {.name = c->zero[i].name,
+                             .rows = c->zero[i].rows,
+                             .cols = c->zero[i].cols,
+                             .group = 32,
+                             .codec = EL_CODEC_I8,
+                             .rotation = c->zero[i].rotated,
+                             .data = data,
+                             .bytes = layout.bytes};
+        assert_ok(el_tm2_put(writer, &t, &err));
+        free(data);
+    }
+}
+
 static void make(const change *c)
 {
     edgellm_error err;
@@ -65,27 +101,41 @@ static void make(const change *c)
     el_tm2_writer *writer;
     assert_ok(el_tm2_open(&source, tiny_file_path(TINY_KEPT), true, &err));
     el_config config = changed_config(&source, c);
-    assert_ok(el_tm2_create(&writer, PATH, &config, &source.vocab, source.n_tensors + 1, &err));
+    assert_ok(el_tm2_create(&writer, PATH, &config, &source.vocab, source.n_tensors + 2, &err));
     for (uint32_t i = 0; i < source.n_tensors; i++) {
         el_tensor t;
         el_tm2_tensor(&source, i, &t);
-        if (c->without && strcmp(t.name, c->without) == 0) continue;
+        if (is_left_out(c, t.name)) continue;
         if (c->rotated && strcmp(t.name, c->rotated) == 0) t.rotation = EL_ROTATION_HADAMARD64;
         assert_ok(el_tm2_put(writer, &t, &err));
     }
     if (c->add) add_tensor(writer, &source, c);
+    add_zeroes(writer, c);
     assert_ok(el_tm2_finish(writer, "{}", NULL, NULL, &err));
     el_tm2_close(&source);
+}
+
+typedef struct refusal {
+    change change;
+    edgellm_status status;
+    const char *part; /* of the message */
+} refusal;
+
+static void assert_refused(const refusal *r)
+{
+    edgellm_engine *engine = NULL;
+    edgellm_error err = {0};
+    make(&r->change);
+    assert_int_equal(edgellm_engine_open(PATH, NULL, &engine, &err), r->status);
+    assert_contains(err.message, r->part);
+    assert_contains(err.message, PATH);
+    assert_null(engine);
 }
 
 static void test_what_cannot_be_run_is_refused(void **state)
 {
     (void)state;
-    static const struct {
-        change change;
-        edgellm_status status;
-        const char *part;
-    } rows[] = {
+    static const refusal rows[] = {
         {{.architecture = "mamba"}, EDGELLM_ERR_UNSUPPORTED, "architecture \"mamba\""},
         {{.rope_base = 0.5f}, EDGELLM_ERR_UNSUPPORTED, "rope_base 0.5"},
         {{.of = "output_norm.weight", .add = "rope_freqs.weight"},
@@ -113,15 +163,56 @@ static void test_what_cannot_be_run_is_refused(void **state)
          EDGELLM_ERR_FORMAT,
          "'blk.1.ffn_up.weight' has rotation none, but 'blk.1.ffn_gate.weight'"},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        edgellm_engine *engine = NULL;
-        edgellm_error err = {0};
-        make(&rows[i].change);
-        assert_int_equal(edgellm_engine_open(PATH, NULL, &engine, &err), rows[i].status);
-        assert_contains(err.message, rows[i].part);
-        assert_contains(err.message, PATH);
-        assert_null(engine);
-    }
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_refused(&rows[i]);
+}
+
+#define FIRST "token_embd.weight"
+#define REST  "token_embd.rest.weight"
+
+/* 300 tokens of 64 numbers. */
+static void test_tables_that_are_cut_badly_are_refused(void **state)
+{
+    (void)state;
+    static const refusal rows[] = {
+        {{.zero = {{FIRST, 150, 64, false}, {REST, 150, 64, false}}},
+         EDGELLM_ERR_FORMAT,
+         "'token_embd.weight' has 150 rows; where 'token_embd.rest.weight' follows it must be a "
+         "multiple of 16"},
+        {{.zero = {{FIRST, 8, 64, false}, {REST, 292, 64, false}}},
+         EDGELLM_ERR_FORMAT,
+         "'token_embd.weight' has 8 rows; where"},
+        {{.zero = {{FIRST, 288, 64, false}, {REST, 12, 64, false}}},
+         EDGELLM_ERR_FORMAT,
+         "'token_embd.rest.weight' has 12 rows; it needs at least 16"},
+        {{.zero = {{FIRST, 160, 64, false}, {REST, 139, 64, false}}},
+         EDGELLM_ERR_FORMAT,
+         "'token_embd.weight' has 160 rows and 'token_embd.rest.weight' 139; the model needs 300"},
+        {{.zero = {{FIRST, 160, 64, false}, {REST, 140, 64, true}}},
+         EDGELLM_ERR_FORMAT,
+         "'token_embd.weight' has rotation none, but 'token_embd.rest.weight', which follows it, "
+         "has hadamard64"},
+        {{.zero = {{FIRST, 160, 64, false}, {REST, 140, 32, false}}},
+         EDGELLM_ERR_FORMAT,
+         "'token_embd.rest.weight' is (140, 32) in codec i8; the model needs (140, 64)"},
+        {{.zero = {{FIRST, 160, 32, false}, {REST, 140, 64, false}}},
+         EDGELLM_ERR_FORMAT,
+         "'token_embd.weight' is (160, 32) in codec i8; the model needs (160, 64)"},
+        {{.zero = {{FIRST, 160, 64, false}}},
+         EDGELLM_ERR_FORMAT,
+         "'token_embd.weight' is (160, 64) in codec i8; the model needs (300, 64)"},
+        {{.without = FIRST, .zero = {{REST, 140, 64, false}}},
+         EDGELLM_ERR_FORMAT,
+         "'token_embd.weight' is missing"},
+        {{.zero = {{"output.rest.weight", 140, 64, false}}},
+         EDGELLM_ERR_FORMAT,
+         "'output.weight' is missing"},
+        {{.zero = {{"output.weight", 160, 64, false}, {"output.rest.weight", 32, 64, false}}},
+         EDGELLM_ERR_FORMAT,
+         "'output.weight' has 160 rows and 'output.rest.weight' 32; the model needs 300"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_refused(&rows[i]);
 }
 
 /* The hash over the logits of a few tokens. */
@@ -156,7 +247,21 @@ static void test_a_head_of_its_own_is_used(void **state)
     assert_true(hash_of(PATH) != tied);
 }
 
-/* ---- rotation ---- */
+/* A head in two parts gives the bits of the head in one, and has nothing of the embedding. */
+static void test_a_head_can_be_cut(void **state)
+{
+    (void)state;
+    const char *cut = EL_TEST_OUT "/models_cut.tm2.bin";
+    static const uint32_t rows[] = {16, 160, 272};
+    make(&(change){.of = "token_embd.weight", .add = "output.weight", .otherwise = true});
+    const uint64_t whole = hash_of(PATH);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        tiny_file_cut(PATH, cut, "output.weight", "output.rest.weight", rows[i]);
+        assert_true(hash_of(cut) == whole);
+        tiny_file_cut(tiny_file_path(TINY_KEPT), cut, FIRST, REST, rows[i]);
+        assert_true(hash_of(cut) == hash_of(tiny_file_path(TINY_KEPT)));
+    }
+}
 
 enum { PROMPT = 12, LOGITS = PROMPT * EL_TINY_VOCAB };
 
@@ -176,6 +281,58 @@ static void logits_of(const char *path, bool exact, float *logits)
     edgellm_session_close(session);
     edgellm_engine_close(engine);
 }
+
+/* The model of `base` with a head of `rows` rows of one embedding and the others of another. */
+static void make_with_head(const el_tm2 *base, const el_tm2 *first, const el_tm2 *rest,
+                           uint32_t rows, const char *path)
+{
+    edgellm_error err;
+    el_tm2_writer *writer;
+    el_tensor t;
+    assert_ok(el_tm2_create(&writer, path, &base->config, &base->vocab, base->n_tensors + 2, &err));
+    for (uint32_t i = 0; i < base->n_tensors; i++) {
+        el_tm2_tensor(base, i, &t);
+        assert_ok(el_tm2_put(writer, &t, &err));
+    }
+    assert_true(el_tm2_find(first, FIRST, &t));
+    tiny_file_put_rows(writer, &t, "output.weight", 0, rows);
+    assert_true(el_tm2_find(rest, FIRST, &t));
+    if (rows < t.rows) tiny_file_put_rows(writer, &t, "output.rest.weight", rows, t.rows - rows);
+    assert_ok(el_tm2_finish(writer, "{}", NULL, NULL, &err));
+}
+
+/* Each part computes its columns of the logits with its own codec. */
+static void test_parts_of_a_head_have_codecs_of_their_own(void **state)
+{
+    (void)state;
+    enum { CUT = 96 };
+    const char *source = EL_TEST_OUT "/models_4.gguf", *other = EL_TEST_OUT "/models_4.tm2.bin";
+    const el_quantize_options options = {.bits = 4, .scales = EL_SCALE_BYTE};
+    const el_tiny_spec spec = el_tiny_defaults();
+    static float fine[LOGITS], coarse[LOGITS], both[LOGITS];
+    edgellm_error err;
+    el_tm2 i8, s4;
+    assert_true(el_tiny_write(&spec, source));
+    assert_ok(el_quantize(source, other, &options, NULL, &err));
+    assert_ok(el_tm2_open(&i8, tiny_file_path(TINY_KEPT), true, &err));
+    assert_ok(el_tm2_open(&s4, other, true, &err));
+    for (int exact = 0; exact < 2; exact++) {
+        make_with_head(&i8, &i8, &i8, EL_TINY_VOCAB, PATH);
+        logits_of(PATH, exact, fine);
+        make_with_head(&i8, &s4, &s4, EL_TINY_VOCAB, PATH);
+        logits_of(PATH, exact, coarse);
+        make_with_head(&i8, &i8, &s4, CUT, PATH);
+        logits_of(PATH, exact, both);
+        for (int i = 0; i < LOGITS; i++) {
+            assert_true(fine[i] != coarse[i]);
+            assert_true(both[i] == (i % EL_TINY_VOCAB < CUT ? fine[i] : coarse[i]));
+        }
+    }
+    el_tm2_close(&s4);
+    el_tm2_close(&i8);
+}
+
+/* ---- rotation ---- */
 
 /* Size of the difference, as a share of the size of `want`. */
 static double distance(const float *got, const float *want)
@@ -257,7 +414,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_cannot_be_run_is_refused),
+        cmocka_unit_test(test_tables_that_are_cut_badly_are_refused),
         cmocka_unit_test(test_a_head_of_its_own_is_used),
+        cmocka_unit_test(test_a_head_can_be_cut),
+        cmocka_unit_test(test_parts_of_a_head_have_codecs_of_their_own),
         cmocka_unit_test(test_a_rotated_model_computes_what_it_stands_for),
         cmocka_unit_test(test_tensors_beyond_the_last_are_refused),
         cmocka_unit_test(test_a_kernel_above_the_mask_is_refused),

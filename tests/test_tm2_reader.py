@@ -70,6 +70,26 @@ class GoldenFile(unittest.TestCase):
         with open(EXPECTED, encoding="ascii") as stream:
             self.assertEqual(list(lines_of(self.file)), list(stream))
 
+    @unittest.skipUnless(tm2.numpy, "needs numpy")
+    def test_tables(self):
+        """Whole, in two parts, and in two that do not fit."""
+        file, part = self.file, self.file.tensors["z4.f16.32"]  # 16 rows
+        weights = file.dequantize(part.name)
+        file.tensors = {"output.weight": part}
+        self.assertTrue((file.table("output.weight") == weights).all())
+        file.tensors["output.rest.weight"] = part
+        file.config["vocab"] = 32
+        both = file.table("output.weight")
+        self.assertEqual(both.shape, (32, 64))
+        self.assertTrue((both[:16] == weights).all() and (both[16:] == weights).all())
+        for bad in (part._replace(rows=15), part._replace(rotation=1), part._replace(cols=32)):
+            file.tensors["output.rest.weight"] = bad
+            with self.assertRaisesRegex(tm2.FormatError, "'output.rest.weight' does not continue"):
+                file.table("output.weight")
+        del file.tensors["output.weight"]
+        with self.assertRaisesRegex(tm2.FormatError, "'output.weight', which is missing"):
+            file.table("output.weight")
+
     def test_damage(self):
         """Whatever bit is flipped, a full check finds it: no byte is without a guard."""
         source = random.Random(7)

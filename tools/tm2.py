@@ -339,6 +339,18 @@ class TM2File:
         stored = self.stored(name)
         return rotated_back(stored) if self.tensors[name].rotation else stored
 
+    def table(self, name):
+        """The weights of a table (vocab, dim), which may be cut in two (section 7)."""
+        rest = name.replace(".weight", ".rest.weight")
+        if rest not in self.tensors:
+            return self.dequantize(name)
+        need(name in self.tensors, f"tensor '{rest}' continues '{name}', which is missing")
+        first, second = self.tensors[name], self.tensors[rest]
+        need(first.rows % 16 == 0 and second.rows >= 16 and first.cols == second.cols and
+             first.rows + second.rows == self.config["vocab"] and
+             first.rotation == second.rotation, f"tensor '{rest}' does not continue '{name}'")
+        return numpy.concatenate([self.dequantize(name), self.dequantize(rest)])
+
     def stored(self, name):
         """The same before a rotation is undone."""
         if numpy is None:

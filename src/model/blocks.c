@@ -63,19 +63,36 @@ void el_block_norm(el_forward *f, const float *weight, bool add, const el_matrix
     el_crew_barrier(f->crew);
 }
 
-void el_block_project(el_forward *f, const el_matrix *m, float *out, unsigned member, unsigned size)
+/* out (n, stride): its first columns. */
+static void project(el_forward *f, const el_matrix *m, float *out, size_t stride, unsigned member,
+                    unsigned size)
 {
     uint32_t begin, end;
     el_share(m->tiles, member, size, &begin, &end);
     if (begin == end) return;
     if (f->exact) {
         float *row = f->row + (size_t)member * m->cols;
-        f->kernels->matmul_exact(m, f->h, m->cols, f->n, begin, end, out, m->rows, row);
+        f->kernels->matmul_exact(m, f->h, m->cols, f->n, begin, end, out, stride, row);
         return;
     }
     el_acts acts = f->acts;
     acts.blocks = m->blocks;
-    f->kernels->matmul[m->codec](m, &acts, f->n, begin, end, out, m->rows);
+    f->kernels->matmul[m->codec](m, &acts, f->n, begin, end, out, stride);
+}
+
+void el_block_project(el_forward *f, const el_matrix *m, float *out, unsigned member, unsigned size)
+{
+    project(f, m, out, m->rows, member, size);
+}
+
+void el_block_project_table(el_forward *f, const el_table *table, float *out, unsigned member,
+                            unsigned size)
+{
+    const uint32_t stride = f->model->config.vocab;
+    for (uint32_t i = 0; i < table->parts; i++) {
+        project(f, &table->part[i], out, stride, member, size);
+        out += table->part[i].rows;
+    }
 }
 
 /* Rotates the keys of one KV head and the queries of its group, and stores key and value. */

@@ -1,7 +1,6 @@
 #include "model/forward.h"
 
 #include "base/detmath.h"
-#include "kernel/rotation.h"
 
 static uint32_t max_u32(uint32_t a, uint32_t b)
 {
@@ -107,15 +106,8 @@ static void run_head(el_forward *f, unsigned member, unsigned size)
     tail.x += skip;
     tail.y += skip;
     tail.n = f->n - f->head_first;
-    el_block_norm(&tail, f->model->output_norm, true, &f->model->head, member, size);
-    el_block_project(&tail, &f->model->head, f->head_out, member, size);
-}
-
-/* The weights that a row of the embedding stands for. */
-static void embed(const el_matrix *embedding, uint32_t token, float *x)
-{
-    el_matrix_row(embedding, token, x);
-    if (embedding->rotation == EL_ROTATION_HADAMARD64) el_rotate_back(x, embedding->cols);
+    el_block_norm(&tail, f->model->output_norm, true, &f->model->head.part[0], member, size);
+    el_block_project_table(&tail, &f->model->head, f->head_out, member, size);
 }
 
 static void run_member(void *context, unsigned member, unsigned size)
@@ -123,7 +115,7 @@ static void run_member(void *context, unsigned member, unsigned size)
     el_forward *f = context;
     const uint32_t dim = f->model->config.dim;
     for (uint32_t t = member; t < f->n; t += size)
-        embed(&f->model->embedding, f->tokens[t], f->x + (size_t)t * dim);
+        el_table_row(&f->model->embedding, f->tokens[t], f->x + (size_t)t * dim);
     el_crew_barrier(f->crew);
     f->model->architecture->layers(f, member, size);
     if (f->head_first < f->n) run_head(f, member, size);

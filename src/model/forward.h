@@ -78,6 +78,10 @@ void el_block_norm(el_forward *f, const float *weight, bool add, const el_matrix
 void el_block_project(el_forward *f, const el_matrix *m, float *out, unsigned member,
                       unsigned size);
 
+/* The same for a table: out (n, vocab), each part at its columns. */
+void el_block_project_table(el_forward *f, const el_table *table, float *out, unsigned member,
+                            unsigned size);
+
 /* Rotary embedding of q and k, cache, and grouped-query attention of one layer: from q, k, v to the
  * input of `to`, of width heads * head_dim. Starts and ends with a barrier. */
 void el_block_attention(el_forward *f, uint32_t layer, const el_matrix *to, unsigned member,

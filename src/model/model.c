@@ -33,14 +33,15 @@ static edgellm_status check_config(const el_config *c, edgellm_error *err)
 
 static edgellm_status load_ends(el_model *m, const el_tm2 *file, edgellm_error *err)
 {
+    static const char head[] = "output.weight", rest_of_head[] = "output.rest.weight";
     const el_config *c = &m->config;
-    el_tensor head;
-    EL_TRY(el_tm2_matrix(file, "token_embd.weight", c->vocab, c->dim, &m->embedding, err));
+    el_tensor t;
+    EL_TRY(el_table_load(&m->embedding, file, "token_embd.weight", "token_embd.rest.weight",
+                         c->vocab, c->dim, err));
     EL_TRY(el_tm2_vector(file, "output_norm.weight", c->dim, &m->output_norm, err));
     m->head = m->embedding;
-    if (el_tm2_find(file, "output.weight", &head))
-        EL_TRY(el_tm2_matrix(file, "output.weight", c->vocab, c->dim, &m->head, err));
-    return EDGELLM_OK;
+    if (!el_tm2_find(file, head, &t) && !el_tm2_find(file, rest_of_head, &t)) return EDGELLM_OK;
+    return el_table_load(&m->head, file, head, rest_of_head, c->vocab, c->dim, err);
 }
 
 edgellm_status el_model_load(el_model *model, const el_tm2 *file, el_arena *arena,

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "format/tm2.h"
+#include "model/table.h"
 
 typedef struct el_model el_model;
 typedef struct el_forward el_forward;
@@ -33,8 +34,8 @@ typedef struct el_layer {
 struct el_model {
     const el_architecture *architecture;
     el_config config;
-    el_matrix embedding;      /* (vocab, dim) */
-    el_matrix head;           /* (vocab, dim); the embedding itself if the file has no other */
+    el_table embedding;       /* (vocab, dim) */
+    el_table head;            /* (vocab, dim); the embedding itself if the file has no other */
     const float *output_norm; /* (dim) */
     el_layer *layers;         /* (config.layers), in the arena */
 };

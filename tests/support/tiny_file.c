@@ -1,8 +1,9 @@
 #include "support/tiny_file.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "format/tm2.h"
 #include "quant/quantize.h"
 #include "support/test_help.h"
 #include "support/tiny_model.h"
@@ -41,7 +42,10 @@ static const el_tiny_spec rotated_spec = {.dim = 192,
 /* Of each test program its own, since they run at the same time. */
 #define OUT(name) EL_TEST_OUT "/" EL_TEST_NAME "_" name
 
-static const recipe recipes[TINY_FILES] = {
+/* What the quantiser makes; the files after these are made of the last. */
+enum { RECIPES = TINY_ROTATED + 1 };
+
+static const recipe recipes[RECIPES] = {
     [TINY_KEPT] = {OUT("kept.tm2.bin"), {.group = 32, .embedding_group = 32}},
     [TINY_BYTE_2] = {OUT("byte2.tm2.bin"),
                      {.bits = 2, .group = 64, .embedding_group = 64, .scales = EL_SCALE_BYTE}},
@@ -87,13 +91,68 @@ void tiny_file_say_rotated(const char *from, const char *to)
     el_tm2_close(&source);
 }
 
-#define ROTATED_PATH OUT("rotated.tm2.bin")
-
-static int make_all(const char *const sources[TINY_FILES])
+static void measure(const el_tensor *t, el_matrix_layout *layout)
 {
-    for (int i = 0; i < TINY_FILES; i++)
+    assert_int_equal(el_matrix_measure(t->rows, t->cols, (el_codec)t->codec,
+                                       (el_scale_kind)t->scale_kind, t->group, layout),
+                     0);
+}
+
+/* Each plane lies tile after tile. */
+void tiny_file_put_rows(el_tm2_writer *writer, const el_tensor *whole, const char *name,
+                        uint32_t first, uint32_t rows)
+{
+    edgellm_error err;
+    el_matrix_layout from, to;
+    el_tensor t = *whole;
+    t.name = name;
+    t.rows = rows;
+    measure(whole, &from);
+    measure(&t, &to);
+    uint8_t *data = calloc(1, (size_t)to.bytes);
+    assert_non_null(data);
+    for (int p = 0; p < EL_PLANES; p++) {
+        uint64_t tile = from.plane_bytes[p] / ((whole->rows + EL_TILE - 1) / EL_TILE);
+        memcpy(data + to.plane_offset[p],
+               whole->data + from.plane_offset[p] + first / EL_TILE * tile,
+               (size_t)to.plane_bytes[p]);
+    }
+    t.data = data;
+    t.bytes = to.bytes;
+    assert_ok(el_tm2_put(writer, &t, &err));
+    free(data);
+}
+
+void tiny_file_cut(const char *from, const char *to, const char *name, const char *rest,
+                   uint32_t rows)
+{
+    edgellm_error err;
+    el_tm2 source;
+    el_tm2_writer *writer;
+    assert_ok(el_tm2_open(&source, from, true, &err));
+    assert_ok(
+        el_tm2_create(&writer, to, &source.config, &source.vocab, source.n_tensors + 1, &err));
+    for (uint32_t i = 0; i < source.n_tensors; i++) {
+        el_tensor t;
+        el_tm2_tensor(&source, i, &t);
+        if (strcmp(t.name, name) == 0) {
+            tiny_file_put_rows(writer, &t, name, 0, rows);
+            tiny_file_put_rows(writer, &t, rest, rows, t.rows - rows);
+        } else {
+            assert_ok(el_tm2_put(writer, &t, &err));
+        }
+    }
+    assert_ok(el_tm2_finish(writer, source.manifest, NULL, NULL, &err));
+    el_tm2_close(&source);
+}
+
+static int make_all(const char *const sources[RECIPES])
+{
+    const char *rotated = tiny_file_path(TINY_ROTATED), *cut = tiny_file_path(TINY_CUT);
+    for (int i = 0; i < RECIPES; i++)
         if (make(sources[i], &recipes[i]) != 0) return -1;
-    tiny_file_say_rotated(recipes[TINY_ROTATED].path, ROTATED_PATH);
+    tiny_file_say_rotated(recipes[TINY_ROTATED].path, rotated);
+    tiny_file_cut(rotated, cut, "token_embd.weight", "token_embd.rest.weight", 160);
     return 0;
 }
 
@@ -110,7 +169,8 @@ int tiny_files_make(void **state)
 
 const char *tiny_file_path(tiny_file file)
 {
-    return file == TINY_ROTATED ? ROTATED_PATH : recipes[file].path;
+    if (file == TINY_CUT) return OUT("cut.tm2.bin");
+    return file == TINY_ROTATED ? OUT("rotated.tm2.bin") : recipes[file].path;
 }
 
 edgellm_engine *tiny_file_open(tiny_file file)

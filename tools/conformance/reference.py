@@ -60,7 +60,8 @@ class Rounded(Source):
         self.file = tm2.TM2File(tm2_path)
 
     def weights(self, name):
-        weight = self.file.dequantize(name)
+        is_table = name in ("token_embd.weight", "output.weight")
+        weight = self.file.table(name) if is_table else self.file.dequantize(name)
         return weight[0] if len(self.tensors[name].shape) == 1 else weight
 
 
