@@ -173,8 +173,8 @@ static edgellm_status write_file(el_run *r, edgellm_error *err)
     char *manifest =
         el_forms_manifest(r->path, s, r->forms, r->options, r->sequences, r->result.kernels);
     if (!manifest) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the manifest");
-    edgellm_status status =
-        el_tm2_create(&writer, r->target, &s->config, &s->vocab, s->gguf.n_tensors, err);
+    uint32_t tensors = el_student_count(s) + s->config.layers * EL_NORMS + 1;
+    edgellm_status status = el_tm2_create(&writer, r->target, &s->config, &s->vocab, tensors, err);
     if (status == EDGELLM_OK) status = el_student_write(&r->student, writer, err);
     if (status == EDGELLM_OK) {
         status = el_tm2_finish(writer, manifest, &judge, &r->result.file_bytes, err);
