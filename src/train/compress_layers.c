@@ -107,9 +107,9 @@ edgellm_status el_run_tune(el_run *r, edgellm_error *err)
                  .tokens = r->text.tokens,
                  .teacher = r->hidden,
                  .steps = r->options->steps,
-                 .rate_u = 0.003f,
-                 .rate_scale = 0.002f,
-                 .rate_norm = 0.002f};
+                 .rate_u = 0.0004f,
+                 .rate_scale = 0.0007f,
+                 .rate_norm = 0.0007f};
     if (t.steps == 0) return EDGELLM_OK;
     el_arena arena = el_arena_measure();
     el_tune_layout(&t, &arena);

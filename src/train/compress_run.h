@@ -18,12 +18,12 @@ enum { EL_RECORD_TEXT = 1, EL_RECORD_TOKENS, EL_RECORD_FORMS, EL_RECORD_ENDS, EL
 
 /* How long the stages take, in forward passes of one token. */
 enum {
-    EL_COST_WRITE = 5,
-    EL_COST_PROBE = 250000, /* all of it */
+    EL_COST_WRITE = 2,
+    EL_COST_PROBE = 140000, /* all of it */
     EL_COST_FORWARD = 1,
-    EL_COST_LAYERS = 6,
-    EL_COST_EPOCH = 4,
-    EL_COST_TUNE = 10
+    EL_COST_LAYERS = 9,
+    EL_COST_EPOCH = 5,
+    EL_COST_TUNE = 6
 };
 
 typedef struct el_run {
