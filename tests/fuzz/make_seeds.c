@@ -13,6 +13,7 @@
 
 #include "cli/cli_options.h"
 #include "format/ggml_types.h"
+#include "format/tm2.h"
 #include "fuzz/commands.h"
 #include "fuzz/session_model.h"
 #include "quant/quantize.h"
@@ -149,11 +150,11 @@ static void put_tensors(tables *t, uint32_t type, uint32_t dim)
 }
 
 /* `pick`: the byte at the end from which fuzz_gguf.c takes the options. */
-static el_bytes make_gguf(uint32_t version, uint32_t type, const char *pretokenizer, unsigned pick)
+static el_bytes make_gguf_of(uint32_t dim, uint32_t version, uint32_t type,
+                             const char *pretokenizer, unsigned pick)
 {
     el_bytes file = {0};
     tables t = {.random = {type + 1}};
-    const uint32_t block = el_ggml_type_of(type)->block_weights, dim = block > 8 ? block : 8;
     put_tensors(&t, type, dim);
     el_bytes_put(&file, "GGUF", 4);
     el_bytes_u32(&file, version);
@@ -168,6 +169,12 @@ static el_bytes make_gguf(uint32_t version, uint32_t type, const char *pretokeni
     free(t.table.data);
     free(t.data.data);
     return file;
+}
+
+static el_bytes make_gguf(uint32_t version, uint32_t type, const char *pretokenizer, unsigned pick)
+{
+    const uint32_t block = el_ggml_type_of(type)->block_weights;
+    return make_gguf_of(block > 8 ? block : 8, version, type, pretokenizer, pick);
 }
 
 /* Metadata of every type, arrays in arrays; no tensors. */
@@ -278,6 +285,42 @@ static void save_tm2(const char *name, const char *source, const el_quantize_opt
     if (el_quantize(from, to, options, NULL, &err) != EDGELLM_OK) fail(to, err.message);
 }
 
+static void put_rotated(el_tm2_writer *writer, const el_tm2 *source)
+{
+    edgellm_error err = {0};
+    for (uint32_t i = 0; i < source->n_tensors; i++) {
+        el_tensor t;
+        el_tm2_tensor(source, i, &t);
+        if (t.codec != EL_CODEC_F32) t.rotation = EL_ROTATION_HADAMARD64;
+        if (el_tm2_put(writer, &t, &err) != EDGELLM_OK) fail(t.name, err.message);
+    }
+}
+
+/* Wide enough to be rotated, at 2 bits; what it is made of is too long for a seed. */
+static void save_rotated(void)
+{
+    const el_quantize_options options = {.bits = 2, .scales = EL_SCALE_BYTE};
+    char gguf[4096], plain[4096], rotated[4096];
+    edgellm_error err = {0};
+    el_tm2_writer *writer;
+    el_tm2 source;
+    el_bytes bytes = make_gguf_of(EL_ROTATION_WIDTH, 3, EL_GGML_Q8_0, "smollm", 0);
+    save("tm2", "wide.gguf", &bytes);
+    snprintf(gguf, sizeof gguf, "%s/tm2/wide.gguf", root);
+    snprintf(plain, sizeof plain, "%s/tm2/wide", root);
+    snprintf(rotated, sizeof rotated, "%s/tm2/rotated", root);
+    if (el_quantize(gguf, plain, &options, NULL, &err) != EDGELLM_OK ||
+        el_tm2_open(&source, plain, true, &err) != EDGELLM_OK ||
+        el_tm2_create(&writer, rotated, &source.config, &source.vocab, source.n_tensors, &err) !=
+            EDGELLM_OK)
+        fail(rotated, err.message);
+    put_rotated(writer, &source);
+    if (el_tm2_finish(writer, source.manifest, NULL, NULL, &err) != EDGELLM_OK)
+        fail(rotated, err.message);
+    el_tm2_close(&source);
+    if (remove(gguf) != 0 || remove(plain) != 0) fail(plain, strerror(errno));
+}
+
 static void save_tm2s(void)
 {
     static const struct {
@@ -296,6 +339,7 @@ static void save_tm2s(void)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         save_tm2(rows[i].name, rows[i].source, &rows[i].options);
+    save_rotated();
 }
 
 /* ---- texts ----------------------------------------------------------------------------- */
