@@ -201,6 +201,41 @@ void naive_layer(const el_layer_shape *s, const naive_weights *w, const double *
         free(used[i]);
 }
 
+/* +1 or -1: the sign that a place of a block gets. */
+static double hadamard_sign(int place)
+{
+    return UINT64_C(0x243F6A8885A308D3) >> place & 1 ? -1 : 1;
+}
+
+/* A number of the matrix, which is its own inverse. */
+static double hadamard_number(unsigned row, unsigned column)
+{
+    int parity = 0;
+    for (unsigned common = row & column; common; common >>= 1)
+        parity ^= common & 1;
+    return parity ? -1.0 / 8 : 1.0 / 8;
+}
+
+void naive_hadamard(double *x, size_t blocks)
+{
+    for (; blocks; blocks--, x += 64) {
+        double y[64] = {0};
+        for (int i = 0; i < 64 * 64; i++)
+            y[i / 64] += hadamard_number(i / 64, i % 64) * hadamard_sign(i % 64) * x[i % 64];
+        memcpy(x, y, sizeof y);
+    }
+}
+
+void naive_hadamard_back(double *x, size_t blocks)
+{
+    for (; blocks; blocks--, x += 64) {
+        double y[64] = {0};
+        for (int i = 0; i < 64 * 64; i++)
+            y[i / 64] += hadamard_sign(i / 64) * hadamard_number(i / 64, i % 64) * x[i % 64];
+        memcpy(x, y, sizeof y);
+    }
+}
+
 /* ---- the rest --------------------------------------------------------------------------- */
 
 el_rotary naive_rotary(uint32_t n, uint32_t dim, double base)

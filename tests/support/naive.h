@@ -43,6 +43,10 @@ typedef struct naive_weights {
     double *norm[EL_NORMS];
 } naive_weights;
 
+/* The rotation of hadamard.h and back, x (blocks, 64) in place. */
+void naive_hadamard(double *x, size_t blocks);
+void naive_hadamard_back(double *x, size_t blocks);
+
 void naive_layer(const el_layer_shape *s, const naive_weights *w, const double *x, uint32_t n,
                  double *y);
 
