@@ -1,6 +1,7 @@
 /*
  * test_latent.c: what is trained and what is packed are the same numbers; fits are never worse than
- * the full range of a group; a step's derivatives are those of the weights.
+ * the full range of a group; a step's derivatives are those of the weights; a rotated latent is a
+ * plain one behind a rotation.
  */
 #include "support/test_help.h"
 
@@ -10,6 +11,7 @@
 
 #include "base/half.h"
 #include "support/naive.h"
+#include "train/hadamard.h"
 #include "train/latent.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
@@ -440,21 +442,26 @@ typedef struct trained {
     float *g; /* (rows, cols) */
 } trained;
 
-static trained make_trained(el_codec codec, uint32_t group)
+static trained make_wide(el_codec codec, uint32_t group, uint32_t cols)
 {
     edgellm_error err;
     el_random r = {codec};
     trained t;
-    t.l = make(&t.arena, 5, 100, codec, group);
+    t.l = make(&t.arena, 5, cols, codec, group);
     t.moments_arena = el_arena_measure();
     el_latent_moments_layout(&t.moments_arena, &t.l);
     assert_ok(el_arena_reserve(&t.moments_arena, t.moments_arena.used, &err));
     t.moments = el_latent_moments_layout(&t.moments_arena, &t.l);
-    float *w = naive_noise(&r, 500, 1);
+    float *w = naive_noise(&r, (size_t)5 * cols, 1);
     fit_all(&t.l, w);
     free(w);
-    t.g = naive_noise(&r, 500, 1);
+    t.g = naive_noise(&r, (size_t)5 * cols, 1);
     return t;
+}
+
+static trained make_trained(el_codec codec, uint32_t group)
+{
+    return make_wide(codec, group, 100);
 }
 
 static void free_trained(trained *t)
@@ -609,6 +616,113 @@ static void test_rows_do_not_depend_on_each_other(void **state)
     each_trained(check_rows);
 }
 
+/* ---- rotation ---------------------------------------------------------------------------- */
+
+enum { TURNED = 192 }; /* columns: three blocks, and no multiple of the widest group */
+
+/* Weights are those of the same numbers unrotated, turned back; of some rows by themselves, too. */
+static void check_turned_back(const el_latent *l)
+{
+    el_random r = {13};
+    size_t count = (size_t)l->rows * l->cols;
+    float *w = naive_noise(&r, count, 1), *got = naive_zeroes(count, sizeof *got);
+    fit_all(l, w);
+    shake(l, &r);
+    el_latent rotated = *l;
+    rotated.rotated = true;
+    el_latent_weights(l, 0, l->rows, w);
+    double *want = naive_double(w, count);
+    naive_hadamard_back(want, count / EL_HADAMARD);
+    el_latent_weights(&rotated, 0, l->rows, got);
+    naive_compare(got, want, count, 1e-6, el_codecs[l->codec].name);
+    el_latent_weights(&rotated, 1, 3, w);
+    assert_memory_equal(w, got + l->cols, 3 * (size_t)l->cols * sizeof *got);
+    free(w);
+    free(got);
+    free(want);
+}
+
+static void test_rotated_weights_are_turned_back(void **state)
+{
+    (void)state;
+    each_form(5, TURNED, check_turned_back);
+}
+
+/* The file says elsewhere that a tensor is rotated. */
+static void check_packed_as_plain(const el_latent *l)
+{
+    el_random r = {17};
+    el_matrix_layout layout;
+    el_latent rotated = *l;
+    rotated.rotated = true;
+    uint32_t group = l->groups == 1 ? 0 : l->group;
+    float *w = naive_noise(&r, (size_t)l->rows * l->cols, 1);
+    fit_all(l, w);
+    assert_int_equal(el_matrix_measure(l->rows, l->cols, l->codec, EL_SCALE_BYTE, group, &layout),
+                     0);
+    uint8_t *plain = aligned_alloc(64, layout.bytes), *data = aligned_alloc(64, layout.bytes);
+    assert_non_null(plain);
+    assert_non_null(data);
+    memset(plain, 0, layout.bytes);
+    memset(data, 0, layout.bytes);
+    el_latent_pack(l, plain);
+    el_latent_pack(&rotated, data);
+    assert_memory_equal(plain, data, layout.bytes);
+    free(plain);
+    free(data);
+    free(w);
+}
+
+static void test_rotated_is_packed_as_it_is(void **state)
+{
+    (void)state;
+    each_form(5, TURNED, check_packed_as_plain);
+}
+
+static void assert_same_numbers(const trained *a, const trained *b)
+{
+    const el_latent *l = &a->l;
+    size_t count = (size_t)l->rows * l->cols, scales = (size_t)l->rows * l->groups;
+    assert_memory_equal(l->u, b->l.u, count * sizeof *l->u);
+    assert_memory_equal(a->moments.m, b->moments.m, count * sizeof *a->moments.m);
+    assert_memory_equal(a->moments.v, b->moments.v, count * sizeof *a->moments.v);
+    assert_memory_equal(l->steps, b->l.steps, scales * sizeof *l->steps);
+    if (l->shifts) assert_memory_equal(l->shifts, b->l.shifts, scales * sizeof *l->shifts);
+}
+
+/* Two steps of some rows: those of a plain latent whose gradient is rotated. */
+static void check_rotated_step(el_codec codec, uint32_t group)
+{
+    const uint32_t first = 1, count = 3;
+    const el_latent_rates rates = first_rates(0.3f, 0.01f);
+    trained plain = make_wide(codec, group, TURNED), rotated = make_wide(codec, group, TURNED);
+    size_t at = (size_t)first * TURNED, n = (size_t)count * TURNED;
+    float *kept = naive_zeroes(n, sizeof *kept);
+    rotated.l.rotated = true;
+    memcpy(kept, plain.g + at, n * sizeof *kept);
+    for (int step = 0; step < 2; step++) {
+        memcpy(plain.g + at, kept, n * sizeof *kept);
+        memcpy(rotated.g + at, kept, n * sizeof *kept);
+        el_hadamard(plain.g + at, n / EL_HADAMARD);
+        el_latent_step(&plain.l, &plain.moments, &rates, first, count, plain.g + at);
+        assert_memory_not_equal(plain.l.u, rotated.l.u, 5 * TURNED * sizeof *plain.l.u);
+        el_latent_step(&rotated.l, &rotated.moments, &rates, first, count, rotated.g + at);
+        assert_same_numbers(&plain, &rotated);
+    }
+    free(kept);
+    free_trained(&plain);
+    free_trained(&rotated);
+}
+
+static void test_a_rotated_step_is_one_by_the_rotated_gradient(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < LENGTH(codecs); c++) {
+        for (size_t g = 0; g < LENGTH(groups); g++)
+            check_rotated_step(codecs[c], groups[g]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -624,6 +738,9 @@ int main(void)
         cmocka_unit_test(test_moves),
         cmocka_unit_test(test_moves_stay_in_bounds),
         cmocka_unit_test(test_rows_do_not_depend_on_each_other),
+        cmocka_unit_test(test_rotated_weights_are_turned_back),
+        cmocka_unit_test(test_rotated_is_packed_as_it_is),
+        cmocka_unit_test(test_a_rotated_step_is_one_by_the_rotated_gradient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
