@@ -1,7 +1,7 @@
 /*
  * test_gptq.c: rounding that makes up for its errors, against the algorithm in double, column by
  * column; against plain rounding on inputs that are independent (equal) and on others (better);
- * and moments that are of no use.
+ * rotated, against the same rotated by hand; and moments that are of no use.
  */
 #include "support/test_help.h"
 
@@ -13,21 +13,23 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-enum { ROWS = 40, COLS = 100 };
+enum { ROWS = 40, COLS = 100, WIDE = 192 }; /* WIDE: what can be rotated */
 
 typedef struct form {
     el_codec codec;
-    uint32_t group;
+    uint32_t group, cols;
+    bool rotated;
 } form;
 
-static const form forms[] = {{EL_CODEC_S2, 0},  {EL_CODEC_S3, 32}, {EL_CODEC_S4, 64},
-                             {EL_CODEC_O2, 32}, {EL_CODEC_O3, 64}, {EL_CODEC_O4, 128}};
+static const form forms[] = {{EL_CODEC_S2, 0, COLS, false},  {EL_CODEC_S3, 32, COLS, false},
+                             {EL_CODEC_S4, 64, COLS, false}, {EL_CODEC_O2, 32, COLS, false},
+                             {EL_CODEC_O3, 64, COLS, false}, {EL_CODEC_O4, 128, COLS, false}};
 
 /* What a rounding needs, and its result. */
 typedef struct rounding {
     el_arena arena;
     el_latent l;
-    float *w, *h; /* (ROWS, COLS) weights; (COLS, COLS) */
+    float *w, *h; /* (ROWS, cols) weights; (cols, cols) */
     float *factor, *importance;
     el_gptq gptq;
 } rounding;
@@ -66,9 +68,11 @@ static el_latent latent_of(el_arena *arena, form f)
 {
     edgellm_error err;
     *arena = el_arena_measure();
-    el_latent_layout(arena, ROWS, COLS, f.codec, f.group);
+    el_latent_layout(arena, ROWS, f.cols, f.codec, f.group);
     assert_ok(el_arena_reserve(arena, arena->used, &err));
-    return el_latent_layout(arena, ROWS, COLS, f.codec, f.group);
+    el_latent l = el_latent_layout(arena, ROWS, f.cols, f.codec, f.group);
+    l.rotated = f.rotated;
+    return l;
 }
 
 /* h is owned from here on. */
@@ -76,11 +80,11 @@ static rounding begin(form f, float *h)
 {
     edgellm_error err;
     el_random r = {f.codec + f.group};
-    rounding p = {.h = h, .w = naive_noise(&r, ROWS * COLS, 0.1f)};
-    p.factor = naive_noise(&r, COLS * COLS, 1);
-    p.importance = naive_noise(&r, COLS, 1);
+    rounding p = {.h = h, .w = naive_noise(&r, (size_t)ROWS * f.cols, 0.1f)};
+    p.factor = naive_noise(&r, (size_t)f.cols * f.cols, 1);
+    p.importance = naive_noise(&r, f.cols, 1);
     p.l = latent_of(&p.arena, f);
-    assert_ok(el_gptq_prepare(h, COLS, false, 0.01f, p.factor, p.importance, &p.gptq, &err));
+    assert_ok(el_gptq_prepare(h, f.cols, f.rotated, 0.01f, p.factor, p.importance, &p.gptq, &err));
     return p;
 }
 
@@ -98,9 +102,10 @@ static void run(rounding *p)
 {
     for (uint32_t first = 0; first < ROWS; first += EL_GPTQ_BAND) {
         uint32_t left = ROWS - first, count = left < EL_GPTQ_BAND ? left : EL_GPTQ_BAND;
-        float *w = naive_zeroes((size_t)count * COLS, sizeof *w);
+        size_t cols = p->l.cols;
+        float *w = naive_zeroes(count * cols, sizeof *w);
         float *errors = naive_zeroes((size_t)count * p->l.group, sizeof *errors);
-        memcpy(w, p->w + (size_t)first * COLS, (size_t)count * COLS * sizeof *w);
+        memcpy(w, p->w + first * cols, count * cols * sizeof *w);
         el_gptq_rows(&p->gptq, &p->l, first, count, w, errors);
         free(w);
         free(errors);
@@ -124,13 +129,14 @@ static void plain(const el_latent *l, const float *w, const float *importance)
 static double output_error(const el_latent *l, const float *w, const float *h)
 {
     double total = 0;
-    float *q = naive_zeroes(ROWS * COLS, sizeof *q);
+    uint32_t cols = l->cols;
+    float *q = naive_zeroes((size_t)ROWS * cols, sizeof *q);
     el_latent_weights(l, 0, ROWS, q);
-    for (int i = 0; i < ROWS * COLS; i++)
+    for (uint32_t i = 0; i < ROWS * cols; i++)
         q[i] = w[i] - q[i];
-    for (int r = 0; r < ROWS; r++) {
-        for (int i = 0; i < COLS * COLS; i++)
-            total += (double)q[r * COLS + i / COLS] * h[i] * q[r * COLS + i % COLS];
+    for (uint32_t r = 0; r < ROWS; r++) {
+        for (uint32_t i = 0; i < cols * cols; i++)
+            total += (double)q[r * cols + i / cols] * h[i] * q[r * cols + i % cols];
     }
     free(q);
     return total;
@@ -348,6 +354,120 @@ static void test_too_few_samples(void **state)
     check_better(forms[1], h, 0.5);
 }
 
+/* ---- rotated ----------------------------------------------------------------------------- */
+
+static const form rotated_forms[] = {{EL_CODEC_S2, 128, WIDE, true}, {EL_CODEC_S3, 0, WIDE, true},
+                                     {EL_CODEC_S4, 64, WIDE, true},  {EL_CODEC_I8, 128, WIDE, true},
+                                     {EL_CODEC_O2, 32, WIDE, true},  {EL_CODEC_O3, 64, WIDE, true}};
+
+/* Noise in which some numbers of each row, not the same everywhere, are tenfold. */
+static float *spiked(uint64_t seed, uint32_t rows, float deviation)
+{
+    el_random r = {seed};
+    float *x = naive_noise(&r, (size_t)rows * WIDE, deviation);
+    for (uint32_t i = 0; i < rows; i++) {
+        for (int k = 0; k < WIDE / 32; k++)
+            x[(size_t)i * WIDE + el_random_below(&r, WIDE)] *= 10;
+    }
+    return x;
+}
+
+/* Moments of inputs of which a few channels are ten times as large as the others. */
+static float *with_outliers(uint64_t seed)
+{
+    enum { SAMPLES = 400 };
+    el_random r = {seed};
+    float *h = naive_zeroes(WIDE * WIDE, sizeof *h), *mix = naive_noise(&r, WIDE, 0.5f);
+    for (int s = 0; s < SAMPLES; s++) {
+        float *x = naive_noise(&r, WIDE, 1), common = el_random_unit(&r);
+        for (int c = 0; c < WIDE; c++)
+            x[c] = (x[c] + common * mix[c]) * (c % 50 == 7 ? 10.0f : 1.0f);
+        for (int i = 0; i < WIDE * WIDE; i++)
+            h[i] += x[i / WIDE] * x[i % WIDE] / SAMPLES;
+        free(x);
+    }
+    free(mix);
+    return h;
+}
+
+static void swap_in(rounding *p, float *w)
+{
+    free(p->w);
+    p->w = w;
+}
+
+static float *floats_of(double *x, size_t count)
+{
+    float *y = naive_zeroes(count, sizeof *y);
+    for (size_t i = 0; i < count; i++)
+        y[i] = (float)x[i];
+    free(x);
+    return y;
+}
+
+/* Rows of w rotated. */
+static float *turned_rows(const float *w, uint32_t rows)
+{
+    size_t count = (size_t)rows * WIDE;
+    double *x = naive_double(w, count);
+    naive_hadamard(x, count / 64);
+    return floats_of(x, count);
+}
+
+/* Rows and columns of h rotated. */
+static float *turned_moments(const float *h)
+{
+    double *x = naive_double(h, WIDE * WIDE), column[WIDE];
+    naive_hadamard(x, WIDE * WIDE / 64);
+    for (int c = 0; c < WIDE; c++) {
+        for (int i = 0; i < WIDE; i++)
+            column[i] = x[i * WIDE + c];
+        naive_hadamard(column, WIDE / 64);
+        for (int i = 0; i < WIDE; i++)
+            x[i * WIDE + c] = column[i];
+    }
+    return floats_of(x, WIDE * WIDE);
+}
+
+static double rounded_error(form f, float *h, float *w)
+{
+    rounding p = begin(f, h);
+    swap_in(&p, w);
+    run(&p);
+    double error = output_error(&p.l, p.w, p.h);
+    end(&p);
+    return error;
+}
+
+static void test_rotated_is_what_it_is_by_hand(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LENGTH(rotated_forms); i++) {
+        form plain_form = rotated_forms[i];
+        plain_form.rotated = false;
+        float *h = with_outliers(i), *w = spiked(i, ROWS, 0.1f);
+        double want = rounded_error(plain_form, turned_moments(h), turned_rows(w, ROWS));
+        double got = rounded_error(rotated_forms[i], h, w);
+        if (!(fabs(got - want) < 1e-3 * want))
+            fail_msg("%s: error %g, by hand %g", el_codecs[plain_form.codec].name, got, want);
+    }
+}
+
+/* Outliers set the scale of a whole group; where there is an offset too, they hurt less. */
+static void test_rotated_loses_less(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LENGTH(rotated_forms); i++) {
+        form plain_form = rotated_forms[i];
+        plain_form.rotated = false;
+        double without = rounded_error(plain_form, with_outliers(i), spiked(i, ROWS, 0.1f));
+        double with = rounded_error(rotated_forms[i], with_outliers(i), spiked(i, ROWS, 0.1f));
+        double share = el_codecs[plain_form.codec].offset ? 0.75 : 0.1;
+        if (!(with < share * without))
+            fail_msg("%s: error %g, unrotated %g", el_codecs[plain_form.codec].name, with, without);
+    }
+}
+
 /* ---- moments of no use ------------------------------------------------------------------- */
 
 static void check_refused(const float *h)
@@ -444,6 +564,8 @@ int main(void)
         cmocka_unit_test(test_correlated_inputs),
         cmocka_unit_test(test_dead_channels),
         cmocka_unit_test(test_too_few_samples),
+        cmocka_unit_test(test_rotated_is_what_it_is_by_hand),
+        cmocka_unit_test(test_rotated_loses_less),
         cmocka_unit_test(test_refused_moments),
         cmocka_unit_test(test_damping_is_raised),
         cmocka_unit_test(test_correction_solves_its_equation),
