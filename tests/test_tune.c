@@ -1,7 +1,8 @@
 /*
  * test_tune.c: training of a whole compressed model. The loss is that of the model's weights, its
- * gradients are those of the loss, it falls, and the number of threads changes nothing. Models are
- * made in memory: random weights, and what they compute is what the student shall learn.
+ * gradients are those of the loss, it falls, and the number of threads changes nothing; with
+ * matrices that are rotated and tables that are cut, too. Models are made in memory: random
+ * weights, and what they compute is what the student shall learn.
  */
 #include "support/test_help.h"
 
@@ -10,33 +11,49 @@
 
 #include "format/ggml_types.h"
 #include "support/naive.h"
+#include "train/hadamard.h"
 #include "train/tune.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-enum { LAYERS = 2, TABLES = 2, LATENTS = TABLES + LAYERS * EL_PARTS, NORMS = 2 * LAYERS + 1 };
+enum {
+    LAYERS = 2,
+    TABLES = 2,
+    PIECES = TABLES * EL_TABLE_PIECES,
+    MATRICES = TABLES + LAYERS * EL_PARTS,
+    LATENTS = PIECES + LAYERS * EL_PARTS,
+    NORMS = 2 * LAYERS + 1
+};
 
 typedef struct spec {
     uint32_t vocab, dim, ffn, heads, kv_heads;
     bool tied;
     uint32_t sequences, length, batch;
     el_codec codec;
+    uint32_t cut; /* rows of the first piece of each table; 0: they stay whole */
+    bool rotated;
 } spec;
 
-/* Two slices of the head and a head of its own; a sequence longer than the head's chunks. */
-static const spec small = {90, 32, 48, 4, 2, true, 7, 10, 3, EL_CODEC_S3};
-static const spec apart = {4100, 8, 12, 2, 1, false, 3, 5, 2, EL_CODEC_O3};
-static const spec lengthy = {50, 16, 16, 2, 2, true, 2, 300, 1, EL_CODEC_S4};
-static const spec fine = {90, 32, 48, 4, 2, false, 4, 12, 4, EL_CODEC_O4};
-static const spec *const specs[] = {&small, &apart, &lengthy, &fine};
+/*
+ * Two slices of the head and a head of its own, cut; a sequence longer than the head's chunks; and
+ * rotated ones, cut within a band of rows and with more than one after it.
+ */
+static const spec small = {90, 32, 48, 4, 2, true, 7, 10, 3, EL_CODEC_S3, 0, false};
+static const spec apart = {4100, 8, 12, 2, 1, false, 3, 5, 2, EL_CODEC_O3, 2050, false};
+static const spec lengthy = {50, 16, 16, 2, 2, true, 2, 300, 1, EL_CODEC_S4, 0, false};
+static const spec fine = {90, 32, 48, 4, 2, false, 4, 12, 4, EL_CODEC_O4, 0, false};
+static const spec turned = {150, 64, 128, 4, 2, true, 4, 12, 2, EL_CODEC_S3, 70, true};
+static const spec turned_apart = {150, 64, 64, 2, 1, false, 4, 9, 3, EL_CODEC_O3, 45, true};
+static const spec *const specs[] = {&small, &apart, &lengthy, &fine, &turned, &turned_apart};
 
-/* Latent `index`: embedding, head, then layer by layer. */
+/* Latent `index`: two pieces of the embedding, two of the head, then layer by layer. Matrices of
+ * the source are numbered alike, with tables that are whole. */
 typedef struct fixture {
     const spec *spec;
     el_layer_shape shape;
     el_gguf_tensor head;
     el_source source;
-    float *weights[LATENTS]; /* the source's */
+    float *weights[MATRICES]; /* the source's */
     float *norms, *teacher;
     uint32_t *tokens, order[8];
     el_arena students, memory, crews;
@@ -48,28 +65,55 @@ typedef struct fixture {
 
 static el_latent *latent_of(fixture *f, int index)
 {
-    if (index == 0) return &f->student.embedding.piece[0];
-    if (index == 1) return &f->student.head.piece[0];
-    return &f->layers[(index - TABLES) / EL_PARTS][(index - TABLES) % EL_PARTS];
+    if (index < PIECES) {
+        el_table *t = index < EL_TABLE_PIECES ? &f->student.embedding : &f->student.head;
+        return &t->piece[index % EL_TABLE_PIECES];
+    }
+    return &f->layers[(index - PIECES) / EL_PARTS][(index - PIECES) % EL_PARTS];
 }
 
 static const el_latent_moments *moments_of(const fixture *f, int index)
 {
-    if (index == 0) return &f->tune.embedding_moments[0];
-    return index == 1 ? &f->tune.head_moments[0] : &f->tune.layer_moments[index - TABLES];
+    if (index < EL_TABLE_PIECES) return &f->tune.embedding_moments[index];
+    if (index < PIECES) return &f->tune.head_moments[index - EL_TABLE_PIECES];
+    return &f->tune.layer_moments[index - PIECES];
+}
+
+/* A whole table has no second piece. */
+static bool exists(const spec *s, int index)
+{
+    return index >= PIECES || index % EL_TABLE_PIECES == 0 || s->cut;
+}
+
+/* The head's pieces are there but not used if it is tied. */
+static bool is_trained(const spec *s, int index)
+{
+    bool head = index >= EL_TABLE_PIECES && index < PIECES;
+    return exists(s, index) && !(head && s->tied);
+}
+
+static int matrix_of(int index)
+{
+    return index < PIECES ? index / EL_TABLE_PIECES : index - PIECES + TABLES;
+}
+
+/* The row of its matrix that a latent begins with. */
+static uint32_t begin_of(const spec *s, int index)
+{
+    return index < PIECES && index % EL_TABLE_PIECES ? s->cut : 0;
 }
 
 /* ---- the source -------------------------------------------------------------------------- */
 
-static void shape_of(const fixture *f, int index, uint32_t *rows, uint32_t *cols)
+static void shape_of(const fixture *f, int matrix, uint32_t *rows, uint32_t *cols)
 {
-    int part = (index - TABLES) % EL_PARTS;
-    *rows = index < TABLES ? f->spec->vocab : el_part_rows(&f->shape, part);
-    *cols = index < TABLES ? f->spec->dim : el_part_cols(&f->shape, part);
+    int part = (matrix - TABLES) % EL_PARTS;
+    *rows = matrix < TABLES ? f->spec->vocab : el_part_rows(&f->shape, part);
+    *cols = matrix < TABLES ? f->spec->dim : el_part_cols(&f->shape, part);
 }
 
 /* What the last norm gives for one sequence, with these weights. */
-static void hidden_of(const fixture *f, float *const weights[LATENTS], const uint32_t *tokens,
+static void hidden_of(const fixture *f, float *const weights[MATRICES], const uint32_t *tokens,
                       float *x)
 {
     edgellm_error err;
@@ -104,7 +148,7 @@ static void make_source(fixture *f)
                                 s->dim / s->heads,
                                 1e-5f,
                                 naive_rotary(s->length, s->dim / s->heads, 100)};
-    for (int i = 0; i < LATENTS; i++) {
+    for (int i = 0; i < MATRICES; i++) {
         uint32_t rows, cols;
         shape_of(f, i, &rows, &cols);
         f->weights[i] = naive_noise(&r, (size_t)rows * cols, 1 / sqrtf((float)cols));
@@ -127,19 +171,34 @@ static void make_source(fixture *f)
 
 /* ---- the student ------------------------------------------------------------------------- */
 
+/* The rest of a table has a codec of its own. */
+static void layout_latent(fixture *f, int index)
+{
+    const spec *s = f->spec;
+    bool first = index < PIECES && index % EL_TABLE_PIECES == 0;
+    uint32_t rows, cols, begin = begin_of(s, index);
+    shape_of(f, matrix_of(index), &rows, &cols);
+    rows = first && s->cut ? s->cut : rows - begin;
+    el_codec codec = begin ? EL_CODEC_S4 : s->codec;
+    *latent_of(f, index) = el_latent_layout(&f->students, rows, cols, codec, 32);
+    latent_of(f, index)->rotated = s->rotated;
+}
+
 static void layout_student(fixture *f)
 {
     for (int i = 0; i < LATENTS; i++) {
-        uint32_t rows, cols;
-        shape_of(f, i, &rows, &cols);
-        *latent_of(f, i) = el_latent_layout(&f->students, rows, cols, f->spec->codec, 32);
+        if (exists(f->spec, i)) layout_latent(f, i);
     }
     f->student.norms = el_arena_take(&f->students, NORMS, f->spec->dim * sizeof(float));
 }
 
-static void fit(const el_latent *l, const float *w)
+static void fit(const el_latent *l, const float *weights)
 {
+    size_t count = (size_t)l->rows * l->cols;
     float *importance = naive_zeroes(l->cols, sizeof *importance);
+    float *copy = naive_zeroes(count, sizeof *copy), *w = copy;
+    memcpy(copy, weights, count * sizeof *copy);
+    if (l->rotated) el_hadamard(copy, count / EL_HADAMARD);
     for (uint32_t c = 0; c < l->cols; c++)
         importance[c] = 1;
     for (uint32_t r = 0; r < l->rows; r++, w += l->cols) {
@@ -150,6 +209,7 @@ static void fit(const el_latent *l, const float *w)
             el_latent_fit(l, r, g, w + begin, importance);
         }
     }
+    free(copy);
     free(importance);
 }
 
@@ -160,10 +220,12 @@ static void make_student(fixture *f)
     layout_student(f);
     assert_ok(el_arena_reserve(&f->students, f->students.used, &err));
     layout_student(f);
-    for (int i = 0; i < LATENTS; i++)
-        fit(latent_of(f, i), f->weights[i]);
+    for (int i = 0; i < LATENTS; i++) {
+        size_t begin = (size_t)begin_of(f->spec, i) * f->spec->dim;
+        if (exists(f->spec, i)) fit(latent_of(f, i), f->weights[matrix_of(i)] + begin);
+    }
     memcpy(f->student.norms, f->norms, NORMS * f->spec->dim * sizeof(float));
-    f->student.embedding.pieces = f->student.head.pieces = 1;
+    f->student.embedding.pieces = f->student.head.pieces = f->spec->cut ? 2 : 1;
     f->student.tied = f->spec->tied;
     f->student.layers = f->layers;
 }
@@ -208,7 +270,7 @@ static void end(fixture *f)
     el_arena_release(&f->crews);
     el_arena_release(&f->memory);
     el_arena_release(&f->students);
-    for (int i = 0; i < LATENTS; i++)
+    for (int i = 0; i < MATRICES; i++)
         free(f->weights[i]);
     free(f->norms);
     free(f->tokens);
@@ -231,19 +293,30 @@ static void logits_of(const fixture *f, const float *head, const float *hidden, 
     el_linear(hidden, head, 1, f->spec->vocab, f->spec->dim, false, logits);
 }
 
+/* The weights that the latents give; free() each. */
+static void latents_to_weights(fixture *f, float *weights[MATRICES])
+{
+    for (int i = 0; i < MATRICES; i++) {
+        uint32_t rows, cols;
+        shape_of(f, i, &rows, &cols);
+        weights[i] = naive_zeroes((size_t)rows * cols, sizeof(float));
+    }
+    for (int i = 0; i < LATENTS; i++) {
+        const el_latent *l = latent_of(f, i);
+        float *to = weights[matrix_of(i)] + (size_t)begin_of(f->spec, i) * l->cols;
+        if (exists(f->spec, i)) el_latent_weights(l, 0, l->rows, to);
+    }
+}
+
 /* Mean KL over the sequences of `order`, by the weights that the latents give. */
 static double naive_loss(fixture *f)
 {
     const spec *s = f->spec;
-    float *weights[LATENTS], *ours = naive_zeroes(s->vocab, sizeof *ours);
+    float *weights[MATRICES], *ours = naive_zeroes(s->vocab, sizeof *ours);
     float *theirs = naive_zeroes(s->vocab, sizeof *theirs);
     float *x = naive_zeroes((size_t)s->length * s->dim, sizeof *x);
     double sum = 0;
-    for (int i = 0; i < LATENTS; i++) {
-        const el_latent *l = latent_of(f, i);
-        weights[i] = naive_zeroes((size_t)l->rows * l->cols, sizeof(float));
-        el_latent_weights(l, 0, l->rows, weights[i]);
-    }
+    latents_to_weights(f, weights);
     for (uint32_t slot = 0; slot < s->batch; slot++) {
         size_t first = (size_t)f->order[slot] * s->length;
         hidden_of(f, weights, f->tokens + first, x);
@@ -253,7 +326,7 @@ static double naive_loss(fixture *f)
             sum += naive_divergence(ours, theirs, s->vocab);
         }
     }
-    for (int i = 0; i < LATENTS; i++)
+    for (int i = 0; i < MATRICES; i++)
         free(weights[i]);
     free(ours);
     free(theirs);
@@ -357,7 +430,7 @@ static void test_gradients(void **state)
     (void)state;
     for (size_t i = 0; i < LENGTH(specs); i++) {
         for (int index = 0; index < LATENTS + NORMS; index++) {
-            if (index == 1 && specs[i]->tied) continue;
+            if (index < LATENTS && !is_trained(specs[i], index)) continue;
             fixture *f = make(specs[i], 1);
             el_tune_step(&f->tune, 0, f->order);
             if (index < LATENTS)
@@ -398,6 +471,7 @@ static uint64_t hash_of(fixture *f)
     uint64_t hash = 14695981039346656037ULL;
     for (int i = 0; i < LATENTS; i++) {
         const el_latent *l = latent_of(f, i);
+        if (!exists(f->spec, i)) continue;
         size_t groups = (size_t)l->rows * l->groups * sizeof(float);
         hash = hash_bytes(hash, l->u, (size_t)l->rows * l->cols * sizeof *l->u);
         hash = hash_bytes(hash, l->steps, groups);
@@ -428,7 +502,13 @@ static void test_threads_change_nothing(void **state)
     }
 }
 
-/* A head of its own and the embedding are trained both; tied, the head's latent is not touched. */
+static uint64_t hash_latent(const el_latent *l)
+{
+    return hash_bytes(1, l->u, (size_t)l->rows * l->cols * sizeof *l->u);
+}
+
+/* A head of its own and the embedding are trained both, each piece; tied, the head's latents are
+ * not touched. */
 static void test_tables(void **state)
 {
     (void)state;
@@ -436,17 +516,14 @@ static void test_tables(void **state)
         spec s = apart;
         s.tied = tied;
         fixture *f = make(&s, 1);
-        size_t count = (size_t)s.vocab * s.dim * sizeof(uint16_t);
-        uint64_t before[2], after[2];
+        uint64_t before[PIECES];
         set_rates(f);
-        for (int i = 0; i < 2; i++)
-            before[i] = hash_bytes(1, latent_of(f, i)->u, count);
+        for (int i = 0; i < PIECES; i++)
+            before[i] = hash_latent(latent_of(f, i));
         for (uint32_t step = 0; step < 3; step++)
             el_tune_step(&f->tune, step, f->order);
-        for (int i = 0; i < 2; i++)
-            after[i] = hash_bytes(1, latent_of(f, i)->u, count);
-        assert_true(before[0] != after[0]);
-        assert_int_equal(before[1] == after[1], tied);
+        for (int i = 0; i < PIECES; i++)
+            assert_int_equal(before[i] != hash_latent(latent_of(f, i)), is_trained(&s, i));
         end(f);
     }
 }
