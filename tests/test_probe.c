@@ -1,7 +1,7 @@
 /*
  * test_probe.c: damages of matrices, against the same found the long way: moments in double, whole
- * matrices rounded at once, whole models run to whole rows of logits. Threads change nothing, and
- * the work can be stopped at every step.
+ * matrices (or pieces of tables) rounded at once, whole models run to whole rows of logits. Threads
+ * change nothing, and the work can be stopped at every step.
  */
 #include "support/test_help.h"
 
@@ -17,12 +17,13 @@
 
 enum {
     LAYERS = 3,
-    DIM = 96,
+    DIM = 64,
     SEQUENCES = 9,
     LENGTH = 40,
     SEGMENTS = 4,
     SPAN = 27,
-    LAST = LAYERS - 1
+    LAST = LAYERS - 1,
+    CUT = 100 /* no whole number of bands */
 };
 enum { PART_FORMS = 4, TABLE_FORMS = 3 };
 
@@ -32,8 +33,25 @@ static const el_form part_forms[PART_FORMS] = {{EL_CODEC_S2, 64, false},
                                                {EL_CODEC_S4, 0, false}};
 static const el_form table_forms[TABLE_FORMS] = {
     {EL_CODEC_S2, 64, false}, {EL_CODEC_S3, 0, false}, {EL_CODEC_S4, 32, false}};
+static const el_form rotated_part_forms[PART_FORMS] = {{EL_CODEC_S2, 128, true},
+                                                       {EL_CODEC_O2, 32, true},
+                                                       {EL_CODEC_S3, 64, true},
+                                                       {EL_CODEC_S4, 0, true}};
+static const el_form rotated_table_forms[TABLE_FORMS] = {
+    {EL_CODEC_S2, 64, true}, {EL_CODEC_S3, 0, true}, {EL_CODEC_S4, 32, true}};
+
+/* What is probed. */
+typedef struct kind {
+    bool separate_head;
+    uint32_t cut;
+    bool rotated;
+} kind;
+
+static const kind tied = {false, 0, false}, apart = {true, 0, false};
+static const kind tied_pieces = {false, CUT, true}, apart_pieces = {true, CUT, true};
 
 typedef struct fixture {
+    kind kind;
     el_source source;
     float_model model;
     uint32_t tokens[SEQUENCES * LENGTH];
@@ -53,19 +71,21 @@ static bool count_call(void *context, uint32_t done, uint32_t total)
     return done != f->stop_at;
 }
 
-static void open_source(fixture *f, bool separate_head)
+static void open_source(fixture *f, kind k)
 {
     edgellm_error err;
     el_tiny_spec spec = el_tiny_defaults();
     el_random r = {7};
     spec.layers = LAYERS;
     spec.dim = DIM;
-    spec.ffn_dim = 160;
-    spec.heads = 3;
+    spec.ffn_dim = 192;
+    spec.heads = 4;
     spec.kv_heads = 1;
-    spec.separate_head = separate_head;
+    spec.separate_head = k.separate_head;
     assert_true(el_tiny_write(&spec, SOURCE));
     assert_ok(el_source_open(&f->source, SOURCE, &err));
+    f->kind = k;
+    f->source.cut = k.cut;
     assert_ok(float_model_open(&f->model, &f->source, LENGTH, &err));
     for (int i = 0; i < SEQUENCES * LENGTH; i++)
         f->tokens[i] = el_random_below(&r, EL_TINY_VOCAB);
@@ -98,6 +118,10 @@ static void open_probe(fixture *f, unsigned threads)
                           .tables = {table_forms, TABLE_FORMS, 0.03f},
                           .progress = count_call,
                           .progress_context = f};
+    if (f->kind.rotated) {
+        f->probe.parts.forms = rotated_part_forms;
+        f->probe.tables.forms = rotated_table_forms;
+    }
     layout(f, &arena);
     f->arena = arena;
     assert_ok(el_arena_reserve(&f->arena, arena.used, &err));
@@ -119,13 +143,14 @@ static void close_source(fixture *f)
 }
 
 /* Opens, runs with one thread. */
-static fixture *run_probe(bool separate_head)
+static fixture *run_probe(kind k)
 {
     edgellm_error err;
     fixture *f = naive_zeroes(1, sizeof *f);
-    open_source(f, separate_head);
+    open_source(f, k);
     open_probe(f, 1);
     assert_ok(el_probe_run(&f->probe, &err));
+    assert_int_equal(f->calls, f->probe.total);
     return f;
 }
 
@@ -264,10 +289,16 @@ static float *tensor_floats(const el_gguf_tensor *t)
     return w;
 }
 
-/* The whole matrix rounded at once. */
-static float *round_whole(const el_gguf_tensor *t, const double *h, const el_form *form,
-                          float damping)
+/* The rows of a tensor that are a matrix of the student. */
+typedef struct extent {
+    const el_gguf_tensor *tensor;
+    uint32_t first, rows;
+} extent;
+
+/* The whole tensor, with these rows rounded at once. */
+static float *round_whole(extent e, const double *h, const el_form *form, float damping)
 {
+    const el_gguf_tensor *t = e.tensor;
     edgellm_error err;
     el_gptq g;
     uint32_t cols = t->cols;
@@ -275,16 +306,17 @@ static float *round_whole(const el_gguf_tensor *t, const double *h, const el_for
     float *plain = naive_zeroes(square, sizeof *plain),
           *factor = naive_zeroes(square, sizeof *factor);
     float *importance = naive_zeroes(cols, sizeof *importance), *w = tensor_floats(t);
-    float *lost = naive_zeroes((size_t)t->rows * cols, sizeof *lost);
+    float *lost = naive_zeroes((size_t)e.rows * cols, sizeof *lost), *from = w + e.first * cols;
     el_arena a = el_arena_measure();
     for (size_t i = 0; i < square; i++)
         plain[i] = (float)h[i];
-    assert_ok(el_gptq_prepare(plain, cols, false, damping, factor, importance, &g, &err));
-    el_latent_layout(&a, t->rows, cols, form->codec, form->group);
+    assert_ok(el_gptq_prepare(plain, cols, form->rotated, damping, factor, importance, &g, &err));
+    el_latent_layout(&a, e.rows, cols, form->codec, form->group);
     assert_ok(el_arena_reserve(&a, a.used, &err));
-    el_latent l = el_latent_layout(&a, t->rows, cols, form->codec, form->group);
-    el_gptq_rows(&g, &l, 0, t->rows, w, lost);
-    el_latent_weights(&l, 0, t->rows, w);
+    el_latent l = el_latent_layout(&a, e.rows, cols, form->codec, form->group);
+    l.rotated = form->rotated;
+    el_gptq_rows(&g, &l, 0, e.rows, from, lost);
+    el_latent_weights(&l, 0, e.rows, from);
     el_arena_release(&a);
     free(plain);
     free(factor);
@@ -315,14 +347,14 @@ static void assert_near(double got, double want, double tolerance, const char *w
 }
 
 /* All forms of one matrix; c says where the rounded one belongs. */
-static void check_matrix(const fixture *f, uint32_t matrix, const el_gguf_tensor *t,
-                         const double *h, changed c)
+static void check_matrix(const fixture *f, uint32_t matrix, extent e, const double *h, changed c)
 {
+    const el_gguf_tensor *t = e.tensor;
     const el_probe_forms *forms = el_probe_forms_of(&f->probe, matrix);
     const double *damage = el_probe_damage_of(&f->probe, matrix);
     double nats = 0, coarsest = 0;
     for (uint32_t k = 0; k < forms->count; k++) {
-        float *w = round_whole(t, h, &forms->forms[k], forms->damping);
+        float *w = round_whole(e, h, &forms->forms[k], forms->damping);
         double error = error_of(t, h, w);
         if (k == 0) {
             changed with = {c.part, w, c.input ? w : NULL, c.head ? w : NULL};
@@ -337,50 +369,77 @@ static void check_matrix(const fixture *f, uint32_t matrix, const el_gguf_tensor
 
 /* ---- tests ------------------------------------------------------------------------------- */
 
-static void parts_cost_what_the_long_way_finds(void **state)
+static void check_parts(kind k, uint32_t tables)
 {
-    fixture *f = run_probe(false);
-    (void)state;
+    fixture *f = run_probe(k);
     for (int p = 0; p < EL_PARTS; p++) {
         double *h = moments_of(f, p);
-        check_matrix(f, el_student_tables(&f->source) + LAST * EL_PARTS + (uint32_t)p,
-                     el_source_part(&f->source, LAST, p), h, (changed){p, NULL, NULL, NULL});
+        const el_gguf_tensor *t = el_source_part(&f->source, LAST, p);
+        check_matrix(f, tables + LAST * EL_PARTS + (uint32_t)p, (extent){t, 0, t->rows}, h,
+                     (changed){p, NULL, NULL, NULL});
         free(h);
     }
     end(f);
 }
 
+static void parts_cost_what_the_long_way_finds(void **state)
+{
+    (void)state;
+    check_parts(tied, 1);
+    check_parts(apart_pieces, 4);
+}
+
+/* A table: whole, or one piece and then the other. */
+static void check_table(const fixture *f, uint32_t matrix, const el_gguf_tensor *t, const double *h,
+                        changed c)
+{
+    uint32_t cut = f->kind.cut;
+    check_matrix(f, matrix, (extent){t, 0, cut ? cut : t->rows}, h, c);
+    if (cut) check_matrix(f, matrix + 1, (extent){t, cut, t->rows - cut}, h, c);
+}
+
 static const float replaced; /* any pointer but NULL */
 
-static void a_tied_embedding_is_input_and_head(void **state)
+static void check_tied(kind k)
 {
-    fixture *f = run_probe(false);
+    fixture *f = run_probe(k);
     double *h = last_moments(f);
-    (void)state;
-    check_matrix(f, 0, f->source.embedding, h, (changed){-1, NULL, &replaced, &replaced});
+    check_table(f, 0, f->source.embedding, h, (changed){-1, NULL, &replaced, &replaced});
     free(h);
     end(f);
 }
 
-static void a_head_of_its_own_is_not_the_input(void **state)
+static void a_tied_embedding_is_input_and_head(void **state)
 {
-    fixture *f = run_probe(true);
-    double *h = last_moments(f), *identity = naive_zeroes(DIM * DIM, sizeof *identity);
     (void)state;
+    check_tied(tied);
+    check_tied(tied_pieces);
+}
+
+static void check_apart(kind k)
+{
+    fixture *f = run_probe(k);
+    double *h = last_moments(f), *identity = naive_zeroes(DIM * DIM, sizeof *identity);
     for (int i = 0; i < DIM; i++)
         identity[i * DIM + i] = 1;
-    check_matrix(f, 0, f->source.embedding, identity, (changed){-1, NULL, &replaced, NULL});
-    check_matrix(f, 1, f->source.head, h, (changed){-1, NULL, NULL, &replaced});
+    check_table(f, 0, f->source.embedding, identity, (changed){-1, NULL, &replaced, NULL});
+    check_table(f, k.cut ? 2 : 1, f->source.head, h, (changed){-1, NULL, NULL, &replaced});
     free(h);
     free(identity);
     end(f);
 }
 
-/* Each layer's, not only the last one's: the finer the form, the less it costs. */
-static void finer_forms_cost_less(void **state)
+static void a_head_of_its_own_is_not_the_input(void **state)
 {
-    fixture *f = run_probe(false);
     (void)state;
+    check_apart(apart);
+    check_apart(apart_pieces);
+}
+
+/* Each layer's, not only the last one's: the finer the form, the less it costs. */
+static void check_falling(kind of)
+{
+    fixture *f = run_probe(of);
     for (uint32_t i = 0; i < el_student_count(&f->source); i++) {
         const double *d = el_probe_damage_of(&f->probe, i);
         uint32_t n = el_probe_forms_of(&f->probe, i)->count;
@@ -391,11 +450,18 @@ static void finer_forms_cost_less(void **state)
     end(f);
 }
 
+static void finer_forms_cost_less(void **state)
+{
+    (void)state;
+    check_falling(tied);
+    check_falling(apart_pieces);
+}
+
 static void threads_change_nothing(void **state)
 {
-    fixture *f = run_probe(true);
-    uint32_t tables = 2 * TABLE_FORMS, parts = LAYERS * EL_PARTS * PART_FORMS;
-    double kept[LAYERS * EL_PARTS * PART_FORMS + 2 * TABLE_FORMS];
+    fixture *f = run_probe(apart_pieces);
+    uint32_t tables = 4 * TABLE_FORMS, parts = LAYERS * EL_PARTS * PART_FORMS;
+    double kept[LAYERS * EL_PARTS * PART_FORMS + 4 * TABLE_FORMS];
     edgellm_error err;
     (void)state;
     memcpy(kept, f->probe.damage, parts * sizeof *kept);
@@ -413,11 +479,10 @@ static void threads_change_nothing(void **state)
 static void it_stops_at_every_step(void **state)
 {
     (void)state;
-    for (int separate = 0; separate < 2; separate++) {
-        fixture *f = run_probe(separate);
+    for (int pieces = 0; pieces < 2; pieces++) {
+        fixture *f = run_probe(pieces ? apart_pieces : tied);
         edgellm_error err;
         uint32_t all = f->calls;
-        assert_int_equal(all, f->probe.total);
         for (uint32_t stop = 1; stop <= all; stop++) {
             f->calls = 0;
             f->stop_at = stop;
@@ -435,7 +500,7 @@ static void moments_are_those_of_the_inputs(void **state)
     edgellm_error err;
     el_layer_weights w;
     (void)state;
-    open_source(f, false);
+    open_source(f, tied);
     open_probe(f, 2);
     el_moments *m = &f->probe.moments;
     for (uint32_t s = 0; s < SEQUENCES; s++)
@@ -463,7 +528,7 @@ static void weights_that_are_no_numbers_are_refused(void **state)
     fixture *f = naive_zeroes(1, sizeof *f);
     edgellm_error err = {0};
     (void)state;
-    open_source(f, false);
+    open_source(f, tied);
     open_probe(f, 2);
     el_gguf_tensor broken = *f->source.embedding;
     size_t row = (size_t)DIM / 32 * 34; /* Q8_0 */
