@@ -108,7 +108,7 @@ static void check_latent(const el_student *s, const el_latent *l, uint32_t index
     assert_int_equal(l->rotated, f.rotated);
 }
 
-static void check_table(const el_student *s, const el_table *t, uint32_t first)
+static void check_table(const el_student *s, const el_latent_table *t, uint32_t first)
 {
     assert_int_equal(t->pieces, s->source->cut ? 2 : 1);
     for (uint32_t i = 0; i < t->pieces; i++)

@@ -66,7 +66,7 @@ typedef struct fixture {
 static el_latent *latent_of(fixture *f, int index)
 {
     if (index < PIECES) {
-        el_table *t = index < EL_TABLE_PIECES ? &f->student.embedding : &f->student.head;
+        el_latent_table *t = index < EL_TABLE_PIECES ? &f->student.embedding : &f->student.head;
         return &t->piece[index % EL_TABLE_PIECES];
     }
     return &f->layers[(index - PIECES) / EL_PARTS][(index - PIECES) % EL_PARTS];

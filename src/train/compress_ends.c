@@ -51,15 +51,15 @@ static void ends_moments(const el_run *r, bool head, float *h)
         h[(size_t)i * dim + i] = 1.0f;
 }
 
-static void round_piece(const el_run *r, ends *e, el_table *table, uint32_t piece)
+static void round_piece(const el_run *r, ends *e, el_latent_table *table, uint32_t piece)
 {
     e->latent = &table->piece[piece];
-    e->begin = el_table_begin(table, piece);
+    e->begin = el_latent_table_begin(table, piece);
     el_pieces_run(r->crew, (e->latent->rows + EL_GPTQ_BAND - 1) / EL_GPTQ_BAND, ends_piece, e);
 }
 
-static edgellm_status round_end(el_run *r, const el_gguf_tensor *tensor, el_table *table, bool head,
-                                edgellm_error *err)
+static edgellm_status round_end(el_run *r, const el_gguf_tensor *tensor, el_latent_table *table,
+                                bool head, edgellm_error *err)
 {
     uint32_t dim = r->shape.dim;
     size_t square = (size_t)dim * dim, band = (size_t)r->members * EL_GPTQ_BAND * dim;

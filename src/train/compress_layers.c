@@ -21,7 +21,7 @@ static void begin_streams(const el_run *r, el_layerwise *w)
     for (size_t t = 0; t < (size_t)w->sequences * w->length; t++) {
         uint32_t token = r->text.tokens[t];
         el_source_rows(r->source.embedding, token, 1, w->source_in + t * dim);
-        el_table_weights(&r->student.embedding, token, 1, w->ours_in + t * dim);
+        el_latent_table_weights(&r->student.embedding, token, 1, w->ours_in + t * dim);
     }
 }
 

@@ -37,9 +37,9 @@ static el_latent latent_layout(const el_student *s, uint32_t index, el_arena *ar
     return l;
 }
 
-static el_table table_layout(const el_student *s, uint32_t index, el_arena *arena)
+static el_latent_table table_layout(const el_student *s, uint32_t index, el_arena *arena)
 {
-    el_table t = {.pieces = s->source->cut ? EL_TABLE_PIECES : 1};
+    el_latent_table t = {.pieces = s->source->cut ? EL_TABLE_PIECES : 1};
     for (uint32_t i = 0; i < t.pieces; i++)
         t.piece[i] = latent_layout(s, index + i, arena);
     return t;

@@ -5,8 +5,8 @@
 #ifndef EL_TRAIN_STUDENT_H
 #define EL_TRAIN_STUDENT_H
 
+#include "train/latent_table.h"
 #include "train/source.h"
-#include "train/table.h"
 
 typedef struct el_form {
     el_codec codec;
@@ -23,9 +23,9 @@ typedef struct el_student {
     const el_layer_shape *shape;
     const el_form *forms; /* (el_student_count()) */
     bool tied;
-    el_table embedding, head;      /* head: not used if tied */
-    el_latent (*layers)[EL_PARTS]; /* (layers) */
-    float *norms;                  /* (2 * layers + 1, dim): two of each layer, the output's */
+    el_latent_table embedding, head; /* head: not used if tied */
+    el_latent (*layers)[EL_PARTS];   /* (layers) */
+    float *norms;                    /* (2 * layers + 1, dim): two of each layer, the output's */
 } el_student;
 
 /* How many are pieces of tables, which come first; how many there are. */
@@ -51,7 +51,7 @@ el_extent el_student_extent(const el_source *source, uint32_t index);
 void el_student_layout(el_student *student, el_arena *arena);
 
 /* The table that gives logits. */
-static inline el_table *el_student_head(el_student *s)
+static inline el_latent_table *el_student_head(el_student *s)
 {
     return s->tied ? &s->embedding : &s->head;
 }

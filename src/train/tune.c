@@ -35,7 +35,7 @@ static void layout_grads(el_tune *t, el_arena *a)
     }
 }
 
-static void layout_table(const el_table *table, el_latent_moments *moments, el_arena *a)
+static void layout_table(const el_latent_table *table, el_latent_moments *moments, el_arena *a)
 {
     for (uint32_t i = 0; i < table->pieces; i++)
         moments[i] = el_latent_moments_layout(a, &table->piece[i]);
@@ -147,7 +147,7 @@ static uint32_t slice_of(const el_tune *t, uint32_t slice, float *rows)
 {
     uint32_t first = slice * SLICE, left = t->source->config.vocab - first;
     uint32_t n = left < SLICE ? left : SLICE;
-    el_table_weights(el_student_head(t->student), first, n, rows);
+    el_latent_table_weights(el_student_head(t->student), first, n, rows);
     return n;
 }
 
@@ -168,7 +168,8 @@ static void embed_piece(void *context, uint32_t slot, unsigned member)
     float *x = input_of(t, 0, slot);
     (void)member;
     for (uint32_t i = 0; i < t->length; i++)
-        el_table_weights(&t->student->embedding, tokens[i], 1, x + (size_t)i * t->shape->dim);
+        el_latent_table_weights(&t->student->embedding, tokens[i], 1,
+                                x + (size_t)i * t->shape->dim);
 }
 
 /* ---- head ------------------------------------------------------------------------------- */
@@ -370,11 +371,11 @@ static void step_table_piece(void *context, uint32_t piece, unsigned member)
                    p->t->dtable + (size_t)(p->table_first + first) * l->cols);
 }
 
-static void step_table(pass *p, const el_table *table, const el_latent_moments *moments)
+static void step_table(pass *p, const el_latent_table *table, const el_latent_moments *moments)
 {
     for (uint32_t i = 0; i < table->pieces; i++) {
         p->table = &table->piece[i];
-        p->table_first = el_table_begin(table, i);
+        p->table_first = el_latent_table_begin(table, i);
         p->table_moments = &moments[i];
         el_pieces_run(p->t->crew, (p->table->rows + BAND - 1) / BAND, step_table_piece, p);
     }

@@ -1,25 +1,25 @@
 /*
- * test_table.c: rows of a table are those of its pieces, one after the other: of one piece, of the
- * other, and across the cut.
+ * test_latent_table.c: rows of a table are those of its pieces, one after the other: of one piece,
+ * of the other, and across the cut.
  */
 #include "support/test_help.h"
 
 #include <stdlib.h>
 
 #include "support/naive.h"
-#include "train/table.h"
+#include "train/latent_table.h"
 
 enum { COLS = 64, ROWS = 23, CUT = 9 };
 
 typedef struct fixture {
     el_arena arena;
-    el_table table;
+    el_latent_table table;
     float *want; /* (ROWS, COLS) */
 } fixture;
 
 static void layout(fixture *f, bool cut)
 {
-    el_table *t = &f->table;
+    el_latent_table *t = &f->table;
     t->pieces = cut ? 2 : 1;
     t->piece[0] = el_latent_layout(&f->arena, cut ? CUT : ROWS, COLS, EL_CODEC_S4, 32);
     if (cut) t->piece[1] = el_latent_layout(&f->arena, ROWS - CUT, COLS, EL_CODEC_O2, 0);
@@ -67,7 +67,7 @@ static void check_rows(const fixture *f, uint32_t first, uint32_t count)
     float got[(ROWS + 1) * COLS];
     for (int i = 0; i < (ROWS + 1) * COLS; i++)
         got[i] = -7777;
-    el_table_weights(&f->table, first, count, got);
+    el_latent_table_weights(&f->table, first, count, got);
     assert_memory_equal(got, f->want + first * COLS, count * COLS * sizeof *got);
     for (uint32_t i = count * COLS; i < (ROWS + 1) * COLS; i++)
         assert_true(got[i] == -7777);
@@ -91,8 +91,8 @@ static void test_where_pieces_begin(void **state)
 {
     (void)state;
     fixture f = make(true);
-    assert_int_equal(el_table_begin(&f.table, 0), 0);
-    assert_int_equal(el_table_begin(&f.table, 1), CUT);
+    assert_int_equal(el_latent_table_begin(&f.table, 0), 0);
+    assert_int_equal(el_latent_table_begin(&f.table, 1), CUT);
     for (int r = 1; r < ROWS; r++) /* or ranges would not tell one row from another */
         assert_memory_not_equal(f.want + r * COLS, f.want + (r - 1) * COLS, COLS * sizeof(float));
     end(&f);
