@@ -117,7 +117,7 @@ class Bytes(Case):
             self.check_mix(s, got["size"], mix)
 
     def check_mix(self, s, size, mix):
-        sizes = {bits: file_bytes(s, bits, 64, mix["embedding_bits"]) for bits in (2, 3, 4, 8)}
+        sizes = {bits: file_bytes(s, bits, 128, mix["embedding_bits"]) for bits in (2, 3, 4, 8)}
         self.assertEqual(mix["least_bytes"], sizes[2])
         self.assertEqual(mix["fits"], sizes[2] <= size)
         used = {int(bits): share for bits, share in mix["share"].items() if share > 0}
@@ -148,7 +148,7 @@ class Bytes(Case):
         gguf, tm2 = OUT / "tiny.gguf", OUT / "tiny.tm2.bin"
         subprocess.run([MAKE_TINY, gguf], check=True, timeout=60)
         for bits in (2, 3, 4, 8):
-            done = edgellm("quantize", gguf, "-o", tm2, "--bits", bits, "--group", 64,
+            done = edgellm("quantize", gguf, "-o", tm2, "--bits", bits, "--group", 128,
                            "--scales", "byte", "--calibrate", "none", "-q")
             self.assertEqual(done.returncode, 0, done.stderr)
             data = tm2.read_bytes()

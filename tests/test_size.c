@@ -150,8 +150,8 @@ static void a_planned_file_has_the_bytes_planned(void **state)
                            embedding_bits = el_plan_bits[i % EL_PLAN_LEVELS];
             const el_quantize_options options = {.bits = bits,
                                                  .embedding_bits = embedding_bits,
-                                                 .group = 64,
-                                                 .embedding_group = 64,
+                                                 .group = 128,
+                                                 .embedding_group = 128,
                                                  .scales = EL_SCALE_BYTE};
             const el_size_form body = el_plan_form(bits), embedding = el_plan_form(embedding_bits);
             el_tm2 file;

@@ -157,7 +157,7 @@ static void print_text(const shapes *s, const el_plan *p)
                mb(p->smallest_bytes - p->size));
         return;
     }
-    printf("fits       yes; mixed evenly, with byte scales and groups of 64:\n");
+    printf("fits       yes; mixed evenly, with byte scales and groups of 128:\n");
     for (int i = 0; i < EL_PLAN_MIXES; i++)
         print_mix(&p->mixes[i]);
 }

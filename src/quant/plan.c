@@ -8,17 +8,19 @@
 
 #include "format/checks.h"
 
+enum { GROUP = 128 }; /* what calibration takes: train/forms.c */
+
 const unsigned el_plan_bits[EL_PLAN_LEVELS] = {2, 3, 4, 8};
 
 static const el_codec codec_of_level[EL_PLAN_LEVELS] = {EL_CODEC_S2, EL_CODEC_S3, EL_CODEC_S4,
                                                         EL_CODEC_I8};
 static const el_size_form vector_form = {EL_CODEC_F32, EL_SCALE_F16, 0};
 
-const el_size_form el_plan_smallest = {EL_CODEC_S2, EL_SCALE_BYTE, 128};
+const el_size_form el_plan_smallest = {EL_CODEC_S2, EL_SCALE_BYTE, GROUP};
 
 el_size_form el_plan_form(unsigned bits)
 {
-    el_size_form form = {EL_CODEC_S2, EL_SCALE_BYTE, 64};
+    el_size_form form = {EL_CODEC_S2, EL_SCALE_BYTE, GROUP};
     for (int i = 0; i < EL_PLAN_LEVELS; i++) {
         if (el_plan_bits[i] == bits) form.codec = codec_of_level[i];
     }

@@ -27,7 +27,7 @@ extern const unsigned el_plan_bits[EL_PLAN_LEVELS];
 /* The smallest form considered: 2 bits, symmetric, byte scales, groups of 128. */
 extern const el_size_form el_plan_smallest;
 
-/* The form of a level: symmetric, byte scales, groups of 64. */
+/* The form of a level: symmetric, byte scales, groups of 128. */
 el_size_form el_plan_form(unsigned bits);
 
 /* What of the body fits when the embedding (and a head of its own) has so many bits. */
