@@ -33,6 +33,7 @@ MUCH = ("--fit", "40KB", "--length", "48", "--sequences", "16", "--epochs", "4",
         "-j", "1")
 UNFINISHED, CONVERTED = ".unfinished-edgellm", "m.tm2.bin.calibrate-edgellm.tmp-edgellm"
 BODY, EMBEDDING = 14, "token_embd.weight"  # matrices in two layers; the head is the embedding
+FITTED = BODY + 2  # --fit cuts the embedding in two
 
 
 def edgellm(*arguments, **options):
@@ -160,7 +161,7 @@ class Told(Case):
     def check_result(self, result):
         self.assertEqual(result["file_bytes"], self.target.stat().st_size)
         self.assertEqual(result["source_bytes"], os.path.getsize(GGUF))
-        self.assertEqual(result["matrices"], BODY + 1)
+        self.assertEqual(result["matrices"], FITTED)
         self.assertEqual((result["sequences"], result["length"]), (4, 16))
         for name in self.FIGURES:
             self.assertGreater(result[name], 0, name)
@@ -172,7 +173,7 @@ class Told(Case):
         listed = {t["name"]: t for t in tensors if t["rows"] > 1}
         self.assertEqual({m["name"] for m in matrices}, set(listed))
         for matrix in matrices:
-            for key in ("rows", "cols", "codec", "bytes"):
+            for key in ("rows", "cols", "codec", "rotation", "bytes"):
                 self.assertEqual(matrix[key], listed[matrix["name"]][key], matrix)
 
     def test_report(self):
@@ -203,7 +204,7 @@ class Told(Case):
         self.assertRegex(text, r"MB from .* bits per weight, calibrated on 4 x 16 tokens of its own")
         self.assertRegex(text, r"(?m)^error of a layer, trained +0\.\d+$")
         counts = re.findall(r"(?m)^[sio]\d +\d+ +(\d+) ", text)
-        self.assertEqual(sum(map(int, counts)), BODY + 1)
+        self.assertEqual(sum(map(int, counts)), FITTED)
         self.assertEqual(self.ok(*self.command("--fit", "40KB", "-q", *LITTLE)), "")
 
     def test_progress_on_a_terminal(self):

@@ -151,6 +151,7 @@ static json_t *matrix_json(const edgellm_tensor_info *t)
     json_object_set_new(o, "codec", json_string(t->codec));
     json_object_set_new(o, "scales", json_string(t->scales));
     json_object_set_new(o, "group", t->group != 0 ? json_integer(t->group) : json_null());
+    json_object_set_new(o, "rotation", json_string(t->rotation));
     json_object_set_new(o, "bytes", json_integer((json_int_t)t->bytes));
     return o;
 }

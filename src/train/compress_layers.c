@@ -108,8 +108,8 @@ edgellm_status el_run_tune(el_run *r, edgellm_error *err)
                  .teacher = r->hidden,
                  .steps = r->options->steps,
                  .rate_u = 0.0004f,
-                 .rate_scale = 0.0007f,
-                 .rate_norm = 0.0007f};
+                 .rate_scale = 0.001f,
+                 .rate_norm = 0.001f};
     if (t.steps == 0) return EDGELLM_OK;
     el_arena arena = el_arena_measure();
     el_tune_layout(&t, &arena);

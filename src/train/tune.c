@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { HEAD = 256, SLICE = 4096, BAND = 64 }; /* tokens, rows of the head, rows of a matrix */
+enum { HEAD = 128, SLICE = 4096, BAND = 64 }; /* tokens, rows of the head, rows of a matrix */
 
 /* ---- memory ----------------------------------------------------------------------------- */
 
