@@ -302,7 +302,7 @@ static void save_rotated(void)
     const el_quantize_options options = {.bits = 2, .scales = EL_SCALE_BYTE};
     char gguf[4096], plain[4096], rotated[4096];
     edgellm_error err = {0};
-    el_tm2_writer *writer;
+    el_tm2_writer *writer = NULL;
     el_tm2 source;
     el_bytes bytes = make_gguf_of(EL_ROTATION_WIDTH, 3, EL_GGML_Q8_0, "smollm", 0);
     save("tm2", "wide.gguf", &bytes);
