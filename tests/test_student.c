@@ -118,17 +118,17 @@ static void check_table(const el_student *s, const el_latent_table *t, uint32_t 
 /* Latents follow one another: tables, layer 0, layer 1, norms. */
 static void check_spans(const el_student *s, const el_arena *arena, uint32_t tables)
 {
-    el_span ends = el_student_ends_span(s), layer[LAYERS];
+    el_span ends = el_student_ends_span(s);
+    const char *after = (char *)ends.data + ends.bytes;
     assert_ptr_equal(ends.data, s->embedding.piece[0].u);
     for (uint32_t i = 0; i < LAYERS; i++) {
-        const char *after =
-            i ? (char *)layer[i - 1].data + layer[i - 1].bytes : (char *)ends.data + ends.bytes;
-        layer[i] = el_student_layer_span(s, i);
-        assert_ptr_equal(layer[i].data, after);
+        el_span layer = el_student_layer_span(s, i);
+        assert_ptr_equal(layer.data, after);
+        after += layer.bytes;
         for (int p = 0; p < EL_PARTS; p++)
             check_latent(s, &s->layers[i][p], tables + i * EL_PARTS + (uint32_t)p);
     }
-    assert_ptr_equal((char *)layer[LAYERS - 1].data + layer[LAYERS - 1].bytes, s->norms);
+    assert_ptr_equal(after, s->norms);
     assert_true((uint8_t *)el_student_norm(s, LAYERS, 1) <= arena->base + arena->used);
 }
 
