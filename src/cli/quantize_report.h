@@ -55,7 +55,7 @@ void el_cli_made_free(el_cli_made *made);
 
 /* ---- the report ---------------------------------------------------------------------------- */
 
-/* Opened before the work, so that a place that cannot be written is known before hours are spent.
+/* Opened first, so that a place that cannot be written is known before the work begins.
  * Errors: IO, MEMORY. */
 edgellm_status el_cli_report_open(el_outfile *out, const char *path, edgellm_error *err);
 
