@@ -12,7 +12,7 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-enum { BLOCKS = 7, COUNT = BLOCKS * EL_HADAMARD, MARGIN = 17 };
+enum { BLOCKS = 7, COUNT = BLOCKS * EL_ROTATION_WIDTH, MARGIN = 17 };
 
 typedef void rotation(float *x, size_t blocks);
 typedef void naive_rotation(double *x, size_t blocks);
@@ -64,11 +64,11 @@ static void test_fractions(void **state)
 static void test_an_outlier_is_spread(void **state)
 {
     (void)state;
-    for (int place = 0; place < EL_HADAMARD; place++) {
-        float x[EL_HADAMARD] = {0};
+    for (int place = 0; place < EL_ROTATION_WIDTH; place++) {
+        float x[EL_ROTATION_WIDTH] = {0};
         x[place] = 8;
         el_hadamard(x, 1);
-        for (int i = 0; i < EL_HADAMARD; i++)
+        for (int i = 0; i < EL_ROTATION_WIDTH; i++)
             assert_true(fabsf(x[i]) == 1);
     }
 }
@@ -125,7 +125,7 @@ static void check_extent(rotation *turn, size_t blocks, size_t at)
     float *x = naive_noise(&r, count, 1), *want = naive_zeroes(count, sizeof *want);
     memcpy(want, x, count * sizeof *want);
     for (size_t b = 0; b < blocks; b++)
-        turn(want + at + b * EL_HADAMARD, 1);
+        turn(want + at + b * EL_ROTATION_WIDTH, 1);
     turn(x + at, blocks);
     assert_memory_equal(x, want, count * sizeof *x);
     free(x);
@@ -136,13 +136,13 @@ static void test_nothing_beyond_is_touched(void **state)
 {
     (void)state;
     for (size_t way = 0; way < LENGTH(ways); way++) {
-        float alone[3 * EL_HADAMARD], before[3 * EL_HADAMARD];
-        for (int i = 0; i < 3 * EL_HADAMARD; i++)
+        float alone[3 * EL_ROTATION_WIDTH], before[3 * EL_ROTATION_WIDTH];
+        for (int i = 0; i < 3 * EL_ROTATION_WIDTH; i++)
             alone[i] = before[i] = (float)i + 1;
-        ways[way].turn(alone + EL_HADAMARD, 1);
-        assert_memory_equal(alone, before, EL_HADAMARD * sizeof *alone);
-        assert_memory_not_equal(alone + 64, before + 64, EL_HADAMARD * sizeof *alone);
-        assert_memory_equal(alone + 128, before + 128, EL_HADAMARD * sizeof *alone);
+        ways[way].turn(alone + EL_ROTATION_WIDTH, 1);
+        assert_memory_equal(alone, before, EL_ROTATION_WIDTH * sizeof *alone);
+        assert_memory_not_equal(alone + 64, before + 64, EL_ROTATION_WIDTH * sizeof *alone);
+        assert_memory_equal(alone + 128, before + 128, EL_ROTATION_WIDTH * sizeof *alone);
         for (size_t blocks = 0; blocks <= BLOCKS; blocks++) {
             for (size_t at = 0; at <= MARGIN; at++)
                 check_extent(ways[way].turn, blocks, at);

@@ -632,7 +632,7 @@ static void check_turned_back(const el_latent *l)
     rotated.rotated = true;
     el_latent_weights(l, 0, l->rows, w);
     double *want = naive_double(w, count);
-    naive_hadamard_back(want, count / EL_HADAMARD);
+    naive_hadamard_back(want, count / EL_ROTATION_WIDTH);
     el_latent_weights(&rotated, 0, l->rows, got);
     naive_compare(got, want, count, 1e-6, el_codecs[l->codec].name);
     el_latent_weights(&rotated, 1, 3, w);
@@ -703,7 +703,7 @@ static void check_rotated_step(el_codec codec, uint32_t group)
     for (int step = 0; step < 2; step++) {
         memcpy(plain.g + at, kept, n * sizeof *kept);
         memcpy(rotated.g + at, kept, n * sizeof *kept);
-        el_hadamard(plain.g + at, n / EL_HADAMARD);
+        el_hadamard(plain.g + at, n / EL_ROTATION_WIDTH);
         el_latent_step(&plain.l, &plain.moments, &rates, first, count, plain.g + at);
         assert_memory_not_equal(plain.l.u, rotated.l.u, 5 * TURNED * sizeof *plain.l.u);
         el_latent_step(&rotated.l, &rotated.moments, &rates, first, count, rotated.g + at);

@@ -168,12 +168,12 @@ static el_plan_model tiny(void)
 {
     static const el_quantize_options smallest = {
         .bits = 2, .group = 128, .embedding_group = 128, .scales = EL_SCALE_BYTE};
+    const el_size_form least = el_plan_form(2);
     el_tm2 file;
     write_source(96, 160, false);
     quantize(&smallest, &file);
     el_plan_model m = model_of(&file);
-    assert_int_equal(el_plan_bytes(&m, &el_plan_smallest, &el_plan_smallest),
-                     without_manifest(&file));
+    assert_int_equal(el_plan_bytes(&m, &least, &least), without_manifest(&file));
     el_tm2_close(&file);
     return m;
 }
@@ -192,7 +192,8 @@ static el_plan make(const el_plan_model *m, uint64_t size)
 static void a_byte_decides_what_fits(void **state)
 {
     const el_plan_model m = tiny();
-    const uint64_t smallest = el_plan_bytes(&m, &el_plan_smallest, &el_plan_smallest);
+    const el_size_form coarsest = el_plan_form(2);
+    const uint64_t smallest = el_plan_bytes(&m, &coarsest, &coarsest);
     (void)state;
     assert_true(make(&m, smallest).fits);
     assert_false(make(&m, smallest - 1).fits);

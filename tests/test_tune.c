@@ -198,7 +198,7 @@ static void fit(const el_latent *l, const float *weights)
     float *importance = naive_zeroes(l->cols, sizeof *importance);
     float *copy = naive_zeroes(count, sizeof *copy), *w = copy;
     memcpy(copy, weights, count * sizeof *copy);
-    if (l->rotated) el_hadamard(copy, count / EL_HADAMARD);
+    if (l->rotated) el_hadamard(copy, count / EL_ROTATION_WIDTH);
     for (uint32_t c = 0; c < l->cols; c++)
         importance[c] = 1;
     for (uint32_t r = 0; r < l->rows; r++, w += l->cols) {

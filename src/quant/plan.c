@@ -16,8 +16,6 @@ static const el_codec codec_of_level[EL_PLAN_LEVELS] = {EL_CODEC_S2, EL_CODEC_S3
                                                         EL_CODEC_I8};
 static const el_size_form vector_form = {EL_CODEC_F32, EL_SCALE_F16, 0};
 
-const el_size_form el_plan_smallest = {EL_CODEC_S2, EL_SCALE_BYTE, GROUP};
-
 el_size_form el_plan_form(unsigned bits)
 {
     el_size_form form = {EL_CODEC_S2, EL_SCALE_BYTE, GROUP};
@@ -155,7 +153,8 @@ static edgellm_status check(const el_plan_model *m, edgellm_error *err)
         return el_fail(err, EDGELLM_ERR_FORMAT, "shapes: tokenizer_bytes is %llu, above %u",
                        (unsigned long long)m->tokenizer_bytes, UINT32_MAX);
     }
-    if (el_plan_bytes(m, &el_plan_smallest, &el_plan_smallest) == 0) {
+    const el_size_form smallest = el_plan_form(2);
+    if (el_plan_bytes(m, &smallest, &smallest) == 0) {
         return el_fail(err, EDGELLM_ERR_FORMAT, "shapes: a matrix is too large for a file");
     }
     return EDGELLM_OK;
@@ -164,13 +163,14 @@ static edgellm_status check(const el_plan_model *m, edgellm_error *err)
 edgellm_status el_plan_make(const el_plan_model *model, uint64_t size, el_plan *plan,
                             edgellm_error *err)
 {
+    const el_size_form smallest = el_plan_form(2);
     uint64_t matrices = 0;
     EL_TRY(check(model, err));
     el_plan p = {.size = size};
-    p.smallest_bytes = el_plan_bytes(model, &el_plan_smallest, &el_plan_smallest);
+    p.smallest_bytes = el_plan_bytes(model, &smallest, &smallest);
     p.fits = p.smallest_bytes <= size;
-    p.body_weights = role_weights(model, BODY, &el_plan_smallest, &matrices);
-    p.embedding_weights = role_weights(model, EMBEDDING, &el_plan_smallest, &matrices);
+    p.body_weights = role_weights(model, BODY, &smallest, &matrices);
+    p.embedding_weights = role_weights(model, EMBEDDING, &smallest, &matrices);
     role_weights(model, VECTOR, &vector_form, &p.vector_bytes);
     p.fixed_bytes = p.smallest_bytes - matrices;
     p.frame_bytes = p.fixed_bytes - p.vector_bytes - model->tokenizer_bytes;

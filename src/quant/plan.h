@@ -24,10 +24,7 @@ typedef struct el_plan_model {
 enum { EL_PLAN_LEVELS = 4 };
 extern const unsigned el_plan_bits[EL_PLAN_LEVELS];
 
-/* The smallest form considered: 2 bits, symmetric, byte scales, groups of 128. */
-extern const el_size_form el_plan_smallest;
-
-/* The form of a level: symmetric, byte scales, groups of 128. */
+/* The form of a level: symmetric, byte scales, groups of 128. That of 2 bits is the smallest. */
 el_size_form el_plan_form(unsigned bits);
 
 /* What of the body fits when the embedding (and a head of its own) has so many bits. */
@@ -47,7 +44,7 @@ typedef struct el_plan {
     uint64_t fixed_bytes;  /* these and the tokenizer: what no codec changes */
     uint64_t body_weights, embedding_weights; /* of matrices */
     double bits_left;                         /* a weight; 0 if not even the fixed bytes fit */
-    uint64_t smallest_bytes;                  /* of a file with el_plan_smallest throughout */
+    uint64_t smallest_bytes;                  /* of a file with 2 bits throughout */
     bool fits;                                /* that one does */
     el_plan_mix mixes[EL_PLAN_MIXES];
 } el_plan;

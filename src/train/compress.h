@@ -52,10 +52,10 @@ typedef struct el_compress_result {
     uint32_t matrices;
     uint32_t sequences, length; /* of calibration text, without those held out */
     double error_rounded;       /* mean over layers: relative error of the output */
-    double error_trained;
-    double kl_first, kl_last; /* mean of the first and last eighth of the steps */
-    el_quality quality;       /* on text held back */
-    char kernels[32];         /* OpenBLAS's for this CPU */
+    double error_trained;       /* 0: layers were not trained */
+    double kl_first, kl_last;   /* mean of the first and last eighth of the steps */
+    el_quality quality;         /* on text held back */
+    char kernels[32];           /* OpenBLAS's for this CPU */
 } el_compress_result;
 
 /* Errors: as el_quantize(); USAGE (an option out of range, a pattern that is no regular expression

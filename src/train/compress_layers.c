@@ -41,7 +41,7 @@ static edgellm_status do_layer(el_run *r, el_layerwise *w, uint32_t layer, edgel
     }
     EL_TRY(el_layerwise_run(w, &report, err));
     r->result.error_rounded += report.rounded / r->source.config.layers;
-    r->result.error_trained += report.trained / r->source.config.layers;
+    if (w->recipe->epochs) r->result.error_trained += report.trained / r->source.config.layers;
     return el_journal_add(&r->journal, EL_RECORD_LAYER + layer, span.data, span.bytes, err);
 }
 

@@ -41,7 +41,7 @@ el_layer_floats el_layer_floats_layout(el_arena *arena, const el_layer_shape *s)
 /* What one forward pass of n tokens leaves behind. */
 typedef struct el_layer_trace {
     float *x1;        /* (n, dim) input of q, k, v */
-    float *q, *k, *v; /* after rotation */
+    float *q, *k, *v; /* after rotary embedding */
     float *o;         /* (n, heads * head_dim) input of the output matrix */
     float *h;         /* (n, dim) the stream after attention */
     float *x2;        /* (n, dim) input of gate, up */

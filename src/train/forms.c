@@ -40,7 +40,8 @@ static bool is_table(const el_source *s, uint32_t index)
 static bool can_rotate(const el_config *c)
 {
     uint32_t heads = c->heads * c->head_dim;
-    return c->dim % EL_HADAMARD == 0 && c->ffn_dim % EL_HADAMARD == 0 && heads % EL_HADAMARD == 0;
+    return c->dim % EL_ROTATION_WIDTH == 0 && c->ffn_dim % EL_ROTATION_WIDTH == 0 &&
+           heads % EL_ROTATION_WIDTH == 0;
 }
 
 static el_probe_forms forms_for(const el_source *s, float damping)

@@ -60,7 +60,7 @@ static const float *rotate_moments(const float *h, uint32_t cols, float *to)
     size_t n = (size_t)cols * cols;
     memcpy(to, h, n * sizeof *to);
     for (int pass = 0; pass < 2; pass++) {
-        el_hadamard(to, n / EL_HADAMARD);
+        el_hadamard(to, n / EL_ROTATION_WIDTH);
         for (uint32_t i = 0; i < cols; i++) {
             for (uint32_t j = 0; j < i; j++) {
                 float swap = to[(size_t)i * cols + j];
@@ -143,7 +143,7 @@ static void round_group(const el_gptq *g, el_latent *l, uint32_t row, uint32_t g
 void el_gptq_rows(const el_gptq *g, el_latent *l, uint32_t first, uint32_t count, float *w,
                   float *errors)
 {
-    if (l->rotated) el_hadamard(w, (size_t)count * l->cols / EL_HADAMARD);
+    if (l->rotated) el_hadamard(w, (size_t)count * l->cols / EL_ROTATION_WIDTH);
     for (uint32_t r = 0; r < count; r++)
         el_latent_references(l, first + r, w + (size_t)r * l->cols);
     for (uint32_t group = 0; group < l->groups; group++) {

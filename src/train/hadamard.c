@@ -41,7 +41,7 @@ EL_CLONES void el_hadamard(float *x, size_t blocks)
 {
     lanes v[4], s[4];
     memcpy(s, el_rotation_signs, sizeof s);
-    for (; blocks; blocks--, x += EL_HADAMARD) {
+    for (; blocks; blocks--, x += EL_ROTATION_WIDTH) {
         memcpy(v, x, sizeof v);
         for (int i = 0; i < 4; i++)
             v[i] *= s[i];
@@ -54,7 +54,7 @@ EL_CLONES void el_hadamard_back(float *x, size_t blocks)
 {
     lanes v[4], s[4];
     memcpy(s, el_rotation_signs, sizeof s);
-    for (; blocks; blocks--, x += EL_HADAMARD) {
+    for (; blocks; blocks--, x += EL_ROTATION_WIDTH) {
         memcpy(v, x, sizeof v);
         transform(v);
         for (int i = 0; i < 4; i++)

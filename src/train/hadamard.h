@@ -11,8 +11,6 @@
 
 #include "kernel/matrix.h"
 
-enum { EL_HADAMARD = EL_ROTATION_WIDTH };
-
 /* Rotates x (blocks, 64) in place, and back. */
 void el_hadamard(float *x, size_t blocks);
 void el_hadamard_back(float *x, size_t blocks);

@@ -114,7 +114,7 @@ void el_latent_weights(const el_latent *l, uint32_t first, uint32_t count, float
             group_weights(l, l->u + (size_t)r * l->cols + begin, n, el_latent_scale(l, r, g),
                           el_latent_offset(l, r, g), w + begin);
         }
-        if (l->rotated) el_hadamard_back(w, l->cols / EL_HADAMARD);
+        if (l->rotated) el_hadamard_back(w, l->cols / EL_ROTATION_WIDTH);
     }
 }
 
@@ -378,7 +378,7 @@ static void step_group(const el_latent *l, const el_latent_moments *a, const el_
 void el_latent_step(const el_latent *l, const el_latent_moments *a, const el_latent_rates *rates,
                     uint32_t first, uint32_t count, float *g)
 {
-    if (l->rotated) el_hadamard(g, (size_t)count * l->cols / EL_HADAMARD);
+    if (l->rotated) el_hadamard(g, (size_t)count * l->cols / EL_ROTATION_WIDTH);
     for (uint32_t r = first; r < first + count; r++, g += l->cols) {
         for (uint32_t k = 0; k < l->groups; k++)
             step_group(l, a, rates, r, k, g);

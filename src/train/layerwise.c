@@ -505,8 +505,11 @@ edgellm_status el_layerwise_run(el_layerwise *w, el_layer_report *report, edgell
     EL_TRY(round_stage(w, &stages[3], err));
     el_pieces_run(w->crew, w->sequences, leave_source, w);
     report->rounded = output_error(w);
-    if (w->recipe->epochs) EL_TRY(train(w, err));
-    report->trained = output_error(w);
+    report->trained = report->rounded;
+    if (w->recipe->epochs) {
+        EL_TRY(train(w, err));
+        report->trained = output_error(w);
+    }
     move_on(&w->source_in, &w->source_mid);
     move_on(&w->ours_in, &w->ours_mid);
     return EDGELLM_OK;
