@@ -149,6 +149,7 @@ static void test_exact_mode_keeps_the_contract_too(void **state)
     check_all_ways(tiny_file_path(TINY_KEPT), true);
     check_all_ways(tiny_file_path(TINY_BYTE_3), true);
     check_all_ways(tiny_file_path(TINY_CUT), true);
+    check_all_ways(tiny_file_path(TINY_MIXED), true);
 }
 
 static void test_files_differ_where_weights_differ(void **state)

@@ -23,11 +23,9 @@ typedef struct change {
     float rope_base;          /* 0: as it is */
     const char *without;      /* a tensor that is left out */
     const char *of, *add;     /* tensor `of` once more, under the name `add` */
-    const char *rotated;      /* a tensor that is said to be rotated */
     struct {
         const char *name;
         uint32_t rows, cols;
-        bool rotated;
     } zero[2];      /* tensors of 8-bit zeroes, in the place of what had the name */
     bool otherwise; /* with some of its codes different */
 } change;
@@ -86,7 +84,6 @@ static void add_zeroes(el_tm2_writer *writer, const change *c)
                              .cols = c->zero[i].cols,
                              .group = 32,
                              .codec = EL_CODEC_I8,
-                             .rotation = c->zero[i].rotated,
                              .data = data,
                              .bytes = layout.bytes};
         assert_ok(el_tm2_put(writer, &t, &err));
@@ -106,7 +103,6 @@ static void make(const change *c)
         el_tensor t;
         el_tm2_tensor(&source, i, &t);
         if (is_left_out(c, t.name)) continue;
-        if (c->rotated && strcmp(t.name, c->rotated) == 0) t.rotation = EL_ROTATION_HADAMARD64;
         assert_ok(el_tm2_put(writer, &t, &err));
     }
     if (c->add) add_tensor(writer, &source, c);
@@ -152,16 +148,6 @@ static void test_what_cannot_be_run_is_refused(void **state)
         {{.of = "blk.0.ffn_norm.weight", .add = "output.weight"},
          EDGELLM_ERR_FORMAT,
          "'output.weight' is (1, 64)"},
-        {{.rotated = "blk.0.attn_q.weight"},
-         EDGELLM_ERR_FORMAT,
-         "'blk.0.attn_k.weight' has rotation none, but 'blk.0.attn_q.weight', which meets the same "
-         "input, has hadamard64"},
-        {{.rotated = "blk.1.attn_v.weight"},
-         EDGELLM_ERR_FORMAT,
-         "'blk.1.attn_v.weight' has rotation hadamard64, but 'blk.1.attn_q.weight'"},
-        {{.rotated = "blk.1.ffn_gate.weight"},
-         EDGELLM_ERR_FORMAT,
-         "'blk.1.ffn_up.weight' has rotation none, but 'blk.1.ffn_gate.weight'"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         assert_refused(&rows[i]);
@@ -175,39 +161,35 @@ static void test_tables_that_are_cut_badly_are_refused(void **state)
 {
     (void)state;
     static const refusal rows[] = {
-        {{.zero = {{FIRST, 150, 64, false}, {REST, 150, 64, false}}},
+        {{.zero = {{FIRST, 150, 64}, {REST, 150, 64}}},
          EDGELLM_ERR_FORMAT,
          "'token_embd.weight' has 150 rows; where 'token_embd.rest.weight' follows it must be a "
          "multiple of 16"},
-        {{.zero = {{FIRST, 8, 64, false}, {REST, 292, 64, false}}},
+        {{.zero = {{FIRST, 8, 64}, {REST, 292, 64}}},
          EDGELLM_ERR_FORMAT,
          "'token_embd.weight' has 8 rows; where"},
-        {{.zero = {{FIRST, 288, 64, false}, {REST, 12, 64, false}}},
+        {{.zero = {{FIRST, 288, 64}, {REST, 12, 64}}},
          EDGELLM_ERR_FORMAT,
          "'token_embd.rest.weight' has 12 rows; it needs at least 16"},
-        {{.zero = {{FIRST, 160, 64, false}, {REST, 139, 64, false}}},
+        {{.zero = {{FIRST, 160, 64}, {REST, 139, 64}}},
          EDGELLM_ERR_FORMAT,
          "'token_embd.weight' has 160 rows and 'token_embd.rest.weight' 139; the model needs 300"},
-        {{.zero = {{FIRST, 160, 64, false}, {REST, 140, 64, true}}},
-         EDGELLM_ERR_FORMAT,
-         "'token_embd.weight' has rotation none, but 'token_embd.rest.weight', which follows it, "
-         "has hadamard64"},
-        {{.zero = {{FIRST, 160, 64, false}, {REST, 140, 32, false}}},
+        {{.zero = {{FIRST, 160, 64}, {REST, 140, 32}}},
          EDGELLM_ERR_FORMAT,
          "'token_embd.rest.weight' is (140, 32) in codec i8; the model needs (140, 64)"},
-        {{.zero = {{FIRST, 160, 32, false}, {REST, 140, 64, false}}},
+        {{.zero = {{FIRST, 160, 32}, {REST, 140, 64}}},
          EDGELLM_ERR_FORMAT,
          "'token_embd.weight' is (160, 32) in codec i8; the model needs (160, 64)"},
-        {{.zero = {{FIRST, 160, 64, false}}},
+        {{.zero = {{FIRST, 160, 64}}},
          EDGELLM_ERR_FORMAT,
          "'token_embd.weight' is (160, 64) in codec i8; the model needs (300, 64)"},
-        {{.without = FIRST, .zero = {{REST, 140, 64, false}}},
+        {{.without = FIRST, .zero = {{REST, 140, 64}}},
          EDGELLM_ERR_FORMAT,
          "'token_embd.weight' is missing"},
-        {{.zero = {{"output.rest.weight", 140, 64, false}}},
+        {{.zero = {{"output.rest.weight", 140, 64}}},
          EDGELLM_ERR_FORMAT,
          "'output.weight' is missing"},
-        {{.zero = {{"output.weight", 160, 64, false}, {"output.rest.weight", 32, 64, false}}},
+        {{.zero = {{"output.weight", 160, 64}, {"output.rest.weight", 32, 64}}},
          EDGELLM_ERR_FORMAT,
          "'output.weight' has 160 rows and 'output.rest.weight' 32; the model needs 300"},
     };
@@ -361,23 +343,77 @@ static void make_at_8_bits(bool rotated, const char *path)
     assert_ok(el_quantize(source, path, &options, NULL, &err));
 }
 
+/* The model at PATH computes what the one at `path` does. */
+static void assert_computes(const char *path, const char *what)
+{
+    static const double limit[] = {0.03, 1e-5}; /* activations are rounded to int8, or not */
+    static float want[LOGITS], got[LOGITS];
+    for (int exact = 0; exact < 2; exact++) {
+        logits_of(path, exact, want);
+        logits_of(PATH, exact, got);
+        if (distance(got, want) < limit[exact]) continue;
+        fail_msg("%s: distance %g, exact mode %d", what, distance(got, want), exact);
+    }
+}
+
 static void test_a_rotated_model_computes_what_it_stands_for(void **state)
 {
     (void)state;
     const char *plain = EL_TEST_OUT "/models_plain.tm2.bin";
     const char *unsaid = EL_TEST_OUT "/models_unsaid.tm2.bin";
-    static const double limit[] = {0.03, 1e-5}; /* activations are rounded to int8, or not */
-    static float want[LOGITS], got[LOGITS], nonsense[LOGITS];
+    static float want[LOGITS], nonsense[LOGITS];
     make_at_8_bits(false, plain);
     make_at_8_bits(true, unsaid);
-    tiny_file_say_rotated(unsaid, PATH);
+    tiny_file_say_rotated(unsaid, PATH, NULL);
+    assert_computes(plain, "rotated");
     for (int exact = 0; exact < 2; exact++) {
         logits_of(plain, exact, want);
-        logits_of(PATH, exact, got);
         logits_of(unsaid, exact, nonsense);
-        assert_true(distance(got, want) < limit[exact]);
         assert_true(distance(nonsense, want) > 0.5);
     }
+}
+
+/* Tensors of `base`, but those that have `part` in their name are of `other`. */
+static void make_mixed(const el_tm2 *base, const el_tm2 *other, const char *part)
+{
+    edgellm_error err;
+    el_tm2_writer *writer;
+    assert_ok(el_tm2_create(&writer, PATH, &base->config, &base->vocab, base->n_tensors, &err));
+    for (uint32_t i = 0; i < base->n_tensors; i++) {
+        el_tensor t;
+        el_tm2_tensor(base, i, &t);
+        if (strstr(t.name, part)) assert_true(el_tm2_find(other, t.name, &t));
+        assert_ok(el_tm2_put(writer, &t, &err));
+    }
+    assert_ok(el_tm2_finish(writer, "{}", NULL, NULL, &err));
+}
+
+/* Of matrices that meet the same input each meets it its own way, rotated or not. */
+static void test_matrices_are_rotated_each_by_itself(void **state)
+{
+    (void)state;
+    static const char *const parts[] = {"attn_q",   "attn_k", "attn_v",   "attn_output",
+                                        "ffn_gate", "ffn_up", "ffn_down", "token_embd"};
+    const char *plain = EL_TEST_OUT "/models_plain.tm2.bin";
+    const char *unsaid = EL_TEST_OUT "/models_unsaid.tm2.bin";
+    const char *said = EL_TEST_OUT "/models_said.tm2.bin";
+    edgellm_error err;
+    el_tm2 files[2];
+    make_at_8_bits(false, plain);
+    make_at_8_bits(true, unsaid);
+    tiny_file_say_rotated(unsaid, said, NULL);
+    assert_ok(el_tm2_open(&files[0], plain, true, &err));
+    assert_ok(el_tm2_open(&files[1], said, true, &err));
+    for (size_t i = 0; i < 2 * sizeof parts / sizeof parts[0]; i++) {
+        make_mixed(&files[i % 2], &files[1 - i % 2], parts[i / 2]);
+        assert_computes(plain, parts[i / 2]);
+    }
+    for (int i = 0; i < 2; i++) {
+        make_with_head(&files[i], &files[i], &files[1 - i], 96, PATH);
+        assert_computes(plain, "a head in two parts");
+    }
+    el_tm2_close(&files[0]);
+    el_tm2_close(&files[1]);
 }
 
 static void test_tensors_beyond_the_last_are_refused(void **state)
@@ -419,6 +455,7 @@ int main(void)
         cmocka_unit_test(test_a_head_can_be_cut),
         cmocka_unit_test(test_parts_of_a_head_have_codecs_of_their_own),
         cmocka_unit_test(test_a_rotated_model_computes_what_it_stands_for),
+        cmocka_unit_test(test_matrices_are_rotated_each_by_itself),
         cmocka_unit_test(test_tensors_beyond_the_last_are_refused),
         cmocka_unit_test(test_a_kernel_above_the_mask_is_refused),
     };

@@ -347,8 +347,8 @@ class TM2File:
         need(name in self.tensors, f"tensor '{rest}' continues '{name}', which is missing")
         first, second = self.tensors[name], self.tensors[rest]
         need(first.rows % 16 == 0 and second.rows >= 16 and first.cols == second.cols and
-             first.rows + second.rows == self.config["vocab"] and
-             first.rotation == second.rotation, f"tensor '{rest}' does not continue '{name}'")
+             first.rows + second.rows == self.config["vocab"],
+             f"tensor '{rest}' does not continue '{name}'")
         return numpy.concatenate([self.dequantize(name), self.dequantize(rest)])
 
     def stored(self, name):

@@ -61,7 +61,8 @@ typedef enum el_rotation {
     EL_ROTATIONS
 } el_rotation;
 
-#define EL_ROTATION_WIDTH 64 /* inputs that are rotated together */
+#define EL_ROTATION_WIDTH  64          /* inputs that are rotated together */
+#define EL_ROTATION_BIT(r) (1u << (r)) /* of a set of rotations */
 
 extern const char *const el_rotation_names[EL_ROTATIONS]; /* "none", "hadamard64" */
 

@@ -2,43 +2,64 @@
 
 #include <string.h>
 
-/* Blocks [begin, end) of the float vector x of one token become part of a matrix' input; those of a
- * rotated matrix are whole rotations, and x is rotated. */
-static void make_input(el_forward *f, const el_matrix *to, float *x, uint32_t token, uint32_t begin,
-                       uint32_t end)
+static uint32_t blocks_of(uint32_t width)
 {
-    const uint32_t width = to->cols, first = begin * EL_BLOCK;
-    const uint32_t n = (end * EL_BLOCK < width ? end * EL_BLOCK : width) - first;
-    if (to->rotation == EL_ROTATION_HADAMARD64) f->kernels->rotate(x + first, n);
-    if (f->exact) {
-        float *h = f->h + (size_t)token * width + first;
-        if (h != x + first) memcpy(h, x + first, n * sizeof(float));
-        return;
-    }
-    const size_t blocks = (width + EL_BLOCK - 1) / EL_BLOCK, at = token * blocks + begin;
-    f->kernels->quantize(x + first, n, f->acts.q + at * EL_BLOCK, f->acts.scale + at,
-                         f->acts.sum + at);
+    return (width + EL_BLOCK - 1) / EL_BLOCK;
 }
 
-/* A member's share of the input of a matrix: (n, blocks), in units that must not be cut. */
+typedef struct el_span {
+    uint32_t token, begin, end; /* blocks [begin, end) of this token */
+} el_span;
+
+/* Columns of a span, of a vector of this width: returns how many, *first is the first. */
+static uint32_t columns_of(const el_span *s, uint32_t width, uint32_t *first)
+{
+    *first = s->begin * EL_BLOCK;
+    return (s->end * EL_BLOCK < width ? s->end * EL_BLOCK : width) - *first;
+}
+
+/* The columns x of a span become part of an input as matrices of one rotation meet it. */
+static void put_input(el_forward *f, el_rotation rotation, const float *x, uint32_t width,
+                      const el_span *s)
+{
+    uint32_t first, n = columns_of(s, width, &first);
+    const el_input *to = &f->input[rotation];
+    if (f->exact) {
+        memcpy(to->exact + (size_t)s->token * width + first, x, n * sizeof *x);
+        return;
+    }
+    const size_t at = (size_t)s->token * blocks_of(width) + s->begin;
+    const el_acts *a = &to->acts;
+    f->kernels->quantize(x, n, a->q + at * EL_BLOCK, a->scale + at, a->sum + at);
+}
+
+/* The same for all rotations that are asked for: a span is of whole rotations then, and x is
+ * overwritten. */
+static void make_input(el_forward *f, unsigned rotations, float *x, uint32_t width, el_span s)
+{
+    uint32_t first, n = columns_of(&s, width, &first);
+    if (rotations & EL_ROTATION_BIT(EL_ROTATION_NONE)) put_input(f, EL_ROTATION_NONE, x, width, &s);
+    if (!(rotations & EL_ROTATION_BIT(EL_ROTATION_HADAMARD64))) return;
+    f->kernels->rotate(x, n);
+    put_input(f, EL_ROTATION_HADAMARD64, x, width, &s);
+}
+
+/* A member's share of an input: (n, blocks), in units that must not be cut. */
 typedef struct el_portion {
     uint32_t unit;    /* blocks: those of a rotation, or 1 */
     uint32_t units;   /* of a token */
     uint32_t at, end; /* units, over all tokens */
 } el_portion;
 
-static el_portion portion_of(const el_forward *f, const el_matrix *to, unsigned member,
-                             unsigned size)
+static el_portion portion_of(const el_forward *f, unsigned rotations, uint32_t width,
+                             unsigned member, unsigned size)
 {
-    el_portion p = {.unit = to->rotation == EL_ROTATION_NONE ? 1 : EL_ROTATION_WIDTH / EL_BLOCK};
-    p.units = to->blocks / p.unit;
+    const bool plain = rotations == EL_ROTATION_BIT(EL_ROTATION_NONE);
+    el_portion p = {.unit = plain ? 1 : EL_ROTATION_WIDTH / EL_BLOCK};
+    p.units = blocks_of(width) / p.unit;
     el_share(f->n * p.units, member, size, &p.at, &p.end);
     return p;
 }
-
-typedef struct el_span {
-    uint32_t token, begin, end; /* blocks [begin, end) of this token */
-} el_span;
 
 /* Cuts the portion at token borders: at runs up to end. */
 static el_span next_span(el_portion *p)
@@ -50,7 +71,7 @@ static el_span next_span(el_portion *p)
     return span;
 }
 
-void el_block_norm(el_forward *f, const float *weight, bool add, const el_matrix *to,
+void el_block_norm(el_forward *f, const float *weight, bool add, unsigned rotations,
                    unsigned member, unsigned size)
 {
     const uint32_t dim = f->model->config.dim;
@@ -58,7 +79,7 @@ void el_block_norm(el_forward *f, const float *weight, bool add, const el_matrix
         float *x = f->x + (size_t)t * dim, *h = f->h + (size_t)t * dim;
         if (add) f->kernels->add(x, f->y + (size_t)t * dim, dim);
         f->kernels->rms_norm(x, weight, dim, f->model->config.norm_eps, h);
-        make_input(f, to, h, t, 0, to->blocks);
+        make_input(f, rotations, h, dim, (el_span){t, 0, blocks_of(dim)});
     }
     el_crew_barrier(f->crew);
 }
@@ -70,12 +91,13 @@ static void project(el_forward *f, const el_matrix *m, float *out, size_t stride
     uint32_t begin, end;
     el_share(m->tiles, member, size, &begin, &end);
     if (begin == end) return;
+    const el_input *in = &f->input[m->rotation];
     if (f->exact) {
         float *row = f->row + (size_t)member * m->cols;
-        f->kernels->matmul_exact(m, f->h, m->cols, f->n, begin, end, out, stride, row);
+        f->kernels->matmul_exact(m, in->exact, m->cols, f->n, begin, end, out, stride, row);
         return;
     }
-    el_acts acts = f->acts;
+    el_acts acts = in->acts;
     acts.blocks = m->blocks;
     f->kernels->matmul[m->codec](m, &acts, f->n, begin, end, out, stride);
 }
@@ -131,10 +153,11 @@ static void attend_head(el_forward *f, uint32_t layer, uint32_t token, uint32_t 
                            scores, f->h + at);
 }
 
-void el_block_attention(el_forward *f, uint32_t layer, const el_matrix *to, unsigned member,
+void el_block_attention(el_forward *f, uint32_t layer, unsigned rotations, unsigned member,
                         unsigned size)
 {
     const el_config *c = &f->model->config;
+    const uint32_t width = c->heads * c->head_dim;
     float *scores = f->scores + (size_t)member * ((f->context + (size_t)63) / 64 * 64);
     el_crew_barrier(f->crew);
     for (uint32_t i = member; i < f->n * c->kv_heads; i += size)
@@ -143,27 +166,25 @@ void el_block_attention(el_forward *f, uint32_t layer, const el_matrix *to, unsi
     for (uint32_t i = member; i < f->n * c->heads; i += size)
         attend_head(f, layer, i / c->heads, i % c->heads, scores);
     el_crew_barrier(f->crew);
-    el_portion p = portion_of(f, to, member, size);
+    el_portion p = portion_of(f, rotations, width, member, size);
     while (p.at < p.end) {
-        el_span s = next_span(&p);
-        make_input(f, to, f->h + (size_t)s.token * to->cols, s.token, s.begin, s.end);
+        const el_span s = next_span(&p);
+        make_input(f, rotations, f->h + (size_t)s.token * width + s.begin * EL_BLOCK, width, s);
     }
     el_crew_barrier(f->crew);
 }
 
-void el_block_swiglu(el_forward *f, const el_matrix *to, unsigned member, unsigned size)
+void el_block_swiglu(el_forward *f, unsigned rotations, unsigned member, unsigned size)
 {
     const uint32_t width = f->model->config.ffn_dim;
     el_crew_barrier(f->crew);
-    el_portion p = portion_of(f, to, member, size);
+    el_portion p = portion_of(f, rotations, width, member, size);
     while (p.at < p.end) {
-        el_span s = next_span(&p);
-        const uint32_t first = s.begin * EL_BLOCK;
-        const uint32_t n = (s.end * EL_BLOCK < width ? s.end * EL_BLOCK : width) - first;
-        float *gate = f->gate + (size_t)s.token * width;
-        const float *up = f->up + (size_t)s.token * width;
-        f->kernels->swiglu(gate + first, up + first, n);
-        make_input(f, to, gate, s.token, s.begin, s.end);
+        const el_span s = next_span(&p);
+        uint32_t first, n = columns_of(&s, width, &first);
+        float *gate = f->gate + (size_t)s.token * width + first;
+        f->kernels->swiglu(gate, f->up + (size_t)s.token * width + first, n);
+        make_input(f, rotations, gate, width, s);
     }
     el_crew_barrier(f->crew);
 }

@@ -56,14 +56,26 @@ static void layout_exact_cache(el_forward *f, el_arena *arena)
     f->cache.values = el_arena_take(arena, f->context, n * c->head_dim * sizeof(float));
 }
 
+static void layout_input(const el_forward *f, el_input *in, uint32_t widest, el_arena *arena)
+{
+    const size_t n = f->batch, blocks = (widest + EL_BLOCK - 1) / EL_BLOCK;
+    if (f->exact) {
+        in->exact = el_arena_take(arena, n * widest, sizeof(float));
+        return;
+    }
+    in->acts.q = el_arena_take(arena, n * blocks, EL_BLOCK);
+    in->acts.scale = el_arena_take(arena, n * blocks, sizeof(float));
+    in->acts.sum = el_arena_take(arena, n * blocks, sizeof(int32_t));
+}
+
 static void layout_activations(el_forward *f, el_arena *arena)
 {
     const el_config *c = &f->model->config;
     const uint32_t heads = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
     const uint32_t widest = max_u32(max_u32(c->dim, heads), c->ffn_dim);
-    const size_t n = f->batch, blocks = (widest + EL_BLOCK - 1) / EL_BLOCK;
+    const size_t n = f->batch;
     f->x = el_arena_take(arena, n * c->dim, sizeof(float));
-    f->h = el_arena_take(arena, n * (f->exact ? widest : max_u32(c->dim, heads)), sizeof(float));
+    f->h = el_arena_take(arena, n * max_u32(c->dim, heads), sizeof(float));
     f->q = el_arena_take(arena, n * heads, sizeof(float));
     f->k = el_arena_take(arena, n * kv, sizeof(float));
     f->v = el_arena_take(arena, n * kv, sizeof(float));
@@ -72,13 +84,9 @@ static void layout_activations(el_forward *f, el_arena *arena)
     f->y = el_arena_take(arena, n * c->dim, sizeof(float));
     f->scores = el_arena_take(arena, round_up(f->context, 64), f->threads * sizeof(float));
     f->logits = el_arena_take(arena, c->vocab, sizeof(float));
-    if (f->exact) {
-        f->row = el_arena_take(arena, (size_t)f->threads * widest, sizeof(float));
-        return;
-    }
-    f->acts.q = el_arena_take(arena, n * blocks, EL_BLOCK);
-    f->acts.scale = el_arena_take(arena, n * blocks, sizeof(float));
-    f->acts.sum = el_arena_take(arena, n * blocks, sizeof(int32_t));
+    if (f->exact) f->row = el_arena_take(arena, (size_t)f->threads * widest, sizeof(float));
+    for (int r = 0; r < EL_ROTATIONS; r++)
+        if (f->model->rotations & EL_ROTATION_BIT(r)) layout_input(f, &f->input[r], widest, arena);
 }
 
 el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena)
@@ -106,7 +114,8 @@ static void run_head(el_forward *f, unsigned member, unsigned size)
     tail.x += skip;
     tail.y += skip;
     tail.n = f->n - f->head_first;
-    el_block_norm(&tail, f->model->output_norm, true, &f->model->head.part[0], member, size);
+    el_block_norm(&tail, f->model->output_norm, true, el_table_rotations(&f->model->head), member,
+                  size);
     el_block_project_table(&tail, &f->model->head, f->head_out, member, size);
 }
 

@@ -23,6 +23,12 @@ typedef struct el_cache {
     size_t plane; /* floats of one (layer, kv head): context * head_dim */
 } el_cache;
 
+/* What matrices of one rotation meet. */
+typedef struct el_input {
+    float *exact; /* (batch, widest input of a matrix); exact mode only */
+    el_acts acts; /* the same, quantised; not in exact mode */
+} el_input;
+
 struct el_forward {
     const el_model *model;
     const el_kernels *kernels;
@@ -33,15 +39,15 @@ struct el_forward {
     el_cache cache;
     float *cosine, *sine; /* (context, rotary_dim / 2) */
     float *x;             /* (batch, dim) the residual stream */
-    float *h;             /* (batch, widest input of a matrix): what a matrix will see, as float */
-    el_acts acts;         /* the same, quantised; not in exact mode */
-    float *q;             /* (batch, heads * head_dim) */
-    float *k, *v;         /* (batch, kv_heads * head_dim) */
-    float *gate, *up;     /* (batch, ffn_dim) */
-    float *y;             /* (batch, dim) what a block adds to the stream */
-    float *scores;        /* (threads, context rounded up to 64) */
-    float *row;           /* (threads, widest input): a dequantised row; exact mode only */
-    float *logits;        /* (vocab) after the last token */
+    float *h;             /* (batch, dim or heads * head_dim): becomes an input, and is used up */
+    el_input input[EL_ROTATIONS]; /* those that the model has */
+    float *q;                     /* (batch, heads * head_dim) */
+    float *k, *v;                 /* (batch, kv_heads * head_dim) */
+    float *gate, *up;             /* (batch, ffn_dim) */
+    float *y;                     /* (batch, dim) what a block adds to the stream */
+    float *scores;                /* (threads, context rounded up to 64) */
+    float *row;                   /* (threads, widest input): a dequantised row; exact mode only */
+    float *logits;                /* (vocab) after the last token */
 
     /* the batch being computed */
     const uint32_t *tokens; /* (n) */
@@ -66,12 +72,10 @@ void el_forward_run(el_forward *f);
 
 /* ---- blocks: called by every member ------------------------------------------------------- */
 
-/* Where a block makes an input, `to` is the matrix that meets it, or one of several: they agree in
- * their columns and their rotation. */
+/* Where a block makes an input, `rotations` are those of the matrices that meet it, a bit each. */
 
-/* h = rms_norm(x) * weight for each token, as the input of `to`. If `add`, x += y first. Ends with
- * a barrier. */
-void el_block_norm(el_forward *f, const float *weight, bool add, const el_matrix *to,
+/* The input rms_norm(x) * weight for each token. If `add`, x += y first. Ends with a barrier. */
+void el_block_norm(el_forward *f, const float *weight, bool add, unsigned rotations,
                    unsigned member, unsigned size);
 
 /* out (n, rows) = the input times one matrix; no barrier: several may follow one another. */
@@ -82,13 +86,13 @@ void el_block_project(el_forward *f, const el_matrix *m, float *out, unsigned me
 void el_block_project_table(el_forward *f, const el_table *table, float *out, unsigned member,
                             unsigned size);
 
-/* Rotary embedding of q and k, cache, and grouped-query attention of one layer: from q, k, v to the
- * input of `to`, of width heads * head_dim. Starts and ends with a barrier. */
-void el_block_attention(el_forward *f, uint32_t layer, const el_matrix *to, unsigned member,
+/* Rotary embedding of q and k, cache, and grouped-query attention of one layer: from q, k, v to an
+ * input of width heads * head_dim. Starts and ends with a barrier. */
+void el_block_attention(el_forward *f, uint32_t layer, unsigned rotations, unsigned member,
                         unsigned size);
 
-/* SwiGLU of gate and up (Shazeer 2020): the input of `to`, of width ffn_dim. Starts and ends with a
- * barrier. */
-void el_block_swiglu(el_forward *f, const el_matrix *to, unsigned member, unsigned size);
+/* SwiGLU of gate and up (Shazeer 2020): an input of width ffn_dim. Starts and ends with a barrier.
+ */
+void el_block_swiglu(el_forward *f, unsigned rotations, unsigned member, unsigned size);
 
 #endif

@@ -22,18 +22,6 @@ static edgellm_status matrix(el_layer_names *n, const char *part, uint32_t rows,
     return el_tm2_matrix(n->file, name_of(n, part), rows, cols, m, err);
 }
 
-/* Matrices that meet the same input meet it rotated, or not. */
-static edgellm_status agree(el_layer_names *n, const char *part, const el_matrix *m,
-                            const char *other, const el_matrix *o, edgellm_error *err)
-{
-    if (m->rotation == o->rotation) return EDGELLM_OK;
-    return el_fail(err, EDGELLM_ERR_FORMAT,
-                   "tensor '%s' has rotation %s, but 'blk.%u.%s.weight', which meets the same "
-                   "input, has %s",
-                   name_of(n, part), el_rotation_names[m->rotation], n->layer, other,
-                   el_rotation_names[o->rotation]);
-}
-
 static edgellm_status load_layer(el_layer *l, el_layer_names *n, const el_config *c,
                                  edgellm_error *err)
 {
@@ -46,10 +34,7 @@ static edgellm_status load_layer(el_layer *l, el_layer_names *n, const el_config
     EL_TRY(el_tm2_vector(n->file, name_of(n, "ffn_norm"), c->dim, &l->ffn_norm, err));
     EL_TRY(matrix(n, "ffn_gate", c->ffn_dim, c->dim, &l->gate, err));
     EL_TRY(matrix(n, "ffn_up", c->ffn_dim, c->dim, &l->up, err));
-    EL_TRY(matrix(n, "ffn_down", c->dim, c->ffn_dim, &l->down, err));
-    EL_TRY(agree(n, "attn_k", &l->wk, "attn_q", &l->wq, err));
-    EL_TRY(agree(n, "attn_v", &l->wv, "attn_q", &l->wq, err));
-    return agree(n, "ffn_up", &l->up, "ffn_gate", &l->gate, err);
+    return matrix(n, "ffn_down", c->dim, c->ffn_dim, &l->down, err);
 }
 
 /* Tensors that would change the result if they were ignored. */
@@ -66,6 +51,27 @@ static edgellm_status refuse_biases(el_layer_names *n, edgellm_error *err)
     return EDGELLM_OK;
 }
 
+static unsigned bit(const el_matrix *m)
+{
+    return EL_ROTATION_BIT(m->rotation);
+}
+
+/* Rotations of the matrices that meet one input. */
+static unsigned attention_rotations(const el_layer *l)
+{
+    return bit(&l->wq) | bit(&l->wk) | bit(&l->wv);
+}
+
+static unsigned feed_rotations(const el_layer *l)
+{
+    return bit(&l->gate) | bit(&l->up);
+}
+
+static unsigned rotations_of(const el_layer *l)
+{
+    return attention_rotations(l) | bit(&l->wo) | feed_rotations(l) | bit(&l->down);
+}
+
 static edgellm_status load(el_model *model, const el_tm2 *file, edgellm_error *err)
 {
     el_tensor frequencies;
@@ -76,6 +82,7 @@ static edgellm_status load(el_model *model, const el_tm2 *file, edgellm_error *e
         el_layer_names names = {.file = file, .layer = i};
         EL_TRY(load_layer(&model->layers[i], &names, &model->config, err));
         EL_TRY(refuse_biases(&names, err));
+        model->rotations |= rotations_of(&model->layers[i]);
     }
     return EDGELLM_OK;
 }
@@ -84,17 +91,17 @@ static void layers(el_forward *f, unsigned member, unsigned size)
 {
     for (uint32_t i = 0; i < f->model->config.layers; i++) {
         const el_layer *l = &f->model->layers[i];
-        el_block_norm(f, l->attn_norm, i > 0, &l->wq, member, size);
+        el_block_norm(f, l->attn_norm, i > 0, attention_rotations(l), member, size);
         el_block_project(f, &l->wq, f->q, member, size);
         el_block_project(f, &l->wk, f->k, member, size);
         el_block_project(f, &l->wv, f->v, member, size);
-        el_block_attention(f, i, &l->wo, member, size);
+        el_block_attention(f, i, bit(&l->wo), member, size);
         el_block_project(f, &l->wo, f->y, member, size);
         el_crew_barrier(f->crew);
-        el_block_norm(f, l->ffn_norm, true, &l->gate, member, size);
+        el_block_norm(f, l->ffn_norm, true, feed_rotations(l), member, size);
         el_block_project(f, &l->gate, f->gate, member, size);
         el_block_project(f, &l->up, f->up, member, size);
-        el_block_swiglu(f, &l->down, member, size);
+        el_block_swiglu(f, bit(&l->down), member, size);
         el_block_project(f, &l->down, f->y, member, size);
         el_crew_barrier(f->crew);
     }

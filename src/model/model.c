@@ -58,5 +58,6 @@ edgellm_status el_model_load(el_model *model, const el_tm2 *file, el_arena *aren
     if (!layers) return EDGELLM_OK;
     *model = (el_model){.architecture = architecture, .config = *c, .layers = layers};
     EL_TRY(load_ends(model, file, err));
+    model->rotations = el_table_rotations(&model->head);
     return architecture->load(model, file, err);
 }

@@ -38,6 +38,7 @@ struct el_model {
     el_table head;            /* (vocab, dim); the embedding itself if the file has no other */
     const float *output_norm; /* (dim) */
     el_layer *layers;         /* (config.layers), in the arena */
+    unsigned rotations;       /* those of the matrices that inputs meet, a bit each */
 };
 
 /* Fills in the model; on a measuring arena only counts. Errors: FORMAT, UNSUPPORTED. */

@@ -18,11 +18,6 @@ static edgellm_status check_rows(const el_tensor *first, const el_tensor *rest, 
         return el_fail(err, EDGELLM_ERR_FORMAT,
                        "tensor '%s' has %u rows and '%s' %u; the model needs %u together",
                        first->name, first->rows, rest->name, rest->rows, rows);
-    if (first->rotation != rest->rotation)
-        return el_fail(err, EDGELLM_ERR_FORMAT,
-                       "tensor '%s' has rotation %s, but '%s', which follows it, has %s",
-                       first->name, el_rotation_names[first->rotation], rest->name,
-                       el_rotation_names[rest->rotation]);
     return EDGELLM_OK;
 }
 
@@ -39,6 +34,14 @@ edgellm_status el_table_load(el_table *table, const el_tm2 *file, const char *na
     EL_TRY(check_rows(&first, &second, rows, err));
     EL_TRY(el_tm2_matrix(file, name, first.rows, cols, &table->part[0], err));
     return el_tm2_matrix(file, rest, second.rows, cols, &table->part[1], err);
+}
+
+unsigned el_table_rotations(const el_table *table)
+{
+    unsigned set = 0;
+    for (uint32_t i = 0; i < table->parts; i++)
+        set |= EL_ROTATION_BIT(table->part[i].rotation);
+    return set;
 }
 
 void el_table_row(const el_table *table, uint32_t row, float *out)

@@ -68,25 +68,20 @@ static int make(const char *source, const recipe *r)
     return -1;
 }
 
-static void put_rotated(el_tm2_writer *writer, const el_tm2 *source)
-{
-    edgellm_error err;
-    for (uint32_t i = 0; i < source->n_tensors; i++) {
-        el_tensor t;
-        el_tm2_tensor(source, i, &t);
-        if (t.codec != EL_CODEC_F32) t.rotation = EL_ROTATION_HADAMARD64;
-        assert_ok(el_tm2_put(writer, &t, &err));
-    }
-}
-
-void tiny_file_say_rotated(const char *from, const char *to)
+void tiny_file_say_rotated(const char *from, const char *to, bool (*turned)(const char *name))
 {
     edgellm_error err;
     el_tm2 source;
     el_tm2_writer *writer;
     assert_ok(el_tm2_open(&source, from, true, &err));
     assert_ok(el_tm2_create(&writer, to, &source.config, &source.vocab, source.n_tensors, &err));
-    put_rotated(writer, &source);
+    for (uint32_t i = 0; i < source.n_tensors; i++) {
+        el_tensor t;
+        el_tm2_tensor(&source, i, &t);
+        const bool turn = t.codec != EL_CODEC_F32 && (!turned || turned(t.name));
+        t.rotation = turn ? EL_ROTATION_HADAMARD64 : EL_ROTATION_NONE;
+        assert_ok(el_tm2_put(writer, &t, &err));
+    }
     assert_ok(el_tm2_finish(writer, source.manifest, NULL, NULL, &err));
     el_tm2_close(&source);
 }
@@ -146,13 +141,22 @@ void tiny_file_cut(const char *from, const char *to, const char *name, const cha
     el_tm2_close(&source);
 }
 
+static bool is_turned_in_mixed(const char *name)
+{
+    static const char *const others[] = {"attn_k", "ffn_up", "embd.rest"};
+    for (int i = 0; i < 3; i++)
+        if (strstr(name, others[i])) return false;
+    return true;
+}
+
 static int make_all(const char *const sources[RECIPES])
 {
     const char *rotated = tiny_file_path(TINY_ROTATED), *cut = tiny_file_path(TINY_CUT);
     for (int i = 0; i < RECIPES; i++)
         if (make(sources[i], &recipes[i]) != 0) return -1;
-    tiny_file_say_rotated(recipes[TINY_ROTATED].path, rotated);
+    tiny_file_say_rotated(recipes[TINY_ROTATED].path, rotated, NULL);
     tiny_file_cut(rotated, cut, "token_embd.weight", "token_embd.rest.weight", 160);
+    tiny_file_say_rotated(cut, tiny_file_path(TINY_MIXED), is_turned_in_mixed);
     return 0;
 }
 
@@ -170,6 +174,7 @@ int tiny_files_make(void **state)
 const char *tiny_file_path(tiny_file file)
 {
     if (file == TINY_CUT) return OUT("cut.tm2.bin");
+    if (file == TINY_MIXED) return OUT("mixed.tm2.bin");
     return file == TINY_ROTATED ? OUT("rotated.tm2.bin") : recipes[file].path;
 }
 

@@ -13,6 +13,7 @@ typedef enum tiny_file {
     TINY_ROW_8,    /* 8 bits, one scale a row */
     TINY_ROTATED,  /* 3 bits, groups of 64, byte scales; every matrix rotated */
     TINY_CUT,      /* the same, its embedding in two tensors */
+    TINY_MIXED,    /* of matrices that meet the same input, some are not rotated */
     TINY_FILES
 } tiny_file;
 
@@ -21,8 +22,9 @@ int tiny_files_make(void **state);
 
 const char *tiny_file_path(tiny_file file);
 
-/* Copies a TM2 file and says that all its matrices are rotated. Fails the test if that fails. */
-void tiny_file_say_rotated(const char *from, const char *to);
+/* Copies a TM2 file and says that those of its matrices are rotated for which `turned` is true
+ * (NULL: all). Fails the test if that fails. */
+void tiny_file_say_rotated(const char *from, const char *to, bool (*turned)(const char *name));
 
 /* Writes rows [first, first + rows) of a quantised tensor as one of its own; both ends are borders
  * of tiles, or the second is the tensor's end. Fails the test if that fails. */
