@@ -354,6 +354,59 @@ static void test_too_few_samples(void **state)
     check_better(forms[1], h, 0.5);
 }
 
+/* ---- kept -------------------------------------------------------------------------------- */
+
+/* Whatever the inputs are: each group by itself, all its weights alike. */
+static void test_what_is_kept_is_rounded_plainly(void **state)
+{
+    (void)state;
+    float alike[COLS];
+    for (int i = 0; i < COLS; i++)
+        alike[i] = 1.0f;
+    for (size_t i = 0; i < LENGTH(forms); i++) {
+        el_arena arena;
+        el_latent l = latent_of(&arena, forms[i]);
+        rounding p = begin(forms[i], correlated(i + 40));
+        p.l.kept = true;
+        run(&p);
+        plain(&l, p.w, alike);
+        assert_same_latents(&p.l, &l);
+        end(&p);
+        el_arena_release(&arena);
+    }
+}
+
+/* 16 levels for 32 weights, the first and the last among them: what Q4_1 has. */
+static void put_on_levels(float *w)
+{
+    el_random r = {5};
+    for (int i = 0; i < ROWS * COLS; i++) {
+        int in_group = i % COLS % 32;
+        float step = 0.01f + 0.001f * (float)(i / COLS % 7), least = -7.3f * step;
+        float level = in_group < 2 ? 15.0f * (float)in_group : (float)el_random_below(&r, 16);
+        w[i] = least + step * level;
+    }
+}
+
+/* A source's own levels are found again, but for what bytes cannot tell of scales and offsets. */
+static void test_levels_of_a_source_are_kept(void **state)
+{
+    (void)state;
+    const form levels = {EL_CODEC_O4, 32, COLS, false};
+    float *alike = identity();
+    rounding p = begin(levels, correlated(60));
+    double size = 0;
+    p.l.kept = true;
+    put_on_levels(p.w);
+    run(&p);
+    for (int i = 0; i < ROWS * COLS; i++)
+        size += (double)p.w[i] * (double)p.w[i];
+    double lost = output_error(&p.l, p.w, alike);
+    if (!(lost < 3e-4 * size)) fail_msg("%g of %g lost", lost, size);
+    end(&p);
+    free(alike);
+}
+
 /* ---- rotated ----------------------------------------------------------------------------- */
 
 static const form rotated_forms[] = {{EL_CODEC_S2, 128, WIDE, true}, {EL_CODEC_S3, 0, WIDE, true},
@@ -564,6 +617,8 @@ int main(void)
         cmocka_unit_test(test_correlated_inputs),
         cmocka_unit_test(test_dead_channels),
         cmocka_unit_test(test_too_few_samples),
+        cmocka_unit_test(test_what_is_kept_is_rounded_plainly),
+        cmocka_unit_test(test_levels_of_a_source_are_kept),
         cmocka_unit_test(test_rotated_is_what_it_is_by_hand),
         cmocka_unit_test(test_rotated_loses_less),
         cmocka_unit_test(test_refused_moments),

@@ -101,13 +101,15 @@ typedef struct run {
     el_layer_report reports[LAYERS];
 } run;
 
+/* Of a kept form, every other part is. */
 static void layout_latents(run *r, el_form form)
 {
     for (int i = 0; i < LAYERS * EL_PARTS; i++) {
         int part = i % EL_PARTS;
-        r->latents[i / EL_PARTS][part] =
-            el_latent_layout(&r->latent_memory, el_part_rows(&r->model.shape, part),
-                             el_part_cols(&r->model.shape, part), form.codec, form.group);
+        el_latent l = el_latent_layout(&r->latent_memory, el_part_rows(&r->model.shape, part),
+                                       el_part_cols(&r->model.shape, part), form.codec, form.group);
+        l.kept = form.kept && part % 2 == 0;
+        r->latents[i / EL_PARTS][part] = l;
     }
 }
 
@@ -243,9 +245,10 @@ enum { TRAINABLE = 2 };
 static const struct {
     el_form form;
     uint32_t length;
-} kinds[] = {{{EL_CODEC_S3, 32, false}, LONGEST},
-             {{EL_CODEC_O2, 64, false}, 16},
-             {{EL_CODEC_S4, 0, false}, 2}};
+} kinds[] = {{{.codec = EL_CODEC_S3, .group = 32}, LONGEST},
+             {{.codec = EL_CODEC_O2, .group = 64}, 16},
+             {{EL_CODEC_O3, 32, .kept = true}, 16},
+             {{.codec = EL_CODEC_S4}, 2}};
 
 static void test_streams_and_reports(void **state)
 {
@@ -297,11 +300,34 @@ static void test_correction_helps(void **state)
         el_recipe recipe = usual;
         recipe.epochs = 0;
         if (!corrected) recipe.correction = recipe.residual = 0;
-        run *r = do_all(&recipe, (el_form){EL_CODEC_S2, 32, false}, LONGEST, 1);
+        run *r = do_all(&recipe, (el_form){.codec = EL_CODEC_S2, .group = 32}, LONGEST, 1);
         errors[corrected] = r->reports[LAYERS - 1].rounded;
         end(r);
     }
     if (!(errors[1] < errors[0])) fail_msg("%g, corrected %g", errors[0], errors[1]);
+}
+
+static bool same_latents(const el_latent *a, const el_latent *b)
+{
+    return memcmp(a->u, b->u, (size_t)a->rows * a->cols * sizeof *a->u) == 0;
+}
+
+/* No correction touches what is kept; the other parts have theirs. */
+static void test_kept_weights_stay(void **state)
+{
+    (void)state;
+    const el_form form = {EL_CODEC_O3, 32, .kept = true};
+    el_recipe recipe = usual;
+    recipe.epochs = 0;
+    run *with = do_all(&recipe, form, LONGEST, 1);
+    recipe.correction = recipe.residual = 0;
+    run *without = do_all(&recipe, form, LONGEST, 1);
+    for (int part = 0; part < EL_PARTS; part++) {
+        const el_latent *a = with->latents[LAYERS - 1], *b = without->latents[LAYERS - 1];
+        assert_int_equal(same_latents(&a[part], &b[part]), a[part].kept);
+    }
+    end(with);
+    end(without);
 }
 
 static void hash_streams(const run *r, uint64_t *hash)
@@ -388,6 +414,7 @@ int main(void)
         cmocka_unit_test(test_training_lowers_the_error),
         cmocka_unit_test(test_without_training),
         cmocka_unit_test(test_correction_helps),
+        cmocka_unit_test(test_kept_weights_stay),
         cmocka_unit_test(test_passing_a_known_layer),
         cmocka_unit_test(test_threads_change_nothing),
         cmocka_unit_test(test_streams_that_are_no_numbers),

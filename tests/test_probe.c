@@ -25,20 +25,26 @@ enum {
     LAST = LAYERS - 1,
     CUT = 100 /* no whole number of bands */
 };
-enum { PART_FORMS = 4, TABLE_FORMS = 3 };
+enum { PART_FORMS = 5, TABLE_FORMS = 4 };
 
-static const el_form part_forms[PART_FORMS] = {{EL_CODEC_S2, 64, false},
-                                               {EL_CODEC_O2, 32, false},
-                                               {EL_CODEC_S3, 64, false},
-                                               {EL_CODEC_S4, 0, false}};
-static const el_form table_forms[TABLE_FORMS] = {
-    {EL_CODEC_S2, 64, false}, {EL_CODEC_S3, 0, false}, {EL_CODEC_S4, 32, false}};
-static const el_form rotated_part_forms[PART_FORMS] = {{EL_CODEC_S2, 128, true},
-                                                       {EL_CODEC_O2, 32, true},
-                                                       {EL_CODEC_S3, 64, true},
-                                                       {EL_CODEC_S4, 0, true}};
-static const el_form rotated_table_forms[TABLE_FORMS] = {
-    {EL_CODEC_S2, 64, true}, {EL_CODEC_S3, 0, true}, {EL_CODEC_S4, 32, true}};
+static const el_form part_forms[PART_FORMS] = {{.codec = EL_CODEC_S2, .group = 64},
+                                               {.codec = EL_CODEC_O2, .group = 32},
+                                               {.codec = EL_CODEC_S3, .group = 64},
+                                               {.codec = EL_CODEC_S4},
+                                               {EL_CODEC_I8, 32, .kept = true}};
+static const el_form table_forms[TABLE_FORMS] = {{.codec = EL_CODEC_S2, .group = 64},
+                                                 {.codec = EL_CODEC_S3},
+                                                 {.codec = EL_CODEC_S4, .group = 32},
+                                                 {EL_CODEC_I8, 32, .kept = true}};
+static const el_form rotated_part_forms[PART_FORMS] = {{EL_CODEC_S2, 128, .rotated = true},
+                                                       {EL_CODEC_O2, 32, .rotated = true},
+                                                       {EL_CODEC_S3, 64, .rotated = true},
+                                                       {EL_CODEC_S4, 0, .rotated = true},
+                                                       {EL_CODEC_I8, 32, .kept = true}};
+static const el_form rotated_table_forms[TABLE_FORMS] = {{EL_CODEC_S2, 64, .rotated = true},
+                                                         {EL_CODEC_S3, 0, .rotated = true},
+                                                         {EL_CODEC_S4, 32, .rotated = true},
+                                                         {EL_CODEC_I8, 32, .kept = true}};
 
 /* What is probed. */
 typedef struct kind {
@@ -315,6 +321,7 @@ static float *round_whole(extent e, const double *h, const el_form *form, float 
     assert_ok(el_arena_reserve(&a, a.used, &err));
     el_latent l = el_latent_layout(&a, e.rows, cols, form->codec, form->group);
     l.rotated = form->rotated;
+    l.kept = form->kept;
     el_gptq_rows(&g, &l, 0, e.rows, from, lost);
     el_latent_weights(&l, 0, e.rows, from);
     el_arena_release(&a);

@@ -93,7 +93,8 @@ static el_form form_of(uint32_t index)
 {
     static const el_codec codecs[] = {EL_CODEC_S2, EL_CODEC_O3, EL_CODEC_S4, EL_CODEC_I8};
     static const uint32_t groups[] = {32, 64, 0};
-    return (el_form){codecs[index % 4], groups[index % 3], index % 5 < 2};
+    return (el_form){codecs[index % 4], groups[index % 3], .rotated = index % 5 < 2,
+                     .kept = index % 7 < 3};
 }
 
 static void check_latent(const el_student *s, const el_latent *l, uint32_t index)
@@ -106,6 +107,7 @@ static void check_latent(const el_student *s, const el_latent *l, uint32_t index
     assert_int_equal(l->codec, f.codec);
     assert_int_equal(l->group, group);
     assert_int_equal(l->rotated, f.rotated);
+    assert_int_equal(l->kept, f.kept);
 }
 
 static void check_table(const el_student *s, const el_latent_table *t, uint32_t first)

@@ -71,8 +71,8 @@ static edgellm_status round_end(el_run *r, const el_gguf_tensor *tensor, el_late
     e.rows = importance + dim;
     e.errors = e.rows + band;
     ends_moments(r, head, h);
-    edgellm_status status =
-        el_gptq_prepare(h, dim, table->piece[0].rotated, 0.03f, factor, importance, &e.gptq, err);
+    edgellm_status status = el_gptq_prepare(h, dim, el_latent_table_rotated(table), 0.03f, factor,
+                                            importance, &e.gptq, err);
     for (uint32_t i = 0; i < table->pieces && status == EDGELLM_OK; i++)
         round_piece(r, &e, table, i);
     free(memory);

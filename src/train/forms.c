@@ -16,15 +16,26 @@
 /*
  * What a file of a given size is made of, the coarsest first. Rotated weights are alike everywhere,
  * so few scales do, and offsets gain nothing. Columns that are no multiple of 64 cannot be rotated.
+ * A source of 4 bits (Q4_1, Q4_0) has 16 levels for 32 weights: where these are kept, next to
+ * nothing is lost.
  */
-static const el_form rotated_forms[] = {{EL_CODEC_S2, 128, true},
-                                        {EL_CODEC_S3, 128, true},
-                                        {EL_CODEC_S4, 128, true},
-                                        {EL_CODEC_I8, 128, true}};
-static const el_form plain_forms[] = {{EL_CODEC_O2, 128, false}, {EL_CODEC_O2, 64, false},
-                                      {EL_CODEC_S3, 64, false},  {EL_CODEC_O3, 64, false},
-                                      {EL_CODEC_S4, 64, false},  {EL_CODEC_O4, 64, false},
-                                      {EL_CODEC_I8, 64, false}};
+#define KEPT_4_BITS                                                                                \
+    {                                                                                              \
+        EL_CODEC_O4, 32, .kept = true                                                              \
+    }
+static const el_form rotated_forms[] = {{EL_CODEC_S2, 128, .rotated = true},
+                                        {EL_CODEC_S3, 128, .rotated = true},
+                                        {EL_CODEC_S4, 128, .rotated = true},
+                                        KEPT_4_BITS,
+                                        {EL_CODEC_I8, 128, .rotated = true}};
+static const el_form plain_forms[] = {{.codec = EL_CODEC_O2, .group = 128},
+                                      {.codec = EL_CODEC_O2, .group = 64},
+                                      {.codec = EL_CODEC_S3, .group = 64},
+                                      {.codec = EL_CODEC_O3, .group = 64},
+                                      {.codec = EL_CODEC_S4, .group = 64},
+                                      {.codec = EL_CODEC_O4, .group = 64},
+                                      KEPT_4_BITS,
+                                      {.codec = EL_CODEC_I8, .group = 64}};
 enum {
     FREQUENT = 6,         /* that part of a vocabulary has bits of its own */
     PROBE_SEQUENCES = 16, /* for second moments */
@@ -146,8 +157,9 @@ static void list_candidates(const el_source *s, const el_probe *p, uint32_t inde
         const el_size_form form = size_form(forms.forms[i]);
         uint64_t bytes = el_size_tensor(e.rows, e.tensor->cols, &form);
         list[i] = (el_candidate){bytes, damage ? damage[i] : 0.0};
-        /* Of several forms with the bits asked for, the finest. */
-        if (bits && el_codecs[forms.forms[i].codec].bits == bits) a->fixed = (int32_t)i;
+        /* Of several forms with the bits asked for, the finest that suits every source. */
+        if (bits && !forms.forms[i].kept && el_codecs[forms.forms[i].codec].bits == bits)
+            a->fixed = (int32_t)i;
     }
 }
 
@@ -225,7 +237,8 @@ static void choose_by_bits(const el_source *s, const el_compress_options *o, con
 {
     for (uint32_t i = 0; i < el_student_count(s); i++) {
         uint32_t group = is_table(s, i) ? o->embedding_group : o->group;
-        forms[i] = (el_form){el_round_codec(bits[i], o->offset), group, can_rotate(&s->config)};
+        forms[i] =
+            (el_form){el_round_codec(bits[i], o->offset), group, .rotated = can_rotate(&s->config)};
     }
 }
 

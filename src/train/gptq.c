@@ -140,12 +140,24 @@ static void round_group(const el_gptq *g, el_latent *l, uint32_t row, uint32_t g
     }
 }
 
+/* alike: room for a group. */
+static void keep_row(const el_latent *l, uint32_t row, const float *w, float *alike)
+{
+    for (uint32_t i = 0; i < l->group; i++)
+        alike[i] = 1.0f;
+    for (uint32_t group = 0; group < l->groups; group++)
+        el_latent_fit(l, row, group, w + (size_t)group * l->group, alike);
+}
+
 void el_gptq_rows(const el_gptq *g, el_latent *l, uint32_t first, uint32_t count, float *w,
                   float *errors)
 {
     if (l->rotated) el_hadamard(w, (size_t)count * l->cols / EL_ROTATION_WIDTH);
     for (uint32_t r = 0; r < count; r++)
         el_latent_references(l, first + r, w + (size_t)r * l->cols);
+    for (uint32_t r = 0; r < count && l->kept; r++)
+        keep_row(l, first + r, w + (size_t)r * l->cols, errors);
+    if (l->kept) return;
     for (uint32_t group = 0; group < l->groups; group++) {
         uint32_t begin, n = el_latent_span(l, group, &begin), end = begin + n;
         for (uint32_t r = 0; r < count; r++)

@@ -27,7 +27,8 @@ edgellm_status el_gptq_prepare(const float *h, uint32_t cols, bool rotated, floa
                                float *factor, float *importance, el_gptq *gptq, edgellm_error *err);
 
 /* Rounds rows first .. first + count - 1 of the latent; w (count, cols) are their weights and is
- * used up; errors: room for (count, group) floats. */
+ * used up; errors: room for (count, group) floats. Of a kept latent each weight is rounded by
+ * itself: a group that has the source's levels would leave them for nothing. */
 void el_gptq_rows(const el_gptq *gptq, el_latent *l, uint32_t first, uint32_t count, float *w,
                   float *errors);
 

@@ -18,6 +18,7 @@ typedef struct el_latent {
     uint32_t rows, cols, group, groups; /* group: weights that share a scale, at least 32 */
     el_codec codec;                     /* S2, S3, S4, O2, O3, O4, I8, O8 */
     bool rotated;                       /* rows are stored rotated: hadamard.h. Set by the owner */
+    bool kept;                          /* rounding corrects nothing: gptq.h. Set by the owner */
     float low, high, zero;
     float floor, unit; /* u = floor + unit * number, from low - 0.5 to high + 0.5 */
     uint16_t *u;       /* (rows, cols) */

@@ -17,6 +17,12 @@ typedef struct el_latent_table {
 /* Rows first .. first + count - 1, (count, cols). */
 void el_latent_table_weights(const el_latent_table *t, uint32_t first, uint32_t count, float *w);
 
+/* Are those rotated that are not kept? */
+static inline bool el_latent_table_rotated(const el_latent_table *t)
+{
+    return t->piece[0].rotated || (t->pieces > 1 && t->piece[1].rotated);
+}
+
 /* First row of a piece. */
 static inline uint32_t el_latent_table_begin(const el_latent_table *t, uint32_t piece)
 {

@@ -279,12 +279,17 @@ static void round_piece(void *context, uint32_t piece, unsigned member)
     el_latent_weights(l, first, count, w->ours[r->part] + (size_t)first * l->cols);
 }
 
-/* w->target = W + correction towards what the source computes on its own inputs. */
+/* w->target = W + correction towards what the source computes on its own inputs; W if it is kept.
+ */
 static edgellm_status aim(el_layerwise *w, const stage *s, int part, edgellm_error *err)
 {
     uint32_t rows = el_part_rows(w->shape, part), cols = el_part_cols(w->shape, part);
     const el_recipe *r = w->recipe;
     size_t n = (size_t)rows * cols;
+    if (w->latents[part].kept) {
+        memcpy(w->target, w->source.part[part], n * sizeof *w->target);
+        return EDGELLM_OK;
+    }
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)cols, (int)cols,
                 r->correction, w->source.part[part], (int)cols, w->cross, (int)cols, 0.0f,
                 w->target, (int)cols);
@@ -294,13 +299,21 @@ static edgellm_status aim(el_layerwise *w, const stage *s, int part, edgellm_err
     return EDGELLM_OK;
 }
 
+/* Are those rotated that are not kept? */
+static bool is_rotated(const el_layerwise *w, const stage *s)
+{
+    bool rotated = false;
+    for (int i = s->first; i <= s->last; i++)
+        rotated |= w->latents[i].rotated;
+    return rotated;
+}
+
 static edgellm_status round_stage(el_layerwise *w, const stage *s, edgellm_error *err)
 {
     rounding r = {.w = w};
     collect(w, s);
-    EL_TRY(el_gptq_prepare(w->moments, el_part_cols(w->shape, s->first),
-                           w->latents[s->first].rotated, w->recipe->damping, w->factor,
-                           w->importance, &r.gptq, err));
+    EL_TRY(el_gptq_prepare(w->moments, el_part_cols(w->shape, s->first), is_rotated(w, s),
+                           w->recipe->damping, w->factor, w->importance, &r.gptq, err));
     for (r.part = s->first; r.part <= s->last; r.part++) {
         EL_TRY(aim(w, s, r.part, err));
         r.latent = &w->latents[r.part];

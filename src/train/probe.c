@@ -163,6 +163,7 @@ static void round_rows(const rounding *r, const el_form *form, uint32_t first, u
     el_arena a = el_arena_borrow(b->latent, r->p->latent_bytes);
     el_latent l = el_latent_layout(&a, count, r->cols, form->codec, form->group);
     l.rotated = form->rotated;
+    l.kept = form->kept;
     read_rows(r, first, count, b->w);
     el_gptq_rows(&r->gptq, &l, 0, count, b->w, b->lost);
     el_latent_weights(&l, 0, count, out);

@@ -17,7 +17,8 @@
 #include "train/student.h"
 
 typedef struct el_probe_forms {
-    const el_form *forms; /* forms[0] is the one that is probed; all are rotated, or none */
+    const el_form *forms; /* forms[0] is the one that is probed; those that are not kept are all
+                             rotated like it */
     uint32_t count;
     float damping; /* see el_gptq_prepare() */
 } el_probe_forms;

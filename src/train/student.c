@@ -34,6 +34,7 @@ static el_latent latent_layout(const el_student *s, uint32_t index, el_arena *ar
     const el_form *form = &s->forms[index];
     el_latent l = el_latent_layout(arena, e.rows, e.tensor->cols, form->codec, form->group);
     l.rotated = form->rotated;
+    l.kept = form->kept;
     return l;
 }
 

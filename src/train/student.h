@@ -11,7 +11,9 @@
 typedef struct el_form {
     el_codec codec;
     uint32_t group; /* 32, 64, 128; 0: the row */
-    bool rotated;   /* hadamard.h: cols is a multiple of 64; the same where inputs are shared */
+    bool rotated;   /* hadamard.h: cols is a multiple of 64; the same where inputs are shared, */
+                    /* but for what is kept */
+    bool kept;      /* weights stay where the source has them, each is rounded by itself */
 } el_form;
 
 /*
