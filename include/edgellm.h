@@ -278,6 +278,20 @@ EDGELLM_API edgellm_status edgellm_session_eval(edgellm_session *session, const 
                                                 size_t count, float *all_logits,
                                                 edgellm_error *err);
 
+/*
+ * One more token for each of `count` sessions of one engine, in one pass over the weights:
+ * tokens[i] is appended to sessions[i] and computed. Faster than one session after the other, with
+ * the same bits. The work is done by the threads of the session with the largest context (the first
+ * of several), whose batch must hold `count` tokens. sessions: all different, all exact or none;
+ * nobody else may use any of them meanwhile. logits: room for (count, vocab) floats; each session
+ * has its own too, as after edgellm_session_eval().
+ * Errors: CONTEXT (no room in one of the sessions), USAGE, FORMAT (logits overflow). After an error
+ * no position has changed.
+ */
+EDGELLM_API edgellm_status edgellm_sessions_eval(edgellm_session *const *sessions,
+                                                 const uint32_t *tokens, uint32_t count,
+                                                 float *logits, edgellm_error *err);
+
 /* The logits (vocab) after the last token computed; valid until the next call on the session. */
 EDGELLM_API const float *edgellm_session_logits(const edgellm_session *session);
 

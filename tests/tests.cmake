@@ -61,6 +61,8 @@ el_test(shared base cpu kernel format token sample model engine quant test_suppo
 target_sources(test_shared PRIVATE support/tiny_file.c)
 el_test(calibrate base cpu kernel format token sample model engine quant offline test_support)
 target_sources(test_calibrate PRIVATE support/tiny_file.c)
+el_test(together base cpu kernel format token sample model engine quant offline test_support)
+target_sources(test_together PRIVATE support/tiny_file.c)
 # The Nth call of every kind fails, for every N. glibc's names for 64-bit offsets, and others'.
 el_test(faults base cpu kernel format token sample model engine quant offline test_support)
 target_sources(test_faults PRIVATE faults/faults.c)

@@ -202,8 +202,8 @@ void edgellm_session_close(edgellm_session *session)
 
 /* ---- computing ----------------------------------------------------------------------------- */
 
-static edgellm_status check_tokens(const edgellm_session *s, const uint32_t *tokens, size_t count,
-                                   edgellm_error *err)
+edgellm_status el_session_check_tokens(const edgellm_session *s, const uint32_t *tokens,
+                                       size_t count, edgellm_error *err)
 {
     const uint32_t vocab = s->engine->file.config.vocab, context = s->forward.context;
     if (count == 0) return el_fail(err, EDGELLM_ERR_USAGE, "no tokens to compute");
@@ -225,7 +225,8 @@ static void run_batch(edgellm_session *s, const uint32_t *tokens, uint32_t n, fl
     el_forward *f = &s->forward;
     f->tokens = tokens;
     f->n = n;
-    f->position = s->position;
+    for (uint32_t i = 0; i < n; i++)
+        f->places[i] = (el_place){&f->cache, s->position + i};
     f->head_first = all ? 0 : last ? n - 1 : n;
     f->head_out = all ? all : f->logits;
     el_forward_run(f);
@@ -233,9 +234,8 @@ static void run_batch(edgellm_session *s, const uint32_t *tokens, uint32_t n, fl
     s->position += n;
 }
 
-/* Weights that overflow in float32 give infinities and NaN: no answer can come of them. */
-static edgellm_status check_finite(const edgellm_session *s, const float *logits, size_t rows,
-                                   edgellm_error *err)
+edgellm_status el_session_check_logits(const edgellm_session *s, const float *logits, size_t rows,
+                                       edgellm_error *err)
 {
     const size_t n = rows * s->engine->file.config.vocab;
     uint32_t bits, infinite = 0;
@@ -253,7 +253,7 @@ edgellm_status edgellm_session_eval(edgellm_session *session, const uint32_t *to
 {
     const size_t vocab = session->engine->file.config.vocab;
     const uint32_t start = session->position;
-    EL_TRY(check_tokens(session, tokens, count, err));
+    EL_TRY(el_session_check_tokens(session, tokens, count, err));
     el_fpenv env = el_fpenv_enter();
     session->logits_at = 0;
     for (size_t done = 0; done < count;) {
@@ -265,8 +265,8 @@ edgellm_status edgellm_session_eval(edgellm_session *session, const uint32_t *to
     }
     if (all_logits)
         memcpy(session->forward.logits, all_logits + (count - 1) * vocab, vocab * sizeof(float));
-    edgellm_status status = check_finite(session, all_logits ? all_logits : session->forward.logits,
-                                         all_logits ? count : 1, err);
+    edgellm_status status = el_session_check_logits(
+        session, all_logits ? all_logits : session->forward.logits, all_logits ? count : 1, err);
     if (status == EDGELLM_OK)
         session->logits_at = session->position;
     else

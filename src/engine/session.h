@@ -17,4 +17,13 @@ struct edgellm_session {
     edgellm_memory_plan plan;
 };
 
+/* Can these tokens be computed next? Errors: as edgellm_session_eval(). */
+edgellm_status el_session_check_tokens(const edgellm_session *session, const uint32_t *tokens,
+                                       size_t count, edgellm_error *err);
+
+/* Weights that overflow in float32 give infinities and NaN: no answer can come of them.
+ * logits: (rows, vocab). */
+edgellm_status el_session_check_logits(const edgellm_session *session, const float *logits,
+                                       size_t rows, edgellm_error *err);
+
 #endif

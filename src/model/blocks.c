@@ -121,7 +121,8 @@ void el_block_project_table(el_forward *f, const el_table *table, float *out, un
 static void rotate_and_store(el_forward *f, uint32_t layer, uint32_t token, uint32_t kv_head)
 {
     const el_config *c = &f->model->config;
-    const uint32_t position = f->position + token, group = c->heads / c->kv_heads;
+    const el_place *place = &f->places[token];
+    const uint32_t position = place->position, group = c->heads / c->kv_heads;
     const size_t at = ((size_t)token * c->kv_heads + kv_head) * c->head_dim;
     const float *cosine = f->cosine + (size_t)position * (c->rotary_dim / 2);
     const float *sine = f->sine + (size_t)position * (c->rotary_dim / 2);
@@ -129,12 +130,12 @@ static void rotate_and_store(el_forward *f, uint32_t layer, uint32_t token, uint
     f->kernels->rope(f->k + at, 1, c->head_dim, c->rotary_dim, cosine, sine);
     const size_t plane = (size_t)layer * c->kv_heads + kv_head;
     if (f->exact) {
-        size_t to = plane * f->cache.plane + (size_t)position * c->head_dim;
-        memcpy(f->cache.keys + to, f->k + at, c->head_dim * sizeof(float));
-        memcpy(f->cache.values + to, f->v + at, c->head_dim * sizeof(float));
+        size_t to = plane * place->cache->plane + (size_t)position * c->head_dim;
+        memcpy(place->cache->keys + to, f->k + at, c->head_dim * sizeof(float));
+        memcpy(place->cache->values + to, f->v + at, c->head_dim * sizeof(float));
         return;
     }
-    f->kernels->kv_store(&f->cache.planes[plane], position, f->k + at, f->v + at, c->head_dim);
+    f->kernels->kv_store(&place->cache->planes[plane], position, f->k + at, f->v + at, c->head_dim);
 }
 
 static void attend_head(el_forward *f, uint32_t layer, uint32_t token, uint32_t head, float *scores)
@@ -142,15 +143,16 @@ static void attend_head(el_forward *f, uint32_t layer, uint32_t token, uint32_t 
     const el_config *c = &f->model->config;
     const size_t plane = (size_t)layer * c->kv_heads + head / (c->heads / c->kv_heads);
     const size_t at = ((size_t)token * c->heads + head) * c->head_dim;
-    const uint32_t length = f->position + token + 1;
+    const el_cache *cache = f->places[token].cache;
+    const uint32_t length = f->places[token].position + 1;
     const float inv_sqrt = 1.0f / __builtin_sqrtf((float)c->head_dim);
     if (f->exact)
-        f->kernels->attend_exact(f->cache.keys + plane * f->cache.plane,
-                                 f->cache.values + plane * f->cache.plane, f->q + at, c->head_dim,
+        f->kernels->attend_exact(cache->keys + plane * cache->plane,
+                                 cache->values + plane * cache->plane, f->q + at, c->head_dim,
                                  length, inv_sqrt, scores, f->h + at);
     else
-        f->kernels->attend(&f->cache.planes[plane], f->q + at, c->head_dim, length, inv_sqrt,
-                           scores, f->h + at);
+        f->kernels->attend(&cache->planes[plane], f->q + at, c->head_dim, length, inv_sqrt, scores,
+                           f->h + at);
 }
 
 void el_block_attention(el_forward *f, uint32_t layer, unsigned rotations, unsigned member,

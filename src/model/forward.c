@@ -74,6 +74,7 @@ static void layout_activations(el_forward *f, el_arena *arena)
     const uint32_t heads = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
     const uint32_t widest = max_u32(max_u32(c->dim, heads), c->ffn_dim);
     const size_t n = f->batch;
+    f->places = el_arena_take(arena, n, sizeof *f->places);
     f->x = el_arena_take(arena, n * c->dim, sizeof(float));
     f->h = el_arena_take(arena, n * max_u32(c->dim, heads), sizeof(float));
     f->q = el_arena_take(arena, n * heads, sizeof(float));

@@ -3,7 +3,8 @@
  * are built from. A block is run by every member of the crew at once; each computes its share of
  * the output and the blocks meet at barriers, so no result depends on the number of threads.
  *
- * One batch of n tokens lies at positions `position` .. position + n - 1.
+ * A batch is n tokens, each at its place: a position of some sequence. Tokens of one sequence stand
+ * in the order of their positions.
  */
 #ifndef EL_MODEL_FORWARD_H
 #define EL_MODEL_FORWARD_H
@@ -22,6 +23,12 @@ typedef struct el_cache {
     uint32_t kv_heads;
     size_t plane; /* floats of one (layer, kv head): context * head_dim */
 } el_cache;
+
+/* Where a token of a batch stands. */
+typedef struct el_place {
+    el_cache *cache; /* of its sequence */
+    uint32_t position;
+} el_place;
 
 /* What matrices of one rotation meet. */
 typedef struct el_input {
@@ -51,7 +58,8 @@ struct el_forward {
 
     /* the batch being computed */
     const uint32_t *tokens; /* (n) */
-    uint32_t n, position;
+    el_place *places;       /* (batch), n of them set */
+    uint32_t n;
     uint32_t head_first; /* logits are wanted for tokens head_first .. n-1; n: none */
     float *head_out;     /* where those go, (n - head_first, vocab) */
 };
@@ -66,7 +74,7 @@ typedef struct el_forward_bytes {
 el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena);
 
 /* Computes one batch: embedding, the architecture's layers, head. A layer leaves what its last
- * block adds in y; the next norm adds it to x. (tokens, n, position, head_first and head_out are
+ * block adds in y; the next norm adds it to x. (tokens, places, n, head_first and head_out are
  * set). */
 void el_forward_run(el_forward *f);
 

@@ -1,6 +1,7 @@
 /*
- * calibrate.c: see calibrate.h. Threads take the numbers of sequences from a counter; each has a
- * writer with a session of its own, so that who writes which one makes no difference.
+ * calibrate.c: see calibrate.h. Writers take the numbers of sequences from a counter; each has a
+ * thread and a session of its own, so that who writes which one makes no difference. As many as
+ * share a core decode together.
  */
 #include "offline/calibrate.h"
 
@@ -14,7 +15,7 @@
 #include "base/threads.h"
 #include "offline/calibrate_text.h"
 
-enum { SHORTEST = 2 };
+enum { SHORTEST = 2, WRITERS_MAX = EL_CALIBRATE_THREADS_MAX * EL_TOGETHER_MAX };
 
 /* ---- options and room ---------------------------------------------------------------------- */
 
@@ -67,6 +68,13 @@ typedef struct pool {
     edgellm_error err;
 } pool;
 
+/* Writers that share a core. */
+typedef struct desk {
+    pool *pool;
+    el_together together;
+    uint32_t writers;
+} desk;
+
 /* `finished` sequences more; is the work to go on? */
 static bool report(pool *p, uint32_t finished)
 {
@@ -110,42 +118,95 @@ static edgellm_status write_some(pool *p, el_writer *w, edgellm_error *err)
 
 static void *work(void *context)
 {
-    pool *p = context;
-    el_writer w = {.go_on = may_go_on, .go_on_context = p};
+    desk *d = context;
+    pool *p = d->pool;
+    el_writer w = {.go_on = may_go_on, .go_on_context = p, .together = &d->together};
     edgellm_error err = {0};
     edgellm_status status = el_writer_open(&w, p->engine, p->out->length, &err);
     if (status == EDGELLM_OK) status = write_some(p, &w, &err);
-    el_writer_close(&w);
     if (status != EDGELLM_OK) give_up(p, status, &err);
+    el_together_leave(&d->together);
+    el_writer_close(&w);
     return NULL;
 }
 
-/* The caller is one of the threads; the others' signals are blocked, and so go to those that
- * handle them. */
-static void work_together(pool *p, unsigned threads)
+static uint32_t smaller(uint32_t a, uint32_t b)
 {
-    pthread_t others[EL_CALIBRATE_THREADS_MAX];
-    unsigned started = 1;
-    sigset_t all, old;
+    return a < b ? a : b;
+}
+
+/* A session's batch, which a pass has to fit in, is no longer than its context. */
+static edgellm_status open_desks(pool *p, desk *desks, unsigned count, edgellm_error *err)
+{
+    const el_calibration *out = p->out;
+    edgellm_status status = EDGELLM_OK;
+    for (unsigned i = 0; i < count; i++) {
+        const uint32_t share = (out->sequences - i + count - 1) / count;
+        desks[i].pool = p;
+        desks[i].writers = smaller(smaller(share, EL_TOGETHER_MAX), out->length);
+        edgellm_status opened =
+            el_together_open(&desks[i].together, desks[i].writers, out->vocab, err);
+        if (opened != EDGELLM_OK) status = opened;
+    }
+    return status;
+}
+
+typedef struct team {
+    pthread_t threads[WRITERS_MAX];
+    unsigned started;
+} team;
+
+/* A thread for each writer of a desk; those that cannot be started leave it. */
+static int start_writers(team *t, desk *d)
+{
     int error = 0;
+    for (uint32_t i = 0; i < d->writers; i++) {
+        if (!error) error = pthread_create(&t->threads[t->started], NULL, work, d);
+        if (error)
+            el_together_leave(&d->together);
+        else
+            t->started++;
+    }
+    return error;
+}
+
+/* Signals are blocked in the threads, and so go to those that handle them. */
+static void work_together(pool *p, desk *desks, unsigned count)
+{
+    team t = {.started = 0};
+    sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    while (!error && started < threads) {
-        error = pthread_create(&others[started], NULL, work, p);
-        if (!error) started++;
+    for (unsigned i = 0; i < count; i++) {
+        edgellm_error err;
+        int error = start_writers(&t, &desks[i]);
+        if (!error) continue;
+        give_up(p,
+                el_fail(&err, EDGELLM_ERR_MEMORY, "cannot start thread %u: %s", t.started + 1,
+                        strerror(error)),
+                &err);
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (error) {
-        edgellm_error err;
-        give_up(p,
-                el_fail(&err, EDGELLM_ERR_MEMORY, "cannot start thread %u of %u: %s", started + 1,
-                        threads, strerror(error)),
-                &err);
-    } else {
-        work(p);
+    for (unsigned i = 0; i < t.started; i++)
+        pthread_join(t.threads[i], NULL);
+}
+
+static edgellm_status write_all(pool *p, unsigned threads, edgellm_error *err)
+{
+    desk *desks = calloc(threads, sizeof *desks);
+    if (!desks) return el_fail(err, EDGELLM_ERR_MEMORY, "calibration: no memory for writers");
+    pthread_mutex_init(&p->lock, NULL);
+    edgellm_status status = open_desks(p, desks, threads, err);
+    if (status == EDGELLM_OK) {
+        work_together(p, desks, threads);
+        status = p->status;
+        if (status != EDGELLM_OK) el_fail(err, status, "%s", p->err.message);
     }
-    for (unsigned i = 1; i < started; i++)
-        pthread_join(others[i], NULL);
+    pthread_mutex_destroy(&p->lock);
+    for (unsigned i = 0; i < threads; i++)
+        el_together_close(&desks[i].together);
+    free(desks);
+    return status;
 }
 
 edgellm_status el_calibrate_self(const edgellm_engine *engine, const el_calibrate_options *options,
@@ -158,17 +219,13 @@ edgellm_status el_calibrate_self(const edgellm_engine *engine, const el_calibrat
     if (threads > options->sequences) threads = options->sequences;
     if (threads > EL_CALIBRATE_THREADS_MAX) threads = EL_CALIBRATE_THREADS_MAX;
     EL_TRY(reserve(&c, options->sequences, options->length, info.vocab, err));
-
     pool p = {.engine = engine, .options = options, .out = &c};
-    pthread_mutex_init(&p.lock, NULL);
-    work_together(&p, threads);
-    pthread_mutex_destroy(&p.lock);
-    if (p.status != EDGELLM_OK) {
+    edgellm_status status = write_all(&p, threads, err);
+    if (status == EDGELLM_OK)
+        *out = c;
+    else
         el_calibration_free(&c);
-        return el_fail(err, p.status, "%s", p.err.message);
-    }
-    *out = c;
-    return EDGELLM_OK;
+    return status;
 }
 
 /* ---- a file -------------------------------------------------------------------------------- */

@@ -20,12 +20,12 @@ typedef struct el_calibrate_options {
     uint32_t sequences; /* 1 .. EL_CALIBRATE_SEQUENCES_MAX */
     uint32_t length;    /* tokens of each: 2 .. what the model was trained for */
     uint64_t seed;      /* of the draws; not looked at for a file */
-    uint32_t threads;   /* sequences written side by side: 1 .. EL_CALIBRATE_THREADS_MAX; 0: as many
-                           as this process has cores. Never changes a token; not looked at for a
-                           file */
+    uint32_t threads;   /* cores to write on, several sequences at once on each:
+                           1 .. EL_CALIBRATE_THREADS_MAX; 0: all that this process has. Never
+                           changes a token; not looked at for a file */
     /* Called after each sequence, and between with the same numbers so that a stop is heard soon;
-     * by one thread at a time, but by any of them. May be NULL; not called for a file. Return false
-     * to stop (INTERRUPTED): it is not called again. */
+     * by one thread at a time, but never the caller's. May be NULL; not called for a file. Return
+     * false to stop (INTERRUPTED): it is not called again. */
     bool (*progress)(void *context, uint32_t done, uint32_t total);
     void *progress_context;
 } el_calibrate_options;

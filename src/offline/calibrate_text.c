@@ -51,8 +51,10 @@ static edgellm_status seed_sampler(el_writer *w, edgellm_error *err)
 
 static edgellm_status draw(el_writer *w, uint32_t *token, edgellm_error *err)
 {
-    const uint32_t known = edgellm_session_position(w->session);
-    EL_TRY(edgellm_session_eval(w->session, w->tokens + known, w->count - known, NULL, err));
+    const uint32_t known = edgellm_session_position(w->session), last = w->count - 1;
+    if (known < last)
+        EL_TRY(edgellm_session_eval(w->session, w->tokens + known, last - known, NULL, err));
+    EL_TRY(el_together_eval(w->together, w->session, w->tokens[last], err));
     *token = edgellm_session_sample(w->session);
     return EDGELLM_OK;
 }
@@ -330,7 +332,8 @@ static edgellm_status learn_turns(el_writer *w, edgellm_error *err)
 edgellm_status el_writer_open(el_writer *w, const edgellm_engine *engine, uint32_t length,
                               edgellm_error *err)
 {
-    const edgellm_session_options options = {.context = length, .threads = 1};
+    const edgellm_session_options options = {
+        .context = length, .batch = EL_TOGETHER_MAX, .threads = 1};
     w->engine = engine;
     w->session = NULL;
     w->tokens = NULL;

@@ -7,7 +7,7 @@
 #ifndef EL_OFFLINE_CALIBRATE_TEXT_H
 #define EL_OFFLINE_CALIBRATE_TEXT_H
 
-#include "base/error.h"
+#include "offline/calibrate_together.h"
 
 typedef struct el_writer {
     const edgellm_engine *engine;
@@ -18,6 +18,7 @@ typedef struct el_writer {
     uint32_t turn_end;            /* the first of those */
     bool (*go_on)(void *context); /* asked now and then; false: stop (INTERRUPTED) */
     void *go_on_context;
+    el_together *together; /* who decodes with it */
 
     /* the text under way */
     uint32_t *tokens;     /* (length + closing) */
