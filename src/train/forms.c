@@ -38,6 +38,7 @@ static const el_form plain_forms[] = {{.codec = EL_CODEC_O2, .group = 128},
                                       {.codec = EL_CODEC_I8, .group = 64}};
 enum {
     FREQUENT = 6,         /* that part of a vocabulary has bits of its own */
+    MOST_FREQUENT = 16,   /* or that, where 8 bits for it are within reach */
     PROBE_SEQUENCES = 16, /* for second moments */
     PROBE_SEGMENTS = 2,
     PROBE_SPAN = 256,
@@ -62,10 +63,23 @@ static el_probe_forms forms_for(const el_source *s, float damping)
     return (el_probe_forms){plain_forms, sizeof plain_forms / sizeof(el_form), damping};
 }
 
+/* Has the file room for more than 4 bits a weight? */
+static bool is_roomy(const el_source *s, uint64_t fit)
+{
+    uint64_t weights = 0;
+    for (uint32_t i = 0; i < el_student_count(s); i++) {
+        const el_extent e = el_student_extent(s, i);
+        weights += (uint64_t)e.rows * e.tensor->cols;
+    }
+    return fit > weights / 2;
+}
+
 /* Tokens are numbered in the order in which merges made them, so low ids are the frequent ones. */
 uint32_t el_forms_cut(const el_source *s, const el_compress_options *o)
 {
-    return o->fit ? s->config.vocab / FREQUENT / EL_TILE * EL_TILE : 0;
+    if (!o->fit) return 0;
+    const uint32_t part = is_roomy(s, o->fit) ? MOST_FREQUENT : FREQUENT;
+    return s->config.vocab / part / EL_TILE * EL_TILE;
 }
 
 /* ---- rules ------------------------------------------------------------------------------ */
