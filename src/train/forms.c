@@ -28,6 +28,13 @@ static const el_form rotated_forms[] = {{EL_CODEC_S2, 128, .rotated = true},
                                         {EL_CODEC_S4, 128, .rotated = true},
                                         KEPT_4_BITS,
                                         {EL_CODEC_I8, 128, .rotated = true}};
+/* The first is the one that is probed; where few matrices will have so few bits, another is nearer
+ * to what comes of it. */
+static const el_form roomy_forms[] = {{EL_CODEC_S3, 128, .rotated = true},
+                                      {EL_CODEC_S2, 128, .rotated = true},
+                                      {EL_CODEC_S4, 128, .rotated = true},
+                                      KEPT_4_BITS,
+                                      {EL_CODEC_I8, 128, .rotated = true}};
 static const el_form plain_forms[] = {{.codec = EL_CODEC_O2, .group = 128},
                                       {.codec = EL_CODEC_O2, .group = 64},
                                       {.codec = EL_CODEC_S3, .group = 64},
@@ -36,6 +43,8 @@ static const el_form plain_forms[] = {{.codec = EL_CODEC_O2, .group = 128},
                                       {.codec = EL_CODEC_O4, .group = 64},
                                       KEPT_4_BITS,
                                       {.codec = EL_CODEC_I8, .group = 64}};
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
 enum {
     FREQUENT = 6,         /* that part of a vocabulary has bits of its own */
     MOST_FREQUENT = 16,   /* or that, where 8 bits for it are within reach */
@@ -56,13 +65,6 @@ static bool can_rotate(const el_config *c)
            heads % EL_ROTATION_WIDTH == 0;
 }
 
-static el_probe_forms forms_for(const el_source *s, float damping)
-{
-    if (can_rotate(&s->config))
-        return (el_probe_forms){rotated_forms, sizeof rotated_forms / sizeof(el_form), damping};
-    return (el_probe_forms){plain_forms, sizeof plain_forms / sizeof(el_form), damping};
-}
-
 /* Has the file room for more than 4 bits a weight? */
 static bool is_roomy(const el_source *s, uint64_t fit)
 {
@@ -72,6 +74,13 @@ static bool is_roomy(const el_source *s, uint64_t fit)
         weights += (uint64_t)e.rows * e.tensor->cols;
     }
     return fit > weights / 2;
+}
+
+static el_probe_forms forms_for(const el_source *s, const el_compress_options *o, float damping)
+{
+    if (!can_rotate(&s->config)) return (el_probe_forms){plain_forms, LENGTH(plain_forms), damping};
+    return (el_probe_forms){is_roomy(s, o->fit) ? roomy_forms : rotated_forms,
+                            LENGTH(rotated_forms), damping};
 }
 
 /* Tokens are numbered in the order in which merges made them, so low ids are the frequent ones. */
@@ -160,19 +169,18 @@ static uint64_t fixed_bytes(const el_source *s, const el_compress_options *o)
 }
 
 /* Candidates of matrix `index`, with the damages that the probe found (NULL: none are known). */
-static void list_candidates(const el_source *s, const el_probe *p, uint32_t index, unsigned bits,
-                            el_candidate *list, el_allocation *a)
+static void list_candidates(const el_source *s, const el_probe *p, const el_probe_forms *forms,
+                            uint32_t index, unsigned bits, el_candidate *list, el_allocation *a)
 {
-    const el_probe_forms forms = forms_for(s, 0);
     const double *damage = p ? el_probe_damage_of(p, index) : NULL;
     const el_extent e = el_student_extent(s, index);
-    *a = (el_allocation){.candidates = list, .count = forms.count, .fixed = EL_NOT_FIXED};
-    for (uint32_t i = 0; i < forms.count; i++) {
-        const el_size_form form = size_form(forms.forms[i]);
+    *a = (el_allocation){.candidates = list, .count = forms->count, .fixed = EL_NOT_FIXED};
+    for (uint32_t i = 0; i < forms->count; i++) {
+        const el_size_form form = size_form(forms->forms[i]);
         uint64_t bytes = el_size_tensor(e.rows, e.tensor->cols, &form);
         list[i] = (el_candidate){bytes, damage ? damage[i] : 0.0};
         /* Of several forms with the bits asked for, the finest that suits every source. */
-        if (bits && !forms.forms[i].kept && el_codecs[forms.forms[i].codec].bits == bits)
+        if (bits && !forms->forms[i].kept && el_codecs[forms->forms[i].codec].bits == bits)
             a->fixed = (int32_t)i;
     }
 }
@@ -181,6 +189,7 @@ static void list_candidates(const el_source *s, const el_probe *p, uint32_t inde
 static edgellm_status allocate(const el_source *s, const el_probe *p, const el_compress_options *o,
                                const unsigned *bits, el_form *forms, edgellm_error *err)
 {
+    const el_probe_forms of_source = forms_for(s, o, 0);
     uint32_t n = el_student_count(s);
     el_allocation *list = malloc(n * sizeof *list);
     el_candidate *candidates = malloc((size_t)n * EL_CANDIDATES_MAX * sizeof *candidates);
@@ -188,11 +197,11 @@ static edgellm_status allocate(const el_source *s, const el_probe *p, const el_c
     if (list && candidates) {
         for (uint32_t i = 0; i < n; i++) {
             el_candidate *of = candidates + (size_t)i * EL_CANDIDATES_MAX;
-            list_candidates(s, p, i, bits[i], of, &list[i]);
+            list_candidates(s, p, &of_source, i, bits[i], of, &list[i]);
         }
         status = el_allocate(list, n, fixed_bytes(s, o), o->fit, err);
         for (uint32_t i = 0; i < n && forms && status == EDGELLM_OK; i++)
-            forms[i] = forms_for(s, 0).forms[list[i].choice];
+            forms[i] = of_source.forms[list[i].choice];
     } else {
         status = el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the choice of bits");
     }
@@ -230,8 +239,8 @@ static edgellm_status choose_by_bytes(const el_source *s, const el_compress_opti
                   .tokens = m->tokens,
                   .sequences = m->sequences < PROBE_SEQUENCES ? m->sequences : PROBE_SEQUENCES,
                   .length = m->length,
-                  .parts = forms_for(s, 0.01f),
-                  .tables = forms_for(s, 0.03f),
+                  .parts = forms_for(s, o, 0.01f),
+                  .tables = forms_for(s, o, 0.03f),
                   .progress = m->progress,
                   .progress_context = m->progress_context};
     p.segments = p.sequences < PROBE_SEGMENTS ? p.sequences : PROBE_SEGMENTS;
