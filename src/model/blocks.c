@@ -171,7 +171,8 @@ void el_block_attention(el_forward *f, uint32_t layer, unsigned rotations, unsig
     el_portion p = portion_of(f, rotations, width, member, size);
     while (p.at < p.end) {
         const el_span s = next_span(&p);
-        make_input(f, rotations, f->h + (size_t)s.token * width + s.begin * EL_BLOCK, width, s);
+        const size_t at = (size_t)s.token * width + (size_t)s.begin * EL_BLOCK;
+        make_input(f, rotations, f->h + at, width, s);
     }
     el_crew_barrier(f->crew);
 }

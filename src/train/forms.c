@@ -189,12 +189,12 @@ static void list_candidates(const el_source *s, const el_probe *p, const el_prob
 static edgellm_status allocate(const el_source *s, const el_probe *p, const el_compress_options *o,
                                const unsigned *bits, el_form *forms, edgellm_error *err)
 {
-    const el_probe_forms of_source = forms_for(s, o, 0);
     uint32_t n = el_student_count(s);
     el_allocation *list = malloc(n * sizeof *list);
     el_candidate *candidates = malloc((size_t)n * EL_CANDIDATES_MAX * sizeof *candidates);
     edgellm_status status = EDGELLM_OK;
     if (list && candidates) {
+        const el_probe_forms of_source = forms_for(s, o, 0);
         for (uint32_t i = 0; i < n; i++) {
             el_candidate *of = candidates + (size_t)i * EL_CANDIDATES_MAX;
             list_candidates(s, p, &of_source, i, bits[i], of, &list[i]);
