@@ -28,13 +28,6 @@ static const el_form rotated_forms[] = {{EL_CODEC_S2, 128, .rotated = true},
                                         {EL_CODEC_S4, 128, .rotated = true},
                                         KEPT_4_BITS,
                                         {EL_CODEC_I8, 128, .rotated = true}};
-/* The first is the one that is probed; where few matrices will have so few bits, another is nearer
- * to what comes of it. */
-static const el_form roomy_forms[] = {{EL_CODEC_S3, 128, .rotated = true},
-                                      {EL_CODEC_S2, 128, .rotated = true},
-                                      {EL_CODEC_S4, 128, .rotated = true},
-                                      KEPT_4_BITS,
-                                      {EL_CODEC_I8, 128, .rotated = true}};
 static const el_form plain_forms[] = {{.codec = EL_CODEC_O2, .group = 128},
                                       {.codec = EL_CODEC_O2, .group = 64},
                                       {.codec = EL_CODEC_S3, .group = 64},
@@ -44,6 +37,7 @@ static const el_form plain_forms[] = {{.codec = EL_CODEC_O2, .group = 128},
                                       KEPT_4_BITS,
                                       {.codec = EL_CODEC_I8, .group = 64}};
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+enum { COARSEST = 0, THREE_BITS = 1 }; /* of rotated_forms */
 
 enum {
     FREQUENT = 6,         /* that part of a vocabulary has bits of its own */
@@ -78,9 +72,11 @@ static bool is_roomy(const el_source *s, uint64_t fit)
 
 static el_probe_forms forms_for(const el_source *s, const el_compress_options *o, float damping)
 {
-    if (!can_rotate(&s->config)) return (el_probe_forms){plain_forms, LENGTH(plain_forms), damping};
-    return (el_probe_forms){is_roomy(s, o->fit) ? roomy_forms : rotated_forms,
-                            LENGTH(rotated_forms), damping};
+    if (!can_rotate(&s->config))
+        return (el_probe_forms){plain_forms, LENGTH(plain_forms), COARSEST, damping};
+    /* Where few matrices will have 2 bits, 3 are nearer to what comes of it. */
+    const uint32_t probed = is_roomy(s, o->fit) ? THREE_BITS : COARSEST;
+    return (el_probe_forms){rotated_forms, LENGTH(rotated_forms), probed, damping};
 }
 
 /* Tokens are numbered in the order in which merges made them, so low ids are the frequent ones. */

@@ -130,8 +130,8 @@ typedef struct rounding {
     const el_gguf_tensor *tensor;
     const float *w; /* (rows, cols), or NULL: read from the tensor, rows `begin` and up */
     uint32_t begin, rows, cols;
-    float *rounded; /* (rows, cols) receives form 0; or NULL */
-    bool inputs;    /* rows of form 0 replace the tokens' in model 0 */
+    float *rounded; /* (rows, cols) receives the probed form; or NULL */
+    bool inputs;    /* rows of the probed form replace the tokens' in model 0 */
 } rounding;
 
 typedef struct band {
@@ -214,14 +214,14 @@ static void round_piece(void *context, uint32_t piece, unsigned member)
     const band b = band_of(r, member);
     round_rows(r, &r->forms->forms[form], first, count, &b, b.rounded);
     r->p->errors[piece] = error_of(r, first, count, &b);
-    if (form > 0) return;
+    if (form != r->forms->probed) return;
     if (r->inputs) replace_inputs(r, first, count, b.rounded);
     if (!r->rounded) return;
     size_t n = (size_t)count * r->cols;
     memcpy(r->rounded + (size_t)first * r->cols, b.rounded, n * sizeof(float));
 }
 
-/* Errors of all forms, relative to that of form 0. */
+/* Errors of all forms, relative to that of the probed one. */
 static edgellm_status round_forms(rounding *r, double *damage, edgellm_error *err)
 {
     uint32_t bands = bands_of(r->rows);
@@ -236,7 +236,7 @@ static edgellm_status round_forms(rounding *r, double *damage, edgellm_error *er
                        "or its inputs overflow",
                        r->tensor->name);
     }
-    double whole = damage[0];
+    double whole = damage[r->forms->probed];
     for (uint32_t f = 0; f < r->forms->count; f++)
         damage[f] = whole > 0 ? damage[f] / whole : 0;
     return EDGELLM_OK;
@@ -244,8 +244,8 @@ static edgellm_status round_forms(rounding *r, double *damage, edgellm_error *er
 
 static edgellm_status prepare(rounding *r, edgellm_error *err)
 {
-    return el_gptq_prepare(r->h, r->cols, r->forms->forms[0].rotated, r->forms->damping,
-                           r->p->factor, r->p->importance, &r->gptq, err);
+    return el_gptq_prepare(r->h, r->cols, r->forms->forms[r->forms->probed].rotated,
+                           r->forms->damping, r->p->factor, r->p->importance, &r->gptq, err);
 }
 
 static double *damage_of(const el_probe *p, uint32_t layer, int part)
@@ -388,7 +388,7 @@ static edgellm_status probe_layer(el_probe *p, uint32_t layer, edgellm_error *er
     return EDGELLM_OK;
 }
 
-/* Rows of the head that are in form 0, rounded anew: cheaper than to hold them. */
+/* Rows of the head that are in the probed form, rounded anew: cheaper than to hold them. */
 static void head_rows(void *context, uint32_t first, uint32_t count, unsigned member, float *rows)
 {
     const rounding *r = context;
@@ -398,7 +398,7 @@ static void head_rows(void *context, uint32_t first, uint32_t count, unsigned me
     for (uint32_t i = begin; i < end; i += BAND) {
         uint32_t n = end - i < BAND ? end - i : BAND;
         float *to = rows + (size_t)(i - first) * r->cols;
-        round_rows(r, &r->forms->forms[0], i - r->begin, n, &b, to);
+        round_rows(r, &r->forms->forms[r->forms->probed], i - r->begin, n, &b, to);
     }
 }
 

@@ -3,11 +3,11 @@
  * Of every matrix t and every form c that it may take, with rounding errors E that GPTQ leaves and
  * second moments H of its inputs:
  *
- *     damage(t, c) = KL(t) * e(t, c) / e(t, 0)       e = sum over rows of E H E'
+ *     damage(t, c) = KL(t) * e(t, c) / e(t, p)       e = sum over rows of E H E'
  *
  * KL(t) is the mean KL(source || model) at the head, where the model is the source with t alone
- * in form 0: the coarsest, so that the effect stands out. Results depend on the source, the tokens
- * and the kind of CPU, never on the number of threads.
+ * in form p: coarse, so that the effect stands out. Results depend on the source, the tokens and
+ * the kind of CPU, never on the number of threads.
  */
 #ifndef EL_TRAIN_PROBE_H
 #define EL_TRAIN_PROBE_H
@@ -17,10 +17,10 @@
 #include "train/student.h"
 
 typedef struct el_probe_forms {
-    const el_form *forms; /* forms[0] is the one that is probed; those that are not kept are all
-                             rotated like it */
+    const el_form *forms; /* those that are not kept are all rotated, or none */
     uint32_t count;
-    float damping; /* see el_gptq_prepare() */
+    uint32_t probed; /* p; not a kept one */
+    float damping;   /* see el_gptq_prepare() */
 } el_probe_forms;
 
 typedef struct el_probe {
@@ -46,7 +46,7 @@ typedef struct el_probe {
     el_divergence divergence;
     el_layer_floats layer, later; /* the layer whose parts are probed; one after it */
     float *last_norm;             /* (dim) */
-    float *rounded[EL_PARTS];     /* (rows, cols) in form 0 */
+    float *rounded[EL_PARTS];     /* (rows, cols) in form p */
     float *streams;             /* (EL_PARTS, segments, span, dim): of models changed at one part */
     float *factor, *importance; /* (widest, widest), (widest) */
     uint8_t *scratch;           /* (members): to round a band of rows */

@@ -11,8 +11,8 @@
 typedef struct el_form {
     el_codec codec;
     uint32_t group; /* 32, 64, 128; 0: the row */
-    bool rotated;   /* hadamard.h: cols is a multiple of 64; the same where inputs are shared, */
-                    /* but for what is kept */
+    bool rotated;   /* hadamard.h: cols is a multiple of 64. The same for all that are not kept */
+                    /* where inputs are shared */
     bool kept;      /* weights stay where the source has them, each is rounded by itself */
 } el_form;
 
