@@ -21,8 +21,7 @@ static uint64_t foretell(const el_tm2 *file)
 {
     const el_vocab *v = &file->vocab;
     el_size size;
-    el_size_begin(&size, el_size_vocab(v->n_tokens, v->n_merges, v->starts[v->n_tokens]),
-                  strlen(v->chat_template) + 1);
+    el_size_begin(&size, el_size_vocab(v), strlen(v->chat_template) + 1);
     for (uint32_t i = 0; i < file->n_tensors; i++) {
         el_tensor t;
         el_tm2_tensor(file, i, &t);
@@ -119,7 +118,7 @@ static el_plan_model model_of(const el_tm2 *file)
 {
     const el_config *c = &file->config;
     const el_vocab *v = &file->vocab;
-    uint64_t vocab = el_size_vocab(v->n_tokens, v->n_merges, v->starts[v->n_tokens]);
+    uint64_t vocab = el_size_vocab(v);
     el_tensor head;
     return (el_plan_model){.architecture = "llama",
                            .layers = c->layers,

@@ -340,12 +340,12 @@ static uint8_t *part_data(el_bytes *b, const lie *l)
 
 #define NAN_BITS 0x7fc00000
 
-/* Places in section vocab: 6 tokens, 1 merge, 12 bytes. */
-enum { STARTS = 64, MERGES = STARTS + 7 * 4, TYPES = MERGES + 8, BYTES = TYPES + 6 };
+/* Places in section vocab: the merge, and the runs of tokens. */
+enum { MERGE = 64, END = 66, LETTERS = 76, JOINED = 84, EMPTY = 88, EURO = 93 };
 
 static const lie lies[] = {
-    {HEADER, 0, 8, 4, 1, "TM2 version 1, this program reads version 2", EDGELLM_ERR_UNSUPPORTED, 0},
-    {HEADER, 0, 8, 4, 3, "TM2 version 3, this program reads version 2", EDGELLM_ERR_UNSUPPORTED, 0},
+    {HEADER, 0, 8, 4, 2, "TM2 version 2, this program reads version 3", EDGELLM_ERR_UNSUPPORTED, 0},
+    {HEADER, 0, 8, 4, 4, "TM2 version 4, this program reads version 3", EDGELLM_ERR_UNSUPPORTED, 0},
     {HEADER, 0, 8, 4, 0, "TM2 version 0", EDGELLM_ERR_UNSUPPORTED, 0},
     {HEADER, 0, 0, 4, 0x46554747, "GGUF", 0, 0},
     {HEADER, 0, 0, 1, 0x13, "text mode", 0, 0},
@@ -388,23 +388,38 @@ static const lie lies[] = {
     {MODEL, 0, 160, 4, 0, "norm_eps", 0, 0},
     {MODEL, 0, 160, 4, 0x7f800000, "norm_eps", 0, 0},
 
-    {VOCAB, 0, 0, 4, 7, "counts", 0, 0},
-    {VOCAB, 0, 0, 4, UINT32_MAX, "counts", 0, 0},
-    {VOCAB, 0, 4, 4, UINT32_MAX, "counts", 0, 0},
-    {VOCAB, 0, 8, 4, 13, "counts", 0, 0},
+    {VOCAB, 0, 0, 4, 7, "n_tokens: differs", 0, 0},
+    {VOCAB, 0, 4, 4, 2, "a run has an unknown type", 0,
+     0}, /* all that follows is read one place further on */
+    {VOCAB, 0, 4, 4, UINT32_MAX, "there cannot be as many tokens, merges or bytes", 0, 0},
+    {VOCAB, 0, 8, 4, 13, "less than n_bytes", 0, 0},
+    {VOCAB, 0, 8, 4, 11, "more than n_bytes", 0, 0},
+    {VOCAB, 0, 8, 4, 0, "more than n_bytes", 0, 0},
+    {VOCAB, 0, 8, 4, (1u << 26) + 1, "there cannot be as many tokens, merges or bytes", 0, 0},
     {VOCAB, 0, 16, 4, 6, "eos token 6", 0, 0},
     {VOCAB, 0, 28, 1, 1, "add_bos", 0, 0},
     {VOCAB, 0, 29, 1, 1, "reserved", 0, 0},
     {VOCAB, 0, 32, 1, 0, "pre-tokenizer", 0, 0},
     {VOCAB, 0, 47, 1, 'x', "pre-tokenizer", 0, 0},
     {VOCAB, 0, 50, 1, 1, "reserved", 0, 0},
-    {VOCAB, 0, STARTS, 4, 1, "token offsets run from 1", 0, 0},
-    {VOCAB, 0, STARTS + 8, 4, 1u << 31, "offset of token 3", 0, 0},
-    {VOCAB, 0, STARTS + 24, 4, 13, "to 13, not from 0 to 12", 0, 0},
-    {VOCAB, 0, MERGES, 4, 6, "merge 0 joins tokens 6 and 2", 0, 0},
-    {VOCAB, 0, MERGES + 4, 4, UINT32_MAX, "merge 0", 0, 0},
-    {VOCAB, 0, TYPES + 2, 1, 0, "token 2 has the unknown type 0", 0, 0},
-    {VOCAB, 0, TYPES + 5, 1, 7, "token 5 has the unknown type 7", 0, 0},
+    {VOCAB, 0, MERGE, 1, 6, "joined from a token after it", 0, 0},
+    {VOCAB, 0, MERGE, 1, 5, "joined from a token after it", 0, 0},
+    {VOCAB, 0, MERGE + 1, 1, 3, "joined from a token after it", 0, 0},
+    {VOCAB, 0, MERGE, 2, 0x0080, "a number is longer", 0, 0},
+    {VOCAB, 0, MERGE, 5, 0x10ffffffff, "a number is longer", 0, 0},
+    {VOCAB, 0, MERGE, 5, 0xffffffffff, "a number is longer", 0, 0},
+    {VOCAB, 0, END, 1, 0, "a run has an unknown type", 0, 0},
+    {VOCAB, 0, EURO, 1, 7, "a run has an unknown type", 0, 0},
+    {VOCAB, 0, END + 1, 1, 2, "a run has more merges", 0, 0},
+    {VOCAB, 0, END + 1, 1, 1, "a run has more merges", 0, 0}, /* the one that makes a token */
+    {VOCAB, 0, END + 3, 1, 0, "a run has none", 0, 0},
+    {VOCAB, 0, END + 3, 1, 7, "a run has none", 0, 0},
+    {VOCAB, 0, END + 4, 1, 0x60, "runs past the end of the section", 0, 0},
+    {VOCAB, 0, LETTERS + 2, 1, 1, "joined from a token after it", 0, 0},
+    {VOCAB, 0, JOINED + 2, 1, 2, "a run has more merges", 0, 0},
+    {VOCAB, 0, EMPTY + 4, 1, 9, "offset 605, tokens: one runs past", 0, 0},
+    {VOCAB, 0, EURO + 4, 1, 2, "less than n_bytes", 0, 0},
+    {VOCAB, 0, EURO + 4, 1, 4, "runs past the end of the section", 0, 0},
 
     {TEMPLATE, 0, 0, 1, 0, "section template", 0, 0},
     {TEMPLATE, 0, 0, 1, 0xe2, "section template", 0, 0},

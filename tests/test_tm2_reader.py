@@ -124,9 +124,9 @@ class GoldenFile(unittest.TestCase):
 
     def test_other_version(self):
         data = bytearray(self.bytes)
-        struct.pack_into("<I", data, 8, 1)
+        struct.pack_into("<I", data, 8, 2)
         struct.pack_into("<I", data, 60, zlib.crc32(data[:60]))
-        with self.assertRaisesRegex(tm2.UnsupportedError, "version 1.*version 2"):
+        with self.assertRaisesRegex(tm2.UnsupportedError, "version 2.*version 3"):
             open_bytes(data)
 
 

@@ -24,7 +24,7 @@ except ImportError:
     numpy = None
 
 MAGIC = bytes.fromhex("93544d320d0a1a0a")
-VERSION = 2
+VERSION = 3
 SECTION_NAMES = ["model", "vocab", "template", "weights", "tensors", "manifest"]
 HEADER_BYTES, ENTRY_BYTES, TENSOR_BYTES = 64, 40, 128
 NONE = 0xFFFFFFFF
@@ -108,6 +108,30 @@ def planes_of(tensor):
         planes.append(Plane(name, at, size))
         at += aligned(size)
     return {plane.name: plane for plane in planes}, at
+
+
+class Packed:
+    """The numbers and bytes of section vocab, one after the other."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def number(self):
+        value = 0
+        for shift in range(0, 35, 7):
+            need(self.at < len(self.data), "section vocab: ends too early")
+            byte = self.data[self.at]
+            self.at += 1
+            value |= (byte & 127) << shift
+            if byte < 128:
+                need(value < 1 << 32 and (byte or not shift), "section vocab: form of a number")
+                return value
+        raise FormatError("section vocab: form of a number")
+
+    def bytes(self, n):
+        need(n <= len(self.data) - self.at, "section vocab: ends too early")
+        self.at += n
+        return self.data[self.at - n:self.at]
 
 
 class TM2File:
@@ -202,8 +226,6 @@ class TM2File:
         v = dict(zip(names, struct.unpack_from("<7I", data, 0)))
         n, merges, n_bytes = v["n_tokens"], v["n_merges"], v["n_bytes"]
         need(n == self.config["vocab"], "section vocab: n_tokens differs from section model")
-        need(len(data) == 64 + 4 * (n + 1) + 8 * merges + n + n_bytes,
-             "section vocab: counts do not add up to its size")
         need(data[28] <= 1 and (not data[28] or v["bos"] != NONE), "section vocab: add_bos")
         need(not any(data[29:32]) and not any(data[48:64]), "section vocab: reserved bytes")
         v["add_bos"] = bool(data[28])
@@ -211,20 +233,31 @@ class TM2File:
         need(v["pretokenizer"], "section vocab: no pre-tokeniser")
         for name in ("bos", "eos", "unk", "pad"):
             need(v[name] < n or v[name] == NONE, f"section vocab: {name} is {v[name]}")
-        at = 64
-        starts = struct.unpack_from(f"<{n + 1}I", data, at)
-        at += 4 * (n + 1)
-        pairs = struct.unpack_from(f"<{2 * merges}I", data, at)
-        at += 8 * merges
-        v["types"] = bytes(data[at:at + n])
-        text = bytes(data[at + n:])
-        need(starts[0] == 0 and starts[-1] == n_bytes and
-             all(a <= b for a, b in zip(starts, starts[1:])), "section vocab: starts")
-        need(all(i < n for i in pairs), "section vocab: merges")
-        need(all(1 <= t <= 6 for t in v["types"]), "section vocab: types")
-        v["tokens"] = [text[a:b] for a, b in zip(starts, starts[1:])]
-        v["merges"] = list(zip(pairs[::2], pairs[1::2]))
+        need(n_bytes <= 1 << 26, "section vocab: n_bytes")
+        packed = Packed(bytes(data[64:]))
+        v["merges"] = [(packed.number(), packed.number()) for _ in range(merges)]
+        need(all(i < n for pair in v["merges"] for i in pair), "section vocab: merges")
+        v["tokens"], v["types"] = self._unpack_tokens(packed, v["merges"], n)
+        need(sum(map(len, v["tokens"])) == n_bytes, "section vocab: n_bytes")
+        need(packed.at == len(packed.data), "section vocab: bytes after the last token")
         self.vocab = v
+
+    @staticmethod
+    def _unpack_tokens(packed, merges, n):
+        tokens, types, at = [], [], 0
+        while len(tokens) < n:
+            kind, skipped, joined, spelled = (packed.number() for _ in range(4))
+            need(1 <= kind <= 6, "section vocab: types")
+            need(0 < joined + spelled <= n - len(tokens), "section vocab: length of a run")
+            need(skipped + joined <= len(merges) - at, "section vocab: merges of a run")
+            at += skipped
+            for left, right in merges[at:at + joined]:
+                need(max(left, right) < len(tokens), "section vocab: token joined too early")
+                tokens.append(tokens[left] + tokens[right])
+            at += joined
+            tokens += [packed.bytes(packed.number()) for _ in range(spelled)]
+            types += [kind] * (joined + spelled)
+        return tokens, bytes(types)
 
     # -- tensors -----------------------------------------------------------------------------
 

@@ -170,6 +170,10 @@ edgellm_status el_vocab_check(const el_vocab *v, uint64_t bytes, const char *whe
         return el_fail(err, EDGELLM_ERR_FORMAT, "%s: n_tokens is %u, outside 1..%u", where,
                        v->n_tokens, EL_MAX_VOCAB);
     }
+    if (bytes > EL_MAX_VOCAB_BYTES) {
+        return el_fail(err, EDGELLM_ERR_FORMAT, "%s: the tokens have %llu bytes, more than %u",
+                       where, (unsigned long long)bytes, EL_MAX_VOCAB_BYTES);
+    }
     EL_TRY(check_tokens(v, bytes, where, err));
     EL_TRY(check_special(v, where, err));
     for (uint32_t i = 0; i < v->n_merges; i++) {

@@ -11,12 +11,13 @@
 #include "format/config.h"
 #include "format/vocab.h"
 
-#define EL_MAX_DIM     65536u
-#define EL_MAX_LAYERS  1024u
-#define EL_MAX_VOCAB   (1u << 21)
-#define EL_MAX_MERGES  (1u << 23)
-#define EL_MAX_CONTEXT (1u << 28)
-#define EL_MAX_TENSORS 65536u
+#define EL_MAX_DIM         65536u
+#define EL_MAX_LAYERS      1024u
+#define EL_MAX_VOCAB       (1u << 21)
+#define EL_MAX_MERGES      (1u << 23)
+#define EL_MAX_VOCAB_BYTES (1u << 26) /* of all tokens together */
+#define EL_MAX_CONTEXT     (1u << 28)
+#define EL_MAX_TENSORS     65536u
 
 /* Puts "'PATH': " before the message that is there (the end of a long path). Returns `status`. */
 edgellm_status el_fail_in_file(edgellm_error *err, edgellm_status status, const char *path);

@@ -9,6 +9,7 @@
 #include "base/crc32.h"
 #include "format/checks.h"
 #include "format/tm2_layout.h"
+#include "format/vocab_pack.h"
 
 #define MAKE_AGAIN "make it again with 'edgellm quantize'"
 
@@ -178,7 +179,7 @@ static edgellm_status read_model(el_tm2 *file, edgellm_error *err)
     return el_config_check(c, "section model", err);
 }
 
-static edgellm_status read_vocab_head(el_tm2 *file, const section *s, uint64_t *bytes,
+static edgellm_status read_vocab_head(el_tm2 *file, const section *s, uint32_t *bytes,
                                       edgellm_error *err)
 {
     el_vocab *v = &file->vocab;
@@ -210,20 +211,15 @@ static edgellm_status read_vocab(el_tm2 *file, edgellm_error *err)
 {
     section s = section_of(&file->map, EL_TM2_VOCAB);
     el_vocab *v = &file->vocab;
-    uint64_t bytes = 0, tokens, merges;
+    uint32_t bytes = 0;
     EL_TRY(read_vocab_head(file, &s, &bytes, err));
-    tokens = v->n_tokens;
-    merges = v->n_merges;
-    if (s.size != EL_TM2_VOCAB_HEAD_BYTES + (tokens + 1) * 4 + merges * 8 + tokens + bytes) {
-        return bad(err, "vocab", s.offset, "counts", "do not add up to the size of the section");
-    }
-    v->starts = (const uint32_t *)(const void *)(s.data + EL_TM2_VOCAB_HEAD_BYTES);
-    v->merges = (const el_merge *)(const void *)(v->starts + tokens + 1);
-    v->types = (const uint8_t *)(v->merges + merges);
-    v->bytes = v->types + tokens;
     if (v->n_tokens != file->config.vocab) {
         return bad(err, "vocab", s.offset, "n_tokens", "differs from vocab in section model");
     }
+    EL_TRY(el_vocab_unpack(v, bytes, s.data + EL_TM2_VOCAB_HEAD_BYTES,
+                           s.size - EL_TM2_VOCAB_HEAD_BYTES, s.offset + EL_TM2_VOCAB_HEAD_BYTES,
+                           &file->vocab_memory, err));
+    file->vocab_bytes = el_vocab_unpacked_bytes(v, bytes);
     return el_vocab_check(v, bytes, "section vocab", err);
 }
 
@@ -406,6 +402,7 @@ edgellm_status el_tm2_open(el_tm2 *file, const char *path, bool verify, edgellm_
 void el_tm2_close(el_tm2 *file)
 {
     el_mapfile_close(&file->map);
+    free(file->vocab_memory);
     memset(file, 0, sizeof *file);
 }
 

@@ -13,7 +13,7 @@
 #include "format/vocab.h"
 #include "kernel/matrix.h"
 
-#define EL_TM2_VERSION       2
+#define EL_TM2_VERSION       3
 #define EL_TENSOR_NAME_BYTES 64
 
 typedef struct el_tensor {
@@ -28,11 +28,13 @@ typedef struct el_tensor {
 typedef struct el_tm2 {
     el_mapfile map;
     el_config config;
-    el_vocab vocab;       /* points into the mapping */
+    el_vocab vocab;       /* text in the mapping, arrays in vocab_memory */
+    void *vocab_memory;   /* owned */
     const char *manifest; /* JSON, NUL-terminated, in the mapping */
     uint32_t n_tensors;
     uint64_t parameters;  /* weights in all tensors */
     uint64_t small_bytes; /* sections other than weights */
+    uint64_t vocab_bytes; /* of vocab_memory */
 } el_tm2;
 
 /* Opens and checks. `verify`: weights' checksums too. Errors: IO, FORMAT, UNSUPPORTED. */

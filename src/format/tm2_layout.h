@@ -63,7 +63,7 @@ enum {
     EL_TM2_MODEL_BYTES = 164
 };
 
-/* section vocab: head, starts, merges, types, bytes */
+/* section vocab: this head, then what vocab_pack.h makes */
 enum {
     EL_TM2_AT_TOKENS = 0,
     EL_TM2_AT_MERGES = 4,

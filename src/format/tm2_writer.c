@@ -8,6 +8,7 @@
 #include "base/crc32.h"
 #include "format/checks.h"
 #include "format/tm2_layout.h"
+#include "format/vocab_pack.h"
 
 struct el_tm2_writer {
     el_outfile out;
@@ -58,13 +59,17 @@ static void write_model(el_tm2_writer *w, const el_config *c)
     end_section(w, EL_TM2_MODEL);
 }
 
-static void write_vocab(el_tm2_writer *w, const el_vocab *v)
+static edgellm_status write_vocab(el_tm2_writer *w, const el_vocab *v, edgellm_error *err)
 {
     uint8_t head[EL_TM2_VOCAB_HEAD_BYTES] = {0};
-    uint64_t tokens = v->n_tokens, bytes = v->starts[v->n_tokens];
+    const uint64_t packed_bytes = el_vocab_pack(v, NULL);
+    uint8_t *packed = malloc((size_t)packed_bytes);
+    if (!packed)
+        return el_fail(err, EDGELLM_ERR_MEMORY, "no memory to pack %u tokens", v->n_tokens);
+    el_vocab_pack(v, packed);
     el_store32(head + EL_TM2_AT_TOKENS, v->n_tokens);
     el_store32(head + EL_TM2_AT_MERGES, v->n_merges);
-    el_store32(head + EL_TM2_AT_TOKEN_BYTES, (uint32_t)bytes);
+    el_store32(head + EL_TM2_AT_TOKEN_BYTES, v->starts[v->n_tokens]);
     el_store32(head + EL_TM2_AT_SPECIAL, v->bos);
     el_store32(head + EL_TM2_AT_SPECIAL + 4, v->eos);
     el_store32(head + EL_TM2_AT_SPECIAL + 8, v->unk);
@@ -73,11 +78,10 @@ static void write_vocab(el_tm2_writer *w, const el_vocab *v)
     memcpy(head + EL_TM2_AT_PRETOKENIZER, v->pretokenizer, strlen(v->pretokenizer));
     begin_section(w);
     emit(w, head, sizeof head);
-    emit(w, v->starts, (tokens + 1) * sizeof *v->starts);
-    emit(w, v->merges, (uint64_t)v->n_merges * sizeof *v->merges);
-    emit(w, v->types, tokens);
-    emit(w, v->bytes, bytes);
+    emit(w, packed, packed_bytes);
     end_section(w, EL_TM2_VOCAB);
+    free(packed);
+    return EDGELLM_OK;
 }
 
 static void write_text(el_tm2_writer *w, const char *text, int index)
@@ -133,10 +137,10 @@ edgellm_status el_tm2_create(el_tm2_writer **writer, const char *path, const el_
     w->max_tensors = max_tensors;
     el_outfile_write(&w->out, w->head, sizeof w->head);
     write_model(w, config);
-    write_vocab(w, vocab);
+    status = write_vocab(w, vocab, err);
     write_text(w, vocab->chat_template, EL_TM2_TEMPLATE);
     begin_section(w); /* the weights, as they come */
-    status = el_outfile_check(&w->out, err);
+    if (status == EDGELLM_OK) status = el_outfile_check(&w->out, err);
     if (status != EDGELLM_OK) {
         el_tm2_cancel(w);
         return status;

@@ -1,13 +1,13 @@
 #include "quant/size.h"
 
 #include "format/tm2_layout.h"
+#include "format/vocab_pack.h"
 
 #define MOST_BYTES (UINT64_C(1) << 62)
 
-uint64_t el_size_vocab(uint64_t tokens, uint64_t merges, uint64_t token_bytes)
+uint64_t el_size_vocab(const el_vocab *vocab)
 {
-    return EL_TM2_VOCAB_HEAD_BYTES + (tokens + 1) * sizeof(uint32_t) + merges * sizeof(el_merge) +
-           tokens * sizeof(uint8_t) + token_bytes;
+    return EL_TM2_VOCAB_HEAD_BYTES + el_vocab_pack(vocab, NULL);
 }
 
 static void add_section(el_size *size, uint64_t bytes)

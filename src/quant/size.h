@@ -22,7 +22,7 @@ typedef struct el_size {
 } el_size;
 
 /* Bytes of the section that holds the tokens and merges. */
-uint64_t el_size_vocab(uint64_t tokens, uint64_t merges, uint64_t token_bytes);
+uint64_t el_size_vocab(const el_vocab *vocab);
 
 /* Everything before the weights. template_bytes: with its NUL. */
 void el_size_begin(el_size *size, uint64_t vocab_bytes, uint64_t template_bytes);

@@ -153,8 +153,7 @@ static uint64_t fixed_bytes(const el_source *s, const el_compress_options *o)
     el_size size;
     const el_vocab *v = &s->vocab;
     const el_size_form vector = {EL_CODEC_F32, EL_SCALE_F16, 0};
-    el_size_begin(&size, el_size_vocab(v->n_tokens, v->n_merges, v->starts[v->n_tokens]),
-                  strlen(v->chat_template) + 1);
+    el_size_begin(&size, el_size_vocab(v), strlen(v->chat_template) + 1);
     for (uint32_t i = 0; i < 2 * s->config.layers + 1; i++)
         el_size_put(&size, 1, s->config.dim, &vector);
     size.tensors += el_student_count(s);

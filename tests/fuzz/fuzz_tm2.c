@@ -1,7 +1,9 @@
 /* fuzz_tm2.c: any bytes as a model file, TM2 (docs/FORMAT.md): reader, engine, session. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "format/tm2.h"
+#include "format/vocab_pack.h"
 #include "fuzz/fuzz_model.h"
 
 static bool lies_inside(const el_tm2 *file, const void *at, uint64_t bytes)
@@ -21,12 +23,28 @@ static void check_tensor(const el_tm2 *file, uint32_t index)
     FUZZ_CHECK(el_tm2_find(file, t.name, &found) && found.data == t.data);
 }
 
+/* Packed by us, whoever packed it before, the vocabulary is the same. */
+static void check_vocab(const el_tm2 *file)
+{
+    const el_vocab *v = &file->vocab;
+    const uint64_t size = el_vocab_pack(v, NULL);
+    const uint32_t token_bytes = v->starts[v->n_tokens];
+    uint8_t *packed = malloc((size_t)size);
+    el_vocab again = {.n_tokens = v->n_tokens, .n_merges = v->n_merges};
+    void *memory = NULL;
+    FUZZ_CHECK(packed && el_vocab_pack(v, packed) == size);
+    FUZZ_CHECK(el_vocab_unpack(&again, token_bytes, packed, size, 0, &memory, NULL) == EDGELLM_OK);
+    FUZZ_CHECK(memcmp(memory, file->vocab_memory, (size_t)file->vocab_bytes) == 0);
+    free(memory);
+    free(packed);
+}
+
 static void check_file(const el_tm2 *file, size_t size)
 {
     FUZZ_CHECK(file->map.size == size && file->small_bytes <= size);
     FUZZ_CHECK(file->config.vocab == file->vocab.n_tokens);
     FUZZ_CHECK(lies_inside(file, file->manifest, strlen(file->manifest) + 1));
-    FUZZ_CHECK(lies_inside(file, file->vocab.bytes, file->vocab.starts[file->vocab.n_tokens]));
+    check_vocab(file);
     FUZZ_CHECK(lies_inside(file, file->vocab.chat_template, strlen(file->vocab.chat_template) + 1));
     for (uint32_t i = 0; i < file->n_tensors; i++)
         check_tensor(file, i);
