@@ -83,7 +83,9 @@ typedef struct edgellm_engine_options {
  * On success *engine is owned by the caller: release it with edgellm_engine_close().
  * The file is mapped, not copied: until then nobody may write to it or cut it short, which would
  * end the process. (A new file under the same name, put in place by rename, is no change to it.)
- * Errors: IO, FORMAT, UNSUPPORTED, MEMORY, USAGE (unknown kernel name).
+ * The kernels that will run are first tried on this CPU against the scalar ones, in some 0.2 ms.
+ * Errors: IO, FORMAT, UNSUPPORTED (another version of the file; a kernel that is wrong on this
+ * CPU), MEMORY, USAGE (unknown kernel name).
  */
 EDGELLM_API edgellm_status edgellm_engine_open(const char *path,
                                                const edgellm_engine_options *options,

@@ -543,6 +543,23 @@ static void test_derivatives(void **state)
 }
 
 /* Every number moves against its derivative, as far as the rates say, and no further. */
+/* Weights kept on the source's levels need no memory for training, and no step moves them. */
+static void check_kept(trained *t)
+{
+    const el_latent_rates rates = first_rates(1, 1);
+    float *before = naive_zeroes(500, sizeof *before), *after = naive_zeroes(500, sizeof *after);
+    el_arena measure = el_arena_measure();
+    t->l.kept = true;
+    const el_latent_moments none = el_latent_moments_layout(&measure, &t->l);
+    el_latent_weights(&t->l, 0, 5, before);
+    el_latent_step(&t->l, &none, &rates, 0, 5, t->g);
+    el_latent_weights(&t->l, 0, 5, after);
+    assert_int_equal(measure.used, 0);
+    assert_memory_equal(before, after, 500 * sizeof *after);
+    free(before);
+    free(after);
+}
+
 static void check_moves(trained *t)
 {
     const el_latent_rates rates = first_rates(0.01f, 0.001f);
@@ -586,6 +603,12 @@ static void check_stay(trained *t)
         el_latent_step(&t->l, &t->moments, &rates, 0, 5, t->g);
         check_bounds(&t->l);
     }
+}
+
+static void test_the_kept_stay(void **state)
+{
+    (void)state;
+    each_trained(check_kept);
 }
 
 static void test_moves_stay_in_bounds(void **state)
@@ -736,6 +759,7 @@ int main(void)
         cmocka_unit_test(test_huge_and_tiny),
         cmocka_unit_test(test_derivatives),
         cmocka_unit_test(test_moves),
+        cmocka_unit_test(test_the_kept_stay),
         cmocka_unit_test(test_moves_stay_in_bounds),
         cmocka_unit_test(test_rows_do_not_depend_on_each_other),
         cmocka_unit_test(test_rotated_weights_are_turned_back),

@@ -7,6 +7,7 @@
 
 #include "base/fpenv.h"
 #include "format/checks.h"
+#include "kernel/self_test.h"
 #include "token/chat.h"
 
 /* Resident bytes of this process, or 0 where the system does not say. */
@@ -39,6 +40,16 @@ static edgellm_status choose_kernels(el_kernels *kernels, const edgellm_engine_o
         return el_fail(err, EDGELLM_ERR_USAGE, "kernel \"%s\": this CPU cannot run it; it has %s",
                        o->kernel, kernels->name);
     return EDGELLM_OK;
+}
+
+static edgellm_status check_kernels(const el_kernels *kernels, edgellm_error *err)
+{
+    const char *wrong = el_kernels_self_test(kernels);
+    if (wrong == NULL) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                   "kernel \"%s\" computes %s wrongly on this CPU: choose another one (cpumask "
+                   "\"scalar\" works everywhere), and please report this CPU",
+                   kernels->name, wrong);
 }
 
 /*
@@ -83,7 +94,8 @@ edgellm_status edgellm_engine_open(const char *path, const edgellm_engine_option
     if (!options) options = &defaults;
     EL_TRY(choose_kernels(&draft.kernels, options, err));
     el_fpenv env = el_fpenv_enter();
-    edgellm_status status = el_tm2_open(&draft.file, path, options->verify, err);
+    edgellm_status status = check_kernels(&draft.kernels, err);
+    if (status == EDGELLM_OK) status = el_tm2_open(&draft.file, path, options->verify, err);
     if (status == EDGELLM_OK) {
         status = build(&draft, engine, err);
         if (status != EDGELLM_OK) {

@@ -120,13 +120,13 @@ void el_layer_forward(const el_layer_shape *s, const el_layer_weights *w, const 
     el_layer_down(s, w, n, t, y);
 }
 
-/* Gradient of one matrix (dw += dy' x) and of its input (dx = or += dy w). */
+/* Gradient of one matrix (dw += dy' x, if it is wanted) and of its input (dx = or += dy w). */
 static void project_back(const el_layer_shape *s, const el_layer_weights *w,
                          const el_layer_floats *g, int part, const float *x, const float *dy,
                          uint32_t n, bool add, float *dx)
 {
     uint32_t rows = el_part_rows(s, part), cols = el_part_cols(s, part);
-    el_linear_dw(dy, x, n, rows, cols, true, g->part[part]);
+    if (g->part[part]) el_linear_dw(dy, x, n, rows, cols, true, g->part[part]);
     el_linear_dx(dy, w->part[part], n, rows, cols, add, dx);
 }
 
@@ -136,8 +136,7 @@ static void feed_back(const el_layer_shape *s, const el_layer_weights *w, uint32
 {
     size_t wide = (size_t)n * s->ffn_dim;
     float *dgate = t->scratch, *dup = dgate + wide, *dx2 = dup + wide, *dact = t->act;
-    el_linear_dw(dx, t->act, n, s->dim, s->ffn_dim, true, g->part[EL_PART_DOWN]);
-    el_linear_dx(dx, w->part[EL_PART_DOWN], n, s->dim, s->ffn_dim, false, dact);
+    project_back(s, w, g, EL_PART_DOWN, t->act, dx, n, false, dact);
     el_swiglu_back(t->gate, t->up, dact, n * s->ffn_dim, dgate, dup);
     project_back(s, w, g, EL_PART_GATE, t->x2, dgate, n, false, dx2);
     project_back(s, w, g, EL_PART_UP, t->x2, dup, n, true, dx2);

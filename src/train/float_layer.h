@@ -31,7 +31,8 @@ typedef struct el_layer_weights {
     const float *norm[EL_NORMS];
 } el_layer_weights;
 
-/* Floats of the same shapes to write to: weights as they are read, or gradients. */
+/* Floats of the same shapes to write to: weights as they are read, or gradients (part NULL: not
+ * wanted). */
 typedef struct el_layer_floats {
     float *part[EL_PARTS];
     float *norm[EL_NORMS];

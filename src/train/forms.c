@@ -17,7 +17,8 @@
  * What a file of a given size is made of, the coarsest first. Rotated weights are alike everywhere,
  * so few scales do, and offsets gain nothing. Columns that are no multiple of 64 cannot be rotated.
  * A source of 4 bits (Q4_1, Q4_0) has 16 levels for 32 weights: where these are kept, next to
- * nothing is lost.
+ * nothing is lost. Yet a matrix that is kept makes up for nothing that others lose, and where all
+ * others have 2 bits that is worth more than its bits.
  */
 #define KEPT_4_BITS                                                                                \
     {                                                                                              \
@@ -28,6 +29,10 @@ static const el_form rotated_forms[] = {{EL_CODEC_S2, 128, .rotated = true},
                                         {EL_CODEC_S4, 128, .rotated = true},
                                         KEPT_4_BITS,
                                         {EL_CODEC_I8, 128, .rotated = true}};
+static const el_form tight_forms[] = {{EL_CODEC_S2, 128, .rotated = true},
+                                      {EL_CODEC_S3, 128, .rotated = true},
+                                      {EL_CODEC_S4, 128, .rotated = true},
+                                      {EL_CODEC_I8, 128, .rotated = true}};
 static const el_form plain_forms[] = {{.codec = EL_CODEC_O2, .group = 128},
                                       {.codec = EL_CODEC_O2, .group = 64},
                                       {.codec = EL_CODEC_S3, .group = 64},
@@ -37,7 +42,7 @@ static const el_form plain_forms[] = {{.codec = EL_CODEC_O2, .group = 128},
                                       KEPT_4_BITS,
                                       {.codec = EL_CODEC_I8, .group = 64}};
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-enum { COARSEST = 0, THREE_BITS = 1 }; /* of rotated_forms */
+enum { COARSEST = 0, THREE_BITS = 1 }; /* of rotated and tight forms */
 
 enum {
     FREQUENT = 6,         /* that part of a vocabulary has bits of its own */
@@ -59,23 +64,25 @@ static bool can_rotate(const el_config *c)
            heads % EL_ROTATION_WIDTH == 0;
 }
 
-/* Has the file room for more than 4 bits a weight? */
-static bool is_roomy(const el_source *s, uint64_t fit)
+/* Has the file room for more than so many bits a weight? */
+static bool has_room(const el_source *s, uint64_t fit, unsigned bits)
 {
     uint64_t weights = 0;
     for (uint32_t i = 0; i < el_student_count(s); i++) {
         const el_extent e = el_student_extent(s, i);
         weights += (uint64_t)e.rows * e.tensor->cols;
     }
-    return fit > weights / 2;
+    return fit > weights * bits / 8;
 }
 
 static el_probe_forms forms_for(const el_source *s, const el_compress_options *o, float damping)
 {
     if (!can_rotate(&s->config))
         return (el_probe_forms){plain_forms, LENGTH(plain_forms), COARSEST, damping};
+    if (o->fit && !has_room(s, o->fit, 3))
+        return (el_probe_forms){tight_forms, LENGTH(tight_forms), COARSEST, damping};
     /* Where few matrices will have 2 bits, 3 are nearer to what comes of it. */
-    const uint32_t probed = is_roomy(s, o->fit) ? THREE_BITS : COARSEST;
+    const uint32_t probed = has_room(s, o->fit, 4) ? THREE_BITS : COARSEST;
     return (el_probe_forms){rotated_forms, LENGTH(rotated_forms), probed, damping};
 }
 
@@ -83,7 +90,7 @@ static el_probe_forms forms_for(const el_source *s, const el_compress_options *o
 uint32_t el_forms_cut(const el_source *s, const el_compress_options *o)
 {
     if (!o->fit) return 0;
-    const uint32_t part = is_roomy(s, o->fit) ? MOST_FREQUENT : FREQUENT;
+    const uint32_t part = has_room(s, o->fit, 4) ? MOST_FREQUENT : FREQUENT;
     return s->config.vocab / part / EL_TILE * EL_TILE;
 }
 

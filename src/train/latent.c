@@ -280,6 +280,7 @@ void el_latent_pack(const el_latent *l, uint8_t *data)
 el_latent_moments el_latent_moments_layout(el_arena *arena, const el_latent *l)
 {
     size_t weights = (size_t)l->rows * l->cols, groups = (size_t)l->rows * l->groups;
+    if (l->kept) return (el_latent_moments){0};
     el_latent_moments a = {
         .m = el_arena_take(arena, weights, sizeof(uint16_t)),
         .v = el_arena_take(arena, weights, sizeof(uint16_t)),
@@ -378,6 +379,7 @@ static void step_group(const el_latent *l, const el_latent_moments *a, const el_
 void el_latent_step(const el_latent *l, const el_latent_moments *a, const el_latent_rates *rates,
                     uint32_t first, uint32_t count, float *g)
 {
+    if (l->kept) return;
     if (l->rotated) el_hadamard(g, (size_t)count * l->cols / EL_ROTATION_WIDTH);
     for (uint32_t r = first; r < first + count; r++, g += l->cols) {
         for (uint32_t k = 0; k < l->groups; k++)

@@ -18,7 +18,7 @@ typedef struct el_latent {
     uint32_t rows, cols, group, groups; /* group: weights that share a scale, at least 32 */
     el_codec codec;                     /* S2, S3, S4, O2, O3, O4, I8, O8 */
     bool rotated;                       /* rows are stored rotated: hadamard.h. Set by the owner */
-    bool kept;                          /* rounding corrects nothing: gptq.h. Set by the owner */
+    bool kept; /* rounding corrects nothing (gptq.h), and training leaves it. Set by the owner */
     float low, high, zero;
     float floor, unit; /* u = floor + unit * number, from low - 0.5 to high + 0.5 */
     uint16_t *u;       /* (rows, cols) */
@@ -93,6 +93,7 @@ typedef struct el_latent_moments {
     float *shifts_m, *shifts_v;
 } el_latent_moments;
 
+/* A kept latent has none. */
 el_latent_moments el_latent_moments_layout(el_arena *arena, const el_latent *l);
 
 typedef struct el_latent_rates {
@@ -110,7 +111,7 @@ el_latent_rates el_latent_rates_at(float u, float scale, float fade, uint32_t st
  * One step of rows first .. first + count - 1 against the gradient of the weights, g (count, cols),
  * which is used up.
  * Rounding is passed straight through (Bengio et al. 2013); scales and offsets have their exact
- * derivatives for the codes as they are (Esser et al. 2020).
+ * derivatives for the codes as they are (Esser et al. 2020). A kept latent stays as it is.
  */
 void el_latent_step(const el_latent *l, const el_latent_moments *a, const el_latent_rates *rates,
                     uint32_t first, uint32_t count, float *g);

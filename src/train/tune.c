@@ -258,17 +258,20 @@ static void backward_piece(void *context, uint32_t slot, unsigned member)
     const el_layer_weights w = weights_of(p);
     const float *x = input_of(t, p->layer, slot);
     float *d = t->dhidden + (size_t)slot * t->length * t->shape->dim;
-    const el_layer_floats *g = &t->grads[slot];
+    el_layer_floats g = t->grads[slot];
     for (int i = 0; i < EL_PARTS; i++) {
         const el_latent *l = &t->student->layers[p->layer][i];
-        memset(g->part[i], 0, (size_t)l->rows * l->cols * sizeof(float));
+        if (l->kept)
+            g.part[i] = NULL; /* nobody will ask */
+        else
+            memset(g.part[i], 0, (size_t)l->rows * l->cols * sizeof(float));
     }
     for (int i = 0; i < EL_NORMS; i++)
-        memset(g->norm[i], 0, t->shape->dim * sizeof(float));
+        memset(g.norm[i], 0, t->shape->dim * sizeof(float));
     /* The output is not needed: it goes where the next layer's input was, which is used up. */
     el_layer_forward(t->shape, &w, x, t->length, &t->traces[member],
                      input_of(t, p->layer + 1, slot));
-    el_layer_backward(t->shape, &w, x, t->length, &t->traces[member], d, d, g);
+    el_layer_backward(t->shape, &w, x, t->length, &t->traces[member], d, d, &g);
 }
 
 static void update_piece(void *context, uint32_t piece, unsigned member)
@@ -277,6 +280,7 @@ static void update_piece(void *context, uint32_t piece, unsigned member)
     el_tune *t = p->t;
     band b = band_of(p, piece);
     const el_latent *l = &t->student->layers[p->layer][b.part];
+    if (l->kept) return;
     size_t at = (size_t)b.first * l->cols, n = (size_t)b.count * l->cols;
     float *g = t->grads[0].part[b.part] + at;
     (void)member;
