@@ -14,7 +14,7 @@ target_compile_definitions(edgellm_cli_flags INTERFACE EL_CLI_LIBEXEC="${libexec
 set(src ${PROJECT_SOURCE_DIR}/src/cli)
 file(GLOB cli_sources CONFIGURE_DEPENDS ${src}/*.c)
 set(common_sources)
-foreach(name external model options output program signals stats)
+foreach(name external folders model options output program signals stats)
   list(APPEND common_sources ${src}/cli_${name}.c)
 endforeach()
 file(GLOB quantize_sources CONFIGURE_DEPENDS ${src}/cmd_quantize.c ${src}/quantize_*.c)

@@ -75,7 +75,13 @@ typedef struct edgellm_engine edgellm_engine;
 typedef struct edgellm_engine_options {
     const char *kernel;  /* NULL: the fastest; else "scalar", "avx2", "avx512", ... exactly */
     const char *cpumask; /* NULL: all; else the highest level that may be used, same names */
-    bool verify;         /* check the checksums of the weights too (reads the whole file) */
+    /*
+     * NULL: the fastest is taken to be the newest. Else a folder, made if it is missing, in which
+     * one small file for each processor remembers which is the fastest, as timed in some
+     * milliseconds when there is no file. Where it cannot be kept, it is timed again: no error.
+     */
+    const char *kernel_cache;
+    bool verify; /* check the checksums of the weights too (reads the whole file) */
 } edgellm_engine_options;
 
 /*
@@ -98,6 +104,8 @@ typedef struct edgellm_model_info {
     const char *name;         /* from the source file; may be "" */
     const char *manifest;     /* JSON: how the file was made; NUL-terminated */
     const char *kernel;       /* the kernel level in use, such as "avx2" */
+    /* why that one: "given", "newest", "measured" (just now) or "remembered" (kernel_cache) */
+    const char *kernel_choice;
     const char *pretokenizer; /* such as "smollm" */
     bool has_chat_template;   /* edgellm_chat_prompt() will work */
     uint32_t layers, dim, ffn_dim, heads, kv_heads, head_dim;

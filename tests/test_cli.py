@@ -279,6 +279,22 @@ class Commands(Case):
         for tensor in got["tensor_list"]:
             self.assertIn(tensor["name"], text)
 
+    def test_the_kernel_is_chosen_once(self):
+        kept = self.temporary() / "kept"
+
+        def choice(*more, cache=kept):
+            done = edgellm("info", TM2, "--json", *more, env={**os.environ, "EDGELLM_CACHE": cache})
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            return json.loads(done.stdout)["kernel_choice"]
+
+        self.assertEqual([choice(), choice()], ["measured", "remembered"])
+        self.assertEqual(len(list(kept.glob("kernel-*"))), 1)
+        self.assertEqual(choice("--kernel", "scalar"), "given")
+        self.assertEqual(choice(cache="none"), "newest")
+        self.assertEqual(choice(cache="/proc/none"), "measured")  # where nothing can be kept
+        self.assertIn("the fastest, measured before", edgellm(
+            "info", TM2, env={**os.environ, "EDGELLM_CACHE": kept}).stdout.decode())
+
     def test_info_shows_rotation(self):
         data, path = bytearray(pathlib.Path(TM2).read_bytes()), self.temporary() / "r.tm2.bin"
         start, size = struct.unpack_from("<QQ", data, 64 + 4 * 40 + 8)  # docs/FORMAT.md
@@ -487,10 +503,10 @@ class Against(Case):
             rest = {k: v for k, v in os.environ.items()
                     if k not in ("EDGELLM_CACHE", "XDG_CACHE_HOME")}
             self.ok(*self.command(), env={**rest, "HOME": home, **more})
-            self.assertEqual(len(os.listdir(there)), 1)
+            self.assertEqual(len(list(there.glob("*.logits"))), 1)
             shutil.rmtree(there)
             self.ok(*self.command("--cache", "none"), env={**rest, "HOME": home, **more})
-            self.assertFalse(there.exists())
+            self.assertEqual(list(there.glob("*.logits")), [])
         done = edgellm(*self.command(), env={**rest, "HOME": ""})
         self.assertEqual((done.returncode, done.stderr.count(b"\n")), (0, 1), done.stderr)
         self.assertIn(b"--cache", done.stderr)

@@ -32,6 +32,7 @@ VALGRIND = ("valgrind", "-q", "--leak-check=full", "--show-leak-kinds=all",
 SAVED = str(OUT / "saved.els")
 KEPT, MADE = OUT / "kept", OUT / "made"  # the source's logits: there already; emptied each time
 os.environ["TMPDIR"] = str(WORK)  # what is left there is seen
+os.environ["EDGELLM_CACHE"] = "none"  # so is what is left there
 IO, MEMORY = 3, 6
 MOST_RUNS = 5000  # of one command with one fault: more is a failure without an end
 CORES = str(min(2, len(os.sched_getaffinity(0))))

@@ -50,6 +50,7 @@ target_link_libraries(test_contract PRIVATE m) # fesetround
 target_sources(test_contract PRIVATE support/tiny_file.c support/token_path.c)
 target_link_options(test_contract PRIVATE
     -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap64)
+el_test(kernel_choice base cpu kernel format token sample model engine)
 el_test(models base cpu kernel format token sample model engine quant test_support)
 target_sources(test_models PRIVATE support/tiny_file.c)
 target_link_libraries(test_models PRIVATE m) # sqrt
@@ -130,3 +131,8 @@ if(VALGRIND AND NOT instrumented)
            ${CMAKE_CURRENT_SOURCE_DIR}/test_sampler_cost.py $<TARGET_FILE:sample_logits>)
   set_tests_properties(sampler_cost PROPERTIES TIMEOUT 480)
 endif()
+# Nothing of the tests' goes into the user's folders.
+get_property(all_tests DIRECTORY PROPERTY TESTS)
+foreach(test ${all_tests})
+  set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT EDGELLM_CACHE=none)
+endforeach()

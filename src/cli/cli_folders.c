@@ -18,6 +18,14 @@ bool el_cli_make_folders(char *path)
     return true;
 }
 
+char *el_cli_cache_folder(const char *place)
+{
+    const char *chosen = place != NULL ? place : getenv("EDGELLM_CACHE");
+    if (chosen == NULL || chosen[0] == '\0')
+        return el_cli_user_path("XDG_CACHE_HOME", "/.cache", "edgellm");
+    return strcmp(chosen, "none") == 0 ? NULL : strdup(chosen);
+}
+
 char *el_cli_user_path(const char *variable, const char *under_home, const char *name)
 {
     const char *base = getenv(variable), *under = "";

@@ -15,4 +15,9 @@ bool el_cli_make_folders(char *path);
  * made. */
 char *el_cli_user_path(const char *variable, const char *under_home, const char *name);
 
+/* The folder of what may be deleted at any time: `place`, or if that is NULL $EDGELLM_CACHE, or if
+ * that is not set edgellm in the user's cache folder. Owned: free(). NULL: "none" was said;
+ * nowhere; out of memory. No folder is made. */
+char *el_cli_cache_folder(const char *place);
+
 #endif

@@ -6,15 +6,21 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/cli_folders.h"
 #include "cli/cli_signals.h"
 
 edgellm_status el_cli_model_open(el_cli_model *model, const char *path,
                                  const edgellm_engine_options *options, edgellm_error *err)
 {
+    edgellm_engine_options o = *options;
+    char *cache = el_cli_cache_folder(NULL);
     memset(model, 0, sizeof *model);
-    EL_CLI_TRY(edgellm_engine_open(path, options, &model->engine, err));
-    edgellm_engine_info(model->engine, &model->info);
-    return EDGELLM_OK;
+    if (cache != NULL) el_cli_make_folders(cache); /* those above it; else the choice is not kept */
+    o.kernel_cache = cache;
+    edgellm_status status = edgellm_engine_open(path, &o, &model->engine, err);
+    free(cache);
+    if (status == EDGELLM_OK) edgellm_engine_info(model->engine, &model->info);
+    return status;
 }
 
 edgellm_status el_cli_model_start(el_cli_model *model, const edgellm_session_options *options,

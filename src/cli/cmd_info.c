@@ -94,10 +94,24 @@ static void print_model(const report *r)
     printf("manifest        %s\n", m->manifest);
 }
 
+static const char *choice_text(const char *choice)
+{
+    static const char *const texts[][2] = {
+        {"given", "as asked for"},
+        {"newest", "the newest"},
+        {"measured", "the fastest, measured now"},
+        {"remembered", "the fastest, measured before"},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (strcmp(choice, texts[i][0]) == 0) return texts[i][1];
+    return choice;
+}
+
 static void print_machine(const report *r)
 {
     const char *name;
-    printf("kernel          %s (this CPU can run:", r->model->info.kernel);
+    printf("kernel          %s (%s; this CPU can run:", r->model->info.kernel,
+           choice_text(r->model->info.kernel_choice));
     for (uint32_t i = 0; (name = edgellm_kernel_name(i)) != NULL; i++)
         printf(" %s", name);
     printf(")\npage size       %ld bytes\n", r->page_bytes);
@@ -271,6 +285,7 @@ static edgellm_status print_json(const report *r, edgellm_error *err)
     json_t *o = json_object();
     add_model(o, r);
     json_object_set_new(o, "kernel", json_string(r->model->info.kernel));
+    json_object_set_new(o, "kernel_choice", json_string(r->model->info.kernel_choice));
     json_object_set_new(o, "kernels_available", kernels_json());
     json_object_set_new(o, "codecs", kinds_json(r));
     json_object_set_new(o, "plan", plan_json(r));

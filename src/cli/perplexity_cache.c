@@ -92,10 +92,11 @@ static void seal(el_cli_cache_header *h)
 
 static char *path_of(const char *place, uint64_t key)
 {
-    char name[64], *path = NULL;
-    snprintf(name, sizeof name, "edgellm/%016llx.logits", (unsigned long long)key);
-    if (place == NULL) return el_cli_user_path("XDG_CACHE_HOME", "/.cache", name);
-    return asprintf(&path, "%s/%s", place, strchr(name, '/') + 1) < 0 ? NULL : path;
+    char *folder = el_cli_cache_folder(place), *path = NULL;
+    if (folder != NULL && asprintf(&path, "%s/%016llx.logits", folder, (unsigned long long)key) < 0)
+        path = NULL;
+    free(folder);
+    return path;
 }
 
 /* ---- reading ------------------------------------------------------------------------------- */

@@ -22,10 +22,12 @@ static uint64_t resident_bytes(void)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* `kernel` names exactly the level that must be used, `cpumask` the highest that may be. */
-static edgellm_status choose_kernels(el_kernels *kernels, const edgellm_engine_options *o,
+/* `kernel` names exactly the level that must be used, `cpumask` the highest that may be. Which of
+ * these is the fastest is known to `kernel_cache`, or measured. */
+static edgellm_status choose_kernels(edgellm_engine *draft, const edgellm_engine_options *o,
                                      edgellm_error *err)
 {
+    el_kernels *kernels = &draft->kernels;
     int mask = o->cpumask ? el_cpu_level_parse(o->cpumask) : EL_CPU_LEVELS - 1;
     int exact = o->kernel ? el_cpu_level_parse(o->kernel) : -1;
     if (mask < 0)
@@ -35,6 +37,11 @@ static edgellm_status choose_kernels(el_kernels *kernels, const edgellm_engine_o
     if (exact > mask)
         return el_fail(err, EDGELLM_ERR_USAGE, "kernel \"%s\" is above the cpumask \"%s\"",
                        o->kernel, o->cpumask);
+    if (exact < 0 && o->kernel_cache) {
+        draft->choice = el_kernels_choose(kernels, (el_cpu_level)mask, o->kernel_cache);
+        return EDGELLM_OK;
+    }
+    draft->choice = exact >= 0 ? EL_CHOICE_GIVEN : EL_CHOICE_NEWEST;
     el_kernels_init(kernels, exact >= 0 ? (el_cpu_level)exact : (el_cpu_level)mask);
     if (exact >= 0 && (int)kernels->level != exact)
         return el_fail(err, EDGELLM_ERR_USAGE, "kernel \"%s\": this CPU cannot run it; it has %s",
@@ -92,7 +99,7 @@ edgellm_status edgellm_engine_open(const char *path, const edgellm_engine_option
     static const edgellm_engine_options defaults = {0};
     edgellm_engine draft = {.program_bytes = resident_bytes()};
     if (!options) options = &defaults;
-    EL_TRY(choose_kernels(&draft.kernels, options, err));
+    EL_TRY(choose_kernels(&draft, options, err));
     el_fpenv env = el_fpenv_enter();
     edgellm_status status = check_kernels(&draft.kernels, err);
     if (status == EDGELLM_OK) status = el_tm2_open(&draft.file, path, options->verify, err);
@@ -123,6 +130,7 @@ void edgellm_engine_info(const edgellm_engine *engine, edgellm_model_info *info)
         .name = c->name,
         .manifest = engine->file.manifest,
         .kernel = engine->kernels.name,
+        .kernel_choice = el_choice_names[engine->choice],
         .pretokenizer = engine->file.vocab.pretokenizer,
         .has_chat_template = el_chat_find(&engine->file.vocab) != NULL,
         .layers = c->layers,

@@ -3,6 +3,7 @@
 #define EL_ENGINE_ENGINE_H
 
 #include "base/arena.h"
+#include "engine/kernel_choice.h"
 #include "kernel/kernels.h"
 #include "model/model.h"
 #include "token/tokenizer.h"
@@ -10,6 +11,7 @@
 struct edgellm_engine {
     el_tm2 file;
     el_kernels kernels;
+    el_choice_how choice; /* how they were chosen */
     el_model model;
     el_tokenizer *tokenizer;
     el_arena arena;         /* this struct, the layers, the tokenizer's tables */
