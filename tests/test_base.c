@@ -350,7 +350,15 @@ static void test_detmath_bits(void **state)
 static void test_cpu(void **state)
 {
     (void)state;
-    static const char *const names[] = {"scalar", "avx2", "avx512"};
+    static const char *const names[EL_CPU_LEVELS] = {
+        [EL_CPU_SCALAR] = "scalar",
+        [EL_CPU_SSSE3] = "ssse3",
+        [EL_CPU_AVX2] = "avx2",
+        [EL_CPU_AVXVNNI] = "avxvnni",
+        [EL_CPU_AVX512VNNI256] = "avx512vnni256",
+        [EL_CPU_AVX512BW] = "avx512bw",
+        [EL_CPU_AVX512] = "avx512",
+    };
     for (int level = 0; level < EL_CPU_LEVELS; level++) {
         assert_string_equal(el_cpu_level_name((el_cpu_level)level), names[level]);
         assert_int_equal(el_cpu_level_parse(names[level]), level);
@@ -361,7 +369,11 @@ static void test_cpu(void **state)
     assert_int_equal(el_cpu_level_parse(""), -1);
     assert_true(el_cpu_has(EL_CPU_SCALAR));
     assert_false(el_cpu_has(EL_CPU_LEVELS));
-    assert_true(el_cpu_has(EL_CPU_AVX2) || !el_cpu_has(EL_CPU_AVX512));
+    assert_true(el_cpu_has(EL_CPU_SSSE3) || !el_cpu_has(EL_CPU_AVX2));
+    assert_true(el_cpu_has(EL_CPU_AVX2) || !el_cpu_has(EL_CPU_AVXVNNI));
+    assert_true(el_cpu_has(EL_CPU_AVX2) || !el_cpu_has(EL_CPU_AVX512BW));
+    assert_true(el_cpu_has(EL_CPU_AVX512BW) || !el_cpu_has(EL_CPU_AVX512));
+    assert_int_equal(el_cpu_has(EL_CPU_AVX512VNNI256), el_cpu_has(EL_CPU_AVX512));
 }
 
 /* The compiler's own detection is a second opinion. */
@@ -371,14 +383,21 @@ static void test_cpu_agrees(void **state)
 #if defined(__x86_64__)
     __builtin_cpu_init();
     bool avx2 = __builtin_cpu_supports("avx2");
-    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-                  __builtin_cpu_supports("avx512vnni");
+    bool avx512bw = avx2 && __builtin_cpu_supports("avx512f") &&
+                    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+                    __builtin_cpu_supports("avx512dq");
+    bool avx512 = avx512bw && __builtin_cpu_supports("avx512vnni");
+    assert_int_equal(el_cpu_has(EL_CPU_SSSE3),
+                     __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("sse4.1"));
     assert_int_equal(el_cpu_has(EL_CPU_AVX2), avx2); /* no AVX2 machine lacks F16C */
+    assert_int_equal(el_cpu_has(EL_CPU_AVX512BW), avx512bw);
     assert_int_equal(el_cpu_has(EL_CPU_AVX512), avx512);
+#ifndef __clang__ /* clang 14 does not know the name */
+    assert_int_equal(el_cpu_has(EL_CPU_AVXVNNI), avx2 && __builtin_cpu_supports("avxvnni"));
+#endif
 #else
-    assert_false(el_cpu_has(EL_CPU_AVX2));
-    assert_false(el_cpu_has(EL_CPU_AVX512));
+    for (int level = EL_CPU_SSSE3; level <= EL_CPU_AVX512; level++)
+        assert_false(el_cpu_has((el_cpu_level)level));
 #endif
 }
 

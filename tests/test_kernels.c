@@ -11,13 +11,10 @@
 /* Runs a test on every level of this CPU. */
 static void on_all_levels(void (*test)(const el_kernels *k))
 {
-    for (int level = 0; level < EL_CPU_LEVELS; level++) {
-        if (!el_cpu_has((el_cpu_level)level)) continue;
-        el_kernels k;
-        el_kernels_init(&k, (el_cpu_level)level);
-        assert_int_equal(k.level, level);
-        test(&k);
-    }
+    el_kernels kernels[EL_CPU_LEVELS];
+    size_t levels = all_levels(kernels);
+    for (size_t i = 0; i < levels; i++)
+        test(&kernels[i]);
 }
 
 /* -------- vectors -------- */
@@ -438,6 +435,21 @@ static void test_table(void **state)
     }
 }
 
+/* Levels are built in the order of their numbers: the last that runs is the one that is used. */
+static void test_built(void **state)
+{
+    (void)state;
+    const char *name;
+    int last = -1;
+    uint32_t n = 0;
+    for (; (name = el_kernels_built(n)); n++) {
+        assert_true(el_cpu_level_parse(name) > last);
+        last = el_cpu_level_parse(name);
+    }
+    assert_string_equal(el_kernels_built(0), "scalar");
+    assert_null(el_kernels_built(n + 1));
+}
+
 /* -------- the list of operations -------- */
 
 #define OPERATIONS(X)                                                                              \
@@ -454,7 +466,7 @@ OPERATIONS(X)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_built),
 #define X(name) cmocka_unit_test(test_##name),
                                        OPERATIONS(X)
 #undef X

@@ -184,15 +184,6 @@ static void check_matrix_case(const el_kernels *kernels, size_t levels, const ma
     free(t.data);
 }
 
-static size_t all_levels(el_kernels *kernels)
-{
-    size_t n = 0;
-    for (int level = 0; level < EL_CPU_LEVELS; level++) {
-        if (el_cpu_has((el_cpu_level)level)) el_kernels_init(&kernels[n++], (el_cpu_level)level);
-    }
-    return n;
-}
-
 static const uint32_t all_groups[] = {0, 32, 64, 128};
 
 /* Calls fn for every codec, kind of scale and group. */

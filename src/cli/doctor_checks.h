@@ -24,7 +24,7 @@ typedef struct el_cli_advice {
 
 typedef struct el_cli_finding {
     el_cli_state state;
-    char fact[256];
+    char fact[384];
     const el_cli_advice *advice; /* NULL: the system does not tell, so there is none */
 } el_cli_finding;
 

@@ -25,6 +25,14 @@ void el_cli_check_cpu(const el_cli_facts *f, el_cli_finding *finding)
                 f->board);
 }
 
+/* Is the level in use the last of those built? A processor may lack others: not every one with
+ * AVX-512 has AVX-VNNI. */
+static bool is_fastest(const el_cli_facts *f)
+{
+    const char *last = strrchr(f->kernels_built, ' ');
+    return strcmp(last != NULL ? last + 1 : f->kernels_built, f->kernel_used) == 0;
+}
+
 void el_cli_check_instructions(const el_cli_facts *f, el_cli_finding *finding)
 {
     static const el_cli_advice best = {
@@ -35,16 +43,16 @@ void el_cli_check_instructions(const el_cli_facts *f, el_cli_finding *finding)
                   " are bit-identical at every level"};
     static const el_cli_advice portable = {
         .effect = "portable C kernels: the same bits, several times slower than a vector level;"
-                  " this version has such levels for x86-64 only (AVX2, AVX-512 with VNNI)"};
+                  " this version has such levels for x86-64 only (SSE4.1, AVX2,"
+                  " AVX-VNNI, AVX-512)"};
     const char *features = f->cpu_features[0] != '\0' ? f->cpu_features : "none known";
     if (f->kernel_used[0] == '\0') {
         el_cli_find(finding, EL_CLI_STATE_UNKNOWN, NULL,
                     "not known here: the level in use; the processor lists: %s", features);
         return;
     }
-    bool all = strcmp(f->kernels_built, f->kernels_runnable) == 0;
     bool scalar = strcmp(f->kernel_used, "scalar") == 0;
-    const el_cli_advice *advice = scalar ? &portable : all ? &best : &slower;
+    const el_cli_advice *advice = scalar ? &portable : is_fastest(f) ? &best : &slower;
     el_cli_find(finding, advice == &best ? EL_CLI_STATE_OK : EL_CLI_STATE_NOTE, advice,
                 "%s is used; built: %s; runs here: %s; the processor lists: %s", f->kernel_used,
                 f->kernels_built, f->kernels_runnable, features);

@@ -14,7 +14,7 @@ typedef struct el_cli_facts {
     /* processor */
     char board[96], machine[32], cpu_vendor[48], cpu_model[96];
     char cpu_features[160];                       /* those that matter to kernels */
-    char kernels_built[64], kernels_runnable[64]; /* from the slowest to the fastest */
+    char kernels_built[96], kernels_runnable[96]; /* from the slowest to the fastest */
     char kernel_used[16];
     int64_t cores_online, cores_affinity, cores_allowed;
     int64_t cores_quota; /* of control groups, in thousandths of a core */

@@ -56,9 +56,9 @@ static void arm_model(el_cli_facts *facts, const char *cpuinfo)
 static void features(el_cli_facts *facts, const char *list)
 {
     static const char *const known[] = {
-        "sse4_1",   "avx",         "f16c",        "fma",      "avx2", "avx_vnni", "avx512f",
-        "avx512bw", "avx512_vnni", "avx512_bf16", "amx_int8", "neon", "asimd",    "asimdhp",
-        "asimddp",  "i8mm",        "bf16",        "sve",      "sve2"};
+        "ssse3",   "sse4_1",   "avx",         "f16c",        "fma",      "avx2", "avx_vnni",
+        "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "amx_int8", "neon", "asimd",
+        "asimdhp", "asimddp",  "i8mm",        "bf16",        "sve",      "sve2"};
     char line[8192];
     el_cli_copy_line(line, sizeof line, list);
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {

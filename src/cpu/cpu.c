@@ -7,7 +7,11 @@
 
 static const char *const level_names[EL_CPU_LEVELS] = {
     [EL_CPU_SCALAR] = "scalar",
+    [EL_CPU_SSSE3] = "ssse3",
     [EL_CPU_AVX2] = "avx2",
+    [EL_CPU_AVXVNNI] = "avxvnni",
+    [EL_CPU_AVX512VNNI256] = "avx512vnni256",
+    [EL_CPU_AVX512BW] = "avx512bw",
     [EL_CPU_AVX512] = "avx512",
 };
 
@@ -28,11 +32,14 @@ int el_cpu_level_parse(const char *name)
 
 #include <cpuid.h>
 
-/* Bits that a level needs: leaf 1 ECX, leaf 7 EBX and ECX, and XCR0 (what the system saves). */
+/* Bits that a level needs: leaf 1 ECX, leaf 7 EBX and ECX, its subleaf 1 EAX, and XCR0 (what the
+ * system saves). */
 typedef struct features {
-    uint32_t leaf1_ecx, leaf7_ebx, leaf7_ecx, xcr0;
+    uint32_t leaf1_ecx, leaf7_ebx, leaf7_ecx, leaf7_1_eax, xcr0;
 } features;
 
+#define SSSE3      (1u << 9)
+#define SSE41      (1u << 19)
 #define OSXSAVE    (1u << 27)
 #define AVX        (1u << 28)
 #define F16C       (1u << 29)
@@ -42,14 +49,21 @@ typedef struct features {
 #define AVX512BW   (1u << 30)
 #define AVX512VL   (1u << 31)
 #define AVX512VNNI (1u << 11)
+#define AVXVNNI    (1u << 4)
 #define STATE_YMM  0x06u /* SSE and AVX registers */
 #define STATE_ZMM  0xe0u /* mask registers, upper halves, registers 16 to 31 */
 
+#define WITH_AVX    (OSXSAVE | AVX | F16C)
+#define WITH_AVX512 (AVX2 | AVX512F | AVX512DQ | AVX512BW | AVX512VL)
+
 static const features needed[EL_CPU_LEVELS] = {
-    [EL_CPU_SCALAR] = {0, 0, 0, 0},
-    [EL_CPU_AVX2] = {OSXSAVE | AVX | F16C, AVX2, 0, STATE_YMM},
-    [EL_CPU_AVX512] = {OSXSAVE | AVX | F16C, AVX2 | AVX512F | AVX512DQ | AVX512BW | AVX512VL,
-                       AVX512VNNI, STATE_YMM | STATE_ZMM},
+    [EL_CPU_SCALAR] = {0, 0, 0, 0, 0},
+    [EL_CPU_SSSE3] = {SSSE3 | SSE41, 0, 0, 0, 0},
+    [EL_CPU_AVX2] = {WITH_AVX, AVX2, 0, 0, STATE_YMM},
+    [EL_CPU_AVXVNNI] = {WITH_AVX, AVX2, 0, AVXVNNI, STATE_YMM},
+    [EL_CPU_AVX512VNNI256] = {WITH_AVX, WITH_AVX512, AVX512VNNI, 0, STATE_YMM | STATE_ZMM},
+    [EL_CPU_AVX512BW] = {WITH_AVX, WITH_AVX512, 0, 0, STATE_YMM | STATE_ZMM},
+    [EL_CPU_AVX512] = {WITH_AVX, WITH_AVX512, AVX512VNNI, 0, STATE_YMM | STATE_ZMM},
 };
 
 static uint32_t read_xcr0(void)
@@ -61,12 +75,13 @@ static uint32_t read_xcr0(void)
 
 static features ask(void)
 {
-    features has = {0, 0, 0, 0};
+    features has = {0, 0, 0, 0, 0};
     uint32_t eax, ebx, ecx, edx;
     if (__get_cpuid(1, &eax, &ebx, &ecx, &edx)) has.leaf1_ecx = ecx;
     if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
         has.leaf7_ebx = ebx;
         has.leaf7_ecx = ecx;
+        if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) has.leaf7_1_eax = eax;
     }
     if (has.leaf1_ecx & OSXSAVE) has.xcr0 = read_xcr0();
     return has;
@@ -80,6 +95,7 @@ int el_cpu_has(el_cpu_level level)
     return (has.leaf1_ecx & need->leaf1_ecx) == need->leaf1_ecx &&
            (has.leaf7_ebx & need->leaf7_ebx) == need->leaf7_ebx &&
            (has.leaf7_ecx & need->leaf7_ecx) == need->leaf7_ecx &&
+           (has.leaf7_1_eax & need->leaf7_1_eax) == need->leaf7_1_eax &&
            (has.xcr0 & need->xcr0) == need->xcr0;
 }
 

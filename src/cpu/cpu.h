@@ -6,13 +6,17 @@
 #define EL_CPU_CPU_H
 
 typedef enum el_cpu_level {
-    EL_CPU_SCALAR = 0, /* portable C */
-    EL_CPU_AVX2,       /* x86-64: AVX2 */
-    EL_CPU_AVX512,     /* x86-64: AVX-512 F, BW, VL, DQ and VNNI */
+    EL_CPU_SCALAR = 0,    /* portable C */
+    EL_CPU_SSSE3,         /* x86-64: SSSE3 and SSE4.1 */
+    EL_CPU_AVX2,          /* x86-64: AVX2 and F16C */
+    EL_CPU_AVXVNNI,       /* x86-64: AVX2, F16C and AVX-VNNI */
+    EL_CPU_AVX512VNNI256, /* x86-64: AVX-512 F, BW, VL, DQ and VNNI, in registers of 256 bits */
+    EL_CPU_AVX512BW,      /* x86-64: AVX-512 F, BW, VL and DQ */
+    EL_CPU_AVX512,        /* x86-64: AVX-512 F, BW, VL, DQ and VNNI */
     EL_CPU_LEVELS
 } el_cpu_level;
 
-/* "scalar", "avx2", "avx512". */
+/* "scalar", "ssse3", "avx2" ... */
 const char *el_cpu_level_name(el_cpu_level level);
 
 /* Parses a name; returns -1 if there is none such. */

@@ -44,8 +44,9 @@ static edgellm_status choose_kernels(edgellm_engine *draft, const edgellm_engine
     draft->choice = exact >= 0 ? EL_CHOICE_GIVEN : EL_CHOICE_NEWEST;
     el_kernels_init(kernels, exact >= 0 ? (el_cpu_level)exact : (el_cpu_level)mask);
     if (exact >= 0 && (int)kernels->level != exact)
-        return el_fail(err, EDGELLM_ERR_USAGE, "kernel \"%s\": this CPU cannot run it; it has %s",
-                       o->kernel, kernels->name);
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "kernel \"%s\": this CPU or build cannot run it; use %s", o->kernel,
+                       kernels->name);
     return EDGELLM_OK;
 }
 
@@ -174,9 +175,9 @@ edgellm_status edgellm_engine_tensor(const edgellm_engine *engine, uint32_t inde
 
 const char *edgellm_kernel_name(uint32_t index)
 {
-    for (uint32_t level = 0; level < EL_CPU_LEVELS; level++)
-        if (el_cpu_has((el_cpu_level)level) && index-- == 0)
-            return el_cpu_level_name((el_cpu_level)level);
+    const char *name;
+    for (uint32_t i = 0; (name = el_kernels_built(i)) != NULL; i++)
+        if (el_cpu_has((el_cpu_level)el_cpu_level_parse(name)) && index-- == 0) return name;
     return NULL;
 }
 

@@ -102,6 +102,23 @@ static inline void assert_same_bits(const float *got, const float *want, size_t 
     }
 }
 
+/* -------- the levels -------- */
+
+/* Fills kernels (EL_CPU_LEVELS) with every level that was built and that this CPU has; returns
+ * their number. */
+static inline size_t all_levels(el_kernels *kernels)
+{
+    const char *name;
+    size_t n = 0;
+    for (uint32_t i = 0; (name = el_kernels_built(i)); i++) {
+        el_cpu_level level = (el_cpu_level)el_cpu_level_parse(name);
+        if (!el_cpu_has(level)) continue;
+        el_kernels_init(&kernels[n], level);
+        assert_int_equal(kernels[n++].level, level);
+    }
+    return n;
+}
+
 /* -------- reference of the reductions -------- */
 
 static inline float sum_of_lanes(const float lanes[16])

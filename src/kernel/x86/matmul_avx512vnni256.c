@@ -1,0 +1,17 @@
+/* matmul_avx512vnni256.c: the matrix kernels for AVX-512 F, BW, VL, DQ and VNNI, in
+ * registers of 256 bits. */
+#define EL_WIDTH        8
+#define EL_IN_REGISTERS 0
+#define EL_GROUP_START  static __attribute__((noinline))
+
+#include "kernel/lanes.inc"
+#include "kernel/x86/dot_avxvnni.inc"
+#include "kernel/x86/scales_avx2.inc"
+
+#include "kernel/levels.h"
+#include "kernel/matmul.inc"
+
+void el_kernels_matmul_avx512vnni256(el_kernels *k)
+{
+    fill_matmul(k);
+}
