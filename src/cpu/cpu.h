@@ -1,6 +1,6 @@
 /*
  * cpu.h: which instruction sets may be used. A level names everything a family of kernels needs;
- * levels of one architecture are ordered from the oldest to the newest.
+ * levels of one architecture are ordered from the slowest to the fastest.
  */
 #ifndef EL_CPU_CPU_H
 #define EL_CPU_CPU_H
