@@ -358,6 +358,9 @@ static void test_cpu(void **state)
         [EL_CPU_AVX512VNNI256] = "avx512vnni256",
         [EL_CPU_AVX512BW] = "avx512bw",
         [EL_CPU_AVX512] = "avx512",
+        [EL_CPU_NEON] = "neon",
+        [EL_CPU_DOTPROD] = "dotprod",
+        [EL_CPU_I8MM] = "i8mm",
     };
     for (int level = 0; level < EL_CPU_LEVELS; level++) {
         assert_string_equal(el_cpu_level_name((el_cpu_level)level), names[level]);
@@ -374,6 +377,9 @@ static void test_cpu(void **state)
     assert_true(el_cpu_has(EL_CPU_AVX2) || !el_cpu_has(EL_CPU_AVX512BW));
     assert_true(el_cpu_has(EL_CPU_AVX512BW) || !el_cpu_has(EL_CPU_AVX512));
     assert_int_equal(el_cpu_has(EL_CPU_AVX512VNNI256), el_cpu_has(EL_CPU_AVX512));
+    assert_true(el_cpu_has(EL_CPU_NEON) || !el_cpu_has(EL_CPU_DOTPROD));
+    assert_true(el_cpu_has(EL_CPU_DOTPROD) || !el_cpu_has(EL_CPU_I8MM));
+    assert_false(el_cpu_has(EL_CPU_AVX2) && el_cpu_has(EL_CPU_NEON));
 }
 
 /* The compiler's own detection is a second opinion. */

@@ -13,6 +13,9 @@ static const char *const level_names[EL_CPU_LEVELS] = {
     [EL_CPU_AVX512VNNI256] = "avx512vnni256",
     [EL_CPU_AVX512BW] = "avx512bw",
     [EL_CPU_AVX512] = "avx512",
+    [EL_CPU_NEON] = "neon",
+    [EL_CPU_DOTPROD] = "dotprod",
+    [EL_CPU_I8MM] = "i8mm",
 };
 
 const char *el_cpu_level_name(el_cpu_level level)
@@ -92,11 +95,45 @@ int el_cpu_has(el_cpu_level level)
     if ((unsigned)level >= EL_CPU_LEVELS) return 0;
     features has = ask();
     const features *need = &needed[level];
+    if (level != EL_CPU_SCALAR && need->leaf1_ecx == 0) return 0; /* another architecture's */
     return (has.leaf1_ecx & need->leaf1_ecx) == need->leaf1_ecx &&
            (has.leaf7_ebx & need->leaf7_ebx) == need->leaf7_ebx &&
            (has.leaf7_ecx & need->leaf7_ecx) == need->leaf7_ecx &&
            (has.leaf7_1_eax & need->leaf7_1_eax) == need->leaf7_1_eax &&
            (has.xcr0 & need->xcr0) == need->xcr0;
+}
+
+#elif defined(__aarch64__) || defined(__arm__)
+
+#include <sys/auxv.h>
+
+/* Bits of AT_HWCAP and AT_HWCAP2 that a level needs. */
+typedef struct features {
+    unsigned long hwcap, hwcap2;
+} features;
+
+static const features needed[EL_CPU_LEVELS] = {
+#ifdef __aarch64__
+#define ASIMD   (1ul << 1)
+#define ASIMDDP (1ul << 20)
+#define I8MM    (1ul << 13)
+    [EL_CPU_NEON] = {ASIMD, 0},
+    [EL_CPU_DOTPROD] = {ASIMD | ASIMDDP, 0},
+    [EL_CPU_I8MM] = {ASIMD | ASIMDDP, I8MM},
+#else
+#define NEON (1ul << 12)
+    [EL_CPU_NEON] = {NEON, 0},
+#endif
+};
+
+int el_cpu_has(el_cpu_level level)
+{
+    if (level == EL_CPU_SCALAR) return 1;
+    if ((unsigned)level >= EL_CPU_LEVELS) return 0;
+    const features *need = &needed[level];
+    if (need->hwcap == 0) return 0; /* another architecture's */
+    return (getauxval(AT_HWCAP) & need->hwcap) == need->hwcap &&
+           (getauxval(AT_HWCAP2) & need->hwcap2) == need->hwcap2;
 }
 
 #else

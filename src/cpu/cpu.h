@@ -13,6 +13,9 @@ typedef enum el_cpu_level {
     EL_CPU_AVX512VNNI256, /* x86-64: AVX-512 F, BW, VL, DQ and VNNI, in registers of 256 bits */
     EL_CPU_AVX512BW,      /* x86-64: AVX-512 F, BW, VL and DQ */
     EL_CPU_AVX512,        /* x86-64: AVX-512 F, BW, VL, DQ and VNNI */
+    EL_CPU_NEON,          /* ARM: NEON, of 64 bits or 32 */
+    EL_CPU_DOTPROD,       /* 64-bit ARM: dot products (ARMv8.2) */
+    EL_CPU_I8MM,          /* 64-bit ARM: dot products and int8 matrix products */
     EL_CPU_LEVELS
 } el_cpu_level;
 
@@ -22,7 +25,8 @@ const char *el_cpu_level_name(el_cpu_level level);
 /* Parses a name; returns -1 if there is none such. */
 int el_cpu_level_parse(const char *name);
 
-/* Can this CPU, and its operating system, run the level? Asks cpuid and xgetbv each time. */
+/* Can this CPU, and its operating system, run the level? Asks cpuid and xgetbv, or the
+ * system's AT_HWCAP, each time. */
 int el_cpu_has(el_cpu_level level);
 
 #endif
