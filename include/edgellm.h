@@ -73,7 +73,7 @@ EDGELLM_API const char *edgellm_status_name(edgellm_status status);
 typedef struct edgellm_engine edgellm_engine;
 
 typedef struct edgellm_engine_options {
-    const char *kernel;  /* NULL: the fastest; else "scalar", "avx2", "avx512", ... exactly */
+    const char *kernel;  /* NULL: the fastest; else "scalar", "avx2", "neon", ... exactly */
     const char *cpumask; /* NULL: all; else the highest level that may be used, same names */
     /*
      * NULL: the fastest is taken to be the newest. Else a folder, made if it is missing, in which

@@ -50,9 +50,14 @@ ci_packages="
 clang-format:has clang-format
 valgrind:has valgrind
 strace:has strace
+"
+# To build for other processors and emulate them.
+cross_packages="
 qemu-user:has qemu-aarch64
 gcc-aarch64-linux-gnu:has aarch64-linux-gnu-gcc
 libc6-dev-arm64-cross:exists /usr/aarch64-linux-gnu/include/stdio.h
+gcc-arm-linux-gnueabihf:has arm-linux-gnueabihf-gcc
+libc6-dev-armhf-cross:exists /usr/arm-linux-gnueabihf/include/stdio.h
 "
 fuzz_packages="
 clang:has clang
@@ -62,7 +67,7 @@ llvm:has llvm-cov
 quality_packages="
 git-doc:exists /usr/share/doc/git-doc/git-add.txt
 "
-[ "$(uname -m)" = x86_64 ] || ci_packages=$(printf '%s' "$ci_packages" | grep -v -e qemu -e aarch64 -e arm64)
+[ "$(uname -m)" = x86_64 ] || cross_packages=
 
 missing=
 list=$packages
@@ -71,7 +76,7 @@ case "${1:-}" in
 --lint) list="$packages$test_packages$lint_packages" ;;
 --fuzz) list="$packages$fuzz_packages" ;;
 --quality) list=$quality_packages ;;
---ci) list="$packages$test_packages$lint_packages$fuzz_packages$ci_packages" ;;
+--ci) list="$packages$test_packages$lint_packages$fuzz_packages$ci_packages$cross_packages" ;;
 esac
 while IFS=: read -r package check; do
     [ -n "$package" ] || continue

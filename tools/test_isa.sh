@@ -1,122 +1,145 @@
 #!/bin/sh
 # The same bits on every instruction set: the hash of a run (tools/run_hash.c), greedy and with
 # every sampler on, is compared between all kernels of this CPU, numbers of threads and cuts of the
-# prompt, this build on older CPUs under qemu-x86_64, which must choose the level they have, and the
-# 64-bit ARM build under qemu-aarch64. On the tiny model of the tests, and, shorter,
-# on the real one if it is there. The models are made by this machine's programs: an emulated build
-# has the library alone.
+# prompt, and all kernels of the emulated machines below: older x86-64, 64-bit and 32-bit ARM. On the
+# tiny model of the tests, and, shorter, on the real one if it is there. The models are made by this
+# machine's programs: a build for another has the library alone. There the tests of the kernels run
+# too, and the levels that are found must be those of the table.
 #   make test-isa     EDGELLM_BUILD=DIR: programs that are built already
 set -eu
 cd "$(dirname "$0")/.."
 jobs=$(scripts/jobs.sh)
 build=${EDGELLM_BUILD:-build/release}
-cross=build/aarch64
 work=build/isa
 real=models/SmolLM2-135M-Instruct.tm2.bin
 
-if [ -z "${EDGELLM_BUILD:-}" ]; then
-    [ -f "$build/CMakeCache.txt" ] || cmake --preset release
-    cmake --build "$build" --parallel "$jobs" --target programs run_hash
-fi
-emulator=
-if [ "$(uname -m)" = x86_64 ]; then
-    for tool in aarch64-linux-gnu-gcc qemu-aarch64 qemu-x86_64; do
+# The emulated machines: the build that runs there, the levels that must be found, the emulator. An
+# instruction that a machine lacks ends the program. Those that take longest stand first.
+machines() {
+    cat <<EOF
+build/aarch64 scalar,neon,dotprod,i8mm qemu-aarch64 -cpu max,pauth=off
+build/aarch64 scalar,neon,dotprod,i8mm qemu-aarch64 -p 16384 -cpu max,pauth=off
+build/aarch64 scalar,neon,dotprod qemu-aarch64 -cpu cortex-a76
+build/aarch64 scalar,neon qemu-aarch64 -cpu cortex-a72
+build/aarch64 scalar,neon qemu-aarch64 -cpu cortex-a53
+build/armv7 scalar qemu-arm -cpu cortex-a9,neon=off
+build/armv7 scalar,neon qemu-arm -cpu cortex-a8
+$build scalar qemu-x86_64 -cpu Conroe
+$build scalar,ssse3 qemu-x86_64 -cpu Nehalem
+$build scalar,ssse3 qemu-x86_64 -cpu SandyBridge
+$build scalar,ssse3,avx2 qemu-x86_64 -cpu Haswell
+EOF
+}
+
+# What is run: a model and run_hash's options.
+cases() {
+    for model in "$work/tiny.tm2.bin" "$work/tiny3.tm2.bin"; do
+        echo "$model --prompt 80 -n 16"
+        echo "$model --prompt 80 -n 16 --exact"
+        echo "$model --prompt 64 -n 60 --sampled"
+    done
+    [ ! -f "$real" ] || echo "$real --prompt 9 -n 3"
+}
+
+compared=0
+failed=0
+# expect RESULT WHAT COMMAND...: the one line that the command prints must be the result.
+expect() {
+    want=$1 what=$2
+    shift 2
+    compared=$((compared + 1))
+    got=$("$@" </dev/null 2>"$log") || got="no result"
+    [ "$got" = "$want" ] && return
+    failed=$((failed + 1))
+    echo "FAIL $what: $got, not $want"
+    grep -v "warning: TCG doesn't support" "$log" || true # features that no kernel asks for
+}
+
+test_passes() { EL_TEST_EMULATED=1 "$@" >&2 && echo passed; }
+levels_of() { "$@" --list | paste -sd , -; }
+
+# summary NAME: fails if a run has.
+summary() {
+    echo "$((compared - failed)) of $compared: $1"
+    [ "$failed" = 0 ]
+}
+
+# Every way of running the cases on this machine. Leaves $work/hashes: a hash before each case.
+compare_here() {
+    log=$work/here.log
+    threads=1
+    [ "$(nproc)" -lt 2 ] || threads="1 2"
+    cases | while read -r model options; do
+        # shellcheck disable=SC2086 # options are words
+        echo "$("$here" "$model" --kernel scalar $options) $model $options"
+    done >"$work/hashes"
+    while read -r hash model options; do
+        for kernel in $("$here" --list); do
+            for how in $(for j in $threads; do echo "$j,64 $j,7"; done); do
+                # shellcheck disable=SC2086
+                expect "$hash" "$kernel, $model $options, threads and batch $how" "$here" "$model" \
+                    --kernel "$kernel" -j "${how%,*}" --batch "${how#*,}" $options
+            done
+        done
+        echo "$hash  $(basename "$model") $options"
+    done <"$work/hashes"
+    summary "this machine"
+}
+
+# emulate BUILD LEVELS EMULATOR...: one of the machines. The first case has two threads; the real
+# model, which takes long, the best level alone.
+emulate() {
+    folder=$1 levels=$2 threads=2
+    shift 2
+    log=$work/$(echo "$*" | tr -c 'a-zA-Z0-9\n' _).log
+    expect "$levels" "levels of $*" levels_of "$@" "$folder/tools/run_hash"
+    for test in kernels matmul; do
+        expect passed "test_$test, $*" test_passes "$@" "$folder/tests/test_$test"
+    done
+    while read -r hash model options; do
+        kernels=$levels
+        [ "$model" != "$real" ] || kernels=${levels##*,}
+        for kernel in $(echo "$kernels" | tr , ' '); do
+            # shellcheck disable=SC2086
+            expect "$hash" "$kernel, $model $options, $*" "$@" "$folder/tools/run_hash" "$model" \
+                --kernel "$kernel" -j "$threads" $options
+        done
+        threads=1
+    done <"$work/hashes"
+    summary "$*"
+}
+
+# cross PRESET COMPILER EMULATOR PACKAGES: builds what runs there.
+cross() {
+    for tool in "$2" "$3"; do
         command -v "$tool" >/dev/null && continue
-        echo "$tool is missing: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" >&2
+        echo "$tool is missing: apt-get install qemu-user $4" >&2
         exit 1
     done
-    [ -f "$cross/CMakeCache.txt" ] || cmake --preset aarch64
-    cmake --build "$cross" --parallel "$jobs" --target run_hash
-    emulator=qemu-aarch64
+    cmake --preset "$1" >/dev/null # also where an older one has left a folder
+    cmake --build "build/$1" --parallel "$jobs" --target run_hash test_kernels test_matmul
+}
+
+here="$build/tools/run_hash"
+if [ "${1:-}" = --machine ]; then
+    shift
+    emulate "$@"
+    exit
+fi
+if [ -z "${EDGELLM_BUILD:-}" ]; then
+    [ -f "$build/CMakeCache.txt" ] || cmake --preset release
+    cmake --build "$build" --parallel "$jobs" --target programs run_hash test_kernels test_matmul
 fi
 mkdir -p "$work"
 "$build/edgellm" quantize tests/data/conformance_tiny.gguf -o "$work/tiny.tm2.bin" --quiet
 "$build/edgellm" quantize tests/data/conformance_tiny.gguf -o "$work/tiny3.tm2.bin" --quiet \
     --bits 3 --group 64 --scales byte --calibrate none
-
-here="$build/tools/run_hash"
-arm="$cross/tools/run_hash"
-threads=1
-[ "$(nproc)" -lt 2 ] || threads="1 2"
-compared=0
-failed=0
-
-# expect WHAT COMMAND...: its one line must be $hash.
-expect() {
-    what=$1
-    shift
-    compared=$((compared + 1))
-    got=$("$@") || got="no result"
-    [ "$got" = "$hash" ] && return
-    failed=$((failed + 1))
-    echo "FAIL $what: $got, not $hash"
-}
-
-# on_old_cpu CPU KERNEL MODEL OPTIONS...: runs on an emulated CPU, where an instruction that it
-# lacks ends the program. Of the features qemu gives none of our kernels needs those it warns of.
-on_old_cpu() {
-    cpu=$1 kernel=$2
-    shift 2
-    compared=$((compared + 1))
-    chosen=$(qemu-x86_64 -cpu "$cpu" "$here" --list 2>/dev/null | tail -n 1) || chosen="no result"
-    if [ "$chosen" != "$kernel" ]; then
-        failed=$((failed + 1))
-        echo "FAIL $cpu under $(qemu-x86_64 --version | head -n 1): chose $chosen, not $kernel;" \
-            "before 7.2 qemu has no AVX2"
-    fi
-    expect "$cpu, $kernel" emulated "$cpu" "$here" "$@" -j 1
-}
-
-emulated() {
-    cpu=$1
-    shift
-    qemu-x86_64 -cpu "$cpu" "$@" 2>"$work/warnings" && return
-    status=$?
-    grep -v "^qemu-x86_64: warning: TCG doesn't support" "$work/warnings" >&2
-    return "$status"
-}
-
-# on_old_cpus MODEL OPTIONS...: SSE3; SSSE3 without SSE4.1; SSE4.2; AVX; AVX2.
-on_old_cpus() {
-    [ -n "$emulator" ] || return 0
-    on_old_cpu Opteron_G1 scalar "$@"
-    on_old_cpu Conroe scalar "$@"
-    on_old_cpu Nehalem ssse3 "$@"
-    on_old_cpu SandyBridge ssse3 "$@"
-    on_old_cpu Haswell avx2 "$@"
-}
-
-# compare MODEL OPTIONS...: every way of running one model.
-compare() {
-    model=$1
-    shift
-    hash=$("$here" "$model" --kernel scalar "$@")
-    for kernel in $("$here" --list); do
-        for j in $threads; do
-            for batch in 64 7; do
-                expect "$kernel, $j threads, batch $batch" \
-                    "$here" "$model" --kernel "$kernel" -j "$j" --batch "$batch" "$@"
-            done
-        done
-    done
-    if [ -n "$emulator" ]; then
-        for j in $threads; do
-            expect "aarch64 scalar, $j threads" "$emulator" "$arm" "$model" --kernel scalar -j "$j" "$@"
-        done
-    fi
-    echo "$hash  $(basename "$model") $*"
-}
-
-for model in "$work/tiny.tm2.bin" "$work/tiny3.tm2.bin"; do
-    compare "$model" --prompt 80 -n 16
-    compare "$model" --prompt 80 -n 16 --exact
-    compare "$model" --prompt 64 -n 60 --sampled
-    on_old_cpus "$model" --prompt 64 -n 60 --sampled
-done
-[ ! -f "$real" ] || compare "$real" --prompt 9 -n 3
-
-if [ "$failed" != 0 ]; then
-    echo "test-isa: $failed of $compared runs have another hash"
-    exit 1
+status=0
+compare_here || status=1
+if [ "$(uname -m)" = x86_64 ]; then
+    cross aarch64 aarch64-linux-gnu-gcc qemu-aarch64 "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+    cross armv7 arm-linux-gnueabihf-gcc qemu-arm "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"
+    machines | xargs -P "$jobs" -L 1 "$0" --machine || status=1
 fi
-echo "test-isa: $compared runs, no hash differs"
+[ "$status" = 0 ] || echo "test-isa: some runs have another result"
+exit "$status"

@@ -18,7 +18,7 @@ typedef struct el_cli_model_values {
      .kind = EL_CLI_TEXT,                                                                          \
      .field = offsetof(type, model.engine.kernel),                                                 \
      .argument = "NAME",                                                                           \
-     .help = "kernels to use: scalar, avx2 ... (see info); the fastest if not given"},             \
+     .help = "kernels to use, as edgellm doctor lists them; the fastest if not given"},            \
         {.name = "cpumask",                                                                        \
          .kind = EL_CLI_TEXT,                                                                      \
          .field = offsetof(type, model.engine.cpumask),                                            \
