@@ -55,4 +55,6 @@ elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64" AND CMAKE_SIZEOF_VOID_P EQ
   el_kernel_level(arm i8mm -march=armv8.2-a+dotprod+i8mm)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "arm|aarch64" AND CMAKE_C_COMPILER_ID STREQUAL GNU)
   el_kernel_level(arm neon -march=armv7-a -mfpu=neon) # only GCC: src/kernel/kernels.inc
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES riscv64)
+  include(cmake/rvv.cmake)
 endif()

@@ -361,6 +361,7 @@ static void test_cpu(void **state)
         [EL_CPU_NEON] = "neon",
         [EL_CPU_DOTPROD] = "dotprod",
         [EL_CPU_I8MM] = "i8mm",
+        [EL_CPU_RVV] = "rvv",
     };
     for (int level = 0; level < EL_CPU_LEVELS; level++) {
         assert_string_equal(el_cpu_level_name((el_cpu_level)level), names[level]);
@@ -404,6 +405,9 @@ static void test_cpu_agrees(void **state)
 #else
     for (int level = EL_CPU_SSSE3; level <= EL_CPU_AVX512; level++)
         assert_false(el_cpu_has((el_cpu_level)level));
+#endif
+#if !defined(EL_RVV)
+    assert_false(el_cpu_has(EL_CPU_RVV)); /* another architecture, or left out of the build */
 #endif
 }
 

@@ -107,6 +107,13 @@ static const char *choice_text(const char *choice)
     return choice;
 }
 
+/* What a build without Clang lacks (cmake/rvv.cmake). */
+#if defined(__riscv) && !defined(EL_RVV)
+#define LEFT_OUT "; built without V"
+#else
+#define LEFT_OUT ""
+#endif
+
 static void print_machine(const report *r)
 {
     const char *name;
@@ -114,7 +121,7 @@ static void print_machine(const report *r)
            choice_text(r->model->info.kernel_choice));
     for (uint32_t i = 0; (name = edgellm_kernel_name(i)) != NULL; i++)
         printf(" %s", name);
-    printf(")\npage size       %ld bytes\n", r->page_bytes);
+    printf(LEFT_OUT ")\npage size       %ld bytes\n", r->page_bytes);
 }
 
 static void print_kinds(const report *r)

@@ -43,8 +43,8 @@ void el_cli_check_instructions(const el_cli_facts *f, el_cli_finding *finding)
                   " are bit-identical at every level"};
     static const el_cli_advice portable = {
         .effect = "portable C kernels: the same bits, several times slower than a vector level;"
-                  " this version has such levels for x86-64 (SSE4.1, AVX2, AVX-VNNI, AVX-512)"
-                  " and ARM (NEON, dot products, int8 matrix products)"};
+                  " this version has such levels for x86-64 (SSE4.1, AVX2, AVX-VNNI, AVX-512),"
+                  " ARM (NEON, dot products, int8 matrix products) and RISC-V (V 1.0)"};
     const char *features = f->cpu_features[0] != '\0' ? f->cpu_features : "none known";
     if (f->kernel_used[0] == '\0') {
         el_cli_find(finding, EL_CLI_STATE_UNKNOWN, NULL,

@@ -16,6 +16,7 @@ static const char *const level_names[EL_CPU_LEVELS] = {
     [EL_CPU_NEON] = "neon",
     [EL_CPU_DOTPROD] = "dotprod",
     [EL_CPU_I8MM] = "i8mm",
+    [EL_CPU_RVV] = "rvv",
 };
 
 const char *el_cpu_level_name(el_cpu_level level)
@@ -134,6 +135,32 @@ int el_cpu_has(el_cpu_level level)
     if (need->hwcap == 0) return 0; /* another architecture's */
     return (getauxval(AT_HWCAP) & need->hwcap) == need->hwcap &&
            (getauxval(AT_HWCAP2) & need->hwcap2) == need->hwcap2;
+}
+
+#elif defined(__riscv) && defined(EL_RVV)
+
+#include <sys/auxv.h>
+
+#define HWCAP_V (1ul << ('v' - 'a'))
+
+/*
+ * Is it V 1.0, not the draft 0.7 that some kernels list by the same letter? Asks for a vector type
+ * whose tail and masked-off elements are agnostic: the draft has not these bits, and says by the
+ * sign of vtype that it does not know the type. Encoded here, for assemblers without V.
+ */
+static int is_version_1(void)
+{
+    long vtype;
+    __asm__ volatile(".insn i 0x57, 7, %0, x0, 0x0c0\n\t" /* vsetvli %0, zero, e8, m1, ta, ma */
+                     "csrr %0, 0xc21"                     /* vtype */
+                     : "=r"(vtype));
+    return vtype >= 0;
+}
+
+int el_cpu_has(el_cpu_level level)
+{
+    if (level == EL_CPU_SCALAR) return 1;
+    return level == EL_CPU_RVV && (getauxval(AT_HWCAP) & HWCAP_V) != 0 && is_version_1();
 }
 
 #else

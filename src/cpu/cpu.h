@@ -16,6 +16,7 @@ typedef enum el_cpu_level {
     EL_CPU_NEON,          /* ARM: NEON, of 64 bits or 32 */
     EL_CPU_DOTPROD,       /* 64-bit ARM: dot products (ARMv8.2) */
     EL_CPU_I8MM,          /* 64-bit ARM: dot products and int8 matrix products */
+    EL_CPU_RVV,           /* RISC-V: V 1.0, registers of 128 bits or more */
     EL_CPU_LEVELS
 } el_cpu_level;
 
@@ -25,8 +26,9 @@ const char *el_cpu_level_name(el_cpu_level level);
 /* Parses a name; returns -1 if there is none such. */
 int el_cpu_level_parse(const char *name);
 
-/* Can this CPU, and its operating system, run the level? Asks cpuid and xgetbv, or the
- * system's AT_HWCAP, each time. */
+/* Can this CPU, and its operating system, run the level? Asks cpuid and xgetbv, or the system's
+ * auxiliary vector, each time. No, for a level that the build left out (EL_CPU_RVV,
+ * cmake/rvv.cmake). */
 int el_cpu_has(el_cpu_level level);
 
 #endif
