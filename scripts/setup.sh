@@ -58,6 +58,9 @@ gcc-aarch64-linux-gnu:has aarch64-linux-gnu-gcc
 libc6-dev-arm64-cross:exists /usr/aarch64-linux-gnu/include/stdio.h
 gcc-arm-linux-gnueabihf:has arm-linux-gnueabihf-gcc
 libc6-dev-armhf-cross:exists /usr/arm-linux-gnueabihf/include/stdio.h
+gcc-riscv64-linux-gnu:has riscv64-linux-gnu-gcc
+libc6-dev-riscv64-cross:exists /usr/riscv64-linux-gnu/include/stdio.h
+clang-19:has clang-19
 "
 fuzz_packages="
 clang:has clang

@@ -1,10 +1,10 @@
 #!/bin/sh
 # The same bits on every instruction set: the hash of a run (tools/run_hash.c), greedy and with
 # every sampler on, is compared between all kernels of this CPU, numbers of threads and cuts of the
-# prompt, and all kernels of the emulated machines below: older x86-64, 64-bit and 32-bit ARM. On the
-# tiny model of the tests, and, shorter, on the real one if it is there. The models are made by this
-# machine's programs: a build for another has the library alone. There the tests of the kernels run
-# too, and the levels that are found must be those of the table.
+# prompt, and all kernels of the emulated machines below: older x86-64, 64-bit and 32-bit ARM, RISC-V
+# with vectors of several lengths. On the tiny model of the tests, and, shorter, on the real one if it
+# is there. The models are made by this machine's programs: a build for another has the library alone.
+# There the tests of the kernels run too, and the levels that are found must be those of the table.
 #   make test-isa     EDGELLM_BUILD=DIR: programs that are built already
 set -eu
 cd "$(dirname "$0")/.."
@@ -13,21 +13,31 @@ build=${EDGELLM_BUILD:-build/release}
 work=build/isa
 real=models/SmolLM2-135M-Instruct.tm2.bin
 
-# The emulated machines: the build that runs there, the levels that must be found, the emulator. An
-# instruction that a machine lacks ends the program. Those that take longest stand first.
+# The emulated machines: the build that runs there, the levels that must be found, whether the best of
+# them runs the real model too, which takes long, and the emulator. An instruction that a machine lacks
+# ends the program. Before 7.2 qemu has no AVX2.
 machines() {
+    vector=rv64,v=true,vext_spec=v1.0
+    rvv= # a build without Clang leaves this level out
+    ! grep -qs '^EDGELLM_RVV_COMPILER:.*=/' build/riscv64/CMakeCache.txt || rvv=,rvv
     cat <<EOF
-build/aarch64 scalar,neon,dotprod,i8mm qemu-aarch64 -cpu max,pauth=off
-build/aarch64 scalar,neon,dotprod,i8mm qemu-aarch64 -p 16384 -cpu max,pauth=off
-build/aarch64 scalar,neon,dotprod qemu-aarch64 -cpu cortex-a76
-build/aarch64 scalar,neon qemu-aarch64 -cpu cortex-a72
-build/aarch64 scalar,neon qemu-aarch64 -cpu cortex-a53
-build/armv7 scalar qemu-arm -cpu cortex-a9,neon=off
-build/armv7 scalar,neon qemu-arm -cpu cortex-a8
-$build scalar qemu-x86_64 -cpu Conroe
-$build scalar,ssse3 qemu-x86_64 -cpu Nehalem
-$build scalar,ssse3 qemu-x86_64 -cpu SandyBridge
-$build scalar,ssse3,avx2 qemu-x86_64 -cpu Haswell
+build/aarch64 scalar,neon,dotprod,i8mm real qemu-aarch64 -cpu max,pauth=off
+build/aarch64 scalar,neon,dotprod,i8mm tiny qemu-aarch64 -p 16384 -cpu max,pauth=off
+build/aarch64 scalar,neon,dotprod tiny qemu-aarch64 -cpu cortex-a76
+build/aarch64 scalar,neon tiny qemu-aarch64 -cpu cortex-a72
+build/aarch64 scalar,neon real qemu-aarch64 -cpu cortex-a53
+build/riscv64 scalar$rvv tiny qemu-riscv64 -cpu $vector,vlen=1024
+build/riscv64 scalar$rvv tiny qemu-riscv64 -cpu $vector,vlen=512
+build/riscv64 scalar$rvv tiny qemu-riscv64 -cpu $vector,vlen=256
+build/riscv64 scalar$rvv real qemu-riscv64 -cpu $vector,vlen=128
+build/riscv64 scalar$rvv tiny qemu-riscv64 -cpu $vector,vlen=128,rvv_ta_all_1s=true,rvv_ma_all_1s=true
+build/riscv64 scalar tiny qemu-riscv64 -cpu rv64
+build/armv7 scalar tiny qemu-arm -cpu cortex-a9,neon=off
+build/armv7 scalar,neon real qemu-arm -cpu cortex-a8
+$build scalar tiny qemu-x86_64 -cpu Conroe
+$build scalar,ssse3 tiny qemu-x86_64 -cpu Nehalem
+$build scalar,ssse3 tiny qemu-x86_64 -cpu SandyBridge
+$build scalar,ssse3,avx2 tiny qemu-x86_64 -cpu Haswell
 EOF
 }
 
@@ -41,6 +51,8 @@ cases() {
     [ ! -f "$real" ] || echo "$real --prompt 9 -n 3"
 }
 
+threads="1 2"
+[ "$(nproc)" -gt 1 ] || threads=1
 compared=0
 failed=0
 # expect RESULT WHAT COMMAND...: the one line that the command prints must be the result.
@@ -67,8 +79,6 @@ summary() {
 # Every way of running the cases on this machine. Leaves $work/hashes: a hash before each case.
 compare_here() {
     log=$work/here.log
-    threads=1
-    [ "$(nproc)" -lt 2 ] || threads="1 2"
     cases | while read -r model options; do
         # shellcheck disable=SC2086 # options are words
         echo "$("$here" "$model" --kernel scalar $options) $model $options"
@@ -86,11 +96,10 @@ compare_here() {
     summary "this machine"
 }
 
-# emulate BUILD LEVELS EMULATOR...: one of the machines. The first case has two threads; the real
-# model, which takes long, the best level alone.
+# emulate BUILD LEVELS real|tiny EMULATOR...: one of the machines. The first case has two threads.
 emulate() {
-    folder=$1 levels=$2 threads=2
-    shift 2
+    folder=$1 levels=$2 most=$3 j=${threads#* }
+    shift 3
     log=$work/$(echo "$*" | tr -c 'a-zA-Z0-9\n' _).log
     expect "$levels" "levels of $*" levels_of "$@" "$folder/tools/run_hash"
     for test in kernels matmul; do
@@ -98,13 +107,16 @@ emulate() {
     done
     while read -r hash model options; do
         kernels=$levels
-        [ "$model" != "$real" ] || kernels=${levels##*,}
+        if [ "$model" = "$real" ]; then
+            [ "$most" = real ] || continue
+            kernels=${levels##*,}
+        fi
         for kernel in $(echo "$kernels" | tr , ' '); do
             # shellcheck disable=SC2086
             expect "$hash" "$kernel, $model $options, $*" "$@" "$folder/tools/run_hash" "$model" \
-                --kernel "$kernel" -j "$threads" $options
+                --kernel "$kernel" -j "$j" $options
         done
-        threads=1
+        j=1
     done <"$work/hashes"
     summary "$*"
 }
@@ -138,8 +150,9 @@ status=0
 compare_here || status=1
 if [ "$(uname -m)" = x86_64 ]; then
     cross aarch64 aarch64-linux-gnu-gcc qemu-aarch64 "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+    cross riscv64 riscv64-linux-gnu-gcc qemu-riscv64 "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross"
     cross armv7 arm-linux-gnueabihf-gcc qemu-arm "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"
-    machines | xargs -P "$jobs" -L 1 "$0" --machine || status=1
+    machines | xargs -P "$jobs" -L 1 tools/test_isa.sh --machine || status=1
 fi
 [ "$status" = 0 ] || echo "test-isa: some runs have another result"
 exit "$status"
