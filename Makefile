@@ -15,20 +15,20 @@ SOURCES = $(shell find src include tests tools examples -name '*.[ch]' -o -name 
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-codecs \
-        bench-peers conformance format format-check install uninstall setup clean help \
+.PHONY: run model build test test-model test-isa asan tsan clang lint coverage asan-coverage bench \
+        bench-codecs bench-peers conformance format format-check install uninstall setup clean help \
         fuzz fuzz-minimise fuzz-coverage quality
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
 	@echo "also: build model test-model test-isa asan tsan clang lint coverage conformance"
 	@echo "      bench bench-codecs bench-peers format format-check install uninstall setup clean"
-	@echo "      fuzz fuzz-minimise fuzz-coverage quality"
+	@echo "      fuzz fuzz-minimise fuzz-coverage quality asan-coverage"
 
 .DEFAULT_GOAL := help
 
 # `make test` needs more than `make run`: test_install.py builds a C++ program.
-test asan tsan clang coverage: SETUP = --test
+test asan tsan clang coverage asan-coverage: SETUP = --test
 setup:
 	@scripts/setup.sh $(SETUP)
 
@@ -74,10 +74,11 @@ lint:
 	@scripts/lint.sh build/clang $(JOBS)
 
 # What the tests reach, per module. What they don't: make coverage ARGS="format token/bpe.c"
-coverage: setup build/coverage/CMakeCache.txt
-	@find build/coverage -name '*.gcda' -delete
-	$(call check,coverage)
-	@scripts/coverage.py build/coverage $(ARGS)
+# asan-coverage: one build and one run of the tests for both.
+coverage asan-coverage: %: setup build/%/CMakeCache.txt
+	@find build/$@ -name '*.gcda' -delete
+	$(call check,$@)
+	@scripts/coverage.py build/$@ $(ARGS)
 
 # Each target of tests/fuzz for FUZZ_SECONDS (60), one to a core; TARGETS="gguf tm2": only those.
 fuzz fuzz-minimise fuzz-coverage:
