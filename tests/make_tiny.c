@@ -1,7 +1,10 @@
 /*
  * make_tiny.c: writes the tiny model of support/tiny_model.h for tests that run the program.
  *
- *   make_tiny OUT.gguf [f32 | long]      the default; f32 in all matrices; a context of 100000
+ *   make_tiny OUT.gguf [KIND]      the default, or one of:
+ *     f32      all matrices in f32
+ *     long     a context of 100000
+ *     layers   two layers of SmolLM2-135M's shape: attention has its usual share of the work
  */
 #include <stdio.h>
 #include <string.h>
@@ -9,17 +12,42 @@
 #include "format/ggml_types.h"
 #include "support/tiny_model.h"
 
+static void make_f32(el_tiny_spec *spec)
+{
+    spec->matrix_type = spec->embedding_type = EL_GGML_F32;
+}
+
+static void make_long(el_tiny_spec *spec)
+{
+    spec->context = 100000;
+}
+
+static void make_layers(el_tiny_spec *spec)
+{
+    spec->dim = 576;
+    spec->ffn_dim = 1536;
+    spec->heads = 9;
+    spec->kv_heads = 3;
+}
+
+static const struct {
+    const char *name;
+    void (*make)(el_tiny_spec *spec);
+} kinds[] = {{"f32", make_f32}, {"long", make_long}, {"layers", make_layers}};
+
+enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
+
 int main(int argc, char **argv)
 {
     el_tiny_spec spec = el_tiny_defaults();
-    const char *kind = argc == 3 ? argv[2] : "";
-    bool f32 = strcmp(kind, "f32") == 0, is_long = strcmp(kind, "long") == 0;
-    if (argc < 2 || argc > 3 || (argc == 3 && !f32 && !is_long)) {
-        fprintf(stderr, "usage: make_tiny OUT.gguf [f32 | long]\n");
+    int kind = 0;
+    while (argc == 3 && kind < N_KINDS && strcmp(kinds[kind].name, argv[2]) != 0)
+        kind++;
+    if (argc < 2 || argc > 3 || kind == N_KINDS) {
+        fprintf(stderr, "usage: make_tiny OUT.gguf [f32 | long | layers]\n");
         return 2;
     }
-    if (f32) spec.matrix_type = spec.embedding_type = EL_GGML_F32;
-    if (is_long) spec.context = 100000;
+    if (argc == 3) kinds[kind].make(&spec);
     if (el_tiny_write(&spec, argv[1])) return 0;
     fprintf(stderr, "make_tiny: cannot write %s\n", argv[1]);
     return 1;

@@ -59,6 +59,12 @@ elseif(EDGELLM_CLI)
                               ${CMAKE_CURRENT_BINARY_DIR}/faults_cli)
     set_tests_properties(faults_cli PROPERTIES TIMEOUT 600)
   endif()
+  # Instructions are counted by valgrind, of the program as it is.
+  find_program(VALGRIND valgrind)
+  if(VALGRIND AND NOT instrumented)
+    el_python_test(instructions ${program} ${CMAKE_CURRENT_BINARY_DIR}/instructions)
+    set_tests_properties(instructions PROPERTIES TIMEOUT 480)
+  endif()
   # Installed from here, used from outside: examples/.
   el_python_test(install ${PROJECT_BINARY_DIR} ${CMAKE_COMMAND} ${CMAKE_C_COMPILER}
                          $<TARGET_FILE:make_tiny> ${CMAKE_CURRENT_BINARY_DIR}/install ${outside})
