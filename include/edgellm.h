@@ -114,6 +114,8 @@ typedef struct edgellm_model_info {
     uint32_t tensors;         /* number of tensors in the file */
     uint64_t parameters;      /* number of weights */
     uint64_t file_bytes;      /* size of the file */
+    uint64_t token_bytes;     /* of weights that are read to compute one token: all of them, but of
+                                 an embedding that is not the head too only one row */
 } edgellm_model_info;
 
 EDGELLM_API void edgellm_engine_info(const edgellm_engine *engine, edgellm_model_info *info);
@@ -247,6 +249,8 @@ typedef struct edgellm_memory_plan {
     uint64_t program;  /* resident before anything was loaded: code, libc, caller's own */
     uint64_t total;
     uint64_t session_bytes; /* kv_cache + scratch: the one range that a session lives in */
+    uint64_t
+        position_bytes; /* of the KV cache that one position fills, and each later token reads */
     uint32_t context, batch, n_threads; /* the options with defaults filled in */
 } edgellm_memory_plan;
 

@@ -93,7 +93,7 @@ ANEW = {"quantize, anew"}
 WRITERS = {name: COMMANDS[name] for name in ("quantize", "chat, save")}
 # What was measured differs from run to run; a distribution is measured whole. "program" and what
 # is summed from it are 0 where /proc does not tell.
-MEASURED = re.compile(r"(_ms|_tok_s|_rss|seconds|program|total|planned_bytes)$")
+MEASURED = re.compile(r"(_ms|_tok_s|_gb_s|share|_rss|seconds|program|total|planned_bytes)$")
 
 
 def run(arguments, fault=None, **options):

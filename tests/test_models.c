@@ -430,6 +430,44 @@ static void test_tensors_beyond_the_last_are_refused(void **state)
     edgellm_engine_close(engine);
 }
 
+/* Of all tensors, and of one. */
+static uint64_t bytes_of(const edgellm_engine *engine, const char *name, uint64_t *one)
+{
+    uint64_t all = 0;
+    edgellm_model_info info;
+    edgellm_tensor_info t;
+    edgellm_error err;
+    edgellm_engine_info(engine, &info);
+    for (uint32_t i = 0; i < info.tensors; i++) {
+        assert_ok(edgellm_engine_tensor(engine, i, &t, &err));
+        all += t.bytes;
+        if (strcmp(t.name, name) == 0) *one = t.bytes;
+    }
+    return all;
+}
+
+static void test_bytes_that_a_token_reads(void **state)
+{
+    (void)state;
+    static const tiny_file tied[] = {TINY_KEPT, TINY_CUT};
+    edgellm_model_info info;
+    uint64_t all, table = 0;
+    for (size_t i = 0; i < sizeof tied / sizeof tied[0]; i++) {
+        edgellm_engine *engine = tiny_file_open(tied[i]);
+        edgellm_engine_info(engine, &info);
+        assert_true(info.token_bytes == bytes_of(engine, "token_embd.weight", &table));
+        edgellm_engine_close(engine);
+    }
+    make(&(change){.of = "token_embd.weight", .add = "output.weight"});
+    edgellm_engine *engine = NULL;
+    edgellm_error err;
+    assert_ok(edgellm_engine_open(PATH, NULL, &engine, &err));
+    edgellm_engine_info(engine, &info);
+    all = bytes_of(engine, "token_embd.weight", &table);
+    assert_true(info.token_bytes == all - table + table / info.vocab);
+    edgellm_engine_close(engine);
+}
+
 static void test_a_kernel_above_the_mask_is_refused(void **state)
 {
     (void)state;
@@ -457,6 +495,7 @@ int main(void)
         cmocka_unit_test(test_a_rotated_model_computes_what_it_stands_for),
         cmocka_unit_test(test_matrices_are_rotated_each_by_itself),
         cmocka_unit_test(test_tensors_beyond_the_last_are_refused),
+        cmocka_unit_test(test_bytes_that_a_token_reads),
         cmocka_unit_test(test_a_kernel_above_the_mask_is_refused),
     };
     return cmocka_run_group_tests_name("models", tests, tiny_files_make, NULL);

@@ -145,6 +145,7 @@ void edgellm_engine_info(const edgellm_engine *engine, edgellm_model_info *info)
         .tensors = engine->file.n_tensors,
         .parameters = engine->file.parameters,
         .file_bytes = engine->file.map.size,
+        .token_bytes = engine->model.token_bytes,
     };
 }
 

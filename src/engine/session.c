@@ -3,6 +3,7 @@
 
 #include "base/fpenv.h"
 #include "engine/session.h"
+#include "model/cache.h"
 
 #define QUIET_NAN 0x7fc00000u
 
@@ -65,6 +66,7 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
         .threads = (uint64_t)(o->threads - 1) * EL_CREW_STACK_TOUCHED,
         .program = engine->program_bytes,
         .session_bytes = arena->used,
+        .position_bytes = el_cache_planes(&forward) * el_cache_record_bytes(&forward),
         .context = o->context,
         .batch = o->batch,
         .n_threads = o->threads,

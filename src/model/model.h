@@ -39,6 +39,7 @@ struct el_model {
     const float *output_norm; /* (dim) */
     el_layer *layers;         /* (config.layers), in the arena */
     unsigned rotations;       /* those of the matrices that inputs meet, a bit each */
+    uint64_t token_bytes;     /* of weights that are read to compute one token */
 };
 
 /* Fills in the model; on a measuring arena only counts. Errors: FORMAT, UNSUPPORTED. */
