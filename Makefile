@@ -18,14 +18,14 @@ SOURCES = $(shell find src include tests tools examples -name '*.[ch]' -o -name 
 MAKEFLAGS += --no-print-directory
 
 .PHONY: run model build test test-model test-isa asan tsan clang lint coverage asan-coverage bench \
-        bench-large bench-codecs bench-peers conformance format format-check install uninstall setup clean help \
-        fuzz fuzz-minimise fuzz-coverage quality
+        bench-large bench-codecs bench-attention bench-peers conformance format format-check install \
+        uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
 	@echo "also: build model test-model test-isa asan tsan clang lint coverage conformance"
-	@echo "      bench bench-large bench-codecs bench-peers format format-check install uninstall setup clean"
-	@echo "      fuzz fuzz-minimise fuzz-coverage quality asan-coverage"
+	@echo "      bench bench-large bench-codecs bench-attention bench-peers format format-check install"
+	@echo "      uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality asan-coverage"
 
 .DEFAULT_GOAL := help
 
@@ -110,6 +110,11 @@ bench-large: model
 bench-codecs: setup build/release/CMakeCache.txt
 	@cmake --build build/release --target bench_codecs --parallel $(JOBS)
 	build/release/tools/bench_codecs $(ARGS)
+
+# What would lookups save of attention? docs/KERNELS.md
+bench-attention: setup build/release/CMakeCache.txt
+	@cmake --build build/release --target bench_attention --parallel $(JOBS)
+	build/release/tools/bench_attention $(ARGS)
 
 # What models lost, on three texts: make quality WIKITEXT=FILE MODELS="A B" SOURCE=C ARGS=--json
 # C, a TM2 or GGUF file, is what A and B were made from.

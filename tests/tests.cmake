@@ -118,6 +118,8 @@ if(TARGET edgellm-quantize AND (EDGELLM_SANITIZE OR NOT EDGELLM_COVERAGE)) # tra
 endif()
 # The contenders of docs/CODECS.md against their reference, on one layer.
 add_test(NAME codecs COMMAND bench_codecs --layers 1 --no-head --vectors 5 --rounds 0)
+# Those of docs/KERNELS.md against plain loops.
+add_test(NAME attention_lookup COMMAND bench_attention --rounds 0 --no-count)
 # Every sampler held to an independent model of it, on recorded logits.
 add_executable(sample_logits ${PROJECT_SOURCE_DIR}/tools/sample_logits.c
                $<TARGET_OBJECTS:el_base> $<TARGET_OBJECTS:el_sample>)
