@@ -361,7 +361,7 @@ static void instructions_of(bench *b, const bench_way *w, work_fn work, double *
         first[i] = instructions(b, w, work);
     }
     for (size_t i = 0; i < COUNT(lengths); i++)
-        count[i] = first[0] + (first[1] - first[0]) * (lengths[i] / SHORTEST - 2.0);
+        count[i] = first[0] + (first[1] - first[0]) * ((double)lengths[i] / SHORTEST - 2.0);
 }
 
 static double seconds(void)
