@@ -19,13 +19,13 @@ MAKEFLAGS += --no-print-directory
 
 .PHONY: run model build test test-model test-isa asan tsan clang lint coverage asan-coverage bench \
         bench-large bench-codecs bench-attention bench-peers conformance format format-check install \
-        uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality
+        uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
 	@echo "also: build model test-model test-isa asan tsan clang lint coverage conformance"
 	@echo "      bench bench-large bench-codecs bench-attention bench-peers format format-check install"
-	@echo "      uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality asan-coverage"
+	@echo "      uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality asan-coverage mca"
 
 .DEFAULT_GOAL := help
 
@@ -115,6 +115,11 @@ bench-codecs: setup build/release/CMakeCache.txt
 bench-attention: setup build/release/CMakeCache.txt
 	@cmake --build build/release --target bench_attention --parallel $(JOBS)
 	build/release/tools/bench_attention $(ARGS)
+
+# Cycles of the kernels' loops on ARM and RISC-V cores, and what boards could do at most: docs/HARDWARE.md
+mca:
+	@scripts/setup.sh --mca
+	@tools/mca/report.py $(ARGS)
 
 # What models lost, on three texts: make quality WIKITEXT=FILE MODELS="A B" SOURCE=C ARGS=--json
 # C, a TM2 or GGUF file, is what A and B were made from.

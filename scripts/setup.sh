@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs the system packages that are missing, and asks nobody if none is.
-#   scripts/setup.sh [--test | --lint | --fuzz | --ci | --quality]
+#   scripts/setup.sh [--test | --lint | --fuzz | --ci | --mca | --quality]
 #       also what `make test` needs; what `make lint`, `make fuzz` need; what .ci/run needs, that is
-#       all of these; the text that `make quality` reads, and nothing else
+#       all of these; what `make mca` needs, the text that `make quality` reads, and nothing else
 # Each line of the tables is a package and the command that proves it is there, so that tools
 # installed by other means count, and nothing is asked of apt when all is well.
 set -eu
@@ -67,6 +67,15 @@ clang:has clang
 libclang-rt-14-dev:fuzzes
 llvm:has llvm-cov
 "
+mca_packages="
+python3:has python3
+llvm-19:has llvm-mca-19
+clang-19:has clang-19
+gcc-aarch64-linux-gnu:has aarch64-linux-gnu-gcc
+libc6-dev-arm64-cross:exists /usr/aarch64-linux-gnu/include/stdio.h
+gcc-riscv64-linux-gnu:has riscv64-linux-gnu-gcc
+libc6-dev-riscv64-cross:exists /usr/riscv64-linux-gnu/include/stdio.h
+"
 quality_packages="
 git-doc:exists /usr/share/doc/git-doc/git-add.txt
 "
@@ -78,6 +87,7 @@ case "${1:-}" in
 --test) list="$packages$test_packages" ;;
 --lint) list="$packages$test_packages$lint_packages" ;;
 --fuzz) list="$packages$fuzz_packages" ;;
+--mca) list=$mca_packages ;;
 --quality) list=$quality_packages ;;
 --ci) list="$packages$test_packages$lint_packages$fuzz_packages$ci_packages$cross_packages" ;;
 esac

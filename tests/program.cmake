@@ -14,6 +14,7 @@ if(EDGELLM_SANITIZE OR EDGELLM_COVERAGE)
 endif()
 
 el_python_test(includes ${PROJECT_SOURCE_DIR} ${CMAKE_C_COMPILER})
+el_python_test(mca ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_BINARY_DIR}/mca)
 el_python_test(header ${PROJECT_SOURCE_DIR}/include/edgellm.h ${CMAKE_C_COMPILER})
 if(NOT instrumented)
   el_python_test(symbols ${PROJECT_SOURCE_DIR} $<TARGET_FILE:edgellm_shared>

@@ -1,0 +1,16 @@
+/*
+ * group_start.c: what decoding does once a group of columns (byte scales and offsets to floats), as
+ * a function mca_group_CODEC of its own, so that measure.py can cut it out of the compiler's
+ * assembly. Not part of any program. KERNEL is the kernel file of a level, which is included as it
+ * is; it is compiled with -Dnoinline=unused, for kernels keep this work out of their loops.
+ */
+#include KERNEL
+
+#define EL_MATMUL(id, name, bits, mul, bias, half, offset)                                         \
+    __attribute__((flatten)) void mca_group_##name(const el_matrix *m, size_t group,               \
+                                                   row_scales *s)                                  \
+    {                                                                                              \
+        if (m->scale_kind != EL_SCALE_BYTE) __builtin_unreachable();                               \
+        start_group(m, (codec){bits, mul, bias, half, offset}, group, s);                          \
+    }
+#include "kernel/kernels.inc"
