@@ -482,7 +482,8 @@ class Terminal:
         """After the return key: until something of the answer is there."""
         self.wait("\r\n")
         end = time.monotonic() + 60
-        while not self.seen.replace(b"\x1b[?2004l", b"") and time.monotonic() < end:
+        marks = rb"\x1b\[\?2004l|\x1b[\[?0-9]*\Z"  # the end of editing, perhaps only half of it yet
+        while not re.sub(marks, b"", self.seen) and time.monotonic() < end:
             self.read(0.1)
 
     def end(self):
