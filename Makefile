@@ -18,14 +18,14 @@ SOURCES = $(shell find src include tests tools examples -name '*.[ch]' -o -name 
 MAKEFLAGS += --no-print-directory
 
 .PHONY: run model build test test-model test-isa asan tsan clang lint coverage asan-coverage bench \
-        bench-large bench-codecs bench-attention bench-peers conformance format format-check install \
-        uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca
+        bench-large bench-codecs bench-attention bench-peak bench-peers conformance format \
+        format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
 	@echo "also: build model test-model test-isa asan tsan clang lint coverage conformance"
-	@echo "      bench bench-large bench-codecs bench-attention bench-peers format format-check install"
-	@echo "      uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality asan-coverage mca"
+	@echo "      bench bench-large bench-codecs bench-attention bench-peak bench-peers format format-check"
+	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality asan-coverage mca"
 
 .DEFAULT_GOAL := help
 
@@ -115,6 +115,11 @@ bench-codecs: setup build/release/CMakeCache.txt
 bench-attention: setup build/release/CMakeCache.txt
 	@cmake --build build/release --target bench_attention --parallel $(JOBS)
 	build/release/tools/bench_attention $(ARGS)
+
+# How near to the dot instructions' peak are prompts computed? docs/KERNELS.md
+bench-peak: setup build/release/CMakeCache.txt
+	@cmake --build build/release --target bench_peak --parallel $(JOBS)
+	build/release/tools/bench_peak $(ARGS)
 
 # Cycles of the kernels' loops on ARM and RISC-V cores, and what boards could do at most: docs/HARDWARE.md
 mca:
