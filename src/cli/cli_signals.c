@@ -108,7 +108,8 @@ el_cli_event el_cli_wait_for_event(int fd)
     suspended = suspended && event != EL_CLI_EVENT_SUSPEND;
     resized = resized && event != EL_CLI_EVENT_RESIZE;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return event;
+    /* ppoll() lets no signal in when there is input at once: one that waited comes in here. */
+    return asked != 0 ? EL_CLI_EVENT_ASKED : event;
 }
 
 bool el_cli_wait_for_input(int fd)
