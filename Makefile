@@ -17,20 +17,20 @@ SOURCES = $(shell find src include tests tools examples -name '*.[ch]' -o -name 
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: run model build test test-model test-isa asan tsan clang lint coverage asan-coverage bench \
-        bench-large bench-codecs bench-attention bench-peak bench-peers conformance format \
-        format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca
+.PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-large \
+        bench-codecs bench-attention bench-peak bench-peers conformance format format-check install \
+        uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
 	@echo "also: build model test-model test-isa asan tsan clang lint coverage conformance"
 	@echo "      bench bench-large bench-codecs bench-attention bench-peak bench-peers format format-check"
-	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality asan-coverage mca"
+	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca"
 
 .DEFAULT_GOAL := help
 
 # `make test` needs more than `make run`: test_install.py builds a C++ program.
-test asan tsan clang coverage asan-coverage: SETUP = --test
+test asan tsan clang coverage: SETUP = --test
 setup:
 	@scripts/setup.sh $(SETUP)
 
@@ -76,11 +76,10 @@ lint:
 	@scripts/lint.sh build/clang $(JOBS)
 
 # What the tests reach, per module. What they don't: make coverage ARGS="format token/bpe.c"
-# asan-coverage: one build and one run of the tests for both.
-coverage asan-coverage: %: setup build/%/CMakeCache.txt
-	@find build/$@ -name '*.gcda' -delete
-	$(call check,$@)
-	@scripts/coverage.py build/$@ $(ARGS)
+coverage: setup build/coverage/CMakeCache.txt
+	@find build/coverage -name '*.gcda' -delete
+	$(call check,coverage)
+	@scripts/coverage.py build/coverage $(ARGS)
 
 # Each target of tests/fuzz for FUZZ_SECONDS (60), one to a core; TARGETS="gguf tm2": only those.
 fuzz fuzz-minimise fuzz-coverage:

@@ -3,7 +3,7 @@
 function(el_module name)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.c)
   add_library(el_${name} OBJECT ${sources})
-  target_link_libraries(el_${name} PRIVATE edgellm_flags edgellm_counted)
+  target_link_libraries(el_${name} PRIVATE edgellm_flags)
 endfunction()
 
 el_module(base)   # knows nobody

@@ -7,7 +7,7 @@ pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 set(EDGELLM_LIBEXECDIR ${CMAKE_INSTALL_LIBEXECDIR}/edgellm)
 file(RELATIVE_PATH libexec ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBEXECDIR}/edgellm)
 add_library(edgellm_cli_flags INTERFACE)
-target_link_libraries(edgellm_cli_flags INTERFACE edgellm_flags edgellm_counted PkgConfig::JANSSON)
+target_link_libraries(edgellm_cli_flags INTERFACE edgellm_flags PkgConfig::JANSSON)
 target_compile_definitions(edgellm_cli_flags INTERFACE EL_CLI_LIBEXEC="${libexec}")
 
 # What the programs share; what is one's own.
@@ -58,6 +58,9 @@ if(EDGELLM_QUANTIZE)
   add_library(el_train OBJECT ${train_sources})
   target_link_libraries(el_train PRIVATE edgellm_flags PkgConfig::LAPACKE PkgConfig::OPENBLAS)
   target_compile_options(el_train PRIVATE -O3) # loops between the products
+  if(EDGELLM_COVERAGE) # counted, those loops take minutes
+    target_compile_options(el_train PRIVATE -fno-profile-arcs -fno-test-coverage)
+  endif()
   add_executable(edgellm-quantize ${quantize_sources} ${common_objects}
                                   $<TARGET_OBJECTS:el_offline> $<TARGET_OBJECTS:el_train>)
   target_link_libraries(edgellm-quantize PRIVATE edgellm_cli_flags edgellm_static

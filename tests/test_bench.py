@@ -16,6 +16,7 @@ import unittest
 
 EDGELLM, MAKE_TINY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 OUT, RANDOM_MODEL = pathlib.Path(sys.argv[3]).absolute(), os.path.abspath(sys.argv[4])
+SANITIZED = "sanitized" in sys.argv[5:]
 TM2 = str(OUT / "tiny.tm2.bin")
 os.environ["EDGELLM_CACHE"] = "none"
 # The request: 4 tokens of prompt, 3 steps, which see 5, 6 and 7 positions.
@@ -72,6 +73,7 @@ class Roofline(unittest.TestCase):
         self.assertRegex(text, r"(?m)^roofline +\d+ % of [\d.]+ GB/s \(")
         self.assertIn("roofline", run(EDGELLM, "bench", "--help"))
 
+    @unittest.skipIf(SANITIZED, "a sanitizer needs memory of its own")
     def test_the_second_mapping_is_no_peak(self):
         """The file is mapped twice, but memory is what the engine needs."""
         path = OUT / "random.tm2.bin"

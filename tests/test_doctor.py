@@ -2,7 +2,7 @@
 """`edgellm doctor` on made-up trees (--root), where every answer is known, and on this machine,
 where Python reads the same facts by itself.
 
-    python3 tests/test_doctor.py EDGELLM MAKE_TINY OUT_DIR [sanitized] [counted]
+    python3 tests/test_doctor.py EDGELLM MAKE_TINY OUT_DIR [sanitized | counted]
 """
 import json
 import os

@@ -3,7 +3,7 @@
 (shared and static) and with find_package(), from the place of the installation and from another
 that it was moved to. Each example says exactly what `edgellm run` says.
 
-    python3 tests/test_install.py BUILD_DIR CMAKE C_COMPILER MAKE_TINY OUT_DIR [FLAG ...]
+    python3 tests/test_install.py BUILD_DIR CMAKE C_COMPILER MAKE_TINY OUT_DIR [SANITIZER]
 
 MAKE_TINY writes a tiny GGUF file (tests/make_tiny.c). Standard library only.
 """
@@ -17,7 +17,7 @@ import unittest
 
 BUILD, CMAKE, CC, MAKE_TINY = sys.argv[1:5]
 OUT = pathlib.Path(sys.argv[5]).absolute()
-FLAGS = sys.argv[6:]  # what this build was instrumented with
+SANITIZE = [f"-fsanitize={sys.argv[6]}"] if len(sys.argv) > 6 else []
 CXX = next((path for path in map(shutil.which, ["clang++"] if "clang" in pathlib.Path(CC).name
                                  else ["g++", "c++"]) if path), None)
 PREFIX = "/opt/edgellm"
@@ -67,7 +67,7 @@ def with_make(prefix, name, *arguments):
     """A copy of the installed examples, built by its Makefile. Returns its folder."""
     folder = OUT / name
     shutil.copytree(prefix / "share" / "doc" / "edgellm" / "examples", folder)
-    flags = " ".join(["-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror", *FLAGS])
+    flags = " ".join(["-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror", *SANITIZE])
     ok("make", "-C", folder, "-j2", f"PKG_CONFIG_PATH={libdir(prefix) / 'pkgconfig'}", f"CC={CC}",
        f"CXX={CXX}", f"CFLAGS={flags}", f"CXXFLAGS={flags}", *arguments)
     return folder
@@ -75,7 +75,7 @@ def with_make(prefix, name, *arguments):
 
 def with_cmake(prefix, name, library):
     folder = OUT / name
-    flags = " ".join(["-Wall", "-Wextra", "-Wpedantic", "-Werror", *FLAGS])
+    flags = " ".join(["-Wall", "-Wextra", "-Wpedantic", "-Werror", *SANITIZE])
     ok(CMAKE, "-S", prefix / "share" / "doc" / "edgellm" / "examples", "-B", folder,
        f"-DCMAKE_PREFIX_PATH={prefix}", f"-DCMAKE_C_COMPILER={CC}", f"-DCMAKE_CXX_COMPILER={CXX}",
        f"-DCMAKE_C_FLAGS={flags}", f"-DCMAKE_CXX_FLAGS={flags}", f"-DLIBRARY={library}")
@@ -189,7 +189,7 @@ class Examples(unittest.TestCase):
         source = re.search(r"```c\n(.*?)```", readme, re.DOTALL).group(1)
         (OUT / "readme.c").write_text(source)
         flags = ok("pkg-config", "--cflags", "--libs", libdir(INSTALLED) / "pkgconfig" / "edgellm.pc")
-        ok(CC, "-Wall", "-Wextra", "-Werror", *FLAGS, OUT / "readme.c", *flags.decode().split(),
+        ok(CC, "-Wall", "-Wextra", "-Werror", *SANITIZE, OUT / "readme.c", *flags.decode().split(),
            "-o", OUT / "readme")
         done = run(OUT / "readme", MODEL, PROMPTS[0],
                    env={"LD_LIBRARY_PATH": str(libdir(INSTALLED))})

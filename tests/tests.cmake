@@ -93,7 +93,7 @@ if(TARGET edgellm-quantize)
   target_include_directories(test_blas SYSTEM PRIVATE ${OPENBLAS_INCLUDE_DIRS})
   target_link_options(test_blas PRIVATE -Wl,--wrap=execv,--wrap=setenv)
 endif()
-if(TARGET edgellm-quantize AND (EDGELLM_SANITIZE OR NOT EDGELLM_COVERAGE)) # training is not counted
+if(TARGET edgellm-quantize AND NOT EDGELLM_COVERAGE) # which does not count training
   # What learns from calibration text, against the same in double. As edgellm-quantize does, one
   # thread for a product: the crew's members compute theirs side by side.
   set(engine base cpu kernel format token sample model engine)
