@@ -60,7 +60,7 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
     el_forward_bytes bytes = el_forward_layout(&forward, arena);
     *plan = (edgellm_memory_plan){
         .weights = engine->file.map.size,
-        .tables = engine->arena.size + engine->file.vocab_bytes,
+        .tables = engine->arena.size + engine->file.vocab_memory.size,
         .kv_cache = bytes.kv_cache,
         .scratch = before + bytes.scratch,
         .threads = (uint64_t)(o->threads - 1) * EL_CREW_STACK_TOUCHED,

@@ -219,7 +219,6 @@ static edgellm_status read_vocab(el_tm2 *file, edgellm_error *err)
     EL_TRY(el_vocab_unpack(v, bytes, s.data + EL_TM2_VOCAB_HEAD_BYTES,
                            s.size - EL_TM2_VOCAB_HEAD_BYTES, s.offset + EL_TM2_VOCAB_HEAD_BYTES,
                            &file->vocab_memory, err));
-    file->vocab_bytes = el_vocab_unpacked_bytes(v, bytes);
     return el_vocab_check(v, bytes, "section vocab", err);
 }
 
@@ -402,7 +401,7 @@ edgellm_status el_tm2_open(el_tm2 *file, const char *path, bool verify, edgellm_
 void el_tm2_close(el_tm2 *file)
 {
     el_mapfile_close(&file->map);
-    free(file->vocab_memory);
+    el_arena_release(&file->vocab_memory);
     memset(file, 0, sizeof *file);
 }
 

@@ -7,6 +7,7 @@
 #ifndef EL_FORMAT_TM2_H
 #define EL_FORMAT_TM2_H
 
+#include "base/arena.h"
 #include "base/mapfile.h"
 #include "base/outfile.h"
 #include "format/config.h"
@@ -28,13 +29,12 @@ typedef struct el_tensor {
 typedef struct el_tm2 {
     el_mapfile map;
     el_config config;
-    el_vocab vocab;       /* text in the mapping, arrays in vocab_memory */
-    void *vocab_memory;   /* owned */
+    el_vocab vocab; /* text in the mapping, arrays in vocab_memory */
+    el_arena vocab_memory;
     const char *manifest; /* JSON, NUL-terminated, in the mapping */
     uint32_t n_tensors;
     uint64_t parameters;  /* weights in all tensors */
     uint64_t small_bytes; /* sections other than weights */
-    uint64_t vocab_bytes; /* of vocab_memory */
 } el_tm2;
 
 /* Opens and checks. `verify`: weights' checksums too. Errors: IO, FORMAT, UNSUPPORTED. */

@@ -5,7 +5,6 @@
 #include "format/vocab_pack.h"
 
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "format/checks.h"
@@ -222,36 +221,37 @@ static edgellm_status take_tokens(source *s, target *t)
     return s->at == s->end ? EDGELLM_OK : bad(s, "bytes follow the last one");
 }
 
-uint64_t el_vocab_unpacked_bytes(const el_vocab *v, uint32_t token_bytes)
+static void layout(target *t, el_arena *arena)
 {
-    return (uint64_t)v->n_merges * sizeof(el_merge) +
-           ((uint64_t)v->n_tokens + 1) * sizeof(uint32_t) + v->n_tokens + token_bytes;
+    t->merges = el_arena_take(arena, t->n_merges, sizeof *t->merges);
+    t->starts = el_arena_take(arena, (size_t)t->n_tokens + 1, sizeof *t->starts);
+    t->types = el_arena_take(arena, t->n_tokens, 1);
+    t->bytes = el_arena_take(arena, t->n_bytes, 1);
 }
 
 edgellm_status el_vocab_unpack(el_vocab *v, uint32_t token_bytes, const uint8_t *packed,
-                               uint64_t size, uint64_t offset, void **memory, edgellm_error *err)
+                               uint64_t size, uint64_t offset, el_arena *memory, edgellm_error *err)
 {
     source s = {packed, packed + size, packed, offset, err};
     target t = {.n_tokens = v->n_tokens, .n_merges = v->n_merges, .n_bytes = token_bytes};
+    el_arena measure = el_arena_measure(), arena;
     /* What cannot be true asks for no memory: a merge takes two bytes. */
     if (v->n_tokens > EL_MAX_VOCAB || v->n_merges > size / 2 || token_bytes > EL_MAX_VOCAB_BYTES)
         return bad(&s, "there cannot be as many tokens, merges or bytes as the section says");
-    t.merges = calloc(1, (size_t)el_vocab_unpacked_bytes(v, token_bytes));
-    if (!t.merges) return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u tokens", v->n_tokens);
-    t.starts = (uint32_t *)(void *)(t.merges + v->n_merges);
-    t.types = (uint8_t *)(t.starts + v->n_tokens + 1);
-    t.bytes = t.types + v->n_tokens;
+    layout(&t, &measure);
+    EL_TRY(el_arena_reserve(&arena, measure.used, err));
+    layout(&t, &arena);
 
     edgellm_status status = take_merges(&s, t.merges, t.n_merges);
     if (status == EDGELLM_OK) status = take_tokens(&s, &t);
     if (status != EDGELLM_OK) {
-        free(t.merges);
+        el_arena_release(&arena);
         return status;
     }
     v->merges = t.merges;
     v->starts = t.starts;
     v->types = t.types;
     v->bytes = t.bytes;
-    *memory = t.merges;
+    *memory = arena;
     return EDGELLM_OK;
 }

@@ -6,23 +6,21 @@
 #ifndef EL_FORMAT_VOCAB_PACK_H
 #define EL_FORMAT_VOCAB_PACK_H
 
-#include "base/error.h"
+#include "base/arena.h"
 #include "format/vocab.h"
 
 /* Packs a vocabulary that el_vocab_check() accepts; returns the bytes. `packed` NULL: only counts.
  */
 uint64_t el_vocab_pack(const el_vocab *vocab, uint8_t *packed);
 
-/* Bytes of the arrays of a vocabulary of that many tokens, merges, and bytes of tokens. */
-uint64_t el_vocab_unpacked_bytes(const el_vocab *vocab, uint32_t token_bytes);
-
 /*
  * Fills in the arrays from the `size` bytes at `packed`, which stand at `offset` of their file.
  * vocab->n_tokens and n_merges say how many there are, token_bytes how long all tokens are; none
- * of them need be right. The arrays lie in *memory, free() it; untouched on failure.
+ * of them need be right. The arrays lie in *memory, release it; untouched on failure.
  * Errors: FORMAT, with the offset; MEMORY.
  */
 edgellm_status el_vocab_unpack(el_vocab *vocab, uint32_t token_bytes, const uint8_t *packed,
-                               uint64_t size, uint64_t offset, void **memory, edgellm_error *err);
+                               uint64_t size, uint64_t offset, el_arena *memory,
+                               edgellm_error *err);
 
 #endif

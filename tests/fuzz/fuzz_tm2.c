@@ -31,11 +31,12 @@ static void check_vocab(const el_tm2 *file)
     const uint32_t token_bytes = v->starts[v->n_tokens];
     uint8_t *packed = malloc((size_t)size);
     el_vocab again = {.n_tokens = v->n_tokens, .n_merges = v->n_merges};
-    void *memory = NULL;
+    el_arena memory;
     FUZZ_CHECK(packed && el_vocab_pack(v, packed) == size);
     FUZZ_CHECK(el_vocab_unpack(&again, token_bytes, packed, size, 0, &memory, NULL) == EDGELLM_OK);
-    FUZZ_CHECK(memcmp(memory, file->vocab_memory, (size_t)file->vocab_bytes) == 0);
-    free(memory);
+    FUZZ_CHECK(memory.size == file->vocab_memory.size);
+    FUZZ_CHECK(memcmp(memory.base, file->vocab_memory.base, memory.size) == 0);
+    el_arena_release(&memory);
     free(packed);
 }
 
