@@ -270,9 +270,10 @@ static void measure(const data *d, size_t level, int rounds)
 int main(int argc, char **argv)
 {
     data d;
-    int rounds = 200;
-    if (argc == 3 && strcmp(argv[1], "--rounds") == 0) rounds = atoi(argv[2]);
-    if (rounds < 1 || (argc != 1 && argc != 3)) {
+    char *end = "";
+    long rounds = 200;
+    if (argc == 3 && strcmp(argv[1], "--rounds") == 0) rounds = strtol(argv[2], &end, 10);
+    if (rounds < 1 || rounds > 1000000 || *end != '\0' || (argc != 1 && argc != 3)) {
         fprintf(stderr, "usage: bench_peak [--rounds N]\n");
         return 2;
     }
@@ -286,7 +287,7 @@ int main(int argc, char **argv)
            "level     registers       read     scaled         s2         s3         s4"
            "  registers  scaled\n");
     for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
-        if (el_cpu_has(levels[i].level)) measure(&d, i, rounds);
+        if (el_cpu_has(levels[i].level)) measure(&d, i, (int)rounds);
     el_arena_release(&arena);
     return 0;
 }

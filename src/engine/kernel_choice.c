@@ -54,7 +54,7 @@ static uint64_t time_once(const bench *b, const el_kernels *k)
     const el_nanoseconds start = el_clock_now();
     for (int i = 0; i < TIMED; i++) {
         const el_matrix *m = &b->matrix[i];
-        k->matmul[m->codec](m, &b->acts, 1, 0, m->tiles, b->out, ROWS);
+        k->matmul[timed[i]](m, &b->acts, 1, 0, m->tiles, b->out, ROWS);
     }
     return el_clock_now() - start;
 }
@@ -62,7 +62,7 @@ static uint64_t time_once(const bench *b, const el_kernels *k)
 edgellm_status el_kernels_time(el_cpu_level highest, uint64_t nanoseconds[EL_CPU_LEVELS],
                                edgellm_error *err)
 {
-    bench b;
+    bench b = {.out = NULL};
     el_arena measure = el_arena_measure(), arena;
     layout(&b, &measure);
     EL_TRY(el_arena_reserve(&arena, measure.used, err));

@@ -20,6 +20,12 @@ enum {
     MATRIX_BYTES = 8192,
 };
 
+/* Bits, not values: -0 is not 0, and a NaN is itself. */
+static bool are_same(const void *a, const void *b, size_t bytes)
+{
+    return memcmp(a, b, bytes) == 0;
+}
+
 /* ---- made-up numbers ---------------------------------------------------------------------- */
 
 typedef struct chance {
@@ -91,7 +97,7 @@ static const char *test_matmul(const el_kernels *k, const el_kernels *scalar)
         for (uint32_t n = 1; n <= VECTORS; n += VECTORS - 1) {
             k->matmul[codec](&m, &acts, n, 0, m.tiles, ours, ROWS);
             scalar->matmul[codec](&m, &acts, n, 0, m.tiles, theirs, ROWS);
-            if (memcmp(ours, theirs, n * ROWS * sizeof *ours) != 0) return el_codecs[codec].name;
+            if (!are_same(ours, theirs, n * ROWS * sizeof *ours)) return el_codecs[codec].name;
         }
     }
     return NULL;
@@ -107,7 +113,7 @@ static bool matmul_exact_is_right(const el_kernels *k, const el_kernels *scalar)
     fill_floats(&c, x, COLS);
     k->matmul_exact(&m, x, COLS, 1, 0, m.tiles, ours, ROWS, scratch);
     scalar->matmul_exact(&m, x, COLS, 1, 0, m.tiles, theirs, ROWS, scratch);
-    return memcmp(ours, theirs, sizeof ours) == 0;
+    return are_same(ours, theirs, sizeof ours);
 }
 
 /* ---- vectors ------------------------------------------------------------------------------ */
@@ -180,7 +186,7 @@ static bool attention_is_right(const el_kernels *k, const el_kernels *scalar)
     cache ours, theirs;
     run_attention(k, &ours);
     run_attention(scalar, &theirs);
-    return memcmp(&ours, &theirs, sizeof ours) == 0;
+    return are_same(&ours, &theirs, sizeof ours);
 }
 
 static bool attention_exact_is_right(const el_kernels *k, const el_kernels *scalar)
@@ -193,7 +199,7 @@ static bool attention_exact_is_right(const el_kernels *k, const el_kernels *scal
     fill_floats(&c, query, HEAD);
     k->attend_exact(keys, values, query, HEAD, POSITIONS, 0.125f, scores, ours);
     scalar->attend_exact(keys, values, query, HEAD, POSITIONS, 0.125f, scores, theirs);
-    return memcmp(ours, theirs, sizeof ours) == 0;
+    return are_same(ours, theirs, sizeof ours);
 }
 
 /* ---- all ---------------------------------------------------------------------------------- */
@@ -235,7 +241,7 @@ const char *el_kernels_self_test(const el_kernels *kernels)
         fill_work(&theirs);
         vector_ops[i].run(kernels, &ours);
         vector_ops[i].run(&scalar, &theirs);
-        if (memcmp(&ours, &theirs, sizeof ours) != 0) return vector_ops[i].name;
+        if (!are_same(&ours, &theirs, sizeof ours)) return vector_ops[i].name;
     }
     for (size_t i = 0; i < sizeof larger_ops / sizeof larger_ops[0]; i++)
         if (!larger_ops[i].is_right(kernels, &scalar)) return larger_ops[i].name;
