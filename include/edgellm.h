@@ -242,15 +242,14 @@ typedef struct edgellm_session_options {
 /* Every byte the process will need, by use. total is the sum of the parts before it. */
 typedef struct edgellm_memory_plan {
     uint64_t weights;  /* the mapped model file */
-    uint64_t tables;   /* tokenizer tables and tensor directory */
+    uint64_t tables;   /* vocabulary, tokenizer tables and tensor directory */
     uint64_t kv_cache; /* keys and values of `context` positions */
     uint64_t scratch;  /* activations, logits, rotary tables, sampler */
     uint64_t threads;  /* what the worker threads' stacks touch */
     uint64_t program;  /* resident before anything was loaded: code, libc, caller's own */
     uint64_t total;
-    uint64_t session_bytes; /* kv_cache + scratch: the one range that a session lives in */
-    uint64_t
-        position_bytes; /* of the KV cache that one position fills, and each later token reads */
+    uint64_t session_bytes;  /* kv_cache + scratch: the one range that a session lives in */
+    uint64_t position_bytes; /* of KV cache that a position fills, and each later token reads */
     uint32_t context, batch, n_threads; /* the options with defaults filled in */
 } edgellm_memory_plan;
 

@@ -14,8 +14,9 @@
 #include "train/probe.h"
 
 /*
- * What a file of a given size is made of, the coarsest first. Rotated weights are alike everywhere,
- * so few scales do, and offsets gain nothing. Columns that are no multiple of 64 cannot be rotated.
+ * What a file of a given size is made of; the coarsest comes first, the kept last. Rotated weights
+ * are alike everywhere, so few scales do, and offsets gain nothing. Columns that are no multiple of
+ * 64 cannot be rotated.
  * A source of 4 bits (Q4_1, Q4_0) has 16 levels for 32 weights: where these are kept, next to
  * nothing is lost. Yet a matrix that is kept makes up for nothing that others lose, and where all
  * others have 2 bits that is worth more than its bits.
@@ -27,22 +28,15 @@
 static const el_form rotated_forms[] = {{EL_CODEC_S2, 128, .rotated = true},
                                         {EL_CODEC_S3, 128, .rotated = true},
                                         {EL_CODEC_S4, 128, .rotated = true},
-                                        KEPT_4_BITS,
-                                        {EL_CODEC_I8, 128, .rotated = true}};
-static const el_form tight_forms[] = {{EL_CODEC_S2, 128, .rotated = true},
-                                      {EL_CODEC_S3, 128, .rotated = true},
-                                      {EL_CODEC_S4, 128, .rotated = true},
-                                      {EL_CODEC_I8, 128, .rotated = true}};
-static const el_form plain_forms[] = {{.codec = EL_CODEC_O2, .group = 128},
-                                      {.codec = EL_CODEC_O2, .group = 64},
-                                      {.codec = EL_CODEC_S3, .group = 64},
-                                      {.codec = EL_CODEC_O3, .group = 64},
-                                      {.codec = EL_CODEC_S4, .group = 64},
-                                      {.codec = EL_CODEC_O4, .group = 64},
-                                      KEPT_4_BITS,
-                                      {.codec = EL_CODEC_I8, .group = 64}};
+                                        {EL_CODEC_I8, 128, .rotated = true},
+                                        KEPT_4_BITS};
+static const el_form plain_forms[] = {
+    {.codec = EL_CODEC_O2, .group = 128}, {.codec = EL_CODEC_O2, .group = 64},
+    {.codec = EL_CODEC_S3, .group = 64},  {.codec = EL_CODEC_O3, .group = 64},
+    {.codec = EL_CODEC_S4, .group = 64},  {.codec = EL_CODEC_O4, .group = 64},
+    {.codec = EL_CODEC_I8, .group = 64},  KEPT_4_BITS};
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-enum { COARSEST = 0, THREE_BITS = 1 }; /* of rotated and tight forms */
+enum { COARSEST = 0, THREE_BITS = 1 }; /* of rotated_forms */
 
 enum {
     FREQUENT = 6,         /* that part of a vocabulary has bits of its own */
@@ -79,11 +73,11 @@ static el_probe_forms forms_for(const el_source *s, const el_compress_options *o
 {
     if (!can_rotate(&s->config))
         return (el_probe_forms){plain_forms, LENGTH(plain_forms), COARSEST, damping};
-    if (o->fit && !has_room(s, o->fit, 3))
-        return (el_probe_forms){tight_forms, LENGTH(tight_forms), COARSEST, damping};
+    const uint32_t all = LENGTH(rotated_forms);
+    const uint32_t offered = o->fit && !has_room(s, o->fit, 3) ? all - 1 : all;
     /* Where few matrices will have 2 bits, 3 are nearer to what comes of it. */
     const uint32_t probed = has_room(s, o->fit, 4) ? THREE_BITS : COARSEST;
-    return (el_probe_forms){rotated_forms, LENGTH(rotated_forms), probed, damping};
+    return (el_probe_forms){rotated_forms, offered, probed, damping};
 }
 
 /* Tokens are numbered in the order in which merges made them, so low ids are the frequent ones. */
