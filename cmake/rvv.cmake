@@ -1,6 +1,6 @@
 # The vector level of RISC-V. Its source is C with vectors of fixed size, so it needs a compiler that
 # puts these on V, whatever the length of the registers: Clang, from 19 on. If that is not what
-# compiles the rest, a launcher gives these two files to it. Without it (or with
+# compiles the rest, a launcher gives its files to it. Without it (or with
 # -DEDGELLM_RVV_COMPILER=) the level is left out; `edgellm info` says so.
 set(rvv_launcher)
 if(CMAKE_C_COMPILER_ID MATCHES Clang AND CMAKE_C_COMPILER_VERSION VERSION_GREATER_EQUAL 19)

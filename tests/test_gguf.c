@@ -47,7 +47,7 @@ static void test_blocks(void **state)
         types++;
     }
     assert_int_equal(at, file.size);
-    assert_int_equal(types, 8);
+    assert_int_equal(types, 10);
     free(file.data);
 }
 

@@ -303,10 +303,10 @@ static void test_codecs(void **state)
     (void)state;
     static const struct {
         el_codec codec;
-        int bits, mul, bias, half, offset;
+        int bits, mul, bias, half, offset, fives;
     } rows[] = {
-#define EL_MATMUL(codec, name, bits, mul, bias, half, offset)                                      \
-    {codec, bits, mul, bias, half, offset},
+#define EL_MATMUL(codec, name, bits, mul, bias, half, offset, fives)                               \
+    {codec, bits, mul, bias, half, offset, fives},
 #include "kernel/kernels.inc"
     };
     assert_int_equal(LENGTH(rows), EL_CODEC_COUNT - 1);
@@ -317,6 +317,7 @@ static void test_codecs(void **state)
         assert_int_equal(rows[i].bias, info->bias);
         assert_int_equal(rows[i].half, info->half);
         assert_int_equal(rows[i].offset, info->offset);
+        assert_int_equal(rows[i].fives, info->fives);
     }
 }
 

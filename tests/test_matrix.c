@@ -51,13 +51,15 @@ static void test_codec_table(void **state)
     (void)state;
     for (int c = EL_CODEC_S2; c < EL_CODEC_COUNT; c++) {
         const el_codec_info *info = &el_codecs[c];
-        assert_int_equal(info->block_bytes, EL_TILE * EL_BLOCK * info->bits / 8);
-        int symmetric = c <= EL_CODEC_S4;
-        assert_int_equal(info->half, symmetric);
+        int fives = c == EL_CODEC_T1, symmetric = c <= EL_CODEC_S4 || c == EL_CODEC_B1;
+        assert_int_equal(info->block_bytes, fives ? 0 : EL_TILE * EL_BLOCK * info->bits / 8);
+        assert_int_equal(info->half, c <= EL_CODEC_S4);
         assert_int_equal(info->mul, symmetric ? 2 : 1);
         if (symmetric) assert_int_equal(info->bias, -((1 << info->bits) - 1));
+        if (info->name[0] == 't') assert_int_equal(info->bias, -1);
         assert_int_equal(info->offset, info->name[0] == 'o');
-        assert_int_equal(info->name[1] - '0', info->bits);
+        assert_int_equal(info->fives, fives);
+        assert_int_equal(info->name[1] - '0', fives ? 1 : info->bits);
     }
     assert_string_equal(el_codecs[EL_CODEC_F32].name, "f32");
 }
@@ -78,7 +80,8 @@ static void check_layout(uint32_t rows, uint32_t cols, el_codec codec, el_scale_
     uint64_t tiles = (rows + 15) / 16, blocks = (cols + 31) / 32;
     uint64_t groups = group ? (cols + group - 1) / group : 1;
     uint64_t unit = kind == EL_SCALE_F16 ? 2 : 1;
-    uint64_t want[EL_PLANES] = {tiles * blocks * 64 * info->bits, tiles * groups * 16 * unit, 0,
+    uint64_t vectors = info->fives ? (8 * blocks + 4) / 5 : blocks * info->bits;
+    uint64_t want[EL_PLANES] = {tiles * vectors * 64, tiles * groups * 16 * unit, 0,
                                 kind == EL_SCALE_BYTE ? tiles * 32 : 0, 0};
     if (info->offset) want[2] = want[1], want[4] = want[3];
     uint64_t at = 0;
@@ -193,14 +196,64 @@ static void check_codes(uint32_t rows, uint32_t cols, el_codec codec, uint64_t s
     free(data);
 }
 
+/* The same for fives: every byte of the plane is made of the codes that matrix.h puts there. */
+static void check_fives(uint32_t rows, uint32_t cols, uint64_t seed)
+{
+    el_matrix_layout l;
+    assert_int_equal(el_matrix_measure(rows, cols, EL_CODEC_T1, EL_SCALE_F16, 64, &l), 0);
+    uint8_t *data = calloc(1, l.bytes);
+    el_matrix m;
+    assert_int_equal(el_matrix_view(&m, data, rows, cols, EL_CODEC_T1, EL_SCALE_F16, 64), 0);
+    const size_t vectors = (m.blocks * 8 + 4) / 5;
+    unsigned *values = calloc(m.tiles * vectors * 64, sizeof *values);
+    static const unsigned weights[] = {81, 27, 9, 3, 1};
+    for (int pass = 0; pass < 2; pass++) { /* the second overwrites */
+        memset(values, 0, m.tiles * vectors * 64 * sizeof *values);
+        for (uint32_t i = 0; i < rows * cols; i++) {
+            uint32_t row = i / cols, col = i % cols, quad = col / 4;
+            int code = (int)(next_random(&seed) % 3);
+            el_matrix_set_code(data, EL_CODEC_T1, m.blocks, row, col, code);
+            assert_int_equal(el_matrix_code(&m, row, col), code);
+            values[(row / 16 * vectors + quad / 5) * 64 + row % 16 * 4 + col % 4] +=
+                (unsigned)code * weights[quad % 5];
+        }
+    }
+    for (size_t i = 0; i < l.plane_bytes[0]; i++)
+        assert_int_equal(data[i], (values[i] * 256 + 242) / 243);
+    free(values);
+    free(data);
+}
+
 static void test_codes(void **state)
 {
     (void)state;
     static const uint32_t shapes[][2] = {{1, 1}, {16, 32}, {17, 33}, {5, 129}, {49, 100}, {40, 7}};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         for (int c = EL_CODEC_S2; c < EL_CODEC_COUNT; c++) {
-            check_codes(shapes[s][0], shapes[s][1], (el_codec)c, 100 * s + (unsigned)c);
+            if (c != EL_CODEC_T1)
+                check_codes(shapes[s][0], shapes[s][1], (el_codec)c, 100 * s + (unsigned)c);
         }
+        check_fives(shapes[s][0], shapes[s][1], 7 * s);
+    }
+}
+
+/* All bytes have codes, also those that no codes make; a code written into one makes it a sound
+ * one. */
+static void test_fives_of_any_byte(void **state)
+{
+    (void)state;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        uint8_t data[256] __attribute__((aligned(64))) = {(uint8_t)byte};
+        el_matrix m;
+        unsigned value = 0, left = byte;
+        assert_int_equal(el_matrix_view(&m, data, 1, 20, EL_CODEC_T1, EL_SCALE_F16, 0), 0);
+        for (uint32_t quad = 0; quad < 5; quad++) {
+            assert_int_equal(el_matrix_code(&m, 0, 4 * quad), left * 3 / 256);
+            value = value * 3 + left * 3 / 256;
+            left = left * 3 % 256;
+        }
+        el_matrix_set_code(data, EL_CODEC_T1, m.blocks, 0, 0, el_matrix_code(&m, 0, 0));
+        assert_int_equal(data[0], (value * 256 + 242) / 243);
     }
 }
 
@@ -218,6 +271,11 @@ static int documented_level(el_codec codec, int code)
         return 2 * code - 15;
     case EL_CODEC_Z4:
         return code - 8;
+    case EL_CODEC_B1:
+        return code ? 1 : -1;
+    case EL_CODEC_T2:
+    case EL_CODEC_T1:
+        return code - 1;
     default:
         return code;
     }
@@ -346,6 +404,7 @@ int main(void)
         cmocka_unit_test(test_layout),
         cmocka_unit_test(test_layout_refusals),
         cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_fives_of_any_byte),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_rotation_is_its_matrix),
         cmocka_unit_test(test_rotation_is_undone),

@@ -100,26 +100,77 @@ static void test_codec_choice(void **state)
             assert_int_equal(info->offset, offset);
         }
     }
+    assert_int_equal(el_round_codec(1, false), EL_CODEC_B1);
+    assert_int_equal(el_round_codec(EL_ROUND_TERNARY, false), EL_CODEC_T1);
+    assert_int_equal(el_round_codec(1, true), EL_CODEC_F32);
+    assert_int_equal(el_round_codec(EL_ROUND_TERNARY, true), EL_CODEC_F32);
+    assert_int_equal(el_round_codec(5, false), EL_CODEC_F32);
 }
 
-/* Mean squared error of the best uniform quantiser of a normal distribution (Max, 1960), per
- * number of bits; groups may do a little better, since each has its own scale. */
+/* Mean squared error of the best uniform quantiser of a normal distribution (Max, 1960), with one
+ * bit 1 - 2 / pi; groups may do a little better, since each has its own scale. */
 static void test_error_of_normal_weights(void **state)
 {
     (void)state;
-    static const double bound[9] = {[2] = 0.1188, [3] = 0.0374, [4] = 0.01154, [8] = 0.00008};
+    static const double bound[EL_CODEC_COUNT] = {
+        [EL_CODEC_S2] = 0.1188,  [EL_CODEC_O2] = 0.1188,  [EL_CODEC_S3] = 0.0374,
+        [EL_CODEC_O3] = 0.0374,  [EL_CODEC_S4] = 0.01154, [EL_CODEC_O4] = 0.01154,
+        [EL_CODEC_Z4] = 0.01154, [EL_CODEC_I8] = 0.00008, [EL_CODEC_O8] = 0.00008,
+        [EL_CODEC_B1] = 0.3634,  [EL_CODEC_T2] = 0.1902,  [EL_CODEC_T1] = 0.1902};
     const uint32_t rows = 48, cols = 576;
     float *w = normal_matrix((size_t)rows * cols, 0, 1);
     for (int c = EL_CODEC_S2; c < EL_CODEC_COUNT; c++) {
         for (int kind = 0; kind < EL_SCALE_KINDS; kind++) {
             for (int g = 0; g < 4; g++) {
                 double e = error_of(w, rows, cols, (el_codec)c, (el_scale_kind)kind, all_groups[g]);
-                assert_true(e < 1.02 * bound[el_codecs[c].bits]);
-                assert_true(e > 0.2 * bound[el_codecs[c].bits]);
+                assert_true(e < 1.02 * bound[c]);
+                assert_true(e > 0.2 * bound[c]);
             }
         }
     }
     free(w);
+}
+
+/* The best with one bit is known: the signs, times the mean of what is left of them. */
+static void test_one_bit(void **state)
+{
+    (void)state;
+    const uint32_t groups[] = {32, 128, 0};
+    const uint32_t cols = 250;
+    float *w = normal_matrix(cols, 0.1f, 8);
+    for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
+        const uint32_t width = groups[g] ? groups[g] : cols;
+        rounded r = round_up(w, 1, cols, EL_CODEC_B1, EL_SCALE_F16, groups[g]);
+        for (uint32_t begin = 0; begin < cols; begin += width) {
+            const uint32_t n = cols - begin < width ? cols - begin : width;
+            double mean = 0;
+            for (uint32_t i = 0; i < n; i++)
+                mean += fabs(w[begin + i]) / n;
+            for (uint32_t i = 0; i < n; i++)
+                assert_true(fabs(r.w[begin + i] - copysign(mean, w[begin + i])) < 0.001 * mean);
+        }
+        release(&r);
+    }
+    free(w);
+}
+
+/* Weights that have three levels already keep them. */
+static void test_three_levels_stay(void **state)
+{
+    (void)state;
+    static const el_codec codecs[] = {EL_CODEC_T2, EL_CODEC_T1};
+    uint64_t seed = 9;
+    float w[20 * 300];
+    for (int i = 0; i < 20 * 300; i++)
+        w[i] = 0.75f * (float)((int)(next_random(&seed) % 3) - 1);
+    for (int c = 0; c < 2; c++) {
+        for (int kind = 0; kind < EL_SCALE_KINDS; kind++) {
+            rounded r = round_up(w, 20, 300, codecs[c], (el_scale_kind)kind, 128);
+            for (int i = 0; i < 20 * 300; i++)
+                assert_true(r.w[i] == w[i]);
+            release(&r);
+        }
+    }
 }
 
 static void test_error_order(void **state)
@@ -206,7 +257,9 @@ static void check_exact(el_codec codec, el_scale_kind kind, uint32_t group, uint
 {
     const uint32_t rows = 19, cols = 224;
     const el_codec_info *info = &el_codecs[codec];
+    const bool ternary = codec == EL_CODEC_T2 || codec == EL_CODEC_T1;
     int low = info->bits == 8 ? -127 : 0, high = info->bits == 8 ? 127 : (1 << info->bits) - 1;
+    if (ternary) high = 2;
     float *w = malloc(sizeof(float) * rows * cols);
     for (uint32_t i = 0; i < rows * cols; i++) {
         uint32_t row = i / cols, col = i % cols;
@@ -390,20 +443,23 @@ static source random_source(uint32_t type, uint32_t rows, uint32_t cols, uint64_
 {
     static const uint16_t special[] = {0x8000, 0x0000, 0x7bff, 0xfbff, 0x0001, 0x8001};
     source s = {.type = el_ggml_type_of(type)};
-    size_t blocks = (size_t)rows * cols / 32;
+    size_t blocks = (size_t)rows * cols / s.type->block_weights;
     s.bytes = malloc(blocks * s.type->block_bytes);
+    const bool ternary = s.type->block_weights == EL_GGML_TERNARY; /* its scale comes last */
     unsigned halves = type == EL_GGML_Q4_1 ? 2 : 1;
+    uint32_t halves_at = ternary ? s.type->block_bytes - 2 : 0;
     for (size_t b = 0; b < blocks; b++) {
         uint8_t *block = s.bytes + b * s.type->block_bytes;
         for (uint32_t i = 0; i < s.type->block_bytes; i++) {
             block[i] = (uint8_t)next_random(&seed);
             if (type == EL_GGML_Q8_0 && block[i] == 0x80) block[i] = 0x81;
+            if (type == EL_GGML_TQ2_0) block[i] &= (uint8_t) ~(block[i] & block[i] >> 1 & 0x55);
         }
         for (unsigned h = 0; h < halves; h++) {
             uint16_t bits = (uint16_t)next_random(&seed);
             if (!el_half_is_finite(bits)) bits &= 0xbfff;
             if (b % 3 == 0) bits = special[next_random(&seed) % 6];
-            store16(block + 2 * h, bits);
+            store16(block + halves_at + 2 * h, bits);
         }
     }
     s.tensor = (el_gguf_tensor){.name = "blk.0.test.weight",
@@ -419,15 +475,16 @@ static void check_takeover(uint32_t type, uint32_t rows, uint32_t cols)
 {
     source s = random_source(type, rows, cols, rows * 1000 + type);
     el_codec codec = el_takeover_codec(type);
+    const uint32_t group = el_takeover_group(type);
     el_matrix_layout layout;
     el_matrix m;
-    assert_int_equal(el_matrix_measure(rows, cols, codec, EL_SCALE_F16, 32, &layout), 0);
+    assert_int_equal(el_matrix_measure(rows, cols, codec, EL_SCALE_F16, group, &layout), 0);
     uint8_t *data = calloc(1, layout.bytes);
     assert_int_equal(el_takeover(&s.tensor, data, NULL), EDGELLM_OK);
-    el_matrix_view(&m, data, rows, cols, codec, EL_SCALE_F16, 32);
+    el_matrix_view(&m, data, rows, cols, codec, EL_SCALE_F16, group);
     size_t n = (size_t)rows * cols;
     float *want = malloc(n * sizeof *want), *got = malloc(n * sizeof *got);
-    s.type->dequantize(s.bytes, n / 32, want);
+    s.type->dequantize(s.bytes, n / s.type->block_weights, want);
     for (uint32_t row = 0; row < rows; row++)
         el_matrix_row(&m, row, got + (size_t)row * cols);
     assert_memory_equal(got, want, n * sizeof *want); /* the sign of zero too */
@@ -438,6 +495,7 @@ static void check_takeover(uint32_t type, uint32_t rows, uint32_t cols)
 }
 
 static const uint32_t kept_types[] = {EL_GGML_Q4_0, EL_GGML_Q4_1, EL_GGML_Q8_0};
+static const uint32_t ternary_types[] = {EL_GGML_TQ1_0, EL_GGML_TQ2_0};
 
 static void test_takeover_equality(void **state)
 {
@@ -448,6 +506,11 @@ static void test_takeover_equality(void **state)
             check_takeover(kept_types[t], shapes[s][0], shapes[s][1]);
         }
     }
+    for (int t = 0; t < 2; t++) {
+        check_takeover(ternary_types[t], 1, 256);
+        check_takeover(ternary_types[t], 17, 768);
+        check_takeover(ternary_types[t], 32, 2560);
+    }
 }
 
 static void test_takeover_codecs(void **state)
@@ -456,6 +519,8 @@ static void test_takeover_codecs(void **state)
     assert_int_equal(el_takeover_codec(EL_GGML_Q4_0), EL_CODEC_Z4);
     assert_int_equal(el_takeover_codec(EL_GGML_Q4_1), EL_CODEC_O4);
     assert_int_equal(el_takeover_codec(EL_GGML_Q8_0), EL_CODEC_I8);
+    assert_int_equal(el_takeover_codec(EL_GGML_TQ1_0), EL_CODEC_T1);
+    assert_int_equal(el_takeover_codec(EL_GGML_TQ2_0), EL_CODEC_T2);
     assert_int_equal(el_takeover_codec(EL_GGML_F16), EL_CODEC_F32);
     assert_int_equal(el_takeover_codec(EL_GGML_Q5_1), EL_CODEC_F32);
 }
@@ -463,11 +528,13 @@ static void test_takeover_codecs(void **state)
 /* Damages one block and expects a refusal that names it. */
 static void check_refusal(uint32_t type, uint32_t at_byte, uint8_t value, const char *what)
 {
-    source s = random_source(type, 20, 96, 5);
+    const uint32_t cols = 3 * el_ggml_type_of(type)->block_weights;
+    source s = random_source(type, 20, cols, 5);
     uint8_t *block = s.bytes + (size_t)(13 * 3 + 2) * s.type->block_bytes;
     block[at_byte] = value;
     el_matrix_layout layout;
-    el_matrix_measure(20, 96, el_takeover_codec(type), EL_SCALE_F16, 32, &layout);
+    el_matrix_measure(20, cols, el_takeover_codec(type), EL_SCALE_F16, el_takeover_group(type),
+                      &layout);
     uint8_t *data = calloc(1, layout.bytes);
     edgellm_error err;
     assert_int_equal(el_takeover(&s.tensor, data, &err), EDGELLM_ERR_FORMAT);
@@ -487,6 +554,10 @@ static void test_takeover_refusals(void **state)
         check_refusal(kept_types[t], 1, 0xff, "scale");
     }
     check_refusal(EL_GGML_Q4_1, 3, 0x7c, "offset");
+    check_refusal(EL_GGML_TQ1_0, 53, 0x7c, "scale");
+    check_refusal(EL_GGML_TQ2_0, 65, 0xff, "scale");
+    check_refusal(EL_GGML_TQ2_0, 0, 0x03, "the code 3");
+    check_refusal(EL_GGML_TQ2_0, 63, 0xd2, "the code 3");
     source s = random_source(EL_GGML_Q4_0, 1, 32, 1);
     s.tensor.type = EL_GGML_F16;
     uint8_t data[512] = {0};
@@ -505,6 +576,7 @@ int main(void)
         cmocka_unit_test(test_padding_is_zero), cmocka_unit_test(test_huge_and_tiny),
         cmocka_unit_test(test_rows_in_pieces),  cmocka_unit_test(test_long_row),
         cmocka_unit_test(test_odd_shapes),      cmocka_unit_test(test_takeover_equality),
+        cmocka_unit_test(test_one_bit),         cmocka_unit_test(test_three_levels_stay),
         cmocka_unit_test(test_takeover_codecs), cmocka_unit_test(test_takeover_refusals),
     };
     return cmocka_run_group_tests_name("quant", tests, NULL, NULL);

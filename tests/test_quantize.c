@@ -174,6 +174,31 @@ static void test_kept_files(void **state)
     }
 }
 
+/* Blocks of 256 weights in a model wide enough for them. */
+static void test_kept_ternary_files(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t type;
+        el_codec codec;
+    } cases[] = {{EL_GGML_TQ1_0, EL_CODEC_T1}, {EL_GGML_TQ2_0, EL_CODEC_T2}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        el_tiny_spec spec = el_tiny_defaults();
+        spec.dim = spec.ffn_dim = 256;
+        spec.matrix_type = cases[i].type;
+        spec.embedding_type = EL_GGML_Q8_0;
+        assert_true(el_tiny_write(&spec, SOURCE));
+        el_quantize_result r = quantize(TARGET, &(el_quantize_options){.group = 32});
+        assert_int_equal(r.rounded, 0);
+        pair p = open_pair(TARGET);
+        assert_true(compare_weights(&p) == 0);
+        el_tensor t = find(&p, "blk.1.ffn_down.weight");
+        assert_int_equal(t.codec, cases[i].codec);
+        assert_int_equal(t.group, 128);
+        close_pair(&p);
+    }
+}
+
 static void test_what_cannot_be_kept_is_rounded(void **state)
 {
     (void)state;
@@ -432,9 +457,11 @@ static void test_options_refused(void **state)
         el_quantize_options options;
         const char *words;
     } cases[] = {
-        {{.bits = 1}, "1 bits: must be 2, 3, 4, 8"},
+        {{.bits = 6}, "6 bits: must be 1, 16 for 1.6, 2, 3, 4, 8"},
+        {{.bits = 1, .offset = true}, "1 and 1.6 bits have no offset"},
+        {{.bits = 4, .embedding_bits = EL_ROUND_TERNARY, .offset = true}, "have no offset"},
         {{.bits = 5}, "5 bits: must be"},
-        {{.bits = 16}, "16 bits: must be"},
+        {{.bits = 17}, "17 bits: must be"},
         {{.bits = 4, .embedding_bits = 7}, "7 bits for the embedding: must be"},
         {{.bits = 4, .group = 16}, "group 16: must be 32, 64, 128"},
         {{.bits = 4, .group = 256}, "group 256: must be"},
@@ -549,6 +576,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kept_files),
+        cmocka_unit_test(test_kept_ternary_files),
         cmocka_unit_test(test_what_cannot_be_kept_is_rounded),
         cmocka_unit_test(test_rounded_files),
         cmocka_unit_test(test_same_input_same_bytes),

@@ -154,6 +154,21 @@ class Result(Case):
         self.assertEqual((got["rounded"], got["kept"]), (0, 15))
 
 
+    def test_below_2_bits(self):
+        """Plainly, and such a model runs; what was asked for is told as it was said."""
+        for bits, codec in (("1", "b1"), ("1.6", "t1")):
+            options = ("--bits", bits, "--embedding-bits", "8", "--group", "128")
+            report = self.report(*options, "--calibrate", "none")
+            self.assertEqual((report["options"]["bits"], report["options"]["embedding_bits"]),
+                             (float(bits), 8))
+            self.assertEqual({m["codec"] for m in report["matrices"]}, {codec, "i8"})
+            info = json.loads(self.ok("info", self.target, "--json", "--verify"))
+            self.assertEqual(info["manifest"]["options"]["bits"], float(bits))
+            answer = json.loads(self.ok("run", self.target, "-p", "the fox", "-n", "4", "--json",
+                                        "--ignore-eos", "--verify"))
+            self.assertEqual(len(answer["tokens"]), 4)
+
+
 class Told(Case):
     FIGURES = ("error_rounded", "error_trained", "kl_first", "kl_last", "bits_per_weight",
                "seconds")
@@ -395,6 +410,11 @@ class Errors(Case):
                 (("--fit", "40KB", "--group", "64"), "--fit chooses"),
                 (("--bits", "4", "--scales", "f16"), "byte scales"),
                 (("--fit", "40KB", "--scales", "f16"), "byte scales"),
+                (("--bits", "1"), "calibration makes 2, 3, 4 and 8 bits"),
+                (("--bits", "1.6"), "calibration makes 2, 3, 4 and 8 bits"),
+                (("--fit", "40KB", "--embedding-bits", "1.6"), "calibration makes"),
+                (("--bits", "1.6", "--offset", "--calibrate", "none"), "have no offset"),
+                (("--bits", "1.5", "--calibrate", "none"), "1.5"),
                 (("--tensor", "a=4"), "--tensor needs calibration"),
                 (("--bits", "4", "--tensor", "a=4", "--calibrate", "none"), "--tensor needs"),
                 (("--resume",), "calibrated runs"),

@@ -44,7 +44,7 @@ class GoldenFile(unittest.TestCase):
 
     def test_check(self):
         self.file.check()
-        self.assertEqual(len(self.file.tensors), 22)
+        self.assertEqual(len(self.file.tensors), 28)
 
     def test_text(self):
         self.assertEqual(self.file.manifest, '{"made":"by hand"}')

@@ -31,7 +31,7 @@ NONE = 0xFFFFFFFF
 
 Section = namedtuple("Section", "name offset size crc")
 Tensor = namedtuple("Tensor", "name rows cols group codec scale_kind rotation offset size crc")
-Codec = namedtuple("Codec", "name bits mul bias halved has_offset")
+Codec = namedtuple("Codec", "name bits mul bias halved has_offset fives", defaults=[False])
 Plane = namedtuple("Plane", "name offset size")
 
 CODECS = [
@@ -45,6 +45,9 @@ CODECS = [
     Codec("z4", 4, 1, -8, False, False),
     Codec("i8", 8, 1, 0, False, False),
     Codec("o8", 8, 1, 0, False, True),
+    Codec("b1", 1, 2, -1, False, False),
+    Codec("t2", 2, 1, -1, False, False),
+    Codec("t1", 1.6, 1, -1, False, False, fives=True),
 ]
 SCALE_KINDS = ["f16", "byte"]
 ROTATIONS = ["none", "hadamard64"]
@@ -96,7 +99,8 @@ def planes_of(tensor):
     groups = ceil_div(tensor.cols, tensor.group) if tensor.group else 1
     byte_scales = tensor.scale_kind == 1
     scale_bytes = tiles * groups * 16 * (1 if byte_scales else 2)
-    sizes = [("codes", tiles * blocks * 64 * codec.bits), ("scales", scale_bytes)]
+    tile_vectors = ceil_div(8 * blocks, 5) if codec.fives else blocks * codec.bits
+    sizes = [("codes", tiles * tile_vectors * 64), ("scales", scale_bytes)]
     if codec.has_offset:
         sizes.append(("offsets", scale_bytes))
     if byte_scales:
@@ -335,14 +339,23 @@ class TM2File:
                 words = self._plane(t, planes[name]).cast("H")
                 need(not any(h & 0x7C00 == 0x7C00 for h in words),
                      f"tensor '{t.name}', {name}: NaN or infinity")
-        if CODECS[t.codec].bits == 8:
-            codes = bytes(self._plane(t, planes["codes"]))
-            need(codes.find(0x80) < 0, f"tensor '{t.name}': a code is -128")
+        self._check_codes(t, bytes(self._plane(t, planes["codes"])))
         self._check_padded_rows(t, planes)
         ends = [p.offset for p in planes.values()][1:] + [total]
         for plane, end in zip(planes.values(), ends):
             need(not any(data[plane.offset + plane.size:end]),
                  f"tensor '{t.name}': padding after {plane.name} is not 0")
+
+    @staticmethod
+    def _check_codes(t, codes):
+        codec, used = CODECS[t.codec], set(codes)
+        if codec.bits == 8:
+            need(0x80 not in used, f"tensor '{t.name}': a code is -128")
+        if codec.name == "t2":
+            need(not any(byte & byte >> 1 & 0x55 for byte in used), f"tensor '{t.name}': a code is 3")
+        if codec.fives:
+            need(used <= {ceil_div(value * 256, 243) for value in range(243)},
+                 f"tensor '{t.name}': a byte that no five codes make")
 
     def _plane(self, t, plane):
         return self.bytes_of(t)[plane.offset:plane.offset + plane.size]
@@ -405,6 +418,8 @@ class TM2File:
         """Integer codes (rows, cols); signed for 8 bits."""
         tiles, blocks = ceil_div(t.rows, 16), ceil_div(t.cols, 32)
         raw = numpy.frombuffer(self._plane(t, planes["codes"]), numpy.uint8)
+        if codec.fives:
+            return self._fives(raw.reshape(tiles, -1, 64))[:t.rows, :t.cols]
         raw = raw.reshape(tiles, blocks, codec.bits, 64)  # vectors of 64 bytes
         row, col = numpy.arange(16)[:, None], numpy.arange(32)[None, :]
 
@@ -422,6 +437,15 @@ class TM2File:
             codes = numpy.where(codes >= 128, codes - 256, codes)
         codes = codes.transpose(0, 2, 1, 3).reshape(tiles * 16, blocks * 32)
         return codes[:t.rows, :t.cols]
+
+    @staticmethod
+    def _fives(raw):
+        """Codes (padded rows, padded columns) from vectors (tiles, vectors, 64) of five quads each."""
+        tiles, vectors, _ = raw.shape
+        value = raw.astype(numpy.int32) * 243 // 256
+        digits = value[:, :, None, :] // numpy.array([81, 27, 9, 3, 1])[:, None] % 3
+        quads = digits.reshape(tiles, vectors * 5, 16, 4)  # tile, quad, row, column
+        return quads.transpose(0, 2, 1, 3).reshape(tiles * 16, vectors * 5 * 4)
 
     def _scales(self, t, codec, planes):
         """ws and m (rows, groups) as float32; m is None without offset."""

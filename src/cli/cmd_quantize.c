@@ -15,10 +15,12 @@
 
 typedef el_cli_quantize_values quantize_values;
 
-static const el_cli_choice bits_words[] = {{"keep", 0}, {"2", 2}, {"3", 3},
-                                           {"4", 4},    {"8", 8}, {NULL, 0}};
-static const el_cli_choice embedding_bits_words[] = {{"same", 0}, {"2", 2}, {"3", 3},
-                                                     {"4", 4},    {"8", 8}, {NULL, 0}};
+static const el_cli_choice bits_words[] = {{"keep", 0}, {"1", 1}, {"1.6", EL_ROUND_TERNARY},
+                                           {"2", 2},    {"3", 3}, {"4", 4},
+                                           {"8", 8},    {NULL, 0}};
+static const el_cli_choice embedding_bits_words[] = {
+    {"same", 0}, {"1", 1}, {"1.6", EL_ROUND_TERNARY}, {"2", 2}, {"3", 3}, {"4", 4},
+    {"8", 8},    {NULL, 0}};
 static const el_cli_choice group_words[] = {
     {"32", 32}, {"64", 64}, {"128", 128}, {"row", 0}, {NULL, 0}};
 static const el_cli_choice embedding_group_words[] = {{"same", EL_CLI_SAME}, {"32", 32}, {"64", 64},
@@ -49,6 +51,13 @@ static bool fits_and_has_groups(const quantize_values *v)
 static bool calibrates_half_floats(const quantize_values *v)
 {
     return el_cli_is_calibrated(v) && v->scales == EL_SCALE_F16 + 1;
+}
+
+static bool calibrates_below_2_bits(const quantize_values *v)
+{
+    return el_cli_is_calibrated(v) &&
+           (v->bits == 1 || v->bits == EL_ROUND_TERNARY || v->embedding_bits == 1 ||
+            v->embedding_bits == EL_ROUND_TERNARY);
 }
 
 static bool has_nothing_to_calibrate(const quantize_values *v)
@@ -83,6 +92,8 @@ static const struct exclusion {
      "--fit chooses groups and offsets: leave out --group, --embedding-group and --offset"},
     {calibrates_half_floats, "calibrated files have byte scales: leave out --scales f16, or round "
                              "plainly with --calibrate none"},
+    {calibrates_below_2_bits, "calibration makes 2, 3, 4 and 8 bits: 1 and 1.6 are for the plain "
+                              "way, with --bits and --calibrate none"},
     {has_nothing_to_calibrate,
      "without --bits and --fit weights stay as they are: there is nothing to calibrate"},
     {is_plain_with_patterns, "--tensor needs calibration: give --fit SIZE, or --bits without "
@@ -172,11 +183,11 @@ static const el_cli_option option_rows[] = {
     {"fit", 0, EL_CLI_SIZE, FIELD(fit), "SIZE", NULL,
      "at most so large (40MB: 40 million bytes; 40MiB); calibrated", 1, WHOLE_MAX, NULL},
     {"bits", 0, EL_CLI_CHOICE, FIELD(bits), "B", "keep",
-     "2, 3, 4, 8; keep: weights as they are, 8 where TM2 cannot", 0, 0, bits_words},
+     "1, 1.6, 2, 3, 4, 8; keep: as they are, 8 where TM2 cannot", 0, 0, bits_words},
     {"tensor", 0, EL_CLI_TEXTS, FIELD(tensors), "REGEX=B", NULL,
      "bits of matrices whose names match; again and again, the last counts", 0, 0, NULL},
     {"embedding-bits", 0, EL_CLI_CHOICE, FIELD(embedding_bits), "B", "same",
-     "of the token embedding and the head: 2, 3, 4, 8", 0, 0, embedding_bits_words},
+     "of the token embedding and the head, likewise", 0, 0, embedding_bits_words},
     {"group", 0, EL_CLI_CHOICE, FIELD(group), "G", "32",
      "weights that share a scale: 32, 64, 128, row", 0, 0, group_words},
     {"embedding-group", 0, EL_CLI_CHOICE, FIELD(embedding_group), "G", "same",
@@ -219,15 +230,16 @@ const el_cli_command el_cli_cmd_quantize = {
     .synopsis = "quantize IN.gguf -o OUT.tm2.bin [options]",
     .about =
         "Makes the file that the other commands run; it appears when it is complete.\n\n"
-        "Without --bits and --fit no weight changes: Q4_0, Q4_1 and Q8_0 are taken over bit by "
-        "bit.\n"
+        "Without --bits and --fit no weight changes: Q4_0, Q4_1, Q8_0, TQ1_0 and TQ2_0 are taken\n"
+        "over as they are.\n"
         "With one of them the model is calibrated: it is rounded, then trained, so that it\n"
         "answers as the source does: minutes (a small model) to hours, and several times the\n"
         "source's memory.\n"
         "Finished parts are kept in OUT.tm2.bin.unfinished-edgellm: a run that was stopped goes\n"
         "on with the same options and --resume. --fit chooses the bits of each matrix by what\n"
         "it can bear; with --bits you do, and --tensor and --embedding-bits go before both.\n"
-        "--bits with --calibrate none is the plain way: each weight is rounded, in seconds.\n"
+        "--bits with --calibrate none is the plain way: each weight is rounded, in seconds; to\n"
+        "1 bit (-1, 1) or 1.6 (-1, 0, 1) too, for models that were trained for it.\n"
         "--plan FILE --fit SIZE, alone or with --json, only counts bytes.\n",
     .examples =
         "  edgellm quantize model.gguf -o model.tm2.bin\n"

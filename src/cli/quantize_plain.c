@@ -34,8 +34,6 @@ static const el_cli_figure result_figures[] = {
 };
 
 static const el_cli_figure option_figures[] = {
-    {"bits", NULL, EL_CLI_FIGURE_U32, OPTION(bits)},
-    {"embedding_bits", NULL, EL_CLI_FIGURE_U32, OPTION(embedding_bits)},
     {"group", NULL, EL_CLI_FIGURE_U32, OPTION(group)},
     {"embedding_group", NULL, EL_CLI_FIGURE_U32, OPTION(embedding_group)},
     {"offset", NULL, EL_CLI_FIGURE_FLAG, OPTION(offset)},
@@ -75,9 +73,16 @@ static json_t *result_json(const work *w)
     return o;
 }
 
+static json_t *bits_json(unsigned bits)
+{
+    return bits == EL_ROUND_TERNARY ? el_cli_json_real(1.6) : json_integer(bits);
+}
+
 static json_t *options_json(const work *w)
 {
     json_t *o = json_object();
+    json_object_set_new(o, "bits", bits_json(w->options.bits));
+    json_object_set_new(o, "embedding_bits", bits_json(w->options.embedding_bits));
     el_cli_figures_json(option_figures, &w->options, o);
     json_object_set_new(o, "scales",
                         json_string(w->options.scales == EL_SCALE_BYTE ? "byte" : "f16"));

@@ -106,6 +106,58 @@ static void dequantize_q8_0(const uint8_t *data, size_t blocks, float *out)
     }
 }
 
+/* `n` bytes of TQ1_0, `count` codes in each: the first code of all bytes, then the second. A code
+ * is what 3 times the byte carries out of 8 bits; the bits that stay hold the next ones. */
+static void unpack_threes(const uint8_t *bytes, int n, int count, int8_t *codes)
+{
+    for (int i = 0; i < n; i++) {
+        unsigned left = bytes[i];
+        for (int k = 0; k < count; k++) {
+            codes[k * n + i] = (int8_t)(left * 3 >> 8);
+            left = left * 3 & 255;
+        }
+    }
+}
+
+/* 32 and 16 bytes of five codes each, 4 bytes of four; then d. */
+void el_ggml_codes_tq1_0(const uint8_t *block, int8_t codes[EL_GGML_TERNARY])
+{
+    unpack_threes(block, 32, 5, codes);
+    unpack_threes(block + 32, 16, 5, codes + 160);
+    unpack_threes(block + 48, 4, 4, codes + 240);
+}
+
+/* Twice 32 bytes of four codes: weight i + 32 k of them at bit 2 k of byte i; then d. */
+void el_ggml_codes_tq2_0(const uint8_t *block, int8_t codes[EL_GGML_TERNARY])
+{
+    for (int i = 0; i < EL_GGML_TERNARY; i++)
+        codes[i] = (int8_t)(block[i / 128 * 32 + i % 32] >> i % 128 / 32 * 2 & 3);
+}
+
+static void dequantize_ternary(const int8_t *codes, float d, float *out)
+{
+    for (int i = 0; i < EL_GGML_TERNARY; i++)
+        out[i] = d * (float)(codes[i] - 1);
+}
+
+static void dequantize_tq1_0(const uint8_t *data, size_t blocks, float *out)
+{
+    int8_t codes[EL_GGML_TERNARY];
+    for (size_t b = 0; b < blocks; b++, data += 54, out += EL_GGML_TERNARY) {
+        el_ggml_codes_tq1_0(data, codes);
+        dequantize_ternary(codes, el_float_of_half(load16(data + 52)), out);
+    }
+}
+
+static void dequantize_tq2_0(const uint8_t *data, size_t blocks, float *out)
+{
+    int8_t codes[EL_GGML_TERNARY];
+    for (size_t b = 0; b < blocks; b++, data += 66, out += EL_GGML_TERNARY) {
+        el_ggml_codes_tq2_0(data, codes);
+        dequantize_ternary(codes, el_float_of_half(load16(data + 64)), out);
+    }
+}
+
 /* Ids 4, 5, 31..33 and 36..38 are retired upstream. */
 static const el_ggml_type types[] = {
     {EL_GGML_F32, "F32", 1, 4, dequantize_f32},
@@ -142,8 +194,8 @@ static const el_ggml_type types[] = {
     {31, "Q4_0_4_4", 0, 0, NULL},
     {32, "Q4_0_4_8", 0, 0, NULL},
     {33, "Q4_0_8_8", 0, 0, NULL},
-    {34, "TQ1_0", 0, 0, NULL},
-    {35, "TQ2_0", 0, 0, NULL},
+    {EL_GGML_TQ1_0, "TQ1_0", EL_GGML_TERNARY, 54, dequantize_tq1_0},
+    {EL_GGML_TQ2_0, "TQ2_0", EL_GGML_TERNARY, 66, dequantize_tq2_0},
     {36, "I2_S", 0, 0, NULL},
     {37, "IQ4_NL_4_8", 0, 0, NULL},
     {38, "IQ4_NL_8_8", 0, 0, NULL},

@@ -212,21 +212,70 @@ static edgellm_status check_plane_padding(const el_tensor *t, const el_matrix_la
     return EDGELLM_OK;
 }
 
-edgellm_status el_tensor_check_codes(const el_tensor *t, edgellm_error *err)
+/* The forbidden codes of a byte: what is not 0 at their bits (of fives: at all). */
+static uint8_t is_minus_128(uint8_t byte)
+{
+    return byte == 0x80;
+}
+
+static uint8_t threes_of(uint8_t byte)
+{
+    return byte & byte >> 1 & 0x55;
+}
+
+/* 243 * byte / 256 is the value of the codes, and the byte is the least that has it
+ * (kernel/matrix.h). */
+static uint8_t is_no_five(uint8_t byte)
+{
+    return (uint8_t)(byte * 243) >= 243;
+}
+
+static const struct code_rule {
+    el_codec codec;
+    uint8_t (*broken)(uint8_t byte);
+    const char *what;
+} code_rules[] = {
+    {EL_CODEC_I8, is_minus_128, "the code -128 is not allowed"},
+    {EL_CODEC_O8, is_minus_128, "the code -128 is not allowed"},
+    {EL_CODEC_T2, threes_of, "the code 3 is not allowed"},
+    {EL_CODEC_T1, is_no_five, "no five codes make this byte"},
+};
+
+/* Of the byte at `at` of the codes, which breaks a rule. */
+static edgellm_status fail_code(const el_tensor *t, const struct code_rule *rule, uint64_t at,
+                                edgellm_error *err)
 {
     const el_codec_info *info = &el_codecs[t->codec];
+    uint64_t tile_bytes = el_tile_bytes(info, (t->cols + (EL_BLOCK - 1)) / EL_BLOCK);
+    uint64_t in_tile = at % tile_bytes, quad = in_tile / 64 * (info->fives ? 5 : 8u / info->bits);
+    uint8_t broken = rule->broken(t->data[at]);
+    for (; (broken & ((1u << info->bits) - 1)) == 0; broken = (uint8_t)(broken >> info->bits))
+        quad++;
+    return el_fail(err, EDGELLM_ERR_FORMAT, "tensor '%s', row %llu, column %llu: %s (byte 0x%02x)",
+                   t->name, (unsigned long long)(at / tile_bytes * EL_TILE + in_tile % 64 / 4),
+                   (unsigned long long)(quad * 4 + in_tile % 4), rule->what, t->data[at]);
+}
+
+static edgellm_status check_rule(const el_tensor *t, const struct code_rule *rule, uint64_t bytes,
+                                 edgellm_error *err)
+{
+    uint8_t broken[256];
+    for (int byte = 0; byte < 256; byte++)
+        broken[byte] = rule->broken((uint8_t)byte);
+    for (uint64_t i = 0; i < bytes; i++)
+        if (broken[t->data[i]]) return fail_code(t, rule, i, err);
+    return EDGELLM_OK;
+}
+
+edgellm_status el_tensor_check_codes(const el_tensor *t, edgellm_error *err)
+{
     el_matrix_layout layout;
     if (t->codec == EL_CODEC_F32) return EDGELLM_OK;
     EL_TRY(measure(t, &layout, err));
     EL_TRY(check_plane_padding(t, &layout, err));
-    if (info->bits != 8) return EDGELLM_OK;
-    const uint8_t *bad = memchr(t->data, 0x80, (size_t)layout.plane_bytes[0]);
-    if (!bad) return EDGELLM_OK;
-    uint64_t blocks = (t->cols + (EL_BLOCK - 1)) / EL_BLOCK;
-    uint64_t at = (uint64_t)(bad - t->data), block = at / info->block_bytes;
-    uint64_t in_block = at % info->block_bytes, quad = in_block / 64;
-    return el_fail(err, EDGELLM_ERR_FORMAT,
-                   "tensor '%s', row %llu, column %llu: the code -128 is not allowed", t->name,
-                   (unsigned long long)(block / blocks * EL_TILE + in_block % 64 / 4),
-                   (unsigned long long)(block % blocks * EL_BLOCK + quad * 4 + in_block % 4));
+    for (size_t i = 0; i < sizeof code_rules / sizeof *code_rules; i++) {
+        if (code_rules[i].codec == t->codec)
+            return check_rule(t, &code_rules[i], layout.plane_bytes[0], err);
+    }
+    return EDGELLM_OK;
 }

@@ -9,10 +9,12 @@ typedef struct level_row {
     el_cpu_level level;
     void (*ops)(el_kernels *k);
     void (*matmul)(el_kernels *k);
+    void (*low)(el_kernels *k);
 } level_row;
 
 static const level_row levels[] = {
-#define EL_LEVEL(level, name) {level, el_kernels_ops_##name, el_kernels_matmul_##name},
+#define EL_LEVEL(level, name)                                                                      \
+    {level, el_kernels_ops_##name, el_kernels_matmul_##name, el_kernels_low_##name},
 #include "kernel/kernels.inc"
 };
 
@@ -24,6 +26,7 @@ void el_kernels_init(el_kernels *k, el_cpu_level highest)
         if (row->level > highest || !el_cpu_has(row->level)) continue;
         row->ops(k);
         row->matmul(k);
+        row->low(k);
         k->name = el_cpu_level_name(row->level);
         k->level = row->level;
     }

@@ -9,7 +9,8 @@
 
 #define EL_LEVEL(level, name)                                                                      \
     void el_kernels_ops_##name(el_kernels *k);    /* all but matmul */                             \
-    void el_kernels_matmul_##name(el_kernels *k); /* matmul of every codec */
+    void el_kernels_matmul_##name(el_kernels *k); /* matmul of the codecs from 2 bits on */        \
+    void el_kernels_low_##name(el_kernels *k);    /* of those of one bit and three levels */
 #include "kernel/kernels.inc"
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * matrix.c: the layout of matrix.h, stated once in place_in_block(), and the slow
- * accessors that define what a weight means. Kernels are held to these by the tests.
+ * matrix.c: the layout of matrix.h, stated once in place_in_block() and place_in_tile(), and the
+ * slow accessors that define what a weight means. Kernels are held to these by the tests.
  */
 #include "kernel/matrix.h"
 
@@ -13,12 +13,14 @@
 #define ALIGNED(n) (((n) + (VECTOR - 1)) & ~(uint64_t)(VECTOR - 1))
 
 const el_codec_info el_codecs[EL_CODEC_COUNT] = {
-    /*               name  bits mul bias half offset block bytes */
-    [EL_CODEC_F32] = {"f32", 32, 1, 0, 0, 0, 0}, [EL_CODEC_S2] = {"s2", 2, 2, -3, 1, 0, 128},
-    [EL_CODEC_S3] = {"s3", 3, 2, -7, 1, 0, 192}, [EL_CODEC_S4] = {"s4", 4, 2, -15, 1, 0, 256},
-    [EL_CODEC_O2] = {"o2", 2, 1, 0, 0, 1, 128},  [EL_CODEC_O3] = {"o3", 3, 1, 0, 0, 1, 192},
-    [EL_CODEC_O4] = {"o4", 4, 1, 0, 0, 1, 256},  [EL_CODEC_Z4] = {"z4", 4, 1, -8, 0, 0, 256},
-    [EL_CODEC_I8] = {"i8", 8, 1, 0, 0, 0, 512},  [EL_CODEC_O8] = {"o8", 8, 1, 0, 0, 1, 512},
+    /*               name  bits mul bias half offset fives block bytes */
+    [EL_CODEC_F32] = {"f32", 32, 1, 0, 0, 0, 0, 0}, [EL_CODEC_S2] = {"s2", 2, 2, -3, 1, 0, 0, 128},
+    [EL_CODEC_S3] = {"s3", 3, 2, -7, 1, 0, 0, 192}, [EL_CODEC_S4] = {"s4", 4, 2, -15, 1, 0, 0, 256},
+    [EL_CODEC_O2] = {"o2", 2, 1, 0, 0, 1, 0, 128},  [EL_CODEC_O3] = {"o3", 3, 1, 0, 0, 1, 0, 192},
+    [EL_CODEC_O4] = {"o4", 4, 1, 0, 0, 1, 0, 256},  [EL_CODEC_Z4] = {"z4", 4, 1, -8, 0, 0, 0, 256},
+    [EL_CODEC_I8] = {"i8", 8, 1, 0, 0, 0, 0, 512},  [EL_CODEC_O8] = {"o8", 8, 1, 0, 0, 1, 0, 512},
+    [EL_CODEC_B1] = {"b1", 1, 2, -1, 0, 0, 0, 64},  [EL_CODEC_T2] = {"t2", 2, 1, -1, 0, 0, 0, 128},
+    [EL_CODEC_T1] = {"t1", 2, 1, -1, 0, 0, 1, 0},
 };
 
 const char *const el_rotation_names[EL_ROTATIONS] = {"none", "hadamard64"};
@@ -59,7 +61,7 @@ int el_matrix_measure(uint32_t rows, uint32_t cols, el_codec codec, el_scale_kin
     uint64_t refs = kind == EL_SCALE_BYTE ? (uint64_t)m.tiles * EL_TILE * sizeof(uint16_t) : 0;
     uint64_t scale_bytes = kind == EL_SCALE_BYTE ? scales : scales * sizeof(uint16_t);
     *layout = (el_matrix_layout){.plane_bytes = {
-                                     (uint64_t)m.tiles * m.blocks * info->block_bytes,
+                                     (uint64_t)m.tiles * el_tile_bytes(info, m.blocks),
                                      scale_bytes,
                                      info->offset ? scale_bytes : 0,
                                      refs,
@@ -124,9 +126,53 @@ static void set_bits(uint8_t *block, unsigned bits, uint32_t row, uint32_t col, 
     block[p.byte] = (uint8_t)((block[p.byte] & ~mask) | (value << p.shift & mask));
 }
 
+/* ---- fives ---- */
+
+/* Where a weight lies, counted from the codes of a tile, and by how much its code counts there. */
+typedef struct place_of_five {
+    size_t byte;
+    unsigned weight;
+} place_of_five;
+
+static place_of_five place_in_tile(uint32_t row, uint32_t col)
+{
+    static const unsigned weights[5] = {81, 27, 9, 3, 1};
+    uint32_t quad = col / QUAD, lane = row % EL_TILE * QUAD + col % QUAD;
+    return (place_of_five){(size_t)(quad / 5) * VECTOR + lane, weights[quad % 5]};
+}
+
+/* The value of five codes; every byte has one, though 13 of them are not written (matrix.h). */
+static unsigned value_of(uint8_t byte)
+{
+    return byte * 243u >> 8;
+}
+
+static int get_five(const uint8_t *tile, uint32_t row, uint32_t col)
+{
+    place_of_five p = place_in_tile(row, col);
+    return (int)(value_of(tile[p.byte]) / p.weight % 3);
+}
+
+static void set_five(uint8_t *tile, uint32_t row, uint32_t col, int code)
+{
+    place_of_five p = place_in_tile(row, col);
+    unsigned value = value_of(tile[p.byte]);
+    value += (unsigned)code % 3 * p.weight - value / p.weight % 3 * p.weight;
+    tile[p.byte] = (uint8_t)((value * 256 + 242) / 243);
+}
+
+static size_t tile_start(el_codec codec, uint32_t blocks, uint32_t row)
+{
+    return row / EL_TILE * el_tile_bytes(&el_codecs[codec], blocks);
+}
+
+/* ---- codes ---- */
+
 int el_matrix_code(const el_matrix *m, uint32_t row, uint32_t col)
 {
     unsigned bits = el_codecs[m->codec].bits;
+    if (el_codecs[m->codec].fives)
+        return get_five(m->codes + tile_start((el_codec)m->codec, m->blocks, row), row, col);
     const uint8_t *block = m->codes + block_start((el_codec)m->codec, m->blocks, row, col);
     if (bits == 3) {
         return (int)(get_bits(block, 2, row, col) | get_bits(block + HIGH_BITS, 1, row, col) << 2);
@@ -140,7 +186,9 @@ void el_matrix_set_code(uint8_t *codes, el_codec codec, uint32_t blocks, uint32_
 {
     uint8_t *block = codes + block_start(codec, blocks, row, col);
     unsigned bits = el_codecs[codec].bits;
-    if (bits == 3) {
+    if (el_codecs[codec].fives) {
+        set_five(codes + tile_start(codec, blocks, row), row, col, code);
+    } else if (bits == 3) {
         set_bits(block, 2, row, col, (unsigned)code);
         set_bits(block + HIGH_BITS, 1, row, col, (unsigned)code >> 2);
     } else {

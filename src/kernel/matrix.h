@@ -12,10 +12,18 @@
  * 8) are packed 8/b quads to a 64-byte vector:  vector v holds quad v*(8/b) + s at bit b*s.
  * 3-bit codes are the 2-bit vectors of their low bits, then the 1-bit vector of their high bits.
  *
- *     bytes of a block: 2 bits 128, 3 bits 192, 4 bits 256, 8 bits 512
+ *     bytes of a block: 1 bit 64, 2 bits 128, 3 bits 192, 4 bits 256, 8 bits 512
+ *
+ * Fives: five codes of three levels (0, 1, 2) share a byte. The quads of a tile are counted through
+ * all of its blocks; vector v holds quads 5*v .. 5*v + 4, as one number and a fraction of 256:
+ *
+ *     value = 81 * c0 + 27 * c1 + 9 * c2 + 3 * c3 + c4        byte = ceil(value * 256 / 243)
+ *
+ * A code is what 3 * byte carries out of 8 bits, and what stays in them holds the next ones. Five
+ * blocks (40 quads) are a run of just 8 vectors; a tile has ceil(8 * blocks / 5) of them.
  *
  * Planes of one matrix, each 64-byte aligned, all in order (tile, block or group, row in tile):
- *     codes    tiles x blocks x block bytes
+ *     codes    tiles x blocks x block bytes (fives: tiles x tile bytes)
  *     scales   tiles x groups x 16   fp16, or one byte k
  *     offsets  tiles x groups x 16   fp16, or one signed byte o     (codecs with an offset)
  *     refs     tiles x 16 fp16, the row's reference for byte scales  (byte scales only)
@@ -48,6 +56,9 @@ typedef enum el_codec {
     EL_CODEC_Z4 = 7,  /* level q - 8; holds Q4_0 as it is */
     EL_CODEC_I8 = 8,  /* level = signed byte -127..127; holds Q8_0 as it is */
     EL_CODEC_O8 = 9,  /* level = signed byte -127..127, with offset */
+    EL_CODEC_B1 = 10, /* level 2q - 1: one bit, -1 and 1 */
+    EL_CODEC_T2 = 11, /* level q - 1, q in 0..2: -1, 0, 1 in two bits; holds TQ2_0 as it is */
+    EL_CODEC_T1 = 12, /* the same as fives, 1.6 bits; holds TQ1_0 as it is */
     EL_CODEC_COUNT
 } el_codec;
 
@@ -72,8 +83,18 @@ typedef struct el_codec_info {
     int8_t mul, bias;     /* level = mul * code + bias; code is signed for 8 bits */
     uint8_t half;         /* 1: ws is halved */
     uint8_t offset;       /* 1: has offsets */
-    uint16_t block_bytes; /* codes of one tile and block */
+    uint8_t fives;        /* 1: five codes in a byte */
+    uint16_t block_bytes; /* codes of one tile and block; 0: fives */
 } el_codec_info;
+
+#define EL_RUN       5   /* blocks that lie together as fives */
+#define EL_RUN_BYTES 512 /* of a tile */
+
+/* Bytes of the codes of a tile. */
+static inline size_t el_tile_bytes(const el_codec_info *info, uint32_t blocks)
+{
+    return info->fives ? ((size_t)blocks * 8 + 4) / 5 * 64 : (size_t)blocks * info->block_bytes;
+}
 
 extern const el_codec_info el_codecs[EL_CODEC_COUNT];
 

@@ -5,8 +5,9 @@
 #include "kernel/matrix.h"
 
 /*
- * Stores the code of one weight (0 .. 2^bits-1, or -127..127 for 8 bits; only its low bits are
- * used) in a codes plane of `blocks` blocks a tile. Other weights keep their codes.
+ * Stores the code of one weight (0 .. 2^bits-1, or -127..127 for 8 bits, of which only the low bits
+ * are used; fives: 0..2) in a codes plane of `blocks` blocks a tile. Other weights keep their
+ * codes.
  */
 void el_matrix_set_code(uint8_t *codes, el_codec codec, uint32_t blocks, uint32_t row, uint32_t col,
                         int code);

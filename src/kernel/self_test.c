@@ -4,11 +4,11 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Sizes that take every path: tiles of which one is not full, one group and one block more than the
- * widest vector holds, a batch of vectors and one over. */
+/* Sizes that take every path: tiles of which one is not full, one block more than a run of fives,
+ * several groups, a batch of vectors and one over. */
 enum {
     ROWS = EL_TILE + 5,
-    COLS = 3 * EL_BLOCK,
+    COLS = (EL_RUN + 1) * EL_BLOCK,
     GROUP = 64,
     BLOCKS = COLS / EL_BLOCK,
     VECTORS = 9,

@@ -14,14 +14,22 @@ typedef struct rule {
     float narrow; /* half of the smallest range tried, in standard deviations; 0: one range only */
 } rule;
 
-/* `narrow` lies below the best range for normally distributed weights (1.5, 2.1, 2.5). */
+/* `narrow` lies below the best range for normally distributed weights (1.5, 2.1, 2.5 with 2, 3 and
+ * 4 bits, 1.22 with three levels). */
 static const rule rules[EL_CODEC_COUNT] = {
     [EL_CODEC_S2] = {0, 3, 1.5f, 1.1f},  [EL_CODEC_S3] = {0, 7, 3.5f, 1.6f},
     [EL_CODEC_S4] = {0, 15, 7.5f, 2.0f}, [EL_CODEC_O2] = {0, 3, 0, 1.1f},
     [EL_CODEC_O3] = {0, 7, 0, 1.6f},     [EL_CODEC_O4] = {0, 15, 0, 2.0f},
     [EL_CODEC_Z4] = {0, 15, 8, 2.0f},    [EL_CODEC_I8] = {-127, 127, 0, 0},
-    [EL_CODEC_O8] = {-127, 127, 0, 0},
+    [EL_CODEC_O8] = {-127, 127, 0, 0},   [EL_CODEC_B1] = {0, 1, 0.5f, 0.6f},
+    [EL_CODEC_T2] = {0, 2, 1, 0.9f},     [EL_CODEC_T1] = {0, 2, 1, 0.9f},
 };
+
+/* By how much the weights of neighbouring codes differ, in scales. */
+static float step_of(el_codec codec)
+{
+    return el_codecs[codec].half ? 1.0f : (float)el_codecs[codec].mul;
+}
 
 /* What the loops need; `inverse` is 0 where the scale is, so that all codes are the middle one. */
 typedef struct grid {
@@ -31,6 +39,7 @@ typedef struct grid {
 static grid grid_of(el_codec codec, float scale, float offset)
 {
     const rule *r = &rules[codec];
+    scale *= step_of(codec);
     /* Below 2^-120 the inverse could overflow; nothing that fp16 stores is as small. */
     float inverse = scale > 0x1p-120f ? 1.0f / scale : 0.0f;
     return (grid){scale, inverse, offset, r->zero, r->low, r->high};
@@ -151,7 +160,7 @@ static el_fit shrunken_fit(const float *x, uint32_t n, el_codec codec, bool half
     const rule *r = &rules[codec];
     float least = s->least + shrink * (s->middle - s->least);
     float most = s->most - shrink * (s->most - s->middle);
-    float scale = (most - least) / (r->high - r->low);
+    float scale = (most - least) / (r->high - r->low) / step_of(codec);
     float offset = el_codecs[codec].offset ? least - scale * (r->low - r->zero) : 0.0f;
     return stored_fit(x, n, codec, half, scale, offset);
 }
@@ -187,7 +196,7 @@ static el_fit refit(const float *x, uint32_t n, el_codec codec, bool half, el_fi
         offset = (m.weights - scale * m.levels) / n;
     } else {
         if (!(m.level_squares > 0)) return f;
-        scale = m.products / m.level_squares;
+        scale = m.products / m.level_squares / step_of(codec);
     }
     if (!(scale > 0)) return f;
     return stored_fit(x, n, codec, half, clamp_huge(scale), clamp_huge(offset));

@@ -3,9 +3,10 @@
  *
  *     w = scale * (code - zero) + offset
  *
- * where scale is the full one (symmetric codecs halve it and double the level: the same number).
- * Every sum has one fixed order and every step is a plain IEEE operation, so that codes are the
- * same on every machine. Weights must be finite.
+ * where scale is the full one (symmetric codecs halve it and double the level: the same number;
+ * that of one bit is not halved, so it is 2 * scale there). Every sum has one fixed order and every
+ * step is a plain IEEE operation, so that codes are the same on every machine. Weights must be
+ * finite.
  */
 #ifndef EL_QUANT_FIT_H
 #define EL_QUANT_FIT_H
@@ -22,7 +23,10 @@ typedef struct el_fit {
 
 /*
  * The fit of least squared error among shrunken ranges, improved by least squares. With `half`
- * scale and offset are fp16 values and the error is what they give.
+ * scale and offset are fp16 values and the error is what they give. With one bit that is the sign,
+ * and the mean of |w| as scale (Rastegari et al., XNOR-Net, 2016: the best there is); with three
+ * levels a search over the threshold below which weights become 0, and for each the mean of the
+ * others (Li and Liu, Ternary weight networks, 2016, who take 0.7 times the mean of |w| for all).
  */
 el_fit el_fit_search(const float *x, uint32_t n, el_codec codec, bool half);
 

@@ -83,10 +83,19 @@ static const char *last_part(const char *path)
     return slash ? slash + 1 : path;
 }
 
+static void add_bits(el_manifest *t, const char *name, unsigned bits)
+{
+    if (bits == EL_ROUND_TERNARY)
+        el_manifest_add(t, "\"%s\":1.6,", name);
+    else
+        el_manifest_add(t, "\"%s\":%u,", name, bits);
+}
+
 static void add_options(el_manifest *t, const el_quantize_options *o)
 {
-    el_manifest_add(t, "\"options\":{\"bits\":%u,\"embedding_bits\":%u,", o->bits,
-                    o->embedding_bits);
+    el_manifest_add(t, "\"options\":{");
+    add_bits(t, "bits", o->bits);
+    add_bits(t, "embedding_bits", o->embedding_bits);
     el_manifest_add(t, "\"group\":%u,\"embedding_group\":%u,", o->group, o->embedding_group);
     el_manifest_add(t, "\"offset\":%s,\"scales\":\"%s\",\"calibrate\":\"none\"},",
                     o->offset ? "true" : "false", kinds[o->scales]);

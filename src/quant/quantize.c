@@ -27,9 +27,20 @@
 static edgellm_status check_bits(unsigned bits, const char *where, const char *zero,
                                  edgellm_error *err)
 {
-    if (bits == 0 || bits == 2 || bits == 3 || bits == 4 || bits == 8) return EDGELLM_OK;
-    return el_fail(err, EDGELLM_ERR_USAGE, "%u bits%s: must be 2, 3, 4, 8, or 0 for %s", bits,
-                   where, zero);
+    if (bits == 0 || el_round_codec(bits, false) != EL_CODEC_F32) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_USAGE,
+                   "%u bits%s: must be 1, %u for 1.6, 2, 3, 4, 8, or 0 for %s", bits, where,
+                   EL_ROUND_TERNARY, zero);
+}
+
+static edgellm_status check_offset(const el_quantize_options *o, edgellm_error *err)
+{
+    const unsigned bits[] = {o->bits, o->embedding_bits};
+    for (size_t i = 0; o->offset && i < sizeof bits / sizeof *bits; i++) {
+        if (bits[i] != 0 && el_round_codec(bits[i], true) == EL_CODEC_F32)
+            return el_fail(err, EDGELLM_ERR_USAGE, "1 and 1.6 bits have no offset: leave it out");
+    }
+    return EDGELLM_OK;
 }
 
 static edgellm_status check_group(uint32_t group, const char *where, edgellm_error *err)
@@ -44,6 +55,7 @@ static edgellm_status check_options(const el_quantize_options *o, edgellm_error 
     static const char embedding[] = " for the embedding";
     EL_TRY(check_bits(o->bits, "", "what the source has", err));
     EL_TRY(check_bits(o->embedding_bits, embedding, "the same as the rest", err));
+    EL_TRY(check_offset(o, err));
     EL_TRY(check_group(o->group, "", err));
     EL_TRY(check_group(o->embedding_group, embedding, err));
     if ((unsigned)o->scales >= EL_SCALE_KINDS) {
@@ -97,7 +109,8 @@ static form choose_form(const el_gguf_tensor *t, const el_quantize_options *o)
     unsigned bits = embedding && o->embedding_bits ? o->embedding_bits : o->bits;
     if (bits == 0) {
         el_codec codec = el_takeover_codec(t->type);
-        if (codec != EL_CODEC_F32) return (form){codec, EL_SCALE_F16, EL_TAKEOVER_GROUP, true};
+        uint32_t kept_group = el_takeover_group(t->type);
+        if (codec != EL_CODEC_F32) return (form){codec, EL_SCALE_F16, kept_group, true};
         bits = FALLBACK_BITS;
     }
     uint32_t group = embedding ? o->embedding_group : o->group;

@@ -6,11 +6,12 @@
 #define EL_QUANT_QUANTIZE_H
 
 #include "format/tm2.h"
+#include "quant/round.h" /* EL_ROUND_TERNARY */
 
 typedef struct el_quantize_options {
-    unsigned bits;            /* 0: keep what can be kept, else 8; 2, 3, 4, 8 */
-    unsigned embedding_bits;  /* the token embedding and the head; 0: as `bits` */
-    uint32_t group;           /* 32, 64, 128, or 0: the whole row */
+    unsigned bits;           /* 0: keep what can be kept, else 8; 1, EL_ROUND_TERNARY, 2, 3, 4, 8 */
+    unsigned embedding_bits; /* the token embedding and the head; 0: as `bits` */
+    uint32_t group;          /* 32, 64, 128, or 0: the whole row */
     uint32_t embedding_group; /* likewise */
     bool offset;              /* levels with an offset per group */
     el_scale_kind scales;

@@ -14,11 +14,13 @@
 el_codec el_round_codec(unsigned bits, bool offset)
 {
     static const el_codec codecs[9][2] = {
+        [1] = {EL_CODEC_B1},
         [2] = {EL_CODEC_S2, EL_CODEC_O2},
         [3] = {EL_CODEC_S3, EL_CODEC_O3},
         [4] = {EL_CODEC_S4, EL_CODEC_O4},
         [8] = {EL_CODEC_I8, EL_CODEC_O8},
     };
+    if (bits == EL_ROUND_TERNARY) return offset ? EL_CODEC_F32 : EL_CODEC_T1;
     return bits <= 8 ? codecs[bits][offset] : EL_CODEC_F32;
 }
 

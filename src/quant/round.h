@@ -5,7 +5,10 @@
 #include "base/error.h"
 #include "kernel/matrix.h"
 
-/* The codec for a number of bits (2, 3, 4, 8), with or without offset. */
+#define EL_ROUND_TERNARY 16 /* stands for 1.6 bits: three levels, five codes in a byte */
+
+/* The codec for a number of bits (1, EL_ROUND_TERNARY, 2, 3, 4, 8), with or without offset; F32:
+ * there is none. */
 el_codec el_round_codec(unsigned bits, bool offset);
 
 /*

@@ -13,8 +13,10 @@ import numpy
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
 
-# type: how many floats of 16 bits a block begins with
-TYPES = {"F32": 0, "F16": 1, "BF16": 1, "Q4_0": 1, "Q4_1": 2, "Q5_0": 1, "Q5_1": 2, "Q8_0": 1}
+# type: how many floats of 16 bits a block begins with, or ends with if it is one of AT_END
+TYPES = {"F32": 0, "F16": 1, "BF16": 1, "Q4_0": 1, "Q4_1": 2, "Q5_0": 1, "Q5_1": 2, "Q8_0": 1,
+         "TQ1_0": 1, "TQ2_0": 1}
+AT_END = {"TQ1_0", "TQ2_0"}
 EDGES = [0x0000, 0x8000, 0x0001, 0x83FF, 0x0400, 0x7BFF, 0xFBFF, 0x3C00]  # as f16
 
 
@@ -37,7 +39,8 @@ def main():
                 blocks = random.normal(0, 1, n).astype("<f4").view("u1").reshape(n, 4)
             for i in range(n_halves):
                 mask = 0x7F80 if name == "BF16" else 0x7C00
-                blocks[:, 2 * i:2 * i + 2] = finite_halves(random, n, mask).view("u1").reshape(n, 2)
+                at = 2 * i if name not in AT_END else size - 2
+                blocks[:, at:at + 2] = finite_halves(random, n, mask).view("u1").reshape(n, 2)
             floats = dequantize(blocks.reshape(-1), kind) if weights > 1 else dequantize(
                 blocks.reshape(-1).view("<f4" if name == "F32" else "<f2" if name == "F16" else
                                         "u1"), kind)

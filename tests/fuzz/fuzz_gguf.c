@@ -70,13 +70,15 @@ static bool check_reader(const char *path)
 
 static el_quantize_options choose_options(uint8_t pick)
 {
-    static const unsigned bits[] = {0, 2, 3, 4, 8, 0, 4, 8};
+    static const unsigned all_bits[] = {0, 2, 3, 4, 8, 1, EL_ROUND_TERNARY, 8};
     static const uint32_t groups[] = {32, 64, 128, 0};
-    return (el_quantize_options){.bits = bits[pick & 7],
+    const unsigned bits = all_bits[pick & 7];
+    const bool can_offset = bits == 0 || el_round_codec(bits, true) != EL_CODEC_F32;
+    return (el_quantize_options){.bits = bits,
                                  .group = groups[pick >> 3 & 3],
                                  .embedding_group = groups[pick >> 4 & 3],
                                  .embedding_bits = pick & 128 ? 8 : 0,
-                                 .offset = pick >> 5 & 1,
+                                 .offset = can_offset && (pick >> 5 & 1),
                                  .scales = pick & 64 ? EL_SCALE_BYTE : EL_SCALE_F16};
 }
 

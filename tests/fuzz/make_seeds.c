@@ -103,12 +103,15 @@ static void put_numbers(el_bytes *b, uint32_t dim)
 /* Blocks of any type: halves that are small numbers, codes that are noise. */
 static void put_blocks(el_bytes *data, const el_ggml_type *type, uint64_t weights, el_random *r)
 {
+    const bool ternary = type->block_weights == EL_GGML_TERNARY;
     bool floats = type->block_weights == 1;
     for (uint64_t i = 0; i < weights / type->block_weights; i++) {
         for (uint32_t k = 0; k < type->block_bytes; k++) {
-            bool high = floats ? k == type->block_bytes - 1 : k == 1 || (k == 3 && type->id & 1);
+            bool high =
+                floats || ternary ? k == type->block_bytes - 1 : k == 1 || (k == 3 && type->id & 1);
             unsigned byte = el_random_below(r, 255) + 1;
             if (byte == 128) byte = 127;                        /* the code -128 is refused */
+            if (ternary) byte &= ~(byte & byte >> 1 & 0x55u);   /* so is 3 */
             put_byte(data, high ? 0x2c | (byte & 0x83) : byte); /* an exponent that is finite */
         }
     }
@@ -138,6 +141,7 @@ static void put_tensors(tables *t, uint32_t type, uint32_t dim)
     const uint32_t kv = dim / HEADS;
     put_tensor(t, "token_embd.weight", type, TOKENS, dim);
     put_tensor(t, "output_norm.weight", EL_GGML_F32, 0, dim);
+    if (dim > EL_ROTATION_WIDTH) return; /* a seed is short */
     put_tensor(t, "blk.0.attn_norm.weight", EL_GGML_F32, 0, dim);
     put_tensor(t, "blk.0.ffn_norm.weight", EL_GGML_F32, 0, dim);
     put_tensor(t, "blk.0.attn_q.weight", type, dim, dim);
@@ -262,6 +266,7 @@ static void save_ggufs(void)
         {"bf16", "llama-bpe", 3, EL_GGML_BF16, 0x43}, {"q4_0", "qwen2", 3, EL_GGML_Q4_0, 0x00},
         {"q4_1", "smollm", 3, EL_GGML_Q4_1, 0x80},    {"q5_0", "smollm", 2, EL_GGML_Q5_0, 0x2b},
         {"q5_1", "llama-bpe", 3, EL_GGML_Q5_1, 0xfc}, {"q8_0", "qwen2", 3, EL_GGML_Q8_0, 0x00},
+        {"tq1_0", "smollm", 3, EL_GGML_TQ1_0, 0x00},  {"tq2_0", "smollm", 3, EL_GGML_TQ2_0, 0x00},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         el_bytes b = make_gguf(rows[i].version, rows[i].type, rows[i].pretokenizer, rows[i].pick);
@@ -336,6 +341,9 @@ static void save_tm2s(void)
         {"o2", "bf16", {.bits = 2, .group = 64, .offset = true}},
         {"o3", "f32", {.bits = 3, .offset = true, .scales = EL_SCALE_BYTE}},
         {"o8", "f32", {.bits = 8, .group = 32, .offset = true, .scales = EL_SCALE_BYTE}},
+        {"b1", "f32", {.bits = 1, .group = 64, .scales = EL_SCALE_BYTE}},
+        {"t1", "f32", {.bits = EL_ROUND_TERNARY, .group = 128}},
+        {"t2", "tq2_0", {.group = 32}},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         save_tm2(rows[i].name, rows[i].source, &rows[i].options);

@@ -36,6 +36,12 @@ static const struct {
     {"f32.matrix", 3, 5, 0, EL_CODEC_F32, EL_SCALE_F16, EL_ROTATION_NONE},
     {"r.o2.byte.64", 33, 128, 64, EL_CODEC_O2, EL_SCALE_BYTE, EL_ROTATION_HADAMARD64},
     {"r.i8.f16.row", 17, 192, 0, EL_CODEC_I8, EL_SCALE_F16, EL_ROTATION_HADAMARD64},
+    {"b1.f16.64", 49, 100, 64, EL_CODEC_B1, EL_SCALE_F16, EL_ROTATION_NONE},
+    {"b1.byte.128", 17, 257, 128, EL_CODEC_B1, EL_SCALE_BYTE, EL_ROTATION_NONE},
+    {"t2.f16.128", 33, 130, 128, EL_CODEC_T2, EL_SCALE_F16, EL_ROTATION_NONE},
+    {"t2.byte.row", 17, 70, 0, EL_CODEC_T2, EL_SCALE_BYTE, EL_ROTATION_NONE},
+    {"t1.f16.128", 49, 100, 128, EL_CODEC_T1, EL_SCALE_F16, EL_ROTATION_NONE},
+    {"t1.byte.32", 33, 257, 32, EL_CODEC_T1, EL_SCALE_BYTE, EL_ROTATION_NONE},
 };
 
 const uint32_t el_golden_count = sizeof rows / sizeof *rows;
@@ -47,6 +53,15 @@ static void fill_plane(uint8_t *plane, uint64_t bytes, bool halves, el_random *r
         plane[i] = (uint8_t)el_random_below(random, 256);
         if (halves && i % 2) plane[i] &= 0xbf;
         if (!halves && plane[i] == 0x80) plane[i] = 0x81;
+    }
+}
+
+/* Makes codes of the bytes that are none: a 2 of a 3, the nearest five below. */
+static void allow_codes(uint8_t *plane, uint64_t bytes, el_codec codec)
+{
+    for (uint64_t i = 0; i < bytes; i++) {
+        if (codec == EL_CODEC_T2) plane[i] &= (uint8_t) ~(plane[i] & plane[i] >> 1 & 0x55);
+        if (codec == EL_CODEC_T1) plane[i] = (uint8_t)(((plane[i] * 243 >> 8) * 256 + 242) / 243);
     }
 }
 
@@ -73,6 +88,7 @@ static void fill_matrix(el_tensor *t, uint8_t *data, const el_matrix_layout *lay
         bool halves = p >= 3 || (p >= 1 && t->scale_kind == EL_SCALE_F16);
         fill_plane(data + layout->plane_offset[p], layout->plane_bytes[p], halves, random);
     }
+    allow_codes(data, layout->plane_bytes[0], (el_codec)t->codec);
     if (el_matrix_view(&m, data, t->rows, t->cols, (el_codec)t->codec, (el_scale_kind)t->scale_kind,
                        t->group)) {
         abort();

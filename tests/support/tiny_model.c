@@ -236,14 +236,14 @@ static void put_nibbles(el_bytes *b, const float x[32], float inverse, float shi
     }
 }
 
-static void put_q4_0(el_bytes *b, const float x[32])
+static void put_q4_0(el_bytes *b, const float *x)
 {
     float d = largest(x, 32) / -8;
     put_half(b, d);
     put_nibbles(b, x, d != 0 ? 1 / d : 0, 8);
 }
 
-static void put_q4_1(el_bytes *b, const float x[32])
+static void put_q4_1(el_bytes *b, const float *x)
 {
     float low = x[0], high = x[0];
     for (int i = 1; i < 32; i++) {
@@ -256,7 +256,7 @@ static void put_q4_1(el_bytes *b, const float x[32])
     put_nibbles(b, x, inverse, -low * inverse);
 }
 
-static void put_q8_0(el_bytes *b, const float x[32])
+static void put_q8_0(el_bytes *b, const float *x)
 {
     float top = largest(x, 32), d = (top < 0 ? -top : top) / 127;
     put_half(b, d);
@@ -266,30 +266,81 @@ static void put_q8_0(el_bytes *b, const float x[32])
     }
 }
 
-static void put_f32(el_bytes *b, const float x[32])
+/* Codes 0, 1, 2 of the levels -1, 0, 1. */
+static void ternary_codes(const float x[256], float d, unsigned codes[256])
+{
+    for (int i = 0; i < 256; i++)
+        codes[i] = nearest((d != 0 ? x[i] / d : 0) + 1, 2);
+}
+
+static float largest_size(const float *x, int n)
+{
+    const float top = largest(x, n);
+    return top < 0 ? -top : top;
+}
+
+/* n bytes of `count` codes each, that lie n apart, as a fraction of 256. */
+static void put_threes(el_bytes *b, const unsigned *codes, int n, int count)
+{
+    for (int i = 0; i < n; i++) {
+        unsigned value = 0;
+        for (int k = 0; k < 5; k++)
+            value = value * 3 + (k < count ? codes[k * n + i] : 0);
+        el_bytes_put(b, &(uint8_t){(uint8_t)((value * 256 + 242) / 243)}, 1);
+    }
+}
+
+static void put_tq1_0(el_bytes *b, const float *x)
+{
+    unsigned codes[256];
+    const float d = largest_size(x, 256);
+    ternary_codes(x, d, codes);
+    put_threes(b, codes, 32, 5);
+    put_threes(b, codes + 160, 16, 5);
+    put_threes(b, codes + 240, 4, 4);
+    put_half(b, d);
+}
+
+static void put_tq2_0(el_bytes *b, const float *x)
+{
+    unsigned codes[256];
+    const float d = largest_size(x, 256);
+    ternary_codes(x, d, codes);
+    for (int i = 0; i < 64; i++) {
+        const unsigned *c = codes + i / 32 * 128 + i % 32;
+        const unsigned byte = c[0] | c[32] << 2 | c[64] << 4 | c[96] << 6;
+        el_bytes_put(b, &(uint8_t){(uint8_t)byte}, 1);
+    }
+    put_half(b, d);
+}
+
+static void put_f32(el_bytes *b, const float *x)
 {
     for (int i = 0; i < 32; i++)
         el_bytes_u32(b, el_bits_of_float(x[i]));
 }
 
-static void put_f16(el_bytes *b, const float x[32])
+static void put_f16(el_bytes *b, const float *x)
 {
     for (int i = 0; i < 32; i++)
         put_half(b, x[i]);
 }
 
-static void (*put_block_of(uint32_t type))(el_bytes *, const float[32])
+typedef struct block_kind {
+    uint32_t type, weights;
+    void (*put)(el_bytes *, const float *);
+} block_kind;
+
+static const block_kind *block_kind_of(uint32_t type)
 {
-    static const struct {
-        uint32_t type;
-        void (*put)(el_bytes *, const float[32]);
-    } rows[] = {{EL_GGML_F32, put_f32},
-                {EL_GGML_F16, put_f16},
-                {EL_GGML_Q4_0, put_q4_0},
-                {EL_GGML_Q4_1, put_q4_1},
-                {EL_GGML_Q8_0, put_q8_0}};
+    static const block_kind rows[] = {
+        {EL_GGML_F32, 32, put_f32},      {EL_GGML_F16, 32, put_f16},
+        {EL_GGML_Q4_0, 32, put_q4_0},    {EL_GGML_Q4_1, 32, put_q4_1},
+        {EL_GGML_Q8_0, 32, put_q8_0},    {EL_GGML_TQ1_0, 256, put_tq1_0},
+        {EL_GGML_TQ2_0, 256, put_tq2_0},
+    };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (rows[i].type == type) return rows[i].put;
+        if (rows[i].type == type) return &rows[i];
     }
     abort();
 }
@@ -311,15 +362,15 @@ typedef struct maker {
     bool rotated, lone;
 } maker;
 
-/* count weights, mean + deviation * noise; count is a multiple of 32. */
+/* count weights, mean + deviation * noise; count is a multiple of a block's. */
 static void put_noise(maker *m, uint32_t type, uint64_t count, float mean, float deviation)
 {
-    void (*put)(el_bytes *, const float[32]) = put_block_of(type);
-    for (uint64_t i = 0; i < count; i += 32) {
-        float x[32];
-        for (int k = 0; k < 32; k++)
+    const block_kind *kind = block_kind_of(type);
+    for (uint64_t i = 0; i < count; i += kind->weights) {
+        float x[256];
+        for (uint32_t k = 0; k < kind->weights; k++)
             x[k] = mean + deviation * el_random_unit(&m->random);
-        put(&m->data, x);
+        kind->put(&m->data, x);
     }
 }
 

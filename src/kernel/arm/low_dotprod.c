@@ -1,0 +1,20 @@
+/* low_dotprod.c: matrix kernels of one bit and three levels for ARMv8.2 with dot products. */
+#define EL_LOW          1
+#define EL_WIDTH        4
+#define EL_IN_REGISTERS 0
+#define EL_PAIRS        1
+#define EL_GROUP_START  static __attribute__((noinline))
+
+#include "kernel/lanes.inc"
+
+#include "kernel/arm/dot_dotprod.inc"
+#include "kernel/arm/scales_neon.inc"
+#include "kernel/arm/several_dotprod.inc"
+
+#include "kernel/levels.h"
+#include "kernel/matmul.inc"
+
+void el_kernels_low_dotprod(el_kernels *k)
+{
+    fill_matmul(k);
+}

@@ -1,0 +1,17 @@
+/* low_avx512vnni256.c: matrix kernels of one bit and three levels for AVX-512 VNNI at 256 bits. */
+#define EL_LOW          1
+#define EL_WIDTH        8
+#define EL_IN_REGISTERS 0
+#define EL_GROUP_START  static __attribute__((noinline))
+
+#include "kernel/lanes.inc"
+#include "kernel/x86/dot_avxvnni.inc"
+#include "kernel/x86/scales_avx2.inc"
+
+#include "kernel/levels.h"
+#include "kernel/matmul.inc"
+
+void el_kernels_low_avx512vnni256(el_kernels *k)
+{
+    fill_matmul(k);
+}
