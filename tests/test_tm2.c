@@ -1,9 +1,11 @@
 /*
  * test_tm2.c: the TM2 file: what is written is read back, value by value; the golden file is read
- * as docs/FORMAT.md says, and written again byte for byte. Damaged files: test_tm2_bad.c.
+ * as docs/FORMAT.md says, and written again byte for byte; one of an older version is still read.
+ * Damaged files: test_tm2_bad.c.
  *
  * When the format changes on purpose: copy golden.tm2.bin from the folder of this program to
- * tests/data, then run  python3 tests/test_tm2_reader.py --write  (needs numpy).
+ * tests/data, then run  python3 tests/test_tm2_reader.py --write  (needs numpy). If the version
+ * before is still read, keep its file as golden_VERSION.tm2.bin.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,9 +26,10 @@
 #include "support/test_help.h"
 #include "support/tiny_model.h"
 
-#define GOLDEN EL_TEST_DATA "/golden.tm2.bin"
-#define FOLDER EL_TEST_OUT "/tm2"
-#define PATH   FOLDER "/test.tm2.bin"
+#define GOLDEN   EL_TEST_DATA "/golden.tm2.bin"
+#define GOLDEN_3 EL_TEST_DATA "/golden_3.tm2.bin" /* as version 3 wrote it */
+#define FOLDER   EL_TEST_OUT "/tm2"
+#define PATH     FOLDER "/test.tm2.bin"
 
 /* ---- the golden file ------------------------------------------------------------------- */
 
@@ -89,14 +92,13 @@ static void test_golden_values(void **state)
     el_tm2_close(&file);
 }
 
-static void test_golden_text(void **state)
+static void assert_golden_text(const char *path)
 {
-    (void)state;
     edgellm_error err;
     el_tm2 file;
     el_vocab v = el_golden_vocab();
     el_config c = el_golden_config();
-    assert_ok(el_tm2_open(&file, GOLDEN, false, &err));
+    assert_ok(el_tm2_open(&file, path, false, &err));
     assert_memory_equal(&file.config, &c, sizeof c);
     assert_string_equal(file.manifest, EL_GOLDEN_MANIFEST);
     assert_string_equal(file.vocab.chat_template, v.chat_template);
@@ -123,17 +125,22 @@ static void test_golden_text(void **state)
     el_tm2_close(&file);
 }
 
-/* ---- by name --------------------------------------------------------------------------- */
-
-static void test_find(void **state)
+static void test_golden_text(void **state)
 {
     (void)state;
-    edgellm_error err;
-    el_tm2 file;
-    assert_ok(el_tm2_open(&file, GOLDEN, true, &err));
-    for (uint32_t i = 0; i < el_golden_count; i++) {
+    assert_golden_text(GOLDEN);
+    assert_golden_text(GOLDEN_3);
+}
+
+/* ---- by name --------------------------------------------------------------------------- */
+
+/* The file has the first of the golden tensors. */
+static void assert_golden_tensors(const el_tm2 *file, uint32_t count)
+{
+    assert_int_equal(file->n_tensors, count);
+    for (uint32_t i = 0; i < count; i++) {
         el_tensor made = el_golden_tensor(i), read;
-        assert_true(el_tm2_find(&file, made.name, &read));
+        assert_true(el_tm2_find(file, made.name, &read));
         assert_string_equal(read.name, made.name);
         assert_true(read.rows == made.rows && read.cols == made.cols && read.group == made.group &&
                     read.codec == made.codec && read.scale_kind == made.scale_kind &&
@@ -143,6 +150,35 @@ static void test_find(void **state)
         assert_memory_equal(read.data, made.data, made.bytes);
         free((void *)(uintptr_t)made.data);
     }
+}
+
+/* Codecs that are newer than version 3 come last. */
+static void test_version_3(void **state)
+{
+    (void)state;
+    edgellm_error err;
+    el_tm2 file;
+    uint32_t count = 0;
+    while (count < el_golden_count) {
+        el_tensor t = el_golden_tensor(count);
+        free((void *)(uintptr_t)t.data);
+        if (t.codec >= EL_CODEC_B1) break;
+        count++;
+    }
+    assert_ok(el_tm2_open(&file, GOLDEN_3, true, &err));
+    assert_int_equal(file.version, 3);
+    assert_golden_tensors(&file, count);
+    el_tm2_close(&file);
+}
+
+static void test_find(void **state)
+{
+    (void)state;
+    edgellm_error err;
+    el_tm2 file;
+    assert_ok(el_tm2_open(&file, GOLDEN, true, &err));
+    assert_int_equal(file.version, EL_TM2_VERSION);
+    assert_golden_tensors(&file, el_golden_count);
     el_tensor t = {.rows = 77};
     static const char *const others[] = {"", "a", "s3.f16.640", "s3.f16.6", "zzz"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
@@ -472,17 +508,12 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden_bytes),
-        cmocka_unit_test(test_golden_values),
-        cmocka_unit_test(test_golden_text),
-        cmocka_unit_test(test_find),
-        cmocka_unit_test(test_matrix_and_vector),
-        cmocka_unit_test(test_empty_model),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_nan_weight),
-        cmocka_unit_test(test_floats_are_not_rotated),
-        cmocka_unit_test(test_too_many),
-        cmocka_unit_test(test_bad_head),
+        cmocka_unit_test(test_golden_bytes), cmocka_unit_test(test_golden_values),
+        cmocka_unit_test(test_golden_text),  cmocka_unit_test(test_version_3),
+        cmocka_unit_test(test_find),         cmocka_unit_test(test_matrix_and_vector),
+        cmocka_unit_test(test_empty_model),  cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_nan_weight),   cmocka_unit_test(test_floats_are_not_rotated),
+        cmocka_unit_test(test_too_many),     cmocka_unit_test(test_bad_head),
         cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests_name("tm2", tests, make_folder, NULL);

@@ -14,6 +14,7 @@ import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 GOLDEN = os.path.join(HERE, "data", "golden.tm2.bin")
+GOLDEN_3 = os.path.join(HERE, "data", "golden_3.tm2.bin")  # as version 3 wrote it
 EXPECTED = os.path.join(HERE, "data", "golden.expected")
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(HERE, "..", "tools"))
@@ -122,12 +123,32 @@ class GoldenFile(unittest.TestCase):
             else:
                 self.assertEqual(open_bytes(data).tensors[name].rotation, rotation)
 
-    def test_other_version(self):
+    def with_version(self, version):
         data = bytearray(self.bytes)
-        struct.pack_into("<I", data, 8, 2)
+        struct.pack_into("<I", data, 8, version)
         struct.pack_into("<I", data, 60, zlib.crc32(data[:60]))
-        with self.assertRaisesRegex(tm2.UnsupportedError, "version 2.*version 3"):
-            open_bytes(data)
+        return data
+
+    def test_other_version(self):
+        for version in (0, 2, 5):
+            with self.assertRaisesRegex(tm2.UnsupportedError,
+                                        f"version {version}.*versions 3 to 4"):
+                open_bytes(self.with_version(version))
+
+    def test_codecs_of_a_version(self):
+        with self.assertRaisesRegex(tm2.FormatError, "codec b1 is not in version 3"):
+            open_bytes(self.with_version(3))
+
+    def test_version_3(self):
+        old = tm2.TM2File(GOLDEN_3)
+        old.check()
+        self.assertEqual((self.file.version, old.version), (4, 3))
+        self.assertEqual((old.config, old.vocab), (self.file.config, self.file.vocab))
+        both = [t for t in self.file.tensors.values() if t.codec < 10]
+        self.assertEqual(list(old.tensors), [t.name for t in both])
+        for tensor in both:
+            self.assertEqual(bytes(old.bytes_of(old.tensors[tensor.name])),
+                             bytes(self.file.bytes_of(tensor)))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ except ImportError:
     numpy = None
 
 MAGIC = bytes.fromhex("93544d320d0a1a0a")
-VERSION = 3
+VERSIONS = {3: 10, 4: 13}  # those that are read, and how many codecs each has
 SECTION_NAMES = ["model", "vocab", "template", "weights", "tensors", "manifest"]
 HEADER_BYTES, ENTRY_BYTES, TENSOR_BYTES = 64, 40, 128
 NONE = 0xFFFFFFFF
@@ -164,10 +164,10 @@ class TM2File:
         (self.header_crc,) = struct.unpack_from("<I", data, 60)
         need(zlib.crc32(data[:60]) == self.header_crc, "header: wrong checksum")
         self.version, count, size, self.table_crc = struct.unpack_from("<IIQI", data, 8)
-        if self.version != VERSION:
+        if self.version not in VERSIONS:
             raise UnsupportedError(
-                f"the file has TM2 version {self.version}, this program reads version {VERSION}: "
-                "make it again with 'edgellm quantize'")
+                f"the file has TM2 version {self.version}, this program reads versions "
+                f"{min(VERSIONS)} to {max(VERSIONS)}: make it again with 'edgellm quantize'")
         need(size == len(data), f"header: file size should be {size}, is {len(data)}")
         need(count == len(SECTION_NAMES), f"header: {count} sections")
         need(not any(data[28:60]), "header: reserved bytes")
@@ -281,6 +281,8 @@ class TM2File:
             need(zero == 0 and not any(entry[100:]), f"tensor '{name}': reserved bytes")
             tensor = Tensor(name, rows, cols, group, codec, kind, rotation, offset, size, crc)
             self._check_shape(tensor)
+            need(codec < VERSIONS[self.version],
+                 f"tensor '{name}': codec {CODECS[codec].name} is not in version {self.version}")
             self.tensors[name] = tensor
             last = name
         self._check_places()

@@ -44,7 +44,15 @@ static edgellm_status check_magic(const el_mapfile *map, edgellm_error *err)
                    "'edgellm quantize'");
 }
 
-static edgellm_status check_header(const el_mapfile *map, edgellm_error *err)
+static edgellm_status check_version(uint32_t version, edgellm_error *err)
+{
+    if (version >= EL_TM2_OLDEST && version <= EL_TM2_VERSION) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                   "the file has TM2 version %u, this program reads versions %d to %d: " MAKE_AGAIN,
+                   version, EL_TM2_OLDEST, EL_TM2_VERSION);
+}
+
+static edgellm_status check_header(const el_mapfile *map, uint32_t *version, edgellm_error *err)
 {
     const uint8_t *h = map->data;
     EL_TRY(check_magic(map, err));
@@ -53,12 +61,8 @@ static edgellm_status check_header(const el_mapfile *map, edgellm_error *err)
                        "header, offset 0: the checksum is wrong, the file is damaged: copy it "
                        "again");
     }
-    uint32_t version = el_load32(h + EL_TM2_AT_VERSION);
-    if (version != EL_TM2_VERSION) {
-        return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                       "the file has TM2 version %u, this program reads version %u: " MAKE_AGAIN,
-                       version, EL_TM2_VERSION);
-    }
+    *version = el_load32(h + EL_TM2_AT_VERSION);
+    EL_TRY(check_version(*version, err));
     uint64_t size = el_load64(h + EL_TM2_AT_FILE_BYTES);
     if (size != map->size) {
         return el_fail(err, EDGELLM_ERR_FORMAT,
@@ -264,7 +268,21 @@ void el_tm2_tensor(const el_tm2 *file, uint32_t index, el_tensor *tensor)
     tensor->data = file->map.data + el_load64(entry + EL_TM2_AT_DATA);
 }
 
-/* Name after the one before, shape, reserved bytes, place inside section weights. */
+/* A file has no codec that came after its version: a reader of that version would refuse it. */
+static edgellm_status check_codec(const el_tm2 *file, const el_tensor *t, uint64_t at,
+                                  edgellm_error *err)
+{
+    static const uint8_t codecs[] = {EL_CODEC_B1, EL_CODEC_T1 + 1}; /* below it, from OLDEST on */
+    _Static_assert(sizeof codecs == EL_TM2_VERSION - EL_TM2_OLDEST + 1, "one for each version");
+    _Static_assert(EL_CODEC_COUNT == EL_CODEC_T1 + 1, "a new codec is a new version");
+    if (t->codec < codecs[file->version - EL_TM2_OLDEST]) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_FORMAT,
+                   "section tensors, offset %llu, %s: codec %s is not in version %u of the format, "
+                   "which the file has: " MAKE_AGAIN,
+                   (unsigned long long)at, t->name, el_codecs[t->codec].name, file->version);
+}
+
+/* Name after the one before, shape, codec, reserved bytes, place inside section weights. */
 static edgellm_status check_entry(const el_tm2 *file, uint32_t index, edgellm_error *err)
 {
     const uint8_t *entry = directory_entry(file, index);
@@ -273,6 +291,7 @@ static edgellm_status check_entry(const el_tm2 *file, uint32_t index, edgellm_er
     section w = section_of(&file->map, EL_TM2_WEIGHTS);
     size_t len = strnlen(t.name, EL_TENSOR_NAME_BYTES);
     EL_TRY(el_tensor_check_shape(&t, err));
+    EL_TRY(check_codec(file, &t, at, err));
     if (!el_all_zero(entry + len, EL_TENSOR_NAME_BYTES - len) ||
         !el_all_zero(entry + EL_TM2_AT_TENSOR_ZERO2, EL_TM2_AT_DATA - EL_TM2_AT_TENSOR_ZERO2) ||
         !el_all_zero(entry + EL_TM2_AT_TENSOR_ZERO, EL_TM2_TENSOR_BYTES - EL_TM2_AT_TENSOR_ZERO)) {
@@ -371,7 +390,7 @@ static edgellm_status read_tensors(el_tm2 *file, bool verify, edgellm_error *err
 
 static edgellm_status read_all(el_tm2 *file, bool verify, edgellm_error *err)
 {
-    EL_TRY(check_header(&file->map, err));
+    EL_TRY(check_header(&file->map, &file->version, err));
     EL_TRY(check_table(&file->map, err));
     EL_TRY(check_section_sums(&file->map, err));
     if (verify) EL_TRY(check_section_padding(&file->map, err));

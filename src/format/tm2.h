@@ -14,7 +14,8 @@
 #include "format/vocab.h"
 #include "kernel/matrix.h"
 
-#define EL_TM2_VERSION       3
+#define EL_TM2_VERSION       4 /* that is written */
+#define EL_TM2_OLDEST        3 /* that is read, with all after it */
 #define EL_TENSOR_NAME_BYTES 64
 
 typedef struct el_tensor {
@@ -28,6 +29,7 @@ typedef struct el_tensor {
 
 typedef struct el_tm2 {
     el_mapfile map;
+    uint32_t version; /* EL_TM2_OLDEST .. EL_TM2_VERSION */
     el_config config;
     el_vocab vocab; /* text in the mapping, arrays in vocab_memory */
     el_arena vocab_memory;

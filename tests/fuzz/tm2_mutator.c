@@ -9,6 +9,7 @@
 
 typedef struct pieces {
     fuzz_parts sections;
+    uint32_t version;
     uint64_t weights_at; /* where section weights was: data offsets count from the file's start */
 } pieces;
 
@@ -16,6 +17,7 @@ static bool take_apart(const uint8_t *data, size_t size, size_t max_size, pieces
 {
     *p = (pieces){.sections = {.room = max_size}};
     if (size < EL_TM2_FIRST) return false;
+    p->version = el_load32(data + EL_TM2_AT_VERSION);
     for (int i = 0; i < EL_TM2_SECTIONS; i++) {
         const uint8_t *entry = data + EL_TM2_HEADER_BYTES + i * EL_TM2_ENTRY_BYTES;
         uint64_t at = el_load64(entry + EL_TM2_AT_OFFSET), n = el_load64(entry + EL_TM2_AT_SIZE);
@@ -118,10 +120,13 @@ static uint64_t place_of(const pieces *p, int index)
     return at;
 }
 
+/* A version that is read stays. */
 static void seal(uint8_t *data, size_t size)
 {
+    const uint32_t version = el_load32(data + EL_TM2_AT_VERSION);
     memcpy(data, EL_TM2_MAGIC, EL_TM2_MAGIC_BYTES);
-    el_store32(data + EL_TM2_AT_VERSION, EL_TM2_VERSION);
+    if (version < EL_TM2_OLDEST || version > EL_TM2_VERSION)
+        el_store32(data + EL_TM2_AT_VERSION, EL_TM2_VERSION);
     el_store32(data + EL_TM2_AT_SECTIONS, EL_TM2_SECTIONS);
     el_store64(data + EL_TM2_AT_FILE_BYTES, size);
     el_store32(data + EL_TM2_AT_TABLE_CRC,
@@ -147,6 +152,7 @@ static size_t put_together(const pieces *p, uint8_t *data, size_t max_size)
         el_store64(entry + EL_TM2_AT_SIZE, s->size);
         memcpy(entry + EL_TM2_AT_NAME, el_tm2_section_names[i], EL_TM2_SECTION_NAME_BYTES);
     }
+    el_store32(data + EL_TM2_AT_VERSION, p->version);
     seal(data, (size_t)size);
     return (size_t)size;
 }
