@@ -20,6 +20,7 @@ OUT, ROOT = (pathlib.Path(path).absolute() for path in sys.argv[3:5])
 EXAMPLES = ROOT / "examples" / "shapes"
 USAGE, IO, FORMAT, UNSUPPORTED = 2, 3, 4, 5
 MANIFEST = 1024  # what a plan allows for it
+LEVELS = (1, 1.6, 2, 3, 4, 8)
 # How docs/QUANTISATION.md names the targets: file, size.
 TARGETS = {"smollm2-135m": "40MB", "smollm-360m": "90MB", "qwen2-0.5b": "125MB",
            "llama-3.2-1b": "200MB"}
@@ -55,7 +56,8 @@ def up(n, to=64):
 def matrix(rows, cols, bits, group):
     """Symmetric codes, byte scales: planes of codes, scales and references."""
     tiles, blocks, groups = up(rows, 16) // 16, up(cols, 32) // 32, up(cols, group) // group
-    return up(tiles * blocks * 64 * bits) + up(tiles * groups * 16) + up(tiles * 16 * 2)
+    vectors = up(8 * blocks, 5) // 5 if bits == 1.6 else blocks * bits
+    return tiles * vectors * 64 + up(tiles * groups * 16) + up(tiles * 16 * 2)
 
 
 def tensors(s):
@@ -104,7 +106,8 @@ class Case(unittest.TestCase):
 class Bytes(Case):
     def check(self, s, got):
         body, embedding, vectors = tensors(s)
-        self.assertEqual(got["smallest_bytes"], file_bytes(s, 2, 128))
+        self.assertEqual(got["smallest_bytes"], file_bytes(s, 1, 128))
+        self.assertEqual(got["calibrated_bytes"], file_bytes(s, 2, 128))
         self.assertEqual(got["fits"], got["smallest_bytes"] <= got["size"])
         self.assertEqual(got["body_weights"], weights(body))
         self.assertEqual(got["embedding_weights"], weights(embedding))
@@ -112,15 +115,16 @@ class Bytes(Case):
         all_weights = got["body_weights"] + got["embedding_weights"]
         self.assertAlmostEqual(got["bits_left"],
                                max(0, got["size"] - got["fixed_bytes"]) * 8 / all_weights)
-        self.assertEqual([m["embedding_bits"] for m in got["mixes"]], [None, 2, 3, 4, 8])
+        self.assertEqual([m["embedding_bits"] for m in got["mixes"]], [None, *LEVELS])
         for mix in got["mixes"]:
             self.check_mix(s, got["size"], mix)
 
     def check_mix(self, s, size, mix):
-        sizes = {bits: file_bytes(s, bits, 128, mix["embedding_bits"]) for bits in (2, 3, 4, 8)}
-        self.assertEqual(mix["least_bytes"], sizes[2])
-        self.assertEqual(mix["fits"], sizes[2] <= size)
-        used = {int(bits): share for bits, share in mix["share"].items() if share > 0}
+        sizes = {bits: file_bytes(s, bits, 128, mix["embedding_bits"]) for bits in LEVELS}
+        self.assertEqual(mix["least_bytes"], sizes[1])
+        self.assertEqual(mix["fits"], sizes[1] <= size)
+        self.assertEqual(list(mix["share"]), [str(bits) for bits in LEVELS])
+        used = {float(bits): share for bits, share in mix["share"].items() if share > 0}
         if not mix["fits"]:
             self.assertEqual(used, {})
             return
@@ -147,7 +151,7 @@ class Bytes(Case):
     def test_a_file_has_the_size_planned(self):
         gguf, tm2 = OUT / "tiny.gguf", OUT / "tiny.tm2.bin"
         subprocess.run([MAKE_TINY, gguf], check=True, timeout=60)
-        for bits in (2, 3, 4, 8):
+        for bits in LEVELS:
             done = edgellm("quantize", gguf, "-o", tm2, "--bits", bits, "--group", 128,
                            "--scales", "byte", "--calibrate", "none", "-q")
             self.assertEqual(done.returncode, 0, done.stderr)
@@ -161,7 +165,7 @@ class Bytes(Case):
                  "heads": 4, "kv_heads": 2, "head_dim": 16, "vocab": 300, "tied_embedding": True,
                  "qkv_bias": False, "tokenizer_bytes": tokenizer}))
             size = len(data) - sections[5][1] + MANIFEST
-            for more, share in ((0, 1), (-1, 0 if bits == 2 else None)):
+            for more, share in ((0, 1), (-1, 0 if bits == 1 else None)):
                 mix = plan_json(path, size + more)["mixes"][0]
                 if share is None:
                     self.assertLess(mix["share"][str(bits)], 1)
@@ -174,9 +178,19 @@ class Bytes(Case):
             text, got = plan(path, size), plan_json(path, size)
             self.assertTrue(text.startswith(f"{got['name']} in {got['size'] / 1e6:.2f} MB"))
             self.assertIn(f"fits       {'yes' if got['fits'] else 'no'}", text)
-            self.assertIn(f"({got['smallest_bytes']} bytes): 2 bits", text)
+            self.assertIn(f"({got['smallest_bytes']} bytes): 1 bit,", text)
+            self.assertIn(f"({got['calibrated_bytes']} bytes) or more: from 2 bits on", text)
+            self.assertEqual("trained for less than 2 bits" in text,
+                             got["smallest_bytes"] <= got["size"] < got["calibrated_bytes"])
             self.assertIn(f"left       {got['bits_left']:.3f} bits", text)
-            self.assertEqual(text.count("\n  embedding "), 5 if got["fits"] else 0)
+            self.assertEqual(text.count("\n  embedding "), 7 if got["fits"] else 0)
+
+    def test_the_bits_in_words(self):
+        text = plan(EXAMPLES / "smollm2-135m.json", "20MB")
+        self.assertRegex(text, r"\n  embedding as body   +[0-9.]+ % at 1 bit +[0-9.]+ % at 1.6 bits\n")
+        for bits in ("  1 bit ", "1.6 bits", "  2 bits", "  8 bits"):
+            self.assertIn(f"\n  embedding {bits} ", text)
+        self.assertIn("does not fit: 43.50 MB with 1 bit in the body", text)
 
     def test_the_table_of_the_document(self):
         """docs/QUANTISATION.md holds what the program says."""
@@ -192,7 +206,8 @@ class Bytes(Case):
                 f"{got['embedding_weights'] / (got['body_weights'] + got['embedding_weights']):.0%}"
                 .replace("%", " %"),
                 f"{got['fixed_bytes'] / 1e6:.2f}", f"{got['bits_left']:.2f}",
-                f"{got['smallest_bytes'] / 1e6:.2f}", "yes" if got["fits"] else "no"])
+                *(f"{got[key] / 1e6:.2f} {'yes' if got[key] <= got['size'] else 'no'}"
+                  for key in ("calibrated_bytes", "smallest_bytes"))])
 
 
 class Arguments(Case):

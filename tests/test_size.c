@@ -60,16 +60,18 @@ static void check_file(const el_quantize_options *options)
 
 static void every_form_is_foretold(void **state)
 {
-    static const unsigned bits[] = {0, 2, 3, 4, 8};
+    static const unsigned bits[] = {0, 1, EL_ROUND_TERNARY, 2, 3, 4, 8};
     static const uint32_t groups[] = {0, 32, 64, 128};
     (void)state;
     write_source(96, 160, false);
-    for (int i = 0; i < 5 * 4 * 2 * 2; i++) {
-        const el_quantize_options options = {.bits = bits[i / 16],
+    for (int i = 0; i < 7 * 4 * 2 * 2; i++) {
+        const unsigned b = bits[i / 16];
+        const bool may_have_offset = b == 0 || el_round_codec(b, true) != EL_CODEC_F32;
+        const el_quantize_options options = {.bits = b,
                                              .group = groups[i / 4 % 4],
                                              .embedding_group = groups[(i / 4 + 1) % 4],
-                                             .embedding_bits = bits[i / 16],
-                                             .offset = i / 2 % 2,
+                                             .embedding_bits = b,
+                                             .offset = i / 2 % 2 && may_have_offset,
                                              .scales = (el_scale_kind)(i % 2)};
         check_file(&options);
     }
@@ -77,11 +79,13 @@ static void every_form_is_foretold(void **state)
 
 static void every_shape_is_foretold(void **state)
 {
-    static const el_quantize_options options = {.bits = 3, .group = 64, .embedding_group = 32};
+    static const el_quantize_options three = {.bits = 3, .group = 64, .embedding_group = 32};
+    static const el_quantize_options fives = {.bits = EL_ROUND_TERNARY, .group = 64};
     (void)state;
     for (uint32_t dim = 32; dim <= 160; dim += 32) {
         write_source(dim, 3 * dim + 32, dim % 64 == 0);
-        check_file(&options);
+        check_file(&three);
+        check_file(&fives); /* a run of five blocks, and what is left of one */
     }
 }
 
@@ -166,8 +170,8 @@ static void a_planned_file_has_the_bytes_planned(void **state)
 static el_plan_model tiny(void)
 {
     static const el_quantize_options smallest = {
-        .bits = 2, .group = 128, .embedding_group = 128, .scales = EL_SCALE_BYTE};
-    const el_size_form least = el_plan_form(2);
+        .bits = 1, .group = 128, .embedding_group = 128, .scales = EL_SCALE_BYTE};
+    const el_size_form least = el_plan_form(1);
     el_tm2 file;
     write_source(96, 160, false);
     quantize(&smallest, &file);
@@ -184,6 +188,7 @@ static el_plan make(const el_plan_model *m, uint64_t size)
     if (el_plan_make(m, size, &plan, &err)) fail_msg("%s", err.message);
     assert_int_equal(plan.size, size);
     assert_int_equal(plan.fits, plan.smallest_bytes <= size);
+    assert_true(plan.smallest_bytes < plan.calibrated_bytes);
     assert_int_equal(plan.fixed_bytes, m->tokenizer_bytes + plan.vector_bytes + plan.frame_bytes);
     return plan;
 }
@@ -191,9 +196,10 @@ static el_plan make(const el_plan_model *m, uint64_t size)
 static void a_byte_decides_what_fits(void **state)
 {
     const el_plan_model m = tiny();
-    const el_size_form coarsest = el_plan_form(2);
+    const el_size_form coarsest = el_plan_form(1), calibrated = el_plan_form(2);
     const uint64_t smallest = el_plan_bytes(&m, &coarsest, &coarsest);
     (void)state;
+    assert_int_equal(make(&m, 1).calibrated_bytes, el_plan_bytes(&m, &calibrated, &calibrated));
     assert_true(make(&m, smallest).fits);
     assert_false(make(&m, smallest - 1).fits);
     for (int i = 0; i < EL_PLAN_MIXES; i++) {
@@ -238,7 +244,8 @@ static void shares_are_linear_between_levels(void **state)
         assert_true(mix.share[i] > 0.499 && mix.share[i] < 0.501);
         assert_true(mix.share[i - 1] + mix.share[i] == 1.0);
     }
-    assert_true(make(&m, bytes[3] + 1).mixes[0].share[3] == 1.0);
+    const int last = EL_PLAN_LEVELS - 1;
+    assert_true(make(&m, bytes[last] + 1).mixes[0].share[last] == 1.0);
 }
 
 static void biases_are_vectors(void **state)

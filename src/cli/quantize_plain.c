@@ -73,16 +73,11 @@ static json_t *result_json(const work *w)
     return o;
 }
 
-static json_t *bits_json(unsigned bits)
-{
-    return bits == EL_ROUND_TERNARY ? el_cli_json_real(1.6) : json_integer(bits);
-}
-
 static json_t *options_json(const work *w)
 {
     json_t *o = json_object();
-    json_object_set_new(o, "bits", bits_json(w->options.bits));
-    json_object_set_new(o, "embedding_bits", bits_json(w->options.embedding_bits));
+    json_object_set_new(o, "bits", el_cli_bits_json(w->options.bits));
+    json_object_set_new(o, "embedding_bits", el_cli_bits_json(w->options.embedding_bits));
     el_cli_figures_json(option_figures, &w->options, o);
     json_object_set_new(o, "scales",
                         json_string(w->options.scales == EL_SCALE_BYTE ? "byte" : "f16"));

@@ -6,6 +6,7 @@
 
 #include "cli/cli_model.h"
 #include "cli/cli_output.h"
+#include "cli/quantize_report.h"
 #include "quant/plan.h"
 
 /* ---- reading ------------------------------------------------------------------------------ */
@@ -122,21 +123,53 @@ static double mb(uint64_t bytes)
     return (double)bytes / EL_CLI_MB;
 }
 
+typedef struct word {
+    char text[12];
+} word;
+
+static word bits_number(unsigned bits)
+{
+    word w = {"1.6"};
+    if (bits != EL_ROUND_TERNARY) snprintf(w.text, sizeof w.text, "%u", bits);
+    return w;
+}
+
+static const char *bits_unit(unsigned bits)
+{
+    return bits == 1 ? "bit" : "bits";
+}
+
 static void print_mix(const el_plan_mix *mix)
 {
-    char embedding[16] = "as body";
-    if (mix->embedding_bits != 0) {
-        snprintf(embedding, sizeof embedding, "%u bits", mix->embedding_bits);
-    }
-    printf("  embedding %-8s", embedding);
+    const unsigned bits = mix->embedding_bits;
+    if (bits == 0)
+        printf("  embedding as body ");
+    else
+        printf("  embedding %3s %-4s", bits_number(bits).text, bits_unit(bits));
     if (!mix->fits) {
-        printf(" does not fit: %.2f MB with 2 bits in the body\n", mb(mix->least_bytes));
+        printf(" does not fit: %.2f MB with 1 bit in the body\n", mb(mix->least_bytes));
         return;
     }
     for (int i = 0; i < EL_PLAN_LEVELS; i++) {
-        if (mix->share[i] > 0) printf(" %5.1f %% at %u bits", 100 * mix->share[i], el_plan_bits[i]);
+        if (mix->share[i] <= 0) continue;
+        printf(" %5.1f %% at %s %s", 100 * mix->share[i], bits_number(el_plan_bits[i]).text,
+               bits_unit(el_plan_bits[i]));
     }
     printf("\n");
+}
+
+static void print_fits(const el_plan *p)
+{
+    if (!p->fits) {
+        printf("fits       no: %.2f MB too large with the codecs there are\n",
+               mb(p->smallest_bytes - p->size));
+        return;
+    }
+    printf("fits       yes%s; mixed evenly, with byte scales and groups of 128:\n",
+           p->calibrated_bytes <= p->size ? ""
+                                          : ", for a model that was trained for less than 2 bits");
+    for (int i = 0; i < EL_PLAN_MIXES; i++)
+        print_mix(&p->mixes[i]);
 }
 
 static void print_text(const shapes *s, const el_plan *p)
@@ -150,29 +183,22 @@ static void print_text(const shapes *s, const el_plan *p)
            mb(p->fixed_bytes), mb(s->model.tokenizer_bytes), mb(p->vector_bytes),
            mb(p->frame_bytes));
     printf("left       %.3f bits per weight, scales included\n", p->bits_left);
-    printf("smallest   %.2f MB (%llu bytes): 2 bits, byte scales, groups of 128, embedding too\n",
+    printf("smallest   %.2f MB (%llu bytes): 1 bit, byte scales, groups of 128, embedding too\n",
            mb(p->smallest_bytes), (unsigned long long)p->smallest_bytes);
-    if (!p->fits) {
-        printf("fits       no: %.2f MB too large with the codecs there are\n",
-               mb(p->smallest_bytes - p->size));
-        return;
-    }
-    printf("fits       yes; mixed evenly, with byte scales and groups of 128:\n");
-    for (int i = 0; i < EL_PLAN_MIXES; i++)
-        print_mix(&p->mixes[i]);
+    printf("calibrated %.2f MB (%llu bytes) or more: from 2 bits on\n", mb(p->calibrated_bytes),
+           (unsigned long long)p->calibrated_bytes);
+    print_fits(p);
 }
 
 static json_t *mix_json(const el_plan_mix *mix)
 {
     json_t *o = json_object(), *shares = json_object();
-    char bits[8];
     json_object_set_new(o, "embedding_bits",
-                        mix->embedding_bits ? json_integer(mix->embedding_bits) : json_null());
+                        mix->embedding_bits ? el_cli_bits_json(mix->embedding_bits) : json_null());
     json_object_set_new(o, "fits", json_boolean(mix->fits));
     json_object_set_new(o, "least_bytes", json_integer((json_int_t)mix->least_bytes));
     for (int i = 0; i < EL_PLAN_LEVELS; i++) {
-        snprintf(bits, sizeof bits, "%u", el_plan_bits[i]);
-        json_object_set_new(shares, bits, json_real(mix->share[i]));
+        json_object_set_new(shares, bits_number(el_plan_bits[i]).text, json_real(mix->share[i]));
     }
     json_object_set_new(o, "share", shares);
     return o;
@@ -192,6 +218,7 @@ static json_t *as_json(const shapes *s, const el_plan *p)
         {"body_weights", p->body_weights},
         {"embedding_weights", p->embedding_weights},
         {"smallest_bytes", p->smallest_bytes},
+        {"calibrated_bytes", p->calibrated_bytes},
     };
     json_t *o = json_object(), *mixes = json_array();
     json_object_set_new(o, "name", el_cli_json_text(s->name, strlen(s->name)));

@@ -7,6 +7,7 @@
 
 #include "cli/cli_output.h"
 #include "cli/cli_stats.h"
+#include "quant/quantize.h"
 
 /* ---- figures ------------------------------------------------------------------------------ */
 
@@ -126,6 +127,11 @@ void el_cli_figures_json(const el_cli_figure *table, const void *values, json_t 
 {
     for (const el_cli_figure *f = table; f->name != NULL; f++)
         json_object_set_new(object, f->name, kinds[f->kind].json(field_of(f, values)));
+}
+
+json_t *el_cli_bits_json(unsigned bits)
+{
+    return bits == EL_ROUND_TERNARY ? el_cli_json_real(1.6) : json_integer(bits);
 }
 
 /* ---- the finished file --------------------------------------------------------------------- */

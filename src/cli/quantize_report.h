@@ -32,6 +32,9 @@ typedef struct el_cli_figure {
 void el_cli_figures_print(const el_cli_figure *table, const void *values);
 void el_cli_figures_json(const el_cli_figure *table, const void *values, json_t *object);
 
+/* A number of bits: 1.6 for EL_ROUND_TERNARY. */
+json_t *el_cli_bits_json(unsigned bits);
+
 /* ---- the finished file --------------------------------------------------------------------- */
 
 typedef struct el_cli_made_kind {

@@ -10,19 +10,13 @@
 
 enum { GROUP = 128 }; /* what calibration takes: train/forms.c */
 
-const unsigned el_plan_bits[EL_PLAN_LEVELS] = {2, 3, 4, 8};
+const unsigned el_plan_bits[EL_PLAN_LEVELS] = {1, EL_ROUND_TERNARY, 2, 3, 4, 8};
 
-static const el_codec codec_of_level[EL_PLAN_LEVELS] = {EL_CODEC_S2, EL_CODEC_S3, EL_CODEC_S4,
-                                                        EL_CODEC_I8};
 static const el_size_form vector_form = {EL_CODEC_F32, EL_SCALE_F16, 0};
 
 el_size_form el_plan_form(unsigned bits)
 {
-    el_size_form form = {EL_CODEC_S2, EL_SCALE_BYTE, GROUP};
-    for (int i = 0; i < EL_PLAN_LEVELS; i++) {
-        if (el_plan_bits[i] == bits) form.codec = codec_of_level[i];
-    }
-    return form;
+    return (el_size_form){el_round_codec(bits, false), EL_SCALE_BYTE, GROUP};
 }
 
 /* ---- the tensors of a model -------------------------------------------------------------- */
@@ -153,8 +147,7 @@ static edgellm_status check(const el_plan_model *m, edgellm_error *err)
         return el_fail(err, EDGELLM_ERR_FORMAT, "shapes: tokenizer_bytes is %llu, above %u",
                        (unsigned long long)m->tokenizer_bytes, UINT32_MAX);
     }
-    const el_size_form smallest = el_plan_form(2);
-    if (el_plan_bytes(m, &smallest, &smallest) == 0) {
+    if (level_bytes(m, 0, 0) == 0) {
         return el_fail(err, EDGELLM_ERR_FORMAT, "shapes: a matrix is too large for a file");
     }
     return EDGELLM_OK;
@@ -163,11 +156,12 @@ static edgellm_status check(const el_plan_model *m, edgellm_error *err)
 edgellm_status el_plan_make(const el_plan_model *model, uint64_t size, el_plan *plan,
                             edgellm_error *err)
 {
-    const el_size_form smallest = el_plan_form(2);
+    const el_size_form smallest = el_plan_form(el_plan_bits[0]);
     uint64_t matrices = 0;
     EL_TRY(check(model, err));
     el_plan p = {.size = size};
-    p.smallest_bytes = el_plan_bytes(model, &smallest, &smallest);
+    p.smallest_bytes = level_bytes(model, 0, 0);
+    p.calibrated_bytes = level_bytes(model, EL_PLAN_CALIBRATED, 0);
     p.fits = p.smallest_bytes <= size;
     p.body_weights = role_weights(model, BODY, &smallest, &matrices);
     p.embedding_weights = role_weights(model, EMBEDDING, &smallest, &matrices);
