@@ -6,11 +6,12 @@
  */
 #include KERNEL
 
-#define EL_MATMUL(id, name, bits, mul, bias, half, offset)                                         \
+#define EL_MATMUL(id, name, bits, mul, bias, half, offset, fives)                                  \
     __attribute__((flatten)) void mca_group_##name(const el_matrix *m, size_t group,               \
                                                    row_scales *s)                                  \
     {                                                                                              \
         if (m->scale_kind != EL_SCALE_BYTE) __builtin_unreachable();                               \
         start_group(m, (codec){bits, mul, bias, half, offset}, group, s);                          \
     }
+#define EL_MATMUL_LOW(...) /* in other files (low_*.c), which are not measured */
 #include "kernel/kernels.inc"
