@@ -145,7 +145,7 @@ static void test_one_bit(void **state)
             const uint32_t n = cols - begin < width ? cols - begin : width;
             double mean = 0;
             for (uint32_t i = 0; i < n; i++)
-                mean += fabs(w[begin + i]) / n;
+                mean += fabs((double)w[begin + i]) / n;
             for (uint32_t i = 0; i < n; i++)
                 assert_true(fabs(r.w[begin + i] - copysign(mean, w[begin + i])) < 0.001 * mean);
         }
