@@ -45,6 +45,7 @@ elseif(EDGELLM_CLI)
   el_python_test(bench ${program} ${CMAKE_CURRENT_BINARY_DIR}/bench $<TARGET_FILE:random_model>
                        ${sanitized})
   el_python_test(quality ${program} ${CMAKE_CURRENT_BINARY_DIR}/quality)
+  el_python_test(distil_commands ${program} ${CMAKE_CURRENT_BINARY_DIR}/distil_commands)
   if(EDGELLM_EDITLINE)
     set(editline editline)
   endif()
