@@ -21,7 +21,7 @@ import sys
 
 WORKERS = 2
 CONTEXT, CONTEXT_SHOT = 512, 128  # tokens: for a question and its answer, for a shot
-KINDS = (("exact", "exactly equal"), ("same", "same JSON"), ("json", "is JSON"),
+KINDS = (("exact", "exactly equal"), ("same", "same JSON"), ("object", "JSON object"),
          ("action", "right action"))
 
 
@@ -149,14 +149,14 @@ def ask_all(options, rows, shots):
 
 
 def judge(wanted, got):
-    """Which of KINDS hold."""
+    """Which of KINDS hold. A bare text in quotation marks is JSON too, but of no use."""
     try:
         value = json.loads(got)
     except ValueError:
-        return {"exact": False, "same": False, "json": False, "action": False}
-    right = isinstance(value, dict) and value.get("action") == action_of(wanted)
-    return {"exact": got == wanted, "same": value == json.loads(wanted), "json": True,
-            "action": right}
+        value = None
+    is_object = isinstance(value, dict)
+    return {"exact": got == wanted, "same": value == json.loads(wanted), "object": is_object,
+            "action": is_object and value.get("action") == action_of(wanted)}
 
 
 def count(judged):
