@@ -19,13 +19,13 @@ MAKEFLAGS += --no-print-directory
 
 .PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-large \
         bench-codecs bench-attention bench-peak bench-peers conformance format format-check install \
-        uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca
+        uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca talk
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
 	@echo "also: build model test-model test-isa asan tsan clang lint coverage conformance"
 	@echo "      bench bench-large bench-codecs bench-attention bench-peak bench-peers format format-check"
-	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca"
+	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
 
 .DEFAULT_GOAL := help
 
@@ -130,6 +130,13 @@ mca:
 quality: model
 	@tools/quality.py --edgellm $(EDGELLM) --source "$(or $(SOURCE),models/SmolLM2-135M-Instruct.tm2.bin)" \
 	    --wikitext "$(WIKITEXT)" $(ARGS) $(or $(MODELS),"$(MODEL)")
+
+# What a small file answers, beside its source, and what of it can be counted: docs/QUALITY.md.
+# make talk MODEL=SMALL SOURCE=FILE; ARGS=--check: only whether it is worse than it may be (exit code 1)
+talk: MODEL = models/smollm2-135m-instruct-40mb.tm2.bin
+talk: model
+	@tools/talk.py --edgellm $(EDGELLM) --source "$(or $(SOURCE),models/SmolLM2-135M-Instruct.tm2.bin)" \
+	    $(ARGS) "$(MODEL)"
 
 conformance: model
 	tools/conformance.sh
