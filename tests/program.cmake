@@ -59,7 +59,7 @@ elseif(EDGELLM_CLI)
     target_link_libraries(edgellm_inject PRIVATE edgellm_flags ${CMAKE_DL_LIBS})
     el_python_test(faults_cli ${program} $<TARGET_FILE:edgellm_inject>
                               ${CMAKE_CURRENT_BINARY_DIR}/faults_cli)
-    set_tests_properties(faults_cli PROPERTIES TIMEOUT 600)
+    set_tests_properties(faults_cli PROPERTIES TIMEOUT 600 COST 200) # the longest: first
   endif()
   # Instructions are counted by valgrind, of the program as it is.
   find_program(VALGRIND valgrind)

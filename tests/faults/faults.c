@@ -37,13 +37,16 @@ faults_held faults_now(void)
     return (faults_held){memory, maps, descriptors, streams, threads};
 }
 
-/* Is this call the one? */
+/* Is this call the one? Threads count together: of two that come at once, one is the last. */
 static bool happens(unsigned call, fault_way way)
 {
     const fault *f = armed;
     if (!f || !(f->calls & call) || f->way != way) return false;
-    if (countdown == 0) return f->lasting;
-    return --countdown == 0;
+    unsigned left = countdown;
+    while (left > 0) {
+        if (atomic_compare_exchange_weak(&countdown, &left, left - 1)) return left == 1;
+    }
+    return f->lasting;
 }
 
 /* Must this call fail? Sets errno then. */
