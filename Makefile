@@ -19,13 +19,15 @@ MAKEFLAGS += --no-print-directory
 
 .PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-large \
         bench-codecs bench-attention bench-peak bench-peers conformance format format-check install \
-        uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca talk
+        uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca talk distil \
+        test-distil
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
 	@echo "also: build model test-model test-isa asan tsan clang lint coverage conformance"
 	@echo "      bench bench-large bench-codecs bench-attention bench-peak bench-peers format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
+	@echo "      distil test-distil"
 
 .DEFAULT_GOAL := help
 
@@ -137,6 +139,14 @@ talk: MODEL = models/smollm2-135m-instruct-40mb.tm2.bin
 talk: model
 	@tools/talk.py --edgellm $(EDGELLM) --source "$(or $(SOURCE),models/SmolLM2-135M-Instruct.tm2.bin)" \
 	    $(ARGS) "$(MODEL)"
+
+# make distil ARGS="prepare | write | train ..."; docs/DISTILLATION.md. Takes PyTorch into build/venv.
+distil: $(EDGELLM)
+	@tools/distil.sh $(ARGS)
+
+test-distil: setup build/release/CMakeCache.txt
+	cmake --build build/release --parallel $(JOBS)
+	@tools/distil.sh test
 
 conformance: model
 	tools/conformance.sh
