@@ -487,7 +487,9 @@ def main():
         prompts = read_prompts(options.prompts)
         if options.check:
             return check(options, prompts)
-        pathlib.Path(options.output).write_text(document(options, prompts), encoding="utf-8")
+        temporary = pathlib.Path(f"{options.output}.tmp")
+        temporary.write_text(document(options, prompts), encoding="utf-8")
+        temporary.replace(options.output)
         return 0
     except Failed as failed:
         print(failed, file=sys.stderr)

@@ -4,7 +4,6 @@
     test_distil.py EDGELLM LIBRARY FOLDER
 """
 import json
-import math
 import os
 import pathlib
 import subprocess
@@ -175,19 +174,24 @@ class Training(unittest.TestCase):
         self.assertLess(points[1]["held_out"], 0.9 * points[0]["held_out"])
 
     def test_a_task_is_learnt(self):
-        rows = [{"messages": [{"role": "user", "content": f"say {w}"}], "answer": w * 3}
-                for w in ("on", "off", "up", "down")]
-        data, ready = OUT / "task.jsonl", OUT / "task.json"
-        data.write_text("".join(json.dumps(r) + "\n" for r in rows))
-        if not json.loads(pathlib.Path(STARTS).read_text())["chat"]:
-            distil("prepare", SOURCE, "-o", ready, "--library", LIBRARY, "--task", data,
-                   fails="template")
-            return
-        distil("prepare", SOURCE, "-o", ready, "--library", LIBRARY, "--task", data)
+        starts = json.loads(pathlib.Path(STARTS).read_text())
+        starts["task"] = [([10 + i, 20 + i, 30, *[40 + i] * 3, 2], 3) for i in range(8)]
+        ready = OUT / "task.json"
+        ready.write_text(json.dumps(starts))
         points = trained(OUT / "task.tm2.bin", "--steps", 80, "--rate", 0.01, "--rate-table", 0.01,
                          "--task", ready, "--anchor", 0.2, "--every", 0)
-        losses = [p["train"] for p in points if not math.isnan(p["train"])]
+        losses = [p["train"] for p in points if p["train"] is not None]
         self.assertLess(losses[-1], losses[0] / 2)
+
+    def test_a_task_needs_a_template_and_rows(self):
+        data = OUT / "task.jsonl"
+        data.write_text('{"messages": [{"role": "user", "content": "on"}], "answer": "yes"}\n')
+        prepare_task = ("prepare", SOURCE, "-o", OUT / "no.json", "--library", LIBRARY, "--task")
+        distil(*prepare_task, data, fails="template")
+        data.write_text('{"answer": "yes"}\n')
+        distil(*prepare_task, data, fails="line 1")
+        distil("train", SMALL, SOURCE, "--text", TEXT, "-o", OUT / "bad.tm2.bin", "--steps", 1,
+               "--device", "cpu", "--task", STARTS, fails="no rows")
 
     def test_what_is_wrong_is_said_in_a_line(self):
         base = ("train", SMALL, SOURCE, "--text", TEXT, "-o", OUT / "bad.tm2.bin", "--device", "cpu")

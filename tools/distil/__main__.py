@@ -1,10 +1,12 @@
 """python3 -m distil prepare | write | train: see --help of each."""
 import argparse
+import dataclasses
 import json
 import os
 import sys
 
 from . import prepare
+from .options import Options
 
 
 def parser():
@@ -28,31 +30,31 @@ def parser():
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--device", default=None)
 
-    a = sub.add_parser("train", help="trains a file")
+    a, default = sub.add_parser("train", help="trains a file"), Options()
     a.add_argument("file", help="a TM2 file of the quantiser, or of an earlier training")
     a.add_argument("source", help="the source as a lossless TM2 file")
     a.add_argument("--text", required=True, nargs="+", metavar="FILE.npy")
     a.add_argument("-o", "--output", required=True, metavar="OUT.tm2.bin")
-    a.add_argument("--minutes", type=float, default=0, help="of training; the schedule goes by them")
-    a.add_argument("--steps", type=int, default=0, help="instead of minutes")
-    a.add_argument("--pause", type=float, default=0, metavar="MINUTES",
+    a.add_argument("--minutes", type=float, default=default.minutes, help="of training; the schedule goes by them")
+    a.add_argument("--steps", type=int, default=default.steps, help="instead of minutes")
+    a.add_argument("--pause", type=float, default=default.pause, metavar="MINUTES",
                    help="stop after so many and keep a checkpoint; go on with --resume")
     a.add_argument("--checkpoint", metavar="FILE", help="default: OUT.checkpoint")
     a.add_argument("--resume", action="store_true", help="go on from the checkpoint")
-    a.add_argument("--batch", type=int, default=32, help="sequences a step")
-    a.add_argument("--rate", type=float, default=0.0001, help="of latents, in codes a step")
-    a.add_argument("--rate-table", type=float, default=0.001,
+    a.add_argument("--batch", type=int, default=default.batch, help="sequences a step")
+    a.add_argument("--rate", type=float, default=default.rate, help="of latents, in codes a step")
+    a.add_argument("--rate-table", type=float, default=default.rate_table,
                    help="the same of embedding and head")
-    a.add_argument("--rate-scale", type=float, default=0.0005, help="of scales, relative")
-    a.add_argument("--rate-norm", type=float, default=0.0005, help="of norms, relative")
-    a.add_argument("--layerwise", type=int, default=0, metavar="STEPS",
+    a.add_argument("--rate-scale", type=float, default=default.rate_scale, help="of scales, relative")
+    a.add_argument("--rate-norm", type=float, default=default.rate_norm, help="of norms, relative")
+    a.add_argument("--layerwise", type=int, default=default.layerwise, metavar="STEPS",
                    help="first so many steps layer by layer")
-    a.add_argument("--held-out", type=int, default=64, help="sequences that measure")
-    a.add_argument("--every", type=float, default=60, help="seconds between measurements")
+    a.add_argument("--held-out", type=int, default=default.held_out, help="sequences that measure")
+    a.add_argument("--every", type=float, default=default.every, help="seconds between measurements")
     a.add_argument("--task", metavar="FILE.json", help="of prepare --task: train for its rows")
-    a.add_argument("--anchor", type=float, default=0.5,
+    a.add_argument("--anchor", type=float, default=default.anchor,
                    help="share of a task's loss that keeps the source's language")
-    a.add_argument("--seed", type=int, default=0)
+    a.add_argument("--seed", type=int, default=default.seed)
     a.add_argument("--device", default=None)
     a.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16")
     a.add_argument("--compile", action="store_true", help="torch.compile: worth it on a GPU")
@@ -110,8 +112,7 @@ def run_train(o):
     from . import llama, train
     if not (o.minutes or o.steps):
         raise ValueError("--minutes or --steps is needed")
-    names = [f.name for f in train.dataclasses.fields(train.Options)]
-    options = train.Options(**{n: getattr(o, n) for n in names})
+    options = Options(**{f.name: getattr(o, f.name) for f in dataclasses.fields(Options)})
     device, file = device_of(o.device), llama.load(o.file)
     sequences = numpy.concatenate([numpy.load(path) for path in o.text])
     if len(sequences) <= options.held_out:

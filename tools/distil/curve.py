@@ -1,5 +1,6 @@
 """The held-out KL over the tokens trained on, as JSON and, where matplotlib is installed, PNG."""
 import json
+import math
 import os
 
 
@@ -17,7 +18,7 @@ def write(points, base):
     figure, axes = pyplot.subplots(figsize=(7, 4))
     millions = [p["tokens"] / 1e6 for p in points]
     axes.plot(millions, [p["held_out"] for p in points], "o-", label="text held back")
-    axes.plot(millions, [p["train"] for p in points], ".--", label="text trained on")
+    axes.plot(millions, [math.nan if p["train"] is None else p["train"] for p in points], ".--", label="text trained on")
     axes.set_xlabel("million tokens")
     axes.set_ylabel("KL(source || file), nats a token")
     axes.set_ylim(bottom=0)

@@ -19,23 +19,6 @@ WARM = 20  # steps of rising rates
 STEPS_OF_SCALE = 32 / math.log(2)  # a relative change r of a scale is one of r * this in k
 
 
-@dataclasses.dataclass
-class Options:
-    minutes: float = 0
-    steps: int = 0
-    pause: float = 0          # minutes after which a run stops by itself, to be resumed
-    batch: int = 32
-    rate: float = 0.0001      # of a latent, in codes a step
-    rate_table: float = 0.001   # the same of embedding and head, whose rows meet few tokens each
-    rate_scale: float = 0.0005  # of a scale, relative
-    rate_norm: float = 0.0005   # of a norm, relative to its mean size
-    held_out: int = 64        # sequences
-    every: float = 60         # seconds between two measurements
-    layerwise: int = 0        # steps of block-wise reconstruction, before
-    anchor: float = 0.5       # of a task: the share of steps' loss that is the source's
-    seed: int = 0
-
-
 def optimizer_of(student, options):
     """Adam, in groups whose rates fade together."""
     latents, tables, scales, groups = [], [], [], []
@@ -185,14 +168,15 @@ class Trainer:
             kl, same, n = kl + k, same + s, n + tokens.numel()
         return kl / n, same / n
 
-    def note(self, train):
+    def note(self, train=None):
+        """train: the mean loss of the steps since the last time, if there were any."""
         kl, same = self.measure()
         tokens = self.text.taken * self.text.sequences.shape[1]
         self.points.append({"step": self.step, "seconds": round(self.seconds, 1), "tokens": tokens,
                             "train": train, "held_out": kl, "same_best": same})
-        progress.tell(f"step {self.step}: {tokens / 1e6:.2f} million tokens, training "
-                      f"{train:.4f}, KL on text held back {kl:.4f}, same best {same:.2%}")
-        return kl
+        told = "" if train is None else f"training {train:.4f}, "
+        progress.tell(f"step {self.step}: {tokens / 1e6:.2f} million tokens, {told}"
+                      f"KL on text held back {kl:.4f}, same best {same:.2%}")
 
     # -- runs --------------------------------------------------------------------------------
 
@@ -207,14 +191,14 @@ class Trainer:
             if (i + 1) % 50 == 0:
                 progress.tell(f"layers, step {i + 1}: error {error.item():.5f}")
         if self.options.layerwise:
-            self.note(float("nan"))
+            self.note()
             self.step = 0
 
     def descend(self, save=None):
         """Trains to the end, or to the pause; True at the end. save(): called now and then."""
         o, begun, told = self.options, time.monotonic(), []
         if self.step == 0:
-            self.note(float("nan"))
+            self.note()
             self.descend_layers()
         before, started, measured = self.seconds, time.monotonic(), time.monotonic()
         while not self.finished():
@@ -236,13 +220,15 @@ class Trainer:
     def state(self):
         return {"student": self.student.state_dict(), "optimizer": self.optimizer.state_dict(),
                 "step": self.step, "seconds": self.seconds, "points": self.points,
-                "taken": self.text.taken}
+                "taken": self.text.taken, "task": self.task_rows and self.task_rows.taken}
 
     def resume(self, state):
         self.student.load_state_dict(state["student"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.points = state["step"], state["seconds"], state["points"]
         self.text.taken = state["taken"]
+        if self.task_rows:
+            self.task_rows.taken = state["task"]
 
 
 def save_checkpoint(trainer, path):
