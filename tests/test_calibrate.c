@@ -168,11 +168,11 @@ static void test_every_opening_is_used(void **state)
 {
     const fixture *f = *state;
     el_calibrate_options o = plain;
-    o.sequences = 500;
+    o.sequences = 800;
     o.length = 32;
     el_calibration c = write_self(f->engines[0], &o);
     char *text = text_of(f->engines[0], &c);
-    assert_in_range(el_seeds_openings.count, 60, 500);
+    assert_in_range(el_seeds_openings.count, 60, 800);
     assert_int_equal(met(text, &el_seeds_openings), el_seeds_openings.count);
     assert_int_equal(met(text, &el_seeds_questions), el_seeds_questions.count);
     assert_int_equal(met(text, &el_seeds_halves), el_seeds_halves.count);
@@ -350,6 +350,39 @@ static void test_no_text_goes_in_circles(void **state)
     assert_true(ends > SEQUENCES);
     el_calibration_free(&c);
     edgellm_engine_close(parrot);
+}
+
+/* How often the most frequent three neighbours stand in a sequence, circles counted once. */
+static uint32_t most_frequent_three(const uint32_t *tokens, uint32_t n)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i + 3 <= n; i++) {
+        uint32_t count = 1;
+        for (uint32_t k = i + 12; k + 3 <= n; k++) {
+            if (memcmp(tokens + i, tokens + k, 3 * sizeof *tokens) != 0) continue;
+            count++;
+            k += 11;
+        }
+        if (count > most) most = count;
+    }
+    return most;
+}
+
+/* Weights are noise: no three tokens come together four times by themselves. */
+static void test_some_texts_have_an_odd_word(void **state)
+{
+    edgellm_engine *engine = open_with_template(""); /* no turns, which repeat */
+    el_calibrate_options o = plain;
+    uint32_t odd = 0;
+    (void)state;
+    o.length = TRAINED;
+    o.sequences = 2 * SEQUENCES;
+    el_calibration c = write_self(engine, &o);
+    for (uint32_t i = 0; i < c.sequences; i++)
+        odd += most_frequent_three(sequence(&c, i), c.length) >= 4;
+    assert_in_range(odd, 2, c.sequences / 4);
+    el_calibration_free(&c);
+    edgellm_engine_close(engine);
 }
 
 /* ---- stopping ------------------------------------------------------------------------------ */
@@ -627,6 +660,7 @@ int main(void)
         cmocka_unit_test(test_a_model_without_a_template_writes_no_conversations),
         cmocka_unit_test(test_an_end_is_followed_by_another_text),
         cmocka_unit_test(test_no_text_goes_in_circles),
+        cmocka_unit_test(test_some_texts_have_an_odd_word),
         cmocka_unit_test(test_progress_is_told),
         cmocka_unit_test(test_it_can_be_interrupted_at_any_time),
         cmocka_unit_test(test_options_out_of_range_are_refused),

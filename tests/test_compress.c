@@ -77,6 +77,42 @@ static void test_keeps_within_the_size(void **state)
     }
 }
 
+/* Rows of the parts of the embedding in the file, 0 for those it has not. */
+static void parts_of(uint32_t rows[EL_TABLE_PARTS])
+{
+    edgellm_error err;
+    el_tm2 file;
+    assert_ok(el_tm2_open(&file, TARGET, true, &err));
+    for (int i = 0; i < EL_TABLE_PARTS; i++) {
+        char name[EL_TENSOR_NAME_BYTES];
+        el_tensor t;
+        snprintf(name, sizeof name, "token_embd%s", el_table_endings[i]);
+        rows[i] = el_tm2_find(&file, name, &t) ? t.rows : 0;
+    }
+    el_tm2_close(&file);
+}
+
+/* Where the most frequent tokens can have 8 bits, the rare ones can have fewer than the others. */
+static void test_a_table_is_cut_in_two_or_three(void **state)
+{
+    static const struct {
+        uint64_t fit;
+        uint32_t rows[EL_TABLE_PARTS];
+    } sizes[] = {{0, {EL_TINY_VOCAB}},
+                 {40000, {48, EL_TINY_VOCAB - 48}},
+                 {75000, {16, 96 - 16, EL_TINY_VOCAB - 96}}};
+    el_compress_options o = small_options();
+    (void)state;
+    make_source(false);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        uint32_t rows[EL_TABLE_PARTS];
+        o.fit = sizes[i].fit;
+        compress(&o);
+        parts_of(rows);
+        assert_memory_equal(rows, sizes[i].rows, sizeof rows);
+    }
+}
+
 static void test_more_bytes_more_like_the_source(void **state)
 {
     el_compress_options o = small_options();
@@ -309,6 +345,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keeps_within_the_size),
+        cmocka_unit_test(test_a_table_is_cut_in_two_or_three),
         cmocka_unit_test(test_more_bytes_more_like_the_source),
         cmocka_unit_test(test_same_file_for_any_number_of_threads),
         cmocka_unit_test(test_another_seed_another_file),

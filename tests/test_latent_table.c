@@ -1,6 +1,6 @@
 /*
- * test_latent_table.c: rows of a table are those of its pieces, one after the other: of one piece,
- * of the other, and across the cut.
+ * test_latent_table.c: rows of a table are those of its pieces, one after the other: within a
+ * piece, and across cuts.
  */
 #include "support/test_help.h"
 
@@ -9,7 +9,10 @@
 #include "support/naive.h"
 #include "train/latent_table.h"
 
-enum { COLS = 64, ROWS = 23, CUT = 9 };
+enum { COLS = 64, ROWS = 23 };
+
+static const uint32_t begins[EL_TABLE_PARTS + 1][EL_TABLE_PARTS + 1] = {
+    {0}, {0, ROWS}, {0, 9, ROWS}, {0, 9, 14, ROWS}}; /* of tables in so many pieces; their ends */
 
 typedef struct fixture {
     el_arena arena;
@@ -17,12 +20,14 @@ typedef struct fixture {
     float *want; /* (ROWS, COLS) */
 } fixture;
 
-static void layout(fixture *f, bool cut)
+static void layout(fixture *f, uint32_t pieces)
 {
+    static const el_codec codecs[] = {EL_CODEC_S4, EL_CODEC_O2, EL_CODEC_I8};
     el_latent_table *t = &f->table;
-    t->pieces = cut ? 2 : 1;
-    t->piece[0] = el_latent_layout(&f->arena, cut ? CUT : ROWS, COLS, EL_CODEC_S4, 32);
-    if (cut) t->piece[1] = el_latent_layout(&f->arena, ROWS - CUT, COLS, EL_CODEC_O2, 0);
+    t->pieces = pieces;
+    for (uint32_t i = 0; i < pieces; i++)
+        t->piece[i] = el_latent_layout(&f->arena, begins[pieces][i + 1] - begins[pieces][i], COLS,
+                                       codecs[i], i == 0 ? 32 : 0);
     t->piece[0].rotated = true;
 }
 
@@ -40,19 +45,19 @@ static void fill(const el_latent *l, el_random *r)
     }
 }
 
-static fixture make(bool cut)
+static fixture make(uint32_t pieces)
 {
     edgellm_error err;
     fixture f = {.arena = el_arena_measure(), .want = naive_zeroes(ROWS * COLS, sizeof(float))};
-    el_random r = {cut};
-    layout(&f, cut);
+    el_random r = {pieces};
+    layout(&f, pieces);
     assert_ok(el_arena_reserve(&f.arena, f.arena.used, &err));
-    layout(&f, cut);
-    for (uint32_t i = 0; i < f.table.pieces; i++)
-        fill(&f.table.piece[i], &r);
-    uint32_t first = cut ? CUT : ROWS;
-    el_latent_weights(&f.table.piece[0], 0, first, f.want);
-    if (cut) el_latent_weights(&f.table.piece[1], 0, ROWS - CUT, f.want + CUT * COLS);
+    layout(&f, pieces);
+    for (uint32_t i = 0; i < pieces; i++) {
+        const el_latent *l = &f.table.piece[i];
+        fill(l, &r);
+        el_latent_weights(l, 0, l->rows, f.want + (size_t)begins[pieces][i] * COLS);
+    }
     return f;
 }
 
@@ -77,8 +82,8 @@ static void check_rows(const fixture *f, uint32_t first, uint32_t count)
 static void test_rows(void **state)
 {
     (void)state;
-    for (int cut = 0; cut < 2; cut++) {
-        fixture f = make(cut);
+    for (uint32_t pieces = 1; pieces <= EL_TABLE_PARTS; pieces++) {
+        fixture f = make(pieces);
         for (uint32_t first = 0; first <= ROWS; first++) {
             for (uint32_t count = 0; count <= ROWS - first; count++)
                 check_rows(&f, first, count);
@@ -90,9 +95,9 @@ static void test_rows(void **state)
 static void test_where_pieces_begin(void **state)
 {
     (void)state;
-    fixture f = make(true);
-    assert_int_equal(el_latent_table_begin(&f.table, 0), 0);
-    assert_int_equal(el_latent_table_begin(&f.table, 1), CUT);
+    fixture f = make(EL_TABLE_PARTS);
+    for (uint32_t i = 0; i < EL_TABLE_PARTS; i++)
+        assert_int_equal(el_latent_table_begin(&f.table, i), begins[EL_TABLE_PARTS][i]);
     for (int r = 1; r < ROWS; r++) /* or ranges would not tell one row from another */
         assert_memory_not_equal(f.want + r * COLS, f.want + (r - 1) * COLS, COLS * sizeof(float));
     end(&f);

@@ -26,7 +26,7 @@ typedef struct change {
     struct {
         const char *name;
         uint32_t rows, cols;
-    } zero[2];      /* tensors of 8-bit zeroes, in the place of what had the name */
+    } zero[3];      /* tensors of 8-bit zeroes, in the place of what had the name */
     bool otherwise; /* with some of its codes different */
 } change;
 
@@ -63,8 +63,8 @@ static void add_tensor(el_tm2_writer *writer, const el_tm2 *source, const change
 
 static bool is_left_out(const change *c, const char *name)
 {
-    const char *const names[] = {c->without, c->zero[0].name, c->zero[1].name};
-    for (int i = 0; i < 3; i++)
+    const char *const names[] = {c->without, c->zero[0].name, c->zero[1].name, c->zero[2].name};
+    for (int i = 0; i < 4; i++)
         if (names[i] && strcmp(names[i], name) == 0) return true;
     return false;
 }
@@ -72,7 +72,7 @@ static bool is_left_out(const change *c, const char *name)
 static void add_zeroes(el_tm2_writer *writer, const change *c)
 {
     edgellm_error err;
-    for (int i = 0; i < 2 && c->zero[i].name; i++) {
+    for (int i = 0; i < 3 && c->zero[i].name; i++) {
         el_matrix_layout layout;
         assert_int_equal(el_matrix_measure(c->zero[i].rows, c->zero[i].cols, EL_CODEC_I8,
                                            EL_SCALE_F16, 32, &layout),
@@ -98,7 +98,7 @@ static void make(const change *c)
     el_tm2_writer *writer;
     assert_ok(el_tm2_open(&source, tiny_file_path(TINY_KEPT), true, &err));
     el_config config = changed_config(&source, c);
-    assert_ok(el_tm2_create(&writer, PATH, &config, &source.vocab, source.n_tensors + 2, &err));
+    assert_ok(el_tm2_create(&writer, PATH, &config, &source.vocab, source.n_tensors + 3, &err));
     for (uint32_t i = 0; i < source.n_tensors; i++) {
         el_tensor t;
         el_tm2_tensor(&source, i, &t);
@@ -155,6 +155,7 @@ static void test_what_cannot_be_run_is_refused(void **state)
 
 #define FIRST "token_embd.weight"
 #define REST  "token_embd.rest.weight"
+#define LAST  "token_embd.last.weight"
 
 /* 300 tokens of 64 numbers. */
 static void test_tables_that_are_cut_badly_are_refused(void **state)
@@ -173,7 +174,21 @@ static void test_tables_that_are_cut_badly_are_refused(void **state)
          "'token_embd.rest.weight' has 12 rows; it needs at least 16"},
         {{.zero = {{FIRST, 160, 64}, {REST, 139, 64}}},
          EDGELLM_ERR_FORMAT,
-         "'token_embd.weight' has 160 rows and 'token_embd.rest.weight' 139; the model needs 300"},
+         "the 2 parts of 'token_embd.weight' have 299 rows together; the model needs 300"},
+        {{.zero = {{FIRST, 160, 64}, {REST, 120, 64}, {LAST, 20, 64}}},
+         EDGELLM_ERR_FORMAT,
+         "'token_embd.rest.weight' has 120 rows; where 'token_embd.last.weight' follows it must be "
+         "a "
+         "multiple of 16"},
+        {{.zero = {{FIRST, 160, 64}, {REST, 128, 64}, {LAST, 12, 64}}},
+         EDGELLM_ERR_FORMAT,
+         "'token_embd.last.weight' has 12 rows; it needs at least 16"},
+        {{.zero = {{FIRST, 160, 64}, {REST, 112, 64}, {LAST, 29, 64}}},
+         EDGELLM_ERR_FORMAT,
+         "the 3 parts of 'token_embd.weight' have 301 rows together; the model needs 300"},
+        {{.zero = {{FIRST, 272, 64}, {LAST, 28, 64}}},
+         EDGELLM_ERR_FORMAT,
+         "'token_embd.last.weight' continues 'token_embd.rest.weight', which is missing"},
         {{.zero = {{FIRST, 160, 64}, {REST, 140, 32}}},
          EDGELLM_ERR_FORMAT,
          "'token_embd.rest.weight' is (140, 32) in codec i8; the model needs (140, 64)"},
@@ -185,13 +200,13 @@ static void test_tables_that_are_cut_badly_are_refused(void **state)
          "'token_embd.weight' is (160, 64) in codec i8; the model needs (300, 64)"},
         {{.without = FIRST, .zero = {{REST, 140, 64}}},
          EDGELLM_ERR_FORMAT,
-         "'token_embd.weight' is missing"},
+         "'token_embd.rest.weight' continues 'token_embd.weight', which is missing"},
         {{.zero = {{"output.rest.weight", 140, 64}}},
          EDGELLM_ERR_FORMAT,
-         "'output.weight' is missing"},
+         "'output.rest.weight' continues 'output.weight', which is missing"},
         {{.zero = {{"output.weight", 160, 64}, {"output.rest.weight", 32, 64}}},
          EDGELLM_ERR_FORMAT,
-         "'output.weight' has 160 rows and 'output.rest.weight' 32; the model needs 300"},
+         "the 2 parts of 'output.weight' have 192 rows together; the model needs 300"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         assert_refused(&rows[i]);
@@ -229,19 +244,29 @@ static void test_a_head_of_its_own_is_used(void **state)
     assert_true(hash_of(PATH) != tied);
 }
 
-/* A head in two parts gives the bits of the head in one, and has nothing of the embedding. */
-static void test_a_head_can_be_cut(void **state)
+/* The hash is the whole's for a table in two parts, and in three. */
+static void check_cut(const char *path, const char *const names[3], uint32_t rows, uint64_t whole)
+{
+    const char *cut = EL_TEST_OUT "/models_cut.tm2.bin";
+    const char *twice = EL_TEST_OUT "/models_cut_twice.tm2.bin";
+    tiny_file_cut(path, cut, names[0], names[1], rows);
+    assert_true(hash_of(cut) == whole);
+    tiny_file_cut(cut, twice, names[1], names[2], 16);
+    assert_true(hash_of(twice) == whole);
+}
+
+/* A head in parts gives the bits of the head in one, and has nothing of the embedding. */
+static void test_tables_can_be_cut(void **state)
 {
     (void)state;
-    const char *cut = EL_TEST_OUT "/models_cut.tm2.bin";
-    static const uint32_t rows[] = {16, 160, 272};
+    static const char *const head[] = {"output.weight", "output.rest.weight", "output.last.weight"};
+    static const char *const embedding[] = {FIRST, REST, LAST};
+    static const uint32_t rows[] = {16, 160, 256};
     make(&(change){.of = "token_embd.weight", .add = "output.weight", .otherwise = true});
-    const uint64_t whole = hash_of(PATH);
+    const uint64_t apart = hash_of(PATH), tied = hash_of(tiny_file_path(TINY_KEPT));
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        tiny_file_cut(PATH, cut, "output.weight", "output.rest.weight", rows[i]);
-        assert_true(hash_of(cut) == whole);
-        tiny_file_cut(tiny_file_path(TINY_KEPT), cut, FIRST, REST, rows[i]);
-        assert_true(hash_of(cut) == hash_of(tiny_file_path(TINY_KEPT)));
+        check_cut(PATH, head, rows[i], apart);
+        check_cut(tiny_file_path(TINY_KEPT), embedding, rows[i], tied);
     }
 }
 
@@ -490,7 +515,7 @@ int main(void)
         cmocka_unit_test(test_what_cannot_be_run_is_refused),
         cmocka_unit_test(test_tables_that_are_cut_badly_are_refused),
         cmocka_unit_test(test_a_head_of_its_own_is_used),
-        cmocka_unit_test(test_a_head_can_be_cut),
+        cmocka_unit_test(test_tables_can_be_cut),
         cmocka_unit_test(test_parts_of_a_head_have_codecs_of_their_own),
         cmocka_unit_test(test_a_rotated_model_computes_what_it_stands_for),
         cmocka_unit_test(test_matrices_are_rotated_each_by_itself),

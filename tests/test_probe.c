@@ -91,7 +91,7 @@ static void open_source(fixture *f, kind k)
     assert_true(el_tiny_write(&spec, SOURCE));
     assert_ok(el_source_open(&f->source, SOURCE, &err));
     f->kind = k;
-    f->source.cut = k.cut;
+    f->source.cuts[0] = k.cut;
     assert_ok(float_model_open(&f->model, &f->source, LENGTH, &err));
     for (int i = 0; i < SEQUENCES * LENGTH; i++)
         f->tokens[i] = el_random_below(&r, EL_TINY_VOCAB);

@@ -12,12 +12,19 @@
 
 #define SOURCE EL_TEST_OUT "/student.gguf"
 
-enum { LAYERS = 2, CUT = 112, REST = EL_TINY_VOCAB - CUT, MOST = 4 + LAYERS * EL_PARTS };
+enum {
+    LAYERS = 2,
+    CUT = 112,
+    REST = EL_TINY_VOCAB - CUT,
+    LAST = 160,
+    MOST = 6 + LAYERS * EL_PARTS
+};
 
 static const struct {
     bool separate_head;
-    uint32_t cut, tables;
-} kinds[] = {{false, 0, 1}, {true, 0, 2}, {false, CUT, 2}, {true, CUT, 4}};
+    uint32_t cuts[2], tables;
+} kinds[] = {{false, {0}, 1},  {true, {0}, 2},          {false, {CUT}, 2},
+             {true, {CUT}, 4}, {false, {CUT, LAST}, 3}, {true, {CUT, LAST}, 6}};
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -30,8 +37,8 @@ static void open_source(el_source *s, int kind)
     spec.separate_head = kinds[kind].separate_head;
     assert_true(el_tiny_write(&spec, SOURCE));
     assert_ok(el_source_open(s, SOURCE, &err));
-    assert_int_equal(s->cut, 0); /* until somebody asks for it */
-    s->cut = kinds[kind].cut;
+    assert_int_equal(el_source_pieces(s), 1); /* until somebody asks for more */
+    memcpy(s->cuts, kinds[kind].cuts, sizeof s->cuts);
 }
 
 /* ---- numbers and names ------------------------------------------------------------------- */
@@ -41,7 +48,7 @@ typedef struct want {
     uint32_t first, rows;
 } want;
 
-static const want wants[KINDS][4] = {
+static const want wants[KINDS][6] = {
     {{"token_embd.weight", 0, EL_TINY_VOCAB}},
     {{"token_embd.weight", 0, EL_TINY_VOCAB}, {"output.weight", 0, EL_TINY_VOCAB}},
     {{"token_embd.weight", 0, CUT}, {"token_embd.rest.weight", CUT, REST}},
@@ -49,6 +56,15 @@ static const want wants[KINDS][4] = {
      {"token_embd.rest.weight", CUT, REST},
      {"output.weight", 0, CUT},
      {"output.rest.weight", CUT, REST}},
+    {{"token_embd.weight", 0, CUT},
+     {"token_embd.rest.weight", CUT, LAST - CUT},
+     {"token_embd.last.weight", LAST, EL_TINY_VOCAB - LAST}},
+    {{"token_embd.weight", 0, CUT},
+     {"token_embd.rest.weight", CUT, LAST - CUT},
+     {"token_embd.last.weight", LAST, EL_TINY_VOCAB - LAST},
+     {"output.weight", 0, CUT},
+     {"output.rest.weight", CUT, LAST - CUT},
+     {"output.last.weight", LAST, EL_TINY_VOCAB - LAST}},
 };
 
 static void check_extent(const el_source *s, uint32_t index, const want *w,
@@ -112,7 +128,7 @@ static void check_latent(const el_student *s, const el_latent *l, uint32_t index
 
 static void check_table(const el_student *s, const el_latent_table *t, uint32_t first)
 {
-    assert_int_equal(t->pieces, s->source->cut ? 2 : 1);
+    assert_int_equal(t->pieces, el_source_pieces(s->source));
     for (uint32_t i = 0; i < t->pieces; i++)
         check_latent(s, &t->piece[i], first + i);
 }

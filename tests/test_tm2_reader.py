@@ -73,23 +73,30 @@ class GoldenFile(unittest.TestCase):
 
     @unittest.skipUnless(tm2.numpy, "needs numpy")
     def test_tables(self):
-        """Whole, in two parts, and in two that do not fit."""
+        """Whole, in parts, and in parts that do not fit."""
         file, part = self.file, self.file.tensors["z4.f16.32"]  # 16 rows
         weights = file.dequantize(part.name)
-        file.tensors = {"output.weight": part}
-        self.assertTrue((file.table("output.weight") == weights).all())
-        file.tensors["output.rest.weight"] = part
-        file.config["vocab"] = 32
-        both = file.table("output.weight")
-        self.assertEqual(both.shape, (32, 64))
-        self.assertTrue((both[:16] == weights).all() and (both[16:] == weights).all())
-        for bad in (part._replace(rows=15), part._replace(cols=32)):
-            file.tensors["output.rest.weight"] = bad
-            with self.assertRaisesRegex(tm2.FormatError, "'output.rest.weight' does not continue"):
+        names = ["output.weight", "output.rest.weight", "output.last.weight"]
+        file.tensors = {}
+        for count, name in enumerate(names, 1):
+            file.tensors[name] = part._replace(name=name)
+            file.config["vocab"] = 16 * count
+            table = file.table("output.weight")
+            self.assertEqual(table.shape, (16 * count, 64))
+            self.assertTrue((table.reshape(count, 16, 64) == weights).all())
+        self.assertEqual(file.table_parts("output.weight"), names)
+        for bad, message in (({"rows": 15}, "'output.last.weight' has 15 rows"),
+                             ({"cols": 32}, "do not make a table"),
+                             ({"rows": 17}, "do not make a table")):
+            file.tensors[names[2]] = part._replace(name=names[2], **bad)
+            with self.assertRaisesRegex(tm2.FormatError, message):
                 file.table("output.weight")
-        del file.tensors["output.weight"]
-        with self.assertRaisesRegex(tm2.FormatError, "'output.weight', which is missing"):
-            file.table("output.weight")
+        file.tensors[names[2]] = part._replace(name=names[2])
+        for missing in names[:2]:
+            kept = file.tensors.pop(missing)
+            with self.assertRaisesRegex(tm2.FormatError, "needs the one before it"):
+                file.table("output.weight")
+            file.tensors[missing] = kept
 
     def test_damage(self):
         """Whatever bit is flipped, a full check finds it: no byte is without a guard."""

@@ -19,7 +19,7 @@
 enum {
     LAYERS = 2,
     TABLES = 2,
-    PIECES = TABLES * EL_TABLE_PIECES,
+    PIECES = TABLES * EL_TABLE_PARTS,
     MATRICES = TABLES + LAYERS * EL_PARTS,
     LATENTS = PIECES + LAYERS * EL_PARTS,
     NORMS = 2 * LAYERS + 1
@@ -30,7 +30,7 @@ typedef struct spec {
     bool tied;
     uint32_t sequences, length, batch;
     el_codec codec;
-    uint32_t cut; /* rows of the first piece of each table; 0: they stay whole */
+    uint32_t cuts[2]; /* of each table, as in el_source */
     bool rotated;
 } spec;
 
@@ -38,15 +38,15 @@ typedef struct spec {
  * Two slices of the head and a head of its own, cut; a sequence longer than the head's chunks; and
  * rotated ones, cut within a band of rows and with more than one after it.
  */
-static const spec small = {90, 32, 48, 4, 2, true, 7, 10, 3, EL_CODEC_S3, 0, false};
-static const spec apart = {4100, 8, 12, 2, 1, false, 3, 5, 2, EL_CODEC_O3, 2050, false};
-static const spec lengthy = {50, 16, 16, 2, 2, true, 2, 300, 1, EL_CODEC_S4, 0, false};
-static const spec fine = {90, 32, 48, 4, 2, false, 4, 12, 4, EL_CODEC_O4, 0, false};
-static const spec turned = {150, 64, 128, 4, 2, true, 4, 12, 2, EL_CODEC_S3, 70, true};
-static const spec turned_apart = {150, 64, 64, 2, 1, false, 4, 9, 3, EL_CODEC_O3, 45, true};
+static const spec small = {90, 32, 48, 4, 2, true, 7, 10, 3, EL_CODEC_S3, {0}, false};
+static const spec apart = {4100, 8, 12, 2, 1, false, 3, 5, 2, EL_CODEC_O3, {2050}, false};
+static const spec lengthy = {50, 16, 16, 2, 2, true, 2, 300, 1, EL_CODEC_S4, {0}, false};
+static const spec fine = {90, 32, 48, 4, 2, false, 4, 12, 4, EL_CODEC_O4, {0}, false};
+static const spec turned = {150, 64, 128, 4, 2, true, 4, 12, 2, EL_CODEC_S3, {70}, true};
+static const spec turned_apart = {150, 64, 64, 2, 1, false, 4, 9, 3, EL_CODEC_O3, {45, 110}, true};
 static const spec *const specs[] = {&small, &apart, &lengthy, &fine, &turned, &turned_apart};
 
-/* Latent `index`: two pieces of the embedding, two of the head, then layer by layer. Matrices of
+/* Latent `index`: the pieces of the embedding, those of the head, then layer by layer. Matrices of
  * the source are numbered alike, with tables that are whole. */
 typedef struct fixture {
     const spec *spec;
@@ -66,41 +66,42 @@ typedef struct fixture {
 static el_latent *latent_of(fixture *f, int index)
 {
     if (index < PIECES) {
-        el_latent_table *t = index < EL_TABLE_PIECES ? &f->student.embedding : &f->student.head;
-        return &t->piece[index % EL_TABLE_PIECES];
+        el_latent_table *t = index < EL_TABLE_PARTS ? &f->student.embedding : &f->student.head;
+        return &t->piece[index % EL_TABLE_PARTS];
     }
     return &f->layers[(index - PIECES) / EL_PARTS][(index - PIECES) % EL_PARTS];
 }
 
 static const el_latent_moments *moments_of(const fixture *f, int index)
 {
-    if (index < EL_TABLE_PIECES) return &f->tune.embedding_moments[index];
-    if (index < PIECES) return &f->tune.head_moments[index - EL_TABLE_PIECES];
+    if (index < EL_TABLE_PARTS) return &f->tune.embedding_moments[index];
+    if (index < PIECES) return &f->tune.head_moments[index - EL_TABLE_PARTS];
     return &f->tune.layer_moments[index - PIECES];
 }
 
-/* A whole table has no second piece. */
+/* A whole table has one piece. */
 static bool exists(const spec *s, int index)
 {
-    return index >= PIECES || index % EL_TABLE_PIECES == 0 || s->cut;
+    int piece = index % EL_TABLE_PARTS;
+    return index >= PIECES || piece == 0 || s->cuts[piece - 1];
 }
 
 /* The head's pieces are there but not used if it is tied. */
 static bool is_trained(const spec *s, int index)
 {
-    bool head = index >= EL_TABLE_PIECES && index < PIECES;
+    bool head = index >= EL_TABLE_PARTS && index < PIECES;
     return exists(s, index) && !(head && s->tied);
 }
 
 static int matrix_of(int index)
 {
-    return index < PIECES ? index / EL_TABLE_PIECES : index - PIECES + TABLES;
+    return index < PIECES ? index / EL_TABLE_PARTS : index - PIECES + TABLES;
 }
 
 /* The row of its matrix that a latent begins with. */
 static uint32_t begin_of(const spec *s, int index)
 {
-    return index < PIECES && index % EL_TABLE_PIECES ? s->cut : 0;
+    return index < PIECES && index % EL_TABLE_PARTS ? s->cuts[index % EL_TABLE_PARTS - 1] : 0;
 }
 
 /* ---- the source -------------------------------------------------------------------------- */
@@ -175,10 +176,10 @@ static void make_source(fixture *f)
 static void layout_latent(fixture *f, int index)
 {
     const spec *s = f->spec;
-    bool first = index < PIECES && index % EL_TABLE_PIECES == 0;
+    bool next = index < PIECES && (index + 1) % EL_TABLE_PARTS && exists(s, index + 1);
     uint32_t rows, cols, begin = begin_of(s, index);
     shape_of(f, matrix_of(index), &rows, &cols);
-    rows = first && s->cut ? s->cut : rows - begin;
+    rows = (next ? begin_of(s, index + 1) : rows) - begin;
     el_codec codec = begin ? EL_CODEC_S4 : s->codec;
     *latent_of(f, index) = el_latent_layout(&f->students, rows, cols, codec, 32);
     latent_of(f, index)->rotated = s->rotated;
@@ -225,7 +226,9 @@ static void make_student(fixture *f)
         if (exists(f->spec, i)) fit(latent_of(f, i), f->weights[matrix_of(i)] + begin);
     }
     memcpy(f->student.norms, f->norms, NORMS * f->spec->dim * sizeof(float));
-    f->student.embedding.pieces = f->student.head.pieces = f->spec->cut ? 2 : 1;
+    f->student.embedding.pieces = f->student.head.pieces = exists(f->spec, 2)   ? 3
+                                                           : exists(f->spec, 1) ? 2
+                                                                                : 1;
     f->student.tied = f->spec->tied;
     f->student.layers = f->layers;
 }

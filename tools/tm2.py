@@ -388,16 +388,26 @@ class TM2File:
         return rotated_back(stored) if self.tensors[name].rotation else stored
 
     def table(self, name):
-        """The weights of a table (vocab, dim), which may be cut in two (section 7)."""
-        rest = name.replace(".weight", ".rest.weight")
-        if rest not in self.tensors:
+        """The weights of a table (vocab, dim), which may be cut in parts (section 7)."""
+        names = self.table_parts(name)
+        if len(names) == 1:
             return self.dequantize(name)
-        need(name in self.tensors, f"tensor '{rest}' continues '{name}', which is missing")
-        first, second = self.tensors[name], self.tensors[rest]
-        need(first.rows % 16 == 0 and second.rows >= 16 and first.cols == second.cols and
-             first.rows + second.rows == self.config["vocab"],
-             f"tensor '{rest}' does not continue '{name}'")
-        return numpy.concatenate([self.dequantize(name), self.dequantize(rest)])
+        parts = [self.tensors[n] for n in names]
+        for part in parts:
+            need(part.rows >= 16 and (part is parts[-1] or part.rows % 16 == 0),
+                 f"tensor '{part.name}' has {part.rows} rows, as part of a table")
+        need(len({part.cols for part in parts}) == 1 and
+             sum(part.rows for part in parts) == self.config["vocab"],
+             f"the parts of '{name}' do not make a table")
+        return numpy.concatenate([self.dequantize(n) for n in names])
+
+    def table_parts(self, name):
+        """The names of the tensors that make up a table, from the first row on."""
+        names = [name] + [name.replace(".weight", f".{n}.weight") for n in ("rest", "last")]
+        there = [n for n in names if n in self.tensors]
+        need(there and there == names[:len(there)],
+             f"a table has {there}; each part needs the one before it")
+        return there
 
     def stored(self, name):
         """The same before a rotation is undone."""

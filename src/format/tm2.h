@@ -18,6 +18,11 @@
 #define EL_TM2_OLDEST        3 /* that is read, with all after it */
 #define EL_TENSOR_NAME_BYTES 64
 
+/* A table of (vocab, dim), the embedding or the head, may be cut by rows: the parts follow one
+ * another under these names, "token_embd" or "output" before them. */
+#define EL_TABLE_PARTS 3
+extern const char *const el_table_endings[EL_TABLE_PARTS];
+
 typedef struct el_tensor {
     const char *name;    /* NUL-terminated, at most 63 bytes, "blk.0.attn_q.weight" as in GGUF */
     uint32_t rows, cols; /* a vector is (1, n) */

@@ -14,6 +14,8 @@ const char el_tm2_section_names[EL_TM2_SECTIONS][EL_TM2_SECTION_NAME_BYTES] = {
     "model", "vocab", "template", "weights", "tensors", "manifest",
 };
 
+const char *const el_table_endings[EL_TABLE_PARTS] = {".weight", ".rest.weight", ".last.weight"};
+
 const uint16_t el_tm2_numbers[EL_TM2_NUMBERS] = {
     offsetof(el_config, layers),     offsetof(el_config, dim),      offsetof(el_config, ffn_dim),
     offsetof(el_config, heads),      offsetof(el_config, kv_heads), offsetof(el_config, head_dim),

@@ -31,37 +31,30 @@ static edgellm_status check_config(const el_config *c, edgellm_error *err)
     return EDGELLM_OK;
 }
 
-static const char embedding[] = "token_embd.weight", rest_of_embedding[] = "token_embd.rest.weight";
+static const char embedding[] = "token_embd", head[] = "output";
 
 static edgellm_status load_ends(el_model *m, const el_tm2 *file, edgellm_error *err)
 {
-    static const char head[] = "output.weight", rest_of_head[] = "output.rest.weight";
     const el_config *c = &m->config;
-    el_tensor t;
-    EL_TRY(el_table_load(&m->embedding, file, embedding, rest_of_embedding, c->vocab, c->dim, err));
+    EL_TRY(el_table_load(&m->embedding, file, embedding, c->vocab, c->dim, err));
     EL_TRY(el_tm2_vector(file, "output_norm.weight", c->dim, &m->output_norm, err));
     m->head = m->embedding;
-    if (!el_tm2_find(file, head, &t) && !el_tm2_find(file, rest_of_head, &t)) return EDGELLM_OK;
-    return el_table_load(&m->head, file, head, rest_of_head, c->vocab, c->dim, err);
+    if (!el_table_exists(file, head)) return EDGELLM_OK;
+    return el_table_load(&m->head, file, head, c->vocab, c->dim, err);
 }
 
-static uint64_t bytes_of(const el_tm2 *file, const char *name)
-{
-    el_tensor t;
-    return el_tm2_find(file, name, &t) ? t.bytes : 0;
-}
-
-/* All weights; but of an embedding that is not the head too, one row. */
+/* All weights; but of an embedding that is not the head too, a row of mean size. */
 static uint64_t token_bytes(const el_model *m, const el_tm2 *file)
 {
-    uint64_t all = 0;
+    const size_t stem = strlen(embedding);
+    uint64_t all = 0, table = 0;
     for (uint32_t i = 0; i < file->n_tensors; i++) {
         el_tensor t;
         el_tm2_tensor(file, i, &t);
         all += t.bytes;
+        if (strncmp(t.name, embedding, stem) == 0 && t.name[stem] == '.') table += t.bytes;
     }
     if (m->head.part[0].codes == m->embedding.part[0].codes) return all;
-    const uint64_t table = bytes_of(file, embedding) + bytes_of(file, rest_of_embedding);
     return all - table + table / m->config.vocab;
 }
 

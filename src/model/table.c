@@ -1,39 +1,89 @@
 /* table.c: see table.h. */
 #include "model/table.h"
 
+#include <stdio.h>
+
 #include "kernel/rotation.h"
 
-/* How the rows of two parts fit together. */
-static edgellm_status check_rows(const el_tensor *first, const el_tensor *rest, uint32_t rows,
-                                 edgellm_error *err)
+typedef char name_text[EL_TENSOR_NAME_BYTES];
+
+static void part_name(const char *table, uint32_t part, name_text out)
 {
-    if (first->rows < EL_TILE || first->rows % EL_TILE)
-        return el_fail(err, EDGELLM_ERR_FORMAT,
-                       "tensor '%s' has %u rows; where '%s' follows it must be a multiple of %d",
-                       first->name, first->rows, rest->name, EL_TILE);
-    if (rest->rows < EL_TILE)
-        return el_fail(err, EDGELLM_ERR_FORMAT, "tensor '%s' has %u rows; it needs at least %d",
-                       rest->name, rest->rows, EL_TILE);
-    if (first->rows + rest->rows != rows)
-        return el_fail(err, EDGELLM_ERR_FORMAT,
-                       "tensor '%s' has %u rows and '%s' %u; the model needs %u together",
-                       first->name, first->rows, rest->name, rest->rows, rows);
+    snprintf(out, sizeof(name_text), "%s%s", table, el_table_endings[part]);
+}
+
+/* A file lists the parts that it has from the first: how many there are, at least 1. */
+static edgellm_status count_parts(const el_tm2 *file, const char *name, uint32_t *parts,
+                                  edgellm_error *err)
+{
+    *parts = 1; /* if that is missing it is an error that is worded where it is looked up */
+    for (uint32_t i = 1; i < EL_TABLE_PARTS; i++) {
+        el_tensor t;
+        name_text part, before;
+        part_name(name, i, part);
+        part_name(name, i - 1, before);
+        if (!el_tm2_find(file, part, &t)) continue;
+        if (!el_tm2_find(file, before, &t))
+            return el_fail(err, EDGELLM_ERR_FORMAT, "tensor '%s' continues '%s', which is missing",
+                           part, before);
+        *parts = i + 1;
+    }
     return EDGELLM_OK;
 }
 
-edgellm_status el_table_load(el_table *table, const el_tm2 *file, const char *name,
-                             const char *rest, uint32_t rows, uint32_t cols, edgellm_error *err)
+/* next: the name of the part after it, or NULL */
+static edgellm_status check_rows(const el_tensor *t, const char *next, edgellm_error *err)
 {
-    el_tensor first = {0}, second = {0};
-    const bool cut = el_tm2_find(file, rest, &second);
-    if (!cut || !el_tm2_find(file, name, &first)) { /* which is an error that is worded there */
-        table->parts = 1;
-        return el_tm2_matrix(file, name, rows, cols, &table->part[0], err);
+    if (next && (t->rows < EL_TILE || t->rows % EL_TILE))
+        return el_fail(err, EDGELLM_ERR_FORMAT,
+                       "tensor '%s' has %u rows; where '%s' follows it must be a multiple of %d",
+                       t->name, t->rows, next, EL_TILE);
+    if (t->rows < EL_TILE)
+        return el_fail(err, EDGELLM_ERR_FORMAT, "tensor '%s' has %u rows; it needs at least %d",
+                       t->name, t->rows, EL_TILE);
+    return EDGELLM_OK;
+}
+
+static edgellm_status load_parts(el_table *table, const el_tm2 *file, const char *name,
+                                 uint32_t rows, uint32_t cols, edgellm_error *err)
+{
+    uint64_t together = 0;
+    for (uint32_t i = 0; i < table->parts; i++) {
+        el_tensor t = {0};
+        name_text part, next = "";
+        part_name(name, i, part);
+        if (i + 1 < table->parts) part_name(name, i + 1, next);
+        el_tm2_find(file, part, &t); /* count_parts() has found it */
+        EL_TRY(check_rows(&t, *next ? next : NULL, err));
+        EL_TRY(el_tm2_matrix(file, part, t.rows, cols, &table->part[i], err));
+        together += t.rows;
     }
-    table->parts = 2;
-    EL_TRY(check_rows(&first, &second, rows, err));
-    EL_TRY(el_tm2_matrix(file, name, first.rows, cols, &table->part[0], err));
-    return el_tm2_matrix(file, rest, second.rows, cols, &table->part[1], err);
+    if (together == rows) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_FORMAT,
+                   "the %u parts of '%s.weight' have %llu rows together; the model needs %u",
+                   table->parts, name, (unsigned long long)together, rows);
+}
+
+edgellm_status el_table_load(el_table *table, const el_tm2 *file, const char *name, uint32_t rows,
+                             uint32_t cols, edgellm_error *err)
+{
+    name_text whole;
+    part_name(name, 0, whole);
+    EL_TRY(count_parts(file, name, &table->parts, err));
+    if (table->parts > 1) return load_parts(table, file, name, rows, cols, err);
+    return el_tm2_matrix(file, whole, rows, cols, &table->part[0], err);
+}
+
+bool el_table_exists(const el_tm2 *file, const char *name)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < EL_TABLE_PARTS; i++) {
+        el_tensor t;
+        name_text part;
+        part_name(name, i, part);
+        any |= el_tm2_find(file, part, &t);
+    }
+    return any;
 }
 
 unsigned el_table_rotations(const el_table *table)
@@ -46,8 +96,9 @@ unsigned el_table_rotations(const el_table *table)
 
 void el_table_row(const el_table *table, uint32_t row, float *out)
 {
-    const uint32_t first = table->part[0].rows;
-    const el_matrix *m = &table->part[row < first ? 0 : 1];
-    el_matrix_row(m, row < first ? row : row - first, out);
+    const el_matrix *m = table->part;
+    while (row >= m->rows)
+        row -= m++->rows;
+    el_matrix_row(m, row, out);
     if (m->rotation == EL_ROTATION_HADAMARD64) el_rotate_back(out, m->cols);
 }

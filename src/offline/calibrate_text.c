@@ -15,6 +15,7 @@ enum {
     ASK = 32,         /* tokens between two questions whether to go on */
     RANDOM_WORDS = 2, /* at most */
     RANDOM_TRIES = 1000, /* to find a token that is text */
+    ODD_TOKENS = 32,     /* from an odd word to the next, on average */
 };
 
 /* ---- chance -------------------------------------------------------------------------------- */
@@ -82,6 +83,15 @@ static bool goes_in_circles(el_writer *w)
     return w->stale >= STALE;
 }
 
+/* Names, codes and marks that nobody has seen before fill real texts, and that a model goes on with
+ * them is what coarse weights lose first. What it writes by itself has none. */
+static void put_odd_word(el_writer *w)
+{
+    for (uint32_t i = 0; i < w->odd_tokens && w->count < w->room; i++)
+        w->tokens[w->count++] = w->odd[i];
+    w->odd_next = w->count + 1 + below(w, 2 * ODD_TOKENS);
+}
+
 /*
  * Appends drawn tokens until one ends the text (w->end, not appended), the room is full, or the
  * text goes in circles: then only up to where that began, and *stuck.
@@ -102,6 +112,7 @@ static edgellm_status go_on(el_writer *w, bool *stuck, edgellm_error *err)
         }
         w->tokens[w->count++] = token;
         *stuck = goes_in_circles(w);
+        if (w->odd_tokens && w->count >= w->odd_next) put_odd_word(w);
     }
     if (*stuck) w->count = w->fresh;
     return EDGELLM_OK;
@@ -159,6 +170,7 @@ struct way {
     bool whole;  /* the opening is a whole message */
     bool system; /* with the model's own system message, if it has one */
     bool crlf;   /* lines end in two bytes */
+    bool odd;    /* a word that the model cannot know stands in it again and again */
 };
 
 static const way ways[] = {
@@ -166,7 +178,8 @@ static const way ways[] = {
     {converse, &el_seeds_questions, 7, .chat = true, .whole = true},
     {converse, &el_seeds_halves, 8, .chat = true, .system = true},
     {converse, &el_seeds_halves, 4, .chat = true},
-    {write_on, &el_seeds_openings, 44, .crlf = false},
+    {write_on, &el_seeds_openings, 34, .crlf = false},
+    {write_on, &el_seeds_openings, 10, .odd = true},
     {write_on, &el_seeds_openings, 9, .crlf = true},
     {write_on, NULL, 11, .crlf = false},
     {write_on, NULL, 2, .crlf = true},
@@ -207,6 +220,14 @@ static uint32_t random_word(el_writer *w)
         if (is_text(w->engine, token)) break;
     }
     return token;
+}
+
+static void choose_odd_word(el_writer *w)
+{
+    w->odd_tokens = 1 + below(w, EL_WRITER_ODD_MAX);
+    for (uint32_t i = 0; i < w->odd_tokens; i++)
+        w->odd[i] = random_word(w);
+    w->odd_next = w->count + below(w, ODD_TOKENS);
 }
 
 /* An opening that the vocabulary has no bytes for becomes random words too. */
@@ -262,6 +283,7 @@ static edgellm_status write_on(el_writer *w, const way *how, const char *opening
 {
     bool stuck = false;
     EL_TRY(open_text(w, opening, err));
+    if (how->odd) choose_odd_word(w);
     EL_TRY(go_on(w, &stuck, err));
     if (how->crlf) EL_TRY(turn_to_crlf(w, err));
     if (w->count >= w->room) return EDGELLM_OK;
@@ -288,7 +310,7 @@ static edgellm_status write_text(el_writer *w, uint64_t choice, edgellm_error *e
     uint64_t at = (choice >> 32) * total; /* of total * 2^32 */
     while (at >= (uint64_t)usable_share(w, how) << 32)
         at -= (uint64_t)usable_share(w, how++) << 32;
-    w->count = w->stale = 0;
+    w->count = w->stale = w->odd_tokens = 0;
     EL_TRY(edgellm_session_truncate(w->session, 0, err));
     EL_TRY(seed_sampler(w, err));
     if (how->openings == NULL) return how->write(w, how, NULL, err);

@@ -1,13 +1,16 @@
 /*
  * calibrate_text.h: a writer lets the model write, through the public interface, sequences of
  * tokens for its own calibration: conversations, and texts that go on from an opening or from
- * random words, some of them with line ends of two bytes. Each sequence depends on the model, the
- * seed and its number, and on nothing that was written before.
+ * random words, some of them with line ends of two bytes, some with an odd word that comes again
+ * and again. Each sequence depends on the model, the seed and its number, and on nothing that was
+ * written before.
  */
 #ifndef EL_OFFLINE_CALIBRATE_TEXT_H
 #define EL_OFFLINE_CALIBRATE_TEXT_H
 
 #include "offline/calibrate_together.h"
+
+#define EL_WRITER_ODD_MAX 4 /* tokens */
 
 typedef struct el_writer {
     const edgellm_engine *engine;
@@ -26,6 +29,8 @@ typedef struct el_writer {
     uint32_t end;         /* the token that ended it, or EL_TOKEN_NONE */
     uint32_t stale;       /* grows with every token that only repeats, shrinks with others */
     uint32_t fresh;       /* tokens when it was last 0 */
+    uint32_t odd[EL_WRITER_ODD_MAX]; /* the odd word of this text */
+    uint32_t odd_tokens, odd_next;   /* 0: it has none; count at which it is put next */
     uint64_t random;
 } el_writer;
 

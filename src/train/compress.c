@@ -233,7 +233,7 @@ static edgellm_status stages(el_run *r, edgellm_error *err)
         const el_gguf_tensor *t = &r->source.gguf.tensors[i];
         r->result.parameters += (uint64_t)t->rows * t->cols;
     }
-    r->source.cut = el_forms_cut(&r->source, r->options);
+    el_forms_cut(&r->source, r->options);
     EL_TRY(el_forms_check(&r->source, r->options, err));
     EL_TRY(set_up(r, err));
     EL_TRY(el_journal_open(&r->journal, r->target, fingerprint(r), r->options->resume, err));

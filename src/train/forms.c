@@ -40,7 +40,8 @@ enum { COARSEST = 0, THREE_BITS = 1 }; /* of rotated_forms */
 
 enum {
     FREQUENT = 6,         /* that part of a vocabulary has bits of its own */
-    MOST_FREQUENT = 16,   /* or that, where 8 bits for it are within reach */
+    MOST_FREQUENT = 16,   /* or that, where 8 bits for it are within reach; */
+    USUAL = 3,            /* then all after this part have, too */
     PROBE_SEQUENCES = 16, /* for second moments */
     PROBE_SEGMENTS = 2,
     PROBE_SPAN = 256,
@@ -80,12 +81,17 @@ static el_probe_forms forms_for(const el_source *s, const el_compress_options *o
     return (el_probe_forms){rotated_forms, offered, probed, damping};
 }
 
-/* Tokens are numbered in the order in which merges made them, so low ids are the frequent ones. */
-uint32_t el_forms_cut(const el_source *s, const el_compress_options *o)
+static uint32_t part_of_vocab(const el_source *s, uint32_t part)
 {
-    if (!o->fit) return 0;
-    const uint32_t part = has_room(s, o->fit, 4) ? MOST_FREQUENT : FREQUENT;
     return s->config.vocab / part / EL_TILE * EL_TILE;
+}
+
+/* Tokens are numbered in the order in which merges made them, so low ids are the frequent ones. */
+void el_forms_cut(el_source *s, const el_compress_options *o)
+{
+    const bool roomy = has_room(s, o->fit, 4);
+    if (o->fit) s->cuts[0] = part_of_vocab(s, roomy ? MOST_FREQUENT : FREQUENT);
+    if (s->cuts[0] && roomy) s->cuts[1] = part_of_vocab(s, USUAL);
 }
 
 /* ---- rules ------------------------------------------------------------------------------ */

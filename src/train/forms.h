@@ -9,8 +9,8 @@
 #include "train/pieces.h"
 #include "train/student.h"
 
-/* Rows of the first piece of a source's tables (el_source.cut) under these options. */
-uint32_t el_forms_cut(const el_source *source, const el_compress_options *options);
+/* Sets where a source's tables are cut (el_source.cuts) under these options. */
+void el_forms_cut(el_source *source, const el_compress_options *options);
 
 /* Options in themselves: bits, groups, patterns that are regular expressions and match a matrix;
  * and a size that can be met. Errors: USAGE, MEMORY. */

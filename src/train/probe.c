@@ -108,7 +108,7 @@ double *el_probe_damage_of(const el_probe *p, uint32_t matrix)
 static uint32_t steps_of(const el_probe *p)
 {
     uint32_t layers = p->source->config.layers, tables = el_student_tables(p->source);
-    uint32_t inputs = p->source->cut ? EL_TABLE_PIECES : 1; /* those that the first layer sees */
+    uint32_t inputs = el_source_pieces(p->source); /* those that the first layer sees */
     return layers + layers * (layers + 1) / 2 + inputs * layers + tables;
 }
 

@@ -11,8 +11,18 @@ typedef struct el_source {
     el_config config;
     el_vocab vocab;                                       /* points into gguf */
     const el_gguf_tensor *embedding, *head, *output_norm; /* head: the embedding if tied */
-    uint32_t cut; /* rows of the first piece of both tables in the file; 0: they stay whole */
+    /* rows that the second and the third piece of both tables begin with in the file; 0: none */
+    uint32_t cuts[EL_TABLE_PARTS - 1];
 } el_source;
+
+/* Of each table. */
+static inline uint32_t el_source_pieces(const el_source *s)
+{
+    uint32_t pieces = 1;
+    while (pieces < EL_TABLE_PARTS && s->cuts[pieces - 1])
+        pieces++;
+    return pieces;
+}
 
 /* Errors: as el_gguf_open(); UNSUPPORTED (another architecture than llama); FORMAT (a tensor is
  * missing or has another shape). */

@@ -7,13 +7,13 @@
 /* A piece of the embedding or the head. */
 static el_extent table_extent(const el_source *s, uint32_t index)
 {
-    uint32_t pieces = s->cut ? EL_TABLE_PIECES : 1, piece = index % pieces;
+    uint32_t pieces = el_source_pieces(s), piece = index % pieces;
     el_extent e = {.tensor = index < pieces ? s->embedding : s->head};
-    e.first = piece ? s->cut : 0;
-    e.rows = piece || !s->cut ? e.tensor->rows - e.first : s->cut;
+    e.first = piece ? s->cuts[piece - 1] : 0;
+    e.rows = (piece + 1 < pieces ? s->cuts[piece] : e.tensor->rows) - e.first;
     const char *end = strstr(e.tensor->name, ".weight");
     int stem = end ? (int)(end - e.tensor->name) : (int)strlen(e.tensor->name);
-    snprintf(e.name, sizeof e.name, "%.*s%s.weight", stem, e.tensor->name, piece ? ".rest" : "");
+    snprintf(e.name, sizeof e.name, "%.*s%s", stem, e.tensor->name, el_table_endings[piece]);
     return e;
 }
 
@@ -40,7 +40,7 @@ static el_latent latent_layout(const el_student *s, uint32_t index, el_arena *ar
 
 static el_latent_table table_layout(const el_student *s, uint32_t index, el_arena *arena)
 {
-    el_latent_table t = {.pieces = s->source->cut ? EL_TABLE_PIECES : 1};
+    el_latent_table t = {.pieces = el_source_pieces(s->source)};
     for (uint32_t i = 0; i < t.pieces; i++)
         t.piece[i] = latent_layout(s, index + i, arena);
     return t;

@@ -33,7 +33,7 @@ typedef struct el_student {
 /* How many are pieces of tables, which come first; how many there are. */
 static inline uint32_t el_student_tables(const el_source *source)
 {
-    return (source->cut ? EL_TABLE_PIECES : 1) * (source->head != source->embedding ? 2 : 1);
+    return el_source_pieces(source) * (source->head != source->embedding ? 2 : 1);
 }
 
 static inline uint32_t el_student_count(const el_source *source)

@@ -24,8 +24,8 @@ typedef struct el_tune {
 
     /* memory */
     el_latent_moments *layer_moments; /* (layers, EL_PARTS) */
-    el_latent_moments embedding_moments[EL_TABLE_PIECES];
-    el_latent_moments head_moments[EL_TABLE_PIECES]; /* not used if tied */
+    el_latent_moments embedding_moments[EL_TABLE_PARTS];
+    el_latent_moments head_moments[EL_TABLE_PARTS]; /* not used if tied */
     float *norm_m, *norm_v;
     float *part[EL_PARTS];   /* weights of the layer at hand */
     float *dtable;           /* (vocab, dim) */

@@ -99,10 +99,11 @@ def file_matrices(file):
 
 def source_rows(source, file, tensor):
     """The source's weights that a tensor of the file stands for: of a table, some rows."""
-    name = tensor.name.replace(".rest.weight", ".weight")
+    name = f"{tensor.name.split('.')[0]}.weight"
     if name not in ("token_embd.weight", "output.weight"):
-        return source.dequantize(name)
-    first = 0 if name == tensor.name else file.tensors[name].rows
+        return source.dequantize(tensor.name)
+    names = file.table_parts(name)
+    first = sum(file.tensors[n].rows for n in names[:names.index(tensor.name)])
     return source.table(name)[first:first + tensor.rows]
 
 
@@ -128,9 +129,8 @@ class Student(nn.Module):
         return self.tensors[name.replace(".", "/")]
 
     def pieces(self, table):
-        """The parts of a table, which may be cut in two."""
-        names = (f"{table}.weight", f"{table}.rest.weight")
-        return [self.tensor(n) for n in names if n in self.file.tensors]
+        """The parts of a table."""
+        return [self.tensor(n) for n in self.file.table_parts(f"{table}.weight")]
 
     def keep_in_range(self):
         for tensor in self.tensors.values():
