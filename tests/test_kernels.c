@@ -338,18 +338,30 @@ static void ref_attend_exact(const float *keys, const float *values, const float
 static const uint32_t head_dims[] = {2, 32, 33, 64, 80, 96, 128, 256};
 static const uint32_t lengths[] = {1, 2, 15, 16, 17, 63, 64, 65, 128, 129, 300};
 
-static void check_attend_lengths(const el_kernels *k, const el_kv *kv, const float *query,
-                                 uint32_t head_dim, float inv_sqrt)
+enum { HEADS = 9 }; /* of queries that share keys and values: more than any level takes at once */
+
+static void check_attend_heads(const el_kernels *k, const el_kv *kv, const float *queries,
+                               uint32_t head_dim, uint32_t length, float inv_sqrt)
 {
-    for (size_t i = 0; i < LENGTH(lengths); i++) {
-        guarded scores = guard_floats((lengths[i] + 63) / 64 * 64), out = guard_floats(head_dim);
-        float want[EL_HEAD_DIM_MAX];
-        ref_attend(kv, query, head_dim, lengths[i], inv_sqrt, want);
-        k->attend(kv, query, head_dim, lengths[i], inv_sqrt, scores.data, out.data);
-        assert_same_bits(out.data, want, head_dim, "attend", k);
+    float want[HEADS * EL_HEAD_DIM_MAX];
+    for (uint32_t h = 0; h < HEADS; h++)
+        ref_attend(kv, queries + h * head_dim, head_dim, length, inv_sqrt, want + h * head_dim);
+    for (uint32_t heads = 1; heads <= HEADS; heads++) {
+        const uint32_t most = heads < EL_ATTEND_HEADS ? heads : EL_ATTEND_HEADS;
+        guarded scores = guard_floats((length + 63) / 64 * 64 * most);
+        guarded out = guard_floats(heads * head_dim);
+        k->attend(kv, queries, heads, head_dim, length, inv_sqrt, scores.data, out.data);
+        assert_same_bits(out.data, want, heads * head_dim, "attend", k);
         unguard(&out);
         unguard(&scores);
     }
+}
+
+static void check_attend_lengths(const el_kernels *k, const el_kv *kv, const float *queries,
+                                 uint32_t head_dim, float inv_sqrt)
+{
+    for (size_t i = 0; i < LENGTH(lengths); i++)
+        check_attend_heads(k, kv, queries, head_dim, lengths[i], inv_sqrt);
 }
 
 static void check_attend(const el_kernels *k)
@@ -358,7 +370,7 @@ static void check_attend(const el_kernels *k)
     for (size_t h = 0; h < LENGTH(head_dims); h++) {
         uint32_t dim = head_dims[h];
         test_kv got = make_kv(dim), want = make_kv(dim);
-        guarded query = guard_floats(dim);
+        guarded query = guard_floats(HEADS * dim);
         float key[EL_HEAD_DIM_MAX], value[EL_HEAD_DIM_MAX];
         for (uint32_t p = 0; p < 300; p++) {
             fill_floats(&r, key, dim, p % 7 == 3 ? 3 : 0);
@@ -370,7 +382,7 @@ static void check_attend(const el_kernels *k)
         assert_memory_equal(got.values.data, want.values.data, want.values.size);
         assert_memory_equal(got.kscale.data, want.kscale.data, want.kscale.size);
         assert_memory_equal(got.vscale.data, want.vscale.data, want.vscale.size);
-        fill_floats(&r, query.data, dim, 0);
+        fill_floats(&r, query.data, HEADS * dim, 0);
         check_attend_lengths(k, &got.kv, query.data, dim, 0.125f);
         check_attend_lengths(k, &got.kv, query.data, dim, 60.0f); /* many weights become 0 */
         unguard(&query);

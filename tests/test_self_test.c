@@ -94,11 +94,12 @@ static void kv_store(const el_kv *kv, uint32_t position, const float *key, const
     kv->values[(size_t)position * head_dim] ^= 1;
 }
 
-static void attend(const el_kv *kv, const float *query, uint32_t head_dim, uint32_t length,
-                   float inv_sqrt, float *scores, float *out)
+/* Wrong for the last head only. */
+static void attend(const el_kv *kv, const float *queries, uint32_t heads, uint32_t head_dim,
+                   uint32_t length, float inv_sqrt, float *scores, float *out)
 {
-    sound.attend(kv, query, head_dim, length, inv_sqrt, scores, out);
-    spoil(&out[head_dim - 1]);
+    sound.attend(kv, queries, heads, head_dim, length, inv_sqrt, scores, out);
+    spoil(&out[heads * head_dim - 1]);
 }
 
 static void attend_exact(const float *keys, const float *values, const float *query,

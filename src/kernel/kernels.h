@@ -91,18 +91,21 @@ typedef void (*el_kv_store_fn)(const el_kv *kv, uint32_t position, const float *
                                const float *value, uint32_t head_dim);
 
 /*
- * Attention of one query head over positions 0 .. length-1 of one KV head:
+ * Attention of query heads over positions 0 .. length-1 of the KV head that they share, each:
  *     score(p) = (sum over blocks ascending of (float)dot * (qs * ks)) * inv_sqrt
  *     largest score first; e(p) = el_expf(score - largest)
  *     per 64 positions, by absolute position: sum of e in 16 lanes (lane p mod 16), and
  *     mix(d) = sum ascending over p of (e(p) * vs) * (float)v(p, d), each starting at 0;
  *     blocks of 64 are added in ascending order; out(d) = mix(d) * (1 / sum)
- * query: head_dim floats, quantised here; scores: scratch of length rounded up to 64 floats.
+ * queries, out: (heads, head_dim); queries are quantised here. scores: scratch for as many heads, but
+ * at most EL_ATTEND_HEADS, of length rounded up to 64 floats each.
  */
-typedef void (*el_attend_fn)(const el_kv *kv, const float *query, uint32_t head_dim,
-                             uint32_t length, float inv_sqrt, float *scores, float *out);
+#define EL_ATTEND_HEADS 4
+typedef void (*el_attend_fn)(const el_kv *kv, const float *queries, uint32_t heads,
+                             uint32_t head_dim, uint32_t length, float inv_sqrt, float *scores,
+                             float *out);
 
-/* The same in exact mode: keys and values are float32, (position, head_dim) each; dot products in
+/* The same for one head in exact mode: keys and values are float32, (position, head_dim) each; dot products in
  * 16 lanes; mix as above with v unscaled. */
 typedef void (*el_attend_exact_fn)(const float *keys, const float *values, const float *query,
                                    uint32_t head_dim, uint32_t length, float inv_sqrt,

@@ -15,6 +15,7 @@ enum {
     WIDE = 2 * EL_ROTATION_WIDTH, /* floats of a vector */
     ODD = WIDE - 27,
     HEAD = 64,
+    HEADS = 7, /* that share keys and values */
     POSITIONS = EL_TILE + 5,
     PADDED = 64, /* room for their scores */
     MATRIX_BYTES = 8192,
@@ -162,7 +163,7 @@ enum { KEY_BYTES = (POSITIONS + EL_TILE - 1) / EL_TILE * EL_TILE * HEAD };
 typedef struct cache {
     int8_t keys[KEY_BYTES], values[KEY_BYTES];
     float kscale[KEY_BYTES / EL_BLOCK], vscale[KEY_BYTES / EL_BLOCK];
-    float query[HEAD], scores[PADDED], out[HEAD];
+    float query[HEADS * HEAD], scores[EL_ATTEND_HEADS * PADDED], out[HEADS * HEAD];
 } cache;
 
 static void run_attention(const el_kernels *k, cache *a)
@@ -176,8 +177,8 @@ static void run_attention(const el_kernels *k, cache *a)
         fill_floats(&c, value, HEAD);
         k->kv_store(&kv, p, key, value, HEAD);
     }
-    fill_floats(&c, a->query, HEAD);
-    k->attend(&kv, a->query, HEAD, POSITIONS, 0.125f, a->scores, a->out);
+    fill_floats(&c, a->query, HEADS * HEAD);
+    k->attend(&kv, a->query, HEADS, HEAD, POSITIONS, 0.125f, a->scores, a->out);
     memset(a->scores, 0, sizeof a->scores); /* scratch: not of the result */
 }
 

@@ -138,21 +138,62 @@ static void rotate_and_store(el_forward *f, uint32_t layer, uint32_t token, uint
     f->kernels->kv_store(&place->cache->planes[plane], position, f->k + at, f->v + at, c->head_dim);
 }
 
-static void attend_head(el_forward *f, uint32_t layer, uint32_t token, uint32_t head, float *scores)
+static float inv_sqrt_of(const el_config *c)
+{
+    return 1.0f / __builtin_sqrtf((float)c->head_dim);
+}
+
+/* Heads of one token that share keys and values. */
+typedef struct el_heads {
+    uint32_t token, first, count;
+    size_t plane; /* of the cache */
+} el_heads;
+
+static void attend_exact(el_forward *f, const el_heads *h, float *scores)
 {
     const el_config *c = &f->model->config;
-    const size_t plane = (size_t)layer * c->kv_heads + head / (c->heads / c->kv_heads);
-    const size_t at = ((size_t)token * c->heads + head) * c->head_dim;
-    const el_cache *cache = f->places[token].cache;
-    const uint32_t length = f->places[token].position + 1;
-    const float inv_sqrt = 1.0f / __builtin_sqrtf((float)c->head_dim);
-    if (f->exact)
-        f->kernels->attend_exact(cache->keys + plane * cache->plane,
-                                 cache->values + plane * cache->plane, f->q + at, c->head_dim,
-                                 length, inv_sqrt, scores, f->h + at);
-    else
-        f->kernels->attend(&cache->planes[plane], f->q + at, c->head_dim, length, inv_sqrt, scores,
-                           f->h + at);
+    const el_cache *cache = f->places[h->token].cache;
+    for (uint32_t i = 0; i < h->count; i++) {
+        const size_t at = ((size_t)h->token * c->heads + h->first + i) * c->head_dim;
+        f->kernels->attend_exact(cache->keys + h->plane * cache->plane,
+                                 cache->values + h->plane * cache->plane, f->q + at, c->head_dim,
+                                 f->places[h->token].position + 1, inv_sqrt_of(c), scores,
+                                 f->h + at);
+    }
+}
+
+static void attend(el_forward *f, const el_heads *h, float *scores)
+{
+    const el_config *c = &f->model->config;
+    const el_place *place = &f->places[h->token];
+    const size_t at = ((size_t)h->token * c->heads + h->first) * c->head_dim;
+    f->kernels->attend(&place->cache->planes[h->plane], f->q + at, h->count, c->head_dim,
+                       place->position + 1, inv_sqrt_of(c), scores, f->h + at);
+}
+
+/*
+ * Heads that share keys and values are computed together, as many as the scratch holds: less work.
+ * But where there are few of them for each member, one by one: the work is shared more evenly.
+ */
+static void attend_all(el_forward *f, uint32_t layer, unsigned member, unsigned size)
+{
+    const el_config *c = &f->model->config;
+    const uint32_t group = c->heads / c->kv_heads;
+    const bool few = size > 1 && f->n * c->kv_heads < 4 * size;
+    const uint32_t step = few ? 1 : group < EL_ATTEND_HEADS ? group : EL_ATTEND_HEADS;
+    const uint32_t steps = (group + step - 1) / step, units = f->n * c->kv_heads * steps;
+    float *scores = f->scores + (size_t)member * el_forward_scores(f);
+    for (uint32_t i = member; i < units; i += size) {
+        const uint32_t kv_head = i / steps % c->kv_heads, begin = i % steps * step;
+        const el_heads h = {.token = i / steps / c->kv_heads,
+                            .first = kv_head * group + begin,
+                            .count = group - begin < step ? group - begin : step,
+                            .plane = (size_t)layer * c->kv_heads + kv_head};
+        if (f->exact)
+            attend_exact(f, &h, scores);
+        else
+            attend(f, &h, scores);
+    }
 }
 
 void el_block_attention(el_forward *f, uint32_t layer, unsigned rotations, unsigned member,
@@ -160,13 +201,11 @@ void el_block_attention(el_forward *f, uint32_t layer, unsigned rotations, unsig
 {
     const el_config *c = &f->model->config;
     const uint32_t width = c->heads * c->head_dim;
-    float *scores = f->scores + (size_t)member * ((f->context + (size_t)63) / 64 * 64);
     el_crew_barrier(f->crew);
     for (uint32_t i = member; i < f->n * c->kv_heads; i += size)
         rotate_and_store(f, layer, i / c->kv_heads, i % c->kv_heads);
     el_crew_barrier(f->crew);
-    for (uint32_t i = member; i < f->n * c->heads; i += size)
-        attend_head(f, layer, i / c->heads, i % c->heads, scores);
+    attend_all(f, layer, member, size);
     el_crew_barrier(f->crew);
     el_portion p = portion_of(f, rotations, width, member, size);
     while (p.at < p.end) {

@@ -83,11 +83,18 @@ static void layout_activations(el_forward *f, el_arena *arena)
     f->gate = el_arena_take(arena, n * c->ffn_dim, sizeof(float));
     f->up = el_arena_take(arena, n * c->ffn_dim, sizeof(float));
     f->y = el_arena_take(arena, n * c->dim, sizeof(float));
-    f->scores = el_arena_take(arena, round_up(f->context, 64), f->threads * sizeof(float));
+    f->scores = el_arena_take(arena, el_forward_scores(f), f->threads * sizeof(float));
     f->logits = el_arena_take(arena, c->vocab, sizeof(float));
     if (f->exact) f->row = el_arena_take(arena, (size_t)f->threads * widest, sizeof(float));
     for (int r = 0; r < EL_ROTATIONS; r++)
         if (f->model->rotations & EL_ROTATION_BIT(r)) layout_input(f, &f->input[r], widest, arena);
+}
+
+size_t el_forward_scores(const el_forward *f)
+{
+    const el_config *c = &f->model->config;
+    const uint32_t group = c->heads / c->kv_heads;
+    return (group < EL_ATTEND_HEADS ? group : EL_ATTEND_HEADS) * (size_t)round_up(f->context, 64);
 }
 
 el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena)

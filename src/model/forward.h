@@ -52,7 +52,7 @@ struct el_forward {
     float *k, *v;                 /* (batch, kv_heads * head_dim) */
     float *gate, *up;             /* (batch, ffn_dim) */
     float *y;                     /* (batch, dim) what a block adds to the stream */
-    float *scores;                /* (threads, context rounded up to 64) */
+    float *scores;                /* (threads, el_forward_scores()) */
     float *row;                   /* (threads, widest input): a dequantised row; exact mode only */
     float *logits;                /* (vocab) after the last token */
 
@@ -72,6 +72,9 @@ typedef struct el_forward_bytes {
 /* Lays the working memory out in `arena` (measuring or real) and fills in the tables. The fields
  * model, kernels, context, batch, threads and exact are set before; crew at any time. */
 el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena);
+
+/* Floats that attention needs for the scores of each member. */
+size_t el_forward_scores(const el_forward *f);
 
 /* Computes one batch: embedding, the architecture's layers, head. A layer leaves what its last
  * block adds in y; the next norm adds it to x. (tokens, places, n, head_first and head_out are
