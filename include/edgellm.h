@@ -16,7 +16,9 @@
  *
  * Memory
  *   edgellm_plan() states every byte before a model is loaded. After edgellm_session_open() has
- *   returned, no function on the token path (eval, sample, stream) allocates, maps or faults.
+ *   returned, no function on the token path (eval, sample, stream) allocates, maps, faults or calls
+ *   the kernel; but for the sleep of a thread that waits for others, and, where `realtime` chose a
+ *   policy that leaves time to others, the calls that do so.
  *
  * Numbers
  *   For one model file, one list of tokens and one seed the logits are bit-identical on every
@@ -228,9 +230,12 @@ typedef struct edgellm_session_options {
     uint32_t context; /* tokens the KV cache holds, up to what the model was trained for and 2^20;
                          0: 512, or less if the model knows less */
     uint32_t batch;   /* tokens of a prompt computed together, 1..512; 0: 64. Never changes bits */
-    uint32_t threads; /* 1 .. cores this process may use; 0: all of them, at most 8 */
-    bool exact;       /* float32 activations and KV cache: the slow reference */
-    uint64_t max_ram; /* bytes the whole process may need by plan; 0: no cap */
+    uint32_t threads; /* 1 .. cores this process may use, less reserve_cores; 0: all of those, at
+                         most 8; with `realtime` only whole cores of the fastest cluster */
+    uint32_t reserve_cores; /* of the cores this process may use, so many are left to others */
+    bool exact;             /* float32 activations and KV cache: the slow reference */
+    bool realtime;          /* as real-time as is permitted: see edgellm_session_realtime() */
+    uint64_t max_ram;       /* bytes the whole process may need by plan; 0: no cap */
     /* Own memory: a static buffer, a huge page, a region that is locked already. NULL and 0: the
      * library reserves the memory itself. See edgellm_session_open(). */
     void *memory;        /* aligned to EDGELLM_MEMORY_ALIGN */
@@ -316,6 +321,54 @@ EDGELLM_API const uint32_t *edgellm_session_tokens(const edgellm_session *sessio
 
 /* Options with defaults filled in, and the memory as planned. */
 EDGELLM_API void edgellm_session_plan(const edgellm_session *session, edgellm_memory_plan *plan);
+
+/* ---- real time -------------------------------------------------------------------------- */
+
+#define EDGELLM_REALTIME_CORES 64
+#define EDGELLM_REALTIME_TRIES 6
+#define EDGELLM_REALTIME_NOTES 12
+
+/* One way to be scheduled, tried for some milliseconds beside a busy thread on the same core. */
+typedef struct edgellm_realtime_try {
+    const char *name; /* such as "SCHED_FIFO, lending"; valid as long as the library */
+    char refusal[64]; /* why it was refused, or "" */
+    float gap_ms;     /* longest time that something else ran, if it was not refused */
+    float lost;       /* share of the time that something else ran, 0 .. 1 */
+} edgellm_realtime_try;
+
+/* What a session with `realtime` got. */
+typedef struct edgellm_realtime {
+    bool active;           /* false: opened without `realtime`; all else is 0 then */
+    uint64_t wanted_bytes; /* of weights, session, tables, code and stacks, in whole pages ... */
+    uint64_t locked_bytes; /* ... and how many are locked in memory */
+    uint32_t n_threads;    /* of the session */
+    uint32_t n_cores;      /* n_threads if each is pinned to a core of its own, else 0 */
+    uint32_t cores[EDGELLM_REALTIME_CORES]; /* (n_cores), the caller's first */
+    char policy[64]; /* in force: such as "SCHED_FIFO, priority 1, lending" or "nice -20"; "lost"
+                        if rights to it were given up since */
+    uint32_t taken_back; /* thousandths of its time that the kernel takes from a real-time thread */
+    uint32_t chosen, n_tries;
+    edgellm_realtime_try tries[EDGELLM_REALTIME_TRIES]; /* (n_tries); empty: nothing was changed */
+    uint32_t n_notes;
+    char notes[EDGELLM_REALTIME_NOTES]
+              [160]; /* (n_notes) one line for each thing not got, and why */
+} edgellm_realtime;
+
+/*
+ * With `realtime` in its options, opening a session also
+ *   locks and touches the weights, the session, the engine's tables, the code and the stacks;
+ *   pins the calling thread and each worker to one core, of those the thread may use: the fastest
+ *   cluster first, second hardware threads of a core last;
+ *   tries the policies that are permitted, in some 80 ms, and keeps the most even one: SCHED_FIFO
+ *   (where the kernel takes nothing back), SCHED_FIFO that leaves the kernel's share between tokens
+ *   by going on as an ordinary thread or by sleeping, nice, SCHED_DEADLINE, or none.
+ * It never changes a setting of the system, and nothing in it is an error: what is refused is a
+ * note. edgellm_session_close() puts policy, cores and locks back (the weights stay locked until
+ * the engine is closed), unless somebody has changed them meanwhile. The thread that opens the
+ * session is the one that is made real-time: it should also use and close it. Open further sessions
+ * in that thread before, or let them have the cores it is pinned to.
+ */
+EDGELLM_API void edgellm_session_realtime(const edgellm_session *session, edgellm_realtime *report);
 
 /*
  * Forgets all tokens from `position` on (0: everything), keeping the cached prefix. The logits

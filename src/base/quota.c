@@ -6,43 +6,13 @@
  */
 #include "base/quota.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-/* Reads a small file into text, NUL-terminated; false if there is none or it is empty. */
-static bool read_text(const char *path, char *text, size_t room)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return false;
-    size_t used = 0;
-    ssize_t got;
-    do {
-        got = read(fd, text + used, room - 1 - used);
-        if (got > 0) used += (size_t)got;
-    } while (got > 0 || (got < 0 && errno == EINTR));
-    close(fd);
-    text[used] = 0;
-    return used > 0;
-}
-
-/* A decimal number at *text, which is moved past it and one space; 0 if there is none. */
-static uint64_t number(const char **text)
-{
-    uint64_t value = 0;
-    const char *s = *text;
-    for (; *s >= '0' && *s <= '9'; s++) {
-        value = value > UINT64_MAX / 10 - 1 ? UINT64_MAX / 10 - 1 : value;
-        value = value * 10 + (uint64_t)(*s - '0');
-    }
-    *text = *s == ' ' ? s + 1 : s;
-    return value;
-}
+#include "base/systext.h"
 
 static unsigned whole_cores(uint64_t quota, uint64_t period)
 {
@@ -59,28 +29,17 @@ static unsigned smaller(unsigned a, unsigned b)
 
 static unsigned cores_v2(const char *group)
 {
-    char path[PATH_MAX], text[128];
-    int length = snprintf(path, sizeof path, "%s/cpu.max", group);
-    if (length < 0 || (size_t)length >= sizeof path) return 0;
-    if (!read_text(path, text, sizeof text)) return 0;
+    char text[128];
+    if (!el_systext_read(text, sizeof text, "%s/cpu.max", group)) return 0;
     const char *at = text; /* "max" reads as 0 */
-    uint64_t quota = number(&at);
-    return whole_cores(quota, number(&at));
+    uint64_t quota = el_systext_number(&at);
+    return whole_cores(quota, el_systext_number(&at));
 }
 
-static uint64_t number_in(const char *group, const char *name)
+static unsigned cores_v1(const char *group) /* a quota of "-1" is none */
 {
-    char path[PATH_MAX], text[64];
-    int length = snprintf(path, sizeof path, "%s/%s", group, name);
-    if (length < 0 || (size_t)length >= sizeof path) return 0;
-    if (!read_text(path, text, sizeof text)) return 0;
-    const char *at = text; /* "-1" reads as 0 */
-    return number(&at);
-}
-
-static unsigned cores_v1(const char *group)
-{
-    return whole_cores(number_in(group, "cpu.cfs_quota_us"), number_in(group, "cpu.cfs_period_us"));
+    return whole_cores(el_systext_value(0, "%s/cpu.cfs_quota_us", group),
+                       el_systext_value(0, "%s/cpu.cfs_period_us", group));
 }
 
 /* The smallest quota from root + folder + path up to root + folder. */
@@ -132,7 +91,7 @@ unsigned el_quota_cores(const char *proc_cgroup, const char *root)
 {
     char text[8192];
     unsigned cores = cores_v2(root);
-    if (!read_text(proc_cgroup, text, sizeof text)) return cores;
+    if (!el_systext_read(text, sizeof text, "%s", proc_cgroup)) return cores;
     for (const char *line = text; *line;) {
         size_t length = strcspn(line, "\n");
         cores = smaller(cores, cores_of_line(line, length, root));

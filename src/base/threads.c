@@ -106,19 +106,19 @@ void el_crew_barrier(el_crew *crew)
     advance(&crew->meeting);
 }
 
-/* Makes the kernel provide the stack now instead of in the middle of the first token. */
-static __attribute__((noinline)) void touch_stack(void)
+__attribute__((noinline)) uintptr_t el_touch_stack(void)
 {
     volatile uint8_t stack[EL_CREW_STACK_TOUCHED - 4096];
     for (size_t at = 0; at < sizeof stack; at += 1024)
         stack[at] = 0;
+    return (uintptr_t)stack;
 }
 
 static void *work(void *argument)
 {
     worker *self = argument;
     el_crew *crew = self->crew;
-    touch_stack();
+    (void)el_touch_stack();
     (void)el_fpenv_enter(); /* never left: the thread is ours */
     for (uint32_t seen = 0;; seen++) {
         wait_past(&crew->doorbell, seen, crew->spins);
@@ -199,6 +199,11 @@ void el_crew_stop(el_crew *crew)
     advance(&crew->doorbell);
     for (unsigned i = 0; i < crew->started; i++)
         pthread_join(crew->workers[i].thread, NULL);
+}
+
+unsigned el_crew_size(const el_crew *crew)
+{
+    return crew->size;
 }
 
 /* Cores in the affinity mask. */

@@ -38,6 +38,12 @@ typedef struct el_cli_model_values {
      .help = "threads; all allowed cores, at most 8, if not given",                                \
      .min = 1,                                                                                     \
      .max = 64},                                                                                   \
+        {.name = "reserve-cores",                                                                  \
+         .kind = EL_CLI_U32,                                                                       \
+         .field = offsetof(type, model.session.reserve_cores),                                     \
+         .argument = "N",                                                                          \
+         .help = "leave N of the allowed cores to other programs",                                 \
+         .max = 63},                                                                               \
         {.name = "batch",                                                                          \
          .letter = 'b',                                                                            \
          .kind = EL_CLI_U32,                                                                       \
@@ -55,6 +61,13 @@ typedef struct el_cli_model_values {
         .name = "max-ram", .kind = EL_CLI_SIZE, .field = offsetof(type, model.session.max_ram),    \
         .argument = "SIZE", .help = "refuse to start if the memory plan exceeds SIZE (64M, 1G)",   \
         .min = 1, .max = 9007199254740991.0                                                        \
+    }
+
+/* For commands that answer; what was got is told by cli_realtime.h. */
+#define EL_CLI_REALTIME_ROW(type)                                                                  \
+    {                                                                                              \
+        .name = "rt", .kind = EL_CLI_ON, .field = offsetof(type, model.session.realtime),          \
+        .help = "real time: lock memory, pin threads, take the most even scheduling permitted"     \
     }
 
 #define EL_CLI_CONTEXT_ROW(type, default_text, help_text)                                          \

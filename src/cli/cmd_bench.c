@@ -11,6 +11,7 @@
 #include "cli/bench_roof.h"
 #include "cli/cli_model.h"
 #include "cli/cli_output.h"
+#include "cli/cli_realtime.h"
 #include "cli/cli_signals.h"
 #include "cli/cli_stats.h"
 
@@ -196,6 +197,7 @@ static void print_text(const samples *s, double jitter_ms, const roofline *r,
 {
     printf("kernel          %s, %u threads, batch %u, context %u\n", model->info.kernel,
            plan->n_threads, plan->batch, plan->context);
+    el_cli_realtime_print(model->session, stdout);
     printf("decode          %.1f tok/s (median of %zu runs)\n",
            el_cli_median(s->decode_tok_s, s->runs), s->runs);
     printf("prefill         %.1f tok/s\n", el_cli_median(s->prefill_tok_s, s->runs));
@@ -233,6 +235,7 @@ static json_t *as_json(const samples *s, double jitter_ms, const roofline *r, co
     json_object_set_new(o, "context", json_integer(plan->context));
     json_object_set_new(o, "peak_rss", json_integer((json_int_t)s->peak_rss));
     json_object_set_new(o, "file_bytes", json_integer((json_int_t)model->info.file_bytes));
+    el_cli_realtime_add(o, model->session);
     return o;
 }
 
@@ -302,6 +305,7 @@ static const el_cli_option options[] = {
      1048576, NULL},
     EL_CLI_CONTEXT_ROW(bench_values, NULL, "context in tokens; what the request needs"),
     EL_CLI_SESSION_ROWS(bench_values),
+    EL_CLI_REALTIME_ROW(bench_values),
     EL_CLI_ENGINE_ROWS(bench_values),
     {"json", 0, EL_CLI_ON, FIELD(json), NULL, NULL, "one JSON object", 0, 0, NULL},
     {0},

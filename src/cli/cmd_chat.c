@@ -9,6 +9,7 @@
 
 #include "cli/cli_chat.h"
 #include "cli/cli_output.h"
+#include "cli/cli_realtime.h"
 #include "cli/cli_signals.h"
 #include "cli/cli_stats.h"
 
@@ -211,6 +212,7 @@ static edgellm_status prepare(el_cli_chat *chat, edgellm_error *err)
     EL_CLI_TRY(el_cli_editor_open(&chat->editor, !chat->v.no_history, err));
     if (chat->editor.interactive) el_cli_signals_keep();
     greet(chat);
+    if (!chat->v.quiet) el_cli_realtime_print(chat->model.session, stderr);
     if (chat->v.load != NULL) el_cli_chat_show(chat);
     return EDGELLM_OK;
 }
@@ -271,6 +273,7 @@ static const el_cli_option options[] = {
     EL_CLI_CONTEXT_ROW(el_cli_chat_values, NULL,
                        "context in tokens; 2048, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(el_cli_chat_values),
+    EL_CLI_REALTIME_ROW(el_cli_chat_values),
     EL_CLI_ENGINE_ROWS(el_cli_chat_values),
     {"no-history", 0, EL_CLI_ON, FIELD(no_history), NULL, NULL,
      "remember no lines in $XDG_STATE_HOME/edgellm/chat_history", 0, 0, NULL},

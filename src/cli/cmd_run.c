@@ -8,6 +8,7 @@
 
 #include "cli/cli_answer.h"
 #include "cli/cli_output.h"
+#include "cli/cli_realtime.h"
 #include "cli/cli_sampler.h"
 #include "cli/cli_stats.h"
 
@@ -134,6 +135,7 @@ static edgellm_status print_json(const el_cli_answer *a, double load_ms, const e
     json_object_set_new(o, "planned_bytes", json_integer((json_int_t)plan.total));
     json_object_set_new(o, "peak_rss", json_integer((json_int_t)a->peak_rss));
     json_object_set_new(o, "file_bytes", json_integer((json_int_t)model->info.file_bytes));
+    el_cli_realtime_add(o, model->session);
     return el_cli_print_json(o, err);
 }
 
@@ -145,7 +147,10 @@ static edgellm_status report(const el_cli_answer *a, double load_ms, const el_cl
     } else if (v->answer.hash) {
         fprintf(stderr, "hash %016llx\n", (unsigned long long)a->hash);
     }
-    if (!v->json && !v->quiet) print_stats(a, model, v, seed);
+    if (!v->json && !v->quiet) {
+        print_stats(a, model, v, seed);
+        el_cli_realtime_print(model->session, stderr);
+    }
     if (a->finish != EL_CLI_FINISH_INTERRUPTED) return EDGELLM_OK;
     err->message[0] = '\0';
     return EDGELLM_ERR_INTERRUPTED;
@@ -217,6 +222,7 @@ static const el_cli_option options[] = {
     EL_CLI_SAMPLER_ROWS(run_values),
     EL_CLI_CONTEXT_ROW(run_values, NULL, "context in tokens; 512, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(run_values),
+    EL_CLI_REALTIME_ROW(run_values),
     EL_CLI_ENGINE_ROWS(run_values),
     {"hash", 0, EL_CLI_ON, FIELD(answer.hash), NULL, NULL,
      "print a 64-bit hash over all logits that were sampled from", 0, 0, NULL},

@@ -1,6 +1,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/cores.h"
 #include "base/fpenv.h"
 #include "engine/session.h"
 #include "model/cache.h"
@@ -13,15 +14,43 @@ enum { DEFAULT_CONTEXT = 512, DEFAULT_BATCH = 64, MAX_BATCH = 512, DEFAULT_MAX_T
 
 /* ---- options and plan ---------------------------------------------------------------------- */
 
+/* How many threads there are if nobody says it. */
+static uint32_t default_threads(const edgellm_session_options *o, uint32_t cores)
+{
+    el_core_list list = {0};
+    cpu_set_t allowed;
+    if (o->realtime) {
+        el_cores_of_thread(&allowed);
+        el_cores_list(&list, "/sys/devices/system/cpu", &allowed);
+        if (list.fast > 0 && list.fast < cores) cores = list.fast;
+    }
+    return cores < DEFAULT_MAX_THREADS ? cores : DEFAULT_MAX_THREADS;
+}
+
+static edgellm_status resolve_threads(edgellm_session_options *o, edgellm_error *err)
+{
+    const uint32_t allowed = el_cores_allowed(), reserved = o->reserve_cores;
+    if (reserved >= allowed)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "reserve_cores %u: this process may use %u core%s, and needs one", reserved,
+                       allowed, allowed == 1 ? "" : "s");
+    const uint32_t cores = allowed - reserved;
+    if (o->threads == 0) o->threads = default_threads(o, cores);
+    if (o->threads <= cores && o->threads <= EL_CREW_MAX) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_USAGE,
+                   "threads %u: this process may use %u core%s%s; more threads than cores only "
+                   "wait for each other",
+                   o->threads, cores, cores == 1 ? "" : "s",
+                   reserved ? " besides those reserved" : "");
+}
+
 static edgellm_status resolve(const edgellm_engine *engine, const edgellm_session_options *given,
                               edgellm_session_options *o, edgellm_error *err)
 {
     const uint32_t trained = engine->file.config.context;
-    const unsigned cores = el_cores_allowed();
     *o = given ? *given : (edgellm_session_options){0};
     if (o->context == 0) o->context = trained < DEFAULT_CONTEXT ? trained : DEFAULT_CONTEXT;
     if (o->batch == 0) o->batch = DEFAULT_BATCH;
-    if (o->threads == 0) o->threads = cores < DEFAULT_MAX_THREADS ? cores : DEFAULT_MAX_THREADS;
     if (o->context > trained)
         return el_fail(err, EDGELLM_ERR_USAGE, "context %u: the model was trained for at most %u",
                        o->context, trained);
@@ -30,11 +59,7 @@ static edgellm_status resolve(const edgellm_engine *engine, const edgellm_sessio
                        o->context, EL_CONTEXT_MAX);
     if (o->batch > MAX_BATCH)
         return el_fail(err, EDGELLM_ERR_USAGE, "batch %u: at most %d", o->batch, MAX_BATCH);
-    if (o->threads > cores || o->threads > EL_CREW_MAX)
-        return el_fail(err, EDGELLM_ERR_USAGE,
-                       "threads %u: this process may use %u core%s; more threads than cores only "
-                       "wait for each other",
-                       o->threads, cores, cores == 1 ? "" : "s");
+    EL_TRY(resolve_threads(o, err));
     if (o->batch > o->context) o->batch = o->context;
     return EDGELLM_OK;
 }
@@ -56,6 +81,7 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
     el_sampler_layout(&sampler, engine->file.config.vocab, o->context,
                       (el_token_texts){v->bytes, v->starts, v->n_tokens}, arena);
     forward.crew = el_crew_layout(arena);
+    el_realtime *realtime = o->realtime ? el_realtime_layout(arena) : NULL;
     size_t before = arena->used;
     el_forward_bytes bytes = el_forward_layout(&forward, arena);
     *plan = (edgellm_memory_plan){
@@ -78,7 +104,8 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
                                      .forward = forward,
                                      .sampler = sampler,
                                      .tokens = tokens,
-                                     .plan = *plan};
+                                     .plan = *plan,
+                                     .realtime = realtime};
     return session;
 }
 
@@ -161,6 +188,18 @@ static edgellm_status find_memory(el_arena *arena, const edgellm_session_options
     return EDGELLM_OK;
 }
 
+/* After everything is in memory: from here on the thread is real-time. */
+static void begin_realtime(edgellm_session *s)
+{
+    const edgellm_engine *e = s->engine;
+    if (!s->realtime) return;
+    el_realtime_lock(s->realtime, e->arena.base, e->arena.size);
+    el_realtime_lock(s->realtime, e->file.vocab_memory.base, e->file.vocab_memory.size);
+    if (!s->arena.borrowed) el_realtime_lock(s->realtime, s->arena.base, s->arena.size);
+    el_realtime_lock(s->realtime, e->file.map.data, e->file.map.size);
+    el_realtime_start(s->realtime, s->forward.crew);
+}
+
 static edgellm_status build(const edgellm_engine *engine, const edgellm_session_options *o,
                             edgellm_session **session, edgellm_error *err)
 {
@@ -178,6 +217,7 @@ static edgellm_status build(const edgellm_engine *engine, const edgellm_session_
     el_mapfile_settle(&engine->file.map);
     el_arena_settle(&arena);
     s->arena = arena;
+    begin_realtime(s);
     *session = s;
     return EDGELLM_OK;
 }
@@ -198,6 +238,7 @@ void edgellm_session_close(edgellm_session *session)
 {
     if (!session) return;
     el_arena arena = session->arena; /* the session lies in it */
+    el_realtime_stop(session->realtime);
     el_crew_stop(session->forward.crew);
     el_arena_release(&arena);
 }
@@ -262,6 +303,7 @@ edgellm_status edgellm_session_eval(edgellm_session *session, const uint32_t *to
         size_t left = count - done,
                n = left < session->forward.batch ? left : session->forward.batch;
         float *all = all_logits ? all_logits + done * vocab : NULL;
+        el_realtime_border(session->realtime);
         run_batch(session, tokens + done, (uint32_t)n, all, done + n == count);
         done += n;
     }
@@ -295,6 +337,11 @@ const uint32_t *edgellm_session_tokens(const edgellm_session *session)
 void edgellm_session_plan(const edgellm_session *session, edgellm_memory_plan *plan)
 {
     *plan = session->plan;
+}
+
+void edgellm_session_realtime(const edgellm_session *session, edgellm_realtime *report)
+{
+    *report = session->realtime ? *el_realtime_report(session->realtime) : (edgellm_realtime){0};
 }
 
 edgellm_status edgellm_session_truncate(edgellm_session *session, uint32_t position,

@@ -2,6 +2,7 @@
 #ifndef EL_ENGINE_SESSION_H
 #define EL_ENGINE_SESSION_H
 
+#include "base/realtime.h"
 #include "engine/engine.h"
 #include "model/forward.h"
 #include "sample/sampler.h"
@@ -15,6 +16,7 @@ struct edgellm_session {
     uint32_t position;  /* number of those */
     uint32_t logits_at; /* position after which the logits were computed; 0: not at all */
     edgellm_memory_plan plan;
+    el_realtime *realtime; /* NULL: not asked for */
 };
 
 /* Can these tokens be computed next? Errors: as edgellm_session_eval(). */

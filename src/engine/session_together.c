@@ -55,7 +55,9 @@ static edgellm_status check_all(edgellm_session *const *sessions, const uint32_t
 static void run(edgellm_session *const *sessions, const uint32_t *tokens, uint32_t count,
                 float *logits)
 {
-    el_forward *f = &leader_of(sessions, count)->forward;
+    edgellm_session *leader = leader_of(sessions, count);
+    el_forward *f = &leader->forward;
+    el_realtime_border(leader->realtime);
     f->tokens = tokens;
     f->n = count;
     f->head_first = 0;
