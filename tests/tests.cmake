@@ -1,6 +1,7 @@
 el_test(base base cpu)
 el_test(files base)
 el_test(threads base)
+el_test(realtime base)
 foreach(test base threads) # their references: expl, sinl, ...; fegetenv
   target_link_libraries(test_${test} PRIVATE m)
 endforeach()

@@ -8,6 +8,9 @@
  * nice -20 (lending), which costs it only if somebody wants it. Both are counted as left, by the
  * throttle and by the fair server.
  *
+ * Time lent in advance counts only so far (EL_PACE_CREDIT): the kernel counts within periods of a
+ * second, which may begin just after it.
+ *
  * Only arithmetic: the times are arguments.
  */
 #ifndef EL_BASE_PACE_H
@@ -27,7 +30,7 @@ typedef enum el_pace_step {
 
 #define EL_PACE_QUANTUM 1000000 /* nanoseconds that are left at a time, or a little more */
 #define EL_PACE_MARGIN  20 /* thousandths left beyond the share: clocks and wake-ups are late */
-#define EL_PACE_CREDIT  50000000 /* a long token lent pays for at most so many nanoseconds */
+#define EL_PACE_CREDIT  10000000 /* a long token lent pays for at most so many nanoseconds */
 
 typedef struct el_pace {
     el_pace_kind kind;

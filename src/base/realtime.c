@@ -254,14 +254,16 @@ static void try_all(el_realtime *rt, const struct candidate *const list[], unsig
     el_rival_stop(&rival);
 }
 
-/* Index of the most even; the last one is never refused. */
+/* Index of the first that is about as even as the most even one; the last is never refused. */
 static unsigned most_even(const edgellm_realtime_try *tries, unsigned n)
 {
-    unsigned best = n - 1;
-    for (unsigned i = n - 1; i-- > 0;)
-        if (tries[i].refusal[0] == '\0' && tries[i].gap_ms <= tries[best].gap_ms + CLEARLY_MS)
-            best = i;
-    return best;
+    float least = tries[n - 1].gap_ms;
+    for (unsigned i = 0; i < n; i++)
+        if (tries[i].refusal[0] == '\0' && tries[i].gap_ms < least) least = tries[i].gap_ms;
+    unsigned first = 0;
+    while (tries[first].refusal[0] != '\0' || tries[first].gap_ms > least + CLEARLY_MS)
+        first++;
+    return first;
 }
 
 static void choose_policy(el_realtime *rt)
