@@ -51,6 +51,10 @@ target_link_libraries(test_contract PRIVATE m) # fesetround
 target_sources(test_contract PRIVATE support/tiny_file.c support/token_path.c)
 target_link_options(test_contract PRIVATE
     -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap64)
+el_test(steady base cpu kernel format token sample model engine quant test_support)
+target_sources(test_steady PRIVATE support/tiny_file.c support/token_path.c)
+target_link_options(test_steady PRIVATE
+    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap64)
 el_test(kernel_choice base cpu kernel format token sample model engine)
 el_test(models base cpu kernel format token sample model engine quant test_support)
 target_sources(test_models PRIVATE support/tiny_file.c)
