@@ -105,13 +105,14 @@ class Help(Case):
     def test_every_promised_option_is_in_the_help(self):
         promised = {
             "run": "-n -t -c -j -s -b -p -q --threads --seed --top-k --top-p --min-p --repeat-penalty"
-                   " --ignore-eos --hash --exact --kernel --cpumask --json --max-ram --raw --system",
-            "chat": "-n -t -c -j -s -b -q --system --load --save --top-k --no-history --json --hash",
+                   " --ignore-eos --hash --exact --kernel --cpumask --json --max-ram --raw --system --rt"
+                   " --reserve-cores",
+            "chat": "--rt -n -t -c -j -s -b -q --system --load --save --top-k --no-history --json --hash",
             "quantize": "-o --bits --group --embedding-bits --embedding-group --calibrate --scales"
                         " --plan --fit --tensor --sequences --epochs --steps --seed -j --report"
                         " --resume --force --json -q",
             "info": "--json --tensors -c", "tokenize": "--special --ids --decode --json",
-            "perplexity": "--chunks -c --json --exact --against --cache", "bench": "--runs -n --json --warmup"}
+            "perplexity": "--chunks -c --json --exact --against --cache", "bench": "--runs -n --json --warmup --rt"}
         for command, options in promised.items():
             words = re.split(r"[\s,]+", self.ok(command, "--help").decode())
             for option in options.split():
@@ -243,6 +244,34 @@ class Commands(Case):
         self.ok("run", TM2, "-p", "fox", "-n", "1", "-q", "--max-ram", total + (64 << 20))
         self.fails(MEMORY, "run", TM2, "-p", "fox", "-n", "1", "--max-ram", "4K")
         self.fails(MEMORY, "info", TM2, "--max-ram", "4K")
+
+    def test_real_time(self):
+        """What was got depends on the rights of whoever runs the test; that it is told doesn't."""
+        plain, real = self.run_json(), self.run_json("--rt", "-j", "1")
+        self.assertNotIn("realtime", plain)
+        self.assertEqual(plain["hash"], real["hash"])
+        got = real["realtime"]
+        self.assertLessEqual(got["locked_bytes"], got["wanted_bytes"])
+        self.assertLessEqual(len(got["cores"]), 1)
+        chosen = got["tries"][got["chosen"]]
+        self.assertIsNone(chosen["refusal"])
+        self.assertGreater(chosen["gap_ms"], 0)
+        self.assertEqual(got["tries"][-1]["name"], "as it was")
+        for refused in (t["name"] for t in got["tries"] if t["refusal"]):
+            self.assertTrue(any(line.startswith(refused) for line in got["not"]), got)
+        bench = self.json("bench", TM2, "-p", "8", "-n", "4", "--runs", "1", "--rt")
+        self.assertIn("policy", bench["realtime"])
+        done = edgellm("run", TM2, "-p", "fox", "-n", "1", "--rt")
+        self.assertRegex(done.stderr.decode(), r"(?m)^rt  +\d+ threads? ")
+        done = edgellm("run", TM2, "-p", "fox", "-n", "1", "--rt", "-q")
+        self.assertNotIn(b"rt  ", done.stderr)
+
+    def test_reserve_cores(self):
+        cores = self.json("info", TM2)["plan"]["n_threads"]
+        self.fails(USAGE, "run", TM2, "-p", "fox", "--reserve-cores", "63", contains="reserve")
+        if cores > 1:
+            self.assertLess(self.json("info", TM2, "--reserve-cores", cores - 1)
+                            ["plan"]["n_threads"], cores)
 
     def test_quantize(self):
         folder = self.temporary()

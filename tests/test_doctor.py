@@ -293,7 +293,8 @@ class MadeUp(Case):
     def test_settings(self):
         """(check, changes, state, words of the fact, words of the remedy)."""
         rt = "proc/sys/kernel/sched_rt_runtime_us"
-        version = "proc/version"
+        release, version = "proc/sys/kernel/osrelease", "proc/version"
+        server = "sys/kernel/debug/sched/fair_server/cpu0/runtime"
         for name, changes, wanted, words, remedy in (
                 ("huge-pages", {THP: "[always] madvise never\n"}, "note", "always", "echo madvise"),
                 ("huge-pages", {THP: "always madvise [never]\n"}, "ok", "never", "nothing"),
@@ -306,6 +307,10 @@ class MadeUp(Case):
                 ("rt-throttle", {}, "note", "50 ms of every 1000 ms", "sched_rt_runtime_us=-1"),
                 ("rt-throttle", {rt: "-1\n"}, "ok", "no throttle", "nothing"),
                 ("rt-throttle", {rt: "1000000\n"}, "ok", "no throttle", "nothing"),
+                ("rt-throttle", {rt: "-1\n", release: "6.12.3\n"}, "note",
+                 "fair server with 5.0 %", "fair_server"),
+                ("rt-throttle", {rt: "-1\n", release: "6.12.3\n", server: "0\n"}, "ok",
+                 "no throttle", "nothing"),
                 ("clock", {CLOCK + "current_clocksource": "hpet\n"}, "warn", "hpet", "echo tsc"),
                 ("clock", {CLOCK + "current_clocksource": "sundial\n"}, "note", "sundial",
                  "nothing"),
@@ -358,6 +363,22 @@ class Model(Case):
         self.assertEqual(facts["model_card"], "SD")
         self.assertIs(facts["model_rotational"], False)
         self.assertEqual(facts["model_bytes"], os.path.getsize(TM2))
+
+    def test_the_device_is_read(self):
+        """Past the page cache, where its file system can do that."""
+        path = self.folder() / "read.tm2.bin"
+        shutil.copy(TM2, path)
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_DIRECT))
+            direct = True
+        except OSError:
+            direct = False
+        check, facts = self.found(self.tree(), "model-file")
+        rate = facts["model_read_bytes_per_second"]
+        self.assertEqual(rate is not None, direct)
+        self.assertEqual("which reads" in check["fact"], direct)
+        if direct:
+            self.assertGreater(rate, 0)
 
     def test_rotating_and_network(self):
         check, facts = self.found(self.disk("x", "1\n", "sda"), "model-file")

@@ -31,8 +31,9 @@ MAY_INCLUDE = {
     "offline": ["base", "kernel", "format", "quant", "engine", "sample/random.h"],
     # base/outfile.h: what the program keeps appears whole or not at all
     # base/mapfile.h, base/threads.h: the bench reads the weights as the engine does
-    "cli": ["base/outfile.h", "base/mapfile.h", "base/threads.h", "quant/plan.h", "quant/quantize.h",
-            "train/compress.h"],
+    # base/throttle.h: the doctor says what --rt goes by
+    "cli": ["base/outfile.h", "base/mapfile.h", "base/threads.h", "base/throttle.h", "quant/plan.h",
+            "quant/quantize.h", "train/compress.h"],
 }
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-DEDGELLM_BUILDING", f"-I{ROOT}/include", f"-I{ROOT}/src",
          "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-const-variable",

@@ -160,10 +160,15 @@ void el_cli_check_model_file(const el_cli_facts *f, el_cli_finding *finding)
     el_cli_state state = advice == &on_network   ? EL_CLI_STATE_WARN
                          : advice == &local_file ? EL_CLI_STATE_OK
                                                  : EL_CLI_STATE_NOTE;
-    el_cli_find(finding, state, advice, "%s, %s in memory; %s on %s (%s)",
+    char rate[64] = "";
+    if (f->model_read_rate > 0)
+        snprintf(rate, sizeof rate, ", which reads %s/s",
+                 el_cli_megabytes(f->model_read_rate).text);
+    el_cli_find(finding, state, advice, "%s, %s in memory; %s on %s (%s)%s",
                 el_cli_megabytes(f->model_bytes).text, el_cli_megabytes(f->model_cached).text,
                 f->model_file_system[0] != '\0' ? f->model_file_system : "unknown file system",
-                f->model_device[0] != '\0' ? f->model_device : "an unknown device", disk_kind(f));
+                f->model_device[0] != '\0' ? f->model_device : "an unknown device", disk_kind(f),
+                rate);
 }
 
 /* ---- staying in memory -------------------------------------------------------------------- */

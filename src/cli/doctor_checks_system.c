@@ -11,14 +11,21 @@ enum { MILLION = 1000000 };
 void el_cli_check_real_time(const el_cli_facts *f, el_cli_finding *finding)
 {
     static const el_cli_advice granted = {
-        .effect = "beside busy programs, started by `chrt -f 10 edgellm ...` it is not interrupted"
-                  " by them; the engine never asks for this by itself"};
+        .effect =
+            "beside busy programs, `edgellm run --rt` is not interrupted by them; without --rt"
+            " the engine does not ask for this"};
     static const el_cli_advice refused = {
         .effect = "beside busy programs a token waits for its turn: times get uneven; on an idle"
                   " machine it makes no difference",
-        .remedy = "sudo prlimit --pid $$ --rtprio=50 --nice=40   # then: chrt -f 10 edgellm ...",
+        .remedy = "sudo prlimit --pid $$ --rtprio=50 --nice=40   # then: edgellm run --rt ...",
         .lasting = "printf '%s - rtprio 50\\n%s - nice -20\\n' $USER $USER |\n"
                    "sudo tee /etc/security/limits.d/edgellm-rt.conf   # systemd: LimitRTPRIO=50"};
+    static const el_cli_advice contained = {
+        .effect =
+            "a container has no real-time rights unless it is given them: beside busy programs"
+            " a token waits for its turn, and --rt gets little",
+        .remedy = "docker run --cap-add SYS_NICE --ulimit rtprio=50 --ulimit memlock=-1 ...",
+        .lasting = "# compose: cap_add: [SYS_NICE], ulimits: {rtprio: 50, memlock: -1}"};
     char rtprio[32] = "unlimited", lowest[48] = "";
     if (f->limit_rtprio != EL_CLI_UNLIMITED)
         snprintf(rtprio, sizeof rtprio, "%lld", (long long)f->limit_rtprio);
@@ -29,7 +36,9 @@ void el_cli_check_real_time(const el_cli_facts *f, el_cli_finding *finding)
         return;
     }
     el_cli_find(finding, f->fifo_works ? EL_CLI_STATE_OK : EL_CLI_STATE_NOTE,
-                f->fifo_works ? &granted : &refused,
+                f->fifo_works             ? &granted
+                : f->container[0] != '\0' ? &contained
+                                          : &refused,
                 "SCHED_FIFO is %s (tried)%s; limit of priority %s",
                 f->fifo_works ? "granted" : "refused", lowest,
                 f->limit_rtprio == EL_CLI_UNKNOWN ? "unknown" : rtprio);
@@ -40,16 +49,29 @@ void el_cli_check_rt_throttle(const el_cli_facts *f, el_cli_finding *finding)
     static const el_cli_advice off = {
         .effect = "a busy real-time task is never stalled (nor can anything else stop one)"};
     static const el_cli_advice on = {
-        .effect = "run under SCHED_FIFO, a busy engine is stalled that long in every period; under"
-                  " the ordinary scheduler it has no effect. Without the throttle a real-time task"
-                  " that never sleeps can lock up its core",
+        .effect = "run under SCHED_FIFO, a busy engine is stalled that long in every period, unless"
+                  " it leaves the time between tokens by itself, as --rt does; under the ordinary"
+                  " scheduler it has no effect. Without the throttle a real-time task that never"
+                  " sleeps can lock up its core",
         .remedy = "sudo sysctl kernel.sched_rt_runtime_us=-1",
         .lasting = "echo kernel.sched_rt_runtime_us=-1 | sudo tee /etc/sysctl.d/edgellm-rt.conf"};
+    static const el_cli_advice server = {
+        .effect = "the throttle is off, but the fair server of Linux 6.12 and later still gives"
+                  " ordinary programs that wait so much of a core, at one time; --rt leaves it to"
+                  " them between tokens",
+        .remedy = "for f in /sys/kernel/debug/sched/fair_server/cpu*/runtime; do\n"
+                  "echo 0 | sudo tee $f; done   # then nothing can stop a busy real-time task"};
     if (f->rt_runtime == EL_CLI_UNKNOWN) {
         el_cli_not_known(finding, "the throttle of real-time tasks");
         return;
     }
     int64_t period = f->rt_period > 0 ? f->rt_period : MILLION;
+    if ((f->rt_runtime < 0 || f->rt_runtime >= period) && f->rt_taken_back > 0) {
+        el_cli_find(finding, EL_CLI_STATE_NOTE, &server,
+                    "no throttle of real-time tasks, but a fair server with %.1f %% of each core",
+                    (double)f->rt_taken_back / 10);
+        return;
+    }
     if (f->rt_runtime < 0 || f->rt_runtime >= period) {
         el_cli_find(finding, EL_CLI_STATE_OK, &off, "no throttle of real-time tasks");
         return;

@@ -11,6 +11,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "base/throttle.h"
+
 #if defined(__has_feature) /* clang */
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define SANITIZED
@@ -219,6 +221,7 @@ static const row rows[] = {
      "proc/sys/kernel/sched_rt_runtime_us", NULL},
     {"sched_rt_period_us", NUMBER, AT(rt_period), take_number, "proc/sys/kernel/sched_rt_period_us",
      NULL},
+    {"real_time_taken_back_permille", NUMBER, AT(rt_taken_back), NULL, NULL, NULL},
     {"clock_source", TEXT, AT(clock_source), take_text, CLOCK "current_clocksource", NULL},
     {"clock_sources", TEXT, AT(clock_sources), take_text, CLOCK "available_clocksource", NULL},
     {"kernel_release", TEXT, AT(kernel_release), take_text, "proc/sys/kernel/osrelease", NULL},
@@ -239,6 +242,7 @@ static const row rows[] = {
     {"model_device", TEXT, AT(model_device), NULL, NULL, NULL},
     {"model_card", TEXT, AT(model_card), NULL, NULL, NULL},
     {"model_rotational", FLAG, AT(model_rotational), NULL, NULL, NULL},
+    {"model_read_bytes_per_second", NUMBER, AT(model_read_rate), NULL, NULL, NULL},
 };
 enum { N_ROWS = sizeof rows / sizeof rows[0] };
 
@@ -370,6 +374,8 @@ void el_cli_facts_gather(el_cli_facts *facts, el_cli_tree *tree, bool live)
     swap(facts, tree);
     kernel(facts, tree);
     surroundings(facts, tree);
+    if (facts->rt_runtime != EL_CLI_UNKNOWN)
+        facts->rt_taken_back = el_throttle_share(tree->root, 0);
     if (live) ask(facts);
 }
 

@@ -46,6 +46,7 @@ typedef struct el_cli_facts {
     int64_t fifo_works;            /* tried */
     int64_t nice_lowest;           /* tried */
     int64_t rt_runtime, rt_period; /* microseconds */
+    int64_t rt_taken_back;         /* thousandths of core 0, by the throttle or the fair server */
     /* system */
     char clock_source[32], clock_sources[96];
     char kernel_release[64], preemption[32], preemption_mode[16];
@@ -57,6 +58,7 @@ typedef struct el_cli_facts {
     int64_t model_bytes, model_cached;
     char model_file_system[32], model_device[48], model_card[8];
     int64_t model_rotational;
+    int64_t model_read_rate; /* bytes a second, past the page cache; tried */
     /* this program */
     char version[16], compiler[64];
     int64_t pointer_bits, optimised, sanitized;
