@@ -397,6 +397,7 @@ static void test_what_others_changed_stays(void **state)
     if (el_policy_set(0, &before.policy) != 0) assert_int_not_equal(geteuid(), 0);
 }
 
+#ifndef EL_TEST_SANITIZED /* a sanitizer's mlock does nothing, and says that it did it */
 static void test_a_range_locked_before_stays_locked(void **state)
 {
     (void)state;
@@ -416,6 +417,7 @@ static void test_a_range_locked_before_stays_locked(void **state)
     assert_int_equal(locked_kib(), before);
     munmap(memory, bytes);
 }
+#endif
 
 /* ---- without rights ------------------------------------------------------------------------- */
 
@@ -456,7 +458,10 @@ static int nothing_is_permitted(void)
         const edgellm_realtime_try *t = try_named(r, refused[i]);
         if (!t || t->refusal[0] == '\0' || !has_note(r, refused[i])) return 3;
     }
-    if (r->chosen != r->n_tries - 1 || r->locked_bytes != 0 || !has_note(r, "memory")) return 4;
+    if (r->chosen != r->n_tries - 1) return 4;
+#ifndef EL_TEST_SANITIZED /* as above */
+    if (r->locked_bytes != 0 || !has_note(r, "memory")) return 7;
+#endif
     if (r->n_cores != 1) return 5; /* pinning needs no rights */
     some_tokens(h.realtime);
     close_home(&h);
@@ -591,7 +596,9 @@ int main(void)
         cmocka_unit_test(test_nothing_is_left_where_nothing_is_taken),
         cmocka_unit_test(test_everything_is_put_back),
         cmocka_unit_test(test_what_others_changed_stays),
+#ifndef EL_TEST_SANITIZED
         cmocka_unit_test(test_a_range_locked_before_stays_locked),
+#endif
         cmocka_unit_test(test_without_rights_it_says_what_is_refused),
         cmocka_unit_test(test_lost_rights_are_told),
         cmocka_unit_test(test_waiting_members_do_not_starve_each_other),

@@ -105,7 +105,7 @@ static void unpin_all(el_realtime *rt)
 
 /* ---- policies ------------------------------------------------------------------------------ */
 
-#define MILLISECOND 1000000u
+#define MILLISECOND 1000000ull
 
 typedef enum when { ALWAYS, IF_FREE, IF_THROTTLED } when;
 

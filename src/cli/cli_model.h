@@ -67,7 +67,7 @@ typedef struct el_cli_model_values {
 #define EL_CLI_REALTIME_ROW(type)                                                                  \
     {                                                                                              \
         .name = "rt", .kind = EL_CLI_ON, .field = offsetof(type, model.session.realtime),          \
-        .help = "real time: lock memory, pin threads, take the most even scheduling permitted"     \
+        .help = "lock memory, pin threads, take the most even scheduling there is"                 \
     }
 
 #define EL_CLI_CONTEXT_ROW(type, default_text, help_text)                                          \
