@@ -10,9 +10,11 @@ install(FILES ${PROJECT_SOURCE_DIR}/include/edgellm.h DESTINATION ${CMAKE_INSTAL
 if(EDGELLM_CLI) # linked with the static library: it runs wherever it is put
   install(TARGETS edgellm RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
-if(TARGET edgellm-quantize) # `edgellm` finds it from where it lies itself
-  install(TARGETS edgellm-quantize RUNTIME DESTINATION ${EDGELLM_LIBEXECDIR})
-endif()
+foreach(program edgellm-quantize edgellm-bench-http) # `edgellm` finds them from where it lies itself
+  if(TARGET ${program})
+    install(TARGETS ${program} RUNTIME DESTINATION ${EDGELLM_LIBEXECDIR})
+  endif()
+endforeach()
 
 # pkg-config: the prefix is found from where the file lies, unless a directory is absolute.
 if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")

@@ -1,5 +1,6 @@
 # The programs. `edgellm` needs jansson and, for line editing, libedit; `edgellm-quantize`, which it
-# starts for `edgellm quantize`, needs OpenBLAS and LAPACKE too.
+# starts for `edgellm quantize`, needs OpenBLAS and LAPACKE too; `edgellm-bench-http`, which `edgellm
+# bench` starts for servers, needs libcurl.
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 
@@ -18,6 +19,11 @@ foreach(name external folders model options output program signals stats)
   list(APPEND common_sources ${src}/cli_${name}.c)
 endforeach()
 file(GLOB quantize_sources CONFIGURE_DEPENDS ${src}/cmd_quantize.c ${src}/quantize_*.c)
+set(bench_http_sources)
+foreach(name client events main ollama openai processes servers)
+  list(APPEND bench_http_sources ${src}/bench_http_${name}.c)
+endforeach()
+list(REMOVE_ITEM cli_sources ${bench_http_sources})
 # These are in no test's own program: they need OpenBLAS, or are a main file.
 set(main_sources ${src}/main.c ${src}/quantize_main.c ${src}/quantize_blas.c)
 add_library(el_cli_common OBJECT ${common_sources})
@@ -66,4 +72,18 @@ if(EDGELLM_QUANTIZE)
   target_link_libraries(edgellm-quantize PRIVATE edgellm_cli_flags edgellm_static
                                                  PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
   add_dependencies(programs edgellm-quantize)
+endif()
+
+# ---- edgellm-bench-http ----
+if(EDGELLM_BENCH_HTTP)
+  pkg_check_modules(LIBCURL IMPORTED_TARGET libcurl>=7.80)
+  if(LIBCURL_FOUND)
+    add_executable(edgellm-bench-http ${bench_http_sources} ${src}/cli_plain.c ${common_objects})
+    target_link_libraries(edgellm-bench-http PRIVATE edgellm_cli_flags edgellm_static
+                                                     PkgConfig::LIBCURL m)
+    add_dependencies(programs edgellm-bench-http)
+  else()
+    message(STATUS "Without edgellm-bench-http, which times servers: libcurl 7.80 or later is missing "
+                   "(Debian: apt-get install libcurl4-openssl-dev)")
+  endif()
 endif()

@@ -40,6 +40,7 @@ python3-pip:pip
 "
 test_packages="
 g++:has c++
+libcurl4-openssl-dev:library libcurl
 "
 lint_packages="
 clang:has clang

@@ -61,6 +61,19 @@ elseif(EDGELLM_CLI)
                               ${CMAKE_CURRENT_BINARY_DIR}/faults_cli)
     set_tests_properties(faults_cli PROPERTIES TIMEOUT 600 COST 200) # the longest: first
   endif()
+  # Servers made by the test, timed. Where its calls can fail, memory runs out too.
+  if(TARGET edgellm-bench-http)
+    if(TARGET edgellm_inject)
+      set(inject $<TARGET_FILE:edgellm_inject>)
+    endif()
+    el_python_test(bench_http $<TARGET_FILE:edgellm-bench-http> ${inject})
+    set_tests_properties(bench_http PROPERTIES TIMEOUT 480 COST 100)
+  elseif(EDGELLM_BENCH_HTTP) # not tested is not passed
+    add_test(NAME bench_http COMMAND sh -c "echo 'edgellm-bench-http is not built: libcurl is missing \
+(scripts/setup.sh --test), or say -DEDGELLM_BENCH_HTTP=OFF'; exit 1")
+  else()
+    message(STATUS "Without EDGELLM_BENCH_HTTP that program is not tested")
+  endif()
   # Instructions are counted by valgrind, of the program as it is.
   find_program(VALGRIND valgrind)
   if(VALGRIND AND NOT instrumented)

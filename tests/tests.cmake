@@ -36,6 +36,9 @@ target_link_libraries(test_perplexity PRIVATE m)
 el_test(pace base)
 target_sources(test_pace PRIVATE ${PROJECT_SOURCE_DIR}/src/cli/quantize_pace.c)
 target_link_libraries(test_pace PRIVATE m)
+# Streams of servers to events; that file alone.
+el_test(http_events)
+target_sources(test_http_events PRIVATE ${PROJECT_SOURCE_DIR}/src/cli/bench_http_events.c)
 include(program.cmake)
 # The independent reader of docs/FORMAT.md; values are compared where numpy is installed.
 add_test(NAME tm2_reader COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/test_tm2_reader.py)

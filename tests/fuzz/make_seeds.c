@@ -572,9 +572,34 @@ static void save_sessions(void)
     edgellm_engine_close(engine);
 }
 
+/* ---- streams of servers ------------------------------------------------------------------ */
+
+static void save_stream(const char *name, unsigned form, unsigned step, const char *body)
+{
+    el_bytes b = {0};
+    put_byte(&b, form);
+    put_byte(&b, step);
+    el_bytes_put(&b, body, strlen(body));
+    save("http", name, &b);
+}
+
+static void save_streams(void)
+{
+    static const char lines[] = "{\"response\":\"\xc3\xbc\",\"done\":false}\n{\"done\":true}\r\n";
+    static const char sse[] = ": ping\n\nid: 1\ndata: {\"choices\":[]}\n\ndata: [DONE]\n\n";
+    static const char joined[] = "\xef\xbb\xbf"
+                                 "data: {\r\ndata:  1}\r\n\r\nerror: {}\r\rdata\n\ndata";
+    save_stream("lines", 0, 0, lines);
+    save_stream("lines_cut", 0, 3, lines);
+    save_stream("sse", 1, 0, sse);
+    save_stream("sse_cut", 1, 1, sse);
+    save_stream("joined", 1, 7, joined);
+}
+
 int main(int argc, char **argv)
 {
-    static const char *const targets[] = {"gguf", "tm2", "token", "chat", "args", "session"};
+    static const char *const targets[] = {"gguf", "tm2",     "token", "chat",
+                                          "args", "session", "http"};
     if (argc != 2) {
         fprintf(stderr, "usage: make_seeds FOLDER\n");
         return 2;
@@ -592,5 +617,6 @@ int main(int argc, char **argv)
     save_chats();
     save_arguments();
     save_sessions();
+    save_streams();
     return 0;
 }
