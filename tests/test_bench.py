@@ -1,18 +1,27 @@
 #!/usr/bin/env python3
-"""`edgellm bench`: what its roofline is made of; and the tool that makes models for it.
+"""`edgellm bench`: what its roofline is made of; backends that take turns, of which the servers are
+played by support/fake_bench_http.py; load, outliers, files; and the tool that makes models for it.
 
     python3 tests/test_bench.py EDGELLM MAKE_TINY OUT_DIR RANDOM_MODEL
 
 RANDOM_MODEL is tools/random_model.c. Standard library only. That a share is reached is no test: it
 is a figure of the machine.
 """
+import csv
+import html.parser
 import json
 import os
 import pathlib
 import re
+import resource
+import shutil
+import signal
+import statistics
 import subprocess
 import sys
+import time
 import unittest
+import xml.etree.ElementTree
 
 EDGELLM, MAKE_TINY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 OUT, RANDOM_MODEL = pathlib.Path(sys.argv[3]).absolute(), os.path.abspath(sys.argv[4])
@@ -34,8 +43,16 @@ def edgellm(*arguments):
     return json.loads(run(EDGELLM, *arguments, "--json"))
 
 
+FAKE = pathlib.Path(__file__).parent / "support" / "fake_bench_http.py"
+EXEC = OUT / "exec"  # the folder that edgellm-bench-http lies in
+USAGE, IO, INTERRUPTED = 2, 3, 130
+SMALL = ("--runs", "6", "--blocks", "2", "--warmup", "1", "-n", "4", "-p", "5", "-j", "1")
+
+
 def setUpModule():
-    OUT.mkdir(parents=True, exist_ok=True)
+    EXEC.mkdir(parents=True, exist_ok=True)
+    shutil.copy(FAKE, EXEC / "edgellm-bench-http")
+    (EXEC / "edgellm-bench-http").chmod(0o755)
     run(MAKE_TINY, OUT / "tiny.gguf")
     run(EDGELLM, "quantize", OUT / "tiny.gguf", "-o", TM2, "-q")
 
@@ -81,6 +98,424 @@ class Roofline(unittest.TestCase):
         bench = edgellm("bench", path, *REQUEST)
         self.assertGreater(bench["file_bytes"], 16e6)
         self.assertLess(bench["peak_rss"], 1.9 * bench["file_bytes"])
+
+
+def start(*arguments, **options):
+    return subprocess.Popen([str(c) for c in (EDGELLM, "bench", *arguments)], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, env={**os.environ, "EDGELLM_EXEC_PATH": str(EXEC)},
+                            **options)
+
+
+def bench(*arguments, code=0, **options):
+    """(stdout, stderr) as text."""
+    process = start(*arguments, **options)
+    out, err = process.communicate(timeout=120)
+    if process.returncode != code:
+        raise AssertionError((arguments, process.returncode, out.decode(), err.decode()))
+    return out.decode(), err.decode()
+
+
+def fake(kind="ollama", **query):
+    return "--backend", f"{kind}=http://x/?" + "&".join(f"{k}={v}" for k, v in query.items())
+
+
+def compare(*arguments, code=0, **options):
+    out, err = bench(TM2, *SMALL, "--backend", "edgellm", *arguments, "--json", code=code, **options)
+    return json.loads(out), err
+
+
+class Backends(unittest.TestCase):
+    def one_line(self, text, *contains):
+        self.assertRegex(text, r"\Aedgellm: [^\n]+\n\Z")
+        for words in contains:
+            self.assertIn(words, text)
+
+    def test_figures_of_a_server(self):
+        got, _ = compare(*fake(first=10, gap=2, jitter=3))
+        ours, theirs = got["backends"]
+        self.assertEqual([b["kind"] for b in got["backends"]], ["edgellm", "ollama"])
+        self.assertEqual(theirs["server"], "ollama 0.5.1 at http://x/?first=10&gap=2&jitter=3")
+        self.assertEqual(theirs["model"], "fake <model>")
+        self.assertEqual((theirs["requests"], ours["requests"]), (6, 6))
+        latencies = [21, 15, 21] * 2  # late, early, late: each block behind a warm-up
+        self.assertAlmostEqual(theirs["all"]["request_ms"]["mean"], 19, places=4)
+        self.assertAlmostEqual(theirs["all"]["request_ms"]["deviation"],
+                               statistics.stdev(latencies), places=4)
+        self.assertEqual(theirs["all"]["token_ms"]["samples"], 6 * 4)
+        self.assertAlmostEqual(theirs["all"]["token_ms"]["p50"], 2, places=4)
+        self.assertIsNone(theirs["all"]["token_ms"]["p90"])
+        self.assertAlmostEqual(theirs["tok_s"], 500, places=2)
+        self.assertEqual(len(theirs["blocks"]), 2)
+        self.assertAlmostEqual(theirs["block_medians"]["request_ms"]["mean"], 19, places=4)
+        self.assertEqual(got["floor"]["all"]["token_ms"]["samples"], 6 * 4)
+        ratio = got["ratios"]["2 ollama"]["request_mean"]
+        self.assertAlmostEqual(ratio["ratio"], 19 / ours["block_medians"]["request_ms"]["mean"], places=3)
+        self.assertIsNone(got["no_ratio"])
+
+    def test_what_servers_are_asked(self):
+        log = OUT / "asked"
+        log.unlink(missing_ok=True)
+        address = f"http://x/?log={log}#smollm:135m"
+        bench(*SMALL, "--unique-prompts", "--timeout", "7", "--backend", "openai=" + address)
+        words, *asked = [json.loads(line) for line in log.read_text().splitlines()]
+        self.assertEqual(words["--backend"], "openai")
+        self.assertEqual(words["--url"] + "#" + words["--model"], address)
+        self.assertEqual(words["--timeout"], "7")
+        self.assertEqual(len(asked), 6 + 2)  # a warm-up for each block
+        for request in asked:
+            self.assertEqual((request["tokens"], request["temperature"]), (5, 0))
+            self.assertRegex(request["prompt"], r"\A\d{8}\. The people of the town\Z")
+        self.assertEqual(len({request["prompt"] for request in asked}), len(asked))
+        log.unlink()
+        bench(*SMALL, "--prompt", "Say hello.", *fake(log=log))
+        prompts = {json.loads(line).get("prompt") for line in log.read_text().splitlines()}
+        self.assertEqual(prompts, {None, "Say hello."})
+
+    def test_blocks_take_turns(self):
+        path = OUT / "turns.json"
+        bench(TM2, *SMALL, *fake(), "--backend", "edgellm", "--output", path)
+        starts = []
+        for series in json.loads(path.read_text())["samples"][:2]:
+            starts += [(r["start_ms"], series["backend"], r["block"]) for r in series["requests"]]
+        order = []
+        for _, name, block in sorted(starts):
+            if (name, block) not in order:
+                order.append((name, block))
+        self.assertEqual(order, [("1 ollama", 0), ("2 edgellm", 0), ("1 ollama", 1), ("2 edgellm", 1)])
+
+    def test_a_text_prompt_here(self):
+        out, _ = bench(TM2, *SMALL, "--prompt", "the quick fox", "--unique-prompts", "--json")
+        got = json.loads(out)["backends"][0]
+        plain = json.loads(run(EDGELLM, "tokenize", TM2, "12345678. the quick fox", "--json"))
+        self.assertGreater(got["prompt_tokens"], 8)
+        self.assertLessEqual(abs(got["prompt_tokens"] - len(plain["ids"])), 2)
+
+    def test_ratios_only_against_peers(self):
+        for server, peer in (("llama-server b5000", True), ("openai (llama.cpp)", True), ("openai (uvicorn)", False)):
+            got, _ = compare(*fake("openai", server=server.replace(" ", "+")))
+            self.assertEqual(bool(got["ratios"]), peer, server)
+            self.assertEqual(got["no_ratio"] is None, peer, server)
+        out, _ = bench(TM2, *SMALL)
+        self.assertIn("no ratio: no Ollama or llama-server was measured", out)
+        out, _ = bench(*SMALL, *fake())
+        self.assertIn("no ratio: edgellm was not measured", out)
+        out, _ = bench(TM2, *SMALL, "--backend", "edgellm", *fake())
+        self.assertRegex(out, r"(?m)^2 ollama +jitter [\d.]+, request mean [\d.]+, ")
+
+    def test_how_processes_are_scheduled(self):
+        core = min(os.sched_getaffinity(0))
+        nice = min(os.nice(0) + 3, 19)
+        server = subprocess.Popen(["nice", "-n", "3", "taskset", "-c", str(core), "sleep", "100"])
+        try:
+            end = time.monotonic() + 30
+            while pathlib.Path(f"/proc/{server.pid}/comm").read_text() != "sleep\n":
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.01)
+            got, _ = compare(*fake(pids=server.pid))
+            self.assertEqual(got["backends"][1]["threads"],
+                             [{"policy": "SCHED_OTHER", "priority": 0, "nice": nice,
+                               "cores": str(core), "threads": 1}])
+            peak = pathlib.Path(f"/proc/{server.pid}/status").read_text()
+            self.assertEqual(got["backends"][1]["peak_rss"],
+                             1024 * int(re.search(r"VmHWM:\s+(\d+)", peak)[1]))
+        finally:
+            server.kill()
+            server.wait()
+        self.assertEqual(len(got["backends"][0]["threads"]), 1)
+        text, _ = bench(TM2, *SMALL, "--backend", "edgellm", *fake())
+        self.assertRegex(text, r"(?m)^ +SCHED_\w+ nice -?\d+, cores [\d,-]+: \d+ threads?$")
+        self.assertIn("not on this machine", text)
+
+    def test_wrong_servers(self):
+        says = json.dumps({"error": "this is no Ollama: GET /api/version gave 404"}).replace(" ", "+")
+        for hello, words in ((says, "gave 404"), ("nonsense", "no JSON object"), ("[]", "no JSON"),
+                             ('{"hello":2}', "another protocol"), ("{}", "another protocol")):
+            out, err = bench(TM2, *SMALL, "--backend", "edgellm", *fake(hello=hello), code=IO)
+            self.assertEqual(out, "")
+            self.one_line(err, words)
+
+    def test_a_child_that_dies_half_way(self):
+        for query, words in (({"die": 5}, "exit code 9"), ({"kill": 5}, "signal 9"),
+                             ({"garbage": 5}, "this is no JSON")):
+            got, err = compare(*fake(**query), code=IO)
+            self.one_line(err, "ollama 0.5.1", "failed after 3 of 6 requests", words)
+            ours, theirs = got["backends"]
+            self.assertEqual((ours["requests"], theirs["requests"]), (6, 3))  # the others go on
+            self.assertEqual(theirs["all"]["token_ms"]["samples"], 12)
+            self.assertIn(words, theirs["error"])
+            self.assertIn("failed after 3 of 6", got["error"])
+        out, err = bench(*SMALL, *fake(die=0), code=IO)
+        self.assertEqual(out, "")  # nothing was measured
+        self.one_line(err, "failed after 0 of 6 requests")
+
+    def test_a_request_that_fails(self):
+        got, err = compare(*fake(error=2), code=IO)
+        self.one_line(err, "of 6 requests 1 failed", "closed the connection <half way>")
+        theirs = got["backends"][1]
+        self.assertEqual((theirs["requests"], theirs["failed"]), (6, 1))
+        self.assertEqual(theirs["all"]["request_ms"]["samples"], 5)
+        self.assertEqual(theirs["all"]["token_ms"]["samples"], 5 * 4 + 2)  # what came is kept
+        got, err = compare(*fake(backwards=2), code=IO)
+        self.one_line(err, "times that go forward")
+
+    def test_a_server_that_always_fails_is_given_up(self):
+        got, err = compare(*fake(always="error", warmup=0), code=IO)
+        self.one_line(err, "3 requests in a row failed")
+        self.assertEqual(got["backends"][0]["requests"], 6)
+
+    def test_fewer_tokens_than_asked(self):
+        got, err = compare(*fake(fewer=2), code=IO)
+        self.one_line(err, "1 gave fewer tokens", "gave 3 of the 5 tokens asked for (it says: stop)")
+        theirs = got["backends"][1]
+        self.assertEqual((theirs["fewer"], theirs["failed"]), (1, 0))
+        self.assertEqual(theirs["all"]["request_ms"]["samples"], 5)
+        self.assertEqual(theirs["all"]["ttft_ms"]["samples"], 6)
+
+    def test_usage(self):
+        for words, contains in (
+                (("--backend", "x"), "expected edgellm, ollama=URL"),
+                (("--backend", "ollama"), "address is missing"),
+                (("--backend", "ollama="), "address is missing"),
+                (("--backend", "edgellm=x"), "has no address"),
+                (("--backend", "edgellm", "--backend", "edgellm"), "once"),
+                (fake(), "add --backend edgellm"),
+                (("--runs", "3", "--blocks", "4"), "as many --runs as --blocks"),
+                (("--chat",), "--prompt"), (("--load", "x"), "cpu, mem"),
+                (fake() * 9, "at most 8")):
+            self.one_line(bench(TM2, *words, code=USAGE)[1], contains)
+        self.one_line(bench(code=USAGE)[1], "a MODEL file is missing")
+
+    def test_the_program_is_not_there(self):
+        done = subprocess.run([EDGELLM, "bench", *SMALL, *fake()], capture_output=True, timeout=60,
+                              env={**os.environ, "EDGELLM_EXEC_PATH": str(OUT / "none")})
+        self.assertEqual(done.returncode, IO)
+        self.one_line(done.stderr.decode(), "the HTTP part of the benchmark is not installed")
+        folder = OUT / "bad"
+        folder.mkdir(exist_ok=True)
+        (folder / "edgellm-bench-http").write_bytes(b"\0")
+        done = subprocess.run([EDGELLM, "bench", *SMALL, *fake()], capture_output=True, timeout=60,
+                              env={**os.environ, "EDGELLM_EXEC_PATH": str(folder)})
+        self.assertEqual(done.returncode, IO)
+        self.one_line(done.stderr.decode(), "cannot start", "bench-http")
+
+
+class Outliers(unittest.TestCase):
+    def test_a_stopped_process_has_one(self):
+        """Whatever kept it from running: the gap is found, said and counted."""
+        process = start(TM2, "--runs", "400", "-n", "200", "-p", "4", "-j", "1", "--blocks", "1",
+                        "--prompt", "x", "--json")
+        for _ in range(5):  # one may meet what is between two requests
+            time.sleep(0.1)
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(0.3)
+            process.send_signal(signal.SIGCONT)
+        out, err = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, 0, err)
+        row = json.loads(out)["backends"][0]
+        worst = max(row["outliers"]["list"], key=lambda o: o["gap_ms"])
+        self.assertEqual(row["outliers"]["counted_over"], "request")
+        self.assertGreater(worst["gap_ms"], 250)
+        self.assertGreater(worst["gap_ms"], row["outliers"]["bound_ms"])
+        self.assertEqual(row["all"]["token_ms"]["max"], worst["gap_ms"])
+        self.assertIn("involuntary_switches", worst["counted"])
+        self.assertGreaterEqual(row["outliers"]["total"], len(row["outliers"]["list"]))
+
+    def test_a_trace_counts_around_each_gap(self):
+        out, _ = bench(TM2, *SMALL, "--trace", "--json")
+        self.assertEqual(json.loads(out)["backends"][0]["outliers"]["counted_over"], "gap")
+
+    def test_one_between_a_servers_tokens(self):
+        out, _ = bench(*SMALL, *fake(gap=2), "--prompt", "x", "--json")
+        self.assertEqual(json.loads(out)["backends"][0]["outliers"]["total"], 0)
+        text, _ = bench(*SMALL, *fake(gap=2), "--prompt", "x")
+        self.assertIn("0 of 24 (beyond 3.20 ms)", text)
+
+
+def children(pid):
+    """{pid: command} of those that live."""
+    found = {}
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            after = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(after[1]) == pid and after[0] not in "ZX":
+            found[int(folder.name)] = (folder / "status").read_text()
+    return found
+
+
+def is_alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+class Load(unittest.TestCase):
+    LONG = (TM2, "--runs", "100000", "-n", "64", "-p", "4", "-j", "1")
+
+    def wait_for(self, condition):
+        end = time.monotonic() + 30
+        while not condition():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.01)
+
+    def loaded(self, kind, n):
+        process = start(*self.LONG, "--load", kind)
+        self.wait_for(lambda: len(children(process.pid)) == n)
+        return process, children(process.pid)
+
+    def test_processes_are_pinned_and_end(self):
+        cores = os.sched_getaffinity(0)
+        for kind, n in (("cpu", len(cores)), ("mem", len(cores)), ("io", 1), ("all", 2 * len(cores) + 1)):
+            process, found = self.loaded(kind, n)
+            lists = [re.search(r"Cpus_allowed_list:\s+(\S+)", text)[1] for text in found.values()]
+            pinned = sorted(int(text) for text in lists if text.isdigit())
+            if len(cores) > 1:
+                self.assertEqual(pinned, sorted([*cores] * ((n - (kind in ("io", "all"))) // len(cores))))
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, INTERRUPTED, err)
+            self.assertIn("load      ", out.decode())  # what was measured until then is told
+            self.assertFalse(any(is_alive(pid) for pid in found))
+
+    def test_they_die_with_the_program(self):
+        process, found = self.loaded("all", 2 * len(os.sched_getaffinity(0)) + 1)
+        process.kill()
+        process.communicate(timeout=60)
+        self.wait_for(lambda: not any(is_alive(pid) for pid in found))
+
+    def test_one_that_ends_is_noticed(self):
+        process, found = self.loaded("cpu", len(os.sched_getaffinity(0)))
+        process.kill()
+        process.communicate(timeout=60)
+        process = start(TM2, "--runs", "2000", "--blocks", "100", "-n", "64", "-p", "4", "-j", "1",
+                        "--load", "cpu", "--json")
+        self.wait_for(lambda: len(children(process.pid)) > 0)
+        os.kill(min(children(process.pid)), signal.SIGTERM)
+        out, err = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, IO, err)
+        self.assertRegex(err.decode(), r"\Aedgellm: the load was ended by signal 15\n\Z")
+        self.assertIn("the load was ended", json.loads(out)["error"])
+
+    def test_the_file_leaves_nothing(self):
+        folder = OUT / "load"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        environment = {**os.environ, "TMPDIR": str(folder)}
+        command = [EDGELLM, "bench", TM2, *SMALL, "--load", "io"]
+        done = subprocess.run(command, capture_output=True, timeout=60, env=environment)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(os.listdir(folder), [])
+        environment["TMPDIR"] = str(folder / "none")
+        done = subprocess.run(command, capture_output=True, timeout=60, env=environment)
+        self.assertEqual((done.returncode, done.stdout), (IO, b""))
+        self.assertRegex(done.stderr.decode(), r"\Aedgellm: cannot make the load's file in [^\n]+\n\Z")
+
+
+class Page(html.parser.HTMLParser):
+    """Are elements closed as they were opened? Which are there, and what do they refer to?"""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen, self.wrong, self.links = [], {}, [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.seen[tag] = self.seen.get(tag, 0) + 1
+        self.links += [v for k, v in attributes if k in ("src", "href", "xlink:href")]
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.seen[tag] = self.seen.get(tag, 0) + 1
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+class Files(unittest.TestCase):
+    PATHS = {"--output": OUT / "o.json", "--csv": OUT / "o.csv", "--html": OUT / "o.html"}
+
+    def setUp(self):
+        for path in self.PATHS.values():
+            path.write_text("old")
+
+    def options(self):
+        return [word for pair in self.PATHS.items() for word in pair]
+
+    def test_they_hold_the_same(self):
+        out, _ = bench(TM2, *SMALL, "--backend", "edgellm", *fake(), *self.options(), "--json")
+        whole = json.loads(self.PATHS["--output"].read_text())
+        self.assertEqual(whole["summary"], json.loads(out))
+        self.assertEqual([s["backend"] for s in whole["samples"]], ["1 edgellm", "2 ollama", "floor"])
+        lines = list(csv.DictReader(self.PATHS["--csv"].read_text().splitlines()))
+        flat = [(s["backend"], t, ms) for s in whole["samples"] for r in s["requests"]
+                for t, ms in enumerate(r["token_ms"])]
+        self.assertEqual([(x["backend"], int(x["token"]), float(x["since_start_ms"])) for x in lines], flat)
+        self.assertEqual(len(flat), 3 * 6 * 5)
+        ours = whole["samples"][0]["requests"]
+        gaps = [b - a for r in ours for a, b in zip(r["token_ms"], r["token_ms"][1:])]
+        self.assertAlmostEqual(statistics.mean(gaps),
+                               whole["summary"]["backends"][0]["all"]["token_ms"]["mean"], places=5)
+        latencies = [r["token_ms"][-1] for r in ours]
+        self.assertAlmostEqual(statistics.stdev(latencies),
+                               whole["summary"]["backends"][0]["all"]["request_ms"]["deviation"], places=5)
+
+    def test_the_page(self):
+        bench(TM2, *SMALL, "--backend", "edgellm", *fake(error=2, server="ollama+<b>%26"),
+              "--html", self.PATHS["--html"], code=IO)
+        text = self.PATHS["--html"].read_text()
+        page = Page()
+        page.feed(text)
+        self.assertEqual((page.open, page.wrong, page.links), ([], [], []))
+        self.assertNotIn("script", page.seen)
+        self.assertNotIn("<b>&", text)
+        self.assertIn("ollama &lt;b&gt;&amp;", text)
+        self.assertIn("&lt;half way&gt;", text)  # the error
+        # Histograms of three metrics, without the floor's first token; timelines; positions.
+        self.assertEqual(page.seen["svg"], 3 + 2 + 3 + 3 + 2)
+        for picture in re.findall(r"<svg.*?</svg>", text, re.S):
+            xml.etree.ElementTree.fromstring(picture)
+            self.assertNotIn("nan", picture)
+            self.assertNotIn("inf", picture)
+        bars = re.findall(r"<rect", text)
+        self.assertGreaterEqual(len(bars), 8)
+
+    def test_a_bad_name_is_known_before(self):
+        begun = time.monotonic()
+        for option in self.PATHS:
+            _, err = bench(TM2, "--runs", "100000", option, OUT / "none" / "x", code=IO)
+            self.assertRegex(err, r"\Aedgellm: cannot [^\n]*none/x[^\n]*\n\Z")
+        self.assertLess(time.monotonic() - begun, 30)
+
+    def test_a_full_disk(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        for option, path in self.PATHS.items():
+            out, err = bench(TM2, *SMALL, option, path, code=IO, preexec_fn=limit)
+            self.assertRegex(err, r"\Aedgellm: cannot write [^\n]*File too large[^\n]*\n\Z")
+            self.assertEqual(path.read_text(), "old")
+        self.assertEqual([p.name for p in OUT.iterdir() if "tmp" in p.name], [])
+
+    def test_partial_results_are_written(self):
+        bench(TM2, *SMALL, "--backend", "edgellm", *fake(die=5), *self.options(), code=IO)
+        whole = json.loads(self.PATHS["--output"].read_text())
+        self.assertEqual([len(s["requests"]) for s in whole["samples"]], [6, 3, 6])
+        self.assertIn("failed after 3 of 6", whole["summary"]["error"])
+        self.assertIn("failed after 3 of 6", self.PATHS["--html"].read_text())
+
+    def test_interrupted(self):
+        process = start(TM2, "--runs", "100000", "-n", "64", "-p", "4", "-j", "1", *self.options())
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, INTERRUPTED, err)
+        self.assertRegex(err.decode(), r"\Aedgellm: interrupted\n\Z")
+        measured = len(json.loads(self.PATHS["--output"].read_text())["samples"][0]["requests"])
+        self.assertGreater(measured, 0)
+        self.assertLess(measured, 100000)
 
 
 class RandomModel(unittest.TestCase):

@@ -112,7 +112,8 @@ class Help(Case):
                         " --plan --fit --tensor --sequences --epochs --steps --seed -j --report"
                         " --resume --force --json -q",
             "info": "--json --tensors -c", "tokenize": "--special --ids --decode --json",
-            "perplexity": "--chunks -c --json --exact --against --cache", "bench": "--runs -n --json --warmup --rt"}
+            "perplexity": "--chunks -c --json --exact --against --cache", "bench": "--runs -n --json --warmup --rt --backend"
+                     " --blocks --prompt --unique-prompts --load --trace --output --csv --html"}
         for command, options in promised.items():
             words = re.split(r"[\s,]+", self.ok(command, "--help").decode())
             for option in options.split():

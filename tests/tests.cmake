@@ -39,6 +39,17 @@ target_link_libraries(test_pace PRIVATE m)
 # Streams of servers to events; that file alone.
 el_test(http_events)
 target_sources(test_http_events PRIVATE ${PROJECT_SOURCE_DIR}/src/cli/bench_http_events.c)
+# The benchmark's figures and causes, without an engine.
+if(EDGELLM_CLI)
+  set(cli ${PROJECT_SOURCE_DIR}/src/cli)
+  foreach(test bench_series bench_causes)
+    el_test(${test} base)
+    target_sources(test_${test} PRIVATE ${cli}/bench_series.c ${cli}/bench_causes.c
+        ${cli}/bench_process.c ${cli}/doctor_tree.c ${cli}/cli_stats.c ${cli}/cli_output.c
+        ${cli}/cli_options.c)
+    target_link_libraries(test_${test} PRIVATE edgellm_cli_flags m)
+  endforeach()
+endif()
 include(program.cmake)
 # The independent reader of docs/FORMAT.md; values are compared where numpy is installed.
 add_test(NAME tm2_reader COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/test_tm2_reader.py)

@@ -20,49 +20,62 @@ edgellm_status el_cli_self(el_cli_path path, edgellm_error *err)
                        n < 0 ? strerror(errno) : "its path is too long");
 }
 
-/* Does not return where the program is there and can be started; OK: it isn't there. */
-static edgellm_status start(const char *folder, const char *place, char **argv, edgellm_error *err)
+/* Is the program there? Its path. */
+static bool is_in(const char *folder, const char *place, const char *program, el_cli_path path)
 {
-    el_cli_path path;
-    int n = snprintf(path, sizeof path, "%s/%s%s", folder, place, argv[0]);
-    if (n < 0 || (size_t)n >= sizeof path || access(path, F_OK) != 0) return EDGELLM_OK;
-    execv(path, argv);
-    return el_cli_fail(err, EDGELLM_ERR_IO, "cannot start '%.300s': %s", path, strerror(errno));
+    int n = snprintf(path, sizeof(el_cli_path), "%s/%s%s", folder, place, program);
+    return n >= 0 && (size_t)n < sizeof(el_cli_path) && access(path, F_OK) == 0;
 }
 
-static edgellm_status start_named(const el_cli_external *external, const char *folder, char **argv,
-                                  edgellm_error *err)
+static edgellm_status find_named(const el_cli_external *external, const char *folder,
+                                 const char *program, el_cli_path path, edgellm_error *err)
 {
-    EL_CLI_TRY(start(folder, "", argv, err));
+    if (is_in(folder, "", program, path)) return EDGELLM_OK;
     return el_cli_fail(err, EDGELLM_ERR_IO,
                        "%s is not installed: '%.200s', which " FOLDER_VARIABLE
                        " names, holds no %s",
-                       external->title, folder, argv[0]);
+                       external->title, folder, program);
 }
 
-static edgellm_status start_installed(const el_cli_external *external, char **argv,
-                                      edgellm_error *err)
+static edgellm_status find_installed(const el_cli_external *external, const char *program,
+                                     el_cli_path path, edgellm_error *err)
 {
     static const char libexec[] = EL_CLI_LIBEXEC "/"; /* seen from the program's folder */
     el_cli_path folder;
     EL_CLI_TRY(el_cli_self(folder, err));
     char *slash = strrchr(folder, '/');
     if (slash != NULL) *slash = '\0';
-    EL_CLI_TRY(start(folder, "", argv, err));
-    EL_CLI_TRY(start(folder, libexec, argv, err));
+    if (is_in(folder, "", program, path) || is_in(folder, libexec, program, path))
+        return EDGELLM_OK;
     return el_cli_fail(
         err, EDGELLM_ERR_IO,
         "%s is not installed: %s is neither in '%.100s' nor in its '%s'; install it, "
         "or name its folder in " FOLDER_VARIABLE,
-        external->title, argv[0], folder, EL_CLI_LIBEXEC);
+        external->title, program, folder, EL_CLI_LIBEXEC);
+}
+
+static void program_of(const el_cli_external *external, char *name, size_t size)
+{
+    snprintf(name, size, "edgellm-%s", external->name);
+}
+
+edgellm_status el_cli_external_find(const el_cli_external *external, el_cli_path path,
+                                    edgellm_error *err)
+{
+    char name[64];
+    const char *folder = getenv(FOLDER_VARIABLE);
+    program_of(external, name, sizeof name);
+    if (folder != NULL && folder[0] != '\0') return find_named(external, folder, name, path, err);
+    return find_installed(external, name, path, err);
 }
 
 edgellm_status el_cli_external_run(const el_cli_external *external, char **argv, edgellm_error *err)
 {
     char name[64];
-    const char *folder = getenv(FOLDER_VARIABLE);
-    snprintf(name, sizeof name, "edgellm-%s", external->name);
+    el_cli_path path;
+    EL_CLI_TRY(el_cli_external_find(external, path, err));
+    program_of(external, name, sizeof name);
     argv[0] = name;
-    if (folder != NULL && folder[0] != '\0') return start_named(external, folder, argv, err);
-    return start_installed(external, argv, err);
+    execv(path, argv);
+    return el_cli_fail(err, EDGELLM_ERR_IO, "cannot start '%.300s': %s", path, strerror(errno));
 }

@@ -24,8 +24,12 @@ typedef struct el_cli_external {
 edgellm_status el_cli_external_run(const el_cli_external *external, char **argv,
                                    edgellm_error *err);
 
-/* The path of the program that runs. Errors: IO (no /proc). */
+/* Where it lies, for those who start it beside themselves. Errors: IO. */
 typedef char el_cli_path[PATH_MAX];
+edgellm_status el_cli_external_find(const el_cli_external *external, el_cli_path path,
+                                    edgellm_error *err);
+
+/* The path of the program that runs. Errors: IO (no /proc). */
 edgellm_status el_cli_self(el_cli_path path, edgellm_error *err);
 
 #endif
