@@ -56,7 +56,8 @@ typedef enum edgellm_status {
     EDGELLM_ERR_UNSUPPORTED = 5, /* the file is sound, but this version cannot run it */
     EDGELLM_ERR_MEMORY = 6,      /* memory ran out, or the plan exceeds the cap given */
     EDGELLM_ERR_CONTEXT = 7,     /* the tokens do not fit into the session's context */
-    EDGELLM_ERR_INTERRUPTED = 8  /* the caller's progress function asked to stop */
+    EDGELLM_ERR_INTERRUPTED = 8, /* the caller's progress function asked to stop */
+    EDGELLM_ERR_DEADLINE = 9     /* what was asked for would not end in time */
 } edgellm_status;
 
 typedef struct edgellm_error {
@@ -118,6 +119,8 @@ typedef struct edgellm_model_info {
     uint64_t file_bytes;      /* size of the file */
     uint64_t token_bytes;     /* of weights that are read to compute one token: all of them, but of
                                  an embedding that is not the head too only one row */
+    uint32_t identity[3];     /* tells models apart by what they compute: CRC-32s of the sections
+                                 model, vocab and tensors, that of every weight among them */
 } edgellm_model_info;
 
 EDGELLM_API void edgellm_engine_info(const edgellm_engine *engine, edgellm_model_info *info);
@@ -235,7 +238,14 @@ typedef struct edgellm_session_options {
     uint32_t reserve_cores; /* of the cores this process may use, so many are left to others */
     bool exact;             /* float32 activations and KV cache: the slow reference */
     bool realtime;          /* as real-time as is permitted: see edgellm_session_realtime() */
-    uint64_t max_ram;       /* bytes the whole process may need by plan; 0: no cap */
+    /*
+     * Every token takes the same time, that of a full context: attention goes over all its
+     * positions, those that are not there yet counting for nothing. Bits are the same as without.
+     * For control loops; choose a small context. Not with exact. What penalties and DRY of the
+     * sampler look back on is not padded.
+     */
+    bool constant_time;
+    uint64_t max_ram; /* bytes the whole process may need by plan; 0: no cap */
     /* Own memory: a static buffer, a huge page, a region that is locked already. NULL and 0: the
      * library reserves the memory itself. See edgellm_session_open(). */
     void *memory;        /* aligned to EDGELLM_MEMORY_ALIGN */
@@ -290,7 +300,8 @@ EDGELLM_API void edgellm_session_close(edgellm_session *session);
  * token; NULL computes only those after the last, see edgellm_session_logits().
  * Errors: CONTEXT (position + count > context; nothing is computed), USAGE (count 0, bad id),
  * FORMAT (the weights are so large that the logits overflow; all_logits then holds them as they
- * are). The position stays after an error.
+ * are). The position stays after an error. With a deadline also DEADLINE: see
+ * edgellm_session_set_deadline().
  */
 EDGELLM_API edgellm_status edgellm_session_eval(edgellm_session *session, const uint32_t *tokens,
                                                 size_t count, float *all_logits,
@@ -376,6 +387,76 @@ EDGELLM_API void edgellm_session_realtime(const edgellm_session *session, edgell
  */
 EDGELLM_API edgellm_status edgellm_session_truncate(edgellm_session *session, uint32_t position,
                                                     edgellm_error *err);
+
+/* ---- time ------------------------------------------------------------------------------ */
+
+#define EDGELLM_COSTS_CHUNKS 12
+
+/*
+ * What computing takes on this machine, in nanoseconds, as it was measured (`edgellm certify`, or
+ * edgellm_session_calibrate()); never a proven bound. A step is one token of decode, computed and
+ * chosen; a chunk is a part of a prompt of up to `batch` tokens, and the choice of what follows.
+ *   step(position)      = step + step_position * position
+ *   chunk(position, n)  = that of n tokens at position 0, from the table, between two rows of it on
+ *                         a straight line, + chunk_pair * n * position
+ */
+typedef struct edgellm_costs {
+    double step, step_position;
+    double step_margin;                          /* what a step may take beyond that */
+    uint32_t n_chunks;                           /* rows of the table: 0 .. EDGELLM_COSTS_CHUNKS */
+    uint32_t chunk_tokens[EDGELLM_COSTS_CHUNKS]; /* 2 or more, ascending */
+    double chunk[EDGELLM_COSTS_CHUNKS];
+    double chunk_pair;
+    double chunk_margin; /* what the last chunk of a prompt may take beyond that */
+} edgellm_costs;
+
+/* What is expected of an answer. */
+typedef struct edgellm_forecast {
+    double first_ns;  /* until its first token is known */
+    double answer_ns; /* until its last token is known */
+    double margin_ns; /* what the last step (or chunk, if there is none) may take beyond that */
+    uint32_t tokens;  /* how many of its tokens fit into the time given, with that margin */
+    bool admitted;    /* all of them fit, or the time is at least 1.15 times answer_ns */
+} edgellm_forecast;
+
+#define EDGELLM_ADMITTED_AT 1.15 /* times the forecast: so much time is always enough to begin */
+
+/* Sets what forecasts and deadlines of a session go by; costs NULL: nothing is known. Errors: USAGE
+ * (a negative or infinite number, a table that does not ascend). */
+EDGELLM_API edgellm_status edgellm_session_set_costs(edgellm_session *session,
+                                                     const edgellm_costs *costs,
+                                                     edgellm_error *err);
+
+/*
+ * Measures the costs in some `budget_ns` (a few times the longest step at least), by computing
+ * beyond the session's position: what was computed before it and the sampler stay, the logits are
+ * undefined afterwards. A quick look: its margins are the largest deviation seen, or a tenth. They
+ * are not set. Errors: CONTEXT (no position is left), FORMAT (logits overflow).
+ */
+EDGELLM_API edgellm_status edgellm_session_calibrate(edgellm_session *session, uint64_t budget_ns,
+                                                     edgellm_costs *costs, edgellm_error *err);
+
+/*
+ * Forecasts an answer of `answer_tokens` (1 or more) to `prompt_tokens` that are computed next (0:
+ * the logits are there), by the session's costs. within_ns: the time there is; 0 where nobody
+ * asks. Each batch of the prompt counts as if it were computed by an eval of its own. Errors: USAGE
+ * (no costs were set; no tokens), CONTEXT (the prompt and all but the last token do not fit).
+ */
+EDGELLM_API edgellm_status edgellm_session_forecast(const edgellm_session *session,
+                                                    uint32_t prompt_tokens, uint32_t answer_tokens,
+                                                    double within_ns, edgellm_forecast *forecast,
+                                                    edgellm_error *err);
+
+/*
+ * From now on edgellm_session_eval() computes no batch that would end after `deadline_ns`, a time
+ * of CLOCK_MONOTONIC in nanoseconds; 0: no deadline. It asks before each batch whether the time
+ * that is left holds its cost, and that of a single token its margin too (without costs: whether
+ * there is time left), and returns DEADLINE if not. What was computed of a longer prompt then
+ * stays: the position says how far it went, and with more time the rest can follow. The session is
+ * as usable as after any eval, but has no logits unless nothing was computed.
+ * edgellm_sessions_eval() does not look at deadlines.
+ */
+EDGELLM_API void edgellm_session_set_deadline(edgellm_session *session, uint64_t deadline_ns);
 
 /* ---- sampling -------------------------------------------------------------------------- */
 

@@ -44,6 +44,7 @@ elseif(EDGELLM_CLI)
   el_python_test(doctor ${program} ${CMAKE_CURRENT_BINARY_DIR}/doctor ${sanitized})
   el_python_test(bench ${program} ${CMAKE_CURRENT_BINARY_DIR}/bench $<TARGET_FILE:random_model>
                        ${sanitized})
+  el_python_test(certify ${program} ${CMAKE_CURRENT_BINARY_DIR}/certify)
   el_python_test(quality ${program} ${CMAKE_CURRENT_BINARY_DIR}/quality)
   el_python_test(distil_commands ${program} ${CMAKE_CURRENT_BINARY_DIR}/distil_commands)
   el_python_test(talk ${program} ${CMAKE_CURRENT_BINARY_DIR}/talk)

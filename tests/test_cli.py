@@ -29,7 +29,7 @@ SANITIZED = "sanitized" in sys.argv[4:]
 COUNTED = "counted" in sys.argv[4:]  # a build for coverage, which writes counters as it ends
 INTERNAL, USAGE, IO, FORMAT, UNSUPPORTED, MEMORY, CONTEXT = range(1, 8)
 GGUF, TM2 = str(OUT / "tiny.gguf"), str(OUT / "tiny.tm2.bin")
-COMMANDS = ("run", "chat", "quantize", "info", "tokenize", "perplexity", "bench")
+COMMANDS = ("run", "chat", "quantize", "info", "tokenize", "perplexity", "bench", "certify")
 os.environ["EDGELLM_CACHE"] = "none"  # nothing of the tests' goes into the user's folders
 WORDS = "the quick brown fox jumps over the lazy dog and 12 more, it's fun\n"
 
@@ -88,7 +88,7 @@ class Help(Case):
             text = self.ok(*arguments).decode()
             for command in COMMANDS:
                 self.assertRegex(text, rf"(?m)^  {command} +\w")
-            for code in (0, 1, 2, 3, 4, 5, 6, 7, 130):
+            for code in (0, 1, 2, 3, 4, 5, 6, 7, 9, 130):
                 self.assertRegex(text, rf"(?m)^  {code} +\w")
 
     def test_version(self):
@@ -106,14 +106,16 @@ class Help(Case):
         promised = {
             "run": "-n -t -c -j -s -b -p -q --threads --seed --top-k --top-p --min-p --repeat-penalty"
                    " --ignore-eos --hash --exact --kernel --cpumask --json --max-ram --raw --system --rt"
-                   " --reserve-cores",
+                   " --reserve-cores --constant-time --certificate --deadline-ms --deadline-shorten",
             "chat": "--rt -n -t -c -j -s -b -q --system --load --save --top-k --no-history --json --hash",
             "quantize": "-o --bits --group --embedding-bits --embedding-group --calibrate --scales"
                         " --plan --fit --tensor --sequences --epochs --steps --seed -j --report"
                         " --resume --force --json -q",
             "info": "--json --tensors -c", "tokenize": "--special --ids --decode --json",
-            "perplexity": "--chunks -c --json --exact --against --cache", "bench": "--runs -n --json --warmup --rt --backend"
-                     " --blocks --prompt --unique-prompts --load --trace --output --csv --html"}
+            "perplexity": "--chunks -c --json --exact --against --cache",
+            "bench": "--runs -n --json --warmup --rt --certificate --backend"
+                     " --blocks --prompt --unique-prompts --load --trace --output --csv --html",
+            "certify": "--duration -o --check --certificate --slower -c -j -b --json -q"}
         for command, options in promised.items():
             words = re.split(r"[\s,]+", self.ok(command, "--help").decode())
             for option in options.split():
@@ -202,6 +204,7 @@ class Commands(Case):
     def test_hash_does_not_depend_on_the_way(self):
         reference = self.run_json("--kernel", "scalar", "-j", "1", "-b", "1")
         ways = [("-b", b) for b in (1, 7, 64, 512)]
+        ways += [("--constant-time",), ("--constant-time", "-b", 5, "-c", 64)]
         ways += [("--cpumask", "scalar")]
         ways += [("--kernel", k) for k in self.json("info", TM2)["kernels_available"]]
         if len(os.sched_getaffinity(0)) > 1:

@@ -30,6 +30,7 @@ MARK = OUT / "mark"
 VALGRIND = ("valgrind", "-q", "--leak-check=full", "--show-leak-kinds=all",
             "--errors-for-leak-kinds=all", "--error-exitcode=99", "--trace-children=yes") if sys.argv[5:] else ()
 SAVED = str(OUT / "saved.els")
+CERTIFICATE = str(OUT / "certificate.json")
 KEPT, MADE = OUT / "kept", OUT / "made"  # the source's logits: there already; emptied each time
 os.environ["TMPDIR"] = str(WORK)  # what is left there is seen
 os.environ["EDGELLM_CACHE"] = "none"  # so is what is left there
@@ -57,6 +58,7 @@ FAULTS = (
 )
 CHAT = ("chat", TM2, "-n", "3", "-s", "1", "-c", "128", "-j", "1", "-q", "--no-history")
 RUN = ("run", TM2, "-p", "the quick fox", "-n", "4", "-s", "1", "-j", CORES, "-c", "64")
+CERTIFY = ("certify", TM2, "--duration", "0.001", "-c", "128", "-j", CORES)
 AGAINST = ("perplexity", TM2, TEXT, "-c", "16", "--chunks", "2", "-j", "1", "--against")
 COMMANDS = {
     "quantize": ("quantize", GGUF, "-o", TARGET, "--bits", "4", "--calibrate", "none"),
@@ -81,6 +83,10 @@ COMMANDS = {
     "bench, json": ("bench", TM2, "--runs", "2", "-n", "2", "-p", "4", "-j", "1", "--json"),
     "bench, output": ("bench", TM2, "--runs", "2", "--blocks", "2", "--warmup", "0", "-n", "2", "-p", "4",
                       "-j", "1", "--output", TARGET, "--json"),
+    "run, certificate": RUN + ("--certificate", CERTIFICATE, "--json"),
+    "run, deadline": RUN + ("--deadline-ms", "3600000", "--json"),
+    "certify": CERTIFY + ("-o", TARGET, "--json"),
+    "certify, check": CERTIFY + ("--check", "--certificate", CERTIFICATE, "--slower", "1e6", "--json"),
     "chat, save": CHAT + ("--save", TARGET),
     "chat, load": CHAT + ("--load", SAVED),
     "help": ("help", "run"),
@@ -92,12 +98,14 @@ INPUT = {"chat": b"the fox\n"}
 # many: a set OPENBLAS_CORETYPE keeps edgellm-quantize from starting itself anew, but for these.
 ANEW = {"quantize, anew"}
 # Commands that write TARGET.
-WRITERS = {name: COMMANDS[name] for name in ("quantize", "bench, output", "chat, save")}
+WRITERS = {name: COMMANDS[name] for name in ("quantize", "bench, output", "chat, save", "certify")}
 # What was measured differs from run to run; a distribution is measured whole. "program" and what
 # is summed from it are 0 where /proc does not tell.
-MEASURED = re.compile(r"(_ms|tok_s|_gb_s|share|_rss|seconds|program|total|planned_bytes)$")
+MEASURED = re.compile(r"(_ms|tok_s|_gb_s|share|_rss|seconds|program|total|planned_bytes|samples|rounds"
+                      r"|_percent|above|checksum|^ms)$")
 # How many outliers there are is chance, and whether threads could be looked at.
 CHANCE = {"outliers", "threads"}
+UNTOLD = {"board", "conditions"}  # of a certificate: what /proc and /sys tell, or not
 
 
 def run(arguments, fault=None, **options):
@@ -117,7 +125,7 @@ def shape(value, key=""):
     """What must not change when a failure is survived: all but what was measured."""
     if isinstance(value, dict):
         return {k: shape(v, key if MEASURED.search(key) else k) for k, v in value.items()
-                if k not in CHANCE or not isinstance(v, (dict, list))}
+                if k not in UNTOLD and (k not in CHANCE or not isinstance(v, (dict, list)))}
     if isinstance(value, list):
         return [shape(v, key) for v in value]
     return type(value).__name__ if MEASURED.search(key) else value
@@ -135,12 +143,12 @@ def old(arguments):
     return pathlib.Path(SAVED).read_bytes() if arguments[0] == "chat" else b"what was there before"
 
 
-def target(arguments):
+def content(arguments):
     """What the target holds, where need be without what was measured."""
-    content = TARGET.read_bytes()
-    if "--output" not in arguments or content == old(arguments):
-        return content
-    return shape(json.loads(content))
+    held = TARGET.read_bytes()
+    if held == old(arguments) or not ("--output" in arguments or arguments[0] == "certify"):
+        return held
+    return shape(json.loads(held))
 
 
 def is_partial(arguments):
@@ -172,6 +180,9 @@ def setUpModule():
     kept = run(COMMANDS["against, kept"])[0]
     if kept.returncode != 0 or len(os.listdir(KEPT)) != 1:
         raise AssertionError(kept.stderr)
+    certified = run(CERTIFY + ("-o", CERTIFICATE))[0]
+    if certified.returncode != 0:
+        raise AssertionError(certified.stderr)
     talk = run(CHAT + ("--save", SAVED, "--system", "Be brief."))[0]
     if talk.returncode != 0:
         raise AssertionError(talk.stderr)
@@ -186,12 +197,12 @@ class Failures(unittest.TestCase):
         if done.returncode == 0:
             self.assertIn(0, codes, (what, "was not noticed", done.stdout, done.stderr))
             self.assertEqual(comparable(arguments, done.stdout), right["output"], what)
-            self.assertEqual(target(arguments), right["content"], what)
+            self.assertEqual(content(arguments), right["content"], what)
         else:
             self.expect_error(done, codes, what)
             if arguments[0] == "quantize" and what[1] != "write":
                 self.assertEqual(done.stdout, b"", what)  # nothing that claims success
-            whole = target(arguments) in (old(arguments), right["content"])
+            whole = content(arguments) in (old(arguments), right["content"])
             # What was said until an error is saved.
             self.assertTrue(whole or "--save" in arguments and is_session(TARGET) or
                             is_partial(arguments), what)
@@ -206,7 +217,7 @@ class Failures(unittest.TestCase):
         put_old(arguments)
         done, _ = run(arguments, **options)
         self.assertEqual(done.returncode, 0, done.stderr)
-        right = {"output": comparable(arguments, done.stdout), "content": target(arguments)}
+        right = {"output": comparable(arguments, done.stdout), "content": content(arguments)}
         made = {}
         for call, how, codes in FAULTS:
             codes = codes | {0} if call in SURVIVES.get(name, ()) else codes
@@ -296,16 +307,16 @@ class Killed(unittest.TestCase):
     """A killed writer leaves the old target or the complete new one; the next run cleans up."""
 
     def check_target(self, arguments, right, what):
-        content = target(arguments)
-        self.assertIn(content, (old(arguments), right), (what, "the target is neither old nor new"))
+        held = content(arguments)
+        self.assertIn(held, (old(arguments), right), (what, "the target is neither old nor new"))
         others = [name for name in os.listdir(WORK) if name != TARGET.name]
         self.assertLessEqual(len(others), 1, (what, others))
-        return content == right
+        return held == right
 
     def clean_run(self, arguments, right, what):
         done, _ = run(arguments)
         self.assertEqual(done.returncode, 0, (what, done.stderr))
-        self.assertEqual(target(arguments), right, what)
+        self.assertEqual(content(arguments), right, what)
         self.assertEqual(os.listdir(WORK), [TARGET.name], what)
 
     def kill_at_every(self, call, arguments, right):
@@ -326,7 +337,7 @@ class Killed(unittest.TestCase):
         for name, arguments in WRITERS.items():
             put_old(arguments)
             run(arguments)
-            right = target(arguments)
+            right = content(arguments)
             self.assertNotEqual(right, old(arguments))
             self.clean_run(arguments, right, name)
             kills = {call: self.kill_at_every(call, arguments, right)

@@ -64,8 +64,12 @@ def largest_share(left, counts):
     return max(map(abs, left)) * len(counts) / sum(counts)
 
 
+def flat(lengths):
+    return ([1] * len(lengths),)
+
+
 def line(lengths):
-    return [1] * len(lengths), lengths
+    return *flat(lengths), lengths
 
 
 def attention(lengths):
@@ -107,13 +111,13 @@ def answer(text, tokens):
             "-t", "0", "--repeat-penalty", "1", "--ignore-eos", "-q"]
 
 
-def count(text):
+def count(text, *more):
     """The instructions of each of 50 tokens after the first, and the answer they are of."""
     with tempfile.TemporaryDirectory(dir=OUT) as name:
         dumps = pathlib.Path(name)
         # Dump 1 ends before the prompt, dump 2 before the first token after it.
         made = valgrind("--tool=callgrind", "--dump-before=edgellm_session_eval",
-                        f"--callgrind-out-file={dumps}/out", *answer(text, TOKENS + 2))
+                        f"--callgrind-out-file={dumps}/out", *answer(text, TOKENS + 2), *more)
         return [total(dumps / f"out.{i + 3}") for i in range(TOKENS)], made
 
 
@@ -148,6 +152,22 @@ class Instructions(unittest.TestCase):
         apart = largest_share([a - b for a, b in zip(first, second)], first)
         print(f"two texts differ by at most {apart:.4%} at the same length", file=sys.stderr)
         self.assertLessEqual(apart, BOUND)
+
+
+    def test_in_constant_time_the_position_makes_no_difference(self):
+        counts, made = count(TEXTS[0], "--constant-time")
+        _, plain = count(TEXTS[0])
+        self.assertEqual(made, plain)
+        length = prompt_tokens(TEXTS[0]) + 1
+        left = unexplained(counts, length, flat)
+        print(f"{level()}: in constant time {sum(counts) / TOKENS:.0f} instructions a token, which "
+              f"differ by at most {left:.4%} from the mean", file=sys.stderr)
+        self.assertLessEqual(left, BOUND)
+        lengths = range(length, length + TOKENS)
+        middle = sum(lengths) / TOKENS
+        slope = (sum((n - middle) * c for n, c in zip(lengths, counts)) /
+                 sum((n - middle) ** 2 for n in lengths))
+        self.assertLess(abs(slope) * TOKENS, BOUND * sum(counts) / TOKENS)
 
 
 class Arithmetic(unittest.TestCase):

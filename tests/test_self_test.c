@@ -96,9 +96,9 @@ static void kv_store(const el_kv *kv, uint32_t position, const float *key, const
 
 /* Wrong for the last head only. */
 static void attend(const el_kv *kv, const float *queries, uint32_t heads, uint32_t head_dim,
-                   uint32_t length, float inv_sqrt, float *scores, float *out)
+                   uint32_t length, uint32_t computed, float inv_sqrt, float *scores, float *out)
 {
-    sound.attend(kv, queries, heads, head_dim, length, inv_sqrt, scores, out);
+    sound.attend(kv, queries, heads, head_dim, length, computed, inv_sqrt, scores, out);
     spoil(&out[heads * head_dim - 1]);
 }
 

@@ -14,6 +14,7 @@ static const char *const status_names[] = {
     [EDGELLM_ERR_MEMORY] = "memory",
     [EDGELLM_ERR_CONTEXT] = "context",
     [EDGELLM_ERR_INTERRUPTED] = "interrupted",
+    [EDGELLM_ERR_DEADLINE] = "deadline",
 };
 
 const char *edgellm_version(void)

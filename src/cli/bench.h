@@ -11,6 +11,7 @@
 #include "cli/bench_load.h"
 #include "cli/bench_process.h"
 #include "cli/bench_series.h"
+#include "cli/cli_certificate.h"
 #include "cli/cli_model.h"
 
 enum {
@@ -30,6 +31,7 @@ typedef struct el_cli_bench_plan {
     bool unique, chat, trace;
     uint32_t timeout; /* seconds, of a server */
     const char *path; /* of the model file of this process; NULL: none */
+    const char *certificate; /* as el_cli_certified_find() takes it */
     el_cli_model_values model;
 } el_cli_bench_plan;
 
@@ -107,9 +109,13 @@ char *el_cli_bench_words(uint32_t n);
 /* What a report tells of the engine in this process; false if there is none. */
 typedef struct el_cli_bench_facts {
     const el_cli_model *model;
+    const el_cli_certified *certified;
     uint64_t roof_bytes; /* that a pass of the floor reads; 0: none was made */
 } el_cli_bench_facts;
 bool el_cli_bench_facts_of(const el_cli_bench *bench, el_cli_bench_facts *facts);
+
+/* Counts what was measured against the certificate, if there is one. Once. */
+void el_cli_bench_count_certified(el_cli_bench *bench);
 
 /* ---- bench_run.c -------------------------------------------------------------------------- */
 

@@ -16,6 +16,7 @@
 
 typedef struct local {
     el_cli_model model;
+    el_cli_certified certified;
     el_cli_roof roof; /* open from the first pass on */
     uint32_t *ids;    /* (room) of the prompt */
     size_t room;
@@ -91,6 +92,7 @@ static edgellm_status start_session(local *l, const el_cli_bench_plan *plan, edg
     greedy.temperature = 0;
     greedy.repeat_penalty = 1;
     EL_CLI_TRY(el_cli_model_start(&l->model, &session, err));
+    EL_CLI_TRY(el_cli_certified_find(&l->certified, plan->certificate, &l->model, &session, err));
     return edgellm_session_set_sampler(l->model.session, &greedy, err);
 }
 
@@ -116,6 +118,7 @@ static void close_local(el_cli_bench_backend *backend)
     local *l = backend->own;
     if (l == NULL) return;
     el_cli_roof_close(&l->roof);
+    el_cli_certified_release(&l->certified);
     el_cli_model_close(&l->model);
     free(l->ids);
     free(l->text);
@@ -128,11 +131,31 @@ bool el_cli_bench_facts_of(const el_cli_bench *bench, el_cli_bench_facts *facts)
     for (uint32_t i = 0; i < bench->n_backends; i++) {
         const local *l = bench->backends[i].own;
         if (bench->backends[i].kind != &el_cli_bench_local || l == NULL) continue;
-        *facts = (el_cli_bench_facts){&l->model, 0};
+        *facts = (el_cli_bench_facts){&l->model, &l->certified, 0};
         if (l->roof.crew != NULL) facts->roof_bytes = el_cli_roof_bytes(&l->roof);
         return true;
     }
     return false;
+}
+
+static void count_request(el_cli_certified *c, const el_cli_bench_request *request,
+                          const double *times)
+{
+    if (request->prompt_tokens < 1) return;
+    for (uint32_t i = 1; i < request->count; i++)
+        el_cli_certified_count(c, (uint32_t)request->prompt_tokens + i - 1,
+                               times[i] - times[i - 1]);
+}
+
+void el_cli_bench_count_certified(el_cli_bench *bench)
+{
+    for (uint32_t b = 0; b < bench->n_backends; b++) {
+        local *l = bench->backends[b].own;
+        const el_cli_bench_series *s = &bench->backends[b].series;
+        if (bench->backends[b].kind != &el_cli_bench_local || l == NULL) continue;
+        for (uint32_t i = 0; i < s->n; i++)
+            count_request(&l->certified, &s->requests[i], el_cli_bench_times(s, i));
+    }
 }
 
 /* ---- a request ---------------------------------------------------------------------------- */

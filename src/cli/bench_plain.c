@@ -102,6 +102,7 @@ void el_cli_bench_print_plain(const el_cli_bench_report *report)
         printf("jitter          %.2f ms (of whole requests)\n", request->deviation);
     }
     print_roofline(&r);
+    el_cli_certified_print_line(p.facts.certified, stdout);
     printf("peak memory     %.1f MB, file %.1f MB\n",
            (double)p.row->backend->peak_bytes / EL_CLI_MB,
            (double)p.facts.model->info.file_bytes / EL_CLI_MB);
@@ -139,6 +140,7 @@ json_t *el_cli_bench_plain_json(const el_cli_bench_report *report)
     json_object_set_new(o, "context", json_integer(p.plan.context));
     json_object_set_new(o, "peak_rss", json_integer((json_int_t)p.row->backend->peak_bytes));
     json_object_set_new(o, "file_bytes", json_integer((json_int_t)info->file_bytes));
+    json_object_set_new(o, "certificate", el_cli_certified_json(p.facts.certified));
     el_cli_realtime_add(o, p.facts.model->session);
     return o;
 }

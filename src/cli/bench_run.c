@@ -178,6 +178,7 @@ edgellm_status el_cli_bench_measure(el_cli_bench *b, edgellm_error *err)
         for (uint32_t i = 0; i < b->n_backends && on; i++)
             on = take_turn(b, &b->backends[i], block);
     }
+    el_cli_bench_count_certified(b);
     const bool partial = !b->plan.plain && count_requests(b) > 0;
     return partial ? EDGELLM_OK : el_cli_bench_verdict(b, err);
 }

@@ -57,6 +57,7 @@ static void print_who(const el_cli_bench_report *report)
         printf("\n");
         print_ways(row->backend);
         if (local) el_cli_realtime_print(facts.model->session, stdout);
+        if (local) el_cli_certified_print_line(facts.certified, stdout);
     }
 }
 

@@ -9,8 +9,8 @@
 #include "cli/cli_signals.h"
 #include "cli/cli_stats.h"
 
-const char *const el_cli_finish_names[EL_CLI_FINISHES] = {"length", "end", "context",
-                                                          "interrupted"};
+const char *const el_cli_finish_names[EL_CLI_FINISHES] = {"length", "end", "context", "interrupted",
+                                                          "deadline"};
 
 /* ---- memory ------------------------------------------------------------------------------- */
 
@@ -75,6 +75,24 @@ static edgellm_status stream_end(edgellm_stream *stream, edgellm_error *err)
     return el_cli_write(text, len, err);
 }
 
+/* Computes a token, or ends the answer if the next one might be late. */
+static edgellm_status next(el_cli_answer *a, const el_cli_model *model, uint32_t token,
+                           edgellm_error *err)
+{
+    edgellm_status status = edgellm_session_eval(model->session, &token, 1, NULL, err);
+    if (status != EDGELLM_ERR_DEADLINE) return status;
+    a->finish = EL_CLI_FINISH_DEADLINE;
+    return EDGELLM_OK;
+}
+
+/* Times from token to token, against what was certified for the position that was computed. */
+static void count_gap(const el_cli_answer *a, const el_cli_model *model,
+                      const el_cli_answer_options *o, double ms)
+{
+    if (a->n == 0 || o->certified == NULL) return;
+    el_cli_certified_count(o->certified, edgellm_session_position(model->session) - 1, ms);
+}
+
 static edgellm_status decode(el_cli_answer *a, const el_cli_model *model,
                              const el_cli_answer_options *o, uint32_t context, edgellm_error *err)
 {
@@ -89,14 +107,17 @@ static edgellm_status decode(el_cli_answer *a, const el_cli_model *model,
         if (!o->mute) EL_CLI_TRY(stream_out(model, &stream, token, err));
         double now = el_cli_now_ms();
         if (a->n == 0) first = now;
+        count_gap(a, model, o, now - before);
         a->tokens[a->n] = token;
         a->token_ms[a->n++] = now - before;
         before = now;
         if (!goes_on(a, model, o, context)) break;
-        EL_CLI_TRY(edgellm_session_eval(model->session, &token, 1, NULL, err));
+        EL_CLI_TRY(next(a, model, token, err));
+        if (a->finish == EL_CLI_FINISH_DEADLINE) break;
         add_hash(a, model, o);
     } while (true);
     a->decode_ms = a->n > 0 ? before - first : 0;
+    a->answer_ms = before - a->started_ms;
     return o->mute ? EDGELLM_OK : stream_end(&stream, err);
 }
 
@@ -107,9 +128,13 @@ edgellm_status el_cli_answer_make(el_cli_answer *a, const el_cli_model *model,
     edgellm_memory_plan plan;
     edgellm_session_plan(model->session, &plan);
     a->n = 0;
+    a->finish = EL_CLI_FINISH_LENGTH;
     a->prompt_tokens = prompt->count;
     a->hash = EDGELLM_HASH_START;
     a->started_ms = el_cli_now_ms();
+    edgellm_session_set_deadline(
+        model->session,
+        o->deadline_ms > 0 ? (uint64_t)((a->started_ms + o->deadline_ms) * 1e6) : 0);
     EL_CLI_TRY(el_cli_prefill(model->session, prompt->ids, prompt->count, err));
     a->prefill_ms = el_cli_now_ms() - a->started_ms;
     add_hash(a, model, o);

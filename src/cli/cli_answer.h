@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "cli/cli_certificate.h"
 #include "cli/cli_model.h"
 
 typedef enum el_cli_finish {
@@ -15,6 +16,7 @@ typedef enum el_cli_finish {
     EL_CLI_FINISH_END,         /* the model ended its answer */
     EL_CLI_FINISH_CONTEXT,     /* the context is full */
     EL_CLI_FINISH_INTERRUPTED, /* Ctrl-C, or another signal */
+    EL_CLI_FINISH_DEADLINE,    /* another token might have been late */
     EL_CLI_FINISHES
 } el_cli_finish;
 
@@ -23,8 +25,10 @@ extern const char *const el_cli_finish_names[EL_CLI_FINISHES];
 typedef struct el_cli_answer_options {
     uint32_t max_tokens; /* 1 or more */
     bool ignore_eos;
-    bool hash; /* over all logits that were sampled from */
-    bool mute; /* nothing to standard output */
+    bool hash;                   /* over all logits that were sampled from */
+    bool mute;                   /* nothing to standard output */
+    double deadline_ms;          /* from the start of the prompt; 0: none */
+    el_cli_certified *certified; /* counts the times from token to token; or NULL */
 } el_cli_answer_options;
 
 typedef struct el_cli_answer {
@@ -32,6 +36,7 @@ typedef struct el_cli_answer {
     double *token_ms; /* (capacity): [0] to the first token; then, sorted, from one to the next */
     size_t capacity, n, prompt_tokens;
     double prefill_ms, first_ms, decode_ms; /* decode: from the first token to the last */
+    double answer_ms;                       /* from the start of the prompt to the last token */
     double started_ms;
     uint64_t hash, peak_rss;
     el_cli_finish finish;
@@ -44,7 +49,8 @@ void el_cli_answer_release(el_cli_answer *a);
 /*
  * Computes the prompt (which continues what is in the session) and makes the answer. Room for the
  * smaller of max_tokens and the context that is left, plus one, was reserved.
- * Errors: INTERRUPTED (while the prompt was computed: some of it is in the session), CONTEXT, IO.
+ * Errors: INTERRUPTED (while the prompt was computed: some of it is in the session), CONTEXT, IO,
+ * DEADLINE (the time does not hold the prompt: some of it is in the session).
  */
 edgellm_status el_cli_answer_make(el_cli_answer *a, const el_cli_model *model,
                                   const el_cli_tokens *prompt, const el_cli_answer_options *o,

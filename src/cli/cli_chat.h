@@ -15,7 +15,7 @@ typedef struct el_cli_chat_values {
     el_cli_model_values model;
     el_cli_sampler_values sampler;
     el_cli_answer_options answer;
-    const char *system, *load, *save;
+    const char *system, *load, *save, *certificate;
     bool no_history, json, quiet;
 } el_cli_chat_values;
 
@@ -31,6 +31,7 @@ typedef struct el_cli_chat {
     el_cli_conversation talk;
     el_cli_editor editor;
     el_cli_answer answer;
+    el_cli_certified certified;
     el_cli_chat_word *words;
     bool leaves;           /* /quit */
     edgellm_status failed; /* of the first message or command that failed */

@@ -57,6 +57,10 @@ typedef struct el_cli_model_values {
          .kind = EL_CLI_ON,                                                                        \
          .field = offsetof(type, model.session.exact),                                             \
          .help = "float32 activations and KV cache: the slow reference"},                          \
+        {.name = "constant-time",                                                                  \
+         .kind = EL_CLI_ON,                                                                        \
+         .field = offsetof(type, model.session.constant_time),                                     \
+         .help = "every token takes the time of a full context; never changes the result"},        \
     {                                                                                              \
         .name = "max-ram", .kind = EL_CLI_SIZE, .field = offsetof(type, model.session.max_ram),    \
         .argument = "SIZE", .help = "refuse to start if the memory plan exceeds SIZE (64M, 1G)",   \

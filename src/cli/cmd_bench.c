@@ -14,7 +14,7 @@ typedef struct bench_values {
     el_cli_model_values model;
     el_cli_texts backends;
     uint32_t runs, warmup, blocks, max_tokens, prompt_tokens, load, timeout;
-    const char *prompt, *output, *csv, *html;
+    const char *prompt, *output, *csv, *html, *certificate;
     bool unique, chat, trace, json;
 } bench_values;
 
@@ -56,6 +56,7 @@ static el_cli_bench_plan plan_of(const bench_values *v)
         .chat = v->chat,
         .trace = v->trace,
         .timeout = v->timeout,
+        .certificate = v->certificate,
         .model = v->model,
     };
 }
@@ -250,6 +251,7 @@ static const el_cli_option options[] = {
     EL_CLI_SESSION_ROWS(bench_values),
     EL_CLI_REALTIME_ROW(bench_values),
     EL_CLI_ENGINE_ROWS(bench_values),
+    EL_CLI_CERTIFICATE_ROW(bench_values),
     {"json", 0, EL_CLI_ON, FIELD(json), NULL, NULL, "one JSON object", 0, 0, NULL},
     {0},
 };

@@ -23,14 +23,17 @@ static void print_figures(const el_cli_chat *chat)
         [EL_CLI_FINISH_LENGTH] = " | longest answer reached (-n)",
         [EL_CLI_FINISH_END] = "",
         [EL_CLI_FINISH_CONTEXT] = " | the context is full",
-        [EL_CLI_FINISH_INTERRUPTED] = " | stopped"};
+        [EL_CLI_FINISH_INTERRUPTED] = " | stopped",
+        [EL_CLI_FINISH_DEADLINE] = " | the time is up"};
     const el_cli_answer *a = &chat->answer;
     const double speed = el_cli_answer_decode_speed(a);
     fprintf(stderr, "[%zu token%s", a->n, a->n == 1 ? "" : "s");
     if (!isnan(speed)) fprintf(stderr, ", %.1f tok/s", speed);
     if (a->n > 0) fprintf(stderr, ", first after %.0f ms", a->first_ms);
-    fprintf(stderr, " | context %zu of %u%s]\n", chat->talk.n_tokens, chat->talk.context,
+    fprintf(stderr, " | context %zu of %u%s", chat->talk.n_tokens, chat->talk.context,
             endings[a->finish]);
+    el_cli_certified_print(&chat->certified);
+    fprintf(stderr, "]\n");
 }
 
 static edgellm_status print_json(const el_cli_chat *chat, size_t dropped, edgellm_error *err)
@@ -43,6 +46,7 @@ static edgellm_status print_json(const el_cli_chat *chat, size_t dropped, edgell
     json_object_set_new(o, "used", json_integer((json_int_t)chat->talk.n_tokens));
     json_object_set_new(o, "context", json_integer(chat->talk.context));
     json_object_set_new(o, "timings", el_cli_answer_timings(a));
+    json_object_set_new(o, "certificate", el_cli_certified_json(&chat->certified));
     return el_cli_print_json_line(o, err);
 }
 
@@ -62,6 +66,7 @@ static edgellm_status answer_question(el_cli_chat *chat, size_t dropped, edgellm
     el_cli_tokens ahead = el_cli_conversation_ahead(&chat->talk);
     el_cli_answer_options o = chat->v.answer;
     o.mute = chat->v.json;
+    o.certified = &chat->certified;
     edgellm_status status = el_cli_answer_make(&chat->answer, &chat->model, &ahead, &o, err);
     if (status == EDGELLM_OK) {
         status = el_cli_conversation_answer(&chat->talk, chat->answer.tokens, chat->answer.n, err);
@@ -192,7 +197,8 @@ static edgellm_status start_session(el_cli_chat *chat, edgellm_error *err)
         const uint32_t trained = chat->model.info.context_trained;
         o.context = trained < DEFAULT_CONTEXT ? trained : DEFAULT_CONTEXT;
     }
-    return el_cli_model_start(&chat->model, &o, err);
+    EL_CLI_TRY(el_cli_model_start(&chat->model, &o, err));
+    return el_cli_certified_find(&chat->certified, chat->v.certificate, &chat->model, &o, err);
 }
 
 static void greet(const el_cli_chat *chat)
@@ -252,6 +258,7 @@ static edgellm_status chat(const void *values, char **operands, int n_operands, 
     }
     el_cli_conversation_close(&chat.talk);
     el_cli_answer_release(&chat.answer);
+    el_cli_certified_release(&chat.certified);
     el_cli_model_close(&chat.model);
     free_words(chat.words);
     return status;
@@ -275,6 +282,7 @@ static const el_cli_option options[] = {
     EL_CLI_SESSION_ROWS(el_cli_chat_values),
     EL_CLI_REALTIME_ROW(el_cli_chat_values),
     EL_CLI_ENGINE_ROWS(el_cli_chat_values),
+    EL_CLI_CERTIFICATE_ROW(el_cli_chat_values),
     {"no-history", 0, EL_CLI_ON, FIELD(no_history), NULL, NULL,
      "remember no lines in $XDG_STATE_HOME/edgellm/chat_history", 0, 0, NULL},
     {"hash", 0, EL_CLI_ON, FIELD(answer.hash), NULL, NULL,
@@ -295,9 +303,10 @@ const el_cli_command el_cli_cmd_chat = {
         "commands.\n" EL_CLI_CHAT_RULES
         "With --json each answer is one object on one line: text, tokens, prompt_tokens (that\n"
         "had to be computed), finish (end, length, context, interrupted), seed, hash if asked\n"
-        "for, dropped (exchanges forgotten), used and context (tokens), timings. A message\n"
-        "that failed gives {\"error\": {status, message}}. Through a pipe the exit code is that\n"
-        "of the first message or command that failed.\n",
+        "for, dropped (exchanges forgotten), used and context (tokens), timings, certificate\n"
+        "(of all answers so far: times from token to token, those above it). A message that\n"
+        "failed gives {\"error\": {status, message}}. Through a pipe the exit code is that of the\n"
+        "first message or command that failed.\n",
     .examples = "  edgellm chat model.tm2.bin\n"
                 "  edgellm chat model.tm2.bin --system \"You answer in one sentence.\"\n"
                 "  edgellm chat model.tm2.bin --save talk.els\n"

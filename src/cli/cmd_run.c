@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli_answer.h"
+#include "cli/cli_deadline.h"
 #include "cli/cli_output.h"
 #include "cli/cli_realtime.h"
 #include "cli/cli_sampler.h"
@@ -16,9 +16,19 @@ typedef struct run_values {
     el_cli_model_values model;
     el_cli_sampler_values sampler;
     el_cli_answer_options answer;
-    const char *prompt, *prompt_file, *system;
+    el_cli_deadline_values deadline;
+    const char *prompt, *prompt_file, *system, *certificate;
     bool raw, special, json, quiet;
 } run_values;
+
+/* An answer and what was known before it. */
+typedef struct promise {
+    el_cli_answer answer;
+    el_cli_certified certified;
+    el_cli_deadline deadline;
+    double load_ms;
+    uint64_t seed;
+} promise;
 
 /* ---- prompt ------------------------------------------------------------------------------- */
 
@@ -94,9 +104,9 @@ static void print_percentile(const el_cli_answer *a, const char *name, double p)
     }
 }
 
-static void print_stats(const el_cli_answer *a, const el_cli_model *model, const run_values *v,
-                        uint64_t seed)
+static void print_stats(const promise *p, const el_cli_model *model, const run_values *v)
 {
+    const el_cli_answer *a = &p->answer;
     edgellm_memory_plan plan;
     size_t steps = el_cli_answer_steps(a);
     edgellm_session_plan(model->session, &plan);
@@ -115,20 +125,25 @@ static void print_stats(const el_cli_answer *a, const el_cli_model *model, const
     fprintf(stderr, "%s, %u thread%s", model->info.kernel, plan.n_threads,
             plan.n_threads == 1 ? "" : "s");
     if (v->sampler.options.temperature > 0)
-        fprintf(stderr, " | seed %llu", (unsigned long long)seed);
+        fprintf(stderr, " | seed %llu", (unsigned long long)p->seed);
+    el_cli_certified_print(&p->certified);
+    el_cli_deadline_print(&p->deadline, a);
     fprintf(stderr, " | %s\n", el_cli_finish_names[a->finish]);
 }
 
-static edgellm_status print_json(const el_cli_answer *a, double load_ms, const el_cli_model *model,
-                                 const run_values *v, uint64_t seed, edgellm_error *err)
+static edgellm_status print_json(const promise *p, const el_cli_model *model, const run_values *v,
+                                 edgellm_error *err)
 {
+    const el_cli_answer *a = &p->answer;
     json_t *o;
     edgellm_memory_plan plan;
     edgellm_session_plan(model->session, &plan);
-    EL_CLI_TRY(el_cli_answer_json(a, model, &v->answer, seed, &o, err));
+    EL_CLI_TRY(el_cli_answer_json(a, model, &v->answer, p->seed, &o, err));
     json_t *timings = el_cli_answer_timings(a);
-    json_object_set_new(timings, "load_ms", json_real(load_ms));
+    json_object_set_new(timings, "load_ms", json_real(p->load_ms));
     json_object_set_new(o, "timings", timings);
+    json_object_set_new(o, "certificate", el_cli_certified_json(&p->certified));
+    json_object_set_new(o, "deadline", el_cli_deadline_json(&p->deadline, a));
     json_object_set_new(o, "kernel", json_string(model->info.kernel));
     json_object_set_new(o, "threads", json_integer(plan.n_threads));
     json_object_set_new(o, "context", json_integer(plan.context));
@@ -139,19 +154,19 @@ static edgellm_status print_json(const el_cli_answer *a, double load_ms, const e
     return el_cli_print_json(o, err);
 }
 
-static edgellm_status report(const el_cli_answer *a, double load_ms, const el_cli_model *model,
-                             const run_values *v, uint64_t seed, edgellm_error *err)
+static edgellm_status report(const promise *p, const el_cli_model *model, const run_values *v,
+                             edgellm_error *err)
 {
     if (v->json) {
-        EL_CLI_TRY(print_json(a, load_ms, model, v, seed, err));
+        EL_CLI_TRY(print_json(p, model, v, err));
     } else if (v->answer.hash) {
-        fprintf(stderr, "hash %016llx\n", (unsigned long long)a->hash);
+        fprintf(stderr, "hash %016llx\n", (unsigned long long)p->answer.hash);
     }
     if (!v->json && !v->quiet) {
-        print_stats(a, model, v, seed);
+        print_stats(p, model, v);
         el_cli_realtime_print(model->session, stderr);
     }
-    if (a->finish != EL_CLI_FINISH_INTERRUPTED) return EDGELLM_OK;
+    if (p->answer.finish != EL_CLI_FINISH_INTERRUPTED) return EDGELLM_OK;
     err->message[0] = '\0';
     return EDGELLM_ERR_INTERRUPTED;
 }
@@ -167,22 +182,35 @@ static size_t longest_answer(const el_cli_model *model, const run_values *v, siz
     return v->answer.max_tokens < room ? v->answer.max_tokens : room;
 }
 
-static edgellm_status answer_prompt(el_cli_model *model, const run_values *v, el_cli_answer *a,
+/* The session, what is known of its time, and whether that is enough. */
+static edgellm_status prepare(el_cli_model *model, const run_values *v, size_t prompt_tokens,
+                              promise *p, edgellm_error *err)
+{
+    const edgellm_session_options *o = &v->model.session;
+    EL_CLI_TRY(el_cli_model_start(model, o, err));
+    EL_CLI_TRY(el_cli_sampler_set(&v->sampler, model->session, &p->seed, err));
+    const size_t longest = longest_answer(model, v, prompt_tokens);
+    EL_CLI_TRY(el_cli_answer_reserve(&p->answer, longest, err));
+    EL_CLI_TRY(el_cli_certified_find(&p->certified, v->certificate, model, o, err));
+    return el_cli_deadline_admit(&p->deadline, &v->deadline, model, p->certified.holds,
+                                 prompt_tokens, longest, err);
+}
+
+static edgellm_status answer_prompt(el_cli_model *model, const run_values *v, promise *p,
                                     double began_ms, edgellm_error *err)
 {
     el_cli_tokens prompt = {NULL, 0};
     el_cli_answer_options o = v->answer;
-    uint64_t seed = 0;
     o.mute = v->json;
+    o.deadline_ms = v->deadline.ms;
+    o.certified = &p->certified;
     edgellm_status status = read_prompt(model, v, &prompt, err);
-    if (status == EDGELLM_OK) status = el_cli_model_start(model, &v->model.session, err);
-    if (status == EDGELLM_OK) status = el_cli_sampler_set(&v->sampler, model->session, &seed, err);
-    if (status == EDGELLM_OK)
-        status = el_cli_answer_reserve(a, longest_answer(model, v, prompt.count), err);
-    if (status == EDGELLM_OK) status = el_cli_answer_make(a, model, &prompt, &o, err);
+    if (status == EDGELLM_OK) status = prepare(model, v, prompt.count, p, err);
+    if (status == EDGELLM_OK) status = el_cli_answer_make(&p->answer, model, &prompt, &o, err);
     free(prompt.ids);
     if (status != EDGELLM_OK) return status;
-    return report(a, a->started_ms - began_ms, model, v, seed, err);
+    p->load_ms = p->answer.started_ms - began_ms;
+    return report(p, model, v, err);
 }
 
 static edgellm_status run(const void *values, char **operands, int n_operands, edgellm_error *err)
@@ -190,16 +218,18 @@ static edgellm_status run(const void *values, char **operands, int n_operands, e
     const run_values *v = values;
     double began_ms = el_cli_now_ms();
     el_cli_model model;
-    el_cli_answer a = {0};
+    promise p = {.load_ms = 0};
     (void)n_operands;
     if ((v->prompt == NULL) == (v->prompt_file == NULL)) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE,
                            "give the prompt with either -p TEXT or --prompt-file FILE");
     }
+    EL_CLI_TRY(el_cli_deadline_check(&v->deadline, err));
     EL_CLI_TRY(el_cli_model_open(&model, operands[0], &v->model.engine, err));
-    edgellm_status status = answer_prompt(&model, v, &a, began_ms, err);
+    edgellm_status status = answer_prompt(&model, v, &p, began_ms, err);
     el_cli_model_close(&model);
-    el_cli_answer_release(&a);
+    el_cli_answer_release(&p.answer);
+    el_cli_certified_release(&p.certified);
     return status;
 }
 
@@ -224,6 +254,8 @@ static const el_cli_option options[] = {
     EL_CLI_SESSION_ROWS(run_values),
     EL_CLI_REALTIME_ROW(run_values),
     EL_CLI_ENGINE_ROWS(run_values),
+    EL_CLI_CERTIFICATE_ROW(run_values),
+    EL_CLI_DEADLINE_ROWS(run_values),
     {"hash", 0, EL_CLI_ON, FIELD(answer.hash), NULL, NULL,
      "print a 64-bit hash over all logits that were sampled from", 0, 0, NULL},
     {"json", 0, EL_CLI_ON, FIELD(json), NULL, NULL, "one JSON object at the end, nothing else", 0,
@@ -243,6 +275,7 @@ const el_cli_command el_cli_cmd_run = {
                 "  edgellm model.tm2.bin -n 20 -t 0.7 -p \"Say hello.\"\n"
                 "  edgellm run model.tm2.bin --raw -t 0 -n 50 -p \"Once upon a time\"\n"
                 "  edgellm run model.tm2.bin -s 1 -p \"A haiku\" --hash --json\n"
+                "  edgellm run model.tm2.bin -p \"Left or right?\" -n 8 --deadline-ms 200\n"
                 "  edgellm run model.tm2.bin --prompt-file - < letter.txt\n",
     .options = options,
     .values_size = sizeof(run_values),

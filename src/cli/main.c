@@ -23,6 +23,7 @@ static const command_row commands[] = {
     {.built_in = &el_cli_cmd_tokenize},
     {.built_in = &el_cli_cmd_perplexity},
     {.built_in = &el_cli_cmd_bench},
+    {.built_in = &el_cli_cmd_certify},
     {.built_in = &el_cli_cmd_doctor},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
@@ -37,6 +38,7 @@ static const char exit_codes[] =
     "  5    unsupported: the file is sound, but this version cannot use it\n"
     "  6    memory: it ran out, or the plan exceeds --max-ram\n"
     "  7    context: the prompt does not fit into the context\n"
+    "  9    deadline: it cannot be kept; or the board has become slower (certify --check)\n"
     "  130  interrupted by Ctrl-C (143: by SIGTERM, 129: by SIGHUP)\n"
     "An error is one line on standard error that starts with \"edgellm: \".\n";
 

@@ -147,6 +147,7 @@ void edgellm_engine_info(const edgellm_engine *engine, edgellm_model_info *info)
         .file_bytes = engine->file.map.size,
         .token_bytes = engine->model.token_bytes,
     };
+    el_tm2_identity(&engine->file, info->identity);
 }
 
 static const char *scales_name(const el_tensor *t)

@@ -3,6 +3,7 @@
 
 #include "base/cores.h"
 #include "base/fpenv.h"
+#include "engine/forecast.h"
 #include "engine/session.h"
 #include "model/cache.h"
 
@@ -60,6 +61,9 @@ static edgellm_status resolve(const edgellm_engine *engine, const edgellm_sessio
     if (o->batch > MAX_BATCH)
         return el_fail(err, EDGELLM_ERR_USAGE, "batch %u: at most %d", o->batch, MAX_BATCH);
     EL_TRY(resolve_threads(o, err));
+    if (o->exact && o->constant_time)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "exact mode takes its time: it does not go with constant_time");
     if (o->batch > o->context) o->batch = o->context;
     return EDGELLM_OK;
 }
@@ -73,7 +77,8 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
                           .context = o->context,
                           .batch = o->batch,
                           .threads = o->threads,
-                          .exact = o->exact};
+                          .exact = o->exact,
+                          .constant_time = o->constant_time};
     el_sampler sampler;
     edgellm_session *session = el_arena_take(arena, 1, sizeof *session);
     uint32_t *tokens = el_arena_take(arena, o->context, sizeof *tokens);
@@ -262,8 +267,8 @@ edgellm_status el_session_check_tokens(const edgellm_session *s, const uint32_t 
     return EDGELLM_OK;
 }
 
-/* One batch of n tokens: all logits to `all`, or those of the last to forward.logits if `last`. */
-static void run_batch(edgellm_session *s, const uint32_t *tokens, uint32_t n, float *all, bool last)
+void el_session_run_batch(edgellm_session *s, const uint32_t *tokens, uint32_t n, float *all,
+                          bool last)
 {
     el_forward *f = &s->forward;
     f->tokens = tokens;
@@ -291,30 +296,62 @@ edgellm_status el_session_check_logits(const edgellm_session *s, const float *lo
                    "the logits overflow: the weights of this model are damaged or far too large");
 }
 
+/* Would a batch of n tokens end too late? `done` of `count` tokens are computed. */
+static edgellm_status check_deadline(const edgellm_session *s, uint32_t n, size_t done,
+                                     size_t count, edgellm_error *err)
+{
+    if (s->deadline == 0) return EDGELLM_OK;
+    const el_nanoseconds now = el_clock_now();
+    const double left = (double)(int64_t)(s->deadline - now);
+    const double needed = s->has_costs ? el_forecast_needed(&s->costs, s->position, n) : 0;
+    if (left > 0 && left >= needed) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_DEADLINE,
+                   "%u token%s at position %u may take %.2f ms, %.2f ms are left until the "
+                   "deadline (%zu of %zu tokens were computed)",
+                   n, n == 1 ? "" : "s", s->position, needed / 1e6, left / 1e6, done, count);
+}
+
+static edgellm_status run_batches(edgellm_session *s, const uint32_t *tokens, size_t count,
+                                  float *all_logits, edgellm_error *err)
+{
+    const size_t vocab = s->engine->file.config.vocab;
+    for (size_t done = 0; done < count;) {
+        size_t left = count - done, n = left < s->forward.batch ? left : s->forward.batch;
+        float *all = all_logits ? all_logits + done * vocab : NULL;
+        el_realtime_border(s->realtime);
+        EL_TRY(check_deadline(s, (uint32_t)n, done, count, err));
+        s->logits_at = 0;
+        el_session_run_batch(s, tokens + done, (uint32_t)n, all, done + n == count);
+        done += n;
+    }
+    return EDGELLM_OK;
+}
+
+/* All batches were computed: are the logits numbers? */
+static edgellm_status finish_eval(edgellm_session *s, size_t count, const float *all_logits,
+                                  edgellm_error *err)
+{
+    const size_t vocab = s->engine->file.config.vocab;
+    if (all_logits)
+        memcpy(s->forward.logits, all_logits + (count - 1) * vocab, vocab * sizeof(float));
+    edgellm_status status = el_session_check_logits(s, all_logits ? all_logits : s->forward.logits,
+                                                    all_logits ? count : 1, err);
+    if (status == EDGELLM_OK) {
+        s->logits_at = s->position;
+    } else {
+        s->position -= (uint32_t)count;
+        el_cache_forget(&s->forward, s->position, s->position + (uint32_t)count);
+    }
+    return status;
+}
+
 edgellm_status edgellm_session_eval(edgellm_session *session, const uint32_t *tokens, size_t count,
                                     float *all_logits, edgellm_error *err)
 {
-    const size_t vocab = session->engine->file.config.vocab;
-    const uint32_t start = session->position;
     EL_TRY(el_session_check_tokens(session, tokens, count, err));
     el_fpenv env = el_fpenv_enter();
-    session->logits_at = 0;
-    for (size_t done = 0; done < count;) {
-        size_t left = count - done,
-               n = left < session->forward.batch ? left : session->forward.batch;
-        float *all = all_logits ? all_logits + done * vocab : NULL;
-        el_realtime_border(session->realtime);
-        run_batch(session, tokens + done, (uint32_t)n, all, done + n == count);
-        done += n;
-    }
-    if (all_logits)
-        memcpy(session->forward.logits, all_logits + (count - 1) * vocab, vocab * sizeof(float));
-    edgellm_status status = el_session_check_logits(
-        session, all_logits ? all_logits : session->forward.logits, all_logits ? count : 1, err);
-    if (status == EDGELLM_OK)
-        session->logits_at = session->position;
-    else
-        session->position = start;
+    edgellm_status status = run_batches(session, tokens, count, all_logits, err);
+    if (status == EDGELLM_OK) status = finish_eval(session, count, all_logits, err);
     el_fpenv_leave(env);
     return status;
 }

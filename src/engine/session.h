@@ -2,6 +2,7 @@
 #ifndef EL_ENGINE_SESSION_H
 #define EL_ENGINE_SESSION_H
 
+#include "base/clock.h"
 #include "base/realtime.h"
 #include "engine/engine.h"
 #include "model/forward.h"
@@ -17,7 +18,14 @@ struct edgellm_session {
     uint32_t logits_at; /* position after which the logits were computed; 0: not at all */
     edgellm_memory_plan plan;
     el_realtime *realtime; /* NULL: not asked for */
+    edgellm_costs costs;
+    bool has_costs;
+    el_nanoseconds deadline; /* 0: none */
 };
+
+/* One batch of n tokens: all logits to `all`, or those of the last to forward.logits if `last`. */
+void el_session_run_batch(edgellm_session *session, const uint32_t *tokens, uint32_t n, float *all,
+                          bool last);
 
 /* Can these tokens be computed next? Errors: as edgellm_session_eval(). */
 edgellm_status el_session_check_tokens(const edgellm_session *session, const uint32_t *tokens,

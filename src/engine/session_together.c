@@ -3,6 +3,7 @@
 
 #include "base/fpenv.h"
 #include "engine/session.h"
+#include "model/cache.h"
 
 /* The session whose memory and threads do the work: its tables of angles and its scores reach as
  * far as every context. */
@@ -80,6 +81,14 @@ static void hand_out(edgellm_session *const *sessions, const uint32_t *tokens, u
     }
 }
 
+static void forget(edgellm_session *const *sessions, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t position = sessions[i]->position;
+        el_cache_forget(&sessions[i]->forward, position, position + 1);
+    }
+}
+
 edgellm_status edgellm_sessions_eval(edgellm_session *const *sessions, const uint32_t *tokens,
                                      uint32_t count, float *logits, edgellm_error *err)
 {
@@ -89,7 +98,10 @@ edgellm_status edgellm_sessions_eval(edgellm_session *const *sessions, const uin
         sessions[i]->logits_at = 0;
     run(sessions, tokens, count, logits);
     edgellm_status status = el_session_check_logits(sessions[0], logits, count, err);
-    if (status == EDGELLM_OK) hand_out(sessions, tokens, count, logits);
+    if (status == EDGELLM_OK)
+        hand_out(sessions, tokens, count, logits);
+    else
+        forget(sessions, count);
     el_fpenv_leave(env);
     return status;
 }

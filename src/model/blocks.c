@@ -167,8 +167,9 @@ static void attend(el_forward *f, const el_heads *h, float *scores)
     const el_config *c = &f->model->config;
     const el_place *place = &f->places[h->token];
     const size_t at = ((size_t)h->token * c->heads + h->first) * c->head_dim;
-    f->kernels->attend(&place->cache->planes[h->plane], f->q + at, h->count, c->head_dim,
-                       place->position + 1, inv_sqrt_of(c), scores, f->h + at);
+    const uint32_t length = place->position + 1, padded = place->cache->padded;
+    f->kernels->attend(&place->cache->planes[h->plane], f->q + at, h->count, c->head_dim, length,
+                       padded ? padded : length, inv_sqrt_of(c), scores, f->h + at);
 }
 
 /*

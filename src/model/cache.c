@@ -79,6 +79,16 @@ void el_cache_write(el_forward *f, uint32_t plane, uint32_t position, const uint
     memcpy(f->cache.values + at, record + l.codes, l.codes);
 }
 
+void el_cache_forget(el_forward *f, uint32_t begin, uint32_t end)
+{
+    if (f->exact) return;
+    for (uint32_t plane = 0; plane < el_cache_planes(f); plane++) {
+        const el_kv *kv = &f->cache.planes[plane];
+        memset(kv->vscale + (size_t)begin * kv->blocks, 0,
+               (size_t)(end - begin) * kv->blocks * sizeof *kv->vscale);
+    }
+}
+
 /* Finds the first float in [begin, end) whose bits under `mask` are those of infinity or above. */
 static bool find_above(const uint8_t *record, size_t begin, size_t end, uint32_t mask, size_t *at)
 {

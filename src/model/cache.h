@@ -22,6 +22,10 @@ size_t el_cache_record_bytes(const el_forward *f);
 void el_cache_read(const el_forward *f, uint32_t plane, uint32_t position, uint8_t *record);
 void el_cache_write(el_forward *f, uint32_t plane, uint32_t position, const uint8_t *record);
 
+/* Makes the values of positions [begin, end) finite, as padded attention asks: after weights whose
+ * results overflow. Nothing to do in exact mode. */
+void el_cache_forget(el_forward *f, uint32_t begin, uint32_t end);
+
 /* What is wrong with a record from outside (a code of -128, a scale that is negative or not
  * finite), with the offset in it; NULL if nothing is. */
 const char *el_cache_fault(const el_forward *f, const uint8_t *record, size_t *at);

@@ -35,6 +35,7 @@ static void layout_int8_cache(el_forward *f, el_arena *arena)
     const uint32_t blocks = (c->head_dim + EL_BLOCK - 1) / EL_BLOCK;
     const size_t positions = round_up(f->context, EL_TILE), n = (size_t)c->layers * c->kv_heads;
     f->cache.planes = el_arena_take(arena, n, sizeof(el_kv));
+    f->cache.padded = f->constant_time ? (uint32_t)positions : 0;
     for (size_t i = 0; i < n; i++) {
         el_kv kv = {.blocks = blocks};
         kv.keys = el_arena_take(arena, positions, (size_t)blocks * EL_BLOCK);

@@ -21,7 +21,8 @@ typedef struct el_cache {
     el_kv *planes;        /* (layers, kv_heads); NULL in exact mode */
     float *keys, *values; /* (layers, kv_heads, context, head_dim); exact mode only */
     uint32_t kv_heads;
-    size_t plane; /* floats of one (layer, kv head): context * head_dim */
+    uint32_t padded; /* positions that attention computes for every token; 0: those there are */
+    size_t plane;    /* floats of one (layer, kv head): context * head_dim */
 } el_cache;
 
 /* Where a token of a batch stands. */
@@ -42,6 +43,7 @@ struct el_forward {
     el_crew *crew;
     uint32_t context, batch, threads;
     bool exact;
+    bool constant_time; /* not in exact mode */
 
     el_cache cache;
     float *cosine, *sine; /* (context, rotary_dim / 2) */
@@ -70,7 +72,8 @@ typedef struct el_forward_bytes {
 } el_forward_bytes;
 
 /* Lays the working memory out in `arena` (measuring or real) and fills in the tables. The fields
- * model, kernels, context, batch, threads and exact are set before; crew at any time. */
+ * model, kernels, context, batch, threads, exact and constant_time are set before; crew at any
+ * time. */
 el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena);
 
 /* Floats that attention needs for the scores of each member. */

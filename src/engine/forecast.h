@@ -1,0 +1,43 @@
+/*
+ * forecast.h: how long computing will take, from what it took before (edgellm_costs). Pure
+ * functions of numbers: no clock is read, so that all of it is proven on a made-up one
+ * (tests/test_forecast.c). Times are nanoseconds.
+ */
+#ifndef EL_ENGINE_FORECAST_H
+#define EL_ENGINE_FORECAST_H
+
+#include "base/error.h"
+
+/* Errors: USAGE, naming what is wrong. */
+edgellm_status el_costs_check(const edgellm_costs *costs, edgellm_error *err);
+
+/* One step at `position`; n of them, one after the other, from there. */
+double el_forecast_step(const edgellm_costs *costs, uint32_t position);
+double el_forecast_steps(const edgellm_costs *costs, uint32_t position, uint32_t n);
+
+/* n tokens in one batch, the first at `position`. One token is a step. */
+double el_forecast_chunk(const edgellm_costs *costs, uint32_t position, uint32_t n);
+
+/* The time that must be left for that to begin: a step's with its margin. A part of a prompt is not
+ * the end of an answer: its margin counts where an answer is admitted. */
+double el_forecast_needed(const edgellm_costs *costs, uint32_t position, uint32_t n);
+
+/* A prompt of n tokens in chunks of `batch`, 1 or more. */
+double el_forecast_prompt(const edgellm_costs *costs, uint32_t position, uint32_t n,
+                          uint32_t batch);
+
+/* How many steps from `position` on, `most` at most, take no longer than `time`. */
+uint32_t el_forecast_fitting(const edgellm_costs *costs, uint32_t position, uint32_t most,
+                             double time);
+
+/* What is asked of a session. */
+typedef struct el_forecast_question {
+    uint32_t position, batch;
+    uint32_t prompt; /* tokens to compute first; 0: the logits are there */
+    uint32_t answer; /* tokens, 1 or more */
+    double within;   /* time there is */
+} el_forecast_question;
+
+edgellm_forecast el_forecast_answer(const edgellm_costs *costs, const el_forecast_question *q);
+
+#endif

@@ -1,0 +1,419 @@
+#!/usr/bin/env python3
+"""`edgellm certify`, the use of certificates, and deadlines of `edgellm run`.
+
+    python3 tests/test_certify.py EDGELLM MAKE_TINY OUT_DIR
+
+How fast or even the machine is, is no test; what is refused, kept and counted is. Standard library
+only.
+"""
+import json
+import os
+import pathlib
+import pty
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+EDGELLM, MAKE_TINY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+OUT = pathlib.Path(sys.argv[3]).absolute()
+TM2, OTHER = str(OUT / "tiny.tm2.bin"), str(OUT / "other.tm2.bin")
+USAGE, IO, FORMAT, UNSUPPORTED, CONTEXT, DEADLINE = 2, 3, 4, 5, 7, 9
+SHORT = ("--duration", "0.05", "-c", "128", "-b", "16", "-j", "1")
+RUN = ("-p", "the fox", "-n", "8", "-t", "0", "-c", "128", "-b", "16", "-j", "1", "--ignore-eos")
+
+
+def edgellm(*arguments, cache="none", **options):
+    environment = {**os.environ, "EDGELLM_CACHE": str(cache)}
+    return subprocess.run([EDGELLM, *map(str, arguments)], capture_output=True, timeout=120,
+                          env=environment, **options)
+
+
+def checksum(certificate):
+    """FNV-1a over the rest, sorted and compact, with 12 digits: said in docs/LATENCY."""
+    def text(value):
+        if isinstance(value, dict):
+            return "{" + ",".join(f"{json.dumps(k)}:{text(value[k])}" for k in sorted(value)) + "}"
+        if isinstance(value, list):
+            return "[" + ",".join(map(text, value)) + "]"
+        if isinstance(value, float):
+            shown = "%.12g" % value
+            shown = shown.replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
+            return shown if re.search("[.e]", shown) else shown + ".0"
+        return json.dumps(value, ensure_ascii=False)
+    rest, hash_ = {k: v for k, v in certificate.items() if k != "checksum"}, 14695981039346656037
+    for byte in text(rest).encode():
+        hash_ = (hash_ ^ byte) * 1099511628211 % 2 ** 64
+    return "%016x" % hash_
+
+
+def setUpModule():
+    OUT.mkdir(parents=True, exist_ok=True)
+    subprocess.run([MAKE_TINY, OUT / "tiny.gguf"], check=True, timeout=60)
+    for path, bits in ((TM2, "8"), (OTHER, "4")):
+        done = edgellm("quantize", OUT / "tiny.gguf", "-o", path, "-q", "--bits", bits,
+                       "--calibrate", "none")
+        if done.returncode != 0:
+            raise AssertionError(done.stderr)
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(dir=OUT))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.file = self.folder / "c.json"
+
+    def ok(self, *arguments, **options):
+        done = edgellm(*arguments, **options)
+        self.assertEqual(done.returncode, 0, (arguments, done.stderr))
+        return done.stdout.decode()
+
+    def json(self, *arguments, **options):
+        return json.loads(self.ok(*arguments, "--json", **options))
+
+    def fails(self, code, *arguments, contains="", **options):
+        done = edgellm(*arguments, **options)
+        text = done.stderr.decode()
+        self.assertEqual(done.returncode, code, (arguments, done.stdout, text))
+        self.assertRegex(text, r"\Aedgellm: [^\n]+\n\Z")
+        self.assertIn(contains, text)
+        return text
+
+    def certify(self, *more, model=TM2):
+        self.ok("certify", model, *SHORT, "-o", self.file, *more)
+        return json.loads(self.file.read_text())
+
+    def change(self, edit, seal=True):
+        """The certificate with something else in it, and, as an expert would, a right checksum."""
+        certificate = json.loads(self.file.read_text())
+        edit(certificate)
+        if seal:
+            certificate["checksum"] = checksum(certificate)
+        path = self.folder / "changed.json"
+        path.write_text(json.dumps(certificate))
+        return path
+
+
+class Certify(Case):
+    def test_what_is_in_it(self):
+        got = self.certify()
+        self.assertIn("measured, not proven", got["kind"])
+        self.assertEqual(got["checksum"], checksum(got))
+        setup, costs, measured = got["setup"], got["costs"], got["measured"]
+        self.assertEqual((setup["threads"], setup["batch"], setup["context"]), (1, 16, 128))
+        self.assertEqual(setup["kernel"], self.json("info", TM2)["kernel"])
+        self.assertRegex(setup["model_identity"], r"\A[0-9a-f]{8}(-[0-9a-f]{8}){2}\Z")
+        self.assertEqual(got["board"]["kernel"], os.uname().release)
+        self.assertEqual([row["tokens"] for row in costs["chunks"]], [2, 4, 8, 16])
+        self.assertGreater(costs["step_ms"], 0)
+        self.assertGreaterEqual(costs["most_over_ms"], costs["step_margin_ms"])
+        # The first round is whole: every position of this context.
+        self.assertGreaterEqual(measured["step_ms"]["samples"], 128)
+        self.assertGreaterEqual(measured["requests"]["request_ms"]["samples"], 4)
+        self.assertGreaterEqual(measured["requests"]["jitter_ms"], 0)
+        self.assertGreater(measured["seconds"], 0.05)
+        self.assertEqual(measured["load"], "none")
+        self.assertEqual(os.listdir(self.folder), ["c.json"])
+
+    def test_output(self):
+        text = self.ok("certify", TM2, *SHORT, "-o", self.file)
+        for pattern in (r"measured +[\d.]+ s, \d+ rounds?, no load; \w+, 1 thread, batch 16, context 128",
+                        r"a token +[\d.]+ ms, and [\d.]+ us for each position before it",
+                        r"a prompt +2: [\d.]+, 4: ", r"equal requests +24 \+ 32 tokens: mean ",
+                        r"meanwhile +\d+ page faults", r"written +" + re.escape(str(self.file))):
+            self.assertRegex(text, "(?m)^" + pattern)
+        shown = self.json("certify", TM2, *SHORT, "-o", self.file)
+        self.assertEqual(shown, json.loads(self.file.read_text()))
+
+    def test_small_sessions(self):
+        for more in (("-c", "1"), ("-c", "3", "-b", "1"), ("-c", "55"), ("-b", "1"), ("--exact",),
+                     ("--constant-time",), ("-c", "250", "-b", "48")):
+            got = self.certify(*more)
+            sizes = [row["tokens"] for row in got["costs"]["chunks"]]
+            self.assertEqual(sizes, sorted(set(sizes)))
+            self.json("run", TM2, *RUN[:4], *SHORT[2:], *more, "--raw", "-n", "1", "-p", "x",
+                      "--certificate", self.file)
+
+    def test_default_place(self):
+        cache = self.folder / "deep" / "cache"
+        text = self.ok("certify", TM2, *SHORT, cache=cache)
+        found = list(cache.glob("latency-*.json"))
+        self.assertEqual(len(found), 1)
+        self.assertIn(str(found[0]), text)
+        self.assertEqual([p for p in cache.iterdir() if "tmp" in p.name], [])
+        self.fails(USAGE, "certify", TM2, *SHORT, contains="-o")  # EDGELLM_CACHE=none
+        self.fails(USAGE, "certify", TM2, *SHORT, "--check", contains="--certificate")
+
+    def test_usage(self):
+        self.fails(USAGE, "certify", TM2, "--check", "-o", self.file)
+        self.fails(USAGE, "certify", TM2, "--certificate", self.file)
+        self.fails(USAGE, "certify", TM2, *SHORT, "-o", self.file, "--exact", "--constant-time")
+        self.fails(IO, "certify", self.folder / "none", *SHORT, "-o", self.file)
+
+    def test_where_it_cannot_be_written(self):
+        """That is known before the measuring begins: an hour is not waited for."""
+        hour = ("--duration", "3600") + SHORT[2:]
+        self.fails(IO, "certify", TM2, *hour, "-o", self.folder)
+        self.fails(IO, "certify", TM2, *hour, "-o", self.folder / "none" / "x")
+        self.fails(IO, "certify", TM2, *hour, cache="/proc/none")
+        if os.geteuid() != 0:
+            self.folder.chmod(0o500)
+            self.fails(IO, "certify", TM2, *hour, "-o", self.file)
+            self.folder.chmod(0o700)
+
+    def test_full_disk(self):
+        self.file.write_text("what was there before")
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))  # noqa: E731
+        self.fails(IO, "certify", TM2, *SHORT, "-o", self.file, preexec_fn=limit)
+        self.assertEqual(self.file.read_text(), "what was there before")
+        self.assertEqual(os.listdir(self.folder), ["c.json"])
+
+    def test_interrupted(self):
+        """On a terminal it shows how far it is; Ctrl-C leaves what was there before."""
+        self.file.write_text("what was there before")
+        master, slave = pty.openpty()
+        process = subprocess.Popen([EDGELLM, "certify", TM2, "--duration", "3600", "-c", "64", "-j",
+                                    "1", "-o", self.file], stdout=subprocess.PIPE, stderr=slave)
+        os.close(slave)
+        seen = b""
+        while b"steps" not in seen:
+            seen += os.read(master, 1000)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(60), 130)
+        self.assertEqual(process.stdout.read(), b"")
+        process.stdout.close()
+        os.close(master)
+        self.assertRegex(seen.decode(), r"certify: \d+ of 3600 s, \d+ steps")
+        self.assertEqual(self.file.read_text(), "what was there before")
+        self.assertEqual(os.listdir(self.folder), ["c.json"])
+
+
+class Check(Case):
+    def check(self, *more):
+        return ("certify", TM2, *SHORT, "--check", "--certificate", self.file, *more)
+
+    def test_within_a_wide_bound(self):
+        self.certify()
+        got = self.json(*self.check("--slower", "1000000"))
+        self.assertGreater(got["steps_slower_percent"], -100)
+        self.assertEqual(got["bound_percent"], 1000000)
+        self.assertRegex(self.ok(*self.check("--slower", "1000000")), r"a token +takes [+-][\d.]+ %")
+
+    def test_a_board_that_has_become_slower(self):
+        """The certificate of a board a thousand times as fast."""
+        self.certify()
+        def faster(c):
+            for key in ("step_ms", "step_position_ms", "chunk_pair_ms"):
+                c["costs"][key] /= 1000
+            for row in c["costs"]["chunks"]:
+                row["ms"] /= 1000
+        self.file = self.change(faster)
+        text = self.fails(DEADLINE, *self.check(), contains="slower than its certificate")
+        self.assertRegex(text, r"a token takes \+\d{4,}\.\d %")
+
+    def test_needs_a_certificate(self):
+        self.fails(IO, *self.check())
+        self.certify("--exact")
+        self.fails(UNSUPPORTED, *self.check(), contains="mode")
+
+
+class Use(Case):
+    def test_gaps_are_counted(self):
+        self.certify()
+        self.file = self.change(lambda c: c["costs"].update(most_over_ms=1e6))
+        got = self.json("run", TM2, *RUN, "--certificate", self.file)["certificate"]
+        self.assertEqual((got["used"], got["gaps"], got["above"]), (True, 7, 0))
+        slow = self.change(lambda c: c["costs"].update(step_ms=0.0, step_position_ms=0.0, most_over_ms=0.0))
+        got = self.json("run", TM2, *RUN, "--certificate", slow)["certificate"]
+        self.assertEqual((got["gaps"], got["above"]), (7, 7))
+        self.assertGreater(got["most_above_ms"], 0)
+        line = edgellm("run", TM2, *RUN, "--certificate", slow).stderr.decode()
+        self.assertRegex(line, r" \| certified: 7 of 7 gaps above, by [\d.]+ ms at most \| ")
+        bench = ("bench", TM2, "--runs", "3", "-n", "5", "-p", "4", "-j", "1", "-b", "16")
+        got = self.json(*bench, "--certificate", slow)["certificate"]
+        self.assertEqual((got["gaps"], got["above"]), (15, 15))
+        self.assertRegex(self.ok(*bench, "--certificate", slow), r"certificate +15 of 15 tokens took longer")
+        chat = ("chat", TM2, "-c", "128", "-b", "16", "-j", "1", "-n", "4", "--ignore-eos",
+                "--certificate", slow)
+        lines = [json.loads(line)["certificate"] for line in
+                 self.ok(*chat, "--json", input=b"the fox\nthe dog\n").splitlines()]
+        self.assertEqual([(c["gaps"], c["above"]) for c in lines], [(3, 3), (6, 6)])
+        self.assertIn("certified: 3 of 3", edgellm(*chat, input=b"the fox\n").stderr.decode())
+
+    def test_the_position_counts(self):
+        """1 ms at most at position 0, an hour more at each one after it."""
+        self.certify()
+        steep = self.change(lambda c: c["costs"].update(step_ms=0.0, step_position_ms=3.6e6, most_over_ms=0.0))
+        self.assertEqual(self.json("run", TM2, *RUN, "--certificate", steep)["certificate"]["above"], 0)
+
+    def test_none(self):
+        self.assertIsNone(self.json("run", TM2, *RUN)["certificate"])
+        cache = self.folder / "cache"
+        self.ok("certify", TM2, *SHORT, cache=cache)
+        self.assertTrue(self.json("run", TM2, *RUN, cache=cache)["certificate"]["used"])
+        got = self.json("run", TM2, *RUN, "--certificate", "none", cache=cache)
+        self.assertIsNone(got["certificate"])
+
+    def test_what_differs(self):
+        self.certify()
+        changed = {
+            "board: its cpu": lambda c: c["board"].update(cpu="another"),
+            "board: its cores": lambda c: c["board"].update(cores="77"),
+            "board: its kernel": lambda c: c["board"].update(kernel="1.2.3"),
+            "board: its name": lambda c: c["board"].update(name="another"),
+            "another version: 9.9.9": lambda c: c["setup"].update(version="9.9.9"),
+            "another kernel level": lambda c: c["setup"].update(kernel="another"),
+            "another number of threads: 3": lambda c: c["setup"].update(threads=3),
+            "another mode": lambda c: c["setup"].update(exact=True),
+            "a context of 127, here it is 128": lambda c: c["setup"].update(context=127),
+            "a batch of 15, here it is 16": lambda c: c["setup"].update(batch=15),
+            "another format": lambda c: c.update(format=2),
+        }
+        if not json.loads(self.file.read_text())["board"]["name"]:  # not told here, not compared
+            del changed["board: its name"]
+        cache = self.folder / "cache"
+        self.ok("certify", TM2, *SHORT, cache=cache)
+        kept, = cache.glob("latency-*.json")
+        for what, edit in changed.items():
+            path = self.change(edit)
+            self.fails(UNSUPPORTED, "run", TM2, *RUN, "--certificate", path, contains=what)
+            shutil.copy(path, kept)
+            got = self.json("run", TM2, *RUN, cache=cache)["certificate"]
+            self.assertFalse(got["used"])
+            self.assertIn(what, got["why"])
+            self.assertIn("a certificate does not hold here",
+                          edgellm("run", TM2, *RUN, cache=cache).stderr.decode())
+        self.certify(model=OTHER)
+        self.fails(UNSUPPORTED, "run", TM2, *RUN, "--certificate", self.file, contains="another model")
+
+    def test_smaller_sessions_are_covered(self):
+        self.certify()
+        got = self.json("run", TM2, *RUN, "-c", "64", "-b", "8", "--certificate", self.file)
+        self.assertTrue(got["certificate"]["used"])
+        self.certify("--constant-time")  # but there the context is the cost
+        self.fails(UNSUPPORTED, "run", TM2, *RUN, "-c", "64", "--constant-time", "--certificate",
+                   self.file, contains="context")
+
+    def test_changed_by_hand(self):
+        whole = self.certify()
+        def bad(contains, code=FORMAT):
+            self.fails(code, "run", TM2, *RUN, "--certificate", self.file, contains=contains)
+        text = self.file.read_text()
+        self.file.write_text(text.replace('"step_margin_ms": ', '"step_margin_ms": 1', 1))
+        bad("checksum")
+        for length in (0, 1, len(text) // 2, len(text) - 3):
+            self.file.write_text(text[:length])
+            bad("no certificate")
+        for value in ("[]", "{}", "7", '{"kind": 1}', "\0\xff", "[" * 100000):
+            self.file.write_bytes(value.encode("latin-1"))
+            bad("no certificate")
+        self.file.write_text(text)
+        self.fails(IO, "run", TM2, *RUN, "--certificate", self.folder / "none")
+        for where in ("setup", "board", "costs"):
+            for key in whole[where]:
+                for value in (None, -1, "x" * 300, [], {}, 1e300):
+                    if (key, value) == ("chunks", []):  # as with a batch of 1
+                        continue
+                    edit = lambda c, w=where, k=key, v=value: c[w].update({k: v})  # noqa: E731
+                    done = edgellm("run", TM2, *RUN, "--certificate", self.change(edit))
+                    self.assertIn(done.returncode, (FORMAT, UNSUPPORTED), (where, key, value, done.stderr))
+                self.file.write_text(text)
+        broken = ([{"tokens": 1, "ms": 1}], [{"tokens": 4, "ms": 1}, {"tokens": 4, "ms": 1}],
+                  [{"tokens": 4, "ms": -1}], [{"tokens": 4}], [{"tokens": n + 2, "ms": 1} for n in range(13)])
+        for chunks in broken:
+            path = self.change(lambda c, rows=chunks: c["costs"].update(chunks=rows))
+            done = edgellm("run", TM2, *RUN, "--certificate", path)
+            self.assertEqual(done.returncode, FORMAT, (chunks, done.stderr))
+
+    def test_a_cache_that_cannot_be_read(self):
+        cache = self.folder / "cache"
+        self.ok("certify", TM2, *SHORT, cache=cache)
+        kept, = cache.glob("latency-*.json")
+        kept.unlink()
+        kept.mkdir()
+        got = self.json("run", TM2, *RUN, cache=cache)["certificate"]
+        self.assertFalse(got["used"])
+        self.assertIsNone(self.json("run", TM2, *RUN, cache="/proc/none")["certificate"])
+
+
+class Deadlines(Case):
+    def costs(self, **values):
+        """A certificate of costs that are made up."""
+        if not self.file.exists():
+            self.certify()
+        zero = {"step_ms": 0.0, "step_position_ms": 0.0, "step_margin_ms": 0.0, "chunk_pair_ms": 0.0,
+                "chunk_margin_ms": 0.0, "chunks": []}
+        return self.change(lambda c: c["costs"].update({**zero, **values}))
+
+    def test_time_enough(self):
+        for more in ((), ("--certificate", self.costs(step_ms=0.01))):
+            got = self.json("run", TM2, *RUN, "--deadline-ms", "3600000", *more)
+            deadline = got["deadline"]
+            self.assertEqual((got["finish"], len(got["tokens"])), ("length", 8))
+            self.assertEqual(deadline["by"], "certificate" if more else "calibration")
+            self.assertEqual((deadline["forecast_tokens"], deadline["late_ms"]), (8, 0))
+            self.assertGreater(deadline["forecast_ms"], deadline["forecast_first_ms"])
+            self.assertGreater(deadline["answer_ms"], 0)
+            line = edgellm("run", TM2, *RUN, "--deadline-ms", "3600000", *more).stderr.decode()
+            self.assertRegex(line, r" \| deadline 3600000 ms: [\d.]+ forecast by (a cal|the cert)\w+, "
+                                   r"[\d.]+ taken \| length\n\Z")
+        self.assertIsNone(self.json("run", TM2, *RUN)["deadline"])
+
+    def test_it_changes_no_token(self):
+        plain = self.json("run", TM2, *RUN, "--hash")
+        for more in (("--deadline-ms", "3600000"), ("--constant-time",)):
+            got = self.json("run", TM2, *RUN, "--hash", *more)
+            self.assertEqual((got["tokens"], got["hash"]), (plain["tokens"], plain["hash"]))
+
+    def test_refused_with_the_numbers(self):
+        """A step takes 100 ms, so of 8 tokens and the prompt some seconds."""
+        path = self.costs(step_ms=100.0)
+        prompt = self.json("run", TM2, *RUN)["prompt_tokens"]
+        whole = 100 * (prompt + 7)
+        run = ("run", TM2, *RUN, "--certificate", path, "--deadline-ms")
+        text = self.fails(DEADLINE, *run, whole - 100, contains="by the certificate")
+        self.assertIn(f"{whole - 100} ms do not hold the answer", text)
+        self.assertIn(f"all 8 take {whole:.1f} ms; 7 fit", text)
+        self.assertEqual(self.json(*run, whole)["finish"], "length")
+        wide = ("run", TM2, *RUN, "--certificate", self.costs(step_ms=100.0, step_margin_ms=1e6),
+                "--deadline-ms")
+        self.fails(DEADLINE, *wide, int(whole * 1.14))
+        # Admitted at 1.15 times the forecast; its margin then ends it after the first token.
+        self.assertEqual(self.json(*wide, int(whole * 1.15) + 1)["finish"], "deadline")
+
+    def test_shortened(self):
+        path = self.costs(step_ms=100.0)
+        prompt = self.json("run", TM2, *RUN)["prompt_tokens"]
+        run = ("run", TM2, *RUN, "--certificate", path, "--deadline-shorten", "--deadline-ms")
+        got = self.json(*run, 100 * prompt + 250)
+        self.assertEqual(got["deadline"]["forecast_tokens"], 3)
+        self.fails(DEADLINE, *run, 100 * prompt - 1, contains="0 fit")  # not even the first
+        self.fails(USAGE, "run", TM2, *RUN, "--deadline-shorten")
+
+    def test_ends_in_time(self):
+        """Steps that are said to take 0.1 s at most: none begins in the last tenth."""
+        path = self.costs(step_margin_ms=100.0)
+        long = ("-p", "the fox", "-n", "16777216", "-t", "0", "-c", "128", "-b", "16", "-j", "1",
+                "--ignore-eos", "--deadline-shorten", "--deadline-ms", "101", "--certificate", path)
+        done = edgellm("run", TM2, *long, "--json")
+        if done.returncode == DEADLINE:  # the prompt alone took so long
+            return
+        got = json.loads(done.stdout)
+        self.assertIn(got["finish"], ("deadline", "context"))
+        text = edgellm("run", TM2, *long).stdout.decode(errors="replace")
+        self.assertTrue(text == "" or text.endswith("\n"))
+
+    def test_a_prompt_that_takes_too_long(self):
+        path = self.costs(chunks=[{"tokens": 16, "ms": 3.6e6}])
+        run = ("run", TM2, *RUN, "--certificate", path, "--deadline-ms", "3000")
+        for more in ((), ("--deadline-shorten",)):
+            self.fails(DEADLINE, *run, *more, contains="0 fit")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
