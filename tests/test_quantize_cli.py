@@ -33,7 +33,7 @@ MUCH = ("--fit", "40KB", "--length", "48", "--sequences", "16", "--epochs", "4",
         "-j", "1")
 UNFINISHED, CONVERTED = ".unfinished-edgellm", "m.tm2.bin.calibrate-edgellm.tmp-edgellm"
 BODY, EMBEDDING = 14, "token_embd.weight"  # matrices in two layers; the head is the embedding
-FITTED = BODY + 2  # --fit cuts the embedding in two
+FITTED = BODY + 3  # --fit cuts the embedding in three
 
 
 def edgellm(*arguments, **options):

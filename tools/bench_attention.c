@@ -304,7 +304,8 @@ __attribute__((noinline)) static void run_attend(bench *b, const bench_way *w)
     const bench_head *h = &b->head;
     float out[EL_HEAD_DIM_MAX];
     (void)w;
-    b->kernels.attend(&h->kv, h->query, h->head_dim, h->length, h->inv_sqrt, h->scores, out);
+    b->kernels.attend(&h->kv, h->query, 1, h->head_dim, h->length, h->length, h->inv_sqrt,
+                      h->scores, out);
 }
 
 #if defined(__x86_64__)

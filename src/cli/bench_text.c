@@ -51,8 +51,8 @@ static void print_who(const el_cli_bench_report *report)
         const el_cli_bench_row *row = &report->rows[i];
         if (row->backend == NULL) continue;
         printf("%-9s %s, %s", row->label, row->backend->title, row->backend->model);
-        const bool local = !row->backend->kind->needs_address &&
-                           el_cli_bench_facts_of(report->bench, &facts);
+        const bool local =
+            !row->backend->kind->needs_address && el_cli_bench_facts_of(report->bench, &facts);
         if (local) print_engine(&facts);
         printf("\n");
         print_ways(row->backend);

@@ -97,19 +97,19 @@ typedef void (*el_kv_store_fn)(const el_kv *kv, uint32_t position, const float *
  *     per 64 positions, by absolute position: sum of e in 16 lanes (lane p mod 16), and
  *     mix(d) = sum ascending over p of (e(p) * vs) * (float)v(p, d), each starting at 0;
  *     blocks of 64 are added in ascending order; out(d) = mix(d) * (1 / sum)
- * queries, out: (heads, head_dim); queries are quantised here. scores: scratch for as many heads, but
- * at most EL_ATTEND_HEADS, of `computed` rounded up to 64 floats each.
- * computed: length; or more, a multiple of 16: positions from `length` on are computed too and count for
- * nothing, so that the cost is that of so many. Bits are the same. Their keys may hold anything; the
- * scales of their values are finite.
+ * queries, out: (heads, head_dim); queries are quantised here. scores: scratch for as many heads,
+ * but at most EL_ATTEND_HEADS, of `computed` rounded up to 64 floats each. computed: length; or
+ * more, a multiple of 16: positions from `length` on are computed too and count for nothing, so
+ * that the cost is that of so many. Bits are the same. Their keys may hold anything; the scales of
+ * their values are finite.
  */
 #define EL_ATTEND_HEADS 4
 typedef void (*el_attend_fn)(const el_kv *kv, const float *queries, uint32_t heads,
                              uint32_t head_dim, uint32_t length, uint32_t computed, float inv_sqrt,
                              float *scores, float *out);
 
-/* The same for one head in exact mode: keys and values are float32, (position, head_dim) each; dot products in
- * 16 lanes; mix as above with v unscaled. */
+/* The same for one head in exact mode: keys and values are float32, (position, head_dim) each; dot
+ * products in 16 lanes; mix as above with v unscaled. */
 typedef void (*el_attend_exact_fn)(const float *keys, const float *values, const float *query,
                                    uint32_t head_dim, uint32_t length, float inv_sqrt,
                                    float *scores, float *out);

@@ -39,9 +39,8 @@ static const el_form plain_forms[] = {
 enum { COARSEST = 0, THREE_BITS = 1 }; /* of rotated_forms */
 
 enum {
-    FREQUENT = 6,         /* that part of a vocabulary has bits of its own */
-    MOST_FREQUENT = 16,   /* or that, where 8 bits for it are within reach; */
-    USUAL = 3,            /* then all after this part have, too */
+    MOST_FREQUENT = 16,   /* that part of a vocabulary has bits of its own, */
+    USUAL = 3,            /* and so have those after it up to this part, and the rest */
     PROBE_SEQUENCES = 16, /* for second moments */
     PROBE_SEGMENTS = 2,
     PROBE_SPAN = 256,
@@ -89,9 +88,9 @@ static uint32_t part_of_vocab(const el_source *s, uint32_t part)
 /* Tokens are numbered in the order in which merges made them, so low ids are the frequent ones. */
 void el_forms_cut(el_source *s, const el_compress_options *o)
 {
-    const bool roomy = has_room(s, o->fit, 4);
-    if (o->fit) s->cuts[0] = part_of_vocab(s, roomy ? MOST_FREQUENT : FREQUENT);
-    if (s->cuts[0] && roomy) s->cuts[1] = part_of_vocab(s, USUAL);
+    if (!o->fit) return;
+    s->cuts[0] = part_of_vocab(s, MOST_FREQUENT);
+    if (s->cuts[0]) s->cuts[1] = part_of_vocab(s, USUAL);
 }
 
 /* ---- rules ------------------------------------------------------------------------------ */

@@ -36,6 +36,8 @@ class Bench:
         self.peer_file = os.path.join(options.work, "q4_0.gguf")
         self.files = {name: os.path.join(options.work, name.replace(" ", "-") + ".tm2.bin")
                       for name, *_ in FILES}
+        for path in options.file:
+            self.files[os.path.basename(path)] = path
 
     def run(self, *command):
         """A program on our one core; returns its standard output."""
@@ -64,20 +66,21 @@ class Bench:
 
     # ---- one measurement ------------------------------------------------------------------
 
-    def ours(self, path):
+    def ours(self, path, *levels):
         def bench(*arguments):
             return json.loads(self.run(self.options.edgellm, "bench", path, "--json", "-j", "1",
-                                       "--runs", "1", "--warmup", "1", *arguments))
+                                       "--runs", "1", "--warmup", "1", *levels, *arguments))
         decode = bench("-p", "16", "-n", str(self.options.tokens))
         prefill = bench("-p", str(PREFILL), "-b", str(PREFILL), "-n", "1")
         return {"decode_tok_s": decode["decode_tok_s"], "prefill_tok_s": prefill["prefill_tok_s"],
                 "peak_rss": decode["peak_rss"], "kernel": decode["kernel"],
-                "first_token_ms": self.start_to_first_token(path)}
+                "first_token_ms": self.start_to_first_token(path, *levels)}
 
-    def start_to_first_token(self, path):
+    def start_to_first_token(self, path, *levels):
         """From before the process exists to the first byte of its answer."""
         command = ["taskset", "-c", self.core, self.options.edgellm, "run", path, "--raw", "-j",
-                   "1", "-c", "256", "-n", "1", "-t", "0", "--ignore-eos", "-q", "-p", START_TEXT]
+                   "1", "-c", "256", "-n", "1", "-t", "0", "--ignore-eos", "-q", "-p", START_TEXT,
+                   *levels]
         start = time.monotonic()
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             got = os.read(process.stdout.fileno(), 1)
@@ -102,6 +105,9 @@ class Bench:
         contestants = [(PEER, self.theirs)]
         for name, path in self.files.items():
             contestants.append((name, lambda path=path: self.ours(path)))
+            for level in self.options.cpumask:
+                contestants.append((f"{name}, {level}", lambda path=path, level=level:
+                                    self.ours(path, "--cpumask", level)))
         blocks = {name: [] for name, _ in contestants}
         for block in range(self.options.blocks):
             turn = block % len(contestants)
@@ -119,7 +125,7 @@ def summary(bench, blocks):
     """What is printed and stored: medians, and ratios to the peer with their range by block."""
     rows = {}
     for name, results in blocks.items():
-        path = bench.files.get(name, bench.peer_file)
+        path = bench.files.get(name.rsplit(", ", 1)[0], bench.peer_file)
         row = {"file_bytes": os.path.getsize(path)}
         for key in ("decode_tok_s", "prefill_tok_s", "first_token_ms", "peak_rss"):
             row[key] = median(results, key)
@@ -135,14 +141,14 @@ def print_table(rows, blocks, core):
     print(f"one core ({core}), 1 thread, medians of {len(blocks[PEER])} alternating blocks; "
           f"kernel {blocks['lossless'][0]['kernel']}, "
           f"llama-cpp-python {blocks[PEER][0]['version']}\n")
-    print("                     MB   decode tok/s  ratio (range)        prefill tok/s  "
+    print("                         MB   decode tok/s  ratio (range)        prefill tok/s  "
           "ratio (range)        first token ms   peak MB")
     for name, row in rows.items():
         def cell(key):
             low, high = row[key + "_ratio_range"]
             return (f"{row[key + '_tok_s']:9.1f}  {row[key + '_ratio']:5.2f} "
                     f"({low:.2f} .. {high:.2f})")
-        print(f"{name:16s} {row['file_bytes'] / 1e6:6.1f}   {cell('decode'):34s} "
+        print(f"{name:20s} {row['file_bytes'] / 1e6:6.1f}   {cell('decode'):34s} "
               f"{cell('prefill'):34s} {row['first_token_ms']:10.1f} {row['peak_rss'] / 1e6:11.1f}")
     python = blocks[PEER][0]["python_rss"] / 1e6
     print(f"\nFirst token, prompt of {START_TOKENS} tokens, files in the page cache. EdgeLLM: from "
@@ -179,6 +185,9 @@ def main():
     parser.add_argument("--blocks", type=int, default=7)
     parser.add_argument("--tokens", type=int, default=128, help="decode steps of a block")
     parser.add_argument("--core", type=int, help="the core to run on; the last one allowed")
+    parser.add_argument("--file", action="append", default=[], help="a TM2 file, measured too")
+    parser.add_argument("--cpumask", action="append", default=[], metavar="LEVEL",
+                        help="also with no newer instructions than these, such as avx2")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     bench = Bench(options)
