@@ -117,7 +117,7 @@ static edgellm_status decode(el_cli_answer *a, const el_cli_model *model,
         add_hash(a, model, o);
     } while (true);
     a->decode_ms = a->n > 0 ? before - first : 0;
-    a->answer_ms = before - a->started_ms;
+    a->answer_ms = el_cli_now_ms() - a->started_ms;
     return o->mute ? EDGELLM_OK : stream_end(&stream, err);
 }
 

@@ -36,7 +36,7 @@ typedef struct el_cli_answer {
     double *token_ms; /* (capacity): [0] to the first token; then, sorted, from one to the next */
     size_t capacity, n, prompt_tokens;
     double prefill_ms, first_ms, decode_ms; /* decode: from the first token to the last */
-    double answer_ms;                       /* from the start of the prompt to the last token */
+    double answer_ms;                       /* from the start of the prompt to the end */
     double started_ms;
     uint64_t hash, peak_rss;
     el_cli_finish finish;

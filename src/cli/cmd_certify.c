@@ -126,7 +126,7 @@ static void print_tail(const char *title, double *sorted, size_t n)
 static void print_conditions(const el_cli_conditions *c)
 {
     printf("meanwhile       %lld page faults (%lld from a disk), %lld forced switches of threads",
-           (long long)(c->faults_minor + c->faults_major), (long long)c->faults_major,
+           (long long)c->faults_minor + (long long)c->faults_major, (long long)c->faults_major,
            (long long)c->switches_forced);
     if (c->heat_most != EL_CLI_UNKNOWN)
         printf(", up to %.1f degrees Celsius", (double)c->heat_most / 1e3);
@@ -308,11 +308,12 @@ static edgellm_status print_check(const work *w, const slower *s, edgellm_error 
 
 static edgellm_status check(work *w, edgellm_error *err)
 {
-    const el_cli_setup setup = w->certificate.setup;
-    const el_cli_board board = w->certificate.board;
+    const el_cli_certificate here = w->certificate;
+    el_cli_certificate then;
     EL_CLI_TRY(find_place(w, w->v->certificate, err));
-    EL_CLI_TRY(el_cli_certificate_load(&w->certificate, w->path, err));
-    EL_CLI_TRY(el_cli_certificate_check(&w->certificate, w->path, &setup, &board, err));
+    EL_CLI_TRY(el_cli_certificate_load(&then, w->path, err));
+    EL_CLI_TRY(el_cli_certificate_check(&then, w->path, &here.setup, &here.board, err));
+    w->certificate = then;
     EL_CLI_TRY(soak(w, err));
     const slower s = compare(w);
     EL_CLI_TRY(print_check(w, &s, err));
