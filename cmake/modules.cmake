@@ -23,7 +23,8 @@ if(EDGELLM_SANITIZE AND CMAKE_C_COMPILER_ID MATCHES Clang)
   # clang takes minutes a file for undefined behaviour in them; gcc, preset asan, looks for that.
   set(optimise -O1 -fno-sanitize=undefined)
 elseif(EDGELLM_SANITIZE)
-  set(optimise -O1)
+  # One region for gcc's register allocator: a third less time for the same code, nearly.
+  set(optimise -O1 -fira-region=one)
 else()
   set(optimise -O3)
 endif()

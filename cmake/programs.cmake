@@ -11,9 +11,10 @@ add_library(edgellm_cli_flags INTERFACE)
 target_link_libraries(edgellm_cli_flags INTERFACE edgellm_flags PkgConfig::JANSSON)
 target_compile_definitions(edgellm_cli_flags INTERFACE EL_CLI_LIBEXEC="${libexec}")
 
-# What the programs share; what is one's own.
+# Their sources, each compiled once: what both share, and what is one's own. The fuzzer of arguments
+# (tests/fuzz) takes all three, but its own main files.
 set(src ${PROJECT_SOURCE_DIR}/src/cli)
-file(GLOB cli_sources CONFIGURE_DEPENDS ${src}/*.c)
+set(main_sources ${src}/main.c ${src}/quantize_main.c ${src}/quantize_blas.c)
 set(common_sources)
 foreach(name external folders model options output program signals stats)
   list(APPEND common_sources ${src}/cli_${name}.c)
@@ -23,11 +24,19 @@ set(bench_http_sources)
 foreach(name client events main ollama openai processes servers)
   list(APPEND bench_http_sources ${src}/bench_http_${name}.c)
 endforeach()
-list(REMOVE_ITEM cli_sources ${bench_http_sources})
-# These are in no test's own program: they need OpenBLAS, or are a main file.
-set(main_sources ${src}/main.c ${src}/quantize_main.c ${src}/quantize_blas.c)
+file(GLOB core_sources CONFIGURE_DEPENDS ${src}/*.c)
+list(REMOVE_ITEM quantize_sources ${main_sources})
+list(REMOVE_ITEM core_sources ${main_sources} ${common_sources} ${quantize_sources}
+                              ${bench_http_sources})
+if(NOT EDGELLM_EDITLINE)
+  list(REMOVE_ITEM core_sources ${src}/cli_editline.c)
+endif()
 add_library(el_cli_common OBJECT ${common_sources})
-target_link_libraries(el_cli_common PRIVATE edgellm_cli_flags)
+add_library(el_cli_core OBJECT ${core_sources})
+add_library(el_cli_quantize OBJECT ${quantize_sources})
+foreach(part common core quantize)
+  target_link_libraries(el_cli_${part} PRIVATE edgellm_cli_flags)
+endforeach()
 set(common_objects $<TARGET_OBJECTS:el_cli_common> $<TARGET_OBJECTS:el_quant>)
 
 # ---- edgellm ----
@@ -37,17 +46,12 @@ if(EDGELLM_EDITLINE)
     message(FATAL_ERROR "libedit is missing: install it (Debian: apt-get install libedit-dev), or "
                         "build without line editing: cmake -DEDGELLM_EDITLINE=OFF")
   endif()
-else()
-  list(REMOVE_ITEM cli_sources ${src}/cli_editline.c)
+  target_compile_definitions(el_cli_core PRIVATE EDGELLM_EDITLINE)
+  target_link_libraries(el_cli_core PRIVATE PkgConfig::LIBEDIT)
+  set(editline_library PkgConfig::LIBEDIT)
 endif()
-set(core_sources ${cli_sources})
-list(REMOVE_ITEM core_sources ${common_sources} ${quantize_sources})
-add_executable(edgellm ${core_sources} ${common_objects})
-target_link_libraries(edgellm PRIVATE edgellm_cli_flags edgellm_static m)
-if(EDGELLM_EDITLINE)
-  target_compile_definitions(edgellm PRIVATE EDGELLM_EDITLINE)
-  target_link_libraries(edgellm PRIVATE PkgConfig::LIBEDIT)
-endif()
+add_executable(edgellm ${src}/main.c $<TARGET_OBJECTS:el_cli_core> ${common_objects})
+target_link_libraries(edgellm PRIVATE edgellm_cli_flags edgellm_static ${editline_library} m)
 add_custom_target(programs DEPENDS edgellm) # all that a checkout needs to run
 
 # ---- edgellm-quantize ----
@@ -67,8 +71,9 @@ if(EDGELLM_QUANTIZE)
   if(EDGELLM_COVERAGE) # counted, those loops take minutes
     target_compile_options(el_train PRIVATE -fno-profile-arcs -fno-test-coverage)
   endif()
-  add_executable(edgellm-quantize ${quantize_sources} ${common_objects}
-                                  $<TARGET_OBJECTS:el_offline> $<TARGET_OBJECTS:el_train>)
+  add_executable(edgellm-quantize ${src}/quantize_main.c ${src}/quantize_blas.c ${common_objects}
+                                  $<TARGET_OBJECTS:el_cli_quantize> $<TARGET_OBJECTS:el_offline>
+                                  $<TARGET_OBJECTS:el_train>)
   target_link_libraries(edgellm-quantize PRIVATE edgellm_cli_flags edgellm_static
                                                  PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
   add_dependencies(programs edgellm-quantize)

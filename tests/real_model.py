@@ -9,6 +9,7 @@ Memory:   the plan of `edgellm info` is within 2 % of the peak that `edgellm run
           -c 512 the peak is at most file size + KV cache + 8 MB.
 Training: the source in float32, as src/train computes it, predicts what the engine does.
 """
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -44,11 +45,14 @@ class Numbers(unittest.TestCase):
         self.assertIn("scalar", kernels)
         reference = run("--kernel", "scalar", "-j", "1")
         self.assertGreater(reference["prompt_tokens"], 128)
-        for kernel in kernels:
-            for n in range(1, threads() + 1):
-                for batch in ("7", "64", "512"):
-                    got = run("--kernel", kernel, "-j", str(n), "-b", batch)
-                    self.assertEqual(got["hash"], reference["hash"], (kernel, n, batch))
+        ways = [(kernel, batch) for kernel in kernels for batch in ("7", "64", "512")]
+        for n in range(1, threads() + 1):
+            # As many programs at once as leave each thread a core.
+            with concurrent.futures.ThreadPoolExecutor(threads() // n) as at_once:
+                found = at_once.map(lambda way, n=n: run("--kernel", way[0], "-j", str(n), "-b",
+                                                         way[1]), ways)
+                for way, got in zip(ways, found):
+                    self.assertEqual(got["hash"], reference["hash"], (*way, n))
                     self.assertEqual(got["text"], reference["text"])
         self.assertEqual(run("-b", "1")["hash"], reference["hash"])
 

@@ -121,8 +121,8 @@ static uint32_t two_threads(void)
     return el_cores_allowed() >= 2 ? 2 : 1;
 }
 
-/* How the prompt is cut. Bits are the business of the release build: the one that looks for bad
- * accesses is ten times as slow. */
+/* How the prompt is cut, and from how many threads on. Bits are the business of the release build:
+ * the one that looks for bad accesses is ten times as slow. */
 static const struct {
     uint32_t batch, cached;
 } cuts[] = {
@@ -134,13 +134,22 @@ static const struct {
 #endif
 };
 
+static uint32_t fewest_threads(void)
+{
+#ifndef __SANITIZE_ADDRESS__
+    return 1;
+#else
+    return two_threads();
+#endif
+}
+
 static void check_all_ways(const char *path, bool exact)
 {
     const way reference = {.kernel = "scalar", .threads = 1, .batch = 64, .exact = exact};
     const uint64_t expected = run(path, &reference);
     const char *kernel;
     for (uint32_t level = 0; (kernel = edgellm_kernel_name(level)); level++)
-        for (uint32_t threads = 1; threads <= two_threads(); threads++)
+        for (uint32_t threads = fewest_threads(); threads <= two_threads(); threads++)
             for (size_t c = 0; c < sizeof cuts / sizeof cuts[0]; c++) {
                 way w = {kernel, threads, cuts[c].batch, cuts[c].cached, exact};
                 assert_true(run(path, &w) == expected);

@@ -28,7 +28,7 @@ ON, OFF = ('{"action": "%s", "device": "lamp"}' % state for state in ("on", "off
 NONE = '{"action": "none"}'
 
 FAKE_TEXT = """\
-#!%s
+#!%s -IS
 import json, sys
 arguments = sys.argv[1:]
 prompt = arguments[arguments.index("-p") + 1]

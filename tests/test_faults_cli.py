@@ -5,8 +5,9 @@ write, SIGKILL at every moment that touches a file.
 
     python3 tests/test_faults_cli.py EDGELLM MAKE_TINY INJECT OUT_DIR [valgrind]
 
-With `valgrind` only some failures, each looked through for leaks and wrong accesses: slow. INJECT is the library of tests/faults/inject.c. Standard library only. A new command is a row of
-COMMANDS; one that writes a file, a row of WRITERS too.
+With `valgrind` only some failures, each looked through for leaks and wrong accesses: slow. INJECT is
+the library of tests/faults/inject.c. Standard library only. A new command is a row of COMMANDS; one
+that writes a file, a row of WRITERS too.
 """
 import errno
 import json
@@ -24,6 +25,7 @@ EDGELLM, MAKE_TINY, INJECT = (os.path.abspath(path) for path in sys.argv[1:4])
 OUT = pathlib.Path(sys.argv[4]).absolute()
 WORK = OUT / "work"  # the folder in which commands write
 GGUF, TM2, TEXT = str(OUT / "tiny.gguf"), str(OUT / "tiny.tm2.bin"), str(OUT / "text")
+NARROW = str(OUT / "narrow.gguf")
 SHAPES = str(pathlib.Path(__file__).parent.parent / "examples" / "shapes" / "smollm2-135m.json")
 TARGET = WORK / "target"
 MARK = OUT / "mark"
@@ -111,9 +113,13 @@ UNTOLD = {"board", "conditions"}  # of a certificate: what /proc and /sys tell, 
 def run(arguments, fault=None, **options):
     """fault: (call, n, how). Returns the finished process and whether the call was made."""
     command = [EDGELLM, *map(str, arguments)]
-    if fault:  # `env`, so that only the program itself is failed
-        command[:0] = ["env", "LD_PRELOAD=" + INJECT, "EDGELLM_FAULT=%s:%d:%s" % fault,
-                       "EDGELLM_FAULT_MARK=%s" % MARK]
+    if fault:
+        set_up = {"LD_PRELOAD": INJECT, "EDGELLM_FAULT": "%s:%d:%s" % fault,
+                  "EDGELLM_FAULT_MARK": str(MARK)}
+        if VALGRIND:  # `env`, so that only the program itself is failed
+            command[:0] = ["env", *("=".join(pair) for pair in set_up.items())]
+        else:
+            options["env"] = options.get("env", os.environ) | set_up
     MARK.unlink(missing_ok=True)
     shutil.rmtree(MADE, ignore_errors=True)
     done = subprocess.run([*VALGRIND, *command], timeout=60, input=INPUT.get(arguments[0], b""),
@@ -172,6 +178,7 @@ def setUpModule():
     os.environ["OPENBLAS_CORETYPE"] = "Prescott"
     OUT.mkdir(parents=True, exist_ok=True)
     subprocess.run([MAKE_TINY, GGUF], check=True, timeout=60)
+    subprocess.run([MAKE_TINY, NARROW, "narrow"], check=True, timeout=60)
     subprocess.run([EDGELLM, "quantize", GGUF, "-o", TM2], check=True, timeout=60,
                    stdout=subprocess.DEVNULL)
     pathlib.Path(TEXT).write_text("the quick brown fox jumps over the lazy dog and 12 more\n" * 3)
@@ -222,6 +229,9 @@ class Failures(unittest.TestCase):
         for call, how, codes in FAULTS:
             codes = codes | {0} if call in SURVIVES.get(name, ()) else codes
             for n in range(1, MOST_RUNS):
+                # Once started anew it is the program that "quantize" fails call by call.
+                if name in ANEW and n > 50 and n % 17 != 0:
+                    continue
                 if TARGET.read_bytes() != old(arguments):
                     put_old(arguments)
                 done, reached = run(arguments, (call, n, how), **options)
@@ -252,7 +262,7 @@ class Calibrated(unittest.TestCase):
     """A run of hours: whatever fails, the target keeps its bytes, what is finished stays in the
     journal, and --resume makes the file that an undisturbed run makes."""
 
-    COMMAND = ("quantize", GGUF, "-o", TARGET, "--fit", "40KB", "--length", "8", "--sequences", "2",
+    COMMAND = ("quantize", NARROW, "-o", TARGET, "--fit", "18KB", "--length", "8", "--sequences", "2",
                "--epochs", "1", "--steps", "1", "-j", "1", "-q")
     JOURNAL = TARGET.name + ".unfinished-edgellm"
     # Kind of call, how it fails, exit codes allowed.

@@ -2,7 +2,7 @@
 """`edgellm quantize` with calibration, from outside, on a tiny model: what is made, what is told,
 and that a run which was stopped or killed goes on to the very same file.
 
-    python3 tests/test_quantize_cli.py EDGELLM MAKE_TINY OUT_DIR
+    python3 tests/test_quantize_cli.py EDGELLM MAKE_TINY OUT_DIR [sanitized]
 
 Standard library only.
 """
@@ -27,9 +27,13 @@ OUT = pathlib.Path(sys.argv[3]).absolute()
 USAGE, IO, FORMAT = 2, 3, 4
 GGUF = str(OUT / "tiny.gguf")
 WORDS = "the quick brown fox jumps over the lazy dog and 12 more, it's fun\n"
-# As little work as calibration can be; and work that takes long enough to be stopped.
+SANITIZED = "sanitized" in sys.argv[4:]
+# As little work as calibration can be; and work that takes long enough to be stopped, which is less
+# where sanitizers slow it down.
 LITTLE = ("--length", "16", "--sequences", "4", "--epochs", "1", "--steps", "3", "-j", "1")
-MUCH = ("--fit", "40KB", "--length", "48", "--sequences", "16", "--epochs", "4", "--steps", "120",
+MUCH = ("--fit", "40KB", *(("--length", "24", "--sequences", "8", "--epochs", "2", "--steps", "40")
+                           if SANITIZED else
+                           ("--length", "48", "--sequences", "16", "--epochs", "4", "--steps", "120")),
         "-j", "1")
 UNFINISHED, CONVERTED = ".unfinished-edgellm", "m.tm2.bin.calibrate-edgellm.tmp-edgellm"
 BODY, EMBEDDING = 14, "token_embd.weight"  # matrices in two layers; the head is the embedding

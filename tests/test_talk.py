@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import talk  # noqa: E402
 
 # A model is a JSON file: prompt -> [answer as latin-1 bytes, finish, tokens], "" for all others.
-PROGRAM = f"""#!{sys.executable}
+PROGRAM = f"""#!{sys.executable} -IS
 import json, sys
 if sys.argv[1] == "--version":
     sys.exit(print("edgellm made up"))

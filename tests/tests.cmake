@@ -13,16 +13,10 @@ el_test(gguf base cpu kernel format test_support)
 el_test(gguf_bad base cpu kernel format test_support)
 el_test(tm2 base cpu kernel format test_support)
 el_test(tm2_bad base cpu kernel format test_support)
-foreach(test tm2 tm2_bad)
-  target_sources(test_${test} PRIVATE support/golden_tm2.c)
-endforeach()
-el_test(token base token)
+el_test(token base token test_support)
 target_link_options(test_token PRIVATE -Wl,--wrap=malloc,--wrap=calloc)
-el_test(chat base token)
-el_test(vocab_pack base cpu kernel format token)
-foreach(test token chat vocab_pack)
-  target_sources(test_${test} PRIVATE support/words.c)
-endforeach()
+el_test(chat base token test_support)
+el_test(vocab_pack base cpu kernel format token test_support)
 el_test(quant base cpu kernel format quant)
 el_test(quantize base cpu kernel format quant test_support)
 el_test(size base cpu kernel format quant test_support)
@@ -58,8 +52,6 @@ if(EDGELLM_CLI)
   target_link_libraries(test_certify_fit PRIVATE edgellm_cli_flags m)
 endif()
 include(program.cmake)
-# The independent reader of docs/FORMAT.md; values are compared where numpy is installed.
-add_test(NAME tm2_reader COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/test_tm2_reader.py)
 
 # Not a test: what tools/conformance_tokens.py compares with the reference tokenizers.
 add_executable(tokenize_lines ${PROJECT_SOURCE_DIR}/tools/tokenize_lines.c
@@ -69,7 +61,7 @@ target_link_libraries(tokenize_lines PRIVATE edgellm_flags Threads::Threads)
 # The contracts through the public interface; allocations are counted at the linker.
 el_test(contract base cpu kernel format token sample model engine quant test_support)
 target_link_libraries(test_contract PRIVATE m) # fesetround
-target_sources(test_contract PRIVATE support/tiny_file.c support/token_path.c)
+target_sources(test_contract PRIVATE support/tiny_file.c)
 target_link_options(test_contract PRIVATE
     -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap64)
 el_test(steady base cpu kernel format token sample model engine quant test_support)
@@ -83,7 +75,7 @@ target_link_libraries(test_models PRIVATE m) # sqrt
 el_test(session base cpu kernel format token sample model engine quant test_support)
 target_sources(test_session PRIVATE support/tiny_file.c)
 el_test(own_memory base cpu kernel format token sample model engine quant test_support)
-target_sources(test_own_memory PRIVATE support/tiny_file.c support/token_path.c)
+target_sources(test_own_memory PRIVATE support/tiny_file.c)
 target_link_options(test_own_memory PRIVATE
     -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap64)
 el_test(shared base cpu kernel format token sample model engine quant test_support)
@@ -131,7 +123,6 @@ if(TARGET edgellm-quantize AND NOT EDGELLM_COVERAGE) # which does not count trai
   foreach(test float_ops float_layer hadamard latent gptq float_model latent_table student layerwise
                tune allocate probe)
     el_test(${test} ${engine} quant offline train test_support)
-    target_sources(test_${test} PRIVATE support/naive.c support/float_model.c)
     target_link_libraries(test_${test} PRIVATE PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
     set_tests_properties(${test} PROPERTIES ENVIRONMENT OPENBLAS_NUM_THREADS=1)
   endforeach()
@@ -139,11 +130,9 @@ if(TARGET edgellm-quantize AND NOT EDGELLM_COVERAGE) # which does not count trai
   target_link_libraries(test_compress PRIVATE PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
   set_tests_properties(layerwise tune PROPERTIES TIMEOUT 480) # three threads, on whatever is free
   # Not a test: what real_model.py asks.
-  add_executable(float_distance float_distance.c support/float_model.c
-                 $<TARGET_OBJECTS:el_quant> $<TARGET_OBJECTS:el_offline>
-                 $<TARGET_OBJECTS:el_train>
-                 $<TARGET_OBJECTS:el_test_support>)
-  target_link_libraries(float_distance PRIVATE edgellm_flags edgellm_static
+  add_executable(float_distance float_distance.c $<TARGET_OBJECTS:el_quant>
+                 $<TARGET_OBJECTS:el_offline> $<TARGET_OBJECTS:el_train>)
+  target_link_libraries(float_distance PRIVATE edgellm_flags el_test_support edgellm_static
                                                PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
   target_include_directories(float_distance PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
 endif()

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The same bits on every instruction set: the hash of a run (tools/run_hash.c), greedy and with
 # every sampler on, is compared between all kernels of this CPU, numbers of threads and cuts of the
-# prompt, and all kernels of the emulated machines below: older x86-64, 64-bit and 32-bit ARM, RISC-V
+# prompt, and the kernels of the emulated machines below: older x86-64, 64-bit and 32-bit ARM, RISC-V
 # with vectors of several lengths. On the tiny model of the tests, and, shorter, on the real one if it
 # is there. The models are made by this machine's programs: a build for another has the library alone.
 # There the tests of the kernels run too, and the levels that are found must be those of the table.
@@ -13,31 +13,34 @@ build=${EDGELLM_BUILD:-build/release}
 work=build/isa
 real=models/SmolLM2-135M-Instruct.tm2.bin
 
-# The emulated machines: the build that runs there, the levels that must be found, whether the best of
-# them runs the real model too, which takes long, and the emulator. An instruction that a machine lacks
-# ends the program. Before 7.2 qemu has no AVX2.
+# The emulated machines, those that take longest first: the build that runs there, the levels that must
+# be found, what runs there beside the tests of the kernels, and the emulator. An instruction that a
+# machine lacks ends the program. Before 7.2 qemu has no AVX2.
+#   tiny   its best level, on the tiny models: the others run on older machines, by the same instructions
+#   real   and on the real model, which takes long
+#   all    and the other levels too: there is no older machine for them
 machines() {
     vector=rv64,v=true,vext_spec=v1.0
     rvv= # a build without Clang leaves this level out
     ! grep -qs '^EDGELLM_RVV_COMPILER:.*=/' build/riscv64/CMakeCache.txt || rvv=,rvv
     cat <<EOF
-build/aarch64 scalar,neon,dotprod,i8mm real qemu-aarch64 -cpu max,pauth=off
-build/aarch64 scalar,neon,dotprod,i8mm tiny qemu-aarch64 -p 16384 -cpu max,pauth=off
-build/aarch64 scalar,neon,dotprod tiny qemu-aarch64 -cpu cortex-a76
-build/aarch64 scalar,neon tiny qemu-aarch64 -cpu cortex-a72
-build/aarch64 scalar,neon real qemu-aarch64 -cpu cortex-a53
+build/riscv64 scalar$rvv real qemu-riscv64 -cpu $vector,vlen=128
 build/riscv64 scalar$rvv tiny qemu-riscv64 -cpu $vector,vlen=1024
 build/riscv64 scalar$rvv tiny qemu-riscv64 -cpu $vector,vlen=512
+$build scalar,ssse3,avx2 tiny qemu-x86_64 -cpu Haswell
 build/riscv64 scalar$rvv tiny qemu-riscv64 -cpu $vector,vlen=256
-build/riscv64 scalar$rvv real qemu-riscv64 -cpu $vector,vlen=128
 build/riscv64 scalar$rvv tiny qemu-riscv64 -cpu $vector,vlen=128,rvv_ta_all_1s=true,rvv_ma_all_1s=true
-build/riscv64 scalar tiny qemu-riscv64 -cpu rv64
-build/armv7 scalar tiny qemu-arm -cpu cortex-a9,neon=off
 build/armv7 scalar,neon real qemu-arm -cpu cortex-a8
-$build scalar tiny qemu-x86_64 -cpu Conroe
+build/aarch64 scalar,neon all qemu-aarch64 -cpu cortex-a53
+build/aarch64 scalar,neon,dotprod,i8mm real qemu-aarch64 -cpu max,pauth=off
+build/aarch64 scalar,neon,dotprod,i8mm tiny qemu-aarch64 -p 16384 -cpu max,pauth=off
+build/armv7 scalar tiny qemu-arm -cpu cortex-a9,neon=off
+build/riscv64 scalar tiny qemu-riscv64 -cpu rv64
 $build scalar,ssse3 tiny qemu-x86_64 -cpu Nehalem
 $build scalar,ssse3 tiny qemu-x86_64 -cpu SandyBridge
-$build scalar,ssse3,avx2 tiny qemu-x86_64 -cpu Haswell
+build/aarch64 scalar,neon,dotprod tiny qemu-aarch64 -cpu cortex-a76
+$build scalar tiny qemu-x86_64 -cpu Conroe
+build/aarch64 scalar,neon tiny qemu-aarch64 -cpu cortex-a72
 EOF
 }
 
@@ -96,9 +99,9 @@ compare_here() {
     summary "this machine"
 }
 
-# emulate BUILD LEVELS real|tiny EMULATOR...: one of the machines. The first case has two threads.
+# emulate BUILD LEVELS tiny|real|all EMULATOR...: one of the machines. The first case has two threads.
 emulate() {
-    folder=$1 levels=$2 most=$3 j=${threads#* }
+    folder=$1 levels=$2 what=$3 j=${threads#* }
     shift 3
     log=$work/$(echo "$*" | tr -c 'a-zA-Z0-9\n' _).log
     expect "$levels" "levels of $*" levels_of "$@" "$folder/tools/run_hash"
@@ -106,11 +109,12 @@ emulate() {
         expect passed "test_$test, $*" test_passes "$@" "$folder/tests/test_$test"
     done
     while read -r hash model options; do
-        kernels=$levels
-        if [ "$model" = "$real" ]; then
-            [ "$most" = real ] || continue
-            kernels=${levels##*,}
-        fi
+        kernels=${levels##*,}
+        case $what,$model in
+        tiny,"$real") continue ;;
+        all,"$real") ;;
+        all,*) kernels=$levels ;;
+        esac
         for kernel in $(echo "$kernels" | tr , ' '); do
             # shellcheck disable=SC2086
             expect "$hash" "$kernel, $model $options, $*" "$@" "$folder/tools/run_hash" "$model" \
@@ -121,15 +125,22 @@ emulate() {
     summary "$*"
 }
 
-# cross PRESET COMPILER EMULATOR PACKAGES: builds what runs there.
-cross() {
-    for tool in "$2" "$3"; do
+# needs COMPILER EMULATOR PACKAGES: both are there.
+needs() {
+    for tool in "$1" "$2"; do
         command -v "$tool" >/dev/null && continue
-        echo "$tool is missing: apt-get install qemu-user $4" >&2
+        echo "$tool is missing: apt-get install qemu-user $3" >&2
         exit 1
     done
-    cmake --preset "$1" >/dev/null # also where an older one has left a folder
-    cmake --build "build/$1" --parallel "$jobs" --target run_hash test_kernels test_matmul
+}
+
+# cross PRESETS: builds what runs there. To configure takes one core, and time.
+cross() {
+    # Also where an older one has left a folder.
+    printf '%s\n' "$@" | xargs -P "$jobs" -n 1 cmake --preset >/dev/null
+    for preset in "$@"; do
+        cmake --build "build/$preset" --parallel "$jobs" --target run_hash test_kernels test_matmul
+    done
 }
 
 here="$build/tools/run_hash"
@@ -149,9 +160,10 @@ mkdir -p "$work"
 status=0
 compare_here || status=1
 if [ "$(uname -m)" = x86_64 ]; then
-    cross aarch64 aarch64-linux-gnu-gcc qemu-aarch64 "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
-    cross riscv64 riscv64-linux-gnu-gcc qemu-riscv64 "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross"
-    cross armv7 arm-linux-gnueabihf-gcc qemu-arm "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"
+    needs aarch64-linux-gnu-gcc qemu-aarch64 "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+    needs riscv64-linux-gnu-gcc qemu-riscv64 "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross"
+    needs arm-linux-gnueabihf-gcc qemu-arm "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"
+    cross aarch64 riscv64 armv7
     machines | xargs -P "$jobs" -L 1 tools/test_isa.sh --machine || status=1
 fi
 [ "$status" = 0 ] || echo "test-isa: some runs have another result"
