@@ -2,13 +2,23 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "cli/cli_options.h"
 #include "cli/cli_output.h"
 #include "cli/cli_signals.h"
 
+/* Holds what a command prints at its end, all but the largest tables, so that a failure to write it is
+ * told with its reason: stdio forgets why an earlier write failed. */
+static void reserve_output(void)
+{
+    static char buffer[16384];
+    (void)setvbuf(stdout, buffer, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF, sizeof buffer);
+}
+
 void el_cli_begin(void)
 {
+    reserve_output();
     el_cli_signals_install();
     el_cli_json_install();
 }
