@@ -248,7 +248,8 @@ def failure_test(name):
     def test(self):
         made = self.every_failure(name)
         print("%-18s" % name, made, file=sys.stderr)
-        self.assertGreater(made.get("memory", 0), 0)
+        if name != "help":  # which asks the system for nothing that fails
+            self.assertGreater(made.get("memory", 0), 0)
         if name in WRITERS:
             self.assertLessEqual({"mmap", "open", "write", "fsync", "close", "rename"}, set(made))
     return test
