@@ -57,7 +57,7 @@ edgellm_status el_cli_bench_work_out(el_cli_bench_report *report, const el_cli_b
     for (uint32_t i = 0; i < bench->n_backends; i++) {
         el_cli_bench_row *row = &report->rows[report->n++];
         row->backend = &bench->backends[i];
-        snprintf(row->label, sizeof row->label, "%u %.20s", i + 1, row->backend->kind->name);
+        snprintf(row->label, sizeof row->label, "%u %.12s", i + 1, row->backend->kind->name);
         EL_CLI_TRY(work_out_row(row, &row->backend->series, err));
     }
     if (bench->floor.n == 0) return EDGELLM_OK;
