@@ -62,8 +62,8 @@ static json_t *sorted_json(const double *samples, size_t n, double *scratch)
 
 static json_t *requests_json(const el_cli_soak *s)
 {
-    json_t *o = json_object();
     if (s->n_requests == 0) return json_null();
+    json_t *o = json_object();
     json_object_set_new(o, "prompt_tokens", json_integer(s->request_prompt));
     json_object_set_new(o, "tokens", json_integer(s->request_tokens));
     json_object_set_new(o, "jitter_ms",
