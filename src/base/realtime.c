@@ -318,7 +318,8 @@ static void introduce(void *context, unsigned index, unsigned size)
 {
     el_realtime *rt = context;
     (void)size;
-    rt->members[index] = (member){(pid_t)syscall(SYS_gettid), el_touch_stack()};
+    rt->members[index].tid = (pid_t)syscall(SYS_gettid);
+    el_touch_stack(&rt->members[index].stack);
 }
 
 void el_realtime_lock(el_realtime *rt, const void *at, size_t bytes)

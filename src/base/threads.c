@@ -106,19 +106,20 @@ void el_crew_barrier(el_crew *crew)
     advance(&crew->meeting);
 }
 
-__attribute__((noinline)) uintptr_t el_touch_stack(void)
+__attribute__((noinline)) void el_touch_stack(uintptr_t *lowest)
 {
     volatile uint8_t stack[EL_CREW_STACK_TOUCHED - 4096];
     for (size_t at = 0; at < sizeof stack; at += 1024)
         stack[at] = 0;
-    return (uintptr_t)stack;
+    *lowest = (uintptr_t)stack;
 }
 
 static void *work(void *argument)
 {
     worker *self = argument;
     el_crew *crew = self->crew;
-    (void)el_touch_stack();
+    uintptr_t lowest;
+    el_touch_stack(&lowest);
     (void)el_fpenv_enter(); /* never left: the thread is ours */
     for (uint32_t seen = 0;; seen++) {
         wait_past(&crew->doorbell, seen, crew->spins);

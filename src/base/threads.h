@@ -33,9 +33,9 @@ void el_crew_run(el_crew *crew, el_crew_fn fn, void *context);
 /* Members of a started crew, its owner included. */
 unsigned el_crew_size(const el_crew *crew);
 
-/* Makes the kernel provide the caller's stack now instead of in the middle of the first token;
- * returns the lowest address of EL_CREW_STACK_TOUCHED bytes, less a page. */
-uintptr_t el_touch_stack(void);
+/* Makes the kernel provide the caller's stack now instead of in the middle of the first token.
+ * *lowest: the lowest address of EL_CREW_STACK_TOUCHED bytes, less a page. */
+void el_touch_stack(uintptr_t *lowest);
 
 /* Called by every member inside el_crew_run: returns when all have called it. */
 void el_crew_barrier(el_crew *crew);
