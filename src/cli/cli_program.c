@@ -8,8 +8,8 @@
 #include "cli/cli_output.h"
 #include "cli/cli_signals.h"
 
-/* Holds what a command prints at its end, all but the largest tables, so that a failure to write it is
- * told with its reason: stdio forgets why an earlier write failed. */
+/* Holds what a command prints at its end, all but the largest tables, so that a failure to write it
+ * is told with its reason: stdio forgets why an earlier write failed. */
 static void reserve_output(void)
 {
     static char buffer[16384];
