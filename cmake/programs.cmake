@@ -36,6 +36,8 @@ add_library(el_cli_core OBJECT ${core_sources})
 add_library(el_cli_quantize OBJECT ${quantize_sources})
 foreach(part common core quantize)
   target_link_libraries(el_cli_${part} PRIVATE edgellm_cli_flags)
+  # Nothing here is worth its room in memory on a board of 256 MB: small, not fast.
+  target_compile_options(el_cli_${part} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
 endforeach()
 set(common_objects $<TARGET_OBJECTS:el_cli_common> $<TARGET_OBJECTS:el_quant>)
 

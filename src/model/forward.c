@@ -78,11 +78,10 @@ static void layout_activations(el_forward *f, el_arena *arena)
     f->places = el_arena_take(arena, n, sizeof *f->places);
     f->x = el_arena_take(arena, n * c->dim, sizeof(float));
     f->h = el_arena_take(arena, n * max_u32(c->dim, heads), sizeof(float));
-    f->q = el_arena_take(arena, n * heads, sizeof(float));
-    f->k = el_arena_take(arena, n * kv, sizeof(float));
-    f->v = el_arena_take(arena, n * kv, sizeof(float));
-    f->gate = el_arena_take(arena, n * c->ffn_dim, sizeof(float));
-    f->up = el_arena_take(arena, n * c->ffn_dim, sizeof(float));
+    /* A layer has attended before it computes its feed-forward: one room for both. */
+    f->q = f->gate = el_arena_take(arena, n * max_u32(heads, c->ffn_dim), sizeof(float));
+    f->k = f->up = el_arena_take(arena, n * max_u32(2 * kv, c->ffn_dim), sizeof(float));
+    f->v = f->k ? f->k + n * kv : NULL;
     f->y = el_arena_take(arena, n * c->dim, sizeof(float));
     f->scores = el_arena_take(arena, el_forward_scores(f), f->threads * sizeof(float));
     f->logits = el_arena_take(arena, c->vocab, sizeof(float));

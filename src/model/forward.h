@@ -52,7 +52,7 @@ struct el_forward {
     el_input input[EL_ROTATIONS]; /* those that the model has */
     float *q;                     /* (batch, heads * head_dim) */
     float *k, *v;                 /* (batch, kv_heads * head_dim) */
-    float *gate, *up;             /* (batch, ffn_dim) */
+    float *gate, *up;             /* (batch, ffn_dim); where q, and k and v, were */
     float *y;                     /* (batch, dim) what a block adds to the stream */
     float *scores;                /* (threads, el_forward_scores()) */
     float *row;                   /* (threads, widest input): a dequantised row; exact mode only */
