@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`edgellm certify`, the use of certificates, and deadlines of `edgellm run`.
+"""`edgellm certify`, the use of certificates, deadlines of `edgellm run`, and `edgellm soak`.
 
     python3 tests/test_certify.py EDGELLM MAKE_TINY OUT_DIR
 
@@ -84,8 +84,9 @@ class Case(unittest.TestCase):
         self.assertIn(contains, text)
         return text
 
-    def certify(self, *more, model=TM2):
-        self.ok("certify", model, *SHORT, "-o", self.file, *more)
+    def certify(self, *more, model=TM2, pinned=None):
+        pin = None if pinned is None else lambda: os.sched_setaffinity(0, {pinned})
+        self.ok("certify", model, *SHORT, "-o", self.file, *more, preexec_fn=pin)
         return json.loads(self.file.read_text())
 
     def change(self, edit, seal=True):
@@ -122,8 +123,8 @@ class Certify(Case):
 
     def test_output(self):
         text = self.ok("certify", TM2, *SHORT, "-o", self.file)
-        for pattern in (r"measured +[\d.]+ s, \d+ rounds?, no load; \w+, 1 thread, batch 16, context 128",
-                        r"a token +[\d.]+ ms, and [\d.]+ us for each position before it",
+        for pattern in (r"measured +[\d.]+ s, \d+ rounds?; \w+, 1 thread, batch 16, context 128",
+                        r"load +none$", r"a token +[\d.]+ ms, and [\d.]+ us for each position before it",
                         r"a prompt +2: [\d.]+, 4: ", r"equal requests +24 \+ 32 tokens: mean ",
                         r"meanwhile +\d+ page faults", r"written +" + re.escape(str(self.file))):
             self.assertRegex(text, "(?m)^" + pattern)
@@ -148,6 +149,21 @@ class Certify(Case):
         self.assertEqual([p for p in cache.iterdir() if "tmp" in p.name], [])
         self.fails(USAGE, "certify", TM2, *SHORT, contains="-o")  # EDGELLM_CACHE=none
         self.fails(USAGE, "certify", TM2, *SHORT, "--check", contains="--certificate")
+
+    def test_under_load(self):
+        for kind, processes in (("cpu", 1), ("all", 3)):
+            core = min(os.sched_getaffinity(0))
+            got = self.certify("--load", kind, pinned=core)
+            self.assertRegex(got["measured"]["load"], rf" on cores {core}, {processes} process")
+
+    def test_real_time_is_another_setup(self):
+        self.assertTrue(self.certify("--rt")["setup"]["realtime"])
+        self.fails(UNSUPPORTED, "run", TM2, *RUN, "--certificate", self.file, contains="scheduling")
+        self.json("run", TM2, *RUN, "--rt", "--certificate", self.file)
+        cache = self.folder / "cache"
+        for more in ((), ("--rt",)):
+            self.ok("certify", TM2, *SHORT, *more, cache=cache)
+        self.assertEqual(len(list(cache.glob("latency-*.json"))), 2)
 
     def test_usage(self):
         self.fails(USAGE, "certify", TM2, "--check", "-o", self.file)
@@ -414,6 +430,98 @@ class Deadlines(Case):
         run = ("run", TM2, *RUN, "--certificate", path, "--deadline-ms", "3000")
         for more in ((), ("--deadline-shorten",)):
             self.fails(DEADLINE, *run, *more, contains="0 fit")
+
+
+class Soak(Case):
+    """By made-up certificates, so that what a promise is worth does not depend on the machine."""
+    SOAK = ("soak", TM2, "--requests", "60", "-p", "40", "-n", "20", "-b", "16", "-j", "1")
+
+    def costs(self, **changes):
+        self.certify(*changes.pop("more", ()))
+        flat = {"step_position_ms": 0.0, "step_margin_ms": 0.0, "chunk_pair_ms": 0.0,
+                "chunk_margin_ms": 0.0, "chunks": []}
+        return self.change(lambda c: c["costs"].update({**flat, **changes}))
+
+    def check_sums(self, got):
+        """What is told in sum is so of the requests that are listed."""
+        rows = got["requests"]
+        begun = [r for r in rows if r["fate"] != "refused"]
+        late = [r for r in begun if r["taken_ms"] is not None and r["late_ms"] > 0]
+        for fate in ("whole", "shortened", "refused"):
+            self.assertEqual(got[fate], sum(r["fate"] == fate for r in rows))
+        enough = [r for r in rows if r["deadline_ms"] >= 1.15 * r["forecast_ms"] - 1e-9]
+        self.assertEqual(got["with_enough_time"], len(enough))
+        self.assertEqual(got["of_those_admitted"], sum(r["fate"] == "whole" for r in enough))
+        self.assertEqual(got["tokens_that_fit"], sum(r["fit"] for r in begun))
+        self.assertEqual(got["tokens_of_those"], sum(min(r["fit"], r["tokens"]) for r in begun))
+        self.assertEqual(got["late"], len(late))
+        self.assertEqual(got["most_late_ms"], max((r["late_ms"] for r in late), default=0))
+        for r in begun:
+            past = (r["taken_ms"] or 0) - r["deadline_ms"]
+            self.assertAlmostEqual(r["late_ms"], max(past, 0), places=6)
+            self.assertLessEqual(r["tokens"], r["answer_tokens"])
+        for r in rows:
+            self.assertTrue(1 <= r["prompt_tokens"] <= 40 and 1 <= r["answer_tokens"] <= 20)
+            self.assertTrue(0.5 <= r["deadline_ms"] / r["forecast_ms"] <= 2)
+        return begun
+
+    def test_time_enough(self):
+        """A token is said to take 20 ms: all that is begun ends in time, and is whole."""
+        path = self.costs(step_ms=20.0)
+        got = self.json(*self.SOAK, "--certificate", path)
+        self.assertEqual(len(got["requests"]), 60)
+        self.assertEqual((got["late"], got["with_enough_time"]), (0, got["of_those_admitted"]))
+        for r in self.check_sums(got):
+            if r["fate"] == "whole":
+                self.assertEqual(r["tokens"], r["answer_tokens"])
+        self.assertTrue(got["shortened"] > 0 and got["refused"] > 0 and got["whole"] > 20)
+        again = self.json(*self.SOAK, "--certificate", path, "--seed", "2")
+        self.assertNotEqual([r["prompt_tokens"] for r in got["requests"]],
+                            [r["prompt_tokens"] for r in again["requests"]])
+
+    def test_a_promise_that_cannot_be_kept(self):
+        """A token is said to take a nanosecond: with --rt that is an error, without it is told."""
+        path = self.costs(step_ms=1e-6)
+        got = self.json(*self.SOAK, "--certificate", path)
+        self.check_sums(got)
+        self.assertLess(got["tokens_of_those"], got["tokens_that_fit"] / 2)
+        path = self.costs(step_ms=1e-6, more=("--rt",))
+        done = edgellm(*self.SOAK, "--certificate", path, "--rt")
+        self.assertEqual(done.returncode, DEADLINE, done.stderr)
+        self.assertRegex(done.stdout.decode(), r"(?m)^tokens +\d+ of \d+ that fit")
+
+    def test_late_ones_are_listed(self):
+        """A prompt is said to take 2 us, so that most are begun in time, and all end late."""
+        path = self.costs(step_ms=0.002, chunks=[{"tokens": n, "ms": 0.002} for n in (2, 16)])
+        text = self.ok(*self.SOAK, "--certificate", path, "-n", "1")
+        count = int(re.search(r"(?m)^late +(\d+) of", text)[1])
+        self.assertGreater(count, 0)
+        self.assertEqual(len(re.findall(r"(?m)^  request \d+ .* late by [\d.]+ ms, \w", text)), count)
+
+    def test_calibrated_under_load(self):
+        out = self.folder / "soak.json"
+        done = edgellm(*self.SOAK, "--requests", "3", "--load", "cpu", "-o", out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout.decode(), r"(?m)^load +cpu on cores .*\nforecast +by a calibration")
+        self.assertEqual(len(json.loads(out.read_text())["requests"]), 3)
+
+    def test_interrupted_tells_what_was(self):
+        path = self.costs(step_ms=20.0)
+        soak = subprocess.Popen([EDGELLM, *self.SOAK, "--requests", "10000000", "--certificate",
+                                 str(path), "-o", str(self.folder / "soak.json")],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        time.sleep(0.5)
+        soak.send_signal(signal.SIGINT)
+        shown, _ = soak.communicate(timeout=60)
+        self.assertEqual(soak.returncode, 128 + signal.SIGINT)
+        self.assertRegex(shown.decode(), r"(?m)^requests +\d+ in ")
+        self.assertGreater(len(json.loads((self.folder / "soak.json").read_text())["requests"]), 0)
+
+    def test_usage(self):
+        self.fails(IO, "soak", TM2, "-o", self.folder / "none" / "x.json")
+        self.fails(USAGE, "soak", TM2, "--load", "much")
+        self.fails(CONTEXT, *self.SOAK, "-c", "30", contains="do not fit")
+        self.assertEqual(list(self.folder.iterdir()), [])
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ SANITIZED = "sanitized" in sys.argv[4:]
 COUNTED = "counted" in sys.argv[4:]  # a build for coverage, which writes counters as it ends
 INTERNAL, USAGE, IO, FORMAT, UNSUPPORTED, MEMORY, CONTEXT = range(1, 8)
 GGUF, TM2 = str(OUT / "tiny.gguf"), str(OUT / "tiny.tm2.bin")
-COMMANDS = ("run", "chat", "quantize", "info", "tokenize", "perplexity", "bench", "certify")
+COMMANDS = ("run", "chat", "quantize", "info", "tokenize", "perplexity", "bench", "certify",
+            "soak")
 os.environ["EDGELLM_CACHE"] = "none"  # nothing of the tests' goes into the user's folders
 WORDS = "the quick brown fox jumps over the lazy dog and 12 more, it's fun\n"
 
@@ -115,7 +116,8 @@ class Help(Case):
             "perplexity": "--chunks -c --json --exact --against --cache",
             "bench": "--runs -n --json --warmup --rt --certificate --backend"
                      " --blocks --prompt --unique-prompts --load --trace --output --csv --html",
-            "certify": "--duration -o --check --certificate --slower -c -j -b --json -q"}
+            "certify": "--duration -o --check --certificate --slower --load --rt -c -j -b --json -q",
+            "soak": "--requests -p -n -s -o --load --rt --certificate -c -j -b --json -q"}
         for command, options in promised.items():
             words = re.split(r"[\s,]+", self.ok(command, "--help").decode())
             for option in options.split():

@@ -89,6 +89,8 @@ COMMANDS = {
     "run, deadline": RUN + ("--deadline-ms", "3600000", "--json"),
     "certify": CERTIFY + ("-o", TARGET, "--json"),
     "certify, check": CERTIFY + ("--check", "--certificate", CERTIFICATE, "--slower", "1e6", "--json"),
+    "soak": ("soak", TM2, "--requests", "2", "-p", "4", "-n", "2", "-j", "1", "--certificate",
+             CERTIFICATE, "-o", TARGET, "--json"),
     "chat, save": CHAT + ("--save", TARGET),
     "chat, load": CHAT + ("--load", SAVED),
     "help": ("help", "run"),

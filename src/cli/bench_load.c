@@ -23,6 +23,13 @@ static const struct kind {
     const char *name;
 } kinds[] = {{EL_CLI_LOAD_CPU, "cpu"}, {EL_CLI_LOAD_MEM, "mem"}, {EL_CLI_LOAD_IO, "io"}};
 
+const el_cli_choice el_cli_bench_loads[] = {{"none", 0},
+                                            {"cpu", EL_CLI_LOAD_CPU},
+                                            {"mem", EL_CLI_LOAD_MEM},
+                                            {"io", EL_CLI_LOAD_IO},
+                                            {"all", EL_CLI_LOAD_ALL},
+                                            {NULL, 0}};
+
 /* What a process is to do; in its own memory after the fork. */
 typedef struct task {
     void (*work)(const struct task *task); /* returns only if it cannot go on, with errno */

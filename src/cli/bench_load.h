@@ -9,7 +9,7 @@
 #include <sched.h>
 #include <sys/types.h>
 
-#include "cli/cli.h"
+#include "cli/cli_options.h"
 
 enum { /* kinds: bits */
        EL_CLI_LOAD_CPU = 1,
@@ -17,6 +17,15 @@ enum { /* kinds: bits */
        EL_CLI_LOAD_IO = 4,
        EL_CLI_LOAD_ALL = 7,
 };
+
+/* The values of an option, whose field is a uint32_t of those bits. */
+extern const el_cli_choice el_cli_bench_loads[];
+#define EL_CLI_LOAD_ROW(type)                                                                      \
+    {                                                                                              \
+        .name = "load", .kind = EL_CLI_CHOICE, .field = offsetof(type, load), .argument = "KIND",  \
+        .initial = "none", .help = "on the same cores meanwhile: none, cpu, mem, io or all",       \
+        .list = el_cli_bench_loads                                                                 \
+    }
 
 enum {
     EL_CLI_LOAD_CORES = 32,

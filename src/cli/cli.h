@@ -38,6 +38,7 @@ extern const el_cli_command el_cli_cmd_tokenize;
 extern const el_cli_command el_cli_cmd_perplexity;
 extern const el_cli_command el_cli_cmd_bench;
 extern const el_cli_command el_cli_cmd_certify;
+extern const el_cli_command el_cli_cmd_soak;
 extern const el_cli_command el_cli_cmd_doctor;
 
 /* Writes the message (what is not printable UTF-8 becomes '?') and returns `status`. */

@@ -19,7 +19,9 @@ el_cli_setup el_cli_setup_of(const el_cli_model *model, const edgellm_session_op
 {
     edgellm_memory_plan plan;
     const uint32_t *id = model->info.identity;
-    el_cli_setup s = {.exact = options->exact, .constant_time = options->constant_time};
+    el_cli_setup s = {.exact = options->exact,
+                      .constant_time = options->constant_time,
+                      .realtime = options->realtime};
     edgellm_session_plan(model->session, &plan);
     snprintf(s.version, sizeof s.version, "%s", edgellm_version());
     snprintf(s.kernel, sizeof s.kernel, "%s", model->info.kernel);
@@ -34,8 +36,9 @@ char *el_cli_certificate_path(const el_cli_setup *s)
 {
     char *folder = el_cli_cache_folder(NULL), *path = NULL;
     if (folder == NULL) return NULL;
-    int n = asprintf(&path, "%s/latency-%s-%s-%u%s%s.json", folder, s->identity, s->kernel,
-                     s->threads, s->exact ? "-exact" : "", s->constant_time ? "-constant" : "");
+    int n = asprintf(&path, "%s/latency-%s-%s-%u%s%s%s.json", folder, s->identity, s->kernel,
+                     s->threads, s->exact ? "-exact" : "", s->constant_time ? "-constant" : "",
+                     s->realtime ? "-rt" : "");
     free(folder);
     return n < 0 ? NULL : path;
 }
@@ -53,6 +56,7 @@ static json_t *setup_json(const el_cli_setup *s)
     json_object_set_new(o, "context", json_integer(s->context));
     json_object_set_new(o, "exact", json_boolean(s->exact));
     json_object_set_new(o, "constant_time", json_boolean(s->constant_time));
+    json_object_set_new(o, "realtime", json_boolean(s->realtime));
     return o;
 }
 
@@ -165,7 +169,8 @@ static bool read_setup(el_cli_setup *s, const json_t *o)
            read_text(o, "model_identity", s->identity, sizeof s->identity) &&
            read_u32(o, "threads", &s->threads) && read_u32(o, "batch", &s->batch) &&
            read_u32(o, "context", &s->context) && read_bool(o, "exact", &s->exact) &&
-           read_bool(o, "constant_time", &s->constant_time);
+           read_bool(o, "constant_time", &s->constant_time) &&
+           read_bool(o, "realtime", &s->realtime);
 }
 
 static bool read_chunks(edgellm_costs *c, const json_t *chunks)
@@ -281,6 +286,9 @@ static edgellm_status check_numbers(const el_cli_setup *then, const el_cli_setup
     }
     if (then->exact != now->exact || then->constant_time != now->constant_time)
         return differs(path, "mode", mode_of(then), mode_of(now), err);
+    if (then->realtime != now->realtime)
+        return differs(path, "scheduling", then->realtime ? "real-time (--rt)" : "ordinary",
+                       now->realtime ? "real-time (--rt)" : "ordinary", err);
     if (larger || (now->constant_time && now->context != then->context))
         return el_cli_fail(err, EDGELLM_ERR_UNSUPPORTED,
                            "the certificate '%.160s' is of a context of %u, here it is %u: certify "

@@ -211,13 +211,6 @@ static edgellm_status bench(const void *values, char **operands, int n_operands,
 
 #define FIELD(member) offsetof(bench_values, member)
 
-static const el_cli_choice loads[] = {{"none", 0},
-                                      {"cpu", EL_CLI_LOAD_CPU},
-                                      {"mem", EL_CLI_LOAD_MEM},
-                                      {"io", EL_CLI_LOAD_IO},
-                                      {"all", EL_CLI_LOAD_ALL},
-                                      {NULL, 0}};
-
 static const el_cli_option options[] = {
     {"backend", 0, EL_CLI_TEXTS, FIELD(backends), "KIND[=URL]", NULL,
      "edgellm, ollama=URL[#MODEL] or openai=URL[#MODEL]; several take turns", 0, 0, NULL},
@@ -236,8 +229,7 @@ static const el_cli_option options[] = {
      "each prompt begins with another number: no cache of prefixes helps", 0, 0, NULL},
     {"chat", 0, EL_CLI_ON, FIELD(chat), NULL, NULL,
      "edgellm: the prompt as a chat message, as Ollama takes it", 0, 0, NULL},
-    {"load", 0, EL_CLI_CHOICE, FIELD(load), "KIND", "none",
-     "on the same cores meanwhile: none, cpu, mem, io or all", 0, 0, loads},
+    EL_CLI_LOAD_ROW(bench_values),
     {"trace", 0, EL_CLI_ON, FIELD(trace), NULL, NULL,
      "edgellm: read counters after each token, not each request", 0, 0, NULL},
     {"timeout", 0, EL_CLI_U32, FIELD(timeout), "S", "120", "seconds a server may take to answer", 1,

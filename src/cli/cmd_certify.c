@@ -2,17 +2,21 @@
  * cmd_certify.c: `edgellm certify`: measures a model on this board for a while, and writes down
  * what was measured; or measures again and says whether the board has become slower.
  */
+#include <errno.h>
 #include <math.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/outfile.h"
+#include "cli/bench_load.h"
 #include "cli/certify_soak.h"
 #include "cli/cli_certificate.h"
 #include "cli/cli_folders.h"
 #include "cli/cli_output.h"
+#include "cli/cli_realtime.h"
 #include "cli/cli_stats.h"
 #include "cli/doctor_tree.h"
 
@@ -22,6 +26,7 @@ typedef struct certify_values {
     el_cli_model_values model;
     const char *output, *certificate;
     float seconds, slower;
+    uint32_t load;
     bool check, json, quiet;
 } certify_values;
 
@@ -29,6 +34,8 @@ typedef struct certify_values {
 typedef struct work {
     const certify_values *v;
     el_cli_model model;
+    el_cli_bench_load load;
+    char load_words[160];
     el_cli_soak soak;
     el_cli_certificate certificate;
     char *path; /* owned: where the certificate is, or will be */
@@ -93,12 +100,14 @@ static json_t *conditions_json(const el_cli_conditions *c)
     return o;
 }
 
-static json_t *measured_json(const el_cli_soak *s, const edgellm_costs *costs)
+static json_t *measured_json(const work *w)
 {
+    const el_cli_soak *s = &w->soak;
+    const edgellm_costs *costs = &w->certificate.costs;
     json_t *o = json_object();
     json_object_set_new(o, "seconds", json_real(s->seconds));
     json_object_set_new(o, "rounds", json_integer(s->rounds));
-    json_object_set_new(o, "load", json_string("none"));
+    json_object_set_new(o, "load", json_string(w->load_words));
     json_object_set_new(o, "step_samples", json_integer((json_int_t)s->series[0].seen));
     json_object_set_new(o, "step_ms", times_json(&s->series[0], s->scratch));
     json_object_set_new(o, "step_over_ms", over_json(&s->series[0], costs, s->scratch));
@@ -164,9 +173,11 @@ static void print_text(const work *w)
 {
     const el_cli_soak *s = &w->soak;
     const el_cli_setup *setup = &w->certificate.setup;
-    printf("measured        %.1f s, %u round%s, no load; %s, %u thread%s, batch %u, context %u\n",
+    printf("measured        %.1f s, %u round%s; %s, %u thread%s, batch %u, context %u\n",
            s->seconds, s->rounds, s->rounds == 1 ? "" : "s", setup->kernel, setup->threads,
            setup->threads == 1 ? "" : "s", setup->batch, setup->context);
+    printf("load            %s\n", w->load_words);
+    el_cli_realtime_print(w->model.session, stdout);
     print_steps(s, &w->certificate.costs);
     print_chunks(&w->certificate.costs);
     if (s->n_requests > 1) {
@@ -191,7 +202,10 @@ static edgellm_status soak(work *w, edgellm_error *err)
     const double seconds = v->seconds > 0 ? (double)v->seconds
                            : v->check     ? (double)CHECK_SECONDS
                                           : (double)DEFAULT_SECONDS;
-    return el_cli_soak_run(&w->soak, &w->model, seconds, !v->quiet && isatty(STDERR_FILENO), err);
+    el_cli_bench_load_begin(&w->load);
+    EL_CLI_TRY(
+        el_cli_soak_run(&w->soak, &w->model, seconds, !v->quiet && isatty(STDERR_FILENO), err));
+    return el_cli_bench_load_check(&w->load, err);
 }
 
 static void fit(work *w)
@@ -222,7 +236,7 @@ static edgellm_status find_place(work *w, const char *given, edgellm_error *err)
 static edgellm_status write_certificate(work *w, el_outfile *out, char **text, edgellm_error *err)
 {
     json_t *o = el_cli_certificate_json(&w->certificate);
-    json_object_set_new(o, "measured", measured_json(&w->soak, &w->certificate.costs));
+    json_object_set_new(o, "measured", measured_json(w));
     edgellm_status status = el_cli_certificate_seal(o, err);
     if (status != EDGELLM_OK) {
         json_decref(o);
@@ -302,7 +316,7 @@ static edgellm_status print_check(const work *w, const slower *s, edgellm_error 
     json_object_set_new(o, "steps_slower_percent", el_cli_json_real(s->steps));
     json_object_set_new(o, "chunks_slower_percent", el_cli_json_real(s->chunks));
     json_object_set_new(o, "bound_percent", json_real((double)w->v->slower));
-    json_object_set_new(o, "measured", measured_json(&w->soak, &w->certificate.costs));
+    json_object_set_new(o, "measured", measured_json(w));
     return el_cli_print_json(o, err);
 }
 
@@ -339,6 +353,20 @@ static edgellm_status start(work *w, edgellm_error *err)
     return w->v->check ? check(w, err) : certify(w, err);
 }
 
+/* Forked before there are threads, on the cores that those may have. */
+static edgellm_status prepare_load(work *w, edgellm_error *err)
+{
+    cpu_set_t cores;
+    CPU_ZERO(&cores);
+    w->load.gate = -1;
+    if (sched_getaffinity(0, sizeof cores, &cores) != 0 && w->v->load != 0)
+        return el_cli_fail(err, EDGELLM_ERR_IO, "cannot tell the cores that are allowed: %s",
+                           strerror(errno));
+    EL_CLI_TRY(el_cli_bench_load_prepare(&w->load, w->v->load, &cores, err));
+    el_cli_bench_load_words(&w->load, w->load_words, sizeof w->load_words);
+    return EDGELLM_OK;
+}
+
 static edgellm_status run(const void *values, char **operands, int n_operands, edgellm_error *err)
 {
     work w = {.v = values};
@@ -350,7 +378,9 @@ static edgellm_status run(const void *values, char **operands, int n_operands, e
                            "--certificate is for --check; the file to "
                            "write is -o");
     EL_CLI_TRY(el_cli_model_open(&w.model, operands[0], &w.v->model.engine, err));
-    edgellm_status status = start(&w, err);
+    edgellm_status status = prepare_load(&w, err);
+    if (status == EDGELLM_OK) status = start(&w, err);
+    el_cli_bench_load_stop(&w.load);
     el_cli_soak_release(&w.soak);
     el_cli_model_close(&w.model);
     free(w.path);
@@ -372,7 +402,9 @@ static const el_cli_option options[] = {
      "with --check: how much slower the median may be", 0, 1000000, NULL},
     EL_CLI_CONTEXT_ROW(certify_values, NULL,
                        "context in tokens; 2048, or less if the model knows less"),
+    EL_CLI_LOAD_ROW(certify_values),
     EL_CLI_SESSION_ROWS(certify_values),
+    EL_CLI_REALTIME_ROW(certify_values),
     EL_CLI_ENGINE_ROWS(certify_values),
     {"json", 0, EL_CLI_ON, FIELD(json), NULL, NULL, "print one JSON object", 0, 0, NULL},
     {"quiet", 'q', EL_CLI_ON, FIELD(quiet), NULL, NULL, "no progress", 0, 0, NULL},
@@ -388,10 +420,12 @@ const el_cli_command el_cli_cmd_certify = {
         "minute, and writes a certificate: what a token takes at position n (a + b n), what a\n"
         "prompt takes, and how much longer it may be. Other commands forecast by it and count\n"
         "what is above. It was measured, it is not a proven worst case, and it holds for this\n"
-        "model, version, kernel level, number of threads and board. Measure under the conditions\n"
-        "that are to come: temperature, governor, neighbours.\n",
+        "model, version, kernel level, number of threads and board, with --rt or without. Measure\n"
+        "under the conditions that are to come: temperature, governor, neighbours (--load stands\n"
+        "in for those).\n",
     .examples = "  edgellm certify model.tm2.bin\n"
                 "  edgellm certify model.tm2.bin -c 512 -j 1 --duration 600 -o board.json\n"
+                "  edgellm certify model.tm2.bin --rt --load all\n"
                 "  edgellm certify model.tm2.bin --check\n"
                 "  edgellm certify model.tm2.bin --check --certificate board.json --slower 5\n",
     .options = options,

@@ -24,6 +24,7 @@ static const command_row commands[] = {
     {.built_in = &el_cli_cmd_perplexity},
     {.built_in = &el_cli_cmd_bench},
     {.built_in = &el_cli_cmd_certify},
+    {.built_in = &el_cli_cmd_soak},
     {.built_in = &el_cli_cmd_doctor},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
