@@ -450,10 +450,11 @@ EDGELLM_API edgellm_status edgellm_session_forecast(const edgellm_session *sessi
 /*
  * From now on edgellm_session_eval() computes no batch that would end after `deadline_ns`, a time
  * of CLOCK_MONOTONIC in nanoseconds; 0: no deadline. It asks before each batch whether the time
- * that is left holds its cost, and that of a single token its margin too (without costs: whether
- * there is time left), and returns DEADLINE if not. What was computed of a longer prompt then
- * stays: the position says how far it went, and with more time the rest can follow. The session is
- * as usable as after any eval, but has no logits unless nothing was computed.
+ * that is left holds its cost and margin, of a prompt's batch 1.15 times its cost at most (without
+ * costs: whether there is time left), and returns DEADLINE if not. A batch that is slower than that
+ * is given up at the end of the layer in which the deadline passes. What was computed of a longer
+ * prompt stays: the position says how far it went, and with more time the rest can follow. The
+ * session is as usable as after any eval, but has no logits unless nothing was computed.
  * edgellm_sessions_eval() does not look at deadlines.
  */
 EDGELLM_API void edgellm_session_set_deadline(edgellm_session *session, uint64_t deadline_ns);

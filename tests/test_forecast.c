@@ -197,6 +197,20 @@ static uint32_t answer(const edgellm_costs *c, const el_forecast_question *q, do
     return tokens;
 }
 
+/* A prompt that is on time within 1.15 of its forecast is not stopped for a wide margin. */
+static void test_what_a_batch_needs(void **state)
+{
+    (void)state;
+    edgellm_costs c = {.step = 10, .step_margin = 4, .n_chunks = 1, .chunk_tokens = {16}};
+    c.chunk[0] = 100;
+    c.chunk_margin = 5;
+    assert_true(el_forecast_needed(&c, 0, 1) == 14);
+    assert_true(el_forecast_needed(&c, 0, 16) == 105);
+    c.chunk_margin = 80;
+    const double most = el_forecast_needed(&c, 0, 16);
+    assert_true(most > 114.99 && most < 115.01);
+}
+
 static void test_none_is_late(void **state)
 {
     (void)state;
@@ -317,6 +331,48 @@ static void test_deadline(void **state)
     end(&t);
 }
 
+/* A deadline that passes in the middle of a batch: there is no result, and more time gives the same
+ * bits. When it passes is chance, so it is tried until it did so. */
+static void check_stopped(uint32_t threads)
+{
+    const edgellm_session_options o = {.context = 64, .batch = 64, .threads = threads};
+    talk t = {.engine = tiny_file_open(TINY_KEPT)}, other = begin(64, 64);
+    edgellm_error err;
+    uint32_t prompt[60], stopped = 0;
+    for (uint32_t i = 0; i < 60; i++)
+        prompt[i] = i * 11 % EL_TINY_VOCAB;
+    assert_ok(edgellm_session_open(t.engine, &o, &t.session, &err));
+    assert_ok(edgellm_session_eval(other.session, prompt, 60, NULL, &err));
+    assert_ok(edgellm_session_eval(t.session, prompt, 4, NULL, &err));
+    const uint64_t four = hash_of(&t);
+    for (uint64_t ns = 1000; stopped == 0; ns = ns < 100000000 ? ns + ns / 8 : 1000) {
+        edgellm_session_set_deadline(t.session, el_clock_now() + ns);
+        const edgellm_status status = edgellm_session_eval(t.session, prompt + 4, 56, NULL, &err);
+        if (status == EDGELLM_OK) {
+            assert_ok(edgellm_session_truncate(t.session, 3, &err));
+            edgellm_session_set_deadline(t.session, 0);
+            assert_ok(edgellm_session_eval(t.session, prompt + 3, 1, NULL, &err));
+            continue;
+        }
+        assert_int_equal(status, EDGELLM_ERR_DEADLINE);
+        assert_int_equal(edgellm_session_position(t.session), 4);
+        assert_true(hash_of(&t) == four);
+        stopped += strstr(err.message, "passed while 56 tokens at position 4") != NULL;
+    }
+    edgellm_session_set_deadline(t.session, 0);
+    assert_ok(edgellm_session_eval(t.session, prompt + 4, 56, NULL, &err));
+    assert_true(hash_of(&t) == hash_of(&other));
+    end(&other);
+    end(&t);
+}
+
+static void test_a_batch_is_given_up(void **state)
+{
+    (void)state;
+    for (uint32_t threads = 1; threads <= 2; threads++)
+        check_stopped(threads);
+}
+
 /* Calibration measures, and leaves the conversation and its draws as they were. */
 static void test_calibration(void **state)
 {
@@ -354,16 +410,12 @@ static void test_calibration(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_steps),
-        cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_prompts),
-        cmocka_unit_test(test_fitting),
-        cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_short_answers),
-        cmocka_unit_test(test_bad_costs),
-        cmocka_unit_test(test_none_is_late),
-        cmocka_unit_test(test_session_forecast),
-        cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_steps),        cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_prompts),      cmocka_unit_test(test_fitting),
+        cmocka_unit_test(test_answers),      cmocka_unit_test(test_short_answers),
+        cmocka_unit_test(test_bad_costs),    cmocka_unit_test(test_what_a_batch_needs),
+        cmocka_unit_test(test_none_is_late), cmocka_unit_test(test_session_forecast),
+        cmocka_unit_test(test_deadline),     cmocka_unit_test(test_a_batch_is_given_up),
         cmocka_unit_test(test_calibration),
     };
     return cmocka_run_group_tests_name("forecast", tests, tiny_files_make, NULL);

@@ -183,9 +183,10 @@ static void border(simulation *s)
     if (!el_pace_due(&s->pace, (el_nanoseconds)s->now)) return;
     el_pace_step step = el_pace_count(&s->pace, (el_nanoseconds)s->now, (el_nanoseconds)s->cpu);
     if (step != EL_PACE_LEAVE || s->pace.lent) return;
-    assert_true(s->pace.debt >= EL_PACE_QUANTUM);
-    if (s->pace.debt > s->longest_pause) s->longest_pause = s->pace.debt;
-    spend(s, s->pace.debt, false, false);
+    const int64_t pause = el_pace_pause(&s->pace);
+    assert_true(pause >= EL_PACE_QUANTUM && pause <= s->pace.debt);
+    if (pause > s->longest_pause) s->longest_pause = pause;
+    spend(s, pause, false, false);
 }
 
 /* The largest real-time share of any period that begins with a span; no other period has more. */
@@ -208,15 +209,18 @@ static int64_t most_in_a_period(const simulation *s, int64_t period)
     return most;
 }
 
-/* A minute of tokens between `least` and `longest`; now and then the caller waits. */
+/* A minute of tokens between `least` and `longest`; now and then the caller waits; there is a
+ * deadline now and then, or nearly always, or (0) never. */
 static int64_t simulate(el_pace_kind kind, int64_t least, int64_t longest, bool waits,
-                        int64_t *pause)
+                        unsigned deadlines, int64_t *pause)
 {
     simulation s = {.pace = el_pace_begin(kind, EL_THROTTLE_DEFAULT, 0, 0)};
     uint64_t random = 12345;
     s.spans = malloc(SPANS * sizeof *s.spans);
     assert_non_null(s.spans);
     while (s.now < (int64_t)60000 * MS) {
+        s.pace.put_off = next_random(&random) % 8 < deadlines;
+        s.pace.long_ahead = next_random(&random) % 4 == 0;
         border(&s);
         int64_t token = least + (int64_t)(next_random(&random) % (uint64_t)(longest - least + 1));
         spend(&s, token, !s.pace.lent, true);
@@ -237,15 +241,17 @@ static void test_no_period_has_more_than_its_runtime(void **state)
     (void)state;
     for (int kind = EL_PACE_LEND; kind <= EL_PACE_SLEEP; kind++)
         for (size_t i = 0; i < sizeof tokens / sizeof tokens[0]; i++)
-            for (int waits = 0; waits < 2; waits++) {
+            for (unsigned way = 0; way < 6; way++) {
+                const unsigned deadlines = way / 2 * 7 / 2; /* of 8 tokens: 0, 3, 7 */
                 int64_t pause, most = simulate((el_pace_kind)kind, tokens[i].least,
-                                               tokens[i].longest, waits != 0, &pause);
+                                               tokens[i].longest, way % 2 != 0, deadlines, &pause);
                 assert_in_range(most, 1, 950LL * MS);
-                /* a pause is a quantum and what the last token added */
-                assert_true(pause <= EL_PACE_QUANTUM + tokens[i].longest * 9 / 100);
+                /* a pause is a quantum, what the last token added and what was put off */
+                assert_true(pause <= EL_PACE_QUANTUM + tokens[i].longest * 9 / 100 +
+                                         (deadlines > 0 ? EL_PACE_PUT_OFF : 0));
             }
     int64_t pause; /* and without it there would be more */
-    assert_true(simulate(EL_PACE_NONE, MS, MS, false, &pause) > 950LL * MS);
+    assert_true(simulate(EL_PACE_NONE, MS, MS, false, 0, &pause) > 950LL * MS);
 }
 
 static void test_nothing_is_left_where_nothing_is_taken(void **state)
@@ -254,6 +260,24 @@ static void test_nothing_is_left_where_nothing_is_taken(void **state)
     el_pace pace = el_pace_begin(EL_PACE_SLEEP, 0, 0, 0);
     assert_int_equal(pace.kind, EL_PACE_NONE);
     assert_false(el_pace_due(&pace, (el_nanoseconds)1000 * 1000 * MS));
+}
+
+/* Work of 100 ms within deadlines, and a second of nothing after each: nobody waits meanwhile. */
+static void test_with_a_deadline_it_waits_until_the_end(void **state)
+{
+    (void)state;
+    for (int kind = EL_PACE_LEND; kind <= EL_PACE_SLEEP; kind++) {
+        el_pace pace = el_pace_begin((el_pace_kind)kind, EL_THROTTLE_DEFAULT, 0, 0);
+        pace.put_off = true;
+        for (el_nanoseconds now = 0; now < (el_nanoseconds)100 * MS; now += MS)
+            if (el_pace_due(&pace, now))
+                assert_int_equal(el_pace_count(&pace, now, now), EL_PACE_GO_ON);
+        pace.put_off = false;
+        const el_nanoseconds end = (el_nanoseconds)100 * MS;
+        assert_true(el_pace_due(&pace, end));
+        assert_int_equal(el_pace_count(&pace, end, end), EL_PACE_LEAVE);
+        assert_in_range(el_pace_pause(&pace), 6 * MS, 8 * MS);
+    }
 }
 
 /* ---- this machine --------------------------------------------------------------------------- */
@@ -328,7 +352,7 @@ static void spin(int64_t time)
 static void some_tokens(el_realtime *rt)
 {
     for (int i = 0; i < 60; i++) {
-        el_realtime_border(rt);
+        el_realtime_border(rt, false);
         spin(MS);
     }
 }
@@ -593,6 +617,7 @@ int main(void)
         cmocka_unit_test(test_cores_of_made_up_machines),
         cmocka_unit_test(test_what_the_kernel_takes_back),
         cmocka_unit_test(test_no_period_has_more_than_its_runtime),
+        cmocka_unit_test(test_with_a_deadline_it_waits_until_the_end),
         cmocka_unit_test(test_nothing_is_left_where_nothing_is_taken),
         cmocka_unit_test(test_everything_is_put_back),
         cmocka_unit_test(test_what_others_changed_stays),

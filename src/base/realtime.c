@@ -208,7 +208,7 @@ static void drop(el_realtime *rt, const struct candidate *c)
 
 static void border_of(void *rt)
 {
-    el_realtime_border(rt);
+    el_realtime_border(rt, false);
 }
 
 /* Two windows, of which the more even counts: a host that takes the core away hits one of them. */
@@ -362,14 +362,15 @@ static void change(el_realtime *rt, const el_policy *policy)
 
 static void leave(const el_realtime *rt)
 {
-    const struct timespec debt = {.tv_sec = rt->pace.debt / 1000000000,
-                                  .tv_nsec = rt->pace.debt % 1000000000};
-    clock_nanosleep(CLOCK_MONOTONIC, 0, &debt, NULL); /* a signal only shortens it */
+    const int64_t pause = el_pace_pause(&rt->pace);
+    const struct timespec time = {.tv_sec = pause / 1000000000, .tv_nsec = pause % 1000000000};
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL); /* a signal only shortens it */
 }
 
-void el_realtime_border(el_realtime *rt)
+void el_realtime_border(el_realtime *rt, bool long_ahead)
 {
     if (!rt) return;
+    rt->pace.long_ahead = long_ahead;
     const el_nanoseconds now = el_clock_now();
     if (!el_pace_due(&rt->pace, now)) return;
     el_pace_step step = el_pace_count(&rt->pace, now, thread_time());
@@ -379,6 +380,11 @@ void el_realtime_border(el_realtime *rt)
         change(rt, &rt->lent);
     else if (step == EL_PACE_LEAVE)
         leave(rt);
+}
+
+void el_realtime_put_off(el_realtime *rt, bool put_off)
+{
+    if (rt) rt->pace.put_off = put_off;
 }
 
 const edgellm_realtime *el_realtime_report(const el_realtime *rt)

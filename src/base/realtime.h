@@ -25,8 +25,11 @@ void el_realtime_lock(el_realtime *rt, const void *at, size_t bytes);
 /* Called once, by the owner of the crew, which is its member 0. */
 void el_realtime_start(el_realtime *rt, el_crew *crew);
 
-/* rt may be NULL. */
-void el_realtime_border(el_realtime *rt);
+/* rt may be NULL. long_ahead: what follows is longer than a token. */
+void el_realtime_border(el_realtime *rt, bool long_ahead);
+
+/* Something with a deadline is being computed, or no longer: what is owed has time until then. */
+void el_realtime_put_off(el_realtime *rt, bool put_off);
 
 const edgellm_realtime *el_realtime_report(const el_realtime *rt);
 

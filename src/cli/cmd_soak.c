@@ -108,7 +108,8 @@ static json_t *request_json(const el_cli_soaked *q)
     json_object_set_new(o, "tokens", json_integer(q->got));
     json_object_set_new(o, "forecast_ms", el_cli_json_real(q->forecast_ms));
     json_object_set_new(o, "deadline_ms", el_cli_json_real(q->deadline_ms));
-    json_object_set_new(o, "taken_ms", q->got > 0 ? el_cli_json_real(q->taken_ms) : json_null());
+    json_object_set_new(o, "taken_ms",
+                        q->fate != EL_CLI_REFUSED ? json_real(q->taken_ms) : json_null());
     json_object_set_new(o, "late_ms", json_real(el_cli_soaked_late(q)));
     json_object_set_new(o, "disturbed", json_boolean(q->disturbed));
     json_object_set_new(o, "causes", el_cli_bench_cause_json(q->causes));

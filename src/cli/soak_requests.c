@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/cli_signals.h"
@@ -10,6 +11,7 @@
 
 /* Deadlines, as multiples of the forecast. */
 static const double least_share = 0.5, most_share = 2;
+static const double most_pause = 0.2; /* after a request, of its forecast */
 static const double between_ms = 200; /* drawings of the progress */
 
 typedef struct run {
@@ -42,11 +44,17 @@ static uint32_t random_to(run *r, uint32_t most)
     return 1 + (uint32_t)((random_bits(r) >> 32) * most >> 32);
 }
 
+/* 0 .. 1 */
+static double random_share(run *r)
+{
+    return (double)(random_bits(r) >> 11) * 0x1p-53;
+}
+
 static void choose(run *r, el_cli_soaked *q)
 {
     q->prompt = random_to(r, r->plan->most_prompt);
     q->answer = random_to(r, r->plan->most_answer);
-    q->share = least_share + (most_share - least_share) * (double)(random_bits(r) >> 11) * 0x1p-53;
+    q->share = least_share + (most_share - least_share) * random_share(r);
     for (uint32_t i = 0; i < q->prompt; i++)
         r->prompt[i] = random_to(r, r->vocab) - 1;
 }
@@ -76,18 +84,17 @@ static void keep_gap(run *r, el_cli_soaked *q, double gap)
     r->results->gaps_ms[r->results->n_gaps++] = gap;
 }
 
-static edgellm_status decode(run *r, el_cli_soaked *q, double start, edgellm_error *err)
+static edgellm_status decode(run *r, el_cli_soaked *q, edgellm_error *err)
 {
     EL_CLI_TRY(edgellm_session_eval(r->session, r->prompt, q->prompt, NULL, err));
     uint32_t token = edgellm_session_sample(r->session);
-    q->taken_ms = el_cli_now_ms() - start;
-    q->excess_ms = q->taken_ms - q->forecast_ms;
+    double last = el_cli_now_ms();
     for (q->got = 1; q->got < q->answer; q->got++) {
         EL_CLI_TRY(edgellm_session_eval(r->session, &token, 1, NULL, err));
         token = edgellm_session_sample(r->session);
-        const double now = el_cli_now_ms() - start;
-        keep_gap(r, q, now - q->taken_ms);
-        q->taken_ms = now;
+        const double now = el_cli_now_ms();
+        keep_gap(r, q, now - last);
+        last = now;
     }
     return EDGELLM_OK;
 }
@@ -96,9 +103,18 @@ static edgellm_status answer(run *r, el_cli_soaked *q, edgellm_error *err)
 {
     const double start = el_cli_now_ms();
     edgellm_session_set_deadline(r->session, (uint64_t)((start + q->deadline_ms) * 1e6));
-    edgellm_status status = decode(r, q, start, err);
+    edgellm_status status = decode(r, q, err);
+    q->taken_ms = el_cli_now_ms() - start;
     edgellm_session_set_deadline(r->session, 0);
     return status == EDGELLM_ERR_DEADLINE ? EDGELLM_OK : status;
+}
+
+/* Until somebody asks again. */
+static void pause_after(run *r, const el_cli_soaked *q)
+{
+    const int64_t ns = (int64_t)(most_pause * random_share(r) * q->forecast_ms * 1e6);
+    const struct timespec time = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+    nanosleep(&time, NULL);
 }
 
 /* Counters are read outside of what is timed. */
@@ -113,7 +129,8 @@ static edgellm_status request(run *r, el_cli_soaked *q, edgellm_error *err)
     EL_CLI_TRY(answer(r, q, err));
     el_cli_bench_read_counters(r->tree, &r->self, r->cores, &after);
     q->disturbed = after.steal_ms > before.steal_ms || after.throttled > before.throttled;
-    if (el_cli_soaked_late(q) > 0) q->causes = el_cli_bench_cause_of(&before, &after, q->excess_ms);
+    const double late = el_cli_soaked_late(q), excess = late > q->excess_ms ? late : q->excess_ms;
+    if (late > 0) q->causes = el_cli_bench_cause_of(&before, &after, excess);
     return EDGELLM_OK;
 }
 
@@ -139,7 +156,9 @@ static edgellm_status answer_all(run *r, edgellm_error *err)
         draw(r);
         if (el_cli_interrupted() != 0)
             return el_cli_fail(err, EDGELLM_ERR_INTERRUPTED, "interrupted");
-        EL_CLI_TRY(request(r, &r->results->requests[r->results->n], err));
+        el_cli_soaked *q = &r->results->requests[r->results->n];
+        EL_CLI_TRY(request(r, q, err));
+        if (q->fate != EL_CLI_REFUSED) pause_after(r, q);
     }
     return EDGELLM_OK;
 }

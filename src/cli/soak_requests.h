@@ -22,7 +22,7 @@ typedef struct el_cli_soaked {
     uint32_t fit, got;               /* tokens of the answer: that fit by the forecast; that came */
     double share;                    /* the deadline, as a multiple of the forecast */
     double forecast_ms, deadline_ms; /* from the request's start */
-    double taken_ms;                 /* until the last token; 0: there is none */
+    double taken_ms;                 /* until it had ended; 0: not begun */
     double excess_ms;                /* the longest gap beyond its forecast */
     unsigned causes;                 /* bits of bench_causes.h, of what was late */
     bool disturbed;                  /* the machine shows stolen time or throttling */

@@ -79,7 +79,10 @@ double el_forecast_chunk(const edgellm_costs *c, uint32_t position, uint32_t n)
 
 double el_forecast_needed(const edgellm_costs *c, uint32_t position, uint32_t n)
 {
-    return el_forecast_chunk(c, position, n) + (n > 1 ? 0 : c->step_margin);
+    const double time = el_forecast_chunk(c, position, n);
+    const double slack = (EDGELLM_ADMITTED_AT - 1) * time;
+    if (n <= 1) return time + c->step_margin;
+    return time + (c->chunk_margin < slack ? c->chunk_margin : slack);
 }
 
 double el_forecast_prompt(const edgellm_costs *c, uint32_t position, uint32_t n, uint32_t batch)

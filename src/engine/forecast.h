@@ -18,8 +18,8 @@ double el_forecast_steps(const edgellm_costs *costs, uint32_t position, uint32_t
 /* n tokens in one batch, the first at `position`. One token is a step. */
 double el_forecast_chunk(const edgellm_costs *costs, uint32_t position, uint32_t n);
 
-/* The time that must be left for that to begin: a step's with its margin. A part of a prompt is not
- * the end of an answer: its margin counts where an answer is admitted. */
+/* The time that must be left for that to begin: a step's with its margin. Of a part of a prompt
+ * that margin, but no more of it than what is admitted has: a prompt that is on time goes on. */
 double el_forecast_needed(const edgellm_costs *costs, uint32_t position, uint32_t n);
 
 /* A prompt of n tokens in chunks of `batch`, 1 or more. */

@@ -267,7 +267,7 @@ edgellm_status el_session_check_tokens(const edgellm_session *s, const uint32_t 
     return EDGELLM_OK;
 }
 
-void el_session_run_batch(edgellm_session *s, const uint32_t *tokens, uint32_t n, float *all,
+bool el_session_run_batch(edgellm_session *s, const uint32_t *tokens, uint32_t n, float *all,
                           bool last)
 {
     el_forward *f = &s->forward;
@@ -278,8 +278,13 @@ void el_session_run_batch(edgellm_session *s, const uint32_t *tokens, uint32_t n
     f->head_first = all ? 0 : last ? n - 1 : n;
     f->head_out = all ? all : f->logits;
     el_forward_run(f);
+    if (f->stopped) {
+        el_cache_forget(f, s->position, s->position + n);
+        return false;
+    }
     memcpy(s->tokens + s->position, tokens, n * sizeof *tokens);
     s->position += n;
+    return true;
 }
 
 edgellm_status el_session_check_logits(const edgellm_session *s, const float *logits, size_t rows,
@@ -294,6 +299,15 @@ edgellm_status el_session_check_logits(const edgellm_session *s, const float *lo
     if (!infinite) return EDGELLM_OK;
     return el_fail(err, EDGELLM_ERR_FORMAT,
                    "the logits overflow: the weights of this model are damaged or far too large");
+}
+
+static edgellm_status was_stopped(const edgellm_session *s, uint32_t n, size_t done, size_t count,
+                                  edgellm_error *err)
+{
+    return el_fail(err, EDGELLM_ERR_DEADLINE,
+                   "the deadline passed while %u token%s at position %u %s computed (%zu of %zu "
+                   "tokens were computed before)",
+                   n, n == 1 ? "" : "s", s->position, n == 1 ? "was" : "were", done, count);
 }
 
 /* Would a batch of n tokens end too late? `done` of `count` tokens are computed. */
@@ -318,10 +332,11 @@ static edgellm_status run_batches(edgellm_session *s, const uint32_t *tokens, si
     for (size_t done = 0; done < count;) {
         size_t left = count - done, n = left < s->forward.batch ? left : s->forward.batch;
         float *all = all_logits ? all_logits + done * vocab : NULL;
-        el_realtime_border(s->realtime);
+        el_realtime_border(s->realtime, n > 1);
         EL_TRY(check_deadline(s, (uint32_t)n, done, count, err));
+        if (!el_session_run_batch(s, tokens + done, (uint32_t)n, all, done + n == count))
+            return was_stopped(s, (uint32_t)n, done, count, err);
         s->logits_at = 0;
-        el_session_run_batch(s, tokens + done, (uint32_t)n, all, done + n == count);
         done += n;
     }
     return EDGELLM_OK;
@@ -350,7 +365,9 @@ edgellm_status edgellm_session_eval(edgellm_session *session, const uint32_t *to
 {
     EL_TRY(el_session_check_tokens(session, tokens, count, err));
     el_fpenv env = el_fpenv_enter();
+    session->forward.deadline = session->deadline;
     edgellm_status status = run_batches(session, tokens, count, all_logits, err);
+    session->forward.deadline = 0;
     if (status == EDGELLM_OK) status = finish_eval(session, count, all_logits, err);
     el_fpenv_leave(env);
     return status;

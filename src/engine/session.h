@@ -23,8 +23,9 @@ struct edgellm_session {
     el_nanoseconds deadline; /* 0: none */
 };
 
-/* One batch of n tokens: all logits to `all`, or those of the last to forward.logits if `last`. */
-void el_session_run_batch(edgellm_session *session, const uint32_t *tokens, uint32_t n, float *all,
+/* One batch of n tokens: all logits to `all`, or those of the last to forward.logits if `last`.
+ * False: forward.deadline passed meanwhile; all is as before. */
+bool el_session_run_batch(edgellm_session *session, const uint32_t *tokens, uint32_t n, float *all,
                           bool last);
 
 /* Can these tokens be computed next? Errors: as edgellm_session_eval(). */

@@ -21,6 +21,7 @@ edgellm_status edgellm_session_set_costs(edgellm_session *session, const edgellm
 void edgellm_session_set_deadline(edgellm_session *session, uint64_t deadline_ns)
 {
     session->deadline = deadline_ns;
+    el_realtime_put_off(session->realtime, deadline_ns != 0);
 }
 
 edgellm_status edgellm_session_forecast(const edgellm_session *s, uint32_t prompt_tokens,

@@ -58,7 +58,7 @@ static void run(edgellm_session *const *sessions, const uint32_t *tokens, uint32
 {
     edgellm_session *leader = leader_of(sessions, count);
     el_forward *f = &leader->forward;
-    el_realtime_border(leader->realtime);
+    el_realtime_border(leader->realtime, false);
     f->tokens = tokens;
     f->n = count;
     f->head_first = 0;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/clock.h"
+
 static uint32_t blocks_of(uint32_t width)
 {
     return (width + EL_BLOCK - 1) / EL_BLOCK;
@@ -82,6 +84,15 @@ void el_block_norm(el_forward *f, const float *weight, bool add, unsigned rotati
         make_input(f, rotations, h, dim, (el_span){t, 0, blocks_of(dim)});
     }
     el_crew_barrier(f->crew);
+}
+
+/* The next write of `stopped` is behind the next layer's barriers, which nobody passes before all
+ * have read it. */
+bool el_block_layer_ends(el_forward *f, unsigned member)
+{
+    if (member == 0 && f->deadline != 0 && el_clock_now() >= f->deadline) f->stopped = true;
+    el_crew_barrier(f->crew);
+    return f->stopped;
 }
 
 /* out (n, stride): its first columns. */

@@ -135,10 +135,11 @@ static void run_member(void *context, unsigned member, unsigned size)
         el_table_row(&f->model->embedding, f->tokens[t], f->x + (size_t)t * dim);
     el_crew_barrier(f->crew);
     f->model->architecture->layers(f, member, size);
-    if (f->head_first < f->n) run_head(f, member, size);
+    if (f->head_first < f->n && !f->stopped) run_head(f, member, size);
 }
 
 void el_forward_run(el_forward *f)
 {
+    f->stopped = false;
     el_crew_run(f->crew, run_member, f);
 }

@@ -64,6 +64,8 @@ struct el_forward {
     uint32_t n;
     uint32_t head_first; /* logits are wanted for tokens head_first .. n-1; n: none */
     float *head_out;     /* where those go, (n - head_first, vocab) */
+    uint64_t deadline;   /* nanoseconds of CLOCK_MONOTONIC; 0: none */
+    bool stopped;        /* it passed meanwhile: there is no result */
 };
 
 /* What the memory is used for, in bytes. */
@@ -80,8 +82,9 @@ el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena);
 size_t el_forward_scores(const el_forward *f);
 
 /* Computes one batch: embedding, the architecture's layers, head. A layer leaves what its last
- * block adds in y; the next norm adds it to x. (tokens, places, n, head_first and head_out are
- * set). */
+ * block adds in y; the next norm adds it to x. (tokens, places, n, head_first, head_out and
+ * deadline are set.) If it stopped, the cache holds what nobody asked for at the places of the
+ * batch, and head_out is as it was. */
 void el_forward_run(el_forward *f);
 
 /* ---- blocks: called by every member ------------------------------------------------------- */
@@ -104,6 +107,9 @@ void el_block_project_table(el_forward *f, const el_table *table, float *out, un
  * input of width heads * head_dim. Starts and ends with a barrier. */
 void el_block_attention(el_forward *f, uint32_t layer, unsigned rotations, unsigned member,
                         unsigned size);
+
+/* Ends a layer, with a barrier: has the deadline passed? Then no member goes on. */
+bool el_block_layer_ends(el_forward *f, unsigned member);
 
 /* SwiGLU of gate and up (Shazeer 2020): an input of width ffn_dim. Starts and ends with a barrier.
  */

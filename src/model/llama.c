@@ -103,7 +103,7 @@ static void layers(el_forward *f, unsigned member, unsigned size)
         el_block_project(f, &l->up, f->up, member, size);
         el_block_swiglu(f, bit(&l->down), member, size);
         el_block_project(f, &l->down, f->y, member, size);
-        el_crew_barrier(f->crew);
+        if (el_block_layer_ends(f, member)) return;
     }
 }
 
