@@ -286,7 +286,8 @@ EDGELLM_API edgellm_status edgellm_plan(const char *path, const edgellm_session_
  * (none if `threads` is 1). They are overwritten, and so touched; whether they are locked is up to
  * their owner. They belong to the session until edgellm_session_close() returns, which leaves them
  * to the caller: neither freed nor unmapped. Bits are the same as without.
- * Errors: MEMORY (also: memory_bytes is too small), USAGE (also: memory is not aligned).
+ * Errors: MEMORY (also: memory_bytes is too small; the control group allows less than the session
+ * keeps, with realtime the weights too), USAGE (also: memory is not aligned).
  */
 EDGELLM_API edgellm_status edgellm_session_open(const edgellm_engine *engine,
                                                 const edgellm_session_options *options,

@@ -89,8 +89,8 @@ COMMANDS = {
     "run, deadline": RUN + ("--deadline-ms", "3600000", "--json"),
     "certify": CERTIFY + ("-o", TARGET, "--json"),
     "certify, check": CERTIFY + ("--check", "--certificate", CERTIFICATE, "--slower", "1e6", "--json"),
-    "soak": ("soak", TM2, "--requests", "2", "-p", "4", "-n", "2", "-j", "1", "--certificate",
-             CERTIFICATE, "-o", TARGET, "--json"),
+    "soak": ("soak", TM2, "--requests", "2", "-p", "4", "-n", "2", "-j", CORES, "--certificate",
+             CERTIFICATE, "--json"),
     "chat, save": CHAT + ("--save", TARGET),
     "chat, load": CHAT + ("--load", SAVED),
     "help": ("help", "run"),
@@ -106,10 +106,11 @@ WRITERS = {name: COMMANDS[name] for name in ("quantize", "bench, output", "chat,
 # What was measured differs from run to run; a distribution is measured whole. "program" and what
 # is summed from it are 0 where /proc does not tell.
 MEASURED = re.compile(r"(_ms|tok_s|_gb_s|share|_rss|seconds|program|total|planned_bytes|samples|rounds"
-                      r"|_percent|above|checksum|^ms)$")
+                      r"|_percent|above|checksum|^ms|late|_gap|whole|shortened|refused|of_those|tokens_that_fit)$")
 # How many outliers there are is chance, and whether threads could be looked at.
 CHANCE = {"outliers", "threads"}
-UNTOLD = {"board", "conditions"}  # of a certificate: what /proc and /sys tell, or not
+# Of a certificate: what /proc and /sys tell, or not; of a soak, what became of each request.
+UNTOLD = {"board", "conditions", "requests"}
 
 
 def run(arguments, fault=None, **options):
@@ -259,6 +260,22 @@ def failure_test(name):
 
 for command in COMMANDS:
     setattr(Failures, "test_" + re.sub(r"\W+", "_", command), failure_test(command))
+
+
+class Leaps(unittest.TestCase):
+    """The time of day leaps by years at each look: no duration is measured by it."""
+
+    def test_time_goes_on(self):
+        env = os.environ | {"LD_PRELOAD": INJECT, "EDGELLM_FAULT_CLOCK": "1"}
+        for name in ("run, json", "run, deadline", "bench, json", "certify", "soak"):
+            arguments = COMMANDS[name]
+            put_old(arguments)
+            done, _ = run(arguments)
+            leaped, _ = run(arguments, env=env)
+            self.assertEqual((leaped.returncode, leaped.stderr), (0, done.stderr), name)
+            self.assertEqual(comparable(arguments, leaped.stdout), comparable(arguments, done.stdout))
+            for times in re.findall(rb'"\w+_ms": ([-\d.e]+)', leaped.stdout):
+                self.assertTrue(-1000 < float(times) < 60000 or float(times) == 3600000, (name, times))
 
 
 class Calibrated(unittest.TestCase):

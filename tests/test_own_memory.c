@@ -5,6 +5,7 @@
 #include "support/test_help.h"
 
 #include "base/threads.h"
+#include "engine/session.h"
 #include "support/tiny_file.h"
 #include "support/token_path.h"
 
@@ -135,9 +136,25 @@ static void test_bad_memory_is_refused_with_the_numbers(void **state)
     edgellm_engine_close(engine);
 }
 
+/* What a control group allows less than that is refused before anything is reserved. */
+static void test_a_group_that_allows_less(void **state)
+{
+    (void)state;
+    const edgellm_memory_plan plan = {.weights = 40000000, .program = 3000000, .total = 50000000};
+    edgellm_error err = {0};
+    assert_int_equal(el_session_check_limit(&plan, false, 0, &err), EDGELLM_OK);
+    assert_int_equal(el_session_check_limit(&plan, false, 7000000, &err), EDGELLM_OK);
+    assert_int_equal(el_session_check_limit(&plan, true, 50000000, &err), EDGELLM_OK);
+    assert_int_equal(el_session_check_limit(&plan, false, 6999999, &err), EDGELLM_ERR_MEMORY);
+    assert_non_null(strstr(err.message, "7000000"));
+    assert_int_equal(el_session_check_limit(&plan, true, 49999999, &err), EDGELLM_ERR_MEMORY);
+    assert_non_null(strstr(err.message, "50000000"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_group_that_allows_less),
         cmocka_unit_test(test_the_same_bits_and_no_other_memory),
         cmocka_unit_test(test_allocations_are_counted),
         cmocka_unit_test(test_bad_memory_is_refused_with_the_numbers),

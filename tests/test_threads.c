@@ -375,6 +375,42 @@ static void test_quota(void **state)
     assert_int_equal(el_quota_cores(FOLDER "/cg/none", FOLDER "/cg/none"), 0);
 }
 
+static void test_memory_limit(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"",    "/job",       "/job/inner",
+                                          "/v1", "/v1/memory", "/v1/memory/a"};
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        char path[300];
+        snprintf(path, sizeof path, FOLDER "/mg%s", folders[i]);
+        assert_true(mkdir(path, 0777) == 0 || errno == EEXIST);
+    }
+    put_file(FOLDER "/mg/v1/memory/memory.limit_in_bytes", "9223372036854771712\n");
+    put_file(FOLDER "/mg/v1/memory/a/memory.limit_in_bytes", "300000000\n");
+    static const struct {
+        const char *self, *root, *outer, *inner; /* the last two: memory.max of job and job/inner */
+        uint64_t bytes;
+    } rows[] = {
+        {"0::/job/inner\n", "", "max\n", "max\n", 0},
+        {"0::/job/inner\n", "", "max\n", "268435456\n", 268435456},
+        {"0::/job/inner\n", "", "5000000000\n", "6000000000\n", 5000000000},
+        {"0::/\n", "/job", "4096\n", "max\n", 4096},
+        {"0::/elsewhere\n", "/job", "4096\n", "1\n", 4096},
+        {"0::/job\n", "", "rubbish", "", 0},
+        {"4:memory:/a\n0::/\n", "/v1", "", "", 300000000},
+        {"4:memory:/\n", "/v1", "", "", 0},
+        {"4:cpu:/a\n", "/v1", "", "", 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char root[300];
+        snprintf(root, sizeof root, FOLDER "/mg%s", rows[i].root);
+        put_file(FOLDER "/mg/self", rows[i].self);
+        put_file(FOLDER "/mg/job/memory.max", rows[i].outer);
+        put_file(FOLDER "/mg/job/inner/memory.max", rows[i].inner);
+        assert_true(el_quota_memory(FOLDER "/mg/self", root) == rows[i].bytes);
+    }
+}
+
 static int cores_when_pinned(void)
 {
     cpu_set_t set;
@@ -417,6 +453,7 @@ int main(void)
         cmocka_unit_test(test_crew_errors),
         cmocka_unit_test(test_share),
         cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_memory_limit),
         cmocka_unit_test(test_cores),
         cmocka_unit_test(test_clock),
     };

@@ -14,7 +14,8 @@ source=tests/fuzz
 work=build/fuzz
 
 # The longest input of a target, in bytes: large enough for a whole small model or a long text.
-declare -A longest=([gguf]=12288 [tm2]=12288 [token]=1024 [chat]=1024 [args]=1024 [session]=4096 [http]=1024)
+declare -A longest=([gguf]=12288 [tm2]=12288 [token]=1024 [chat]=1024 [args]=1024 [session]=4096 [http]=1024
+    [certificate]=4096)
 # The files whose lines count for a target.
 declare -A behind=(
     [gguf]='src/format/(gguf|ggml|checks)|src/quant/'
@@ -24,12 +25,13 @@ declare -A behind=(
     [args]='src/cli/cli_options'
     [session]='src/engine/session_file|src/sample/saved|src/model/cache'
     [http]='src/cli/bench_http_events'
+    [certificate]='src/cli/cli_(certificate|board)'
 )
 
 die() { echo "fuzz.sh: $*" >&2; exit 2; }
 targets() { # the targets named, or all
     local name
-    [ $# -gt 0 ] || set -- gguf tm2 token chat args session http
+    [ $# -gt 0 ] || set -- gguf tm2 token chat args session http certificate
     for name in "$@"; do
         [ -n "${longest[$name]:-}" ] || die "there is no target '$name'"
         echo "$name"
@@ -53,7 +55,7 @@ fuzz_one() {
         -rss_limit_mb=1024 -artifact_prefix="$found/" -print_final_stats=1 "${dictionary[@]}" \
         "$work/corpus/$name" $(inputs "$name") >"$log" 2>&1; then
         awk -v name="$name" '/^#[0-9]+.*DONE/ { done = $0 } /number_of_executed_units/ { runs = $2 }
-            END { printf "%-8s clean: %s runs; %s\n", name, runs, done }' "$log"
+            END { printf "%-11s clean: %s runs; %s\n", name, runs, done }' "$log"
         return 0
     fi
     grep -E 'ERROR|does not hold|SUMMARY|runtime error' "$log" | head -5 >&2 || tail -5 "$log" >&2

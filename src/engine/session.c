@@ -3,6 +3,7 @@
 
 #include "base/cores.h"
 #include "base/fpenv.h"
+#include "base/quota.h"
 #include "engine/forecast.h"
 #include "engine/session.h"
 #include "model/cache.h"
@@ -153,6 +154,26 @@ static edgellm_status check_cap(const edgellm_engine *engine, const edgellm_sess
                    plan->total, o->max_ram, fits);
 }
 
+/* What can't be paged out must fit into what control groups allow, or the kernel ends the program
+ * in the middle of an answer; weights are read again from the file, unless they are locked. */
+edgellm_status el_session_check_limit(const edgellm_memory_plan *plan, bool realtime,
+                                      uint64_t limit, edgellm_error *err)
+{
+    const uint64_t kept = realtime ? plan->total : plan->total - plan->weights - plan->program;
+    if (limit == 0 || kept <= limit) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_MEMORY,
+                   "the session keeps %" PRIu64 " bytes in memory%s, but the control group of this "
+                   "process allows %" PRIu64 ": ask for a smaller context, or for more memory",
+                   kept, realtime ? " (in real time the weights too)" : "", limit);
+}
+
+static edgellm_status check_group(const edgellm_session_options *o, const edgellm_memory_plan *plan,
+                                  edgellm_error *err)
+{
+    return el_session_check_limit(plan, o->realtime,
+                                  el_quota_memory("/proc/self/cgroup", "/sys/fs/cgroup"), err);
+}
+
 edgellm_status edgellm_plan(const char *path, const edgellm_session_options *options,
                             edgellm_memory_plan *plan, edgellm_error *err)
 {
@@ -212,6 +233,7 @@ static edgellm_status build(const edgellm_engine *engine, const edgellm_session_
     el_arena measure = el_arena_measure(), arena;
     layout(engine, o, &measure, &plan);
     EL_TRY(check_cap(engine, o, &plan, err));
+    EL_TRY(check_group(o, &plan, err));
     EL_TRY(find_memory(&arena, o, measure.used, err));
     edgellm_session *s = layout(engine, o, &arena, &plan);
     edgellm_status status = el_crew_start(s->forward.crew, o->threads, err);

@@ -28,6 +28,10 @@ struct edgellm_session {
 bool el_session_run_batch(edgellm_session *session, const uint32_t *tokens, uint32_t n, float *all,
                           bool last);
 
+/* limit: bytes that control groups allow; 0: any. Errors: MEMORY. */
+edgellm_status el_session_check_limit(const edgellm_memory_plan *plan, bool realtime,
+                                      uint64_t limit, edgellm_error *err);
+
 /* Can these tokens be computed next? Errors: as edgellm_session_eval(). */
 edgellm_status el_session_check_tokens(const edgellm_session *session, const uint32_t *tokens,
                                        size_t count, edgellm_error *err);

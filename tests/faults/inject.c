@@ -6,6 +6,7 @@
  *                               error number HOW; "short": a read or write takes half the bytes;
  *                               "kill": SIGKILL in place of the call, of a write half way through
  *   EDGELLM_FAULT_MARK=FILE     appears when that call is made
+ *   EDGELLM_FAULT_CLOCK=1       the time of day leaps by years, back and forth, at each look
  *
  * What libc calls inside itself is not seen, but its allocations are. Counting begins with main():
  * how a library fares that fails before it is not for the program to say. A program that starts
@@ -25,6 +26,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 enum call { MEMORY, MMAP, MLOCK, OPEN, READ, WRITE, FSYNC, CLOSE, RENAME, THREAD, EXEC, CALLS };
@@ -110,6 +112,24 @@ REPLACE(int, mlock, const void *p, size_t n)
 {
     REAL(int, "mlock", const void *, size_t);
     return fails(MLOCK) ? -1 : real(p, n);
+}
+
+REPLACE(int, clock_gettime, clockid_t clock, struct timespec *t)
+{
+    REAL(int, "clock_gettime", clockid_t, struct timespec *);
+    static atomic_long looks;
+    const int status = real(clock, t);
+    if (clock == CLOCK_REALTIME && getenv("EDGELLM_FAULT_CLOCK"))
+        t->tv_sec += (atomic_fetch_add(&looks, 1) % 5 - 2) * 100000000;
+    return status;
+}
+
+REPLACE(time_t, time, time_t *at)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    if (at) *at = t.tv_sec;
+    return t.tv_sec;
 }
 
 /* With 64-bit offsets, as the program is compiled, glibc's headers name the calls so. */

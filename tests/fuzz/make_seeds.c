@@ -11,7 +11,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cli/cli_certificate.h"
 #include "cli/cli_options.h"
+#include "cli/cli_output.h"
 #include "format/ggml_types.h"
 #include "format/tm2.h"
 #include "fuzz/commands.h"
@@ -596,10 +598,44 @@ static void save_streams(void)
     save_stream("joined", 1, 7, joined);
 }
 
+/* ---- certificates of latency ------------------------------------------------------------- */
+
+static void save_certificate(const char *name, unsigned seal, uint32_t chunks)
+{
+    el_bytes b = {0};
+    edgellm_error err;
+    el_cli_certificate c = {
+        .setup = {"0.1", "avx2", "01234567-89abcdef-00000000", 4, 64, 2048, false, true, true},
+        .board = {"board", "cpu", "0-3", "6.1", "aarch64"},
+        .costs = {.step = 4.5e6, .step_position = 700, .step_margin = 2e5, .n_chunks = chunks},
+        .most_over = 3e6,
+        .step_share = 1,
+        .chunk_share = 0.98};
+    for (uint32_t i = 0; i < chunks; i++) {
+        c.costs.chunk_tokens[i] = 2u << i;
+        c.costs.chunk[i] = 6e6 * (i + 1);
+    }
+    json_t *o = el_cli_certificate_json(&c);
+    if (el_cli_certificate_seal(o, &err) != EDGELLM_OK) fail(name, err.message);
+    char *text = el_cli_json_dump(o, JSON_COMPACT | JSON_REAL_PRECISION(12));
+    if (text == NULL) fail(name, "no memory");
+    put_byte(&b, seal);
+    el_bytes_put(&b, text, strlen(text));
+    free(text);
+    save("certificate", name, &b);
+}
+
+static void save_certificates(void)
+{
+    save_certificate("none", 0, 0);
+    save_certificate("some", 1, 6);
+    save_certificate("all", 1, EDGELLM_COSTS_CHUNKS);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const targets[] = {"gguf", "tm2",     "token", "chat",
-                                          "args", "session", "http"};
+                                          "args", "session", "http",  "certificate"};
     if (argc != 2) {
         fprintf(stderr, "usage: make_seeds FOLDER\n");
         return 2;
@@ -618,5 +654,6 @@ int main(int argc, char **argv)
     save_arguments();
     save_sessions();
     save_streams();
+    save_certificates();
     return 0;
 }
