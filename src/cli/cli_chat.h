@@ -34,6 +34,7 @@ typedef struct el_cli_chat {
     el_cli_certified certified;
     el_cli_chat_word *words;
     bool leaves;           /* /quit */
+    double stopped_ms;     /* when Ctrl-C last stopped an answer */
     edgellm_status failed; /* of the first message or command that failed */
 } el_cli_chat;
 

@@ -122,6 +122,7 @@ static edgellm_status ask(el_cli_chat *chat, const char *text, edgellm_error *er
     status = answer_question(chat, dropped, err);
     if (status != EDGELLM_ERR_INTERRUPTED) return status;
     err->message[0] = '\0';
+    chat->stopped_ms = el_cli_now_ms();
     return chat->editor.interactive && el_cli_forget_interrupt() ? EDGELLM_OK : status;
 }
 
@@ -146,6 +147,13 @@ static edgellm_status take_interrupt(el_cli_chat *chat, bool leaves, bool empty,
     return EDGELLM_OK;
 }
 
+/* Whoever presses Ctrl-C more than once to stop an answer does not mean to leave. */
+static bool is_rest_of_stop(const el_cli_chat *chat)
+{
+    const double meant_ms = 500;
+    return el_cli_now_ms() - chat->stopped_ms < meant_ms;
+}
+
 static edgellm_status take(el_cli_chat *chat, el_cli_line *line, bool literal, bool broken,
                            edgellm_error *err)
 {
@@ -159,6 +167,11 @@ static edgellm_status take(el_cli_chat *chat, el_cli_line *line, bool literal, b
     case EL_CLI_LINE_BREAK:
     case EL_CLI_LINE_STOP:
         break;
+    }
+    if (line->event == EL_CLI_LINE_BREAK && is_rest_of_stop(chat)) {
+        el_cli_forget_interrupt();
+        line->event = EL_CLI_LINE_CLEARED;
+        return EDGELLM_OK;
     }
     const bool empty = line->event == EL_CLI_LINE_BREAK;
     return take_interrupt(chat, empty && broken, empty, err);
