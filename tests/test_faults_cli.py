@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import unittest
+import zlib
 
 EDGELLM, MAKE_TINY, INJECT = (os.path.abspath(path) for path in sys.argv[1:4])
 OUT = pathlib.Path(sys.argv[4]).absolute()
@@ -234,6 +235,9 @@ class Failures(unittest.TestCase):
             for n in range(1, MOST_RUNS):
                 # Once started anew it is the program that "quantize" fails call by call.
                 if name in ANEW and n > 50 and n % 17 != 0:
+                    continue
+                # Most calls for memory are the same in all commands: others in each of them.
+                if call == "memory" and n > 50 and n % 4 != zlib.crc32(name.encode()) % 4:
                     continue
                 if TARGET.read_bytes() != old(arguments):
                     put_old(arguments)

@@ -136,10 +136,12 @@ if(TARGET edgellm-quantize AND NOT EDGELLM_COVERAGE) # which does not count trai
                                                PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
   target_include_directories(float_distance PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
 endif()
-# The contenders of docs/CODECS.md against their reference, on one layer.
-add_test(NAME codecs COMMAND bench_codecs --layers 1 --no-head --vectors 5 --rounds 0)
-# Those of docs/KERNELS.md against plain loops.
-add_test(NAME attention_lookup COMMAND bench_attention --rounds 0 --no-count)
+if(NOT EDGELLM_SANITIZE) # see tools/CMakeLists.txt
+  # The contenders of docs/CODECS.md against their reference, on one layer.
+  add_test(NAME codecs COMMAND bench_codecs --layers 1 --no-head --vectors 5 --rounds 0)
+  # Those of docs/KERNELS.md against plain loops.
+  add_test(NAME attention_lookup COMMAND bench_attention --rounds 0 --no-count)
+endif()
 # Every sampler held to an independent model of it, on recorded logits.
 add_executable(sample_logits ${PROJECT_SOURCE_DIR}/tools/sample_logits.c
                $<TARGET_OBJECTS:el_base> $<TARGET_OBJECTS:el_sample>)
