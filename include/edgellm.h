@@ -579,6 +579,29 @@ EDGELLM_API edgellm_status edgellm_session_load(edgellm_session *session, const 
                                                 edgellm_error *err);
 
 /*
+ * The first `position` tokens of a session as a file of their own, without sampler and logits: what
+ * many conversations begin with, a system message say, is computed once and loaded from then on.
+ * Nothing of the session changes. Errors: as edgellm_session_save(); USAGE (more tokens than the
+ * session holds).
+ */
+EDGELLM_API edgellm_status edgellm_session_save_prefix(const edgellm_session *session,
+                                                       uint32_t position, const char *path,
+                                                       const void *note, size_t note_bytes,
+                                                       edgellm_error *err);
+
+/*
+ * Takes such a file in place of what `session` holds, if it holds these `count` tokens and this
+ * note, byte for byte; a note that names what the bits depend on (edgellm_version()) keeps files of
+ * other versions out. The sampler stays as it is. What follows is bit-identical to having computed
+ * the tokens; the logits come with the next edgellm_session_eval(). Errors: as
+ * edgellm_session_load(); USAGE (other tokens, another note).
+ */
+EDGELLM_API edgellm_status edgellm_session_load_prefix(edgellm_session *session, const char *path,
+                                                       const uint32_t *tokens, uint32_t count,
+                                                       const void *note, size_t note_bytes,
+                                                       edgellm_error *err);
+
+/*
  * The note in a session file, by itself: room for `capacity` bytes (NULL with 0 only counts). *len:
  * how many bytes the note has, also when that is more than `capacity` (then the first `capacity`
  * are stored and the status is OK: compare). Header and checksums are checked, values are not.

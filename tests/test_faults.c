@@ -184,6 +184,33 @@ static edgellm_status save_session(world *w, edgellm_error *err)
     return edgellm_session_save(w->session, TARGET, "note", 4, err);
 }
 
+static edgellm_status save_prefix(world *w, edgellm_error *err)
+{
+    const uint32_t tokens[] = {5, 60, 7, 80};
+    assert_int_equal(edgellm_session_truncate(w->session, 0, NULL), EDGELLM_OK);
+    assert_int_equal(edgellm_session_eval(w->session, tokens, 4, NULL, NULL), EDGELLM_OK);
+    return edgellm_session_save_prefix(w->session, 2, TARGET, "note", 4, err);
+}
+
+/* What is in SAVED, as a prefix: the sampler, which it leaves alone, begins anew each time. */
+static edgellm_status load_prefix(world *w, edgellm_error *err)
+{
+    const uint32_t tokens[] = {5, 60, 7}, others[] = {100, 101};
+    const edgellm_sampler_options sampler = edgellm_sampler_defaults();
+    assert_int_equal(edgellm_session_set_sampler(w->session, &sampler, NULL), EDGELLM_OK);
+    assert_int_equal(edgellm_session_truncate(w->session, 0, NULL), EDGELLM_OK);
+    assert_int_equal(edgellm_session_eval(w->session, others, 2, NULL, NULL), EDGELLM_OK);
+    edgellm_status status =
+        edgellm_session_load_prefix(w->session, SAVED, tokens, 3, "note", 4, err);
+    if (status != EDGELLM_OK) {
+        assert_int_equal(edgellm_session_position(w->session), 2);
+        assert_memory_equal(edgellm_session_tokens(w->session), others, sizeof others);
+        return status;
+    }
+    converse(w, w->session);
+    return EDGELLM_OK;
+}
+
 /* After a failure the session goes on as if nobody had tried. */
 static edgellm_status load_session(world *w, edgellm_error *err)
 {
@@ -357,6 +384,8 @@ static const scenario scenarios[] = {
     {"session", run_session, FAULT_MMAP | FAULT_LOCK | FAULT_AFFINITY, false},
     {"save", save_session, FAULT_MEMORY | WRITES, true},
     {"load", load_session, COPIES, false},
+    {"save, prefix", save_prefix, FAULT_MEMORY | WRITES, true},
+    {"load, prefix", load_prefix, COPIES, false},
     {"note", read_note, COPIES, false},
     {"crew", crew_of_four, FAULT_THREAD, false},
     {"tokenize", tokenize, FAULT_MEMORY, false},

@@ -263,6 +263,136 @@ static void test_the_note_comes_back(void **state)
     stop(&t);
 }
 
+/* ---- prefixes ------------------------------------------------------------------------------ */
+
+enum { PREFIX = 21 };
+
+/* The tokens that ask() computes first. */
+static void prefix_tokens(const talk *t, uint64_t seed, uint32_t tokens[PREFIX])
+{
+    for (uint32_t i = 0; i < PREFIX; i++)
+        tokens[i] = (uint32_t)(next_random(&seed) % t->info.vocab);
+}
+
+/* Its file, from a session that went on after it. Returns the hash of an answer to all. */
+static uint64_t save_prefix(tiny_file file, const way *w, uint32_t tokens[PREFIX])
+{
+    talk t = start(file, w);
+    edgellm_error err = {0};
+    ask(&t, 5, PROMPT);
+    prefix_tokens(&t, 5, tokens);
+    must(edgellm_session_save_prefix(t.session, PREFIX, SAVED, note, sizeof note, &err), &err);
+    uint64_t hash = answer(&t, AFTER);
+    must(edgellm_session_save_prefix(t.session, PREFIX, OTHER, note, sizeof note, &err), &err);
+    stop(&t);
+    assert_same_files(SAVED, OTHER); /* neither sampler nor what follows shows in it */
+    return hash;
+}
+
+static edgellm_status load_prefix(talk *t, const uint32_t *tokens, uint32_t count,
+                                  edgellm_error *err)
+{
+    return edgellm_session_load_prefix(t->session, SAVED, tokens, count, note, sizeof note, err);
+}
+
+/* The rest of ask(seed 5, PROMPT) after the prefix, then the answer. */
+static uint64_t rest_and_answer(talk *t)
+{
+    uint64_t seed = 5;
+    uint32_t tokens[PROMPT];
+    for (uint32_t i = 0; i < PROMPT; i++)
+        tokens[i] = (uint32_t)(next_random(&seed) % t->info.vocab);
+    eval(t, tokens + PREFIX, PROMPT - PREFIX);
+    return answer(t, AFTER);
+}
+
+static void check_prefix(tiny_file file, const way *made, const way *used)
+{
+    uint32_t tokens[PREFIX];
+    edgellm_error err = {0};
+    uint64_t expected = save_prefix(file, made, tokens);
+    talk t = start(file, used);
+    must(load_prefix(&t, tokens, PREFIX, &err), &err);
+    assert_int_equal(edgellm_session_position(t.session), PREFIX);
+    assert_memory_equal(edgellm_session_tokens(t.session), tokens, sizeof tokens);
+    assert_true(rest_and_answer(&t) == expected);
+    stop(&t);
+}
+
+static void test_a_prefix_goes_on_with_the_same_bits(void **state)
+{
+    const way other = {NULL, two_threads(), 7, 130, false};
+    const way scalar = {"scalar", 1, 1, 64, false};
+    way exact = plain;
+    exact.exact = true;
+    (void)state;
+    for (int file = 0; file < TINY_FILES; file++) {
+        check_prefix((tiny_file)file, &plain, &other);
+        check_prefix((tiny_file)file, &plain, &scalar);
+    }
+    check_prefix(TINY_KEPT, &exact, &exact);
+}
+
+/* As a whole session it has no logits, and leaves the sampler as it is. */
+static void test_a_prefix_is_a_session_without_a_sampler(void **state)
+{
+    uint32_t tokens[PREFIX];
+    uint64_t expected = save_prefix(TINY_KEPT, &plain, tokens);
+    talk t = start(TINY_KEPT, &plain);
+    (void)state;
+    load(&t, SAVED);
+    assert_int_equal(edgellm_session_position(t.session), PREFIX);
+    assert_true(rest_and_answer(&t) == expected);
+    stop(&t);
+}
+
+static void check_refused(talk *t, edgellm_status got, const edgellm_error *err, const char *says)
+{
+    assert_int_equal(got, EDGELLM_ERR_USAGE);
+    assert_contains(err->message, SAVED);
+    assert_contains(err->message, says);
+    save(t, BAD);
+    assert_same_files(OTHER, BAD);
+}
+
+static void test_other_prefixes_are_refused(void **state)
+{
+    uint32_t tokens[PREFIX];
+    edgellm_error err = {0};
+    (void)state;
+    save_prefix(TINY_KEPT, &plain, tokens);
+    talk t = start(TINY_KEPT, &plain), u = start(TINY_BYTE_2, &plain);
+    ask(&t, 9, 11);
+    save(&t, OTHER);
+    check_refused(&t, load_prefix(&t, tokens, PREFIX - 1, &err), &err, "another text");
+    tokens[PREFIX - 1] ^= 1;
+    check_refused(&t, load_prefix(&t, tokens, PREFIX, &err), &err, "another text");
+    check_refused(&t, load_prefix(&t, NULL, 0, &err), &err, "another text");
+    tokens[PREFIX - 1] ^= 1;
+    edgellm_status got =
+        edgellm_session_load_prefix(t.session, SAVED, tokens, PREFIX, "v 2", 3, &err);
+    check_refused(&t, got, &err, "it is \"a note,\", not \"v 2\"");
+    save(&u, OTHER);
+    check_refused(&u, load_prefix(&u, tokens, PREFIX, &err), &err, "another model file");
+    stop(&t);
+    stop(&u);
+}
+
+static void test_a_prefix_is_no_longer_than_its_session(void **state)
+{
+    talk t = start(TINY_KEPT, &plain);
+    edgellm_error err = {0};
+    (void)state;
+    ask(&t, 9, 11);
+    assert_int_equal(edgellm_session_save_prefix(t.session, 12, SAVED, NULL, 0, &err),
+                     EDGELLM_ERR_USAGE);
+    assert_contains(err.message, "12 tokens cannot be saved: the session holds 11");
+    must(edgellm_session_save_prefix(t.session, 0, SAVED, NULL, 0, &err), &err);
+    must(edgellm_session_load_prefix(t.session, SAVED, NULL, 0, NULL, 0, &err), &err);
+    assert_int_equal(edgellm_session_position(t.session), 0);
+    stop(&t);
+}
+
 /* ---- what does not fit --------------------------------------------------------------------- */
 
 static void check_refusal(tiny_file file, const way *w, edgellm_status wanted, const char *says)
@@ -516,6 +646,28 @@ static void test_sections_are_held_to_the_position(void **state)
     release_victim(&v);
 }
 
+/* Only a prefix has no sampler, and that has no logits. */
+static void test_logits_need_a_sampler(void **state)
+{
+    victim v = set_up_victim(&plain);
+    edgellm_error err = {0};
+    uint64_t sampler, zero = 0;
+    (void)state;
+    memcpy(&sampler, v.file.data + 64, sizeof sampler);
+    const size_t rest = (128 + sampler + 63) / 64 * 64;
+    el_bytes file = {0};
+    el_bytes_put(&file, v.file.data, 128);
+    el_bytes_put(&file, v.file.data + rest, v.file.size - rest);
+    memcpy(file.data + 64, &zero, sizeof zero);
+    const uint64_t size = file.size;
+    memcpy(file.data + 16, &size, sizeof size);
+    seal(&file);
+    assert_int_equal(try_bytes(&v, file.data, file.size, &err), EDGELLM_ERR_FORMAT);
+    assert_contains(err.message, "offset 88, logits");
+    free(file.data);
+    release_victim(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -525,12 +677,17 @@ int main(void)
         cmocka_unit_test(test_a_session_without_logits_can_be_saved),
         cmocka_unit_test(test_the_size_follows_the_position_not_the_context),
         cmocka_unit_test(test_the_note_comes_back),
+        cmocka_unit_test(test_a_prefix_goes_on_with_the_same_bits),
+        cmocka_unit_test(test_a_prefix_is_a_session_without_a_sampler),
+        cmocka_unit_test(test_other_prefixes_are_refused),
+        cmocka_unit_test(test_a_prefix_is_no_longer_than_its_session),
         cmocka_unit_test(test_sessions_that_do_not_fit_are_refused),
         cmocka_unit_test(test_other_files_are_refused),
         cmocka_unit_test(test_every_byte_counts),
         cmocka_unit_test(test_every_length_but_the_right_one_is_refused),
         cmocka_unit_test(test_lies_are_found_and_named),
         cmocka_unit_test(test_sections_are_held_to_the_position),
+        cmocka_unit_test(test_logits_need_a_sampler),
     };
     return cmocka_run_group_tests_name("session", tests, tiny_files_make, NULL);
 }

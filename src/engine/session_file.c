@@ -22,6 +22,7 @@
 #define COPY_AGAIN    "the file is damaged: take another copy of it"
 #define INFINITE_BITS 0x7f800000u
 #define LOGIT_BITS    0x7fffffffu
+#define NOTE_SHOWN    60
 
 /* header */
 enum {
@@ -68,7 +69,9 @@ static uint64_t cache_bytes(const edgellm_session *s, uint32_t position)
 
 typedef struct writer {
     el_outfile out;
-    uint32_t crc; /* of everything after the header */
+    uint32_t crc;      /* of everything after the header */
+    uint32_t position; /* tokens that are saved */
+    bool prefix;       /* of another session's: without sampler and logits */
 } writer;
 
 static void put(writer *w, const void *bytes, size_t size)
@@ -97,7 +100,7 @@ static edgellm_status put_cache(writer *w, const edgellm_session *s, edgellm_err
     const uint32_t planes = el_cache_planes(f);
     const size_t size = el_cache_record_bytes(f);
     uint8_t record[EL_CACHE_RECORD_MAX];
-    for (uint32_t position = 0; position < s->position; position++) {
+    for (uint32_t position = 0; position < w->position; position++) {
         for (uint32_t plane = 0; plane < planes; plane++) {
             size_t at;
             el_cache_read(f, plane, position, record);
@@ -119,7 +122,8 @@ static bool has_logits(const edgellm_session *s)
     return s->position > 0 && s->logits_at == s->position;
 }
 
-static void fill_header(const edgellm_session *s, const uint64_t sizes[SECTIONS], uint8_t *h)
+static void fill_header(const writer *w, const edgellm_session *s, const uint64_t sizes[SECTIONS],
+                        uint8_t *h)
 {
     uint32_t identity[EL_TM2_IDENTITY], shape[SHAPE];
     el_tm2_identity(&s->engine->file, identity);
@@ -129,48 +133,66 @@ static void fill_header(const edgellm_session *s, const uint64_t sizes[SECTIONS]
     el_store32(h + AT_MODE, s->forward.exact);
     memcpy(h + AT_MODEL, identity, sizeof identity);
     memcpy(h + AT_SHAPE, shape, sizeof shape);
-    el_store32(h + AT_POSITION, s->position);
+    el_store32(h + AT_POSITION, w->position);
     memcpy(h + AT_SIZES, sizes, SECTIONS * sizeof *sizes);
+    el_store64(h + AT_FILE_BYTES, w->out.written);
+    el_store32(h + AT_BODY_CRC, w->crc);
+    el_store32(h + AT_HEADER_CRC, el_crc32(0, h, AT_HEADER_CRC));
 }
 
 static edgellm_status put_all(writer *w, const edgellm_session *s, const void *note,
                               size_t note_bytes, edgellm_error *err)
 {
-    const size_t logits = has_logits(s) ? s->engine->file.config.vocab * sizeof(float) : 0;
+    const bool logits = has_logits(s) && !w->prefix;
     const uint64_t sizes[SECTIONS] = {
-        [SAMPLER] = el_sampler_save(&s->sampler, NULL),
-        [TOKENS] = (uint64_t)s->position * sizeof *s->tokens,
-        [CACHE] = cache_bytes(s, s->position),
-        [LOGITS] = logits,
+        [SAMPLER] = w->prefix ? 0 : el_sampler_save(&s->sampler, NULL),
+        [TOKENS] = (uint64_t)w->position * sizeof *s->tokens,
+        [CACHE] = cache_bytes(s, w->position),
+        [LOGITS] = logits ? s->engine->file.config.vocab * sizeof(float) : 0,
         [NOTE] = note_bytes,
     };
     uint8_t header[HEADER_BYTES] = {0};
     el_outfile_write(&w->out, header, sizeof header);
-    put_sampler(w, &s->sampler);
+    if (!w->prefix) put_sampler(w, &s->sampler);
     begin_section(w);
     put(w, s->tokens, (size_t)sizes[TOKENS]);
     begin_section(w);
     EL_TRY(put_cache(w, s, err));
     begin_section(w);
-    put(w, s->forward.logits, logits);
+    put(w, s->forward.logits, (size_t)sizes[LOGITS]);
     begin_section(w);
     if (note_bytes > 0) put(w, note, note_bytes);
-    fill_header(s, sizes, header);
-    el_store64(header + AT_FILE_BYTES, w->out.written);
-    el_store32(header + AT_BODY_CRC, w->crc);
-    el_store32(header + AT_HEADER_CRC, el_crc32(0, header, AT_HEADER_CRC));
+    fill_header(w, s, sizes, header);
     return el_outfile_patch(&w->out, 0, header, sizeof header, err);
+}
+
+static edgellm_status save(writer *w, const edgellm_session *s, const char *path, const void *note,
+                           size_t note_bytes, edgellm_error *err)
+{
+    EL_TRY(el_outfile_create(&w->out, path, err));
+    edgellm_status status = put_all(w, s, note, note_bytes, err);
+    if (status == EDGELLM_OK) return el_outfile_commit(&w->out, err);
+    el_outfile_cancel(&w->out);
+    return status;
 }
 
 edgellm_status edgellm_session_save(const edgellm_session *session, const char *path,
                                     const void *note, size_t note_bytes, edgellm_error *err)
 {
-    writer w = {.crc = 0};
-    EL_TRY(el_outfile_create(&w.out, path, err));
-    edgellm_status status = put_all(&w, session, note, note_bytes, err);
-    if (status == EDGELLM_OK) return el_outfile_commit(&w.out, err);
-    el_outfile_cancel(&w.out);
-    return status;
+    writer w = {.position = session->position};
+    return save(&w, session, path, note, note_bytes, err);
+}
+
+edgellm_status edgellm_session_save_prefix(const edgellm_session *session, uint32_t position,
+                                           const char *path, const void *note, size_t note_bytes,
+                                           edgellm_error *err)
+{
+    writer w = {.position = position, .prefix = true};
+    if (position > session->position)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "a prefix of %u tokens cannot be saved: the session holds %u", position,
+                       session->position);
+    return save(&w, session, path, note, note_bytes, err);
 }
 
 /* ---- the file by itself -------------------------------------------------------------------- */
@@ -321,7 +343,8 @@ static edgellm_status check_sizes(const edgellm_session *s, const reader *r, edg
     if (r->sections[CACHE].size != cache_bytes(s, r->position))
         return bad(err, "header", AT_SIZES + 8 * CACHE, "cache",
                    "is not the model's size for the position");
-    if (logits->size != 0 && (logits->size != vocab * sizeof(float) || r->position == 0))
+    if (logits->size != 0 && (logits->size != vocab * sizeof(float) || r->position == 0 ||
+                              r->sections[SAMPLER].size == 0))
         return bad(err, "header", AT_SIZES + 8 * LOGITS, "logits",
                    "is neither empty nor 4 bytes a token of the vocabulary");
     return EDGELLM_OK;
@@ -356,19 +379,57 @@ static edgellm_status check_logits(const section *logits, edgellm_error *err)
     return EDGELLM_OK;
 }
 
-/* The last check is the sampler's, which restores itself if its bytes are sound. */
-static edgellm_status check_session(edgellm_session *s, const reader *r, edgellm_error *err)
+static edgellm_status check_session(const edgellm_session *s, const reader *r, edgellm_error *err)
 {
-    const section *sampler = &r->sections[SAMPLER];
     EL_TRY(check_model(s, r->map.data, err));
     EL_TRY(check_sizes(s, r, err));
     EL_TRY(check_tokens(s, &r->sections[TOKENS], err));
     EL_TRY(check_cache(s, &r->sections[CACHE], err));
-    EL_TRY(check_logits(&r->sections[LOGITS], err));
+    return check_logits(&r->sections[LOGITS], err);
+}
+
+/* The sampler restores itself if its bytes are sound; a prefix has none, and leaves it alone. */
+static edgellm_status restore_sampler(edgellm_session *s, const section *sampler,
+                                      edgellm_error *err)
+{
     edgellm_error why = {EDGELLM_OK, ""};
+    if (sampler->size == 0) return EDGELLM_OK;
     if (el_sampler_restore(&s->sampler, sampler->data, (size_t)sampler->size, &why) == EDGELLM_OK)
         return EDGELLM_OK;
     return bad(err, "sampler", sampler->offset, "options", why.message);
+}
+
+/* What a prefix must hold to be the one that is looked for. */
+typedef struct wanted {
+    const uint32_t *tokens;
+    uint32_t count;
+    const void *note;
+    size_t note_bytes;
+} wanted;
+
+static bool holds(const section *s, const void *bytes, size_t size)
+{
+    return s->size == size && (size == 0 || memcmp(s->data, bytes, size) == 0);
+}
+
+static int shown(uint64_t bytes)
+{
+    return bytes < NOTE_SHOWN ? (int)bytes : NOTE_SHOWN;
+}
+
+static edgellm_status check_wanted(const reader *r, const wanted *w, edgellm_error *err)
+{
+    const section *note = &r->sections[NOTE], *tokens = &r->sections[TOKENS];
+    if (!holds(note, w->note, w->note_bytes))
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "note, offset %llu: it is \"%.*s\", not \"%.*s\"",
+                       (unsigned long long)note->offset, shown(note->size),
+                       (const char *)note->data, shown(w->note_bytes), (const char *)w->note);
+    if (!holds(tokens, w->tokens, w->count * sizeof *w->tokens))
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "tokens, offset %llu: the file begins another text than this",
+                       (unsigned long long)tokens->offset);
+    return EDGELLM_OK;
 }
 
 /* ---- loading ------------------------------------------------------------------------------- */
@@ -388,15 +449,43 @@ static void take_over(edgellm_session *s, const reader *r)
     s->logits_at = logits->size > 0 ? r->position : 0;
 }
 
-edgellm_status edgellm_session_load(edgellm_session *session, const char *path, edgellm_error *err)
+static edgellm_status load_whole(edgellm_session *s, const reader *r, edgellm_error *err)
+{
+    EL_TRY(check_session(s, r, err));
+    EL_TRY(restore_sampler(s, &r->sections[SAMPLER], err));
+    take_over(s, r);
+    return EDGELLM_OK;
+}
+
+static edgellm_status load_wanted(edgellm_session *s, const reader *r, const wanted *w,
+                                  edgellm_error *err)
+{
+    EL_TRY(check_session(s, r, err));
+    EL_TRY(check_wanted(r, w, err));
+    take_over(s, r);
+    return EDGELLM_OK;
+}
+
+static edgellm_status load(edgellm_session *s, const char *path, const wanted *w,
+                           edgellm_error *err)
 {
     reader r;
     EL_TRY(open_file(&r, path, err));
-    edgellm_status status = check_session(session, &r, err);
-    if (status == EDGELLM_OK)
-        take_over(session, &r);
-    else
-        el_fail_in_file(err, status, path);
+    edgellm_status status = w ? load_wanted(s, &r, w, err) : load_whole(s, &r, err);
+    if (status != EDGELLM_OK) el_fail_in_file(err, status, path);
     el_mapfile_close(&r.map);
     return status;
+}
+
+edgellm_status edgellm_session_load(edgellm_session *session, const char *path, edgellm_error *err)
+{
+    return load(session, path, NULL, err);
+}
+
+edgellm_status edgellm_session_load_prefix(edgellm_session *session, const char *path,
+                                           const uint32_t *tokens, uint32_t count, const void *note,
+                                           size_t note_bytes, edgellm_error *err)
+{
+    const wanted w = {tokens, count, note, note_bytes};
+    return load(session, path, &w, err);
 }

@@ -542,9 +542,20 @@ static void set_sampler(edgellm_session *session, uint32_t variant)
     if (edgellm_session_set_sampler(session, &o, &err) != EDGELLM_OK) fail("sampler", err.message);
 }
 
-/* `n` tokens; no logits if `cut`. */
+typedef enum what { WHOLE, CUT, PREFIX } what; /* CUT: no logits; PREFIX: no sampler either */
+
+static edgellm_status save_as(edgellm_session *s, const char *path, uint32_t n, what w,
+                              const char *note, edgellm_error *err)
+{
+    const size_t len = strlen(note);
+    if (w == PREFIX) return edgellm_session_save_prefix(s, n, path, note, len, err);
+    if (w == CUT && edgellm_session_truncate(s, n - 1, err) != EDGELLM_OK) fail(path, err->message);
+    return edgellm_session_save(s, path, note, len, err);
+}
+
+/* Of `n` tokens. */
 static void save_session(const edgellm_engine *engine, const char *name, uint32_t n, bool exact,
-                         bool cut, const char *note)
+                         what w, const char *note)
 {
     static const uint32_t tokens[] = {1, 40, 41, 5, 9, 9, 200, 3, 2, 17, 18, 19};
     const edgellm_session_options options = {.context = 16, .threads = 1, .exact = exact};
@@ -556,21 +567,20 @@ static void save_session(const edgellm_engine *engine, const char *name, uint32_
     set_sampler(s, n);
     if (n > 0 && edgellm_session_eval(s, tokens, n, NULL, &err) != EDGELLM_OK)
         fail(path, err.message);
-    if (cut && edgellm_session_truncate(s, n - 1, &err) != EDGELLM_OK) fail(path, err.message);
-    if (edgellm_session_save(s, path, note, strlen(note), &err) != EDGELLM_OK)
-        fail(path, err.message);
+    if (save_as(s, path, n, w, note, &err) != EDGELLM_OK) fail(path, err.message);
     edgellm_session_close(s);
 }
 
 static void save_sessions(void)
 {
     edgellm_engine *engine = fuzz_session_engine(NULL);
-    save_session(engine, "empty", 0, false, false, "");
-    save_session(engine, "one", 1, false, false, "");
-    save_session(engine, "talk", 7, false, false, "{\"messages\": []}");
-    save_session(engine, "long", 12, false, false, "");
-    save_session(engine, "cut", 6, false, true, "x");
-    save_session(engine, "exact", 5, true, false, "");
+    save_session(engine, "empty", 0, false, WHOLE, "");
+    save_session(engine, "one", 1, false, WHOLE, "");
+    save_session(engine, "talk", 7, false, WHOLE, "{\"messages\": []}");
+    save_session(engine, "long", 12, false, WHOLE, "");
+    save_session(engine, "cut", 6, false, CUT, "x");
+    save_session(engine, "exact", 5, true, WHOLE, "");
+    save_session(engine, "prefix", 6, false, PREFIX, "edgellm 0.1.0 prompt cache\n");
     edgellm_engine_close(engine);
 }
 
