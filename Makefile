@@ -18,14 +18,15 @@ SOURCES = $(shell find src include tests tools examples -name '*.[ch]' -o -name 
 MAKEFLAGS += --no-print-directory
 
 .PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-large \
-        bench-codecs bench-attention bench-peak bench-peers soak conformance format format-check \
-        install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca talk distil \
-        test-distil
+        bench-codecs bench-attention bench-peak bench-peers bench-boot soak conformance format \
+        format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
+        talk distil test-distil
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
 	@echo "also: build model test-model test-isa asan tsan clang lint coverage conformance"
-	@echo "      bench bench-large bench-codecs bench-attention bench-peak bench-peers soak format format-check"
+	@echo "      bench bench-boot bench-large bench-codecs bench-attention bench-peak bench-peers soak"
+	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
 	@echo "      distil test-distil"
 
@@ -109,6 +110,11 @@ bench-large: model
 	@cmake --build build/release --target random_model --parallel $(JOBS)
 	build/release/tools/random_model $(MODEL) build/random-$(BITS).tm2.bin $(BITS) $(LAYERS)
 	$(EDGELLM) bench build/random-$(BITS).tm2.bin $(ARGS)
+
+# From the start of the program to its first token, without and with --prompt-cache, and with both files
+# evicted from memory, beside the rate at which the model is read.
+bench-boot: model
+	tools/bench_boot.py --edgellm $(EDGELLM) $(MODEL) $(ARGS)
 
 # Which order of codes in memory? docs/CODECS.md
 bench-codecs: setup build/release/CMakeCache.txt

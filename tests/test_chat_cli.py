@@ -111,8 +111,9 @@ class Pipes(Case):
         objects = self.answers("the quick\nfox\n")
         for o in objects:
             self.assertEqual(set(o), {"text", "tokens", "prompt_tokens", "finish", "seed", "hash",
-                                      "dropped", "used", "context", "certificate"})
+                                      "dropped", "used", "context", "certificate", "prompt_cache"})
             self.assertIsNone(o["certificate"])
+            self.assertIsNone(o["prompt_cache"])
             self.assertIn(o["finish"], ("end", "length"))
             self.assertEqual((o["seed"], o["context"], o["dropped"]), (7, 256, 0))
         self.assertLess(objects[1]["prompt_tokens"], objects[0]["used"])

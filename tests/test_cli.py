@@ -107,8 +107,10 @@ class Help(Case):
         promised = {
             "run": "-n -t -c -j -s -b -p -q --threads --seed --top-k --top-p --min-p --repeat-penalty"
                    " --ignore-eos --hash --exact --kernel --cpumask --json --max-ram --raw --system --rt"
-                   " --reserve-cores --constant-time --certificate --deadline-ms --deadline-shorten",
-            "chat": "--rt -n -t -c -j -s -b -q --system --load --save --top-k --no-history --json --hash",
+                   " --reserve-cores --constant-time --certificate --deadline-ms --deadline-shorten"
+                   " --prompt-cache[=FILE]",
+            "chat": "--rt -n -t -c -j -s -b -q --system --load --save --top-k --no-history --json --hash"
+                    " --prompt-cache[=FILE]",
             "quantize": "-o --bits --group --embedding-bits --embedding-group --calibrate --scales"
                         " --plan --fit --tensor --sequences --epochs --steps --seed -j --report"
                         " --resume --force --json -q",
@@ -170,6 +172,8 @@ class Commands(Case):
         self.assertGreater(times["decode_tok_s"], 0)
         self.assertGreater(times["prefill_tok_s"], 0)
         self.assertGreater(times["ttft_ms"], 0)
+        self.assertGreater(times["boot_ms"], times["load_ms"] + times["ttft_ms"])
+        self.assertIsNone(got["prompt_cache"])
 
     def test_percentiles_need_samples(self):
         times = self.json("run", TM2, "-p", "fox", "-n", "21", "--ignore-eos")["timings"]

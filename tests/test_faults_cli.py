@@ -33,6 +33,7 @@ MARK = OUT / "mark"
 VALGRIND = ("valgrind", "-q", "--leak-check=full", "--show-leak-kinds=all",
             "--errors-for-leak-kinds=all", "--error-exitcode=99", "--trace-children=yes") if sys.argv[5:] else ()
 SAVED = str(OUT / "saved.els")
+CACHED, OTHERS = str(OUT / "cached.els"), str(OUT / "others.els")  # prompt caches: RUN's, another's
 CERTIFICATE = str(OUT / "certificate.json")
 KEPT, MADE = OUT / "kept", OUT / "made"  # the source's logits: there already; emptied each time
 os.environ["TMPDIR"] = str(WORK)  # what is left there is seen
@@ -92,6 +93,8 @@ COMMANDS = {
     "certify, check": CERTIFY + ("--check", "--certificate", CERTIFICATE, "--slower", "1e6", "--json"),
     "soak": ("soak", TM2, "--requests", "2", "-p", "4", "-n", "2", "-j", CORES, "--certificate",
              CERTIFICATE, "--json"),
+    "run, prompt cache": RUN + (f"--prompt-cache={TARGET}",),
+    "run, prompt cache there": RUN + (f"--prompt-cache={CACHED}", "--json", "--hash"),
     "chat, save": CHAT + ("--save", TARGET),
     "chat, load": CHAT + ("--load", SAVED),
     "help": ("help", "run"),
@@ -103,7 +106,8 @@ INPUT = {"chat": b"the fox\n"}
 # many: a set OPENBLAS_CORETYPE keeps edgellm-quantize from starting itself anew, but for these.
 ANEW = {"quantize, anew"}
 # Commands that write TARGET.
-WRITERS = {name: COMMANDS[name] for name in ("quantize", "bench, output", "chat, save", "certify")}
+WRITERS = {name: COMMANDS[name] for name in ("quantize", "bench, output", "chat, save", "certify",
+                                            "run, prompt cache")}
 # What was measured differs from run to run; a distribution is measured whole. "program" and what
 # is summed from it are 0 where /proc does not tell.
 MEASURED = re.compile(r"(_ms|tok_s|_gb_s|share|_rss|seconds|program|total|planned_bytes|samples|rounds"
@@ -149,8 +153,15 @@ def comparable(arguments, output):
 
 
 def old(arguments):
-    """What the target holds before: `chat` replaces nothing but session files."""
+    """What the target holds before: `chat` replaces nothing but session files, a prompt cache
+    nothing but those of others."""
+    if is_cached(arguments):
+        return pathlib.Path(OTHERS).read_bytes()
     return pathlib.Path(SAVED).read_bytes() if arguments[0] == "chat" else b"what was there before"
+
+
+def is_cached(arguments):
+    return any(str(a).startswith("--prompt-cache") for a in arguments)
 
 
 def content(arguments):
@@ -194,15 +205,22 @@ def setUpModule():
     certified = run(CERTIFY + ("-o", CERTIFICATE))[0]
     if certified.returncode != 0:
         raise AssertionError(certified.stderr)
+    for prompt, path in (("another one", OTHERS), ("the quick fox", CACHED)):
+        pathlib.Path(path).unlink(missing_ok=True)
+        made = run(RUN[:3] + (prompt,) + RUN[4:] + (f"--prompt-cache={path}",))[0]
+        if made.returncode != 0:
+            raise AssertionError(made.stderr)
     talk = run(CHAT + ("--save", SAVED, "--system", "Be brief."))[0]
     if talk.returncode != 0:
         raise AssertionError(talk.stderr)
 
 
 class Failures(unittest.TestCase):
-    def expect_error(self, done, codes, what):
+    def expect_error(self, arguments, done, codes, what):
         self.assertIn(done.returncode, codes - {0}, (what, done.stdout, done.stderr))
-        self.assertRegex(done.stderr.decode(), r"\Aedgellm: [^\n]{20,}\n\Z", what)
+        # Before a late error a prompt cache that was not used may be named, and the answer measured.
+        before = r"(note: [^\n]+\n)?(prefill [^\n]+\n)?" if is_cached(arguments) else ""
+        self.assertRegex(done.stderr.decode(), rf"\A{before}edgellm: [^\n]{{20,}}\n\Z", what)
 
     def check(self, arguments, done, codes, right, what):
         if done.returncode == 0:
@@ -210,7 +228,7 @@ class Failures(unittest.TestCase):
             self.assertEqual(comparable(arguments, done.stdout), right["output"], what)
             self.assertEqual(content(arguments), right["content"], what)
         else:
-            self.expect_error(done, codes, what)
+            self.expect_error(arguments, done, codes, what)
             if arguments[0] == "quantize" and what[1] != "write":
                 self.assertEqual(done.stdout, b"", what)  # nothing that claims success
             whole = content(arguments) in (old(arguments), right["content"])

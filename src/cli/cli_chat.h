@@ -8,6 +8,7 @@
 #include "cli/cli_answer.h"
 #include "cli/cli_conversation.h"
 #include "cli/cli_editor.h"
+#include "cli/cli_prompt_cache.h"
 #include "cli/cli_sampler.h"
 
 /* Options as typed, and changed by /params. */
@@ -15,7 +16,7 @@ typedef struct el_cli_chat_values {
     el_cli_model_values model;
     el_cli_sampler_values sampler;
     el_cli_answer_options answer;
-    const char *system, *load, *save, *certificate;
+    const char *system, *load, *save, *certificate, *prompt_cache;
     bool no_history, json, quiet;
 } el_cli_chat_values;
 
@@ -32,6 +33,7 @@ typedef struct el_cli_chat {
     el_cli_editor editor;
     el_cli_answer answer;
     el_cli_certified certified;
+    el_cli_prompt_cache cache;
     el_cli_chat_word *words;
     bool leaves;           /* /quit */
     double stopped_ms;     /* when Ctrl-C last stopped an answer */

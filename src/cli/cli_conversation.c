@@ -94,17 +94,6 @@ typedef struct question {
     size_t closing; /* tokens that end the answer before, in `next` */
 } question;
 
-static edgellm_status lay_out(const el_cli_conversation *c, const edgellm_message *messages,
-                              size_t n, unsigned flags, el_cli_tokens *tokens, edgellm_error *err)
-{
-    size_t count = 0;
-    EL_CLI_TRY(edgellm_chat_prompt(c->engine, messages, n, flags, NULL, 0, &count, err));
-    uint32_t *ids = count < SIZE_MAX / 8 ? malloc((count + 1) * sizeof *ids) : NULL;
-    if (ids == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the message");
-    *tokens = (el_cli_tokens){ids, count};
-    return edgellm_chat_prompt(c->engine, messages, n, flags, ids, count, &count, err);
-}
-
 static edgellm_status lay_out_question(const el_cli_conversation *c, const char *text, question *q,
                                        edgellm_error *err)
 {
@@ -112,9 +101,10 @@ static edgellm_status lay_out_question(const el_cli_conversation *c, const char 
     const size_t skip = c->system == NULL;
     EL_CLI_TRY(
         edgellm_chat_prompt(c->engine, NULL, 0, EDGELLM_CHAT_CONTINUE, NULL, 0, &q->closing, err));
-    EL_CLI_TRY(lay_out(c, messages + skip, 2 - skip, EDGELLM_CHAT_OPEN_ANSWER, &q->first, err));
-    EL_CLI_TRY(lay_out(c, messages + 1, 1, EDGELLM_CHAT_OPEN_ANSWER | EDGELLM_CHAT_CONTINUE,
-                       &q->next, err));
+    EL_CLI_TRY(el_cli_lay_out(c->engine, messages + skip, 2 - skip, EDGELLM_CHAT_OPEN_ANSWER,
+                              &q->first, err));
+    EL_CLI_TRY(el_cli_lay_out(c->engine, messages + 1, 1,
+                              EDGELLM_CHAT_OPEN_ANSWER | EDGELLM_CHAT_CONTINUE, &q->next, err));
     q->opening = q->first.count - (q->next.count - q->closing);
     return EDGELLM_OK;
 }

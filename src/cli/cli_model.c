@@ -107,6 +107,23 @@ edgellm_status el_cli_tokenize(const edgellm_engine *engine, const char *text, s
     return EDGELLM_OK;
 }
 
+edgellm_status el_cli_lay_out(const edgellm_engine *engine, const edgellm_message *messages,
+                              size_t n, unsigned flags, el_cli_tokens *tokens, edgellm_error *err)
+{
+    size_t count = 0;
+    EL_CLI_TRY(edgellm_chat_prompt(engine, messages, n, flags, NULL, 0, &count, err));
+    uint32_t *ids = count < SIZE_MAX / 8 ? malloc((count + 1) * sizeof *ids) : NULL;
+    if (ids == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the messages");
+    edgellm_status status =
+        edgellm_chat_prompt(engine, messages, n, flags, ids, count, &count, err);
+    if (status != EDGELLM_OK) {
+        free(ids);
+        return status;
+    }
+    *tokens = (el_cli_tokens){ids, count};
+    return EDGELLM_OK;
+}
+
 edgellm_status el_cli_detokenize(const edgellm_engine *engine, const uint32_t *ids, size_t count,
                                  bool special, el_cli_bytes *bytes, edgellm_error *err)
 {

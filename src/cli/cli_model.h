@@ -112,6 +112,10 @@ typedef struct el_cli_tokens {
 edgellm_status el_cli_tokenize(const edgellm_engine *engine, const char *text, size_t len,
                                unsigned flags, el_cli_tokens *tokens, edgellm_error *err);
 
+/* Messages laid out by the chat template: edgellm_chat_prompt(), with memory. Errors: as there. */
+edgellm_status el_cli_lay_out(const edgellm_engine *engine, const edgellm_message *messages,
+                              size_t n, unsigned flags, el_cli_tokens *tokens, edgellm_error *err);
+
 /* The text of tokens, whole. Errors: USAGE, MEMORY. */
 edgellm_status el_cli_detokenize(const edgellm_engine *engine, const uint32_t *ids, size_t count,
                                  bool special, el_cli_bytes *bytes, edgellm_error *err);

@@ -84,6 +84,11 @@ static bool set_text(const el_cli_option *option, const char *word, void *field)
     return true;
 }
 
+static bool set_text_if_any(const el_cli_option *option, const char *word, void *field)
+{
+    return set_text(option, word != NULL ? word : "", field);
+}
+
 static bool set_texts(const el_cli_option *option, const char *word, void *field)
 {
     el_cli_texts *texts = field;
@@ -198,23 +203,24 @@ static const char *show_float(const el_cli_option *option, const void *field, ch
 
 static const struct kind_row {
     bool (*set)(const el_cli_option *option, const char *word, void *field);
-    bool takes_argument;
+    int argument;          /* as getopt's: no_argument, ... */
     const char *complaint; /* "bad COMPLAINT 'x' for ..." */
     const char *expected;  /* before the range; NULL: list the choices */
     const char *(*show)(const el_cli_option *option, const void *field, char *room, size_t size);
 } kinds[EL_CLI_KINDS] = {
-    [EL_CLI_ON] = {set_on, false, "", "", NULL},
-    [EL_CLI_OFF] = {set_off, false, "", "", NULL},
-    [EL_CLI_TEXT] = {set_text, true, "", "", show_text},
-    [EL_CLI_TEXTS] = {set_texts, true, "", "", NULL},
-    [EL_CLI_U32] = {set_u32, true, "number", "a whole number", show_u32},
-    [EL_CLI_U64] = {set_u64, true, "number", "a whole number", show_u64},
-    [EL_CLI_I32] = {set_i32, true, "number", "a whole number", show_i32},
-    [EL_CLI_FLOAT] = {set_float, true, "number", "a number", show_float},
-    [EL_CLI_SIZE] = {set_size, true, "number",
+    [EL_CLI_ON] = {set_on, no_argument, "", "", NULL},
+    [EL_CLI_OFF] = {set_off, no_argument, "", "", NULL},
+    [EL_CLI_TEXT] = {set_text, required_argument, "", "", show_text},
+    [EL_CLI_TEXT_IF_ANY] = {set_text_if_any, optional_argument, "", "", show_text},
+    [EL_CLI_TEXTS] = {set_texts, required_argument, "", "", NULL},
+    [EL_CLI_U32] = {set_u32, required_argument, "number", "a whole number", show_u32},
+    [EL_CLI_U64] = {set_u64, required_argument, "number", "a whole number", show_u64},
+    [EL_CLI_I32] = {set_i32, required_argument, "number", "a whole number", show_i32},
+    [EL_CLI_FLOAT] = {set_float, required_argument, "number", "a number", show_float},
+    [EL_CLI_SIZE] = {set_size, required_argument, "number",
                      "bytes, or K, M, G (1024 each), KB, MB, GB (1000 each) after a whole number,",
                      NULL},
-    [EL_CLI_CHOICE] = {set_choice, true, "value", NULL, NULL},
+    [EL_CLI_CHOICE] = {set_choice, required_argument, "value", NULL, NULL},
 };
 
 /* ---- tables in tables --------------------------------------------------------------------- */
@@ -319,7 +325,7 @@ static edgellm_status set_defaults(const el_cli_option *options, void *values, e
 
 typedef struct getopt_tables {
     struct option longs[MAX_OPTIONS + 2];
-    char letters[2 * MAX_OPTIONS + 8];
+    char letters[3 * MAX_OPTIONS + 8];
 } getopt_tables;
 
 /* getopt's two descriptions of the same options. */
@@ -329,12 +335,12 @@ static void describe(const el_cli_option *options, getopt_tables *tables)
     tables->letters[used++] = ':'; /* report a missing argument as ':' */
     tables->letters[used++] = 'h';
     for (; n < MAX_OPTIONS && options[n].name != NULL; n++) {
-        bool argument = kinds[options[n].kind].takes_argument;
-        tables->longs[n] = (struct option){
-            options[n].name, argument ? required_argument : no_argument, NULL, (int)(ID_BASE + n)};
+        const int argument = kinds[options[n].kind].argument;
+        tables->longs[n] = (struct option){options[n].name, argument, NULL, (int)(ID_BASE + n)};
         if (options[n].letter == 0) continue;
         tables->letters[used++] = options[n].letter;
-        if (argument) tables->letters[used++] = ':';
+        for (int i = 0; i < argument; i++) /* "x:" needs one, "x::" may have one */
+            tables->letters[used++] = ':';
     }
     tables->longs[n] = (struct option){"help", no_argument, NULL, ID_HELP};
     tables->longs[n + 1] = (struct option){NULL, 0, NULL, 0};
@@ -397,10 +403,14 @@ edgellm_status el_cli_parse(const el_cli_command *command, int argc, char **argv
 
 static void print_option(const el_cli_option *option, FILE *out)
 {
+    static const char *const around[][2] = {[no_argument] = {"", ""},
+                                            [required_argument] = {" ", ""},
+                                            [optional_argument] = {"[=", "]"}};
+    const char *const *signs = around[kinds[option->kind].argument];
     char head[80], letter[8] = "    ";
     if (option->letter != 0) snprintf(letter, sizeof letter, "-%c, ", option->letter);
-    snprintf(head, sizeof head, "  %s--%s%s%s", letter, option->name,
-             option->argument != NULL ? " " : "", option->argument != NULL ? option->argument : "");
+    snprintf(head, sizeof head, "  %s--%s%s%s%s", letter, option->name, signs[0],
+             option->argument != NULL ? option->argument : "", signs[1]);
     fprintf(out, "%-*s  %s", HELP_COLUMN, head, option->help);
     if (option->initial != NULL) fprintf(out, " [%s]", option->initial);
     fputc('\n', out);

@@ -11,14 +11,15 @@
 #include "cli/cli.h"
 
 typedef enum el_cli_kind {
-    EL_CLI_ON,     /* no argument: sets a bool to true */
-    EL_CLI_OFF,    /* no argument: sets a bool to false */
-    EL_CLI_TEXT,   /* const char * */
-    EL_CLI_TEXTS,  /* el_cli_texts: may be given several times, none takes another's place */
-    EL_CLI_U32,    /* whole number, uint32_t */
-    EL_CLI_U64,    /* whole number, or one of the choices if there are any; uint64_t */
-    EL_CLI_I32,    /* whole number with an optional minus sign, int32_t */
-    EL_CLI_FLOAT,  /* float */
+    EL_CLI_ON,          /* no argument: sets a bool to true */
+    EL_CLI_OFF,         /* no argument: sets a bool to false */
+    EL_CLI_TEXT,        /* const char * */
+    EL_CLI_TEXT_IF_ANY, /* the same, but the argument may be left out: "" (--name or --name=TEXT) */
+    EL_CLI_TEXTS,       /* el_cli_texts: may be given several times, none takes another's place */
+    EL_CLI_U32,         /* whole number, uint32_t */
+    EL_CLI_U64,         /* whole number, or one of the choices if there are any; uint64_t */
+    EL_CLI_I32,         /* whole number with an optional minus sign, int32_t */
+    EL_CLI_FLOAT,       /* float */
     EL_CLI_SIZE,   /* bytes; K, M, G or KiB, MiB, GiB: 1024 each; KB, MB, GB: 1000 each; uint64_t */
     EL_CLI_CHOICE, /* one word of a list, uint32_t */
     EL_CLI_TABLE,  /* not an option: the rows of `list` stand here, for the struct at `field` */

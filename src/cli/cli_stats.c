@@ -13,6 +13,14 @@ double el_cli_now_ms(void)
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
+double el_cli_birth_ms(void)
+{
+    struct timespec used = {0};
+    const double now = el_cli_now_ms();
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return now - (double)used.tv_sec * 1e3 - (double)used.tv_nsec * 1e-6;
+}
+
 static int ascending(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;

@@ -12,6 +12,10 @@
 /* Milliseconds of a clock that only goes forward. Makes no system call on Linux. */
 double el_cli_now_ms(void);
 
+/* When this process began, on that clock, as near as it can tell itself: the processor time that it
+ * has used counts as the time since. Exact to what it waited until then (for a disk): ask early. */
+double el_cli_birth_ms(void);
+
 /* Sorts ascending. */
 void el_cli_sort(double *samples, size_t n);
 

@@ -33,6 +33,7 @@ static void print_figures(const el_cli_chat *chat)
     fprintf(stderr, " | context %zu of %u%s", chat->talk.n_tokens, chat->talk.context,
             endings[a->finish]);
     el_cli_certified_print(&chat->certified);
+    el_cli_prompt_cache_print(&chat->cache);
     fprintf(stderr, "]\n");
 }
 
@@ -47,6 +48,7 @@ static edgellm_status print_json(const el_cli_chat *chat, size_t dropped, edgell
     json_object_set_new(o, "context", json_integer(chat->talk.context));
     json_object_set_new(o, "timings", el_cli_answer_timings(a));
     json_object_set_new(o, "certificate", el_cli_certified_json(&chat->certified));
+    json_object_set_new(o, "prompt_cache", el_cli_prompt_cache_json(&chat->cache));
     return el_cli_print_json_line(o, err);
 }
 
@@ -60,14 +62,42 @@ static edgellm_status report(const el_cli_chat *chat, size_t dropped, edgellm_er
     return EDGELLM_OK;
 }
 
-/* The question is part of the conversation. Errors: those that end the program. */
-static edgellm_status answer_question(el_cli_chat *chat, size_t dropped, edgellm_error *err)
+/* The conversation goes on after a message or command that failed; the program's status tells. */
+static void tell(el_cli_chat *chat, const edgellm_error *err)
 {
-    el_cli_tokens ahead = el_cli_conversation_ahead(&chat->talk);
+    fprintf(stderr, "edgellm: %s\n", err->message);
+    if (chat->failed == EDGELLM_OK && !chat->editor.interactive) chat->failed = err->status;
+}
+
+static void save_opening(el_cli_chat *chat)
+{
+    edgellm_error why = {EDGELLM_OK, ""};
+    if (el_cli_prompt_cache_save(&chat->cache, &chat->model, &why) != EDGELLM_OK) tell(chat, &why);
+}
+
+/* A conversation's first question: its system message may be kept in the prompt cache. */
+static edgellm_status load_opening(el_cli_chat *chat, edgellm_error *err)
+{
+    const el_cli_conversation *c = &chat->talk;
+    const bool lacks = edgellm_session_position(chat->model.session) < c->opening;
+    return el_cli_prompt_cache_load(&chat->cache, &chat->model, c->tokens, lacks ? c->opening : 0,
+                                    err);
+}
+
+static edgellm_status make_answer(el_cli_chat *chat, edgellm_error *err)
+{
     el_cli_answer_options o = chat->v.answer;
     o.mute = chat->v.json;
     o.certified = &chat->certified;
-    edgellm_status status = el_cli_answer_make(&chat->answer, &chat->model, &ahead, &o, err);
+    EL_CLI_TRY(load_opening(chat, err));
+    el_cli_tokens ahead = el_cli_conversation_ahead(&chat->talk);
+    return el_cli_answer_make(&chat->answer, &chat->model, &ahead, &o, err);
+}
+
+/* The question is part of the conversation. Errors: those that end the program. */
+static edgellm_status answer_question(el_cli_chat *chat, size_t dropped, edgellm_error *err)
+{
+    edgellm_status status = make_answer(chat, err);
     if (status == EDGELLM_OK) {
         status = el_cli_conversation_answer(&chat->talk, chat->answer.tokens, chat->answer.n, err);
     }
@@ -78,6 +108,7 @@ static edgellm_status answer_question(el_cli_chat *chat, size_t dropped, edgellm
         }
         return status;
     }
+    save_opening(chat);
     EL_CLI_TRY(report(chat, dropped, err));
     return chat->answer.finish == EL_CLI_FINISH_INTERRUPTED ? EDGELLM_ERR_INTERRUPTED : EDGELLM_OK;
 }
@@ -89,13 +120,6 @@ static size_t reserve_of(const el_cli_chat *chat)
 }
 
 /* ---- messages ----------------------------------------------------------------------------- */
-
-/* The conversation goes on after a message or command that failed; the program's status tells. */
-static void tell(el_cli_chat *chat, const edgellm_error *err)
-{
-    fprintf(stderr, "edgellm: %s\n", err->message);
-    if (chat->failed == EDGELLM_OK && !chat->editor.interactive) chat->failed = err->status;
-}
 
 static edgellm_status tell_of_message(el_cli_chat *chat, edgellm_error *err)
 {
@@ -224,6 +248,7 @@ static void greet(const el_cli_chat *chat)
 static edgellm_status prepare(el_cli_chat *chat, edgellm_error *err)
 {
     EL_CLI_TRY(start_session(chat, err));
+    EL_CLI_TRY(el_cli_prompt_cache_check(&chat->cache, err));
     EL_CLI_TRY(el_cli_conversation_open(&chat->talk, &chat->model, chat->v.system, err));
     EL_CLI_TRY(el_cli_answer_reserve(&chat->answer, (size_t)chat->talk.context + 1, err));
     EL_CLI_TRY(el_cli_chat_set_sampler(chat, err));
@@ -262,6 +287,8 @@ static edgellm_status chat(const void *values, char **operands, int n_operands, 
     el_cli_chat chat = {.v = *(const el_cli_chat_values *)values};
     (void)n_operands;
     if (chat.v.save != NULL) EL_CLI_TRY(el_cli_chat_check_save(chat.v.save, err));
+    el_cli_prompt_cache_open(&chat.cache, chat.v.prompt_cache, operands[0],
+                             chat.v.model.session.exact);
     EL_CLI_TRY(el_cli_model_open(&chat.model, operands[0], &chat.v.model.engine, err));
     edgellm_status status = prepare(&chat, err);
     if (status == EDGELLM_OK) {
@@ -272,6 +299,7 @@ static edgellm_status chat(const void *values, char **operands, int n_operands, 
     el_cli_conversation_close(&chat.talk);
     el_cli_answer_release(&chat.answer);
     el_cli_certified_release(&chat.certified);
+    el_cli_prompt_cache_release(&chat.cache);
     el_cli_model_close(&chat.model);
     free_words(chat.words);
     return status;
@@ -282,6 +310,7 @@ static edgellm_status chat(const void *values, char **operands, int n_operands, 
 static const el_cli_option options[] = {
     {"system", 0, EL_CLI_TEXT, FIELD(system), "TEXT", NULL,
      "system message; the chat template's own if not given", 0, 0, NULL},
+    EL_CLI_PROMPT_CACHE_ROW(el_cli_chat_values),
     {"load", 0, EL_CLI_TEXT, FIELD(load), "FILE", NULL,
      "go on with a saved conversation, its system message and sampler", 0, 0, NULL},
     {"save", 0, EL_CLI_TEXT, FIELD(save), "FILE", NULL, "save the conversation at the end", 0, 0,
@@ -317,8 +346,9 @@ const el_cli_command el_cli_cmd_chat = {
         "With --json each answer is one object on one line: text, tokens, prompt_tokens (that\n"
         "had to be computed), finish (end, length, context, interrupted), seed, hash if asked\n"
         "for, dropped (exchanges forgotten), used and context (tokens), timings, certificate\n"
-        "(of all answers so far: times from token to token, those above it). A message that\n"
-        "failed gives {\"error\": {status, message}}. Through a pipe the exit code is that of the\n"
+        "(of all answers so far: times from token to token, those above it), prompt_cache (file,\n"
+        "hit, kept, tokens, load_ms; null where nothing was looked for). A message that failed\n"
+        "gives {\"error\": {status, message}}. Through a pipe the exit code is that of the\n"
         "first message or command that failed.\n",
     .examples = "  edgellm chat model.tm2.bin\n"
                 "  edgellm chat model.tm2.bin --system \"You answer in one sentence.\"\n"

@@ -8,6 +8,7 @@
 
 #include "cli/cli_deadline.h"
 #include "cli/cli_output.h"
+#include "cli/cli_prompt_cache.h"
 #include "cli/cli_realtime.h"
 #include "cli/cli_sampler.h"
 #include "cli/cli_stats.h"
@@ -17,7 +18,7 @@ typedef struct run_values {
     el_cli_sampler_values sampler;
     el_cli_answer_options answer;
     el_cli_deadline_values deadline;
-    const char *prompt, *prompt_file, *system, *certificate;
+    const char *prompt, *prompt_file, *system, *certificate, *prompt_cache;
     bool raw, special, json, quiet;
 } run_values;
 
@@ -26,7 +27,8 @@ typedef struct promise {
     el_cli_answer answer;
     el_cli_certified certified;
     el_cli_deadline deadline;
-    double load_ms;
+    el_cli_prompt_cache cache;
+    double born_ms, load_ms;
     uint64_t seed;
 } promise;
 
@@ -37,25 +39,14 @@ static edgellm_status chat_tokens(const el_cli_model *model, const run_values *v
                                   edgellm_error *err)
 {
     edgellm_message messages[2];
-    size_t n = 0, count = 0;
+    size_t n = 0;
     if (memchr(prompt->text, '\0', prompt->len) != NULL) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE,
                            "the prompt holds a NUL byte; a chat message cannot (see --raw)");
     }
     if (v->system != NULL) messages[n++] = (edgellm_message){"system", v->system};
     messages[n++] = (edgellm_message){"user", prompt->text};
-    EL_CLI_TRY(edgellm_chat_prompt(model->engine, messages, n, EDGELLM_CHAT_OPEN_ANSWER, NULL, 0,
-                                   &count, err));
-    uint32_t *ids = count < SIZE_MAX / 8 ? malloc((count + 1) * sizeof *ids) : NULL;
-    if (ids == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the prompt");
-    edgellm_status status = edgellm_chat_prompt(model->engine, messages, n,
-                                                EDGELLM_CHAT_OPEN_ANSWER, ids, count, &count, err);
-    if (status != EDGELLM_OK) {
-        free(ids);
-        return status;
-    }
-    *tokens = (el_cli_tokens){ids, count};
-    return EDGELLM_OK;
+    return el_cli_lay_out(model->engine, messages, n, EDGELLM_CHAT_OPEN_ANSWER, tokens, err);
 }
 
 static edgellm_status encode_prompt(const el_cli_model *model, const run_values *v,
@@ -92,6 +83,26 @@ static edgellm_status read_prompt(const el_cli_model *model, const run_values *v
     return status;
 }
 
+/* What the prompt cache is to hold: the system message that was given, else all but the last token,
+ * after which the answer begins. A prompt that is too long holds nothing: that is said later. */
+static edgellm_status common_beginning(const el_cli_model *model, const run_values *v,
+                                       const el_cli_tokens *prompt, size_t *n, edgellm_error *err)
+{
+    const edgellm_message message = {"system", v->system};
+    edgellm_memory_plan plan;
+    el_cli_tokens system;
+    edgellm_session_plan(model->session, &plan);
+    *n = v->prompt_cache != NULL && prompt->count <= plan.context ? prompt->count - 1 : 0;
+    if (*n == 0 || v->system == NULL) return EDGELLM_OK;
+    EL_CLI_TRY(el_cli_lay_out(model->engine, &message, 1, 0, &system, err));
+    size_t same = 0;
+    while (same < *n && same < system.count && prompt->ids[same] == system.ids[same])
+        same++;
+    *n = same;
+    free(system.ids);
+    return EDGELLM_OK;
+}
+
 /* ---- report ------------------------------------------------------------------------------- */
 
 static void print_percentile(const el_cli_answer *a, const char *name, double p)
@@ -102,6 +113,12 @@ static void print_percentile(const el_cli_answer *a, const char *name, double p)
     } else {
         fprintf(stderr, "%s %.2f ms, ", name, ms);
     }
+}
+
+/* From the start of the process to the first token; NaN without one. */
+static double boot_ms(const promise *p)
+{
+    return p->answer.n > 0 ? p->answer.started_ms + p->answer.first_ms - p->born_ms : NAN;
 }
 
 static void print_stats(const promise *p, const el_cli_model *model, const run_values *v)
@@ -128,6 +145,9 @@ static void print_stats(const promise *p, const el_cli_model *model, const run_v
         fprintf(stderr, " | seed %llu", (unsigned long long)p->seed);
     el_cli_certified_print(&p->certified);
     el_cli_deadline_print(&p->deadline, a);
+    el_cli_prompt_cache_print(&p->cache);
+    if (p->cache.hit && a->n > 0)
+        fprintf(stderr, ", first token %.1f ms after the start", boot_ms(p));
     fprintf(stderr, " | %s\n", el_cli_finish_names[a->finish]);
 }
 
@@ -141,9 +161,11 @@ static edgellm_status print_json(const promise *p, const el_cli_model *model, co
     EL_CLI_TRY(el_cli_answer_json(a, model, &v->answer, p->seed, &o, err));
     json_t *timings = el_cli_answer_timings(a);
     json_object_set_new(timings, "load_ms", json_real(p->load_ms));
+    json_object_set_new(timings, "boot_ms", el_cli_json_real(boot_ms(p)));
     json_object_set_new(o, "timings", timings);
     json_object_set_new(o, "certificate", el_cli_certified_json(&p->certified));
     json_object_set_new(o, "deadline", el_cli_deadline_json(&p->deadline, a));
+    json_object_set_new(o, "prompt_cache", el_cli_prompt_cache_json(&p->cache));
     json_object_set_new(o, "kernel", json_string(model->info.kernel));
     json_object_set_new(o, "threads", json_integer(plan.n_threads));
     json_object_set_new(o, "context", json_integer(plan.context));
@@ -182,54 +204,83 @@ static size_t longest_answer(const el_cli_model *model, const run_values *v, siz
     return v->answer.max_tokens < room ? v->answer.max_tokens : room;
 }
 
+/* Takes from the cache what it has of the prompt: *ahead is what has to be computed. */
+static edgellm_status begin_prompt(const el_cli_model *model, const run_values *v,
+                                   const el_cli_tokens *prompt, promise *p, el_cli_tokens *ahead,
+                                   edgellm_error *err)
+{
+    size_t n = 0;
+    EL_CLI_TRY(common_beginning(model, v, prompt, &n, err));
+    EL_CLI_TRY(el_cli_prompt_cache_load(&p->cache, model, prompt->ids, n, err));
+    const size_t loaded = edgellm_session_position(model->session);
+    *ahead = (el_cli_tokens){prompt->ids + loaded, prompt->count - loaded};
+    return EDGELLM_OK;
+}
+
 /* The session, what is known of its time, and whether that is enough. */
-static edgellm_status prepare(el_cli_model *model, const run_values *v, size_t prompt_tokens,
-                              promise *p, edgellm_error *err)
+static edgellm_status prepare(el_cli_model *model, const run_values *v, const el_cli_tokens *prompt,
+                              promise *p, el_cli_tokens *ahead, edgellm_error *err)
 {
     const edgellm_session_options *o = &v->model.session;
     EL_CLI_TRY(el_cli_model_start(model, o, err));
     EL_CLI_TRY(el_cli_sampler_set(&v->sampler, model->session, &p->seed, err));
-    const size_t longest = longest_answer(model, v, prompt_tokens);
+    const size_t longest = longest_answer(model, v, prompt->count);
     EL_CLI_TRY(el_cli_answer_reserve(&p->answer, longest, err));
     EL_CLI_TRY(el_cli_certified_find(&p->certified, v->certificate, model, o, err));
+    EL_CLI_TRY(begin_prompt(model, v, prompt, p, ahead, err));
     return el_cli_deadline_admit(&p->deadline, &v->deadline, model, p->certified.holds,
-                                 prompt_tokens, longest, err);
+                                 ahead->count, longest, err);
+}
+
+/* What the answer needs is made first, then the answer, then what the next one may use. */
+static edgellm_status answer_tokens(el_cli_model *model, const run_values *v,
+                                    const el_cli_tokens *prompt, promise *p, double began_ms,
+                                    edgellm_error *err)
+{
+    el_cli_tokens ahead;
+    edgellm_error late = {EDGELLM_OK, ""};
+    el_cli_answer_options o = v->answer;
+    o.mute = v->json;
+    o.deadline_ms = v->deadline.ms;
+    o.certified = &p->certified;
+    EL_CLI_TRY(prepare(model, v, prompt, p, &ahead, err));
+    EL_CLI_TRY(el_cli_answer_make(&p->answer, model, &ahead, &o, err));
+    p->load_ms = p->answer.started_ms - began_ms;
+    const edgellm_status kept = el_cli_prompt_cache_save(&p->cache, model, &late);
+    EL_CLI_TRY(report(p, model, v, err));
+    if (kept != EDGELLM_OK) *err = late;
+    return kept;
 }
 
 static edgellm_status answer_prompt(el_cli_model *model, const run_values *v, promise *p,
                                     double began_ms, edgellm_error *err)
 {
     el_cli_tokens prompt = {NULL, 0};
-    el_cli_answer_options o = v->answer;
-    o.mute = v->json;
-    o.deadline_ms = v->deadline.ms;
-    o.certified = &p->certified;
-    edgellm_status status = read_prompt(model, v, &prompt, err);
-    if (status == EDGELLM_OK) status = prepare(model, v, prompt.count, p, err);
-    if (status == EDGELLM_OK) status = el_cli_answer_make(&p->answer, model, &prompt, &o, err);
+    EL_CLI_TRY(read_prompt(model, v, &prompt, err));
+    edgellm_status status = answer_tokens(model, v, &prompt, p, began_ms, err);
     free(prompt.ids);
-    if (status != EDGELLM_OK) return status;
-    p->load_ms = p->answer.started_ms - began_ms;
-    return report(p, model, v, err);
+    return status;
 }
 
 static edgellm_status run(const void *values, char **operands, int n_operands, edgellm_error *err)
 {
     const run_values *v = values;
+    promise p = {.born_ms = el_cli_birth_ms()};
     double began_ms = el_cli_now_ms();
     el_cli_model model;
-    promise p = {.load_ms = 0};
     (void)n_operands;
     if ((v->prompt == NULL) == (v->prompt_file == NULL)) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE,
                            "give the prompt with either -p TEXT or --prompt-file FILE");
     }
     EL_CLI_TRY(el_cli_deadline_check(&v->deadline, err));
+    el_cli_prompt_cache_open(&p.cache, v->prompt_cache, operands[0], v->model.session.exact);
     EL_CLI_TRY(el_cli_model_open(&model, operands[0], &v->model.engine, err));
     edgellm_status status = answer_prompt(&model, v, &p, began_ms, err);
     el_cli_model_close(&model);
     el_cli_answer_release(&p.answer);
     el_cli_certified_release(&p.certified);
+    el_cli_prompt_cache_release(&p.cache);
     return status;
 }
 
@@ -241,6 +292,7 @@ static const el_cli_option options[] = {
      "read the prompt from FILE; - is standard input", 0, 0, NULL},
     {"system", 0, EL_CLI_TEXT, FIELD(system), "TEXT", NULL,
      "system message; the chat template's own if not given", 0, 0, NULL},
+    EL_CLI_PROMPT_CACHE_ROW(run_values),
     {"raw", 0, EL_CLI_ON, FIELD(raw), NULL, NULL, "continue the text: no chat template", 0, 0,
      NULL},
     {"special", 0, EL_CLI_ON, FIELD(special), NULL, NULL,
@@ -268,14 +320,21 @@ const el_cli_command el_cli_cmd_run = {
     .name = "run",
     .summary = "answer a prompt, with measured latency",
     .synopsis = "run MODEL -p TEXT [options]",
-    .about = "Answers one prompt. The text goes to standard output as it is made, then one line\n"
-             "of measurements to standard error. A percentile p is printed only with at least\n"
-             "10/(1-p) samples.\n",
+    .about =
+        "Answers one prompt. The text goes to standard output as it is made, then one line\n"
+        "of measurements to standard error. A percentile p is printed only with at least\n"
+        "10/(1-p) samples.\n"
+        "--prompt-cache keeps the computed system message (without --system: the prompt) in a\n"
+        "file beside the model, or in the cache folder if that cannot be written; the next run\n"
+        "that begins so loads it instead of computing it, with the same bits. A file of another\n"
+        "model or version, or a damaged one, is named and not used. With --json: prompt_cache\n"
+        "(file, hit, kept, tokens, load_ms); prompt_tokens are those that had to be computed.\n",
     .examples = "  edgellm run model.tm2.bin -p \"Why is the sky blue?\"\n"
                 "  edgellm model.tm2.bin -n 20 -t 0.7 -p \"Say hello.\"\n"
                 "  edgellm run model.tm2.bin --raw -t 0 -n 50 -p \"Once upon a time\"\n"
                 "  edgellm run model.tm2.bin -s 1 -p \"A haiku\" --hash --json\n"
                 "  edgellm run model.tm2.bin -p \"Left or right?\" -n 8 --deadline-ms 200\n"
+                "  edgellm run model.tm2.bin --system \"Be brief.\" --prompt-cache -p \"Why?\"\n"
                 "  edgellm run model.tm2.bin --prompt-file - < letter.txt\n",
     .options = options,
     .values_size = sizeof(run_values),

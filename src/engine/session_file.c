@@ -421,8 +421,7 @@ static edgellm_status check_wanted(const reader *r, const wanted *w, edgellm_err
 {
     const section *note = &r->sections[NOTE], *tokens = &r->sections[TOKENS];
     if (!holds(note, w->note, w->note_bytes))
-        return el_fail(err, EDGELLM_ERR_USAGE,
-                       "note, offset %llu: it is \"%.*s\", not \"%.*s\"",
+        return el_fail(err, EDGELLM_ERR_USAGE, "note, offset %llu: it is \"%.*s\", not \"%.*s\"",
                        (unsigned long long)note->offset, shown(note->size),
                        (const char *)note->data, shown(w->note_bytes), (const char *)w->note);
     if (!holds(tokens, w->tokens, w->count * sizeof *w->tokens))

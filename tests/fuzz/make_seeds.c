@@ -580,7 +580,7 @@ static void save_sessions(void)
     save_session(engine, "long", 12, false, WHOLE, "");
     save_session(engine, "cut", 6, false, CUT, "x");
     save_session(engine, "exact", 5, true, WHOLE, "");
-    save_session(engine, "prefix", 6, false, PREFIX, "edgellm 0.1.0 prompt cache\n");
+    save_session(engine, "prefix", 6, false, PREFIX, "edgellm 0.1.0 prompt cache");
     edgellm_engine_close(engine);
 }
 
