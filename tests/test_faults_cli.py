@@ -115,7 +115,7 @@ MEASURED = re.compile(r"(_ms|tok_s|_gb_s|share|_rss|seconds|program|total|planne
 # How many outliers there are is chance, and whether threads could be looked at.
 CHANCE = {"outliers", "threads"}
 # Of a certificate: what /proc and /sys tell, or not; of a soak, what became of each request.
-UNTOLD = {"board", "conditions", "requests"}
+UNTOLD = {"board", "conditions", "requests", "gap_ms"}
 
 
 def run(arguments, fault=None, **options):
