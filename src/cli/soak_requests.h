@@ -50,7 +50,7 @@ edgellm_status el_cli_soak_requests(const el_cli_soak_plan *plan, const el_cli_m
                                     el_cli_soak_results *results, edgellm_error *err);
 void el_cli_soak_results_release(el_cli_soak_results *results);
 
-/* Milliseconds by which it ended after its deadline; 0: in time. */
-double el_cli_soaked_late(const el_cli_soaked *request);
+/* Milliseconds by which a request ended after its deadline; 0: in time. */
+double el_cli_soaked_late(const el_cli_soaked *q);
 
 #endif
