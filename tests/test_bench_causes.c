@@ -3,27 +3,16 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "cli/bench_causes.h"
 #include "cli/cli_output.h"
-#include "support/test_help.h"
+#include "support/made_tree.h"
 
 #define ROOT EL_TEST_OUT "/bench_causes"
 
 static void put(const char *path, const char *text)
 {
-    char whole[512];
-    snprintf(whole, sizeof whole, ROOT "/%s", path);
-    for (char *slash = strchr(whole + sizeof ROOT, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        mkdir(whole, 0700);
-        *slash = '/';
-    }
-    FILE *file = fopen(whole, "w");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
+    put_in_tree(ROOT, path, text);
 }
 
 static void put_process(const char *pid, const char *stat)

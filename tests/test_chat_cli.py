@@ -57,11 +57,13 @@ class Case(unittest.TestCase):
         return done.stdout, done.stderr
 
     def answers(self, text, *options, **more):
-        """The JSON objects of the answers, without their times."""
+        """The JSON objects of the answers, without their times and what the board tells."""
         objects = [json.loads(line) for line in
                    self.chat(text, "--json", "--hash", *options, **more)[0].splitlines()]
         for o in objects:
+            self.assertEqual("conditions" in o, "timings" in o)
             o.pop("timings", None)
+            o.pop("conditions", None)
         return objects
 
 

@@ -108,16 +108,17 @@ class Help(Case):
             "run": "-n -t -c -j -s -b -p -q --threads --seed --top-k --top-p --min-p --repeat-penalty"
                    " --ignore-eos --hash --exact --kernel --cpumask --json --max-ram --raw --system --rt"
                    " --reserve-cores --constant-time --certificate --deadline-ms --deadline-shorten"
-                   " --prompt-cache[=FILE]",
+                   " --prompt-cache[=FILE] --target-rate --max-temp --root",
             "chat": "--rt -n -t -c -j -s -b -q --system --load --save --top-k --no-history --json --hash"
-                    " --prompt-cache[=FILE]",
+                    " --prompt-cache[=FILE] --target-rate --max-temp --root",
             "quantize": "-o --bits --group --embedding-bits --embedding-group --calibrate --scales"
                         " --plan --fit --tensor --sequences --epochs --steps --seed -j --report"
                         " --resume --force --json -q",
             "info": "--json --tensors -c", "tokenize": "--special --ids --decode --json",
             "perplexity": "--chunks -c --json --exact --against --cache",
             "bench": "--runs -n --json --warmup --rt --certificate --backend"
-                     " --blocks --prompt --unique-prompts --load --trace --output --csv --html",
+                     " --blocks --prompt --unique-prompts --load --trace --output --csv --html"
+                     " --target-rate --max-temp --root",
             "certify": "--duration -o --check --certificate --slower --load --rt -c -j -b --json -q",
             "soak": "--requests -p -n -s -o --load --rt --certificate -c -j -b --json -q"}
         for command, options in promised.items():
@@ -145,7 +146,8 @@ class Commands(Case):
         self.assertRegex(line, r"\Aprefill \d+ tokens [\d.]+ tok/s \| first token [\d.]+ ms \| "
                          r"decode 29 tokens [\d.]+ tok/s \| per token P50 [\d.]+ ms, "
                          r"P99 needs 1001 tokens, max [\d.]+ ms \| peak memory [\d.]+ MB \| "
-                         r"file [\d.]+ MB \| \w+, \d+ threads? \| seed 1 \| length\n\Z")
+                         r"file [\d.]+ MB \| \w+, \d+ threads? \| seed 1"
+                         r"( \| up to [\d.]+ C)?( \| \S+ J a token)? \| length\n\Z")
         answer = self.json("run", TM2, "-p", "the quick brown", "-n", "30", "-s", "1",
                            "--ignore-eos")
         self.assertEqual(done.stdout.decode(errors="replace"), answer["text"] + "\n")

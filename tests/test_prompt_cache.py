@@ -254,7 +254,7 @@ class Places(Case):
 
     def test_a_full_disk(self):
         def limit():
-            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
         plain = self.run_once()
         got = self.run_once("--prompt-cache", note="not kept: .*File too large", preexec_fn=limit)
         self.same(got, plain)

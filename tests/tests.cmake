@@ -39,7 +39,7 @@ if(EDGELLM_CLI)
   foreach(test bench_series bench_causes)
     el_test(${test} base)
     target_sources(test_${test} PRIVATE ${cli}/bench_series.c ${cli}/bench_causes.c
-        ${cli}/bench_process.c ${cli}/doctor_tree.c ${cli}/cli_stats.c ${cli}/cli_output.c
+        ${cli}/bench_process.c ${cli}/doctor_tree.c ${cli}/cli_sensors.c ${cli}/cli_stats.c ${cli}/cli_output.c
         ${cli}/cli_options.c)
     target_link_libraries(test_${test} PRIVATE edgellm_cli_flags m)
   endforeach()
@@ -50,6 +50,14 @@ if(EDGELLM_CLI)
   target_sources(test_certify_fit PRIVATE ${PROJECT_SOURCE_DIR}/src/cli/certify_fit.c
                                           ${PROJECT_SOURCE_DIR}/src/cli/cli_stats.c)
   target_link_libraries(test_certify_fit PRIVATE edgellm_cli_flags m)
+endif()
+# How fast to compute, on simulated boards; sensors and meters on made-up trees; those files alone.
+if(EDGELLM_CLI)
+  el_test(thermostat)
+  target_sources(test_thermostat PRIVATE ${cli}/cli_thermostat.c)
+  target_link_libraries(test_thermostat PRIVATE m)
+  el_test(meter)
+  target_sources(test_meter PRIVATE ${cli}/cli_meter.c ${cli}/cli_sensors.c ${cli}/doctor_tree.c)
 endif()
 include(program.cmake)
 

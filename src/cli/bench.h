@@ -12,6 +12,7 @@
 #include "cli/bench_process.h"
 #include "cli/bench_series.h"
 #include "cli/cli_certificate.h"
+#include "cli/cli_climate.h"
 #include "cli/cli_model.h"
 
 enum {
@@ -32,6 +33,7 @@ typedef struct el_cli_bench_plan {
     uint32_t timeout;        /* seconds, of a server */
     const char *path;        /* of the model file of this process; NULL: none */
     const char *certificate; /* as el_cli_certified_find() takes it */
+    el_cli_climate_values climate;
     el_cli_model_values model;
 } el_cli_bench_plan;
 
@@ -110,6 +112,7 @@ char *el_cli_bench_words(uint32_t n);
 typedef struct el_cli_bench_facts {
     const el_cli_model *model;
     const el_cli_certified *certified;
+    const el_cli_climate *climate;
     uint64_t roof_bytes; /* that a pass of the floor reads; 0: none was made */
 } el_cli_bench_facts;
 bool el_cli_bench_facts_of(const el_cli_bench *bench, el_cli_bench_facts *facts);

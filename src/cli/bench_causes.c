@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/cli_output.h"
+#include "cli/cli_sensors.h"
 
 #define UNKNOWN EL_CLI_UNKNOWN
 
@@ -70,7 +71,7 @@ static void add_steal(el_cli_tree *tree, const cpu_set_t *cores, el_cli_bench_co
 
 static void add_core(el_cli_tree *tree, int core, el_cli_bench_counters *c)
 {
-    int64_t khz = el_cli_tree_number(tree, CPU "cpufreq/scaling_cur_freq", core);
+    int64_t khz = el_cli_core_khz(tree, core);
     if (khz > 0 && (c->khz == UNKNOWN || khz < c->khz)) c->khz = khz;
     add(&c->throttled, el_cli_tree_number(tree, CPU "thermal_throttle/core_throttle_count", core));
     add(&c->throttled,
@@ -80,12 +81,9 @@ static void add_core(el_cli_tree *tree, int core, el_cli_bench_counters *c)
 /* The firmware's flags "has occurred since boot" (bits 16 to 19), as a count of kinds. */
 static void add_firmware(el_cli_tree *tree, el_cli_bench_counters *c)
 {
-    const char *text =
-        el_cli_tree_read(tree, "sys/devices/platform/soc/soc:firmware/get_throttled");
-    char *end = NULL;
-    unsigned long bits = text != NULL ? strtoul(text, &end, 16) : 0;
-    if (text == NULL || end == text) return;
-    add(&c->throttled, __builtin_popcountl((bits >> 16) & 0xf) + __builtin_popcountl(bits & 0xf));
+    const int64_t bits = el_cli_firmware_throttled(tree);
+    if (bits == UNKNOWN) return;
+    add(&c->throttled, __builtin_popcountll(bits >> 16 & 0xf) + __builtin_popcountll(bits & 0xf));
 }
 
 void el_cli_bench_read_counters(el_cli_tree *tree, const el_cli_bench_pids *pids,

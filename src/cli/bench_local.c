@@ -17,6 +17,7 @@
 typedef struct local {
     el_cli_model model;
     el_cli_certified certified;
+    el_cli_climate climate;
     el_cli_roof roof; /* open from the first pass on */
     uint32_t *ids;    /* (room) of the prompt */
     size_t room;
@@ -106,6 +107,7 @@ static edgellm_status open_local(el_cli_bench *bench, el_cli_bench_backend *back
     backend->own = l;
     EL_CLI_TRY(el_cli_model_open(&l->model, plan->path, &plan->model.engine, err));
     EL_CLI_TRY(prepare_prompt(l, plan, err));
+    EL_CLI_TRY(el_cli_climate_open(&l->climate, &plan->climate, plan->model.session.realtime, err));
     EL_CLI_TRY(start_session(l, plan, err));
     snprintf(backend->title, sizeof backend->title, "edgellm %s", edgellm_version());
     snprintf(backend->model, sizeof backend->model, "%s", slash != NULL ? slash + 1 : plan->path);
@@ -119,6 +121,7 @@ static void close_local(el_cli_bench_backend *backend)
     if (l == NULL) return;
     el_cli_roof_close(&l->roof);
     el_cli_certified_release(&l->certified);
+    el_cli_climate_release(&l->climate);
     el_cli_model_close(&l->model);
     free(l->ids);
     free(l->text);
@@ -131,7 +134,7 @@ bool el_cli_bench_facts_of(const el_cli_bench *bench, el_cli_bench_facts *facts)
     for (uint32_t i = 0; i < bench->n_backends; i++) {
         const local *l = bench->backends[i].own;
         if (bench->backends[i].kind != &el_cli_bench_local || l == NULL) continue;
-        *facts = (el_cli_bench_facts){&l->model, &l->certified, 0};
+        *facts = (el_cli_bench_facts){&l->model, &l->certified, &l->climate, 0};
         if (l->roof.crew != NULL) facts->roof_bytes = el_cli_roof_bytes(&l->roof);
         return true;
     }
@@ -153,6 +156,7 @@ void el_cli_bench_count_certified(el_cli_bench *bench)
         local *l = bench->backends[b].own;
         const el_cli_bench_series *s = &bench->backends[b].series;
         if (bench->backends[b].kind != &el_cli_bench_local || l == NULL) continue;
+        if (el_cli_climate_paces(&l->climate)) continue; /* gaps hold what was waited */
         for (uint32_t i = 0; i < s->n; i++)
             count_request(&l->certified, &s->requests[i], el_cli_bench_times(s, i));
     }
@@ -179,6 +183,14 @@ static void trace(const el_cli_bench_ask *a, uint32_t token, stopwatch *w)
     w->left_out += el_cli_now_ms() - before;
 }
 
+/* Reading a meter is no part of a request. */
+static void leave_out(stopwatch *w, el_cli_climate *climate, void (*read)(el_cli_climate *))
+{
+    const double before = el_cli_now_ms();
+    read(climate);
+    w->left_out += el_cli_now_ms() - before;
+}
+
 static edgellm_status prefill(const el_cli_bench_ask *a, local *l, edgellm_error *err)
 {
     const el_cli_bench_plan *plan = &a->bench->plan;
@@ -191,16 +203,21 @@ static edgellm_status prefill(const el_cli_bench_ask *a, local *l, edgellm_error
                            count, l->room, (int)SLACK);
     }
     a->slot->prompt_tokens = (int64_t)count;
-    return el_cli_prefill(l->model.session, l->ids, count, err);
+    return el_cli_prefill(l->model.session, l->ids, count, &l->climate, err);
 }
 
-static edgellm_status decode(const el_cli_bench_ask *a, edgellm_session *session, uint32_t token,
-                             stopwatch *w, edgellm_error *err)
+static edgellm_status decode(const el_cli_bench_ask *a, local *l, uint32_t token, stopwatch *w,
+                             edgellm_error *err)
 {
+    edgellm_session *session = l->model.session;
+    double before = el_cli_now_ms();
+    el_cli_climate_first(&l->climate, before);
     for (uint32_t i = 1; i <= a->bench->plan.steps; i++) {
         if (el_cli_interrupted() != 0) return interrupted(err);
         EL_CLI_TRY(edgellm_session_eval(session, &token, 1, NULL, err));
         token = edgellm_session_sample(session);
+        el_cli_climate_hold(&l->climate, before);
+        before = el_cli_now_ms();
         a->times[i] = read_watch(w);
         a->slot->count = i + 1;
         trace(a, i, w);
@@ -218,15 +235,18 @@ static edgellm_status ask_local(const el_cli_bench_ask *a, edgellm_error *err)
         el_cli_bench_prompt(&a->bench->plan, a->number, l->text, l->bytes);
     }
     EL_CLI_TRY(edgellm_session_truncate(session, 0, err));
+    el_cli_climate_begin(&l->climate);
     stopwatch w = {el_cli_now_ms(), 0};
     a->slot->start_ms = w.start;
     EL_CLI_TRY(prefill(a, l, err));
     a->slot->prefill_ms = read_watch(&w);
+    leave_out(&w, &l->climate, el_cli_climate_answer);
     uint32_t token = edgellm_session_sample(session);
     a->times[0] = read_watch(&w);
     a->slot->count = 1;
     trace(a, 0, &w);
-    edgellm_status status = decode(a, session, token, &w, err);
+    edgellm_status status = decode(a, l, token, &w, err);
+    el_cli_climate_end(&l->climate, a->slot->count - 1);
     a->slot->tokens = a->slot->count;
     snprintf(a->slot->finish, sizeof a->slot->finish, "length");
     return status;

@@ -103,6 +103,7 @@ void el_cli_bench_print_plain(const el_cli_bench_report *report)
     }
     print_roofline(&r);
     el_cli_certified_print_line(p.facts.certified, stdout);
+    el_cli_climate_print_lines(p.facts.climate, stdout);
     printf("peak memory     %.1f MB, file %.1f MB\n",
            (double)p.row->backend->peak_bytes / EL_CLI_MB,
            (double)p.facts.model->info.file_bytes / EL_CLI_MB);
@@ -140,6 +141,7 @@ json_t *el_cli_bench_plain_json(const el_cli_bench_report *report)
     json_object_set_new(o, "context", json_integer(p.plan.context));
     json_object_set_new(o, "peak_rss", json_integer((json_int_t)p.row->backend->peak_bytes));
     json_object_set_new(o, "file_bytes", json_integer((json_int_t)info->file_bytes));
+    json_object_set_new(o, "conditions", el_cli_climate_json(p.facts.climate));
     json_object_set_new(o, "certificate", el_cli_certified_json(p.facts.certified));
     el_cli_realtime_add(o, p.facts.model->session);
     return o;

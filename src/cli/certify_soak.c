@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "cli/cli_sensors.h"
 #include "cli/cli_signals.h"
 #include "cli/cli_stats.h"
-#include "cli/doctor_tree.h"
 
 enum {
     ROOM = 65536,        /* samples kept of steps, and of chunks of each size */
@@ -16,7 +16,6 @@ enum {
     REQUEST_TOKENS = 32,
     STOPS = 256,  /* on the way back */
     CHUNK_AT = 8, /* one in so many stops */
-    ZONES = 16,   /* sensors that are looked at */
 };
 static const double between_ms = 200; /* drawings of the progress */
 
@@ -29,27 +28,17 @@ typedef struct run {
     double started, ends, drawn; /* milliseconds */
     bool progress;
     el_cli_tree *tree;
+    el_cli_zones zones;
     struct rusage before;
 } run;
 
 /* ---- the machine -------------------------------------------------------------------------- */
 
-static int64_t hottest(el_cli_tree *tree)
-{
-    int64_t most = EL_CLI_UNKNOWN;
-    for (int zone = 0; zone < ZONES; zone++) {
-        const int64_t now = el_cli_tree_number(tree, "sys/class/thermal/thermal_zone%d/temp", zone);
-        if (now > most && now < 200000) most = now;
-    }
-    return most;
-}
-
 static void look(run *r)
 {
     el_cli_conditions *c = &r->soak->conditions;
-    const int64_t heat = hottest(r->tree),
-                  clock = el_cli_tree_number(
-                      r->tree, "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq");
+    const int64_t heat = el_cli_zones_hottest(r->tree, &r->zones, NULL),
+                  clock = el_cli_core_khz(r->tree, 0);
     if (r->soak->rounds == 0) {
         *c = (el_cli_conditions){
             .heat_first = heat, .heat_most = heat, .clock_least = clock, .clock_most = clock};
@@ -246,6 +235,7 @@ static edgellm_status prepare(run *r, uint32_t vocab, edgellm_error *err)
         s->first_ms == NULL || !open_series(s, r->batch))
         return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the times");
     r->tree->root = "";
+    el_cli_zones_find(r->tree, &r->zones);
     for (uint32_t i = 0; i < r->context; i++) {
         state = state * 1664525u + 1013904223u;
         r->tokens[i] = (uint32_t)(((uint64_t)state * vocab) >> 32);

@@ -85,12 +85,20 @@ static edgellm_status next(el_cli_answer *a, const el_cli_model *model, uint32_t
     return EDGELLM_OK;
 }
 
-/* Times from token to token, against what was certified for the position that was computed. */
+/* A token is ready, begun when the one before was given out: it is held back until its time. */
+static void hold(el_cli_answer *a, const el_cli_answer_options *o, double before)
+{
+    a->held_ms = a->n > 0 && o->climate != NULL ? el_cli_climate_hold(o->climate, before) : 0;
+}
+
+/* Times from token to token, but for those held back, against what was certified for the position
+ * that was computed. */
 static void count_gap(const el_cli_answer *a, const el_cli_model *model,
                       const el_cli_answer_options *o, double ms)
 {
     if (a->n == 0 || o->certified == NULL) return;
-    el_cli_certified_count(o->certified, edgellm_session_position(model->session) - 1, ms);
+    el_cli_certified_count(o->certified, edgellm_session_position(model->session) - 1,
+                           ms - a->held_ms);
 }
 
 static edgellm_status decode(el_cli_answer *a, const el_cli_model *model,
@@ -104,9 +112,13 @@ static edgellm_status decode(el_cli_answer *a, const el_cli_model *model,
             a->finish = EL_CLI_FINISH_END;
             break;
         }
+        hold(a, o, before);
         if (!o->mute) EL_CLI_TRY(stream_out(model, &stream, token, err));
         double now = el_cli_now_ms();
-        if (a->n == 0) first = now;
+        if (a->n == 0) {
+            first = now;
+            if (o->climate != NULL) el_cli_climate_first(o->climate, now);
+        }
         count_gap(a, model, o, now - before);
         a->tokens[a->n] = token;
         a->token_ms[a->n++] = now - before;
@@ -131,14 +143,17 @@ edgellm_status el_cli_answer_make(el_cli_answer *a, const el_cli_model *model,
     a->finish = EL_CLI_FINISH_LENGTH;
     a->prompt_tokens = prompt->count;
     a->hash = EDGELLM_HASH_START;
+    if (o->climate != NULL) el_cli_climate_begin(o->climate);
     a->started_ms = el_cli_now_ms();
     edgellm_session_set_deadline(
         model->session,
         o->deadline_ms > 0 ? (uint64_t)((a->started_ms + o->deadline_ms) * 1e6) : 0);
-    EL_CLI_TRY(el_cli_prefill(model->session, prompt->ids, prompt->count, err));
+    EL_CLI_TRY(el_cli_prefill(model->session, prompt->ids, prompt->count, o->climate, err));
     a->prefill_ms = el_cli_now_ms() - a->started_ms;
+    if (o->climate != NULL) el_cli_climate_answer(o->climate);
     add_hash(a, model, o);
     EL_CLI_TRY(decode(a, model, o, plan.context, err));
+    if (o->climate != NULL) el_cli_climate_end(o->climate, el_cli_answer_steps(a));
     a->peak_rss = el_cli_peak_rss(); /* before the report takes memory of its own */
     a->first_ms = a->n > 0 ? a->token_ms[0] : 0;
     el_cli_sort(a->token_ms + 1, el_cli_answer_steps(a));

@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "cli/cli_certificate.h"
+#include "cli/cli_climate.h"
 #include "cli/cli_model.h"
 
 typedef enum el_cli_finish {
@@ -29,6 +30,7 @@ typedef struct el_cli_answer_options {
     bool mute;                   /* nothing to standard output */
     double deadline_ms;          /* from the start of the prompt; 0: none */
     el_cli_certified *certified; /* counts the times from token to token; or NULL */
+    el_cli_climate *climate;     /* watches, and holds tokens back; or NULL */
 } el_cli_answer_options;
 
 typedef struct el_cli_answer {
@@ -37,6 +39,7 @@ typedef struct el_cli_answer {
     size_t capacity, n, prompt_tokens;
     double prefill_ms, first_ms, decode_ms; /* decode: from the first token to the last */
     double answer_ms;                       /* from the start of the prompt to the end */
+    double held_ms;                         /* for which the last token was held back */
     double started_ms;
     uint64_t hash, peak_rss;
     el_cli_finish finish;

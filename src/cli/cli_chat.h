@@ -16,6 +16,7 @@ typedef struct el_cli_chat_values {
     el_cli_model_values model;
     el_cli_sampler_values sampler;
     el_cli_answer_options answer;
+    el_cli_climate_values climate;
     const char *system, *load, *save, *certificate, *prompt_cache;
     bool no_history, json, quiet;
 } el_cli_chat_values;
@@ -34,6 +35,7 @@ typedef struct el_cli_chat {
     el_cli_answer answer;
     el_cli_certified certified;
     el_cli_prompt_cache cache;
+    el_cli_climate climate;
     el_cli_chat_word *words;
     bool leaves;           /* /quit */
     double stopped_ms;     /* when Ctrl-C last stopped an answer */

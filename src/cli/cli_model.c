@@ -6,8 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/cli_climate.h"
 #include "cli/cli_folders.h"
 #include "cli/cli_signals.h"
+#include "cli/cli_stats.h"
 
 edgellm_status el_cli_model_open(el_cli_model *model, const char *path,
                                  const edgellm_engine_options *options, edgellm_error *err)
@@ -142,7 +144,7 @@ edgellm_status el_cli_detokenize(const edgellm_engine *engine, const uint32_t *i
 }
 
 edgellm_status el_cli_prefill(edgellm_session *session, const uint32_t *ids, size_t count,
-                              edgellm_error *err)
+                              el_cli_climate *climate, edgellm_error *err)
 {
     edgellm_memory_plan plan;
     edgellm_session_plan(session, &plan);
@@ -159,7 +161,9 @@ edgellm_status el_cli_prefill(edgellm_session *session, const uint32_t *ids, siz
         if (el_cli_interrupted() != 0) {
             return el_cli_fail(err, EDGELLM_ERR_INTERRUPTED, "interrupted");
         }
+        const double began = climate != NULL ? el_cli_now_ms() : 0;
         EL_CLI_TRY(edgellm_session_eval(session, ids + done, n, NULL, err));
+        if (climate != NULL) el_cli_climate_rest(climate, began);
     }
     return EDGELLM_OK;
 }

@@ -13,6 +13,7 @@
 typedef struct bench_values {
     el_cli_model_values model;
     el_cli_texts backends;
+    el_cli_climate_values climate;
     uint32_t runs, warmup, blocks, max_tokens, prompt_tokens, load, timeout;
     const char *prompt, *output, *csv, *html, *certificate;
     bool unique, chat, trace, json;
@@ -57,6 +58,7 @@ static el_cli_bench_plan plan_of(const bench_values *v)
         .trace = v->trace,
         .timeout = v->timeout,
         .certificate = v->certificate,
+        .climate = v->climate,
         .model = v->model,
     };
 }
@@ -244,6 +246,7 @@ static const el_cli_option options[] = {
     EL_CLI_REALTIME_ROW(bench_values),
     EL_CLI_ENGINE_ROWS(bench_values),
     EL_CLI_CERTIFICATE_ROW(bench_values),
+    EL_CLI_CLIMATE_ROWS(bench_values),
     {"json", 0, EL_CLI_ON, FIELD(json), NULL, NULL, "one JSON object", 0, 0, NULL},
     {0},
 };

@@ -34,6 +34,7 @@ static void print_figures(const el_cli_chat *chat)
             endings[a->finish]);
     el_cli_certified_print(&chat->certified);
     el_cli_prompt_cache_print(&chat->cache);
+    el_cli_climate_print(&chat->climate, stderr);
     fprintf(stderr, "]\n");
 }
 
@@ -48,6 +49,7 @@ static edgellm_status print_json(const el_cli_chat *chat, size_t dropped, edgell
     json_object_set_new(o, "context", json_integer(chat->talk.context));
     json_object_set_new(o, "timings", el_cli_answer_timings(a));
     json_object_set_new(o, "certificate", el_cli_certified_json(&chat->certified));
+    json_object_set_new(o, "conditions", el_cli_climate_json(&chat->climate));
     json_object_set_new(o, "prompt_cache", el_cli_prompt_cache_json(&chat->cache));
     return el_cli_print_json_line(o, err);
 }
@@ -89,6 +91,7 @@ static edgellm_status make_answer(el_cli_chat *chat, edgellm_error *err)
     el_cli_answer_options o = chat->v.answer;
     o.mute = chat->v.json;
     o.certified = &chat->certified;
+    o.climate = &chat->climate;
     EL_CLI_TRY(load_opening(chat, err));
     el_cli_tokens ahead = el_cli_conversation_ahead(&chat->talk);
     return el_cli_answer_make(&chat->answer, &chat->model, &ahead, &o, err);
@@ -247,6 +250,8 @@ static void greet(const el_cli_chat *chat)
 
 static edgellm_status prepare(el_cli_chat *chat, edgellm_error *err)
 {
+    EL_CLI_TRY(
+        el_cli_climate_open(&chat->climate, &chat->v.climate, chat->v.model.session.realtime, err));
     EL_CLI_TRY(start_session(chat, err));
     EL_CLI_TRY(el_cli_prompt_cache_check(&chat->cache, err));
     EL_CLI_TRY(el_cli_conversation_open(&chat->talk, &chat->model, chat->v.system, err));
@@ -300,6 +305,7 @@ static edgellm_status chat(const void *values, char **operands, int n_operands, 
     el_cli_answer_release(&chat.answer);
     el_cli_certified_release(&chat.certified);
     el_cli_prompt_cache_release(&chat.cache);
+    el_cli_climate_release(&chat.climate);
     el_cli_model_close(&chat.model);
     free_words(chat.words);
     return status;
@@ -325,6 +331,7 @@ static const el_cli_option options[] = {
     EL_CLI_REALTIME_ROW(el_cli_chat_values),
     EL_CLI_ENGINE_ROWS(el_cli_chat_values),
     EL_CLI_CERTIFICATE_ROW(el_cli_chat_values),
+    EL_CLI_CLIMATE_ROWS(el_cli_chat_values),
     {"no-history", 0, EL_CLI_ON, FIELD(no_history), NULL, NULL,
      "remember no lines in $XDG_STATE_HOME/edgellm/chat_history", 0, 0, NULL},
     {"hash", 0, EL_CLI_ON, FIELD(answer.hash), NULL, NULL,
@@ -347,8 +354,10 @@ const el_cli_command el_cli_cmd_chat = {
         "had to be computed), finish (end, length, context, interrupted), seed, hash if asked\n"
         "for, dropped (exchanges forgotten), used and context (tokens), timings, certificate\n"
         "(of all answers so far: times from token to token, those above it), prompt_cache (file,\n"
-        "hit, kept, tokens, load_ms; null where nothing was looked for). A message that failed\n"
-        "gives {\"error\": {status, message}}. Through a pipe the exit code is that of the\n"
+        "hit, kept, tokens, load_ms; null where nothing was looked for), conditions (of all "
+        "answers\n"
+        "so far: temperature, clock, energy and what was held back). A message that failed gives\n"
+        "{\"error\": {status, message}}. Through a pipe the exit code is that of the\n"
         "first message or command that failed.\n",
     .examples = "  edgellm chat model.tm2.bin\n"
                 "  edgellm chat model.tm2.bin --system \"You answer in one sentence.\"\n"

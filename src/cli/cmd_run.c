@@ -18,6 +18,7 @@ typedef struct run_values {
     el_cli_sampler_values sampler;
     el_cli_answer_options answer;
     el_cli_deadline_values deadline;
+    el_cli_climate_values climate;
     const char *prompt, *prompt_file, *system, *certificate, *prompt_cache;
     bool raw, special, json, quiet;
 } run_values;
@@ -28,6 +29,7 @@ typedef struct promise {
     el_cli_certified certified;
     el_cli_deadline deadline;
     el_cli_prompt_cache cache;
+    el_cli_climate climate;
     double born_ms, load_ms;
     uint64_t seed;
 } promise;
@@ -148,6 +150,7 @@ static void print_stats(const promise *p, const el_cli_model *model, const run_v
     el_cli_prompt_cache_print(&p->cache);
     if (p->cache.hit && a->n > 0)
         fprintf(stderr, ", first token %.1f ms after the start", boot_ms(p));
+    el_cli_climate_print(&p->climate, stderr);
     fprintf(stderr, " | %s\n", el_cli_finish_names[a->finish]);
 }
 
@@ -165,6 +168,7 @@ static edgellm_status print_json(const promise *p, const el_cli_model *model, co
     json_object_set_new(o, "timings", timings);
     json_object_set_new(o, "certificate", el_cli_certified_json(&p->certified));
     json_object_set_new(o, "deadline", el_cli_deadline_json(&p->deadline, a));
+    json_object_set_new(o, "conditions", el_cli_climate_json(&p->climate));
     json_object_set_new(o, "prompt_cache", el_cli_prompt_cache_json(&p->cache));
     json_object_set_new(o, "kernel", json_string(model->info.kernel));
     json_object_set_new(o, "threads", json_integer(plan.n_threads));
@@ -222,6 +226,7 @@ static edgellm_status prepare(el_cli_model *model, const run_values *v, const el
                               promise *p, el_cli_tokens *ahead, edgellm_error *err)
 {
     const edgellm_session_options *o = &v->model.session;
+    EL_CLI_TRY(el_cli_climate_open(&p->climate, &v->climate, o->realtime, err));
     EL_CLI_TRY(el_cli_model_start(model, o, err));
     EL_CLI_TRY(el_cli_sampler_set(&v->sampler, model->session, &p->seed, err));
     const size_t longest = longest_answer(model, v, prompt->count);
@@ -243,6 +248,7 @@ static edgellm_status answer_tokens(el_cli_model *model, const run_values *v,
     o.mute = v->json;
     o.deadline_ms = v->deadline.ms;
     o.certified = &p->certified;
+    o.climate = &p->climate;
     EL_CLI_TRY(prepare(model, v, prompt, p, &ahead, err));
     EL_CLI_TRY(el_cli_answer_make(&p->answer, model, &ahead, &o, err));
     p->load_ms = p->answer.started_ms - began_ms;
@@ -274,6 +280,11 @@ static edgellm_status run(const void *values, char **operands, int n_operands, e
                            "give the prompt with either -p TEXT or --prompt-file FILE");
     }
     EL_CLI_TRY(el_cli_deadline_check(&v->deadline, err));
+    if (v->deadline.ms > 0 && (v->climate.target_rate > 0 || v->climate.max_temp > 0)) {
+        return el_cli_fail(err, EDGELLM_ERR_USAGE,
+                           "--deadline-ms asks for haste, --target-rate and --max-temp hold back: "
+                           "one or the other");
+    }
     el_cli_prompt_cache_open(&p.cache, v->prompt_cache, operands[0], v->model.session.exact);
     EL_CLI_TRY(el_cli_model_open(&model, operands[0], &v->model.engine, err));
     edgellm_status status = answer_prompt(&model, v, &p, began_ms, err);
@@ -281,6 +292,7 @@ static edgellm_status run(const void *values, char **operands, int n_operands, e
     el_cli_answer_release(&p.answer);
     el_cli_certified_release(&p.certified);
     el_cli_prompt_cache_release(&p.cache);
+    el_cli_climate_release(&p.climate);
     return status;
 }
 
@@ -308,6 +320,7 @@ static const el_cli_option options[] = {
     EL_CLI_ENGINE_ROWS(run_values),
     EL_CLI_CERTIFICATE_ROW(run_values),
     EL_CLI_DEADLINE_ROWS(run_values),
+    EL_CLI_CLIMATE_ROWS(run_values),
     {"hash", 0, EL_CLI_ON, FIELD(answer.hash), NULL, NULL,
      "print a 64-bit hash over all logits that were sampled from", 0, 0, NULL},
     {"json", 0, EL_CLI_ON, FIELD(json), NULL, NULL, "one JSON object at the end, nothing else", 0,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/cli_sensors.h"
 #include "cli/doctor_facts.h"
 
 enum { MAX_CORES = 256, MAX_SENSORS = 64 };
@@ -154,13 +155,14 @@ static void frequency(el_cli_facts *facts, el_cli_tree *tree)
 
 static void heat(el_cli_facts *facts, el_cli_tree *tree)
 {
-    const int64_t coldest = -60000, hottest = 200000; /* beyond: a sensor that is not there */
-    for (int zone = 0; zone < MAX_SENSORS; zone++) {
-        int64_t now = el_cli_tree_number(tree, "sys/class/thermal/thermal_zone%d/temp", zone);
-        if (now < coldest || now > hottest || now <= facts->temperature) continue;
-        facts->temperature = now;
-        el_cli_tree_line(tree, facts->temperature_zone, sizeof facts->temperature_zone,
-                         "sys/class/thermal/thermal_zone%d/type", zone);
+    el_cli_zones zones;
+    char name[EL_CLI_ZONE_NAME];
+    int zone = 0;
+    el_cli_zones_find(tree, &zones);
+    facts->temperature = el_cli_zones_hottest(tree, &zones, &zone);
+    if (zones.n > 0) {
+        el_cli_zone_name(tree, zone, name);
+        el_cli_copy_line(facts->temperature_zone, sizeof facts->temperature_zone, name);
     }
     facts->throttle_events = el_cli_tree_number(
         tree, "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count");
@@ -170,13 +172,7 @@ static void heat(el_cli_facts *facts, el_cli_tree *tree)
 static void raspberry(el_cli_facts *facts, el_cli_tree *tree)
 {
     char name[32];
-    const char *text =
-        el_cli_tree_read(tree, "sys/devices/platform/soc/soc:firmware/get_throttled");
-    if (text != NULL) {
-        char *end = NULL;
-        unsigned long bits = strtoul(text, &end, 16);
-        if (end != text && bits <= UINT32_MAX) facts->throttled = (int64_t)bits;
-    }
+    facts->throttled = el_cli_firmware_throttled(tree);
     for (int sensor = 0; sensor < MAX_SENSORS; sensor++) {
         if (!el_cli_tree_line(tree, name, sizeof name, "sys/class/hwmon/hwmon%d/name", sensor) ||
             strcmp(name, "rpi_volt") != 0)

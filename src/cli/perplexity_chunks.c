@@ -73,7 +73,7 @@ edgellm_status el_cli_chunk_score(const el_cli_chunks *chunks, size_t index,
     const uint32_t *ids = chunks->tokens.ids + index * chunks->context;
     uint32_t first = chunks->context / 2, last = chunks->context - 1;
     EL_CLI_TRY(edgellm_session_truncate(model->session, 0, err));
-    EL_CLI_TRY(el_cli_prefill(model->session, ids, first, err));
+    EL_CLI_TRY(el_cli_prefill(model->session, ids, first, NULL, err));
     for (uint32_t begin = first; begin < last; begin += plan.batch) {
         uint32_t n = last - begin < plan.batch ? last - begin : plan.batch;
         EL_CLI_TRY(edgellm_session_eval(model->session, ids + begin, n, logits, err));
