@@ -57,7 +57,8 @@ typedef enum edgellm_status {
     EDGELLM_ERR_MEMORY = 6,      /* memory ran out, or the plan exceeds the cap given */
     EDGELLM_ERR_CONTEXT = 7,     /* the tokens do not fit into the session's context */
     EDGELLM_ERR_INTERRUPTED = 8, /* the caller's progress function asked to stop */
-    EDGELLM_ERR_DEADLINE = 9     /* what was asked for would not end in time */
+    EDGELLM_ERR_DEADLINE = 9,    /* what was asked for would not end in time */
+    EDGELLM_ERR_BUSY = 10        /* all slots of a scheduler are taken: try again later */
 } edgellm_status;
 
 typedef struct edgellm_error {
@@ -392,6 +393,7 @@ EDGELLM_API edgellm_status edgellm_session_truncate(edgellm_session *session, ui
 /* ---- time ------------------------------------------------------------------------------ */
 
 #define EDGELLM_COSTS_CHUNKS 12
+#define EDGELLM_COSTS_PASSES 6
 
 /*
  * What computing takes on this machine, in nanoseconds, as it was measured (`edgellm certify`, or
@@ -400,6 +402,10 @@ EDGELLM_API edgellm_status edgellm_session_truncate(edgellm_session *session, ui
  *   step(position)      = step + step_position * position
  *   chunk(position, n)  = that of n tokens at position 0, from the table, between two rows of it on
  *                         a straight line, + chunk_pair * n * position
+ * A pass is a step of each of several sessions at once (edgellm_sessions_eval()):
+ *   pass(positions)     = that of so many sessions at position 0, from its table in the same way,
+ *                         + step_position * the sum of the positions; without a table as long as
+ *                         one after the other
  */
 typedef struct edgellm_costs {
     double step, step_position;
@@ -409,6 +415,9 @@ typedef struct edgellm_costs {
     double chunk[EDGELLM_COSTS_CHUNKS];
     double chunk_pair;
     double chunk_margin; /* what the last chunk of a prompt may take beyond that */
+    uint32_t n_passes;   /* rows of the table: 0 .. EDGELLM_COSTS_PASSES */
+    uint32_t pass_sessions[EDGELLM_COSTS_PASSES]; /* 2 or more, ascending */
+    double pass[EDGELLM_COSTS_PASSES];
 } edgellm_costs;
 
 /* What is expected of an answer. */
@@ -552,6 +561,134 @@ EDGELLM_API uint32_t edgellm_session_sample(edgellm_session *session);
  */
 #define EDGELLM_HASH_START 14695981039346656037ULL
 EDGELLM_API uint64_t edgellm_hash_logits(uint64_t hash, const float *logits, uint32_t vocab);
+
+/* ---- several sessions ------------------------------------------------------------------ */
+
+#define EDGELLM_SCHEDULER_SLOTS 16 /* the most that a scheduler has */
+
+/*
+ * Several requests at a time on one engine, told apart by their deadlines. Each has a session of
+ * its own, a slot. Their work is cut into actions, which nothing interrupts: a part of a prompt, or
+ * a step of one or more answers in one pass over the weights. edgellm_scheduler_turn() does the
+ * next; when it is called, and by which thread, is up to the caller.
+ *   The earliest deadline goes first. A deadline is accepted only if it, and each accepted before,
+ *   can be kept with 15 % to spare (EDGELLM_ADMITTED_AT), computed one after the other. What was
+ *   accepted waits for no more than the action in which it came, and earlier deadlines.
+ *   Others are computed in the time that is left, in turn, and in the same passes, where every
+ *   promise holds with them (docs/LATENCY.md, "Several sessions").
+ * The bits of an answer are those of a session alone. A scheduler has one owner: calls on it must
+ * not overlap. After open nothing is allocated.
+ */
+typedef struct edgellm_scheduler edgellm_scheduler;
+
+typedef struct edgellm_scheduler_options {
+    /* Of each slot: context, exact, constant_time. Of all together: threads, reserve_cores, batch
+     * (of a chunk or a pass), realtime, max_ram, memory. */
+    edgellm_session_options session;
+    uint32_t slots;  /* 1 .. EDGELLM_SCHEDULER_SLOTS; 0: 4 */
+    double chunk_ns; /* what an action of more than one token may take, by its forecast; 0: 20 ms, or
+                        two steps where that is longer */
+} edgellm_scheduler_options;
+
+/*
+ * States the memory of a scheduler, as edgellm_plan() does of a session: kv_cache and scratch are
+ * those of all slots, session_bytes is the one range that they live in. `options` may be NULL.
+ * Errors: as edgellm_plan().
+ */
+EDGELLM_API edgellm_status edgellm_scheduler_plan(const char *path,
+                                                  const edgellm_scheduler_options *options,
+                                                  edgellm_memory_plan *plan, edgellm_error *err);
+
+/* Reserves, locks and touches all memory, and starts the threads, as edgellm_session_open() does.
+ * On success *scheduler is owned by the caller. Errors: as edgellm_session_open(). */
+EDGELLM_API edgellm_status edgellm_scheduler_open(const edgellm_engine *engine,
+                                                  const edgellm_scheduler_options *options,
+                                                  edgellm_scheduler **scheduler,
+                                                  edgellm_error *err);
+/* Requests that are there are forgotten. NULL is allowed. */
+EDGELLM_API void edgellm_scheduler_close(edgellm_scheduler *scheduler);
+
+/* Sets what forecasts go by; NULL: nothing is known, and deadlines are refused. Promises that were
+ * given stay. Errors: as edgellm_session_set_costs(). */
+EDGELLM_API edgellm_status edgellm_scheduler_set_costs(edgellm_scheduler *scheduler,
+                                                       const edgellm_costs *costs,
+                                                       edgellm_error *err);
+
+/* Measures the costs in some `budget_ns` (each thing three times at least), passes included, and
+ * does not set them. A certificate tells more of steps and chunks; it can be given the passes.
+ * Forgets what slots hold. Errors: USAGE (a request is there), FORMAT. */
+EDGELLM_API edgellm_status edgellm_scheduler_calibrate(edgellm_scheduler *scheduler,
+                                                       uint64_t budget_ns, edgellm_costs *costs,
+                                                       edgellm_error *err);
+
+typedef struct edgellm_request {
+    const uint32_t *tokens; /* (count) the prompt; copied */
+    uint32_t count;         /* 1 or more */
+    uint32_t max_tokens;    /* of the answer, 1 or more */
+    bool stop_at_end;       /* a token that ends an answer (edgellm_is_end()) does so */
+    uint64_t deadline_ns;   /* of CLOCK_MONOTONIC, for the last token; 0: none */
+    const edgellm_sampler_options *sampler; /* NULL: the defaults; copied */
+} edgellm_request;
+
+/*
+ * What is expected of a request, if it were submitted now. Of its prompt counts what no free slot
+ * holds already, as the beginning of an earlier request. With a deadline only what is promised is
+ * before it; without one everything, which is an estimate and no promise. tokens: of its answer, how
+ * many would be admitted. Errors: USAGE (no costs were set; no tokens, a bad id), CONTEXT (prompt
+ * and answer do not fit into a slot), BUSY (no slot is free).
+ */
+EDGELLM_API edgellm_status edgellm_scheduler_forecast(const edgellm_scheduler *scheduler,
+                                                      const edgellm_request *request,
+                                                      edgellm_forecast *forecast,
+                                                      edgellm_error *err);
+
+/*
+ * Takes a request into a free slot. *id: what events call it; never 0, never the same again.
+ * *forecast: filled in where costs are known, also with DEADLINE; NULL if nobody asks.
+ * Errors: as edgellm_scheduler_forecast(), but costs are needed for a deadline only; DEADLINE (it
+ * cannot be promised, or an earlier promise would be broken; the message has the numbers); USAGE
+ * (an option of the sampler).
+ */
+EDGELLM_API edgellm_status edgellm_scheduler_submit(edgellm_scheduler *scheduler,
+                                                    const edgellm_request *request, uint64_t *id,
+                                                    edgellm_forecast *forecast, edgellm_error *err);
+
+/* Ends a request; the next turn has the event, and after it the slot is free. False: it has ended
+ * already, or was never there. */
+EDGELLM_API bool edgellm_scheduler_cancel(edgellm_scheduler *scheduler, uint64_t id);
+
+typedef enum edgellm_finish {
+    EDGELLM_FINISH_NOT = 0,       /* it goes on */
+    EDGELLM_FINISH_LENGTH = 1,    /* max_tokens were made */
+    EDGELLM_FINISH_END = 2,       /* the token that comes with it ends the answer */
+    EDGELLM_FINISH_DEADLINE = 3,  /* another token would come too late */
+    EDGELLM_FINISH_CANCELLED = 4, /* edgellm_scheduler_cancel() */
+    EDGELLM_FINISH_FAILED = 5     /* the turn's error */
+} edgellm_finish;
+
+/* Something happened to a request: a token of its answer, its end, or both. */
+typedef struct edgellm_event {
+    uint64_t id;
+    edgellm_finish finish; /* its slot is free again, unless it is NOT */
+    bool has_token;
+    uint32_t token;
+} edgellm_event;
+
+typedef struct edgellm_turn {
+    uint32_t prompt_tokens; /* of a prompt that were computed; */
+    uint32_t steps;         /* or steps of so many answers; both 0: there was nothing to compute */
+    double forecast_ns;     /* what that was expected to take */
+    uint32_t n_events;
+    edgellm_event events[EDGELLM_SCHEDULER_SLOTS]; /* (n_events), one of a request at most */
+} edgellm_turn;
+
+/*
+ * Does one action: the next part of a prompt or the next pass. Answers whose next token would come
+ * too late are ended first. Errors: FORMAT (the logits overflow: the requests of that action have
+ * FAILED; *turn is filled in then too).
+ */
+EDGELLM_API edgellm_status edgellm_scheduler_turn(edgellm_scheduler *scheduler, edgellm_turn *turn,
+                                                  edgellm_error *err);
 
 /* ---- session files --------------------------------------------------------------------- */
 

@@ -91,6 +91,14 @@ target_sources(test_shared PRIVATE support/tiny_file.c)
 el_test(forecast base cpu kernel format token sample model engine quant test_support)
 target_sources(test_forecast PRIVATE support/tiny_file.c)
 target_link_libraries(test_forecast PRIVATE m)
+# What comes next, on a made-up clock; those files alone.
+el_test(schedule base)
+target_sources(test_schedule PRIVATE ${PROJECT_SOURCE_DIR}/src/engine/schedule.c
+                                     ${PROJECT_SOURCE_DIR}/src/engine/forecast.c)
+el_test(scheduler base cpu kernel format token sample model engine quant test_support)
+target_sources(test_scheduler PRIVATE support/tiny_file.c)
+target_link_options(test_scheduler PRIVATE
+    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap64)
 el_test(constant_time base cpu kernel format token sample model engine quant test_support)
 target_sources(test_constant_time PRIVATE support/tiny_file.c)
 el_test(calibrate base cpu kernel format token sample model engine quant offline test_support)

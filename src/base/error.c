@@ -15,6 +15,7 @@ static const char *const status_names[] = {
     [EDGELLM_ERR_CONTEXT] = "context",
     [EDGELLM_ERR_INTERRUPTED] = "interrupted",
     [EDGELLM_ERR_DEADLINE] = "deadline",
+    [EDGELLM_ERR_BUSY] = "busy",
 };
 
 const char *edgellm_version(void)

@@ -7,22 +7,42 @@ static bool is_time(double x)
     return x >= 0 && x < 1e18; /* 30 years */
 }
 
-static edgellm_status check_table(const edgellm_costs *c, edgellm_error *err)
+/* A table of times by number: `what` are counted. */
+typedef struct table {
+    const char *name, *what;
+    uint32_t rows, most;
+    const uint32_t *counts;
+    const double *times;
+} table;
+
+static edgellm_status check_table(const table *t, edgellm_error *err)
 {
-    if (c->n_chunks > EDGELLM_COSTS_CHUNKS)
-        return el_fail(err, EDGELLM_ERR_USAGE, "costs: %u rows of chunks, at most %d", c->n_chunks,
-                       EDGELLM_COSTS_CHUNKS);
-    for (uint32_t i = 0, least = 2; i < c->n_chunks; i++) {
-        if (c->chunk_tokens[i] < least || c->chunk_tokens[i] == UINT32_MAX)
+    if (t->rows > t->most)
+        return el_fail(err, EDGELLM_ERR_USAGE, "costs: %u rows of %s, at most %u", t->rows, t->name,
+                       t->most);
+    for (uint32_t i = 0, least = 2; i < t->rows; i++) {
+        if (t->counts[i] < least || t->counts[i] == UINT32_MAX)
             return el_fail(err, EDGELLM_ERR_USAGE,
-                           "costs: row %u of the chunks has %u tokens, %u at least are expected", i,
-                           c->chunk_tokens[i], least);
-        if (!is_time(c->chunk[i]))
-            return el_fail(err, EDGELLM_ERR_USAGE, "costs: row %u of the chunks is no time: %g", i,
-                           c->chunk[i]);
-        least = c->chunk_tokens[i] + 1;
+                           "costs: row %u of the %s has %u %s, %u at least are expected", i,
+                           t->name, t->counts[i], t->what, least);
+        if (!is_time(t->times[i]))
+            return el_fail(err, EDGELLM_ERR_USAGE, "costs: row %u of the %s is no time: %g", i,
+                           t->name, t->times[i]);
+        least = t->counts[i] + 1;
     }
     return EDGELLM_OK;
+}
+
+static table chunks_of(const edgellm_costs *c)
+{
+    return (table){"chunks",        "tokens", c->n_chunks, EDGELLM_COSTS_CHUNKS,
+                   c->chunk_tokens, c->chunk};
+}
+
+static table passes_of(const edgellm_costs *c)
+{
+    return (table){"passes",         "sessions", c->n_passes, EDGELLM_COSTS_PASSES,
+                   c->pass_sessions, c->pass};
 }
 
 edgellm_status el_costs_check(const edgellm_costs *c, edgellm_error *err)
@@ -39,7 +59,9 @@ edgellm_status el_costs_check(const edgellm_costs *c, edgellm_error *err)
         if (!is_time(rows[i].time))
             return el_fail(err, EDGELLM_ERR_USAGE, "costs: %s is no time: %g", rows[i].name,
                            rows[i].time);
-    return check_table(c, err);
+    const table chunks = chunks_of(c), passes = passes_of(c);
+    EL_TRY(check_table(&chunks, err));
+    return check_table(&passes, err);
 }
 
 /* ---- one after the other ------------------------------------------------------------------ */
@@ -55,26 +77,33 @@ double el_forecast_steps(const edgellm_costs *c, uint32_t position, uint32_t n)
     return n * (c->step + c->step_position * (position + (n - 1) / 2.0));
 }
 
-/* n tokens at position 0: on the line between two rows; past the last, in proportion to it. The row
- * before the first is a step. */
-static double table_at(const edgellm_costs *c, uint32_t n)
+/* n at position 0: on the line between two rows; past the last, in proportion to it. The row before
+ * the first is a step. */
+static double table_at(const table *t, double step, uint32_t n)
 {
-    double tokens = 1, time = c->step;
-    for (uint32_t i = 0; i < c->n_chunks; i++) {
-        if (n <= c->chunk_tokens[i]) {
-            const double share = (n - tokens) / (c->chunk_tokens[i] - tokens);
-            return time + share * (c->chunk[i] - time);
+    double count = 1, time = step;
+    for (uint32_t i = 0; i < t->rows; i++) {
+        if (n <= t->counts[i]) {
+            const double share = (n - count) / (t->counts[i] - count);
+            return time + share * (t->times[i] - time);
         }
-        tokens = c->chunk_tokens[i];
-        time = c->chunk[i];
+        count = t->counts[i];
+        time = t->times[i];
     }
-    return time * (n / tokens);
+    return time * (n / count);
 }
 
 double el_forecast_chunk(const edgellm_costs *c, uint32_t position, uint32_t n)
 {
+    const table chunks = chunks_of(c);
     if (n <= 1) return n * el_forecast_step(c, position);
-    return table_at(c, n) + c->chunk_pair * n * position;
+    return table_at(&chunks, c->step, n) + c->chunk_pair * n * position;
+}
+
+double el_forecast_pass(const edgellm_costs *c, uint32_t count, uint64_t positions)
+{
+    const table passes = passes_of(c);
+    return table_at(&passes, c->step, count) + c->step_position * (double)positions;
 }
 
 double el_forecast_needed(const edgellm_costs *c, uint32_t position, uint32_t n)

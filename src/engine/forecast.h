@@ -18,6 +18,10 @@ double el_forecast_steps(const edgellm_costs *costs, uint32_t position, uint32_t
 /* n tokens in one batch, the first at `position`. One token is a step. */
 double el_forecast_chunk(const edgellm_costs *costs, uint32_t position, uint32_t n);
 
+/* A step of each of `count` sessions, 1 or more, in one pass; their positions add up to
+ * `positions`. Where passes were not measured, as long as one after the other. */
+double el_forecast_pass(const edgellm_costs *costs, uint32_t count, uint64_t positions);
+
 /* The time that must be left for that to begin: a step's with its margin. Of a part of a prompt
  * that margin, but no more of it than what is admitted has: a prompt that is on time goes on. */
 double el_forecast_needed(const edgellm_costs *costs, uint32_t position, uint32_t n);

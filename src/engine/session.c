@@ -115,6 +115,17 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
     return session;
 }
 
+edgellm_status el_session_measure(const edgellm_engine *engine,
+                                  const edgellm_session_options *given,
+                                  edgellm_session_options *options, edgellm_memory_plan *plan,
+                                  edgellm_error *err)
+{
+    el_arena measure = el_arena_measure();
+    EL_TRY(resolve(engine, given, options, err));
+    layout(engine, options, &measure, plan);
+    return EDGELLM_OK;
+}
+
 static uint64_t planned_total(const edgellm_engine *engine, const edgellm_session_options *o)
 {
     edgellm_memory_plan plan;
@@ -180,21 +191,16 @@ edgellm_status edgellm_plan(const char *path, const edgellm_session_options *opt
     edgellm_engine *engine;
     edgellm_session_options o;
     EL_TRY(edgellm_engine_open(path, NULL, &engine, err));
-    edgellm_status status = resolve(engine, options, &o, err);
-    if (status == EDGELLM_OK) {
-        el_arena measure = el_arena_measure();
-        layout(engine, &o, &measure, plan);
-        status = check_cap(engine, &o, plan, err);
-    }
+    edgellm_status status = el_session_measure(engine, options, &o, plan, err);
+    if (status == EDGELLM_OK) status = check_cap(engine, &o, plan, err);
     edgellm_engine_close(engine);
     return status;
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
-/* An arena of `bytes`: in the caller's memory where the options name some, else from the system. */
-static edgellm_status find_memory(el_arena *arena, const edgellm_session_options *o, size_t bytes,
-                                  edgellm_error *err)
+edgellm_status el_session_memory(el_arena *arena, const edgellm_session_options *o, size_t bytes,
+                                 edgellm_error *err)
 {
     if (!o->memory && o->memory_bytes == 0) return el_arena_reserve(arena, bytes, err);
     if (!o->memory)
@@ -234,7 +240,7 @@ static edgellm_status build(const edgellm_engine *engine, const edgellm_session_
     layout(engine, o, &measure, &plan);
     EL_TRY(check_cap(engine, o, &plan, err));
     EL_TRY(check_group(o, &plan, err));
-    EL_TRY(find_memory(&arena, o, measure.used, err));
+    EL_TRY(el_session_memory(&arena, o, measure.used, err));
     edgellm_session *s = layout(engine, o, &arena, &plan);
     edgellm_status status = el_crew_start(s->forward.crew, o->threads, err);
     if (status != EDGELLM_OK) {
@@ -292,19 +298,25 @@ edgellm_status el_session_check_tokens(const edgellm_session *s, const uint32_t 
 bool el_session_run_batch(edgellm_session *s, const uint32_t *tokens, uint32_t n, float *all,
                           bool last)
 {
-    el_forward *f = &s->forward;
+    return el_session_run_by(s, s, tokens, n, all, last);
+}
+
+bool el_session_run_by(edgellm_session *worker, edgellm_session *s, const uint32_t *tokens,
+                       uint32_t n, float *all, bool last)
+{
+    el_forward *f = &worker->forward;
     f->tokens = tokens;
     f->n = n;
     for (uint32_t i = 0; i < n; i++)
-        f->places[i] = (el_place){&f->cache, s->position + i};
+        f->places[i] = (el_place){&s->forward.cache, s->position + i};
     f->head_first = all ? 0 : last ? n - 1 : n;
-    f->head_out = all ? all : f->logits;
+    f->head_out = all ? all : s->forward.logits;
     el_forward_run(f);
     if (f->stopped) {
-        el_cache_forget(f, s->position, s->position + n);
+        el_cache_forget(&s->forward, s->position, s->position + n);
         return false;
     }
-    memcpy(s->tokens + s->position, tokens, n * sizeof *tokens);
+    memmove(s->tokens + s->position, tokens, n * sizeof *tokens); /* they may lie there already */
     s->position += n;
     return true;
 }

@@ -32,6 +32,28 @@ bool el_session_run_batch(edgellm_session *session, const uint32_t *tokens, uint
 edgellm_status el_session_check_limit(const edgellm_memory_plan *plan, bool realtime,
                                       uint64_t limit, edgellm_error *err);
 
+/* The same by the memory and threads of `worker`, a session of the same engine and mode, whose
+ * context is no smaller and whose batch holds n. */
+bool el_session_run_by(edgellm_session *worker, edgellm_session *session, const uint32_t *tokens,
+                       uint32_t n, float *all, bool last);
+
+/* edgellm_sessions_eval() by `worker` as above. Nothing is checked before. Errors: FORMAT. */
+edgellm_status el_sessions_step(edgellm_session *worker, edgellm_session *const *sessions,
+                                const uint32_t *tokens, uint32_t count, float *logits,
+                                edgellm_error *err);
+
+/* *options: those given with defaults filled in; *plan: for them, whatever max_ram is. Errors:
+ * USAGE. */
+edgellm_status el_session_measure(const edgellm_engine *engine,
+                                  const edgellm_session_options *given,
+                                  edgellm_session_options *options, edgellm_memory_plan *plan,
+                                  edgellm_error *err);
+
+/* An arena of `bytes`: in the caller's memory where the options name some, else from the system.
+ * Errors: MEMORY, USAGE. */
+edgellm_status el_session_memory(el_arena *arena, const edgellm_session_options *options,
+                                 size_t bytes, edgellm_error *err);
+
 /* Can these tokens be computed next? Errors: as edgellm_session_eval(). */
 edgellm_status el_session_check_tokens(const edgellm_session *session, const uint32_t *tokens,
                                        size_t count, edgellm_error *err);

@@ -53,12 +53,11 @@ static edgellm_status check_all(edgellm_session *const *sessions, const uint32_t
                    count, batch);
 }
 
-static void run(edgellm_session *const *sessions, const uint32_t *tokens, uint32_t count,
-                float *logits)
+static void run(edgellm_session *worker, edgellm_session *const *sessions, const uint32_t *tokens,
+                uint32_t count, float *logits)
 {
-    edgellm_session *leader = leader_of(sessions, count);
-    el_forward *f = &leader->forward;
-    el_realtime_border(leader->realtime, false);
+    el_forward *f = &worker->forward;
+    el_realtime_border(worker->realtime, false);
     f->tokens = tokens;
     f->n = count;
     f->head_first = 0;
@@ -89,14 +88,14 @@ static void forget(edgellm_session *const *sessions, uint32_t count)
     }
 }
 
-edgellm_status edgellm_sessions_eval(edgellm_session *const *sessions, const uint32_t *tokens,
-                                     uint32_t count, float *logits, edgellm_error *err)
+edgellm_status el_sessions_step(edgellm_session *worker, edgellm_session *const *sessions,
+                                const uint32_t *tokens, uint32_t count, float *logits,
+                                edgellm_error *err)
 {
-    EL_TRY(check_all(sessions, tokens, count, err));
     el_fpenv env = el_fpenv_enter();
     for (uint32_t i = 0; i < count; i++)
         sessions[i]->logits_at = 0;
-    run(sessions, tokens, count, logits);
+    run(worker, sessions, tokens, count, logits);
     edgellm_status status = el_session_check_logits(sessions[0], logits, count, err);
     if (status == EDGELLM_OK)
         hand_out(sessions, tokens, count, logits);
@@ -104,4 +103,11 @@ edgellm_status edgellm_sessions_eval(edgellm_session *const *sessions, const uin
         forget(sessions, count);
     el_fpenv_leave(env);
     return status;
+}
+
+edgellm_status edgellm_sessions_eval(edgellm_session *const *sessions, const uint32_t *tokens,
+                                     uint32_t count, float *logits, edgellm_error *err)
+{
+    EL_TRY(check_all(sessions, tokens, count, err));
+    return el_sessions_step(leader_of(sessions, count), sessions, tokens, count, logits, err);
 }

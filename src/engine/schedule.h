@@ -1,0 +1,80 @@
+/*
+ * schedule.h: which of several jobs on one engine is computed next. Pure functions of numbers: no
+ * clock, no threads, no memory of their own, so that all of it is proven on a made-up clock
+ * (tests/test_schedule.c).
+ *
+ * A job is a prompt and the steps that follow it, with a deadline (a promise) or without. Time goes
+ * in actions that nothing interrupts: a part of a prompt, or a step of each of several jobs in one
+ * pass. Promised jobs go by their deadlines, the earliest first, and
+ *
+ *   a promise holds while   ADMITTED_AT * (what is left of it and of all before it, computed one
+ *                           after the other, + its margin)  <=  the time until its deadline.
+ *
+ * It is given only if it and all others then hold. Computing the first of them keeps all: what is
+ * left falls by an action's forecast, and the time by no more than ADMITTED_AT times that. Whatever
+ * else is computed (others that ride along in a pass, prompts that come later, jobs without a
+ * deadline) has to leave every promise holding. So no promise is broken while no action takes more
+ * than ADMITTED_AT times its forecast.
+ */
+#ifndef EL_ENGINE_SCHEDULE_H
+#define EL_ENGINE_SCHEDULE_H
+
+#include "base/clock.h"
+#include "base/error.h"
+
+typedef struct el_job {
+    bool active;
+    uint32_t position;       /* tokens that are computed */
+    uint32_t prompt;         /* tokens of its prompt that are not, yet */
+    uint32_t steps;          /* after the prompt: tokens of the answer but for its first */
+    el_nanoseconds deadline; /* 0: none */
+    uint64_t order;          /* of arrival */
+    uint64_t served;         /* the last action that was for it; before that: when it came */
+    double prompt_time;      /* forecast of what is left of the prompt, in its parts */
+    double prompt_margin;    /* of the last of them */
+} el_job;
+
+typedef struct el_schedule {
+    edgellm_costs costs; /* zeroes: nothing is known, all fits */
+    double bound;        /* nanoseconds that an action may take, if it is more than one token */
+    uint32_t batch;      /* most tokens of an action */
+    uint32_t n_jobs;     /* 1 .. EDGELLM_SCHEDULER_SLOTS */
+    uint64_t arrived, actions;
+    bool aside; /* the last action was not for the first promise */
+    el_job jobs[EDGELLM_SCHEDULER_SLOTS];
+} el_schedule;
+
+typedef enum el_action_kind {
+    EL_ACTION_NONE,  /* there is no job */
+    EL_ACTION_END,   /* jobs[0] gets no further token in time: end it, and ask again */
+    EL_ACTION_CHUNK, /* the next `tokens` of the prompt of jobs[0] */
+    EL_ACTION_PASS   /* a step of each of `tokens` jobs */
+} el_action_kind;
+
+typedef struct el_action {
+    el_action_kind kind;
+    uint32_t tokens;
+    uint32_t jobs[EDGELLM_SCHEDULER_SLOTS]; /* those of a pass, or one */
+    double time;                            /* forecast */
+    bool aside;                             /* there are promises, and it is not for the first */
+} el_action;
+
+/* Sets the costs anew for all jobs. They are good (el_costs_check()). */
+void el_schedule_set_costs(el_schedule *s, const edgellm_costs *costs);
+
+/* What is expected of a job that arrives now. It is looked at for position, prompt (1 or more),
+ * steps and deadline. admitted: with its deadline its promise and all others hold; a job without
+ * one is admitted, and expected after all that is there. tokens: of its answer, how many would be.
+ */
+edgellm_forecast el_schedule_forecast(const el_schedule *s, const el_job *job, el_nanoseconds now);
+
+/* Takes a job, of which the same is looked at, at a place that is not active. */
+void el_schedule_add(el_schedule *s, uint32_t place, const el_job *job);
+
+/* What comes next. No job may have neither prompt nor steps left. */
+el_action el_schedule_next(const el_schedule *s, el_nanoseconds now);
+
+/* It was done. */
+void el_schedule_did(el_schedule *s, const el_action *action);
+
+#endif

@@ -1,0 +1,271 @@
+/* scheduler_requests.c: requests come into slots, turns compute their tokens, and they end. */
+#include <string.h>
+
+#include "base/fpenv.h"
+#include "engine/scheduler.h"
+#include "model/cache.h"
+
+/* ---- arrival -------------------------------------------------------------------------------- */
+
+static edgellm_status check_request(const edgellm_scheduler *s, const edgellm_request *r,
+                                    edgellm_error *err)
+{
+    const uint32_t vocab = s->engine->file.config.vocab;
+    const uint32_t context = s->slots[0].session->forward.context;
+    if (r->count == 0) return el_fail(err, EDGELLM_ERR_USAGE, "a prompt of no tokens");
+    if (r->max_tokens == 0) return el_fail(err, EDGELLM_ERR_USAGE, "an answer of no tokens");
+    for (uint32_t i = 0; i < r->count; i++)
+        if (r->tokens[i] >= vocab)
+            return el_fail(err, EDGELLM_ERR_USAGE, "token %u (at %u): ids are 0 to %u",
+                           r->tokens[i], i, vocab - 1);
+    if ((uint64_t)r->count + r->max_tokens - 1 > context)
+        return el_fail(err, EDGELLM_ERR_CONTEXT,
+                       "a prompt of %u tokens and an answer of %u do not fit into the %u positions "
+                       "of a slot",
+                       r->count, r->max_tokens, context);
+    return EDGELLM_OK;
+}
+
+/* Tokens at the beginning of a request that a slot holds already; never all of them, for what
+ * follows the last is not kept. */
+static uint32_t held_by(const el_slot *slot, const edgellm_request *r)
+{
+    const edgellm_session *session = slot->session;
+    uint32_t n = 0;
+    while (n + 1 < r->count && n < session->position && session->tokens[n] == r->tokens[n])
+        n++;
+    return n;
+}
+
+/* The free slot that holds most of the request; of several that which loses least. */
+static edgellm_status find_slot(const edgellm_scheduler *s, const edgellm_request *r,
+                                uint32_t *slot, uint32_t *held, edgellm_error *err)
+{
+    uint32_t best = s->n_slots;
+    *held = 0;
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        if (s->slots[i].id != 0) continue;
+        const uint32_t n = held_by(&s->slots[i], r);
+        const uint32_t position = s->slots[i].session->position;
+        if (best < s->n_slots &&
+            (n < *held || (n == *held && position >= s->slots[best].session->position)))
+            continue;
+        best = i;
+        *held = n;
+    }
+    *slot = best;
+    if (best < s->n_slots) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_BUSY,
+                   "all %u slots are taken: submit it again after a turn that ends a request",
+                   s->n_slots);
+}
+
+static el_job job_of(const edgellm_request *r, uint32_t held)
+{
+    return (el_job){.position = held,
+                    .prompt = r->count - held,
+                    .steps = r->max_tokens - 1,
+                    .deadline = r->deadline_ns};
+}
+
+static edgellm_status need_costs(const edgellm_scheduler *s, edgellm_error *err)
+{
+    if (s->has_costs) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_USAGE,
+                   "no forecast and no deadline without costs: set them first, see "
+                   "edgellm_scheduler_set_costs()");
+}
+
+edgellm_status edgellm_scheduler_forecast(const edgellm_scheduler *scheduler,
+                                          const edgellm_request *request,
+                                          edgellm_forecast *forecast, edgellm_error *err)
+{
+    uint32_t slot, held;
+    EL_TRY(need_costs(scheduler, err));
+    EL_TRY(check_request(scheduler, request, err));
+    EL_TRY(find_slot(scheduler, request, &slot, &held, err));
+    const el_job job = job_of(request, held);
+    *forecast = el_schedule_forecast(&scheduler->schedule, &job, el_clock_now());
+    return EDGELLM_OK;
+}
+
+static edgellm_status refuse(const edgellm_request *r, const edgellm_forecast *f,
+                             el_nanoseconds now, edgellm_error *err)
+{
+    const double left = (double)(int64_t)(r->deadline_ns - now) / 1e6;
+    const double needed = EDGELLM_ADMITTED_AT * (f->answer_ns + f->margin_ns) / 1e6;
+    if (needed <= left)
+        return el_fail(err, EDGELLM_ERR_DEADLINE,
+                       "%.1f ms would hold %u tokens after a prompt of %u, but not with the later "
+                       "deadlines that are promised; %u tokens would fit",
+                       left, r->max_tokens, r->count, f->tokens);
+    return el_fail(err, EDGELLM_ERR_DEADLINE,
+                   "%.1f ms are left until the deadline: the first token after a prompt of %u, "
+                   "behind what is promised, takes %.1f ms, all %u take %.1f ms; %u would fit, "
+                   "%.1f ms are enough",
+                   left, r->count, f->first_ns / 1e6, r->max_tokens, f->answer_ns / 1e6, f->tokens,
+                   needed);
+}
+
+/* Can it be promised? */
+static edgellm_status admit(const edgellm_scheduler *s, const edgellm_request *r, const el_job *job,
+                            edgellm_forecast *forecast, edgellm_error *err)
+{
+    const el_nanoseconds now = el_clock_now();
+    if (r->deadline_ns != 0) EL_TRY(need_costs(s, err));
+    if (!s->has_costs) return EDGELLM_OK;
+    const edgellm_forecast f = el_schedule_forecast(&s->schedule, job, now);
+    if (forecast) *forecast = f;
+    return f.admitted ? EDGELLM_OK : refuse(r, &f, now, err);
+}
+
+/* Into the slot: what it holds of the request stays. */
+static void settle(edgellm_scheduler *s, uint32_t place, const edgellm_request *r, uint32_t held)
+{
+    const el_job job = job_of(r, held);
+    el_slot *slot = &s->slots[place];
+    slot->id = ++s->last_id;
+    slot->stop_at_end = r->stop_at_end;
+    slot->is_cancelled = false;
+    slot->session->position = held;
+    slot->session->logits_at = 0;
+    memcpy(slot->session->tokens + held, r->tokens + held, job.prompt * sizeof *r->tokens);
+    el_schedule_add(&s->schedule, place, &job);
+}
+
+edgellm_status edgellm_scheduler_submit(edgellm_scheduler *scheduler,
+                                        const edgellm_request *request, uint64_t *id,
+                                        edgellm_forecast *forecast, edgellm_error *err)
+{
+    const edgellm_sampler_options defaults = edgellm_sampler_defaults();
+    const edgellm_sampler_options *sampler = request->sampler ? request->sampler : &defaults;
+    uint32_t place, held;
+    EL_TRY(check_request(scheduler, request, err));
+    EL_TRY(find_slot(scheduler, request, &place, &held, err));
+    const el_job job = job_of(request, held);
+    EL_TRY(admit(scheduler, request, &job, forecast, err));
+    EL_TRY(edgellm_session_set_sampler(scheduler->slots[place].session, sampler, err));
+    settle(scheduler, place, request, held);
+    *id = scheduler->last_id;
+    return EDGELLM_OK;
+}
+
+bool edgellm_scheduler_cancel(edgellm_scheduler *scheduler, uint64_t id)
+{
+    for (uint32_t i = 0; i < scheduler->n_slots; i++) {
+        el_slot *slot = &scheduler->slots[i];
+        if (id == 0 || slot->id != id || slot->is_cancelled) continue;
+        slot->is_cancelled = true;
+        scheduler->schedule.jobs[i].active = false;
+        return true;
+    }
+    return false;
+}
+
+/* ---- events --------------------------------------------------------------------------------- */
+
+static edgellm_event *tell(const edgellm_scheduler *s, uint32_t place, edgellm_turn *turn)
+{
+    edgellm_event *event = &turn->events[turn->n_events++];
+    *event = (edgellm_event){.id = s->slots[place].id};
+    return event;
+}
+
+static void free_slot(edgellm_scheduler *s, uint32_t place)
+{
+    s->schedule.jobs[place].active = false;
+    s->slots[place].id = 0;
+}
+
+static void end(edgellm_scheduler *s, uint32_t place, edgellm_finish finish, edgellm_turn *turn)
+{
+    tell(s, place, turn)->finish = finish;
+    free_slot(s, place);
+}
+
+static void tell_cancelled(edgellm_scheduler *s, edgellm_turn *turn)
+{
+    for (uint32_t i = 0; i < s->n_slots; i++)
+        if (s->slots[i].id != 0 && s->slots[i].is_cancelled)
+            end(s, i, EDGELLM_FINISH_CANCELLED, turn);
+}
+
+/* Chooses the next token from a slot's logits; is it the last? */
+static void choose(edgellm_scheduler *s, uint32_t place, edgellm_turn *turn)
+{
+    el_slot *slot = &s->slots[place];
+    edgellm_event *event = tell(s, place, turn);
+    slot->token = edgellm_session_sample(slot->session);
+    event->has_token = true;
+    event->token = slot->token;
+    if (slot->stop_at_end && edgellm_is_end(s->engine, slot->token))
+        event->finish = EDGELLM_FINISH_END;
+    else if (s->schedule.jobs[place].steps == 0)
+        event->finish = EDGELLM_FINISH_LENGTH;
+    if (event->finish != EDGELLM_FINISH_NOT) free_slot(s, place);
+}
+
+/* ---- actions -------------------------------------------------------------------------------- */
+
+/* The next tokens of a prompt; logits only after its last. */
+static edgellm_status compute_chunk(edgellm_scheduler *s, const el_action *a, edgellm_error *err)
+{
+    edgellm_session *worker = s->slots[0].session, *session = s->slots[a->jobs[0]].session;
+    const bool last = s->schedule.jobs[a->jobs[0]].prompt == a->tokens;
+    edgellm_status status = EDGELLM_OK;
+    const uint32_t first = session->position;
+    el_fpenv env = el_fpenv_enter();
+    el_realtime_border(worker->realtime);
+    el_session_run_by(worker, session, session->tokens + first, a->tokens, NULL, last);
+    if (last) status = el_session_check_logits(session, session->forward.logits, 1, err);
+    if (status == EDGELLM_OK) {
+        session->logits_at = last ? session->position : 0;
+    } else {
+        session->position = 0; /* earlier chunks may have overflowed too */
+        el_cache_forget(&session->forward, 0, first + a->tokens);
+    }
+    el_fpenv_leave(env);
+    return status;
+}
+
+static edgellm_status compute_pass(edgellm_scheduler *s, const el_action *a, edgellm_error *err)
+{
+    edgellm_session *sessions[EDGELLM_SCHEDULER_SLOTS];
+    uint32_t tokens[EDGELLM_SCHEDULER_SLOTS];
+    for (uint32_t i = 0; i < a->tokens; i++) {
+        sessions[i] = s->slots[a->jobs[i]].session;
+        tokens[i] = s->slots[a->jobs[i]].token;
+    }
+    return el_sessions_step(s->slots[0].session, sessions, tokens, a->tokens, s->logits, err);
+}
+
+static edgellm_status act(edgellm_scheduler *s, const el_action *a, edgellm_turn *turn,
+                          edgellm_error *err)
+{
+    const bool chunk = a->kind == EL_ACTION_CHUNK;
+    const uint32_t n = chunk ? 1 : a->tokens;
+    edgellm_status status = (chunk ? compute_chunk : compute_pass)(s, a, err);
+    el_schedule_did(&s->schedule, a);
+    turn->forecast_ns = a->time;
+    *(chunk ? &turn->prompt_tokens : &turn->steps) = a->tokens;
+    for (uint32_t i = 0; i < n; i++) {
+        if (status != EDGELLM_OK)
+            end(s, a->jobs[i], EDGELLM_FINISH_FAILED, turn);
+        else if (s->schedule.jobs[a->jobs[i]].prompt == 0)
+            choose(s, a->jobs[i], turn);
+    }
+    return status;
+}
+
+edgellm_status edgellm_scheduler_turn(edgellm_scheduler *scheduler, edgellm_turn *turn,
+                                      edgellm_error *err)
+{
+    *turn = (edgellm_turn){.steps = 0};
+    tell_cancelled(scheduler, turn);
+    el_action a = el_schedule_next(&scheduler->schedule, el_clock_now());
+    while (a.kind == EL_ACTION_END) {
+        end(scheduler, a.jobs[0], EDGELLM_FINISH_DEADLINE, turn);
+        a = el_schedule_next(&scheduler->schedule, el_clock_now());
+    }
+    return a.kind == EL_ACTION_NONE ? EDGELLM_OK : act(scheduler, &a, turn, err);
+}

@@ -1,0 +1,574 @@
+/*
+ * test_scheduler.c: several requests on one engine: each gets the bits that a session alone would
+ * give it, whatever comes between; what cannot be promised is refused with the numbers, what cannot
+ * be kept ends in time; memory is as planned, and nothing is allocated.
+ */
+#include "support/test_help.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/threads.h"
+#include "engine/forecast.h"
+#include "support/tiny_file.h"
+#include "support/tiny_model.h"
+#include "support/token_path.h"
+
+enum { CONTEXT = 96, MOST = 64, REQUESTS = 12 };
+static const uint64_t hour = 3600000000000;
+
+/* A second for a step; a chunk of 4 as long as two. */
+static const edgellm_costs slow = {.step = 1e9,
+                                   .step_margin = 1e8,
+                                   .n_chunks = 1,
+                                   .chunk_tokens = {4},
+                                   .chunk = {2e9},
+                                   .chunk_margin = 1e8,
+                                   .n_passes = 1,
+                                   .pass_sessions = {4},
+                                   .pass = {2e9}};
+
+/* What came of a request. */
+typedef struct answer {
+    uint64_t id;
+    uint32_t tokens[MOST], n;
+    uint32_t first_turn; /* after which its first token was there */
+    edgellm_finish finish;
+} answer;
+
+typedef struct desk {
+    edgellm_engine *engine;
+    edgellm_scheduler *scheduler;
+    answer answers[REQUESTS];
+    uint32_t n, turns, prompt_tokens, shared; /* shared: passes of several */
+} desk;
+
+static desk begin(tiny_file file, edgellm_scheduler_options o)
+{
+    desk d = {.engine = tiny_file_open(file)};
+    edgellm_error err;
+    if (o.session.context == 0) o.session.context = CONTEXT;
+    if (o.session.threads == 0) o.session.threads = 1;
+    assert_ok(edgellm_scheduler_open(d.engine, &o, &d.scheduler, &err));
+    return d;
+}
+
+static void end(desk *d)
+{
+    edgellm_scheduler_close(d->scheduler);
+    edgellm_engine_close(d->engine);
+}
+
+static void fill_prompt(uint32_t *tokens, uint32_t n, uint32_t seed)
+{
+    for (uint32_t i = 0; i < n; i++)
+        tokens[i] = (seed * 101 + i * 37 + i * i * seed) % EL_TINY_VOCAB;
+}
+
+static edgellm_sampler_options sampler_of(uint32_t seed)
+{
+    edgellm_sampler_options o = edgellm_sampler_defaults();
+    o.seed = seed;
+    return o;
+}
+
+static edgellm_status submit(desk *d, const edgellm_request *r, edgellm_error *err)
+{
+    uint64_t id = 0;
+    edgellm_status status = edgellm_scheduler_submit(d->scheduler, r, &id, NULL, err);
+    assert_true((status == EDGELLM_OK) == (id != 0));
+    if (status == EDGELLM_OK) d->answers[d->n++].id = id;
+    return status;
+}
+
+static void note(desk *d, const edgellm_event *e)
+{
+    answer *a = d->answers;
+    while (a < d->answers + d->n && a->id != e->id)
+        a++;
+    assert_true(a < d->answers + d->n && a->finish == EDGELLM_FINISH_NOT);
+    assert_true(e->has_token || e->finish != EDGELLM_FINISH_NOT);
+    if (e->has_token && a->n == 0) a->first_turn = d->turns;
+    if (e->has_token) a->tokens[a->n++] = e->token;
+    a->finish = e->finish;
+}
+
+/* False: there was nothing to compute. */
+static bool turn(desk *d)
+{
+    edgellm_turn t;
+    edgellm_error err;
+    assert_ok(edgellm_scheduler_turn(d->scheduler, &t, &err));
+    d->turns++;
+    d->prompt_tokens += t.prompt_tokens;
+    d->shared += t.steps > 1;
+    assert_true(t.prompt_tokens == 0 || t.steps == 0);
+    for (uint32_t i = 0; i < t.n_events; i++)
+        note(d, &t.events[i]);
+    return t.prompt_tokens + t.steps > 0;
+}
+
+static void run(desk *d)
+{
+    while (turn(d))
+        assert_true(d->turns < 10000);
+}
+
+/* The same request by a session alone. */
+static void assert_as_alone(const desk *d, const answer *a, const edgellm_request *r, bool exact)
+{
+    const edgellm_session_options o = {.context = CONTEXT, .threads = 1, .exact = exact};
+    edgellm_session *session = NULL;
+    edgellm_error err;
+    assert_ok(edgellm_session_open(d->engine, &o, &session, &err));
+    assert_ok(edgellm_session_set_sampler(session, r->sampler, &err));
+    assert_ok(edgellm_session_eval(session, r->tokens, r->count, NULL, &err));
+    assert_true(a->n >= 1);
+    for (uint32_t i = 0; i < a->n; i++) {
+        const uint32_t token = edgellm_session_sample(session);
+        assert_int_equal(a->tokens[i], token);
+        if (i + 1 < a->n) assert_ok(edgellm_session_eval(session, &token, 1, NULL, &err));
+    }
+    edgellm_session_close(session);
+}
+
+/* -------- bits -------- */
+
+static const struct {
+    uint32_t prompt, answer, turns_before; /* it comes after so many turns */
+    uint32_t hours;                        /* until its deadline; 0: none */
+} crowd[REQUESTS] = {{20, 10, 0, 0}, {1, 30, 0, 9}, {61, 5, 0, 0}, {7, 1, 3, 5},
+                     {33, 20, 5, 0}, {2, 8, 9, 1},  {40, 3, 9, 0}, {12, 25, 12, 2},
+                     {5, 5, 20, 0},  {80, 9, 21, 3}, {3, 3, 22, 1}, {17, 11, 23, 0}};
+
+static void check_crowd(tiny_file file, edgellm_scheduler_options o, const edgellm_costs *costs)
+{
+    uint32_t prompts[REQUESTS][CONTEXT];
+    edgellm_sampler_options samplers[REQUESTS];
+    edgellm_request requests[REQUESTS];
+    edgellm_error err;
+    uint32_t busy = 0;
+    desk d = begin(file, o);
+    assert_ok(edgellm_scheduler_set_costs(d.scheduler, costs, &err));
+    for (uint32_t i = 0; i < REQUESTS; i++) {
+        fill_prompt(prompts[i], crowd[i].prompt, i + 1);
+        samplers[i] = sampler_of(i);
+        requests[i] = (edgellm_request){.tokens = prompts[i],
+                                        .count = crowd[i].prompt,
+                                        .max_tokens = crowd[i].answer,
+                                        .sampler = &samplers[i]};
+        if (costs && crowd[i].hours)
+            requests[i].deadline_ns = el_clock_now() + crowd[i].hours * hour;
+        while (d.turns < crowd[i].turns_before)
+            turn(&d);
+        edgellm_status status;
+        while ((status = submit(&d, &requests[i], &err)) == EDGELLM_ERR_BUSY) {
+            busy++;
+            assert_true(turn(&d));
+        }
+        assert_ok(status);
+    }
+    run(&d);
+    assert_int_equal(d.n, REQUESTS);
+    for (uint32_t i = 0; i < REQUESTS; i++) {
+        assert_int_equal(d.answers[i].finish, EDGELLM_FINISH_LENGTH);
+        assert_int_equal(d.answers[i].n, crowd[i].answer);
+        assert_as_alone(&d, &d.answers[i], &requests[i], o.session.exact);
+    }
+    if (o.slots < REQUESTS) assert_true(busy > 0);
+    if (o.slots > 1 && o.session.batch != 1) assert_true(d.shared > 0);
+    end(&d);
+}
+
+static void test_bits_are_those_of_each_alone(void **state)
+{
+    (void)state;
+    const uint32_t most = el_cores_allowed() >= 2 ? 2 : 1;
+    const edgellm_costs quick = {.step = 1e6, .n_chunks = 1, .chunk_tokens = {16}, .chunk = {4e6}};
+    for (uint32_t threads = 1; threads <= most; threads++) {
+        edgellm_scheduler_options o = {.slots = 4, .session = {.threads = threads, .batch = 16}};
+        check_crowd(TINY_KEPT, o, NULL);
+        check_crowd(TINY_KEPT, o, &quick);
+        o.chunk_ns = 2.5e9; /* chunks of 5 */
+        check_crowd(TINY_MIXED, o, &slow);
+        o.session.exact = true;
+        check_crowd(TINY_KEPT, o, &quick);
+    }
+    check_crowd(TINY_ROTATED, (edgellm_scheduler_options){.slots = 3, .session.constant_time = true},
+                &slow);
+    check_crowd(TINY_KEPT, (edgellm_scheduler_options){.slots = 1}, &quick);
+    check_crowd(TINY_KEPT, (edgellm_scheduler_options){.slots = 6, .session.batch = 1}, &quick);
+}
+
+/* What a slot holds of a request isn't computed again. */
+static void test_a_known_beginning_is_kept(void **state)
+{
+    (void)state;
+    desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 3});
+    uint32_t prompt[60], other[10];
+    edgellm_error err;
+    edgellm_sampler_options sampler = sampler_of(3);
+    fill_prompt(prompt, 30, 1);
+    fill_prompt(other, 10, 2);
+    edgellm_request r = {.tokens = prompt, .count = 30, .max_tokens = 12, .sampler = &sampler};
+    const edgellm_request o = {
+        .tokens = other, .count = 10, .max_tokens = 12, .sampler = &sampler};
+    assert_ok(submit(&d, &r, &err));
+    assert_ok(submit(&d, &o, &err));
+    run(&d);
+    assert_int_equal(d.prompt_tokens, 40);
+    memcpy(prompt + 30, d.answers[0].tokens, 12 * sizeof *prompt); /* the talk goes on */
+    fill_prompt(prompt + 42, 5, 9);
+    r.count = 47;
+    assert_ok(edgellm_scheduler_set_costs(d.scheduler, &slow, &err));
+    edgellm_forecast f;
+    assert_ok(edgellm_scheduler_forecast(d.scheduler, &r, &f, &err));
+    assert_true(f.first_ns == el_forecast_prompt(&slow, 41, 6, 4)); /* in two steps' time */
+    assert_ok(submit(&d, &r, &err));
+    run(&d);
+    assert_int_equal(d.prompt_tokens, 40 + 6); /* the answer's last token was never computed */
+    assert_as_alone(&d, &d.answers[2], &r, false);
+    assert_ok(submit(&d, &r, &err)); /* the last token of a prompt is always computed */
+    run(&d);
+    assert_int_equal(d.prompt_tokens, 40 + 6 + 1);
+    assert_as_alone(&d, &d.answers[3], &r, false);
+    end(&d);
+}
+
+/* -------- ends -------- */
+
+static void test_a_token_may_end_the_answer(void **state)
+{
+    (void)state;
+    desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 2});
+    edgellm_logit_bias bias = {.token = 0, .bias = 1000};
+    edgellm_sampler_options sampler = sampler_of(1);
+    edgellm_error err;
+    const uint32_t prompt[] = {5, 6, 7};
+    while (!edgellm_is_end(d.engine, bias.token))
+        assert_true(++bias.token < EL_TINY_VOCAB);
+    sampler.logit_bias = &bias;
+    sampler.n_logit_bias = 1;
+    edgellm_request r = {.tokens = prompt, .count = 3, .max_tokens = 6, .sampler = &sampler};
+    assert_ok(submit(&d, &r, &err));
+    r.stop_at_end = true;
+    assert_ok(submit(&d, &r, &err));
+    run(&d);
+    assert_int_equal(d.answers[0].finish, EDGELLM_FINISH_LENGTH);
+    assert_int_equal(d.answers[0].n, 6);
+    assert_int_equal(d.answers[1].finish, EDGELLM_FINISH_END);
+    assert_int_equal(d.answers[1].n, 1);
+    assert_int_equal(d.answers[1].tokens[0], bias.token);
+    end(&d);
+}
+
+static void test_cancelled(void **state)
+{
+    (void)state;
+    desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 3, .session.batch = 8});
+    uint32_t prompts[3][40];
+    edgellm_request requests[3];
+    edgellm_sampler_options sampler = sampler_of(8);
+    edgellm_error err;
+    for (uint32_t i = 0; i < 3; i++) {
+        fill_prompt(prompts[i], 40, i + 3);
+        requests[i] = (edgellm_request){
+            .tokens = prompts[i], .count = i == 0 ? 3 : 40, .max_tokens = 30, .sampler = &sampler};
+        assert_ok(submit(&d, &requests[i], &err));
+    }
+    for (int i = 0; i < 6; i++)
+        turn(&d);
+    assert_true(d.answers[0].n > 1 && d.answers[2].n == 0); /* in its answer; in its prompt */
+    for (uint32_t i = 0; i < 3; i += 2) {
+        assert_true(edgellm_scheduler_cancel(d.scheduler, d.answers[i].id));
+        assert_false(edgellm_scheduler_cancel(d.scheduler, d.answers[i].id));
+    }
+    assert_int_equal(submit(&d, &requests[0], &err), EDGELLM_ERR_BUSY); /* until that is told */
+    assert_contains(err.message, "all 3 slots");
+    turn(&d);
+    assert_int_equal(d.answers[0].finish, EDGELLM_FINISH_CANCELLED);
+    assert_int_equal(d.answers[2].finish, EDGELLM_FINISH_CANCELLED);
+    assert_ok(submit(&d, &requests[2], &err));
+    run(&d);
+    assert_as_alone(&d, &d.answers[0], &requests[0], false); /* as far as it came */
+    assert_int_equal(d.answers[1].n, 30);
+    assert_as_alone(&d, &d.answers[1], &requests[1], false);
+    assert_int_equal(d.answers[3].n, 30);
+    assert_as_alone(&d, &d.answers[3], &requests[2], false);
+    assert_false(edgellm_scheduler_cancel(d.scheduler, d.answers[1].id));
+    assert_false(edgellm_scheduler_cancel(d.scheduler, 0));
+    edgellm_turn t;
+    assert_ok(edgellm_scheduler_turn(d.scheduler, &t, &err));
+    assert_int_equal(t.n_events + t.prompt_tokens + t.steps, 0);
+    end(&d);
+}
+
+/* -------- deadlines -------- */
+
+static const uint32_t few[40];
+
+static edgellm_request dated(uint32_t prompt, uint32_t tokens, double seconds)
+{
+    return (edgellm_request){.tokens = few,
+                             .count = prompt,
+                             .max_tokens = tokens,
+                             .deadline_ns = el_clock_now() + (uint64_t)(seconds * 1e9)};
+}
+
+static void test_what_cannot_be_promised_is_refused(void **state)
+{
+    (void)state;
+    desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 3, .chunk_ns = 2e9});
+    edgellm_error err = {0};
+    edgellm_forecast f;
+    uint64_t id = 0;
+    edgellm_request r = dated(4, 9, 20);
+    assert_int_equal(submit(&d, &r, &err), EDGELLM_ERR_USAGE);
+    assert_contains(err.message, "costs");
+    assert_int_equal(edgellm_scheduler_forecast(d.scheduler, &r, &f, &err), EDGELLM_ERR_USAGE);
+    assert_ok(edgellm_scheduler_set_costs(d.scheduler, &slow, &err));
+    r = dated(4, 9, 11.5); /* 1.15 * (2 + 8 + 0.1) = 11.615 */
+    assert_int_equal(edgellm_scheduler_submit(d.scheduler, &r, &id, &f, &err),
+                     EDGELLM_ERR_DEADLINE);
+    assert_true(id == 0 && f.tokens == 8 && !f.admitted);
+    assert_true(f.first_ns == 2e9 && f.answer_ns == 10e9 && f.margin_ns == 1e8);
+    assert_contains(err.message, "8 would fit, 11615.0 ms are enough");
+    r = dated(4, 9, 11.7);
+    assert_ok(submit(&d, &r, &err));
+    r = dated(4, 9, 23); /* behind it */
+    assert_int_equal(submit(&d, &r, &err), EDGELLM_ERR_DEADLINE);
+    assert_contains(err.message, "behind what is promised, takes 12000.0 ms");
+    r = dated(4, 2, 9); /* before it, and it would be broken */
+    assert_int_equal(submit(&d, &r, &err), EDGELLM_ERR_DEADLINE);
+    assert_contains(err.message, "later deadlines");
+    r = dated(4, 9, 24);
+    assert_ok(edgellm_scheduler_forecast(d.scheduler, &r, &f, &err));
+    assert_true(f.admitted && f.tokens == 9 && f.answer_ns == 20e9);
+    assert_ok(submit(&d, &r, &err));
+    run(&d); /* in less than a second, of course */
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(d.answers[i].finish, EDGELLM_FINISH_LENGTH);
+    end(&d);
+}
+
+/* Costs turn out to be a hundred times what they were. */
+static void test_what_cannot_be_kept_ends(void **state)
+{
+    (void)state;
+    desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 4, .chunk_ns = 2e9});
+    edgellm_error err = {0};
+    assert_ok(edgellm_scheduler_set_costs(d.scheduler, &slow, &err));
+    edgellm_request r[] = {dated(4, 9, 30), dated(9, 9, 60), dated(2, 9, 7200)};
+    for (int i = 0; i < 3; i++)
+        assert_ok(submit(&d, &r[i], &err));
+    turn(&d);
+    turn(&d);
+    assert_true(d.answers[0].n > 0);
+    edgellm_costs dear = slow;
+    dear.step *= 100;
+    dear.chunk[0] *= 100;
+    assert_ok(edgellm_scheduler_set_costs(d.scheduler, &dear, &err));
+    run(&d);
+    assert_int_equal(d.answers[0].finish, EDGELLM_FINISH_DEADLINE);
+    assert_true(d.answers[0].n < 9);
+    assert_int_equal(d.answers[1].finish, EDGELLM_FINISH_DEADLINE);
+    assert_int_equal(d.answers[1].n, 0);
+    assert_int_equal(d.answers[2].finish, EDGELLM_FINISH_LENGTH);
+    end(&d);
+}
+
+/* In the middle of a long prompt: after its own, nothing comes between. */
+static void test_an_earlier_deadline_goes_first(void **state)
+{
+    (void)state;
+    for (int promised = 0; promised < 2; promised++) {
+        desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 2, .chunk_ns = 2e9});
+        edgellm_error err = {0};
+        assert_ok(edgellm_scheduler_set_costs(d.scheduler, &slow, &err));
+        edgellm_request large = dated(40, 20, 7200), urgent = dated(8, 5, 600);
+        if (!promised) large.deadline_ns = 0;
+        assert_ok(submit(&d, &large, &err));
+        for (int i = 0; i < 3; i++)
+            turn(&d);
+        assert_int_equal(d.prompt_tokens, 12);
+        assert_ok(submit(&d, &urgent, &err));
+        run(&d);
+        assert_int_equal(d.answers[1].first_turn, 5); /* two chunks */
+        assert_true(d.answers[0].first_turn > 5);
+        end(&d);
+    }
+}
+
+/* -------- arguments, measuring, memory -------- */
+
+static void assert_bad(desk *d, edgellm_request r, edgellm_status expected, const char *part)
+{
+    edgellm_error err = {0};
+    assert_int_equal(submit(d, &r, &err), expected);
+    assert_contains(err.message, part);
+    assert_false(turn(d));
+}
+
+static void test_bad_requests(void **state)
+{
+    (void)state;
+    desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 2});
+    const uint32_t bad[] = {1, EL_TINY_VOCAB};
+    edgellm_sampler_options sampler = sampler_of(1);
+    sampler.top_p = 7;
+    assert_bad(&d, (edgellm_request){.tokens = few, .max_tokens = 1}, EDGELLM_ERR_USAGE, "prompt");
+    assert_bad(&d, (edgellm_request){.tokens = few, .count = 1}, EDGELLM_ERR_USAGE, "answer of no");
+    assert_bad(&d, (edgellm_request){.tokens = bad, .count = 2, .max_tokens = 1},
+               EDGELLM_ERR_USAGE, "token 300 (at 1)");
+    assert_bad(&d, (edgellm_request){.tokens = few, .count = 40, .max_tokens = CONTEXT - 38},
+               EDGELLM_ERR_CONTEXT, "96 positions");
+    assert_bad(&d, (edgellm_request){.tokens = few, .count = 1, .max_tokens = UINT32_MAX},
+               EDGELLM_ERR_CONTEXT, "96 positions");
+    assert_bad(&d,
+               (edgellm_request){.tokens = few, .count = 1, .max_tokens = 1, .sampler = &sampler},
+               EDGELLM_ERR_USAGE, "top-p");
+    const edgellm_costs negative = {.step = -1};
+    edgellm_error err = {0};
+    assert_int_equal(edgellm_scheduler_set_costs(d.scheduler, &negative, &err), EDGELLM_ERR_USAGE);
+    edgellm_request full = {.tokens = few, .count = 40, .max_tokens = CONTEXT - 39};
+    assert_ok(submit(&d, &full, &err));
+    run(&d);
+    assert_int_equal(d.answers[0].n, CONTEXT - 39);
+    end(&d);
+}
+
+static void test_bad_options(void **state)
+{
+    (void)state;
+    edgellm_engine *engine = tiny_file_open(TINY_KEPT);
+    edgellm_scheduler *scheduler = NULL;
+    edgellm_error err = {0};
+    const struct {
+        edgellm_scheduler_options o;
+        edgellm_status status;
+        const char *part;
+    } rows[] = {
+        {{.slots = EDGELLM_SCHEDULER_SLOTS + 1}, EDGELLM_ERR_USAGE, "at most 16"},
+        {{.chunk_ns = -1}, EDGELLM_ERR_USAGE, "chunk_ns"},
+        {{.chunk_ns = NAN}, EDGELLM_ERR_USAGE, "chunk_ns"},
+        {{.session.context = 1 << 30}, EDGELLM_ERR_USAGE, "context"},
+        {{.session.max_ram = 1000}, EDGELLM_ERR_MEMORY, "the plan of 4 slots needs"},
+        {{.session.memory_bytes = 64}, EDGELLM_ERR_USAGE, "memory is NULL"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(edgellm_scheduler_open(engine, &rows[i].o, &scheduler, &err),
+                         rows[i].status);
+        assert_contains(err.message, rows[i].part);
+        assert_null(scheduler);
+    }
+    edgellm_scheduler_close(NULL);
+    edgellm_engine_close(engine);
+}
+
+static void test_measuring(void **state)
+{
+    (void)state;
+    desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 5, .session.batch = 16});
+    edgellm_error err = {0};
+    edgellm_costs costs;
+    edgellm_request r = {.tokens = few, .count = 10, .max_tokens = 5};
+    assert_ok(submit(&d, &r, &err));
+    assert_int_equal(edgellm_scheduler_calibrate(d.scheduler, 1000000, &costs, &err),
+                     EDGELLM_ERR_USAGE);
+    assert_contains(err.message, "request 1");
+    run(&d);
+    assert_ok(edgellm_scheduler_calibrate(d.scheduler, 5000000, &costs, &err));
+    assert_ok(el_costs_check(&costs, &err));
+    assert_true(costs.step > 0 && costs.n_chunks == 4 && costs.n_passes == 4);
+    assert_true(costs.chunk_tokens[3] == 16 && costs.pass_sessions[3] == 5);
+    for (int i = 0; i < 4; i++)
+        assert_true(costs.chunk[i] > 0 && costs.pass[i] > 0);
+    assert_ok(edgellm_scheduler_set_costs(d.scheduler, &costs, &err));
+    r = dated(10, 20, 60);
+    edgellm_sampler_options sampler = sampler_of(5);
+    r.sampler = &sampler;
+    assert_ok(submit(&d, &r, &err));
+    run(&d);
+    assert_int_equal(d.answers[1].n, 20);
+    assert_as_alone(&d, &d.answers[1], &r, false);
+    end(&d);
+}
+
+enum { ROOM = 16 << 20, FILL = 0xa5 };
+static _Alignas(EDGELLM_MEMORY_ALIGN) uint8_t room[ROOM];
+
+/* In the caller's memory: as many bytes as were planned, and nothing is allocated; nor is, with
+ * memory of its own, after it was opened. */
+static void test_memory_is_as_planned(void **state)
+{
+    (void)state;
+    edgellm_scheduler_options o = {.slots = 4, .session = {.context = CONTEXT, .threads = 1}};
+    edgellm_memory_plan plan, one;
+    edgellm_error err = {0};
+    assert_ok(edgellm_scheduler_plan(tiny_file_path(TINY_KEPT), &o, &plan, &err));
+    assert_ok(edgellm_plan(tiny_file_path(TINY_KEPT), &o.session, &one, &err));
+    assert_true(plan.kv_cache == 4 * one.kv_cache && plan.session_bytes < ROOM);
+    assert_true(plan.session_bytes == plan.kv_cache + plan.scratch);
+    assert_true(plan.total - plan.session_bytes == one.total - one.session_bytes);
+    memset(room, FILL, sizeof room);
+    for (int own = 0; own < 2; own++) {
+        o.session.memory = own ? room : NULL;
+        o.session.memory_bytes = own ? (size_t)plan.session_bytes : 0;
+        const int closed = token_path_allocations();
+        edgellm_engine *engine = tiny_file_open(TINY_KEPT);
+        const int before = token_path_allocations();
+        desk d = {.engine = engine};
+        assert_true(before > closed); /* they are counted */
+        assert_ok(edgellm_scheduler_open(engine, &o, &d.scheduler, &err));
+        const int opened = token_path_allocations();
+        assert_true(own ? opened == before : opened == before + 1);
+        for (int i = 0; i < 4; i++) {
+            const edgellm_request r = {.tokens = few, .count = 20, .max_tokens = 10};
+            assert_ok(submit(&d, &r, &err));
+        }
+        assert_true(edgellm_scheduler_cancel(d.scheduler, d.answers[2].id));
+        run(&d);
+        assert_int_equal(token_path_allocations(), opened);
+        end(&d);
+    }
+    for (size_t i = (size_t)plan.session_bytes; i < ROOM; i++)
+        assert_int_equal(room[i], FILL);
+}
+
+/* A cap between the plans of three and of four slots. */
+static void test_a_cap_is_kept(void **state)
+{
+    (void)state;
+    edgellm_scheduler_options o = {.slots = 4, .session = {.context = CONTEXT, .threads = 1}};
+    const char *path = tiny_file_path(TINY_KEPT);
+    edgellm_memory_plan four, three;
+    edgellm_error err = {0};
+    assert_ok(edgellm_scheduler_plan(path, &o, &four, &err));
+    o.slots = 3;
+    assert_ok(edgellm_scheduler_plan(path, &o, &three, &err));
+    o.session.max_ram = (four.total + three.total) / 2;
+    assert_ok(edgellm_scheduler_plan(path, &o, &three, &err));
+    o.slots = 4;
+    assert_int_equal(edgellm_scheduler_plan(path, &o, &four, &err), EDGELLM_ERR_MEMORY);
+    assert_contains(err.message, "with this context 3 would fit");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bits_are_those_of_each_alone),
+        cmocka_unit_test(test_a_known_beginning_is_kept),
+        cmocka_unit_test(test_a_token_may_end_the_answer),
+        cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_what_cannot_be_promised_is_refused),
+        cmocka_unit_test(test_what_cannot_be_kept_ends),
+        cmocka_unit_test(test_an_earlier_deadline_goes_first),
+        cmocka_unit_test(test_bad_requests),
+        cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_measuring),
+        cmocka_unit_test(test_memory_is_as_planned),
+        cmocka_unit_test(test_a_cap_is_kept),
+    };
+    return cmocka_run_group_tests_name("scheduler", tests, tiny_files_make, NULL);
+}
