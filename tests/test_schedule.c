@@ -224,17 +224,22 @@ static bool serves(const el_action *a, uint32_t place)
 /* Chunks are the largest within the bound; passes within it, unless there is one token. */
 static void check_bound(const world *w, const el_action *a)
 {
+    uint64_t positions = 0;
     assert_true(a->tokens >= 1 && a->tokens <= w->s.batch);
     assert_true(a->tokens == 1 || a->time <= w->s.bound);
     for (uint32_t i = 0; i < (a->kind == EL_ACTION_PASS ? a->tokens : 1); i++) {
         const el_job *j = &w->s.jobs[a->jobs[i]];
+        positions += j->position;
         assert_true(j->active);
         if (a->kind == EL_ACTION_PASS) assert_true(j->prompt == 0 && j->steps > 0);
         for (uint32_t k = 0; k < i; k++)
             assert_int_not_equal(a->jobs[i], a->jobs[k]);
     }
-    if (a->kind == EL_ACTION_PASS) return;
     const el_job *j = &w->s.jobs[a->jobs[0]];
+    const bool chunk = a->kind == EL_ACTION_CHUNK;
+    assert_true(a->time == (chunk ? el_forecast_chunk(&w->s.costs, j->position, a->tokens)
+                                  : el_forecast_pass(&w->s.costs, a->tokens, positions)));
+    if (!chunk) return;
     assert_true(j->prompt >= a->tokens);
     assert_int_equal(a->tokens, naive_chunk(&w->s, j->position, j->prompt));
 }
@@ -260,6 +265,24 @@ static bool somebody_waits(const world *w)
     return false;
 }
 
+/* With one more session a pass would be too long, or break a promise. */
+static void check_no_more(const world *w, const el_action *a)
+{
+    for (uint32_t i = 0; i < w->s.n_jobs && w->s.batch > 1; i++) {
+        const el_job *j = &w->s.jobs[i];
+        if (!j->active || j->prompt > 0 || serves(a, i)) continue;
+        el_action more = *a;
+        more.jobs[more.tokens++] = i;
+        more.time = el_forecast_pass(&w->s.costs, more.tokens,
+                                     w->s.jobs[a->jobs[0]].position + j->position);
+        if (more.time > w->s.bound) continue;
+        el_schedule after = w->s;
+        el_schedule_did(&after, &more);
+        const el_nanoseconds then = w->now + (el_nanoseconds)(EDGELLM_ADMITTED_AT * more.time);
+        assert_true(naive_slack(&after, then) < 1.001); /* `then` is rounded down */
+    }
+}
+
 /* The first promise has the engine until its first token; then every second action if there is time
  * for others and somebody waits; and what is aside leaves all promises holding. */
 static void check_turns(world *w, const el_action *a)
@@ -271,6 +294,7 @@ static void check_turns(world *w, const el_action *a)
     const bool ample = slack > 2 * EDGELLM_ADMITTED_AT * longest_action(&w->s) + 1;
     if (first->prompt == 0 && !w->s.aside && ample && w->s.actions > 0 && somebody_waits(w))
         assert_true(a->aside);
+    if (a->kind == EL_ACTION_PASS && a->tokens == 1) check_no_more(w, a);
     el_schedule after = w->s;
     el_schedule_did(&after, a);
     if (slack < 1e-3 || (a->tokens == 1 && !a->aside)) return;
@@ -689,6 +713,34 @@ static void test_a_stream_of_promises_leaves_the_rest(void **state)
     assert_true(ms_of(other->ends_at) < 4500);
 }
 
+/* Short prompts that come faster than they are computed: an answer goes on all the same. */
+static void test_prompts_do_not_starve_answers(void **state)
+{
+    (void)state;
+    world w = begin(3);
+    life *answer = join(&w, 10, 11, 0, 0);
+    for (int i = 0; i < 60; i++)
+        assert_non_null(join(&w, 16, 1, 20 + i * 10, 0));
+    live(&w);
+    assert_true(ms_of(answer->ends_at) < 800 && ms_of(w.now) > 1200);
+}
+
+/* It is ended while there is time, not when the next chance to look has come too late. */
+static void test_what_would_be_late_after_an_action_ends_before(void **state)
+{
+    (void)state;
+    world w = begin(2);
+    const el_job first = {.prompt = 16, .deadline = START + 27000000}; /* takes 19.6 and 2 ms */
+    const el_job kept = {.prompt = 1, .deadline = START + 28000000};   /* 5 and 0.5 */
+    const el_job lost = {.prompt = 4, .deadline = START + 28000000};   /* 7 and 2 */
+    el_schedule_add(&w.s, 0, &first);
+    el_schedule_add(&w.s, 1, &kept);
+    assert_int_equal(el_schedule_next(&w.s, START).kind, EL_ACTION_CHUNK);
+    el_schedule_add(&w.s, 1, &lost);
+    const el_action a = el_schedule_next(&w.s, START);
+    assert_true(a.kind == EL_ACTION_END && a.jobs[0] == 1);
+}
+
 /* What is expected without a deadline counts all that is there. */
 static void test_forecasts_without_a_deadline(void **state)
 {
@@ -735,6 +787,8 @@ int main(void)
         cmocka_unit_test(test_sessions_share_passes),
         cmocka_unit_test(test_nobody_starves_while_there_is_time),
         cmocka_unit_test(test_a_stream_of_promises_leaves_the_rest),
+        cmocka_unit_test(test_prompts_do_not_starve_answers),
+        cmocka_unit_test(test_what_would_be_late_after_an_action_ends_before),
         cmocka_unit_test(test_forecasts_without_a_deadline),
         cmocka_unit_test(test_costs_may_change),
     };

@@ -105,24 +105,21 @@ static bool is_for(const el_schedule *s, const el_action *a, const el_job *j)
     return false;
 }
 
-/* What is left of a job after an action; *ends: nothing. */
-static double rest_after(const el_schedule *s, const el_action *a, const el_job *j, bool *ends)
+/* What is left of a job after an action. */
+static double rest_after(const el_schedule *s, const el_action *a, const el_job *j)
 {
-    const bool pass = a->kind == EL_ACTION_PASS;
-    *ends = false;
-    if (!is_for(s, a, j)) return rest_of(s, j);
-    *ends = pass ? j->steps == 1 : j->steps == 0 && j->prompt == a->tokens;
-    return rest_of(s, j) - el_forecast_chunk(&s->costs, j->position, pass ? 1 : a->tokens);
+    const uint32_t n = a->kind == EL_ACTION_PASS ? 1 : a->tokens;
+    const double rest = rest_of(s, j);
+    return is_for(s, a, j) ? rest - el_forecast_chunk(&s->costs, j->position, n) : rest;
 }
 
-/* Would all promises hold after an action? One that ends with it does not wait for others. */
+/* Would all promises hold after an action? */
 static bool keeps(const el_schedule *s, const queue *q, const el_action *a, el_nanoseconds now)
 {
     double rest = a->time;
     for (uint32_t i = 0; i < q->promised; i++) {
-        bool ends;
-        rest += rest_after(s, a, q->jobs[i], &ends);
-        if (!holds(s, q->jobs[i], ends ? a->time : rest, now)) return false;
+        rest += rest_after(s, a, q->jobs[i]);
+        if (!holds(s, q->jobs[i], rest, now)) return false;
     }
     return true;
 }
@@ -277,13 +274,14 @@ static el_action choose(const el_schedule *s, const queue *q, el_nanoseconds now
     return action_for(s, q, first, now);
 }
 
-/* A promise that is broken: after `time` no further token of it comes in time. NULL: none. */
-static const el_job *broken(const el_schedule *s, const queue *q, const el_action *a,
-                            el_nanoseconds now)
+/* A promise of which no token comes in time any more: now, if the action is for it, else after it.
+ * NULL: none. */
+static const el_job *lost_with(const el_schedule *s, const queue *q, const el_action *a,
+                               el_nanoseconds now)
 {
     for (uint32_t i = 0; i < q->promised; i++) {
         const el_job *j = q->jobs[i];
-        const double after = a && !is_for(s, a, j) ? a->time : 0;
+        const double after = is_for(s, a, j) ? 0 : a->time;
         if (after + next_token(s, j) > time_left(j, now)) return j;
     }
     return NULL;
@@ -292,15 +290,10 @@ static const el_job *broken(const el_schedule *s, const queue *q, const el_actio
 el_action el_schedule_next(const el_schedule *s, el_nanoseconds now)
 {
     const queue q = line_up(s);
-    el_action a = {.kind = EL_ACTION_NONE};
-    if (q.n == 0) return a;
-    const el_job *lost = broken(s, &q, NULL, now);
-    if (!lost) {
-        a = choose(s, &q, now);
-        lost = broken(s, &q, &a, now);
-    }
-    if (!lost) return a;
-    return (el_action){.kind = EL_ACTION_END, .jobs = {place_of(s, lost)}};
+    if (q.n == 0) return (el_action){.kind = EL_ACTION_NONE};
+    const el_action a = choose(s, &q, now);
+    const el_job *lost = lost_with(s, &q, &a, now);
+    return lost ? (el_action){.kind = EL_ACTION_END, .jobs = {place_of(s, lost)}} : a;
 }
 
 void el_schedule_did(el_schedule *s, const el_action *a)
