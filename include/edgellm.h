@@ -608,6 +608,10 @@ EDGELLM_API edgellm_status edgellm_scheduler_open(const edgellm_engine *engine,
 /* Requests that are there are forgotten. NULL is allowed. */
 EDGELLM_API void edgellm_scheduler_close(edgellm_scheduler *scheduler);
 
+/* The memory as planned, with the defaults of context, batch and threads filled in. */
+EDGELLM_API void edgellm_scheduler_memory(const edgellm_scheduler *scheduler,
+                                          edgellm_memory_plan *plan);
+
 /* Sets what forecasts go by; NULL: nothing is known, and deadlines are refused. Promises that were
  * given stay. Errors: as edgellm_session_set_costs(). */
 EDGELLM_API edgellm_status edgellm_scheduler_set_costs(edgellm_scheduler *scheduler,

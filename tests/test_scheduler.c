@@ -504,7 +504,7 @@ static void test_memory_is_as_planned(void **state)
 {
     (void)state;
     edgellm_scheduler_options o = {.slots = 4, .session = {.context = CONTEXT, .threads = 1}};
-    edgellm_memory_plan plan, one;
+    edgellm_memory_plan plan, one, opened_plan;
     edgellm_error err = {0};
     assert_ok(edgellm_scheduler_plan(tiny_file_path(TINY_KEPT), &o, &plan, &err));
     assert_ok(edgellm_plan(tiny_file_path(TINY_KEPT), &o.session, &one, &err));
@@ -522,6 +522,9 @@ static void test_memory_is_as_planned(void **state)
         assert_true(before > closed); /* they are counted */
         assert_ok(edgellm_scheduler_open(engine, &o, &d.scheduler, &err));
         const int opened = token_path_allocations();
+        edgellm_scheduler_memory(d.scheduler, &opened_plan);
+        assert_true(opened_plan.session_bytes == plan.session_bytes);
+        assert_true(opened_plan.kv_cache == plan.kv_cache && opened_plan.n_threads == 1);
         assert_true(own ? opened == before : opened == before + 1);
         for (int i = 0; i < 4; i++) {
             const edgellm_request r = {.tokens = few, .count = 20, .max_tokens = 10};

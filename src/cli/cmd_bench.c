@@ -8,13 +8,14 @@
 #include <time.h>
 
 #include "cli/bench_report.h"
+#include "cli/bench_sessions.h"
 #include "cli/cli_output.h"
 
 typedef struct bench_values {
     el_cli_model_values model;
     el_cli_texts backends;
     el_cli_climate_values climate;
-    uint32_t runs, warmup, blocks, max_tokens, prompt_tokens, load, timeout;
+    uint32_t runs, warmup, blocks, max_tokens, prompt_tokens, load, timeout, sessions;
     const char *prompt, *output, *csv, *html, *certificate;
     bool unique, chat, trace, json;
 } bench_values;
@@ -96,6 +97,8 @@ static edgellm_status check(const el_cli_bench *b, const bench_values *v, edgell
 {
     const asked a = what_is_asked(b);
     const char *wrong = NULL;
+    if (v->sessions > 0 && !is_plain(v))
+        wrong = "--sessions takes a MODEL, --runs, --warmup, -n, -p and the model's options alone";
     if (a.twice) wrong = "the backend edgellm can be given once";
     if (a.local && b->plan.path == NULL)
         wrong = "a MODEL file is missing: the backend edgellm needs one";
@@ -199,6 +202,11 @@ static edgellm_status bench(const void *values, char **operands, int n_operands,
     el_cli_bench *b = calloc(1, sizeof *b);
     if (b == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the benchmark");
     edgellm_status status = set_up(b, v, n_operands > 0 ? operands[0] : NULL, err);
+    if (status == EDGELLM_OK && v->sessions > 0) {
+        status = el_cli_bench_sessions(&b->plan, v->sessions, v->json, err);
+        free(b);
+        return status;
+    }
     if (status == EDGELLM_OK && b->plan.prompt == NULL && what_is_asked(b).server) {
         words = el_cli_bench_words(v->prompt_tokens);
         b->plan.prompt = words;
@@ -231,6 +239,9 @@ static const el_cli_option options[] = {
      "each prompt begins with another number: no cache of prefixes helps", 0, 0, NULL},
     {"chat", 0, EL_CLI_ON, FIELD(chat), NULL, NULL,
      "edgellm: the prompt as a chat message, as Ollama takes it", 0, 0, NULL},
+    {"sessions", 0, EL_CLI_U32, FIELD(sessions), "N", NULL,
+     "edgellm: so many answers at a time by a scheduler, beside one", 1, EDGELLM_SCHEDULER_SLOTS,
+     NULL},
     EL_CLI_LOAD_ROW(bench_values),
     {"trace", 0, EL_CLI_ON, FIELD(trace), NULL, NULL,
      "edgellm: read counters after each token, not each request", 0, 0, NULL},
@@ -269,11 +280,14 @@ const el_cli_command el_cli_cmd_bench = {
         "blocks, which take turns, how its processes are scheduled, gaps by position, outliers\n"
         "with the cause that the kernel's counters show; and the floor, a loop that only reads\n"
         "the weights, once for each step. Ratios are taken against an Ollama or a llama-server\n"
-        "only. A backend that fails is left out from then on; what was measured is told.\n",
+        "only. A backend that fails is left out from then on; what was measured is told.\n"
+        "With --sessions a scheduler computes N answers at a time and one alone, in turn: the\n"
+        "speed of their decode steps, and what passes take beside their forecast.\n",
     .examples =
         "  edgellm bench model.tm2.bin\n"
         "  edgellm bench model.tm2.bin --runs 20 -n 64 -j 1 --json\n"
         "  edgellm bench model.tm2.bin -p 512 -b 512 -n 1\n"
+        "  edgellm bench model.tm2.bin --sessions 4 -j 1\n"
         "  edgellm bench model.tm2.bin --runs 100 --warmup 5 -n 31 -p 24 --unique-prompts \\\n"
         "      --backend edgellm --backend ollama=http://127.0.0.1:11434 --load all \\\n"
         "      --output run.json --html run.html\n",

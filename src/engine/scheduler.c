@@ -125,9 +125,10 @@ static edgellm_status open_sessions(edgellm_scheduler *s, const needs *n, void *
 static edgellm_status build(const edgellm_engine *engine, const needs *n,
                             edgellm_scheduler **scheduler, edgellm_error *err)
 {
+    const edgellm_memory_plan plan = plan_of(engine, n);
     void *rooms[EDGELLM_SCHEDULER_SLOTS];
     el_arena arena;
-    EL_TRY(el_session_memory(&arena, &n->first, (size_t)plan_of(engine, n).session_bytes, err));
+    EL_TRY(el_session_memory(&arena, &n->first, (size_t)plan.session_bytes, err));
     edgellm_scheduler *s = layout(engine, n, &arena, rooms);
     el_arena_settle(&arena);
     edgellm_status status = open_sessions(s, n, rooms, err);
@@ -137,6 +138,7 @@ static edgellm_status build(const edgellm_engine *engine, const needs *n,
         return status;
     }
     s->arena = arena;
+    s->plan = plan;
     *scheduler = s;
     return EDGELLM_OK;
 }
@@ -164,6 +166,11 @@ void edgellm_scheduler_close(edgellm_scheduler *scheduler)
     el_arena arena = scheduler->arena; /* the scheduler lies in it */
     close_sessions(scheduler);
     el_arena_release(&arena);
+}
+
+void edgellm_scheduler_memory(const edgellm_scheduler *scheduler, edgellm_memory_plan *plan)
+{
+    *plan = scheduler->plan;
 }
 
 /* ---- time ----------------------------------------------------------------------------------- */

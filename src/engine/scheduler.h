@@ -25,6 +25,7 @@ typedef struct el_slot {
 struct edgellm_scheduler {
     const edgellm_engine *engine;
     el_arena arena; /* this struct, the logits, the sessions */
+    edgellm_memory_plan plan;
     el_schedule schedule;
     bool has_costs;
     double chunk_ns; /* as given */

@@ -215,7 +215,7 @@ static edgellm_status compute_chunk(edgellm_scheduler *s, const el_action *a, ed
     edgellm_status status = EDGELLM_OK;
     const uint32_t first = session->position;
     el_fpenv env = el_fpenv_enter();
-    el_realtime_border(worker->realtime);
+    el_realtime_border(worker->realtime, a->tokens > 1);
     el_session_run_by(worker, session, session->tokens + first, a->tokens, NULL, last);
     if (last) status = el_session_check_logits(session, session->forward.logits, 1, err);
     if (status == EDGELLM_OK) {
