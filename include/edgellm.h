@@ -586,8 +586,8 @@ typedef struct edgellm_scheduler_options {
      * (of a chunk or a pass), realtime, max_ram, memory. */
     edgellm_session_options session;
     uint32_t slots;  /* 1 .. EDGELLM_SCHEDULER_SLOTS; 0: 4 */
-    double chunk_ns; /* what an action of more than one token may take, by its forecast; 0: 20 ms, or
-                        two steps where that is longer */
+    double chunk_ns; /* what an action of more than one token may take, by its forecast; 0: 20 ms,
+                        or two steps where that is longer */
 } edgellm_scheduler_options;
 
 /*
@@ -637,9 +637,9 @@ typedef struct edgellm_request {
 /*
  * What is expected of a request, if it were submitted now. Of its prompt counts what no free slot
  * holds already, as the beginning of an earlier request. With a deadline only what is promised is
- * before it; without one everything, which is an estimate and no promise. tokens: of its answer, how
- * many would be admitted. Errors: USAGE (no costs were set; no tokens, a bad id), CONTEXT (prompt
- * and answer do not fit into a slot), BUSY (no slot is free).
+ * before it; without one everything, which is an estimate and no promise. tokens: of its answer,
+ * how many would be admitted. Errors: USAGE (no costs were set; no tokens, a bad id), CONTEXT
+ * (prompt and answer do not fit into a slot), BUSY (no slot is free).
  */
 EDGELLM_API edgellm_status edgellm_scheduler_forecast(const edgellm_scheduler *scheduler,
                                                       const edgellm_request *request,

@@ -117,7 +117,7 @@ class Help(Case):
             "info": "--json --tensors -c", "tokenize": "--special --ids --decode --json",
             "perplexity": "--chunks -c --json --exact --against --cache",
             "bench": "--runs -n --json --warmup --rt --certificate --backend"
-                     " --blocks --prompt --unique-prompts --load --trace --output --csv --html"
+                     " --blocks --prompt --unique-prompts --sessions --load --trace --output --csv --html"
                      " --target-rate --max-temp --root",
             "certify": "--duration -o --check --certificate --slower --load --rt -c -j -b --json -q",
             "soak": "--requests -p -n -s -o --load --rt --certificate -c -j -b --json -q"}
@@ -401,6 +401,26 @@ class Commands(Case):
         self.assertGreater(got["peak_rss"], 0)
         self.assertRegex(self.ok("bench", TM2, "--runs", "2", "-n", "4", "-p", "4").decode(),
                          r"decode +[\d.]+ tok/s")
+
+    def test_bench_of_several_sessions(self):
+        arguments = ("bench", TM2, "--sessions", "3", "--runs", "2", "-n", "8", "-p", "4", "-j", "1")
+        got = self.json(*arguments)
+        for key, sessions in (("one", 1), ("together", 3)):
+            self.assertEqual(got[key]["sessions"], sessions)
+            self.assertGreater(got[key]["decode_tok_s"], got[key]["whole_tok_s"])
+            self.assertGreater(got[key]["whole_tok_s"], 0)
+            self.assertLessEqual(got[key]["pass_ms"]["samples"], 16)
+            self.assertGreater(got[key]["over_forecast"]["max"], 0)
+        self.assertEqual(got["one"]["pass_ms"]["samples"], 16)
+        self.assertGreater(got["together"]["pass_ms"]["samples"], 0)
+        self.assertAlmostEqual(got["ratio"],
+                               got["together"]["decode_tok_s"] / got["one"]["decode_tok_s"], 6)
+        text = self.ok(*arguments).decode()
+        self.assertRegex(text, r"3 sessions +decode [\d.]+ tok/s")
+        self.assertRegex(text, r"together +[\d.]+ times")
+        self.fails(USAGE, *arguments, "--prompt", "x", contains="--sessions takes")
+        self.fails(USAGE, "bench", TM2, "--sessions", "17")
+        self.fails(USAGE, "bench", "--sessions", "2", contains="MODEL")
 
 
 class Against(Case):

@@ -175,6 +175,30 @@ static edgellm_status run_session(world *w, edgellm_error *err)
     return EDGELLM_OK;
 }
 
+static edgellm_status run_scheduler(world *w, edgellm_error *err)
+{
+    const edgellm_scheduler_options options = {.session.context = 64, .slots = 3};
+    const uint32_t prompt[] = {5, 60, 7};
+    const edgellm_request request = {.tokens = prompt, .count = 3, .max_tokens = 4};
+    edgellm_scheduler *scheduler = NULL;
+    edgellm_turn turn = {.steps = 1};
+    uint64_t id;
+    edgellm_status status = edgellm_scheduler_open(w->engine, &options, &scheduler, err);
+    if (status != EDGELLM_OK) {
+        assert_null(scheduler);
+        return status;
+    }
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(edgellm_scheduler_submit(scheduler, &request, &id, NULL, err), EDGELLM_OK);
+    while (turn.steps + turn.prompt_tokens > 0) {
+        assert_int_equal(edgellm_scheduler_turn(scheduler, &turn, err), EDGELLM_OK);
+        for (uint32_t i = 0; i < turn.n_events; i++)
+            add(w, &turn.events[i].token, sizeof turn.events[i].token);
+    }
+    edgellm_scheduler_close(scheduler);
+    return EDGELLM_OK;
+}
+
 /* The session is the same before and after; other tokens in it each time would be another file. */
 static edgellm_status save_session(world *w, edgellm_error *err)
 {
@@ -382,6 +406,7 @@ static const scenario scenarios[] = {
      false},
     {"plan", make_plan, FAULT_MEMORY | FAULT_MMAP | FAULT_OPEN_HINT | LOADS, false},
     {"session", run_session, FAULT_MMAP | FAULT_LOCK | FAULT_AFFINITY, false},
+    {"scheduler", run_scheduler, FAULT_MMAP | FAULT_LOCK | FAULT_AFFINITY, false},
     {"save", save_session, FAULT_MEMORY | WRITES, true},
     {"load", load_session, COPIES, false},
     {"save, prefix", save_prefix, FAULT_MEMORY | WRITES, true},

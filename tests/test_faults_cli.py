@@ -87,6 +87,8 @@ COMMANDS = {
     "bench, json": ("bench", TM2, "--runs", "2", "-n", "2", "-p", "4", "-j", "1", "--json"),
     "bench, output": ("bench", TM2, "--runs", "2", "--blocks", "2", "--warmup", "0", "-n", "2", "-p", "4",
                       "-j", "1", "--output", TARGET, "--json"),
+    "bench, sessions": ("bench", TM2, "--sessions", "2", "--runs", "1", "-n", "2", "-p", "4", "-j", CORES,
+                        "--json"),
     "run, certificate": RUN + ("--certificate", CERTIFICATE, "--json"),
     "run, deadline": RUN + ("--deadline-ms", "3600000", "--json"),
     "certify": CERTIFY + ("-o", TARGET, "--json"),

@@ -52,6 +52,22 @@ static void test_chunks(void **state)
     assert_true(el_forecast_chunk(&bare, 9, 8) == 8000);
 }
 
+static void test_passes(void **state)
+{
+    (void)state;
+    edgellm_costs c = plain; /* nothing is known: one after the other */
+    assert_true(el_forecast_pass(&c, 1, 50) == 1100);
+    assert_true(el_forecast_pass(&c, 3, 60) == 3120);
+    c.n_passes = 2;
+    c.pass_sessions[0] = 3, c.pass[0] = 1600;
+    c.pass_sessions[1] = 8, c.pass[1] = 4000;
+    assert_true(el_forecast_pass(&c, 1, 50) == 1100);
+    assert_true(el_forecast_pass(&c, 2, 60) == 1300 + 120); /* half way */
+    assert_true(el_forecast_pass(&c, 3, 60) == 1600 + 120);
+    assert_true(el_forecast_pass(&c, 8, 0) == 4000);
+    assert_true(el_forecast_pass(&c, 16, 0) == 8000); /* past the last: in proportion */
+}
+
 static void test_prompts(void **state)
 {
     (void)state;
@@ -147,6 +163,16 @@ static void test_bad_costs(void **state)
     c.chunk_tokens[0] = 64; /* not ascending */
     assert_int_equal(el_costs_check(&c, &err), EDGELLM_ERR_USAGE);
     assert_non_null(strstr(err.message, "65 at least"));
+    c = plain;
+    c.n_passes = EDGELLM_COSTS_PASSES + 1;
+    assert_int_equal(el_costs_check(&c, &err), EDGELLM_ERR_USAGE);
+    c.n_passes = 1;
+    c.pass_sessions[0] = 1;
+    assert_int_equal(el_costs_check(&c, &err), EDGELLM_ERR_USAGE);
+    assert_non_null(strstr(err.message, "passes has 1 sessions, 2 at least"));
+    c.pass_sessions[0] = 2;
+    c.pass[0] = NAN;
+    assert_int_equal(el_costs_check(&c, &err), EDGELLM_ERR_USAGE);
 }
 
 /* -------- a made-up clock -------- */
@@ -410,12 +436,19 @@ static void test_calibration(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_steps),        cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_prompts),      cmocka_unit_test(test_fitting),
-        cmocka_unit_test(test_answers),      cmocka_unit_test(test_short_answers),
-        cmocka_unit_test(test_bad_costs),    cmocka_unit_test(test_what_a_batch_needs),
-        cmocka_unit_test(test_none_is_late), cmocka_unit_test(test_session_forecast),
-        cmocka_unit_test(test_deadline),     cmocka_unit_test(test_a_batch_is_given_up),
+        cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_passes),
+        cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_fitting),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_short_answers),
+        cmocka_unit_test(test_bad_costs),
+        cmocka_unit_test(test_what_a_batch_needs),
+        cmocka_unit_test(test_none_is_late),
+        cmocka_unit_test(test_session_forecast),
+        cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_a_batch_is_given_up),
         cmocka_unit_test(test_calibration),
     };
     return cmocka_run_group_tests_name("forecast", tests, tiny_files_make, NULL);

@@ -1,22 +1,24 @@
 /*
  * test_schedule.c: the scheduler's rules on a made-up clock. Small worlds are tried exhaustively:
- * every set of up to three jobs that arrive at any of some times; large ones at random, with actions
- * that take longer than expected. What is expected of them is worked out here once more, naively.
+ * every set of up to three jobs that arrive at any of some times; large ones at random, with
+ * actions that take longer than expected. What is expected of them is worked out here once more,
+ * naively.
  */
 #include "support/test_help.h"
 
 #include "engine/forecast.h"
 #include "engine/schedule.h"
+#include "support/naive_schedule.h"
 
 enum { MOST = 64, START = 1000 };
 
 /* What happened to a job. */
 typedef struct life {
-    el_job job; /* as it arrived */
+    el_job job;                                       /* as it arrived */
     el_nanoseconds arrives, comes, first_at, ends_at; /* comes: at a border of actions */
-    uint32_t place, tokens; /* of its answer */
-    bool is_in, refused, was_ended, was_first; /* was_first: no promise was before it */
-    uint64_t seen; /* the action that last served it */
+    uint32_t place, tokens;                           /* of its answer */
+    bool is_in, refused, was_ended, was_first;        /* was_first: no promise was before it */
+    uint64_t seen;                                    /* the action that last served it */
 } life;
 
 /* How long an action really takes. */
@@ -30,8 +32,8 @@ typedef struct world {
     noise_fn noise;
     uint64_t random;
     el_action last;
-    double longest; /* action that was */
-    bool is_large;  /* more jobs than places; looked at closely now and then */
+    double longest;       /* action that was */
+    bool is_large;        /* more jobs than places; looked at closely now and then */
     uint64_t quiet_since; /* the last action with a promise in wait */
     uint64_t chunk_seen;  /* the last that was a chunk, or left no prompt in wait */
     uint32_t refused, asides, shared, ended; /* counted */
@@ -53,92 +55,6 @@ static double slow(const el_action *a, uint64_t *random)
 static double mild(const el_action *a, uint64_t *random)
 {
     return a->time * (0.85 + 0.2999 * ((double)(next_random(random) % 10001) / 10000));
-}
-
-/* -------- naively -------- */
-
-static uint32_t naive_chunk(const el_schedule *s, uint32_t position, uint32_t left)
-{
-    for (uint32_t n = left < s->batch ? left : s->batch; n > 1; n--)
-        if (el_forecast_chunk(&s->costs, position, n) <= s->bound) return n;
-    return 1;
-}
-
-static double naive_prompt(const el_schedule *s, const el_job *j, uint32_t *last)
-{
-    double time = 0;
-    *last = 0;
-    for (uint32_t done = 0; done < j->prompt; done += *last) {
-        *last = naive_chunk(s, j->position + done, j->prompt - done);
-        time += el_forecast_chunk(&s->costs, j->position + done, *last);
-    }
-    return time;
-}
-
-static double naive_rest(const el_schedule *s, const el_job *j)
-{
-    uint32_t last;
-    double time = naive_prompt(s, j, &last);
-    for (uint32_t i = 0; i < j->steps; i++)
-        time += el_forecast_step(&s->costs, j->position + j->prompt + i);
-    return time;
-}
-
-static double naive_margin(const el_schedule *s, const el_job *j)
-{
-    uint32_t last;
-    naive_prompt(s, j, &last);
-    return j->steps > 0 || last == 1 ? s->costs.step_margin : s->costs.chunk_margin;
-}
-
-static bool naive_before(const el_job *a, const el_job *b) /* or it is the same */
-{
-    if (!a->active || a->deadline == 0) return false;
-    return a->deadline < b->deadline || (a->deadline == b->deadline && a->order <= b->order);
-}
-
-/* What is left of all promises up to that of j, itself included. */
-static double naive_until(const el_schedule *s, const el_job *j, const double *rests)
-{
-    double time = 0;
-    for (uint32_t i = 0; i < s->n_jobs; i++)
-        if (naive_before(&s->jobs[i], j)) time += rests[i];
-    return time;
-}
-
-static void naive_rests(const el_schedule *s, double *rests)
-{
-    for (uint32_t i = 0; i < s->n_jobs; i++)
-        rests[i] = s->jobs[i].active ? naive_rest(s, &s->jobs[i]) : 0;
-}
-
-/* By how much the time until a deadline is more than is needed, the least of all promises. */
-static double naive_slack(const el_schedule *s, el_nanoseconds now)
-{
-    double least = 1e18, rests[EDGELLM_SCHEDULER_SLOTS];
-    naive_rests(s, rests);
-    for (uint32_t i = 0; i < s->n_jobs; i++) {
-        const el_job *j = &s->jobs[i];
-        if (!j->active || j->deadline == 0) continue;
-        const double needed =
-            EDGELLM_ADMITTED_AT * (naive_until(s, j, rests) + naive_margin(s, j));
-        const double slack = (double)(int64_t)(j->deadline - now) - needed;
-        if (slack < least) least = slack;
-    }
-    return least;
-}
-
-static const el_job *first_promise(const el_schedule *s)
-{
-    const el_job *first = NULL;
-    for (uint32_t i = 0; i < s->n_jobs; i++) {
-        const el_job *j = &s->jobs[i];
-        if (!j->active || j->deadline == 0) continue;
-        if (!first || j->deadline < first->deadline ||
-            (j->deadline == first->deadline && j->order < first->order))
-            first = j;
-    }
-    return first;
 }
 
 /* -------- arrivals -------- */
@@ -304,8 +220,8 @@ static void check_turns(world *w, const el_action *a)
     assert_true(naive_slack(&after, then) > -1e-3);
 }
 
-/* Without promises, whoever has no deadline is served in turn: each that is past its prompt, and one
- * of the prompts, once in as many actions as there are places. */
+/* Without promises, whoever has no deadline is served in turn: each that is past its prompt, and
+ * one of the prompts, once in as many actions as there are places. */
 static void check_fair(world *w, const el_action *a)
 {
     const uint32_t n = w->s.n_jobs;
@@ -440,12 +356,31 @@ static const struct {
     double bound;
     uint32_t batch;
 } kinds[] = {
-    {{.step = 20, .step_margin = 10, .n_chunks = 2, .chunk_tokens = {2, 4}, .chunk = {30, 40},
-      .chunk_margin = 10, .n_passes = 2, .pass_sessions = {2, 4}, .pass = {26, 38}}, 40, 8},
+    {{.step = 20,
+      .step_margin = 10,
+      .n_chunks = 2,
+      .chunk_tokens = {2, 4},
+      .chunk = {30, 40},
+      .chunk_margin = 10,
+      .n_passes = 2,
+      .pass_sessions = {2, 4},
+      .pass = {26, 38}},
+     40,
+     8},
     /* positions cost; a pass of three is too long */
-    {{.step = 30, .step_position = 4, .step_margin = 5, .n_chunks = 1, .chunk_tokens = {4},
-      .chunk = {60}, .chunk_pair = 3, .chunk_margin = 20, .n_passes = 1, .pass_sessions = {4},
-      .pass = {60}}, 70, 3},
+    {{.step = 30,
+      .step_position = 4,
+      .step_margin = 5,
+      .n_chunks = 1,
+      .chunk_tokens = {4},
+      .chunk = {60},
+      .chunk_pair = 3,
+      .chunk_margin = 20,
+      .n_passes = 1,
+      .pass_sessions = {4},
+      .pass = {60}},
+     70,
+     3},
     /* a step is longer than the bound: one token at a time; nothing is known of passes */
     {{.step = 20, .step_margin = 8, .chunk_margin = 8}, 10, 8},
 };
@@ -628,8 +563,8 @@ static const edgellm_costs board = {.step = 5e6,
 
 static world begin(uint32_t n_jobs)
 {
-    return (world){
-        .s = {.costs = board, .bound = 20e6, .batch = 64, .n_jobs = n_jobs}, .noise = exact};
+    return (world){.s = {.costs = board, .bound = 20e6, .batch = 64, .n_jobs = n_jobs},
+                   .noise = exact};
 }
 
 static life *join(world *w, uint32_t prompt, uint32_t answer, double arrives_ms, double until_ms)
@@ -681,8 +616,8 @@ static void test_sessions_share_passes(void **state)
     }
 }
 
-/* An answer of five seconds with a deadline in a minute: another, without one, does not wait for it,
- * and slows it down by no more than its deadline allows. */
+/* An answer of five seconds with a deadline in a minute: another, without one, does not wait for
+ * it, and slows it down by no more than its deadline allows. */
 static void test_nobody_starves_while_there_is_time(void **state)
 {
     (void)state;

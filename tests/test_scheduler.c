@@ -138,8 +138,8 @@ static void assert_as_alone(const desk *d, const answer *a, const edgellm_reques
 static const struct {
     uint32_t prompt, answer, turns_before; /* it comes after so many turns */
     uint32_t hours;                        /* until its deadline; 0: none */
-} crowd[REQUESTS] = {{20, 10, 0, 0}, {1, 30, 0, 9}, {61, 5, 0, 0}, {7, 1, 3, 5},
-                     {33, 20, 5, 0}, {2, 8, 9, 1},  {40, 3, 9, 0}, {12, 25, 12, 2},
+} crowd[REQUESTS] = {{20, 10, 0, 0}, {1, 30, 0, 9},  {61, 5, 0, 0}, {7, 1, 3, 5},
+                     {33, 20, 5, 0}, {2, 8, 9, 1},   {40, 3, 9, 0}, {12, 25, 12, 2},
                      {5, 5, 20, 0},  {80, 9, 21, 3}, {3, 3, 22, 1}, {17, 11, 23, 0}};
 
 static void check_crowd(tiny_file file, edgellm_scheduler_options o, const edgellm_costs *costs)
@@ -195,8 +195,8 @@ static void test_bits_are_those_of_each_alone(void **state)
         o.session.exact = true;
         check_crowd(TINY_KEPT, o, &quick);
     }
-    check_crowd(TINY_ROTATED, (edgellm_scheduler_options){.slots = 3, .session.constant_time = true},
-                &slow);
+    check_crowd(TINY_ROTATED,
+                (edgellm_scheduler_options){.slots = 3, .session.constant_time = true}, &slow);
     check_crowd(TINY_KEPT, (edgellm_scheduler_options){.slots = 1}, &quick);
     check_crowd(TINY_KEPT, (edgellm_scheduler_options){.slots = 6, .session.batch = 1}, &quick);
 }
@@ -212,8 +212,7 @@ static void test_a_known_beginning_is_kept(void **state)
     fill_prompt(prompt, 30, 1);
     fill_prompt(other, 10, 2);
     edgellm_request r = {.tokens = prompt, .count = 30, .max_tokens = 12, .sampler = &sampler};
-    const edgellm_request o = {
-        .tokens = other, .count = 10, .max_tokens = 12, .sampler = &sampler};
+    const edgellm_request o = {.tokens = other, .count = 10, .max_tokens = 12, .sampler = &sampler};
     assert_ok(submit(&d, &r, &err));
     assert_ok(submit(&d, &o, &err));
     run(&d);
@@ -419,8 +418,8 @@ static void test_bad_requests(void **state)
     sampler.top_p = 7;
     assert_bad(&d, (edgellm_request){.tokens = few, .max_tokens = 1}, EDGELLM_ERR_USAGE, "prompt");
     assert_bad(&d, (edgellm_request){.tokens = few, .count = 1}, EDGELLM_ERR_USAGE, "answer of no");
-    assert_bad(&d, (edgellm_request){.tokens = bad, .count = 2, .max_tokens = 1},
-               EDGELLM_ERR_USAGE, "token 300 (at 1)");
+    assert_bad(&d, (edgellm_request){.tokens = bad, .count = 2, .max_tokens = 1}, EDGELLM_ERR_USAGE,
+               "token 300 (at 1)");
     assert_bad(&d, (edgellm_request){.tokens = few, .count = 40, .max_tokens = CONTEXT - 38},
                EDGELLM_ERR_CONTEXT, "96 positions");
     assert_bad(&d, (edgellm_request){.tokens = few, .count = 1, .max_tokens = UINT32_MAX},

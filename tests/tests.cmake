@@ -93,7 +93,8 @@ target_sources(test_forecast PRIVATE support/tiny_file.c)
 target_link_libraries(test_forecast PRIVATE m)
 # What comes next, on a made-up clock; those files alone.
 el_test(schedule base)
-target_sources(test_schedule PRIVATE ${PROJECT_SOURCE_DIR}/src/engine/schedule.c
+target_sources(test_schedule PRIVATE support/naive_schedule.c
+                                     ${PROJECT_SOURCE_DIR}/src/engine/schedule.c
                                      ${PROJECT_SOURCE_DIR}/src/engine/forecast.c)
 el_test(scheduler base cpu kernel format token sample model engine quant test_support)
 target_sources(test_scheduler PRIVATE support/tiny_file.c)

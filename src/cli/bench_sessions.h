@@ -1,7 +1,7 @@
 /*
- * bench_sessions.h: `edgellm bench --sessions N`: as many answers at a time by one scheduler, beside
- * one alone by the same one. Runs of both take turns, so that what drifts meets both. All requests
- * are equally long; none has a deadline.
+ * bench_sessions.h: `edgellm bench --sessions N`: as many answers at a time by one scheduler,
+ * beside one alone by the same one. Runs of both take turns, so that what drifts meets both. All
+ * requests are equally long; none has a deadline.
  */
 #ifndef EL_CLI_BENCH_SESSIONS_H
 #define EL_CLI_BENCH_SESSIONS_H

@@ -32,13 +32,13 @@ static edgellm_status find_needs(const edgellm_engine *engine, const edgellm_sch
 {
     EL_TRY(check_options(o, err));
     n->slots = o->slots > 0 ? o->slots : DEFAULT_SLOTS;
-    EL_TRY(el_session_measure(engine, &o->session, &n->first, &n->first_plan, err));
-    const edgellm_session_options other = {.context = n->first.context,
-                                           .batch = 1,
-                                           .threads = 1,
-                                           .exact = n->first.exact,
-                                           .constant_time = n->first.constant_time};
-    return el_session_measure(engine, &other, &n->other, &n->other_plan, err);
+    EL_TRY(el_session_resolve(engine, &o->session, &n->first, err));
+    n->other = n->first;
+    n->other.batch = n->other.threads = 1;
+    n->other.realtime = false;
+    n->first_plan = el_session_plan_of(engine, &n->first);
+    n->other_plan = el_session_plan_of(engine, &n->other);
+    return EDGELLM_OK;
 }
 
 /* Lays a scheduler out, its sessions as plain memory; run on a measuring arena, then on the real
@@ -48,9 +48,10 @@ static edgellm_scheduler *layout(const edgellm_engine *engine, const needs *n, e
 {
     edgellm_scheduler *s = el_arena_take(arena, 1, sizeof *s);
     float *logits = el_arena_take(arena, n->slots, engine->file.config.vocab * sizeof *logits);
-    for (uint32_t i = 0; i < n->slots; i++)
-        rooms[i] =
-            el_arena_take(arena, 1, (size_t)(i == 0 ? n->first_plan : n->other_plan).session_bytes);
+    for (uint32_t i = 0; i < n->slots; i++) {
+        const edgellm_memory_plan *plan = i == 0 ? &n->first_plan : &n->other_plan;
+        rooms[i] = el_arena_take(arena, 1, (size_t)plan->session_bytes);
+    }
     if (!s) return NULL;
     s->engine = engine;
     s->logits = logits;
@@ -117,7 +118,7 @@ static edgellm_status open_sessions(edgellm_scheduler *s, const needs *n, void *
         o.max_ram = 0;
         o.memory = rooms[i];
         o.memory_bytes = (size_t)(i == 0 ? n->first_plan : n->other_plan).session_bytes;
-        EL_TRY(edgellm_session_open(s->engine, &o, &s->slots[i].session, err));
+        EL_TRY(el_session_build(s->engine, &o, &s->slots[i].session, err));
     }
     return EDGELLM_OK;
 }

@@ -46,8 +46,9 @@ static edgellm_status resolve_threads(edgellm_session_options *o, edgellm_error 
                    reserved ? " besides those reserved" : "");
 }
 
-static edgellm_status resolve(const edgellm_engine *engine, const edgellm_session_options *given,
-                              edgellm_session_options *o, edgellm_error *err)
+edgellm_status el_session_resolve(const edgellm_engine *engine,
+                                  const edgellm_session_options *given, edgellm_session_options *o,
+                                  edgellm_error *err)
 {
     const uint32_t trained = engine->file.config.context;
     *o = given ? *given : (edgellm_session_options){0};
@@ -115,23 +116,18 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
     return session;
 }
 
-edgellm_status el_session_measure(const edgellm_engine *engine,
-                                  const edgellm_session_options *given,
-                                  edgellm_session_options *options, edgellm_memory_plan *plan,
-                                  edgellm_error *err)
+edgellm_memory_plan el_session_plan_of(const edgellm_engine *engine,
+                                       const edgellm_session_options *options)
 {
+    edgellm_memory_plan plan;
     el_arena measure = el_arena_measure();
-    EL_TRY(resolve(engine, given, options, err));
-    layout(engine, options, &measure, plan);
-    return EDGELLM_OK;
+    layout(engine, options, &measure, &plan);
+    return plan;
 }
 
 static uint64_t planned_total(const edgellm_engine *engine, const edgellm_session_options *o)
 {
-    edgellm_memory_plan plan;
-    el_arena measure = el_arena_measure();
-    layout(engine, o, &measure, &plan);
-    return plan.total;
+    return el_session_plan_of(engine, o).total;
 }
 
 /* The largest context whose plan stays within the cap; 0 if none does. */
@@ -191,8 +187,11 @@ edgellm_status edgellm_plan(const char *path, const edgellm_session_options *opt
     edgellm_engine *engine;
     edgellm_session_options o;
     EL_TRY(edgellm_engine_open(path, NULL, &engine, err));
-    edgellm_status status = el_session_measure(engine, options, &o, plan, err);
-    if (status == EDGELLM_OK) status = check_cap(engine, &o, plan, err);
+    edgellm_status status = el_session_resolve(engine, options, &o, err);
+    if (status == EDGELLM_OK) {
+        *plan = el_session_plan_of(engine, &o);
+        status = check_cap(engine, &o, plan, err);
+    }
     edgellm_engine_close(engine);
     return status;
 }
@@ -235,12 +234,11 @@ static void begin_realtime(edgellm_session *s)
 static edgellm_status build(const edgellm_engine *engine, const edgellm_session_options *o,
                             edgellm_session **session, edgellm_error *err)
 {
-    edgellm_memory_plan plan;
-    el_arena measure = el_arena_measure(), arena;
-    layout(engine, o, &measure, &plan);
+    edgellm_memory_plan plan = el_session_plan_of(engine, o);
+    el_arena arena;
     EL_TRY(check_cap(engine, o, &plan, err));
     EL_TRY(check_group(o, &plan, err));
-    EL_TRY(el_session_memory(&arena, o, measure.used, err));
+    EL_TRY(el_session_memory(&arena, o, (size_t)plan.session_bytes, err));
     edgellm_session *s = layout(engine, o, &arena, &plan);
     edgellm_status status = el_crew_start(s->forward.crew, o->threads, err);
     if (status != EDGELLM_OK) {
@@ -255,16 +253,23 @@ static edgellm_status build(const edgellm_engine *engine, const edgellm_session_
     return EDGELLM_OK;
 }
 
+edgellm_status el_session_build(const edgellm_engine *engine,
+                                const edgellm_session_options *options, edgellm_session **session,
+                                edgellm_error *err)
+{
+    el_fpenv env = el_fpenv_enter();
+    edgellm_status status = build(engine, options, session, err);
+    el_fpenv_leave(env);
+    return status;
+}
+
 edgellm_status edgellm_session_open(const edgellm_engine *engine,
                                     const edgellm_session_options *options,
                                     edgellm_session **session, edgellm_error *err)
 {
     edgellm_session_options o;
-    EL_TRY(resolve(engine, options, &o, err));
-    el_fpenv env = el_fpenv_enter();
-    edgellm_status status = build(engine, &o, session, err);
-    el_fpenv_leave(env);
-    return status;
+    EL_TRY(el_session_resolve(engine, options, &o, err));
+    return el_session_build(engine, &o, session, err);
 }
 
 void edgellm_session_close(edgellm_session *session)

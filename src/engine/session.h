@@ -42,12 +42,18 @@ edgellm_status el_sessions_step(edgellm_session *worker, edgellm_session *const 
                                 const uint32_t *tokens, uint32_t count, float *logits,
                                 edgellm_error *err);
 
-/* *options: those given with defaults filled in; *plan: for them, whatever max_ram is. Errors:
- * USAGE. */
-edgellm_status el_session_measure(const edgellm_engine *engine,
+/* *options: those given (NULL: none) with defaults filled in. Errors: USAGE. */
+edgellm_status el_session_resolve(const edgellm_engine *engine,
                                   const edgellm_session_options *given,
-                                  edgellm_session_options *options, edgellm_memory_plan *plan,
-                                  edgellm_error *err);
+                                  edgellm_session_options *options, edgellm_error *err);
+
+/* For options with defaults filled in: the plan, whatever max_ram is; and a session. Errors:
+ * MEMORY, USAGE. */
+edgellm_memory_plan el_session_plan_of(const edgellm_engine *engine,
+                                       const edgellm_session_options *options);
+edgellm_status el_session_build(const edgellm_engine *engine,
+                                const edgellm_session_options *options, edgellm_session **session,
+                                edgellm_error *err);
 
 /* An arena of `bytes`: in the caller's memory where the options name some, else from the system.
  * Errors: MEMORY, USAGE. */

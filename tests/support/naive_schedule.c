@@ -1,0 +1,86 @@
+#include "support/naive_schedule.h"
+
+#include "engine/forecast.h"
+
+uint32_t naive_chunk(const el_schedule *s, uint32_t position, uint32_t left)
+{
+    for (uint32_t n = left < s->batch ? left : s->batch; n > 1; n--)
+        if (el_forecast_chunk(&s->costs, position, n) <= s->bound) return n;
+    return 1;
+}
+
+double naive_prompt(const el_schedule *s, const el_job *j, uint32_t *last)
+{
+    double time = 0;
+    *last = 0;
+    for (uint32_t done = 0; done < j->prompt; done += *last) {
+        *last = naive_chunk(s, j->position + done, j->prompt - done);
+        time += el_forecast_chunk(&s->costs, j->position + done, *last);
+    }
+    return time;
+}
+
+double naive_rest(const el_schedule *s, const el_job *j)
+{
+    uint32_t last;
+    double time = naive_prompt(s, j, &last);
+    for (uint32_t i = 0; i < j->steps; i++)
+        time += el_forecast_step(&s->costs, j->position + j->prompt + i);
+    return time;
+}
+
+double naive_margin(const el_schedule *s, const el_job *j)
+{
+    uint32_t last;
+    naive_prompt(s, j, &last);
+    return j->steps > 0 || last == 1 ? s->costs.step_margin : s->costs.chunk_margin;
+}
+
+static bool naive_before(const el_job *a, const el_job *b) /* or it is the same */
+{
+    if (!a->active || a->deadline == 0) return false;
+    return a->deadline < b->deadline || (a->deadline == b->deadline && a->order <= b->order);
+}
+
+/* What is left of all promises up to that of j, itself included. */
+double naive_until(const el_schedule *s, const el_job *j, const double *rests)
+{
+    double time = 0;
+    for (uint32_t i = 0; i < s->n_jobs; i++)
+        if (naive_before(&s->jobs[i], j)) time += rests[i];
+    return time;
+}
+
+void naive_rests(const el_schedule *s, double *rests)
+{
+    for (uint32_t i = 0; i < s->n_jobs; i++)
+        rests[i] = s->jobs[i].active ? naive_rest(s, &s->jobs[i]) : 0;
+}
+
+/* By how much the time until a deadline is more than is needed, the least of all promises. */
+double naive_slack(const el_schedule *s, el_nanoseconds now)
+{
+    double least = 1e18, rests[EDGELLM_SCHEDULER_SLOTS];
+    naive_rests(s, rests);
+    for (uint32_t i = 0; i < s->n_jobs; i++) {
+        const el_job *j = &s->jobs[i];
+        if (!j->active || j->deadline == 0) continue;
+        const double needed = EDGELLM_ADMITTED_AT * (naive_until(s, j, rests) + naive_margin(s, j));
+        const double slack = (double)(int64_t)(j->deadline - now) - needed;
+        if (slack < least) least = slack;
+    }
+    return least;
+}
+
+const el_job *first_promise(const el_schedule *s)
+{
+    const el_job *first = NULL;
+    for (uint32_t i = 0; i < s->n_jobs; i++) {
+        const el_job *j = &s->jobs[i];
+        if (!j->active || j->deadline == 0) continue;
+        if (!first || j->deadline < first->deadline ||
+            (j->deadline == first->deadline && j->order < first->order))
+            first = j;
+    }
+    return first;
+}
