@@ -11,6 +11,7 @@
 
 #include "cli/bench.h"
 #include "cli/bench_roof.h"
+#include "cli/cli_prefill.h"
 #include "cli/cli_signals.h"
 #include "cli/cli_stats.h"
 

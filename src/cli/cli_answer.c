@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/cli_output.h"
+#include "cli/cli_prefill.h"
 #include "cli/cli_signals.h"
 #include "cli/cli_stats.h"
 

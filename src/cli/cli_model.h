@@ -120,11 +120,4 @@ edgellm_status el_cli_lay_out(const edgellm_engine *engine, const edgellm_messag
 edgellm_status el_cli_detokenize(const edgellm_engine *engine, const uint32_t *ids, size_t count,
                                  bool special, el_cli_bytes *bytes, edgellm_error *err);
 
-struct el_cli_climate;
-
-/* Computes a prompt in pieces of some batches, so that Ctrl-C is heard, with the rests between them
- * that `climate` asks for (NULL: none). Errors: INTERRUPTED too. */
-edgellm_status el_cli_prefill(edgellm_session *session, const uint32_t *ids, size_t count,
-                              struct el_cli_climate *climate, edgellm_error *err);
-
 #endif

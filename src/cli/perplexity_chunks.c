@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "cli/cli_prefill.h"
 #include "cli/cli_signals.h"
 
 enum { SMALLEST_CHUNK = 3 }; /* tokens: below, the second half predicts nothing */
