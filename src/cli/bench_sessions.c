@@ -175,12 +175,18 @@ static void print_figures(const figures *f)
            el_cli_median(f->whole, f->n));
 }
 
+/* A pass of all of them may be too long for an action, or the batch too small: then there is none.
+ */
 static void print_passes(const figures *f)
 {
     const double p99 = el_cli_percentile(f->over_forecast, f->n_passes, 0.99);
-    printf("a pass of %-2u    %.2f ms (median of %zu), %.2f of its forecast", f->sessions,
-           el_cli_median(f->passes, f->n_passes), f->n_passes,
-           el_cli_median(f->over_forecast, f->n_passes));
+    printf("a pass of %-2u    ", f->sessions);
+    if (f->n_passes == 0) {
+        printf("none: more than an action or the batch holds\n");
+        return;
+    }
+    printf("%.2f ms (median of %zu), %.2f of its forecast", el_cli_median(f->passes, f->n_passes),
+           f->n_passes, el_cli_median(f->over_forecast, f->n_passes));
     if (f->n_passes >= 1000) printf(", P99 %.2f", p99);
     printf("\n");
 }
