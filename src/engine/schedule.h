@@ -66,10 +66,11 @@ void el_schedule_set_costs(el_schedule *s, const edgellm_costs *costs);
  * steps and deadline. admitted: with its deadline its promise and all others hold; a job without
  * one is admitted, and expected after all that is there. tokens: of its answer, how many would be.
  */
-edgellm_forecast el_schedule_forecast(const el_schedule *s, const el_job *job, el_nanoseconds now);
+edgellm_forecast el_schedule_forecast(const el_schedule *s, const el_job *arriving,
+                                      el_nanoseconds now);
 
 /* Takes a job, of which the same is looked at, at a place that is not active. */
-void el_schedule_add(el_schedule *s, uint32_t place, const el_job *job);
+void el_schedule_add(el_schedule *s, uint32_t place, const el_job *arriving);
 
 /* What comes next. No job may have neither prompt nor steps left. */
 el_action el_schedule_next(const el_schedule *s, el_nanoseconds now);

@@ -36,7 +36,7 @@ static edgellm_status time_pass(edgellm_scheduler *s, uint32_t n, double *ns, ed
     for (uint32_t i = 0; i < n; i++)
         sessions[i] = s->slots[i].session;
     const el_nanoseconds start = el_clock_now();
-    EL_TRY(el_sessions_step(sessions[0], sessions, zeroes, n, s->logits, err));
+    EL_TRY(el_sessions_step(s->slots[0].session, sessions, zeroes, n, s->logits, err));
     for (uint32_t i = 0; i < n; i++)
         edgellm_session_sample(sessions[i]);
     *ns = (double)(el_clock_now() - start);
