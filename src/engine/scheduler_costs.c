@@ -51,7 +51,7 @@ typedef edgellm_status (*time_fn)(edgellm_scheduler *s, uint32_t n, double *ns, 
 static edgellm_status measure(edgellm_scheduler *s, time_fn time, uint32_t n, double budget,
                               double *result, edgellm_error *err)
 {
-    double sorted[ROUNDS_MOST], spent = 0;
+    double sorted[ROUNDS_MOST] = {0}, spent = 0;
     uint32_t rounds = 0;
     while (rounds < ROUNDS_MOST && (rounds < ROUNDS_LEAST || spent < budget)) {
         double ns;
