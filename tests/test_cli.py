@@ -410,7 +410,7 @@ class Commands(Case):
             self.assertGreater(got[key]["decode_tok_s"], got[key]["whole_tok_s"])
             self.assertGreater(got[key]["whole_tok_s"], 0)
             self.assertLessEqual(got[key]["pass_ms"]["samples"], 16)
-            self.assertGreater(got[key]["over_forecast"]["max"], 0)
+            self.assertGreater(got[key]["forecast_share"]["max"], 0)
         self.assertEqual(got["one"]["pass_ms"]["samples"], 16)
         self.assertGreater(got["together"]["pass_ms"]["samples"], 0)
         self.assertAlmostEqual(got["ratio"],

@@ -87,7 +87,7 @@ COMMANDS = {
     "bench, json": ("bench", TM2, "--runs", "2", "-n", "2", "-p", "4", "-j", "1", "--json"),
     "bench, output": ("bench", TM2, "--runs", "2", "--blocks", "2", "--warmup", "0", "-n", "2", "-p", "4",
                       "-j", "1", "--output", TARGET, "--json"),
-    "bench, sessions": ("bench", TM2, "--sessions", "2", "--runs", "1", "-n", "2", "-p", "4", "-j", CORES,
+    "bench, sessions": ("bench", TM2, "--sessions", "2", "--runs", "1", "-n", "4", "-p", "4", "-j", "1",
                         "--json"),
     "run, certificate": RUN + ("--certificate", CERTIFICATE, "--json"),
     "run, deadline": RUN + ("--deadline-ms", "3600000", "--json"),
@@ -113,7 +113,8 @@ WRITERS = {name: COMMANDS[name] for name in ("quantize", "bench, output", "chat,
 # What was measured differs from run to run; a distribution is measured whole. "program" and what
 # is summed from it are 0 where /proc does not tell.
 MEASURED = re.compile(r"(_ms|tok_s|_gb_s|share|_rss|seconds|program|total|planned_bytes|samples|rounds"
-                      r"|_percent|above|checksum|^ms|late|_gap|whole|shortened|refused|of_those|tokens_that_fit)$")
+                      r"|_percent|above|checksum|^ratio|^ms|late|_gap|whole|shortened|refused|of_those"
+                      r"|tokens_that_fit)$")
 # How many outliers there are is chance, and whether threads could be looked at.
 CHANCE = {"outliers", "threads"}
 # Of a certificate: what /proc and /sys tell, or not; of a soak, what became of each request.

@@ -210,7 +210,7 @@ static json_t *figures_json(const figures *f)
     json_object_set_new(o, "decode_tok_s", el_cli_json_real(el_cli_median(f->decode, f->n)));
     json_object_set_new(o, "whole_tok_s", el_cli_json_real(el_cli_median(f->whole, f->n)));
     json_object_set_new(o, "pass_ms", el_cli_distribution(f->passes, f->n_passes));
-    json_object_set_new(o, "over_forecast", el_cli_distribution(f->over_forecast, f->n_passes));
+    json_object_set_new(o, "forecast_share", el_cli_distribution(f->over_forecast, f->n_passes));
     return o;
 }
 
@@ -227,7 +227,7 @@ static json_t *json_of(const bench *b)
     json_object_set_new(o, "threads", json_integer(b->memory.n_threads));
     json_object_set_new(o, "batch", json_integer(b->memory.batch));
     json_object_set_new(o, "context", json_integer(b->memory.context));
-    json_object_set_new(o, "plan_bytes", json_integer((json_int_t)b->memory.total));
+    json_object_set_new(o, "planned_bytes", json_integer((json_int_t)b->memory.total));
     return o;
 }
 
