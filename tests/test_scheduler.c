@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/threads.h"
+#include "engine/engine.h"
 #include "engine/forecast.h"
 #include "support/tiny_file.h"
 #include "support/tiny_model.h"
@@ -303,6 +304,43 @@ static void test_cancelled(void **state)
     end(&d);
 }
 
+/* Weights whose logits are infinite: who is in that action has failed, others go on when the
+ * weights are what they were. */
+static void test_logits_that_overflow(void **state)
+{
+    (void)state;
+    static float infinite[512];
+    for (int in_answer = 0; in_answer < 2; in_answer++) {
+        desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 3, .session.batch = 8});
+        const float *right = d.engine->model.output_norm;
+        assert_true(d.engine->model.config.dim <= 512);
+        edgellm_sampler_options sampler = sampler_of(4);
+        edgellm_error err = {0};
+        edgellm_turn t;
+        uint32_t prompt[20];
+        fill_prompt(prompt, 20, 5);
+        edgellm_request r = {.tokens = prompt, .count = 8, .max_tokens = 5, .sampler = &sampler};
+        assert_ok(submit(&d, &r, &err));
+        if (in_answer) turn(&d);
+        r.count = 20;
+        assert_ok(submit(&d, &r, &err));
+        for (int i = 0; i < 512; i++)
+            infinite[i] = INFINITY;
+        d.engine->model.output_norm = infinite;
+        assert_int_equal(edgellm_scheduler_turn(d.scheduler, &t, &err), EDGELLM_ERR_FORMAT);
+        assert_contains(err.message, "overflow");
+        d.engine->model.output_norm = right;
+        assert_int_equal(t.n_events, 1);
+        assert_true(t.events[0].id == d.answers[0].id && !t.events[0].has_token);
+        note(&d, &t.events[0]);
+        assert_int_equal(d.answers[0].finish, EDGELLM_FINISH_FAILED);
+        run(&d);
+        assert_int_equal(d.answers[1].n, 5);
+        assert_as_alone(&d, &d.answers[1], &r, false);
+        end(&d);
+    }
+}
+
 /* -------- deadlines -------- */
 
 static const uint32_t few[40];
@@ -509,7 +547,8 @@ static void test_memory_is_as_planned(void **state)
     assert_ok(edgellm_plan(tiny_file_path(TINY_KEPT), &o.session, &one, &err));
     assert_true(plan.kv_cache == 4 * one.kv_cache && plan.session_bytes < ROOM);
     assert_true(plan.session_bytes == plan.kv_cache + plan.scratch);
-    assert_true(plan.total - plan.session_bytes == one.total - one.session_bytes);
+    assert_true(plan.total - plan.session_bytes - plan.program ==
+                one.total - one.session_bytes - one.program);
     memset(room, FILL, sizeof room);
     for (int own = 0; own < 2; own++) {
         o.session.memory = own ? room : NULL;
@@ -538,22 +577,38 @@ static void test_memory_is_as_planned(void **state)
         assert_int_equal(room[i], FILL);
 }
 
+static edgellm_memory_plan plan_with(const edgellm_engine *engine, edgellm_scheduler_options o)
+{
+    edgellm_scheduler *scheduler = NULL;
+    edgellm_memory_plan plan;
+    edgellm_error err;
+    assert_ok(edgellm_scheduler_open(engine, &o, &scheduler, &err));
+    edgellm_scheduler_memory(scheduler, &plan);
+    edgellm_scheduler_close(scheduler);
+    return plan;
+}
+
 /* A cap between the plans of three and of four slots. */
 static void test_a_cap_is_kept(void **state)
 {
     (void)state;
-    edgellm_scheduler_options o = {.slots = 4, .session = {.context = CONTEXT, .threads = 1}};
-    const char *path = tiny_file_path(TINY_KEPT);
-    edgellm_memory_plan four, three;
+    edgellm_scheduler_options o = {.slots = 3, .session = {.context = CONTEXT, .threads = 1}};
+    edgellm_engine *engine = tiny_file_open(TINY_KEPT); /* what the process held is counted here */
+    edgellm_scheduler *scheduler = NULL;
     edgellm_error err = {0};
-    assert_ok(edgellm_scheduler_plan(path, &o, &four, &err));
-    o.slots = 3;
-    assert_ok(edgellm_scheduler_plan(path, &o, &three, &err));
-    o.session.max_ram = (four.total + three.total) / 2;
-    assert_ok(edgellm_scheduler_plan(path, &o, &three, &err));
+    const uint64_t three = plan_with(engine, o).total;
     o.slots = 4;
-    assert_int_equal(edgellm_scheduler_plan(path, &o, &four, &err), EDGELLM_ERR_MEMORY);
+    o.session.max_ram = (three + plan_with(engine, o).total) / 2;
+    assert_int_equal(edgellm_scheduler_open(engine, &o, &scheduler, &err), EDGELLM_ERR_MEMORY);
     assert_contains(err.message, "with this context 3 would fit");
+    o.slots = 3;
+    assert_true(plan_with(engine, o).total == three);
+    o.session.max_ram = 1; /* the path's own plan knows it too */
+    edgellm_memory_plan plan;
+    assert_int_equal(edgellm_scheduler_plan(tiny_file_path(TINY_KEPT), &o, &plan, &err),
+                     EDGELLM_ERR_MEMORY);
+    assert_true(plan.kv_cache > 0);
+    edgellm_engine_close(engine);
 }
 
 int main(void)
@@ -563,6 +618,7 @@ int main(void)
         cmocka_unit_test(test_a_known_beginning_is_kept),
         cmocka_unit_test(test_a_token_may_end_the_answer),
         cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_logits_that_overflow),
         cmocka_unit_test(test_what_cannot_be_promised_is_refused),
         cmocka_unit_test(test_what_cannot_be_kept_ends),
         cmocka_unit_test(test_an_earlier_deadline_goes_first),
