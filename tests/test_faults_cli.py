@@ -62,7 +62,8 @@ FAULTS = (
 )
 CHAT = ("chat", TM2, "-n", "3", "-s", "1", "-c", "128", "-j", "1", "-q", "--no-history")
 RUN = ("run", TM2, "-p", "the quick fox", "-n", "4", "-s", "1", "-j", CORES, "-c", "64")
-CERTIFY = ("certify", TM2, "--duration", "0.001", "-c", "128", "-j", CORES)
+CERTIFY = ("certify", TM2, "--duration", "0.001", "-j", CORES)
+SMALL = ("-c", "32", "-b", "8")  # a round takes as long as its context is large
 AGAINST = ("perplexity", TM2, TEXT, "-c", "16", "--chunks", "2", "-j", "1", "--against")
 COMMANDS = {
     "quantize": ("quantize", GGUF, "-o", TARGET, "--bits", "4", "--calibrate", "none"),
@@ -91,8 +92,8 @@ COMMANDS = {
                         "--json"),
     "run, certificate": RUN + ("--certificate", CERTIFICATE, "--json"),
     "run, deadline": RUN + ("--deadline-ms", "3600000", "--json"),
-    "certify": CERTIFY + ("-o", TARGET, "--json"),
-    "certify, check": CERTIFY + ("--check", "--certificate", CERTIFICATE, "--slower", "1e6", "--json"),
+    "certify": CERTIFY + SMALL + ("-o", TARGET, "--json"),
+    "certify, check": CERTIFY + SMALL + ("--check", "--certificate", CERTIFICATE, "--slower", "1e6", "--json"),
     "soak": ("soak", TM2, "--requests", "2", "-p", "4", "-n", "2", "-j", CORES, "--certificate",
              CERTIFICATE, "--json"),
     "run, prompt cache": RUN + (f"--prompt-cache={TARGET}",),
@@ -113,8 +114,8 @@ WRITERS = {name: COMMANDS[name] for name in ("quantize", "bench, output", "chat,
 # What was measured differs from run to run; a distribution is measured whole. "program" and what
 # is summed from it are 0 where /proc does not tell.
 MEASURED = re.compile(r"(_ms|tok_s|_gb_s|share|_rss|seconds|program|total|planned_bytes|samples|rounds"
-                      r"|_percent|above|checksum|^ratio|^ms|late|_gap|whole|shortened|refused|of_those"
-                      r"|tokens_that_fit)$")
+                      r"|_percent|above|checksum|^ratio|^ms|late|_gap|whole|shortened|refused"
+                      r"|of_those_\w+|tokens_of_those|tokens_that_fit)$")
 # How many outliers there are is chance, and whether threads could be looked at.
 CHANCE = {"outliers", "threads"}
 # Of a certificate: what /proc and /sys tell, or not; of a soak, what became of each request.
@@ -205,7 +206,7 @@ def setUpModule():
     kept = run(COMMANDS["against, kept"])[0]
     if kept.returncode != 0 or len(os.listdir(KEPT)) != 1:
         raise AssertionError(kept.stderr)
-    certified = run(CERTIFY + ("-o", CERTIFICATE))[0]
+    certified = run(CERTIFY + ("-c", "128", "-o", CERTIFICATE))[0]
     if certified.returncode != 0:
         raise AssertionError(certified.stderr)
     for prompt, path in (("another one", OTHERS), ("the quick fox", CACHED)):
