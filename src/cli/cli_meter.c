@@ -56,6 +56,7 @@ static bool add_package(el_cli_meter *m, el_cli_tree *tree, int number)
 
 static bool find_rapl(el_cli_meter *m, el_cli_tree *tree)
 {
+    if (!el_cli_tree_has(tree, POWERCAP)) return false;
     for (int number = 0; number < EL_CLI_METER_PARTS; number++)
         (void)add_package(m, tree, number);
     if (m->parts > 0) m->kind = EL_CLI_METER_COUNTER;
@@ -95,36 +96,48 @@ static bool take_file(el_cli_meter *m, el_cli_tree *tree, int number, const char
     return can_read(m, tree, path) && add_part(m, path, EL_CLI_UNKNOWN);
 }
 
-static bool take_hwmon(el_cli_meter *m, el_cli_tree *tree, int number, const char *name,
-                       const struct hwmon_row *row)
+static bool take_hwmon(el_cli_meter *m, el_cli_tree *tree, int number, const struct hwmon_row *row)
 {
+    char name[32];
     drop_parts(m);
     if (!take_file(m, tree, number, row->first) || !take_file(m, tree, number, row->second)) {
         drop_parts(m);
         return false;
     }
     m->kind = row->kind;
+    el_cli_tree_line(tree, name, sizeof name, HWMON "/hwmon%d/name", number);
     snprintf(m->title, sizeof m->title, "%s %s", name, row->first);
     return true;
 }
 
-static bool find_hwmon(el_cli_meter *m, el_cli_tree *tree, const struct hwmon_row *row)
+/* Numbers of those that are meters; returns how many. */
+static int list_hwmons(el_cli_tree *tree, int numbers[HWMONS])
 {
     char name[32];
+    int n = 0;
+    if (!el_cli_tree_has(tree, HWMON)) return 0;
     for (int number = 0; number < HWMONS; number++) {
         if (el_cli_tree_line(tree, name, sizeof name, HWMON "/hwmon%d/name", number) &&
-            is_meter(name) && take_hwmon(m, tree, number, name, row))
-            return true;
+            is_meter(name))
+            numbers[n++] = number;
     }
+    return n;
+}
+
+static bool find_hwmon(el_cli_meter *m, el_cli_tree *tree)
+{
+    int numbers[HWMONS];
+    const int n = list_hwmons(tree, numbers);
+    for (size_t row = 0; row < sizeof hwmon_rows / sizeof hwmon_rows[0]; row++)
+        for (int i = 0; i < n; i++)
+            if (take_hwmon(m, tree, numbers[i], &hwmon_rows[row])) return true;
     return false;
 }
 
 void el_cli_meter_find(el_cli_meter *m, el_cli_tree *tree)
 {
     *m = (el_cli_meter){.kind = EL_CLI_METER_NONE};
-    bool found = find_rapl(m, tree);
-    for (size_t i = 0; !found && i < sizeof hwmon_rows / sizeof hwmon_rows[0]; i++)
-        found = find_hwmon(m, tree, &hwmon_rows[i]);
+    const bool found = find_rapl(m, tree) || find_hwmon(m, tree);
     if (found) m->why[0] = '\0';
     if (!found && m->why[0] == '\0') m->title[0] = '\0';
 }

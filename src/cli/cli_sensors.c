@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ZONE "sys/class/thermal/thermal_zone%d/"
+#define ZONE "sys/class/thermal/thermal_zone%d"
 
 enum { ZONES_MOST = 64 };                                /* numbers that are tried */
 static const int64_t coldest = -60000, hottest = 200000; /* beyond: a sensor that is not there */
@@ -13,13 +13,13 @@ static const char *const processor_names[] = {"cpu", "pkg_temp", "soc", "core", 
 
 static int64_t temperature(el_cli_tree *tree, int zone)
 {
-    const int64_t now = el_cli_tree_number(tree, ZONE "temp", zone);
+    const int64_t now = el_cli_tree_number(tree, ZONE "/temp", zone);
     return now < coldest || now > hottest ? EL_CLI_UNKNOWN : now;
 }
 
 void el_cli_zone_name(el_cli_tree *tree, int zone, char name[EL_CLI_ZONE_NAME])
 {
-    el_cli_tree_line(tree, name, EL_CLI_ZONE_NAME, ZONE "type", zone);
+    el_cli_tree_line(tree, name, EL_CLI_ZONE_NAME, ZONE "/type", zone);
 }
 
 /* A zone that does not say may be the processor's. */
@@ -37,7 +37,8 @@ void el_cli_zones_find(el_cli_tree *tree, el_cli_zones *zones)
     el_cli_zones all = {.n = 0};
     *zones = all;
     for (int zone = 0; zone < ZONES_MOST; zone++) {
-        if (temperature(tree, zone) == EL_CLI_UNKNOWN) continue;
+        if (!el_cli_tree_has(tree, ZONE, zone) || temperature(tree, zone) == EL_CLI_UNKNOWN)
+            continue;
         if (all.n < EL_CLI_ZONES) all.zone[all.n++] = zone;
         if (zones->n < EL_CLI_ZONES && is_processor(tree, zone)) zones->zone[zones->n++] = zone;
     }

@@ -22,13 +22,30 @@ static int open_regular(const char *path)
     return -1;
 }
 
+/* False: too long. */
+static bool whole_path(const el_cli_tree *tree, char path[PATH_ROOM], const char *format,
+                       va_list arguments)
+{
+    int head = snprintf(path, PATH_ROOM, "%s/", tree->root);
+    if (head < 0 || head >= PATH_ROOM) return false;
+    int tail = vsnprintf(path + head, PATH_ROOM - (size_t)head, format, arguments);
+    return tail >= 0 && tail < PATH_ROOM - head;
+}
+
+bool el_cli_tree_has(const el_cli_tree *tree, const char *path_format, ...)
+{
+    char path[PATH_ROOM];
+    va_list arguments;
+    va_start(arguments, path_format);
+    const bool fits = whole_path(tree, path, path_format, arguments);
+    va_end(arguments);
+    return fits && access(path, F_OK) == 0;
+}
+
 static const char *read_path(el_cli_tree *tree, const char *format, va_list arguments)
 {
     char path[PATH_ROOM];
-    int head = snprintf(path, sizeof path, "%s/", tree->root);
-    if (head < 0 || head >= PATH_ROOM) return NULL;
-    int tail = vsnprintf(path + head, sizeof path - (size_t)head, format, arguments);
-    if (tail < 0 || tail >= PATH_ROOM - head) return NULL;
+    if (!whole_path(tree, path, format, arguments)) return NULL;
     int fd = open_regular(path);
     if (fd < 0) return NULL;
     size_t used = 0;

@@ -28,6 +28,10 @@ int64_t el_cli_tree_number(el_cli_tree *tree, const char *path_format, ...)
 bool el_cli_tree_line(el_cli_tree *tree, char *line, size_t size, const char *path_format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Is there anything at root/PATH? */
+bool el_cli_tree_has(const el_cli_tree *tree, const char *path_format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* Decimal with optional blanks and sign before it; what follows does not matter. Saturates. */
 int64_t el_cli_number(const char *text);
 
