@@ -262,8 +262,8 @@ static edgellm_status answer_prompt(el_cli_model *model, const run_values *v, pr
                                     double began_ms, edgellm_error *err)
 {
     el_cli_tokens prompt = {NULL, 0};
-    EL_CLI_TRY(read_prompt(model, v, &prompt, err));
-    edgellm_status status = answer_tokens(model, v, &prompt, p, began_ms, err);
+    edgellm_status status = read_prompt(model, v, &prompt, err);
+    if (status == EDGELLM_OK) status = answer_tokens(model, v, &prompt, p, began_ms, err);
     free(prompt.ids);
     return status;
 }
