@@ -16,7 +16,7 @@
 #include <time.h>
 
 #if defined(__x86_64__)
-#include <x86gprintrin.h>
+#include <x86intrin.h>
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 #ifndef HWCAP_ASIMDDP
