@@ -19,7 +19,7 @@
 #include "support/tiny_file.h"
 #include "support/token_path.h"
 
-enum { TOKENS = 500, CONTEXT = 128, PROMPT = 4, WARM = 200 };
+enum { TOKENS = 500, CONTEXT = 128, PROMPT = 4, FIRST = 1 };
 
 /* What the child counts itself, outside of what is traced. */
 typedef struct counts {
@@ -73,8 +73,9 @@ static void child(const edgellm_session_options *options, int extra_call, int re
         edgellm_session_open(engine, options, &session, NULL) != EDGELLM_OK ||
         edgellm_session_eval(session, prompt, PROMPT, NULL, NULL) != EDGELLM_OK)
         _exit(11);
-    /* Code is mapped when it first runs, a full context included; in real time all of it was. */
-    if (!options->realtime && !decode(engine, session, WARM)) _exit(13);
+    /* Code is mapped when it first runs: the sampler's with the first token. In real time all of
+     * it was before, and the first token counts. */
+    if (!options->realtime && !decode(engine, session, FIRST)) _exit(13);
     faults_so_far();
     mark();
     const int allocated = token_path_allocations();

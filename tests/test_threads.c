@@ -315,6 +315,15 @@ static void test_share(void **state)
 
 /* ---- cores ---------------------------------------------------------------------------------- */
 
+static void make_groups(const char *root, const char *const *folders, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char path[300];
+        snprintf(path, sizeof path, FOLDER "/%s%s", root, folders[i]);
+        assert_true(mkdir(path, 0777) == 0 || errno == EEXIST);
+    }
+}
+
 /* Lays out control groups under FOLDER/cg and asks for the quota. */
 static void test_quota(void **state)
 {
@@ -330,11 +339,7 @@ static void test_quota(void **state)
         "/combined",
         "/combined/cpu,cpuacct",
     };
-    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
-        char path[300];
-        snprintf(path, sizeof path, FOLDER "/cg%s", folders[i]);
-        assert_true(mkdir(path, 0777) == 0 || errno == EEXIST);
-    }
+    make_groups("cg", folders, sizeof folders / sizeof folders[0]);
     put_file(FOLDER "/cg/v1/cpu/a/cpu.cfs_quota_us", "-1\n");
     put_file(FOLDER "/cg/v1/cpu/a/cpu.cfs_period_us", "100000\n");
     put_file(FOLDER "/cg/v1/cpu/a/b/cpu.cfs_quota_us", "250000\n");
@@ -380,11 +385,7 @@ static void test_memory_limit(void **state)
     (void)state;
     static const char *const folders[] = {"",    "/job",       "/job/inner",
                                           "/v1", "/v1/memory", "/v1/memory/a"};
-    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
-        char path[300];
-        snprintf(path, sizeof path, FOLDER "/mg%s", folders[i]);
-        assert_true(mkdir(path, 0777) == 0 || errno == EEXIST);
-    }
+    make_groups("mg", folders, sizeof folders / sizeof folders[0]);
     put_file(FOLDER "/mg/v1/memory/memory.limit_in_bytes", "9223372036854771712\n");
     put_file(FOLDER "/mg/v1/memory/a/memory.limit_in_bytes", "300000000\n");
     static const struct {

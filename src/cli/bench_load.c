@@ -186,6 +186,17 @@ edgellm_status el_cli_bench_load_prepare(el_cli_bench_load *load, unsigned wante
     return status;
 }
 
+edgellm_status el_cli_bench_load_prepare_here(el_cli_bench_load *load, unsigned wanted,
+                                              cpu_set_t *cores, edgellm_error *err)
+{
+    load->gate = -1;
+    CPU_ZERO(cores);
+    if (sched_getaffinity(0, sizeof *cores, cores) != 0)
+        return el_cli_fail(err, EDGELLM_ERR_IO, "cannot tell the cores that are allowed: %s",
+                           strerror(errno));
+    return el_cli_bench_load_prepare(load, wanted, cores, err);
+}
+
 void el_cli_bench_load_begin(el_cli_bench_load *load)
 {
     if (load->gate < 0) return;

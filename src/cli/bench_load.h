@@ -49,6 +49,10 @@ typedef struct el_cli_bench_load {
 edgellm_status el_cli_bench_load_prepare(el_cli_bench_load *load, unsigned wanted,
                                          const cpu_set_t *cores, edgellm_error *err);
 
+/* The same on the cores that this process may use: *cores. */
+edgellm_status el_cli_bench_load_prepare_here(el_cli_bench_load *load, unsigned wanted,
+                                              cpu_set_t *cores, edgellm_error *err);
+
 /* Lets them begin. */
 void el_cli_bench_load_begin(el_cli_bench_load *load);
 

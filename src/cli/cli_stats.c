@@ -79,6 +79,20 @@ json_t *el_cli_json_real(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+void el_cli_print_tail(const char *title, const double *sorted, size_t n)
+{
+    static const struct {
+        const char *name;
+        double p;
+    } rows[] = {{"P50", 0.5}, {"P90", 0.9}, {"P99", 0.99}, {"P99.9", 0.999}};
+    printf("%-16s", title);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const double ms = el_cli_percentile(sorted, n, rows[i].p);
+        if (!isnan(ms)) printf("%s %.3f  ", rows[i].name, ms);
+    }
+    printf("max %.3f ms (%zu samples)\n", sorted[n - 1], n);
+}
+
 json_t *el_cli_distribution(const double *sorted, size_t n)
 {
     static const struct {

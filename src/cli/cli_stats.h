@@ -32,6 +32,10 @@ uint64_t el_cli_peak_rss(void);
 /* {"samples", "mean", "p50", "p90", "p99", "p99.9", "max"}; null where samples are too few. */
 json_t *el_cli_distribution(const double *sorted, size_t n);
 
+/* Those as a line of text on standard output: "TITLE P50 1.0  P90 ... max 9.0 ms (N samples)". n: 1
+ * or more. */
+void el_cli_print_tail(const char *title, const double *sorted, size_t n);
+
 /* A number, or null for NaN. */
 json_t *el_cli_json_real(double value);
 

@@ -2,9 +2,6 @@
  * cmd_certify.c: `edgellm certify`: measures a model on this board for a while, and writes down
  * what was measured; or measures again and says whether the board has become slower.
  */
-#include <errno.h>
-#include <math.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,20 +115,6 @@ static json_t *measured_json(const work *w)
 
 /* ---- what was measured, as text ----------------------------------------------------------- */
 
-static void print_tail(const char *title, double *sorted, size_t n)
-{
-    static const struct {
-        const char *name;
-        double p;
-    } rows[] = {{"P50", 0.5}, {"P90", 0.9}, {"P99", 0.99}, {"P99.9", 0.999}};
-    printf("%-16s", title);
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const double ms = el_cli_percentile(sorted, n, rows[i].p);
-        if (!isnan(ms)) printf("%s %.3f  ", rows[i].name, ms);
-    }
-    printf("max %.3f ms (%zu samples)\n", sorted[n - 1], n);
-}
-
 static void print_conditions(const el_cli_conditions *c)
 {
     printf("meanwhile       %lld page faults (%lld from a disk), %lld forced switches of threads",
@@ -152,11 +135,11 @@ static void print_steps(const el_cli_soak *s, const edgellm_costs *c)
     for (size_t i = 0; i < steps->n; i++)
         s->scratch[i] = steps->ns[i] / 1e6;
     el_cli_sort(s->scratch, steps->n);
-    print_tail("  at all", s->scratch, steps->n);
+    el_cli_print_tail("  at all", s->scratch, steps->n);
     el_cli_fit_over(steps, c, s->scratch);
     for (size_t i = 0; i < steps->n; i++)
         s->scratch[i] /= 1e6;
-    print_tail("  above that", s->scratch, steps->n);
+    el_cli_print_tail("  above that", s->scratch, steps->n);
 }
 
 static void print_chunks(const edgellm_costs *c)
@@ -357,12 +340,7 @@ static edgellm_status start(work *w, edgellm_error *err)
 static edgellm_status prepare_load(work *w, edgellm_error *err)
 {
     cpu_set_t cores;
-    CPU_ZERO(&cores);
-    w->load.gate = -1;
-    if (sched_getaffinity(0, sizeof cores, &cores) != 0 && w->v->load != 0)
-        return el_cli_fail(err, EDGELLM_ERR_IO, "cannot tell the cores that are allowed: %s",
-                           strerror(errno));
-    EL_CLI_TRY(el_cli_bench_load_prepare(&w->load, w->v->load, &cores, err));
+    EL_CLI_TRY(el_cli_bench_load_prepare_here(&w->load, w->v->load, &cores, err));
     el_cli_bench_load_words(&w->load, w->load_words, sizeof w->load_words);
     return EDGELLM_OK;
 }

@@ -2,8 +2,6 @@
  * cmd_soak.c: `edgellm soak`: are deadlines kept? Requests of random lengths with deadlines, under
  * a load if wanted, and what became of them; with --rt promises that were broken are an error.
  */
-#include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,7 +32,7 @@ typedef struct sums {
     uint32_t enough, enough_admitted; /* with EDGELLM_ADMITTED_AT times the forecast or more */
     uint32_t fates[3], begun;
     uint64_t fit, used;       /* tokens of those begun; of what fits */
-    double gap;               /* P50, milliseconds; NaN: there is none */
+    double gap;               /* P50, milliseconds; NaN: there is none, and nobody may be late */
     uint32_t late, late_more; /* at all; by more than that */
     uint32_t broken;          /* of late_more: with nothing of the machine to blame */
     double most_late;
@@ -61,7 +59,7 @@ static void sum_late(sums *s, const el_cli_soaked *q)
     if (late <= 0) return;
     s->late++;
     if (late > s->most_late) s->most_late = late;
-    if (!(late > s->gap)) return;
+    if (late <= s->gap) return;
     s->late_more++;
     if (!q->disturbed) s->broken++;
 }
@@ -168,21 +166,6 @@ static void print_late(const work *w)
     }
 }
 
-static void print_gaps(const el_cli_soak_results *r)
-{
-    static const struct {
-        const char *name;
-        double p;
-    } rows[] = {{"P50", 0.5}, {"P99", 0.99}, {"P99.9", 0.999}};
-    if (r->n_gaps == 0) return;
-    printf("gaps            ");
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const double ms = el_cli_percentile(r->gaps_ms, r->n_gaps, rows[i].p);
-        if (ms == ms) printf("%s %.3f  ", rows[i].name, ms);
-    }
-    printf("max %.3f ms\n", r->gaps_ms[r->n_gaps - 1]);
-}
-
 static void print_text(const work *w)
 {
     const sums *s = &w->sums;
@@ -199,7 +182,7 @@ static void print_text(const work *w)
            s->enough, EDGELLM_ADMITTED_AT);
     printf("tokens          %llu of %llu that fit (%.1f %%)\n", (unsigned long long)s->used,
            (unsigned long long)s->fit, 100 * share_of((double)s->used, (double)s->fit));
-    print_gaps(&w->results);
+    if (w->results.n_gaps > 0) el_cli_print_tail("gaps", w->results.gaps_ms, w->results.n_gaps);
     print_late(w);
 }
 
@@ -289,13 +272,9 @@ static edgellm_status soak(work *w, el_outfile *out, edgellm_error *err)
 /* The load is forked before there are threads, on the cores that those may have. */
 static edgellm_status open_all(work *w, const char *path, edgellm_error *err)
 {
-    CPU_ZERO(&w->cores);
     w->load.gate = -1;
-    if (sched_getaffinity(0, sizeof w->cores, &w->cores) != 0)
-        return el_cli_fail(err, EDGELLM_ERR_IO, "cannot tell the cores that are allowed: %s",
-                           strerror(errno));
     EL_CLI_TRY(el_cli_model_open(&w->model, path, &w->v->model.engine, err));
-    EL_CLI_TRY(el_cli_bench_load_prepare(&w->load, w->v->load, &w->cores, err));
+    EL_CLI_TRY(el_cli_bench_load_prepare_here(&w->load, w->v->load, &w->cores, err));
     el_cli_bench_load_words(&w->load, w->load_words, sizeof w->load_words);
     return EDGELLM_OK;
 }

@@ -8,6 +8,7 @@
 
 #include "cli/cli_signals.h"
 #include "cli/cli_stats.h"
+#include "sample/random.h"
 
 /* Deadlines, as multiples of the forecast. */
 static const double least_share = 0.5, most_share = 2;
@@ -30,31 +31,16 @@ typedef struct run {
 
 /* ---- what is asked for -------------------------------------------------------------------- */
 
-/* SplitMix64 (Steele, Lea and Flood, 2014). */
-static uint64_t random_bits(run *r)
-{
-    uint64_t x = r->state += 0x9e3779b97f4a7c15;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-    return x ^ (x >> 31);
-}
-
 static uint32_t random_to(run *r, uint32_t most)
 {
-    return 1 + (uint32_t)((random_bits(r) >> 32) * most >> 32);
-}
-
-/* 0 .. 1 */
-static double random_share(run *r)
-{
-    return (double)(random_bits(r) >> 11) * 0x1p-53;
+    return 1 + (uint32_t)((el_random_next(&r->state) >> 32) * most >> 32);
 }
 
 static void choose(run *r, el_cli_soaked *q)
 {
     q->prompt = random_to(r, r->plan->most_prompt);
     q->answer = random_to(r, r->plan->most_answer);
-    q->share = least_share + (most_share - least_share) * random_share(r);
+    q->share = least_share + (most_share - least_share) * (double)el_random_uniform(&r->state);
     for (uint32_t i = 0; i < q->prompt; i++)
         r->prompt[i] = random_to(r, r->vocab) - 1;
 }
@@ -112,7 +98,8 @@ static edgellm_status answer(run *r, el_cli_soaked *q, edgellm_error *err)
 /* Until somebody asks again. */
 static void pause_after(run *r, const el_cli_soaked *q)
 {
-    const int64_t ns = (int64_t)(most_pause * random_share(r) * q->forecast_ms * 1e6);
+    const int64_t ns =
+        (int64_t)(most_pause * (double)el_random_uniform(&r->state) * q->forecast_ms * 1e6);
     const struct timespec time = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
     nanosleep(&time, NULL);
 }
