@@ -12,6 +12,7 @@
 #include "cli/bench.h"
 #include "cli/bench_roof.h"
 #include "cli/cli_prefill.h"
+#include "cli/cli_random.h"
 #include "cli/cli_signals.h"
 #include "cli/cli_stats.h"
 
@@ -40,8 +41,7 @@ static void random_tokens(const local *l, const el_cli_bench_plan *plan, uint64_
 {
     uint32_t state = plan->unique ? (uint32_t)number : 1;
     for (uint32_t i = 0; i < plan->prompt_tokens; i++) {
-        state = state * 1664525u + 1013904223u;
-        l->ids[i] = (uint32_t)(((uint64_t)state * l->model.info.vocab) >> 32);
+        l->ids[i] = el_cli_random_below(&state, l->model.info.vocab);
     }
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "cli/cli_output.h"
+#include "cli/cli_random.h"
 #include "cli/cli_signals.h"
 #include "cli/cli_stats.h"
 
@@ -99,8 +100,7 @@ static edgellm_status submit(bench *b, edgellm_error *err)
     greedy.temperature = 0;
     greedy.repeat_penalty = 1;
     for (uint32_t i = 0; i < request.count; i++) {
-        state = state * 1664525u + 1013904223u;
-        b->prompt[i] = (uint32_t)(((uint64_t)state * b->model.info.vocab) >> 32);
+        b->prompt[i] = el_cli_random_below(&state, b->model.info.vocab);
     }
     return edgellm_scheduler_submit(b->scheduler, &request, &id, NULL, err);
 }

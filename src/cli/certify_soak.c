@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "cli/cli_random.h"
 #include "cli/cli_sensors.h"
 #include "cli/cli_signals.h"
 #include "cli/cli_stats.h"
@@ -237,8 +238,7 @@ static edgellm_status prepare(run *r, uint32_t vocab, edgellm_error *err)
     r->tree->root = "";
     el_cli_zones_find(r->tree, &r->zones);
     for (uint32_t i = 0; i < r->context; i++) {
-        state = state * 1664525u + 1013904223u;
-        r->tokens[i] = (uint32_t)(((uint64_t)state * vocab) >> 32);
+        r->tokens[i] = el_cli_random_below(&state, vocab);
     }
     if (r->context < REQUEST_PROMPT + REQUEST_TOKENS) return EDGELLM_OK;
     s->request_prompt = REQUEST_PROMPT;

@@ -6,9 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/cli_random.h"
 #include "cli/cli_signals.h"
 #include "cli/cli_stats.h"
-#include "sample/random.h"
 
 /* Deadlines, as multiples of the forecast. */
 static const double least_share = 0.5, most_share = 2;
@@ -22,7 +22,7 @@ typedef struct run {
     const cpu_set_t *cores;
     uint32_t vocab;
     uint32_t *prompt; /* (most_prompt) */
-    uint64_t state;   /* of the random numbers */
+    uint32_t state;   /* of the random numbers */
     double drawn;
     el_cli_tree *tree;
     el_cli_bench_pids self;
@@ -31,18 +31,25 @@ typedef struct run {
 
 /* ---- what is asked for -------------------------------------------------------------------- */
 
+/* 1 .. most */
 static uint32_t random_to(run *r, uint32_t most)
 {
-    return 1 + (uint32_t)((el_random_next(&r->state) >> 32) * most >> 32);
+    return 1 + el_cli_random_below(&r->state, most);
+}
+
+/* 0 .. 1 */
+static double random_share(run *r)
+{
+    return el_cli_random_below(&r->state, UINT32_MAX) * 0x1p-32;
 }
 
 static void choose(run *r, el_cli_soaked *q)
 {
     q->prompt = random_to(r, r->plan->most_prompt);
     q->answer = random_to(r, r->plan->most_answer);
-    q->share = least_share + (most_share - least_share) * (double)el_random_uniform(&r->state);
+    q->share = least_share + (most_share - least_share) * random_share(r);
     for (uint32_t i = 0; i < q->prompt; i++)
-        r->prompt[i] = random_to(r, r->vocab) - 1;
+        r->prompt[i] = el_cli_random_below(&r->state, r->vocab);
 }
 
 /* The forecast, and by it the deadline and what becomes of the request. */
@@ -98,8 +105,7 @@ static edgellm_status answer(run *r, el_cli_soaked *q, edgellm_error *err)
 /* Until somebody asks again. */
 static void pause_after(run *r, const el_cli_soaked *q)
 {
-    const int64_t ns =
-        (int64_t)(most_pause * (double)el_random_uniform(&r->state) * q->forecast_ms * 1e6);
+    const int64_t ns = (int64_t)(most_pause * random_share(r) * q->forecast_ms * 1e6);
     const struct timespec time = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
     nanosleep(&time, NULL);
 }
@@ -174,7 +180,7 @@ edgellm_status el_cli_soak_requests(const el_cli_soak_plan *plan, const el_cli_m
              .costs = costs,
              .cores = cores,
              .vocab = model->info.vocab,
-             .state = plan->seed,
+             .state = (uint32_t)(plan->seed ^ plan->seed >> 32),
              .results = results};
     *results = (el_cli_soak_results){.n = 0};
     edgellm_status status = prepare(&r, err);
