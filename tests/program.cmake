@@ -65,9 +65,13 @@ elseif(EDGELLM_CLI)
   if(NOT instrumented)
     add_library(edgellm_inject MODULE faults/inject.c)
     target_link_libraries(edgellm_inject PRIVATE edgellm_flags ${CMAKE_DL_LIBS})
-    el_python_test(faults_cli ${program} $<TARGET_FILE:edgellm_inject>
-                              ${CMAKE_CURRENT_BINARY_DIR}/faults_cli)
-    set_tests_properties(faults_cli PROPERTIES TIMEOUT 600 COST 200) # the longest: first
+    foreach(part failures writers)
+      add_test(NAME faults_${part}
+               COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/test_faults_cli.py ${program}
+                       $<TARGET_FILE:edgellm_inject> ${CMAKE_CURRENT_BINARY_DIR}/faults_${part} ${part})
+      # The longest: first.
+      set_tests_properties(faults_${part} PROPERTIES TIMEOUT 600 COST 200)
+    endforeach()
   endif()
   # Servers made by the test, timed. Where its calls can fail, memory runs out too.
   if(TARGET edgellm-bench-http)

@@ -48,10 +48,10 @@ EOF
 cases() {
     for model in "$work/tiny.tm2.bin" "$work/tiny3.tm2.bin"; do
         echo "$model --prompt 80 -n 16"
-        echo "$model --prompt 80 -n 16 --exact"
+        echo "$model --prompt 66 -n 4 --exact"
         echo "$model --prompt 64 -n 60 --sampled"
     done
-    [ ! -f "$real" ] || echo "$real --prompt 9 -n 3"
+    [ ! -f "$real" ] || echo "$real --prompt 4 -n 2"
 }
 
 threads="1 2"
