@@ -56,9 +56,10 @@ run: model
 
 # $(call check,PRESET): builds everything and runs the tests; ends with ctest's summary.
 # One test more at once than cores: some wait, for servers that do not answer.
-# libcurl, which the tests need and the program does not, may have come since cmake looked for it.
+# libcurl and libwebsockets, which the tests need and the program does not, may have come since cmake
+# looked for them.
 define check
-	@grep -q '^LIBCURL_FOUND:INTERNAL=1' build/$(1)/CMakeCache.txt || cmake build/$(1)
+	@test $$(grep -c '^LIB\(CURL\|WEBSOCKETS\)_FOUND:INTERNAL=1' build/$(1)/CMakeCache.txt) = 2 || cmake build/$(1)
 	cmake --build build/$(1) --parallel $(JOBS)
 	ctest --test-dir build/$(1) --output-on-failure --parallel $$(($(JOBS) + 1))
 endef

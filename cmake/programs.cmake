@@ -1,6 +1,6 @@
 # The programs. `edgellm` needs jansson and, for line editing, libedit; `edgellm-quantize`, which it
-# starts for `edgellm quantize`, needs OpenBLAS and LAPACKE too; `edgellm-bench-http`, which `edgellm
-# bench` starts for servers, needs libcurl.
+# starts for `edgellm quantize`, needs OpenBLAS and LAPACKE too; `edgellm-serve`, for `edgellm serve`,
+# needs libwebsockets; `edgellm-bench-http`, which `edgellm bench` starts for servers, needs libcurl.
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 
@@ -14,7 +14,7 @@ target_compile_definitions(edgellm_cli_flags INTERFACE EL_CLI_LIBEXEC="${libexec
 # Their sources, each compiled once: what both share, and what is one's own. The fuzzer of arguments
 # (tests/fuzz) takes all three, but its own main files.
 set(src ${PROJECT_SOURCE_DIR}/src/cli)
-set(main_sources ${src}/main.c ${src}/quantize_main.c ${src}/quantize_blas.c)
+set(main_sources ${src}/main.c ${src}/quantize_main.c ${src}/quantize_blas.c ${src}/serve_main.c)
 set(common_sources)
 foreach(name external folders model options output program signals stats)
   list(APPEND common_sources ${src}/cli_${name}.c)
@@ -27,14 +27,15 @@ endforeach()
 file(GLOB core_sources CONFIGURE_DEPENDS ${src}/*.c)
 list(REMOVE_ITEM quantize_sources ${main_sources})
 list(REMOVE_ITEM core_sources ${main_sources} ${common_sources} ${quantize_sources}
-                              ${bench_http_sources})
+                              ${bench_http_sources} ${src}/cmd_serve.c)
 if(NOT EDGELLM_EDITLINE)
   list(REMOVE_ITEM core_sources ${src}/cli_editline.c)
 endif()
 add_library(el_cli_common OBJECT ${common_sources})
 add_library(el_cli_core OBJECT ${core_sources})
 add_library(el_cli_quantize OBJECT ${quantize_sources})
-foreach(part common core quantize)
+add_library(el_cli_serve OBJECT ${src}/cmd_serve.c)
+foreach(part common core quantize serve)
   target_link_libraries(el_cli_${part} PRIVATE edgellm_cli_flags)
   # Nothing here is worth its room in memory on a board of 256 MB: small, not fast.
   target_compile_options(el_cli_${part} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
@@ -79,6 +80,25 @@ if(EDGELLM_QUANTIZE)
   target_link_libraries(edgellm-quantize PRIVATE edgellm_cli_flags edgellm_static
                                                  PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
   add_dependencies(programs edgellm-quantize)
+endif()
+
+# ---- edgellm-serve ----
+if(EDGELLM_SERVE)
+  pkg_check_modules(LIBWEBSOCKETS IMPORTED_TARGET libwebsockets>=4.1)
+  if(LIBWEBSOCKETS_FOUND)
+    file(GLOB server_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/server/*.c)
+    add_library(el_server OBJECT ${server_sources})
+    target_link_libraries(el_server PRIVATE edgellm_cli_flags PkgConfig::LIBWEBSOCKETS)
+    target_compile_options(el_server PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
+    add_executable(edgellm-serve ${src}/serve_main.c ${common_objects}
+                                 $<TARGET_OBJECTS:el_cli_serve> $<TARGET_OBJECTS:el_server>)
+    target_link_libraries(edgellm-serve PRIVATE edgellm_cli_flags edgellm_static
+                                                PkgConfig::LIBWEBSOCKETS m)
+    add_dependencies(programs edgellm-serve)
+  else()
+    message(STATUS "Without edgellm-serve, which answers over HTTP: libwebsockets 4.1 or later is "
+                   "missing (Debian: apt-get install libwebsockets-dev)")
+  endif()
 endif()
 
 # ---- edgellm-bench-http ----

@@ -41,6 +41,7 @@ python3-pip:pip
 test_packages="
 g++:has c++
 libcurl4-openssl-dev:library libcurl
+libwebsockets-dev:library libwebsockets
 "
 lint_packages="
 clang:has clang

@@ -86,6 +86,15 @@ elseif(EDGELLM_CLI)
   else()
     message(STATUS "Without EDGELLM_BENCH_HTTP that program is not tested")
   endif()
+  if(TARGET edgellm-serve)
+    el_python_test(serve ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve ${sanitized})
+    set_tests_properties(serve PROPERTIES TIMEOUT 480)
+  elseif(EDGELLM_SERVE) # not tested is not passed
+    add_test(NAME serve COMMAND sh -c "echo 'edgellm-serve is not built: libwebsockets is missing \
+(scripts/setup.sh --test), or say -DEDGELLM_SERVE=OFF'; exit 1")
+  else()
+    message(STATUS "Without EDGELLM_SERVE that program is not tested")
+  endif()
   # Instructions are counted by valgrind, of the program as it is.
   find_program(VALGRIND valgrind)
   if(VALGRIND AND NOT instrumented)

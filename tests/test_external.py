@@ -67,7 +67,7 @@ class Libraries(Case):
     def test_only_the_quantizer_needs_blas(self):
         self.assertRegex(self.needs(QUANTIZE), r"blas")
         self.assertRegex(self.needs(EDGELLM), r"jansson")
-        self.assertNotRegex(self.needs(EDGELLM), r"blas|lapack|gfortran|curl")
+        self.assertNotRegex(self.needs(EDGELLM), r"blas|lapack|gfortran|curl|websockets")
 
 
 class Finding(Case):

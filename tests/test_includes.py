@@ -33,7 +33,10 @@ MAY_INCLUDE = {
     # base/mapfile.h, base/threads.h: the bench reads the weights as the engine does
     # base/throttle.h: the doctor says what --rt goes by
     # base/clock.h: and times servers in whole nanoseconds
-    "cli": ["base/outfile.h", "base/mapfile.h", "base/threads.h", "base/throttle.h",
+    # token/chars.h: what is UTF-8
+    "server": ["base", "token/chars.h"],
+    # server/server.h: `edgellm serve` starts it
+    "cli": ["server/server.h", "base/outfile.h", "base/mapfile.h", "base/threads.h", "base/throttle.h",
             "base/clock.h", "quant/plan.h",
             "quant/quantize.h", "train/compress.h"],
 }

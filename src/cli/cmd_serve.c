@@ -1,0 +1,110 @@
+/*
+ * cmd_serve.c: `edgellm serve`: a model over HTTP, with OpenAI's interface. Here are the options;
+ * the server is src/server.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/cli_folders.h"
+#include "cli/cli_model.h"
+#include "cli/cli_output.h"
+#include "cli/cli_signals.h"
+#include "server/server.h"
+
+typedef struct serve_values {
+    el_cli_model_values model;
+    const char *host, *path, *key_file;
+    bool insecure;
+    uint32_t port, sessions, queue, connections, drain, reader, calibrate;
+    uint64_t max_body;
+} serve_values;
+
+static void say_ready(const el_server_report *r)
+{
+    printf("edgellm: %s at %s | %u sessions of %u tokens, %u threads, %.1f MB\n", r->model, r->url,
+           r->sessions, r->memory.context, r->memory.n_threads,
+           (double)r->memory.total / EL_CLI_MB);
+    (void)fflush(stdout);
+}
+
+static edgellm_status serve(const void *values, char **operands, int n_operands, edgellm_error *err)
+{
+    const serve_values *v = values;
+    char *cache = el_cli_cache_folder(NULL);
+    el_server_options o = {.model = operands[0],
+                           .engine = v->model.engine,
+                           .session = v->model.session,
+                           .place = {v->host, v->port, v->path},
+                           .key_file = v->key_file,
+                           .key = getenv("EDGELLM_API_KEY"),
+                           .insecure = v->insecure,
+                           .sessions = v->sessions,
+                           .queue = v->queue,
+                           .max_body = v->max_body,
+                           .connections = v->connections,
+                           .drain_s = v->drain,
+                           .reader_s = v->reader,
+                           .calibrate_ms = v->calibrate,
+                           .interrupted = el_cli_interrupted,
+                           .ready = say_ready};
+    (void)n_operands;
+    if (cache != NULL) el_cli_make_folders(cache);
+    o.engine.kernel_cache = cache;
+    const edgellm_status status = el_server_run(&o, err);
+    free(cache);
+    return status;
+}
+
+#define FIELD(member) offsetof(serve_values, member)
+
+static const el_cli_option options[] = {
+    {"host", 0, EL_CLI_TEXT, FIELD(host), "ADDRESS", "127.0.0.1",
+     "where to listen; another needs keys or --insecure", 0, 0, NULL},
+    {"port", 0, EL_CLI_U32, FIELD(port), "N", "11435", "TCP port; 0: any that is free", 0, 65535,
+     NULL},
+    {"unix", 0, EL_CLI_TEXT, FIELD(path), "PATH", NULL,
+     "listen at a Unix socket instead, for its owner alone", 0, 0, NULL},
+    {"api-key-file", 0, EL_CLI_TEXT, FIELD(key_file), "FILE", NULL,
+     "a key a line; one more: EDGELLM_API_KEY", 0, 0, NULL},
+    {"insecure", 0, EL_CLI_ON, FIELD(insecure), NULL, NULL,
+     "whoever reaches --host may ask, without a key", 0, 0, NULL},
+    {"sessions", 0, EL_CLI_U32, FIELD(sessions), "N", "4", "answers at a time", 1,
+     EDGELLM_SCHEDULER_SLOTS, NULL},
+    {"queue", 0, EL_CLI_U32, FIELD(queue), "N", "16", "requests that may wait for one of them", 0,
+     1024, NULL},
+    {"connections", 0, EL_CLI_U32, FIELD(connections), "N", "64", "at a time", 1, 1024, NULL},
+    {"max-body", 0, EL_CLI_SIZE, FIELD(max_body), "SIZE", "256K", "of a request", 1024, 16777216,
+     NULL},
+    {"reader-timeout", 0, EL_CLI_U32, FIELD(reader), "S", "20",
+     "seconds in which a client may take nothing of its answer", 1, 3600, NULL},
+    {"drain", 0, EL_CLI_U32, FIELD(drain), "S", "30",
+     "seconds that running answers have after SIGTERM", 0, 3600, NULL},
+    {"calibrate", 0, EL_CLI_U32, FIELD(calibrate), "MS", "500",
+     "how long to measure, at the start, what tokens take", 1, 60000, NULL},
+    EL_CLI_CONTEXT_ROW(serve_values, NULL,
+                       "tokens of each session; 512, or less if the model knows less"),
+    EL_CLI_SESSION_ROWS(serve_values),
+    EL_CLI_REALTIME_ROW(serve_values),
+    EL_CLI_ENGINE_ROWS(serve_values),
+    {0},
+};
+
+const el_cli_command el_cli_cmd_serve = {
+    .name = "serve",
+    .synopsis = "serve MODEL [options]",
+    .about =
+        "Answers over HTTP, as OpenAI's interface has it: /v1/chat/completions, /v1/completions,\n"
+        "/v1/models, /health (docs/SERVER.md). All memory is there before the first request. One\n"
+        "line says when it is ready. Where there is more than one core, one is the network's:\n"
+        "without -j all others compute. A request may carry deadline_ms: what cannot be answered\n"
+        "in time is refused at once, with the forecast. SIGTERM or Ctrl-C: what runs may end,\n"
+        "then exit code 0; a second one ends it.\n",
+    .examples = "  edgellm serve model.tm2.bin\n"
+                "  edgellm serve model.tm2.bin --port 8080 --sessions 2 -c 2048 --rt\n"
+                "  edgellm serve model.tm2.bin --unix model.sock --max-ram 256M\n",
+    .options = options,
+    .values_size = sizeof(serve_values),
+    .min_operands = 1,
+    .max_operands = 1,
+    .run = serve,
+};

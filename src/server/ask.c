@@ -1,0 +1,358 @@
+#include "server/ask.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "server/json_limits.h"
+
+#define WRONG(...) el_problem_set(problem, EL_PROBLEM_REQUEST, __VA_ARGS__)
+
+/* A row of the table of fields. `read` gets a value that is not null. */
+typedef struct field {
+    const char *name;
+    unsigned forms; /* of el_ask_form */
+    bool (*read)(el_ask *ask, const struct field *field, json_t *value, el_problem *problem);
+    size_t at; /* in el_ask */
+    double min, max;
+} field;
+
+/* ---- numbers and switches ------------------------------------------------------------------ */
+
+static bool out_of_range(const field *f, el_problem *problem, const char *what)
+{
+    return WRONG(f->name, "'%s' must be %s from %.10g to %.16g", f->name, what, f->min, f->max);
+}
+
+static bool read_float(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    const double number = json_number_value(value);
+    if (!json_is_number(value) || !(number >= f->min && number <= f->max))
+        return out_of_range(f, problem, "a number");
+    const float narrow = (float)number;
+    memcpy((char *)ask + f->at, &narrow, sizeof narrow);
+    return true;
+}
+
+static bool read_whole(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    const json_int_t number = json_integer_value(value);
+    if (!json_is_integer(value) || (double)number < f->min || (double)number > f->max)
+        return out_of_range(f, problem, "a whole number");
+    const uint32_t narrow = (uint32_t)number;
+    memcpy((char *)ask + f->at, &narrow, sizeof narrow);
+    return true;
+}
+
+/* As llama.cpp has it: -1 is as not given; so is 0 for top_k, which is off in either. */
+static bool read_top_k(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    if (json_is_integer(value) && json_integer_value(value) == -1) {
+        ask->sampler.top_k = 0;
+        return true;
+    }
+    return read_whole(ask, f, value, problem);
+}
+
+static bool read_seed(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    const json_int_t number = json_integer_value(value);
+    if (!json_is_integer(value) || number < -1)
+        return WRONG(f->name, "'seed' must be a whole number, or -1: one by chance");
+    ask->has_seed = number >= 0;
+    ask->sampler.seed = number >= 0 ? (uint64_t)number : 0;
+    return true;
+}
+
+static bool read_switch(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    const bool on = json_is_true(value);
+    if (!json_is_boolean(value)) return WRONG(f->name, "'%s' must be true or false", f->name);
+    memcpy((char *)ask + f->at, &on, sizeof on);
+    return true;
+}
+
+static bool read_stream_options(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    const json_t *usage = json_object_get(value, "include_usage");
+    if (!json_is_object(value) || (usage && !json_is_boolean(usage) && !json_is_null(usage)))
+        return WRONG(f->name, "'stream_options' must be an object with include_usage, true or "
+                              "false");
+    ask->include_usage = json_is_true(usage);
+    return true;
+}
+
+/* ---- what is not served -------------------------------------------------------------------- */
+
+static bool read_one(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    (void)ask;
+    if (json_is_integer(value) && json_integer_value(value) == 1) return true;
+    return WRONG(f->name, "'%s' must be 1: one answer a request is all that is served", f->name);
+}
+
+/* What asks for nothing. */
+static bool is_empty(const json_t *value)
+{
+    return !value || json_is_null(value) || json_is_false(value) ||
+           (json_is_array(value) && json_array_size(value) == 0) ||
+           (json_is_object(value) && json_object_size(value) == 0) ||
+           (json_is_string(value) && json_string_length(value) == 0) ||
+           (json_is_number(value) && json_number_value(value) == 0);
+}
+
+static bool refuse(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    (void)ask;
+    if (is_empty(value)) return true;
+    return WRONG(f->name,
+                 "'%s' is not served: the answer would be another than asked for; leave "
+                 "it out",
+                 f->name);
+}
+
+static bool read_tool_choice(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    const char *word = json_string_value(value);
+    if (word && (strcmp(word, "none") == 0 || strcmp(word, "auto") == 0)) return true;
+    return refuse(ask, f, value, problem);
+}
+
+static bool read_response_format(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    const char *type = json_string_value(json_object_get(value, "type"));
+    if (type && strcmp(type, "text") == 0) return true;
+    return refuse(ask, f, value, problem);
+}
+
+static bool read_model(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    (void)ask;
+    if (json_is_string(value)) return true;
+    return WRONG(f->name, "'model' must be a string");
+}
+
+/* ---- stop ---------------------------------------------------------------------------------- */
+
+static bool add_stop(el_ask *ask, const json_t *value, el_problem *problem)
+{
+    el_stop_list *stops = &ask->stops;
+    const size_t len = json_string_length(value);
+    if (!json_is_string(value) || len < 1 || len > EL_STOP_BYTES || stops->n == EL_STOPS)
+        return WRONG("stop", "'stop' must be a string of 1 to %d bytes, or a list of at most %d",
+                     EL_STOP_BYTES, EL_STOPS);
+    memcpy(stops->text[stops->n], json_string_value(value), len);
+    stops->len[stops->n++] = (uint32_t)len;
+    return true;
+}
+
+static bool read_stop(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    size_t i;
+    json_t *one;
+    (void)f;
+    ask->stops.n = 0;
+    if (!json_is_array(value)) return add_stop(ask, value, problem);
+    json_array_foreach(value, i, one) if (!add_stop(ask, one, problem)) return false;
+    return true;
+}
+
+/* ---- prompt and messages ------------------------------------------------------------------- */
+
+static bool read_prompt(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    if (json_is_array(value) && json_array_size(value) == 1) value = json_array_get(value, 0);
+    if (!json_is_string(value))
+        return WRONG(f->name, "'prompt' must be a string, or a list of one string");
+    ask->prompt = json_string_value(value);
+    ask->prompt_len = json_string_length(value);
+    return true;
+}
+
+/* The text of a part; NULL if it is something else. */
+static const char *text_of_part(const json_t *part)
+{
+    const char *type = json_string_value(json_object_get(part, "type"));
+    if (!type || strcmp(type, "text") != 0) return NULL;
+    return json_string_value(json_object_get(part, "text"));
+}
+
+/* How long the parts of a content are together; false: one of them is no text. */
+static bool measure_parts(const json_t *parts, size_t *len)
+{
+    *len = 0;
+    for (size_t i = 0; i < json_array_size(parts); i++) {
+        const char *text = text_of_part(json_array_get(parts, i));
+        if (!text) return false;
+        *len += strlen(text);
+    }
+    return true;
+}
+
+/* The parts, one after the other, in a new string; NULL: one is no text, or there is no memory. */
+static json_t *join(const json_t *parts)
+{
+    json_malloc_t take;
+    json_free_t give_back;
+    size_t len;
+    if (!measure_parts(parts, &len)) return NULL;
+    json_get_alloc_funcs(&take, &give_back);
+    char *whole = take(len + 1), *end = whole;
+    if (!whole) return NULL;
+    for (size_t i = 0; i < json_array_size(parts); i++)
+        end = stpcpy(end, text_of_part(json_array_get(parts, i)));
+    *end = '\0';
+    json_t *value = json_stringn(whole, len);
+    give_back(whole);
+    return value;
+}
+
+/* Makes a string of a list of texts, in its place. */
+static bool flatten_content(json_t *message)
+{
+    const json_t *content = json_object_get(message, "content");
+    if (!json_is_array(content)) return json_is_string(content);
+    json_t *whole = join(content);
+    return whole && json_object_set_new(message, "content", whole) == 0;
+}
+
+/* As the chat templates know them; NULL: unknown. */
+static const char *role_of(const json_t *message)
+{
+    static const char *const roles[][2] = {{"system", "system"},
+                                           {"developer", "system"},
+                                           {"user", "user"},
+                                           {"assistant", "assistant"}};
+    const char *role = json_string_value(json_object_get(message, "role"));
+    for (size_t i = 0; role && i < sizeof roles / sizeof roles[0]; i++)
+        if (strcmp(role, roles[i][0]) == 0) return roles[i][1];
+    return NULL;
+}
+
+static bool add_message(el_ask *ask, json_t *message, el_problem *problem)
+{
+    char param[48];
+    const char *role = role_of(message);
+    const json_t *calls = json_object_get(message, "tool_calls");
+    snprintf(param, sizeof param, "messages[%u].role", ask->n_messages);
+    if (!role)
+        return WRONG(param, "a message needs a 'role': system, developer, user or assistant");
+    snprintf(param, sizeof param, "messages[%u].tool_calls", ask->n_messages);
+    if (!is_empty(calls)) return WRONG(param, "'tool_calls' are not served");
+    snprintf(param, sizeof param, "messages[%u].content", ask->n_messages);
+    if (!flatten_content(message))
+        return WRONG(param, "a message needs a 'content': a string, or a list of "
+                            "{\"type\": \"text\", \"text\": ...}");
+    ask->messages[ask->n_messages++] =
+        (edgellm_message){role, json_string_value(json_object_get(message, "content"))};
+    return true;
+}
+
+static bool read_messages(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    size_t i;
+    json_t *message;
+    if (!json_is_array(value) || json_array_size(value) == 0 ||
+        json_array_size(value) > EL_ASK_MESSAGES)
+        return WRONG(f->name, "'messages' must be a list of 1 to %d messages", EL_ASK_MESSAGES);
+    json_array_foreach(value, i, message) if (!add_message(ask, message, problem)) return false;
+    return true;
+}
+
+/* ---- the table ----------------------------------------------------------------------------- */
+
+enum { BOTH = EL_ASK_CHAT | EL_ASK_COMPLETION, TOKENS_MAX = 1 << 24, DAY_MS = 86400000 };
+
+#define AT(member)      offsetof(el_ask, member)
+#define SAMPLER(member) offsetof(el_ask, sampler.member)
+
+static const field fields[] = {
+    {"model", BOTH, read_model, 0, 0, 0},
+    {"messages", EL_ASK_CHAT, read_messages, 0, 0, 0},
+    {"prompt", EL_ASK_COMPLETION, read_prompt, 0, 0, 0},
+    {"max_tokens", BOTH, read_whole, AT(max_tokens), 1, TOKENS_MAX},
+    {"max_completion_tokens", EL_ASK_CHAT, read_whole, AT(max_tokens), 1, TOKENS_MAX},
+    {"temperature", BOTH, read_float, SAMPLER(temperature), 0, 100},
+    {"top_p", BOTH, read_float, SAMPLER(top_p), 1e-6, 1},
+    {"top_k", BOTH, read_top_k, SAMPLER(top_k), 0, 16777216},
+    {"min_p", BOTH, read_float, SAMPLER(min_p), 0, 1},
+    {"typical_p", BOTH, read_float, SAMPLER(typical_p), 1e-6, 1},
+    {"repeat_penalty", BOTH, read_float, SAMPLER(repeat_penalty), 1e-3, 100},
+    {"repeat_last_n", BOTH, read_whole, SAMPLER(repeat_last), 0, 1048576},
+    {"presence_penalty", BOTH, read_float, SAMPLER(presence_penalty), -100, 100},
+    {"frequency_penalty", BOTH, read_float, SAMPLER(frequency_penalty), -100, 100},
+    {"seed", BOTH, read_seed, 0, 0, 0},
+    {"stop", BOTH, read_stop, 0, 0, 0},
+    {"stream", BOTH, read_switch, AT(stream), 0, 0},
+    {"stream_options", BOTH, read_stream_options, 0, 0, 0},
+    {"ignore_eos", BOTH, read_switch, AT(ignore_eos), 0, 0},
+    {"deadline_ms", BOTH, read_whole, AT(deadline_ms), 1, DAY_MS},
+    {"n", BOTH, read_one, 0, 0, 0},
+    {"best_of", EL_ASK_COMPLETION, read_one, 0, 0, 0},
+    {"response_format", BOTH, read_response_format, 0, 0, 0},
+    {"tool_choice", EL_ASK_CHAT, read_tool_choice, 0, 0, 0},
+    {"tools", EL_ASK_CHAT, refuse, 0, 0, 0},
+    {"functions", EL_ASK_CHAT, refuse, 0, 0, 0},
+    {"function_call", EL_ASK_CHAT, read_tool_choice, 0, 0, 0},
+    {"logprobs", BOTH, refuse, 0, 0, 0},
+    {"top_logprobs", BOTH, refuse, 0, 0, 0},
+    {"logit_bias", BOTH, refuse, 0, 0, 0},
+    {"grammar", BOTH, refuse, 0, 0, 0},
+    {"json_schema", BOTH, refuse, 0, 0, 0},
+    {"suffix", EL_ASK_COMPLETION, refuse, 0, 0, 0},
+    {"echo", EL_ASK_COMPLETION, refuse, 0, 0, 0},
+    {"audio", EL_ASK_CHAT, refuse, 0, 0, 0},
+    {"web_search_options", EL_ASK_CHAT, refuse, 0, 0, 0},
+    {"mirostat", BOTH, refuse, 0, 0, 0},
+    {"dry_multiplier", BOTH, refuse, 0, 0, 0},
+    {"xtc_probability", BOTH, refuse, 0, 0, 0},
+};
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+static bool read_fields(el_ask *ask, el_problem *problem)
+{
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        const field *f = &fields[i];
+        json_t *value = json_object_get(ask->root, f->name);
+        if (!(f->forms & (unsigned)ask->form) || !value || json_is_null(value)) continue;
+        if (!f->read(ask, f, value, problem)) return false;
+    }
+    if (ask->form == EL_ASK_CHAT && ask->n_messages == 0)
+        return WRONG("messages", "'messages' is missing");
+    if (ask->form == EL_ASK_COMPLETION && !ask->prompt)
+        return WRONG("prompt", "'prompt' is missing");
+    return true;
+}
+
+static bool parse(el_ask *ask, const char *body, size_t len, el_problem *problem)
+{
+    json_error_t why;
+    ask->root = json_loadb(body, len, JSON_REJECT_DUPLICATES, &why);
+    if (!ask->root && json_error_code(&why) == json_error_out_of_memory)
+        return el_problem_set(problem, EL_PROBLEM_INTERNAL, NULL, "no memory for the body");
+    if (!ask->root)
+        return WRONG(NULL, "the body is no JSON: line %d, column %d: %s", why.line, why.column,
+                     why.text);
+    if (!json_is_object(ask->root)) return WRONG(NULL, "the body must be a JSON object");
+    return true;
+}
+
+bool el_ask_read(el_ask *ask, el_ask_form form, const char *body, size_t len, el_problem *problem)
+{
+    const el_json_extent extent = el_json_measure(body, len);
+    memset(ask, 0, sizeof *ask);
+    ask->form = form;
+    ask->sampler = edgellm_sampler_defaults();
+    if (extent.depth > EL_JSON_DEPTH)
+        return WRONG(NULL, "the body nests deeper than %d", EL_JSON_DEPTH);
+    if (extent.values > EL_JSON_VALUES)
+        return el_problem_set(problem, EL_PROBLEM_BODY, NULL, "the body has more than %d values",
+                              EL_JSON_VALUES);
+    return parse(ask, body, len, problem) && read_fields(ask, problem);
+}
+
+void el_ask_release(el_ask *ask)
+{
+    json_decref(ask->root);
+    ask->root = NULL;
+}

@@ -1,0 +1,43 @@
+/*
+ * ask.h: the body of a request to OpenAI's interface, from bytes to a struct. Pure: nothing is
+ * asked of the system but memory for jansson, whose room is known beforehand (json_limits.h). What
+ * is not understood and would change the answer is refused with its name; null is as not given.
+ */
+#ifndef EL_SERVER_ASK_H
+#define EL_SERVER_ASK_H
+
+#include <jansson.h>
+
+#include "server/problem.h"
+#include "server/stops.h"
+
+enum { EL_ASK_MESSAGES = 512 };
+
+typedef enum el_ask_form {
+    EL_ASK_CHAT = 1,       /* messages */
+    EL_ASK_COMPLETION = 2, /* a prompt */
+} el_ask_form;
+
+typedef struct el_ask {
+    el_ask_form form;
+    uint32_t n_messages;
+    edgellm_message messages[EL_ASK_MESSAGES]; /* (n_messages), in `root` */
+    const char *prompt;                        /* in `root` */
+    size_t prompt_len;
+    edgellm_sampler_options sampler; /* but for the seed, if there is none */
+    bool has_seed;
+    uint32_t max_tokens;  /* 0: as many as there is room for */
+    uint32_t deadline_ms; /* 0: none */
+    bool stream, include_usage, ignore_eos;
+    el_stop_list stops;
+    json_t *root; /* owned */
+} el_ask;
+
+/*
+ * Reads a body. False: *problem says what is wrong and where. In both cases release it. Among the
+ * kinds: REQUEST, BODY (too many values), INTERNAL (no memory).
+ */
+bool el_ask_read(el_ask *ask, el_ask_form form, const char *body, size_t len, el_problem *problem);
+void el_ask_release(el_ask *ask);
+
+#endif

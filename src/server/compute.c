@@ -1,0 +1,223 @@
+#include "server/compute.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+
+/* ---- tasks begin --------------------------------------------------------------------------- */
+
+static void end(el_task *task, edgellm_finish finish)
+{
+    task->finish = finish;
+    el_task_set_stage(task, EL_STAGE_ENDED);
+}
+
+static void take_new(el_compute *c)
+{
+    for (el_task *task = el_tasks_next(&c->tasks); task; task = el_tasks_next(&c->tasks))
+        c->waiting[c->n_waiting++] = task;
+}
+
+/* Before that one: the earlier deadline, and any deadline before none. */
+static bool goes_before(const el_task *a, const el_task *b)
+{
+    return a->request.deadline_ns - 1 < b->request.deadline_ns - 1; /* 0, none, is the largest */
+}
+
+/* The place of the task that is to have the next slot. */
+static uint32_t first_waiting(const el_compute *c)
+{
+    uint32_t first = 0;
+    for (uint32_t i = 1; i < c->n_waiting; i++)
+        if (goes_before(c->waiting[i], c->waiting[first])) first = i;
+    return first;
+}
+
+static void remove_waiting(el_compute *c, uint32_t place)
+{
+    c->n_waiting--;
+    memmove(c->waiting + place, c->waiting + place + 1,
+            (c->n_waiting - place) * sizeof *c->waiting);
+}
+
+/* As many tokens as fit before the deadline, where nobody said how many. */
+static void shorten(const el_compute *c, el_task *task)
+{
+    edgellm_forecast f;
+    edgellm_error err;
+    if (!task->may_shorten || task->request.deadline_ns == 0) return;
+    if (edgellm_scheduler_forecast(c->scheduler, &task->request, &f, &err) != EDGELLM_OK) return;
+    if (f.tokens > 0 && f.tokens < task->request.max_tokens) task->request.max_tokens = f.tokens;
+}
+
+/* False: there is no slot. */
+static bool begin(el_compute *c, el_task *task)
+{
+    shorten(c, task);
+    task->began_ns = el_clock_now();
+    const edgellm_status status = edgellm_scheduler_submit(c->scheduler, &task->request, &task->id,
+                                                           &task->forecast, &task->error);
+    if (status == EDGELLM_ERR_BUSY) return false;
+    if (status != EDGELLM_OK) {
+        end(task, EDGELLM_FINISH_NOT);
+        return true;
+    }
+    task->error.status = EDGELLM_OK;
+    c->running[c->n_running++] = task;
+    el_task_set_stage(task, EL_STAGE_RUNNING);
+    return true;
+}
+
+/* Into free slots; true if one of them was refused instead. */
+static bool begin_waiting(el_compute *c)
+{
+    bool refused = false;
+    while (c->n_waiting > 0) {
+        const uint32_t place = first_waiting(c);
+        el_task *task = c->waiting[place];
+        if (!begin(c, task)) break;
+        remove_waiting(c, place);
+        refused |= task->error.status != EDGELLM_OK;
+    }
+    return refused;
+}
+
+/* Who waits and was cancelled, or whose time has passed, waits no more. */
+static bool end_waiting(el_compute *c)
+{
+    const uint64_t now = el_clock_now();
+    bool ended = false;
+    for (uint32_t i = c->n_waiting; i-- > 0;) {
+        el_task *task = c->waiting[i];
+        const bool late = task->request.deadline_ns != 0 && now >= task->request.deadline_ns;
+        const bool cancelled = atomic_load(&task->is_cancelled);
+        if (!late && !cancelled) continue;
+        if (!cancelled)
+            el_fail(&task->error, EDGELLM_ERR_DEADLINE,
+                    "the deadline has passed while all slots were taken");
+        remove_waiting(c, i);
+        end(task, cancelled ? EDGELLM_FINISH_CANCELLED : EDGELLM_FINISH_NOT);
+        ended = true;
+    }
+    return ended;
+}
+
+static void cancel_running(const el_compute *c)
+{
+    for (uint32_t i = 0; i < c->n_running; i++)
+        if (atomic_load(&c->running[i]->is_cancelled))
+            edgellm_scheduler_cancel(c->scheduler, c->running[i]->id); /* again: without effect */
+}
+
+/* ---- and end ------------------------------------------------------------------------------- */
+
+static void take_event(el_compute *c, const edgellm_event *event, const edgellm_error *err)
+{
+    uint32_t i = 0;
+    while (i < c->n_running && c->running[i]->id != event->id)
+        i++;
+    if (i == c->n_running) return; /* there is none that was not submitted here */
+    el_task *task = c->running[i];
+    if (event->has_token) el_task_add(task, event->token, el_clock_now());
+    if (event->finish == EDGELLM_FINISH_NOT) return;
+    c->running[i] = c->running[--c->n_running];
+    if (event->finish == EDGELLM_FINISH_FAILED) task->error = *err;
+    end(task, event->finish);
+}
+
+/* Does one action. False: there was nothing to do. */
+static bool turn(el_compute *c)
+{
+    edgellm_turn t;
+    edgellm_error err = {EDGELLM_OK, ""};
+    (void)edgellm_scheduler_turn(c->scheduler, &t, &err); /* those that failed get the error */
+    for (uint32_t i = 0; i < t.n_events; i++)
+        take_event(c, &t.events[i], &err);
+    if (t.n_events > 0) c->options.wake(c->options.context);
+    return t.steps + t.prompt_tokens + t.n_events > 0;
+}
+
+static void serve(el_compute *c)
+{
+    while (!atomic_load(&c->is_stopping)) {
+        take_new(c);
+        cancel_running(c);
+        const bool ended = end_waiting(c);
+        const bool refused = begin_waiting(c);
+        if (ended || refused) c->options.wake(c->options.context);
+        if (!turn(c)) el_tasks_wait(&c->tasks);
+    }
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+/* The plan of the scheduler, and what the server has beside it. */
+static edgellm_status check_memory(el_compute *c, uint32_t n_tasks, edgellm_error *err)
+{
+    const uint64_t most = c->options.scheduler.session.max_ram;
+    edgellm_scheduler_memory(c->scheduler, &c->memory);
+    const uint64_t own = c->options.own_bytes + el_tasks_bytes(n_tasks, c->memory.context);
+    c->memory.total += own;
+    if (most == 0 || c->memory.total <= most) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_MEMORY,
+                   "the plan needs %" PRIu64 " bytes, %" PRIu64 " of them for connections and the "
+                   "queue; --max-ram is %" PRIu64 ": fewer --sessions, a smaller -c or --queue",
+                   c->memory.total, own, most);
+}
+
+static edgellm_status calibrate(el_compute *c, edgellm_error *err)
+{
+    edgellm_costs costs;
+    EL_TRY(edgellm_scheduler_calibrate(c->scheduler, c->options.calibrate_ns, &costs, err));
+    return edgellm_scheduler_set_costs(c->scheduler, &costs, err);
+}
+
+static edgellm_status load(el_compute *c, edgellm_error *err)
+{
+    const uint32_t n = c->options.scheduler.slots + c->options.queue;
+    if (c->options.cores) sched_setaffinity(0, sizeof *c->options.cores, c->options.cores);
+    EL_TRY(edgellm_engine_open(c->options.model, &c->options.engine, &c->engine, err));
+    edgellm_engine_info(c->engine, &c->info);
+    EL_TRY(edgellm_scheduler_open(c->engine, &c->options.scheduler, &c->scheduler, err));
+    EL_TRY(check_memory(c, n, err));
+    EL_TRY(el_tasks_open(&c->tasks, n, c->memory.context, err));
+    c->waiting = calloc(n, sizeof(el_task *));
+    if (!c->waiting) return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for a queue of %u", n);
+    return calibrate(c, err);
+}
+
+static void *run(void *context)
+{
+    el_compute *c = context;
+    const edgellm_status status = load(c, &c->error);
+    atomic_store_explicit(&c->readiness,
+                          status == EDGELLM_OK ? EL_READINESS_READY : EL_READINESS_FAILED,
+                          memory_order_release);
+    c->options.wake(c->options.context);
+    if (status == EDGELLM_OK) serve(c);
+    edgellm_scheduler_close(c->scheduler); /* by the thread that it may have made real-time */
+    return NULL;
+}
+
+edgellm_status el_compute_start(el_compute *compute, const el_compute_options *options,
+                                edgellm_error *err)
+{
+    *compute = (el_compute){.options = *options};
+    const int failure = pthread_create(&compute->thread, NULL, run, compute);
+    if (failure == 0) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_MEMORY, "cannot start the thread that computes: %s",
+                   strerror(failure));
+}
+
+void el_compute_stop(el_compute *compute)
+{
+    atomic_store(&compute->is_stopping, true);
+    if (el_compute_readiness(compute) == EL_READINESS_READY) el_tasks_wake(&compute->tasks);
+    pthread_join(compute->thread, NULL);
+    free(compute->waiting);
+    el_tasks_close(&compute->tasks);
+    edgellm_engine_close(compute->engine);
+}

@@ -1,0 +1,366 @@
+#include "server/conn.h"
+
+#include <libwebsockets.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "server/loop.h"
+#include "server/server_state.h"
+
+enum {
+    BODY_SECONDS = 30, /* for all of a body */
+    BODY_FIRST = 4096, /* bytes of it that there is room for at first */
+    CHUNK_HEAD = 8     /* "00ffff\r\n" */
+};
+#define DISCARD_MOST ((uint64_t)256 << 20) /* bytes of a refused body that are still read */
+
+/* ---- the reply of a route ------------------------------------------------------------------ */
+
+el_out el_conn_text(el_conn *conn)
+{
+    return (el_out){.at = conn->text, .room = sizeof conn->text};
+}
+
+/* Whoever takes nothing for so long is cut off; a wait that has begun goes on. */
+static void want_write(el_conn *conn)
+{
+    if (!conn->is_waiting)
+        lws_set_timeout(conn->wsi, PENDING_TIMEOUT_HTTP_CONTENT,
+                        (int)conn->server->options->reader_s);
+    conn->is_waiting = true;
+    lws_callback_on_writable(conn->wsi);
+}
+
+void el_conn_reply(el_conn *conn, unsigned status, const el_out *text)
+{
+    conn->reply = EL_REPLY_TEXT;
+    conn->status = status;
+    conn->text_len = text->used;
+    want_write(conn);
+}
+
+void el_conn_reply_problem(el_conn *conn, const el_problem *problem)
+{
+    el_out out = el_conn_text(conn);
+    el_problem_write(problem, &out);
+    conn->retry_after = problem->retry_after;
+    el_conn_reply(conn, el_problem_status(problem), &out);
+}
+
+void el_conn_reply_answer(el_conn *conn)
+{
+    conn->reply = EL_REPLY_ANSWER;
+    conn->status = 200;
+    lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0); /* it takes what it takes */
+}
+
+/* ---- what is sent -------------------------------------------------------------------------- */
+
+/* Where in the buffer of what is sent. */
+typedef struct packet {
+    unsigned char *begin, *at, *end;
+} packet;
+
+static packet packet_of(const el_server *server)
+{
+    unsigned char *begin = (unsigned char *)server->out + LWS_PRE;
+    return (packet){begin, begin, begin + EL_LOOP_HEAD};
+}
+
+static bool add_header(const el_conn *conn, packet *p, const char *name, const char *value)
+{
+    return lws_add_http_header_by_name(conn->wsi, (const unsigned char *)name,
+                                       (const unsigned char *)value, (int)strlen(value), &p->at,
+                                       p->end) == 0;
+}
+
+/* Headers that only some replies have. */
+static bool add_special(const el_conn *conn, packet *p)
+{
+    char seconds[16];
+    bool ok = true;
+    snprintf(seconds, sizeof seconds, "%u", conn->retry_after);
+    if (conn->retry_after > 0) ok = add_header(conn, p, "retry-after:", seconds);
+    if (conn->status == 401) ok = ok && add_header(conn, p, "www-authenticate:", "Bearer");
+    if (conn->status == 405)
+        ok = ok && add_header(conn, p, "allow:", conn->route->is_post ? "POST" : "GET");
+    return ok && (!conn->closes || add_header(conn, p, "connection:", "close"));
+}
+
+/* length: of the body; NULL: it is not known yet. */
+static bool add_head(const el_conn *conn, packet *p, const char *type, const char *length)
+{
+    if (lws_add_http_header_status(conn->wsi, conn->status, &p->at, p->end)) return false;
+    if (!add_header(conn, p, "content-type:", type)) return false;
+    if (length && !add_header(conn, p, "content-length:", length)) return false;
+    if (!length && conn->is_chunked && !add_header(conn, p, "transfer-encoding:", "chunked"))
+        return false;
+    if (!add_header(conn, p, "cache-control:", "no-store")) return false;
+    return add_special(conn, p) && lws_finalize_http_header(conn->wsi, &p->at, p->end) == 0;
+}
+
+static bool send_packet(el_conn *conn, const packet *p)
+{
+    const size_t len = (size_t)(p->at - p->begin);
+    if (len > 0 && lws_write(conn->wsi, p->begin, len, LWS_WRITE_HTTP) < (int)len) return false;
+    /* What the system did not take, libwebsockets keeps; then the wait for the reader begins. */
+    if (lws_partial_buffered(conn->wsi))
+        want_write(conn);
+    else
+        lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0);
+    return true;
+}
+
+static void add_bytes(packet *p, const char *bytes, size_t len)
+{
+    memcpy(p->at, bytes, len);
+    p->at += len;
+}
+
+/* ---- the end of a request ------------------------------------------------------------------ */
+
+static void forget_request(el_conn *conn)
+{
+    el_answer_close(&conn->answer);
+    free(conn->body);
+    conn->body = NULL;
+    conn->body_len = conn->body_room = 0;
+    conn->reply = EL_REPLY_NONE;
+    conn->is_asking = false;
+}
+
+/* The reply is all sent. */
+static bool finish(el_conn *conn)
+{
+    const bool closes = conn->closes || conn->server->is_draining;
+    forget_request(conn);
+    if (conn->body_left > 0) { /* of what was refused: read first, or the reply may be lost */
+        lws_set_timeout(conn->wsi, PENDING_TIMEOUT_HTTP_CONTENT, BODY_SECONDS);
+        return true;
+    }
+    return !closes && lws_http_transaction_completed(conn->wsi) == 0;
+}
+
+static bool write_text(el_conn *conn)
+{
+    char length[24];
+    packet p = packet_of(conn->server);
+    snprintf(length, sizeof length, "%zu", conn->text_len);
+    if (!add_head(conn, &p, "application/json", length)) return false;
+    add_bytes(&p, conn->text, conn->text_len);
+    return send_packet(conn, &p) && finish(conn);
+}
+
+/* What there is of the answer now, framed. */
+static bool write_some(el_conn *conn, packet *p)
+{
+    char head[24];
+    unsigned char *frame = p->at;
+    el_out out = {.at = (char *)p->at + (conn->is_chunked ? CHUNK_HEAD : 0), .room = EL_SERVER_OUT};
+    const bool is_over = el_answer_write(&conn->answer, &out);
+    if (out.used > 0 && conn->is_chunked) {
+        snprintf(head, sizeof head, "%06x\r\n", (unsigned)out.used);
+        memcpy(frame, head, CHUNK_HEAD);
+        p->at += CHUNK_HEAD + out.used;
+        add_bytes(p, "\r\n", 2);
+    } else {
+        p->at += out.used;
+    }
+    if (is_over && conn->is_chunked) add_bytes(p, "0\r\n\r\n", 5);
+    return is_over;
+}
+
+static bool write_answer(el_conn *conn)
+{
+    packet p = packet_of(conn->server);
+    if (!el_answer_look(&conn->answer)) return true;
+    if (conn->answer.has_failed && !conn->head_is_sent) {
+        el_conn_reply_problem(conn, &conn->answer.problem);
+        return write_text(conn);
+    }
+    if (!conn->head_is_sent && !add_head(conn, &p, conn->answer.wire->content_type, NULL))
+        return false;
+    conn->head_is_sent = true;
+    const bool is_over = write_some(conn, &p);
+    if (conn->answer.has_failed) conn->closes = true;
+    if (!send_packet(conn, &p)) return false;
+    if (is_over) return finish(conn);
+    el_conn_look(conn); /* there may be more than there was room for */
+    return true;
+}
+
+bool el_conn_on_writable(el_conn *conn)
+{
+    conn->is_waiting = false;
+    if (conn->reply == EL_REPLY_TEXT) return write_text(conn);
+    if (conn->reply == EL_REPLY_ANSWER) return write_answer(conn);
+    return true;
+}
+
+void el_conn_look(el_conn *conn)
+{
+    if (conn->reply == EL_REPLY_ANSWER && el_answer_look(&conn->answer)) want_write(conn);
+}
+
+void el_conn_on_close(el_conn *conn)
+{
+    forget_request(conn);
+    conn->wsi = NULL;
+}
+
+/* ---- heads --------------------------------------------------------------------------------- */
+
+/* A header's value, NUL-terminated; its length, 0 if there is none or it is too long. */
+static size_t header(const el_conn *conn, enum lws_token_indexes name, char *value, size_t room)
+{
+    const int len = lws_hdr_copy(conn->wsi, value, (int)room, name);
+    if (len <= 0) value[0] = '\0';
+    return len > 0 ? (size_t)len : 0;
+}
+
+static bool has(const el_conn *conn, enum lws_token_indexes name)
+{
+    return lws_hdr_total_length(conn->wsi, name) > 0;
+}
+
+static bool read_length(el_conn *conn)
+{
+    char text[24];
+    const size_t len = header(conn, WSI_TOKEN_HTTP_CONTENT_LENGTH, text, sizeof text);
+    conn->body_left = 0;
+    if (len == 0 || len > 15 || text[strspn(text, "0123456789")] != '\0') return false;
+    conn->body_left = strtoull(text, NULL, 10);
+    return true;
+}
+
+/* "application/json", and what may follow. */
+static bool is_json(const el_conn *conn)
+{
+    static const char json[] = "application/json";
+    char type[128];
+    header(conn, WSI_TOKEN_HTTP_CONTENT_TYPE, type, sizeof type);
+    return strncasecmp(type, json, sizeof json - 1) == 0 &&
+           (type[sizeof json - 1] == '\0' || strchr("; ", type[sizeof json - 1]));
+}
+
+static bool check_body(el_conn *conn, bool has_length, el_problem *problem)
+{
+    const uint64_t most = conn->server->options->max_body;
+    if (!has_length || has(conn, WSI_TOKEN_HTTP_TRANSFER_ENCODING))
+        return el_problem_set(problem, EL_PROBLEM_LENGTH, NULL,
+                              "a body needs its length: a header Content-Length");
+    if (conn->body_left > most)
+        return el_problem_set(problem, EL_PROBLEM_BODY, NULL,
+                              "the body has %llu bytes; at most %llu are taken (--max-body)",
+                              (unsigned long long)conn->body_left, (unsigned long long)most);
+    if (!is_json(conn))
+        return el_problem_set(problem, EL_PROBLEM_MEDIA, NULL,
+                              "the body must be JSON: Content-Type: application/json");
+    return true;
+}
+
+static bool is_allowed(const el_conn *conn)
+{
+    char value[EL_KEY_BYTES + 16];
+    const size_t len = header(conn, WSI_TOKEN_HTTP_AUTHORIZATION, value, sizeof value);
+    return el_keys_allow(&conn->server->keys, value, len);
+}
+
+/* Everything that can be said before the body. */
+static bool check_head(el_conn *conn, const char *path, size_t len, el_problem *problem)
+{
+    char *uri;
+    int uri_len;
+    const int method = lws_http_get_uri_and_method(conn->wsi, &uri, &uri_len);
+    const bool has_length = read_length(conn);
+    const el_route *route = el_route_find(path, len);
+    conn->route = route;
+    if (!route)
+        return el_problem_set(problem, EL_PROBLEM_ROUTE, NULL, "there is no %.200s here", path);
+    if (method != (route->is_post ? LWSHUMETH_POST : LWSHUMETH_GET))
+        return el_problem_set(problem, EL_PROBLEM_METHOD, NULL, "%s wants %s", route->path,
+                              route->is_post ? "POST" : "GET");
+    if (route->needs_key && !is_allowed(conn))
+        return el_problem_set(problem, EL_PROBLEM_KEY, NULL,
+                              "a key is needed: Authorization: Bearer KEY");
+    if (route->needs_model && !el_server_is_ready(conn->server, problem)) return false;
+    if (route->is_post) return check_body(conn, has_length, problem);
+    if (conn->body_left == 0) return true;
+    return el_problem_set(problem, EL_PROBLEM_REQUEST, NULL, "%s takes no body", route->path);
+}
+
+static void begin_request(el_conn *conn)
+{
+    char version[16];
+    conn->is_asking = true;
+    conn->head_is_sent = conn->closes = conn->is_refused = false;
+    conn->retry_after = 0;
+    conn->body_until = el_clock_now() + BODY_SECONDS * UINT64_C(1000000000);
+    header(conn, WSI_TOKEN_HTTP, version, sizeof version);
+    conn->is_chunked = strcmp(version, "HTTP/1.1") == 0;
+}
+
+/* curl waits for this before it sends a longer body. */
+static bool go_on(const el_conn *conn)
+{
+    static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    packet p = packet_of(conn->server);
+    if (!has(conn, WSI_TOKEN_HTTP_EXPECT)) return true;
+    add_bytes(&p, line, sizeof line - 1);
+    return lws_write(conn->wsi, p.begin, sizeof line - 1, LWS_WRITE_RAW) >= 0;
+}
+
+bool el_conn_on_head(el_conn *conn, const char *path, size_t len)
+{
+    el_problem problem;
+    begin_request(conn);
+    if (!check_head(conn, path, len, &problem)) {
+        conn->is_refused = true;
+        conn->closes = conn->body_left > 0 || problem.kind == EL_PROBLEM_LENGTH ||
+                       problem.kind == EL_PROBLEM_METHOD;
+        el_conn_reply_problem(conn, &problem);
+        return true;
+    }
+    if (conn->route->is_post) return go_on(conn);
+    conn->route->serve(conn);
+    return true;
+}
+
+/* ---- bodies -------------------------------------------------------------------------------- */
+
+static bool grow(el_conn *conn, size_t wanted)
+{
+    size_t room = conn->body_room > 0 ? conn->body_room : BODY_FIRST;
+    while (room < wanted)
+        room *= 2;
+    if (room > conn->server->options->max_body) room = (size_t)conn->server->options->max_body;
+    char *body = realloc(conn->body, room);
+    if (!body) return false;
+    conn->body = body;
+    conn->body_room = room;
+    return true;
+}
+
+bool el_conn_on_body(el_conn *conn, const char *bytes, size_t len)
+{
+    if (el_clock_now() > conn->body_until || len > conn->body_left) return false;
+    conn->body_left -= len;
+    if (conn->is_refused) return conn->body_left <= DISCARD_MOST;
+    if (conn->body_len + len > conn->body_room && !grow(conn, conn->body_len + len)) return false;
+    if (len > 0) memcpy(conn->body + conn->body_len, bytes, len);
+    conn->body_len += len;
+    return true;
+}
+
+bool el_conn_on_body_end(el_conn *conn)
+{
+    if (conn->is_refused) return conn->reply != EL_REPLY_NONE;          /* else it is sent: close */
+    if (!conn->is_asking || conn->reply != EL_REPLY_NONE) return false; /* more than one request */
+    conn->route->serve(conn);
+    free(conn->body);
+    conn->body = NULL;
+    conn->body_len = conn->body_room = 0;
+    return true;
+}

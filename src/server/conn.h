@@ -1,0 +1,68 @@
+/*
+ * conn.h: one connection: a request comes in, one reply goes out, and again. Its memory was made
+ * before the start, but for the body of a request, which grows as it comes, up to the bound. The
+ * parts that know libwebsockets are conn.c and loop.c.
+ *
+ *   head -> (body) -> serve() of the route -> reply: a text, or an answer as it is made
+ *
+ * What is refused by its head alone gets its reply at once; its body is thrown away, and the
+ * connection closed.
+ */
+#ifndef EL_SERVER_CONN_H
+#define EL_SERVER_CONN_H
+
+#include "server/answer.h"
+#include "server/routes.h"
+
+struct lws;
+typedef struct el_server el_server;
+
+enum { EL_CONN_TEXT = 6144 }; /* of a reply that is a text */
+
+typedef enum el_reply { EL_REPLY_NONE, EL_REPLY_TEXT, EL_REPLY_ANSWER } el_reply;
+
+struct el_conn {
+    el_server *server;
+    struct lws *wsi; /* NULL: no connection */
+    /* the request */
+    bool is_asking; /* its head is there, its reply not all gone */
+    const el_route *route;
+    char *body; /* (body_room), owned */
+    size_t body_len, body_room;
+    uint64_t body_left;  /* bytes that are still to come */
+    uint64_t body_until; /* in nanoseconds: when it has to be there */
+    bool is_chunked;     /* the client knows chunks, HTTP/1.1 */
+    bool is_refused;     /* by its head: what comes of its body is thrown away */
+    bool closes;         /* after the reply */
+    /* the reply */
+    el_reply reply;
+    unsigned status, retry_after;
+    bool head_is_sent, is_waiting; /* waiting: for the reader to take something */
+    char text[EL_CONN_TEXT];
+    size_t text_len;
+    el_answer answer;
+};
+
+/* ---- for routes: the reply ----------------------------------------------------------------- */
+
+/* Where to write a reply's text, which is JSON; then el_conn_reply(). */
+el_out el_conn_text(el_conn *conn);
+void el_conn_reply(el_conn *conn, unsigned status, const el_out *text);
+void el_conn_reply_problem(el_conn *conn, const el_problem *problem);
+
+/* conn->answer, which is set up and open, with its task handed over. */
+void el_conn_reply_answer(el_conn *conn);
+
+/* ---- for the loop -------------------------------------------------------------------------- */
+
+/* Each returns false if the connection is to be closed. */
+bool el_conn_on_head(el_conn *conn, const char *path, size_t len);
+bool el_conn_on_body(el_conn *conn, const char *bytes, size_t len);
+bool el_conn_on_body_end(el_conn *conn);
+bool el_conn_on_writable(el_conn *conn);
+
+/* Something may have come for its answer. */
+void el_conn_look(el_conn *conn);
+void el_conn_on_close(el_conn *conn);
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * listen.h: the sockets at which the server is asked, and the word to who started it. Errors name
+ * the place and what to do; nothing here knows HTTP.
+ */
+#ifndef EL_SERVER_LISTEN_H
+#define EL_SERVER_LISTEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "edgellm.h"
+
+typedef struct el_place {
+    const char *host; /* a name or an address */
+    uint32_t port;    /* 0: any that is free */
+    const char *path; /* a Unix socket instead, if it is not NULL */
+} el_place;
+
+typedef struct el_listener {
+    int fd;           /* -1: none */
+    char url[160];    /* where it is: http://127.0.0.1:11435, or unix:PATH */
+    const char *path; /* of a Unix socket; removed at the end */
+} el_listener;
+
+/* Only this machine can ask there. */
+bool el_place_is_local(const el_place *place);
+
+/* Errors: IO (the port is taken, no such address, ...), USAGE (the path is too long). */
+edgellm_status el_listen(el_listener *listener, const el_place *place, edgellm_error *err);
+void el_listener_close(el_listener *listener);
+
+/* A connection, or -1: none is waiting. */
+int el_listener_accept(const el_listener *listener);
+
+/* Tells systemd (the socket that NOTIFY_SOCKET names) such as "READY=1"; without one, nothing. */
+void el_notify(const char *state);
+
+#endif

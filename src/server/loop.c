@@ -1,0 +1,256 @@
+#include "server/loop.h"
+
+#include <libwebsockets.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "server/server_state.h"
+
+enum {
+    HEAD_BYTES = 8192,  /* of a request */
+    HEAD_SECONDS = 20,  /* for a request's head, and between pieces of its body */
+    IDLE_SECONDS = 60,  /* between requests */
+    OTHER_FILES = 16,   /* beside connections: signals, events, what libwebsockets has */
+    CHUNK_FRAME = 32,   /* bytes around a piece of an answer */
+    ACCEPTED_MOST = 16, /* connections taken in before anything else is looked at */
+};
+
+static el_server *server_of(struct lws *wsi)
+{
+    return lws_context_user(lws_get_context(wsi));
+}
+
+/* ---- connections --------------------------------------------------------------------------- */
+
+static int verdict(bool goes_on)
+{
+    return goes_on ? 0 : -1;
+}
+
+/* Nothing to become is served: the connection ends. */
+static int refuse_upgrade(struct lws *wsi)
+{
+    (void)lws_return_http_status(wsi, HTTP_STATUS_BAD_REQUEST, "HTTP/1.1 without upgrade, please");
+    return -1;
+}
+
+static void look_at_all(el_server *server)
+{
+    if (el_compute_readiness(&server->compute) == EL_READINESS_READY)
+        el_tasks_sweep(&server->compute.tasks);
+    for (uint32_t i = 0; i < server->options->connections; i++)
+        if (server->conns[i].wsi) el_conn_look(&server->conns[i]);
+}
+
+static void closed(struct lws *wsi, el_conn *conn)
+{
+    if (!conn || conn->wsi != wsi) return;
+    lws_set_opaque_user_data(wsi, NULL);
+    el_conn_on_close(conn);
+}
+
+static int on_connection(struct lws *wsi, el_conn *conn, enum lws_callback_reasons reason,
+                         const char *in, size_t len)
+{
+    switch (reason) {
+    case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
+        conn->wsi = wsi;
+        return 0;
+    case LWS_CALLBACK_HTTP:
+        return verdict(el_conn_on_head(conn, in, len));
+    case LWS_CALLBACK_HTTP_BODY:
+        return verdict(el_conn_on_body(conn, in, len));
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+        return verdict(el_conn_on_body_end(conn));
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+        return verdict(el_conn_on_writable(conn));
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        return refuse_upgrade(wsi);
+    case LWS_CALLBACK_CLOSED_HTTP:
+    case LWS_CALLBACK_WSI_DESTROY:
+        closed(wsi, conn);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                   size_t len)
+{
+    (void)user;
+    if (reason == LWS_CALLBACK_EVENT_WAIT_CANCELLED) {
+        look_at_all(server_of(wsi));
+        return 0;
+    }
+    el_conn *conn = lws_get_opaque_user_data(wsi);
+    return conn ? on_connection(wsi, conn, reason, in, len) : 0;
+}
+
+/* ---- the listening socket ------------------------------------------------------------------ */
+
+static el_conn *free_conn(const el_server *server)
+{
+    for (uint32_t i = 0; i < server->options->connections; i++)
+        if (!server->conns[i].wsi) return &server->conns[i];
+    return NULL;
+}
+
+/* More than there is room for: a word, if it goes out at once. */
+static void turn_away(int fd)
+{
+    static const char words[] = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n"
+                                "content-length: 0\r\nconnection: close\r\n\r\n";
+    (void)send(fd, words, sizeof words - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    close(fd);
+}
+
+static void take_in(el_server *server, int fd)
+{
+    el_conn *conn = free_conn(server);
+    if (!conn) {
+        turn_away(fd);
+        return;
+    }
+    const lws_adopt_desc_t taken = {.vh = server->vhost,
+                                    .type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP,
+                                    .fd.sockfd = fd,
+                                    .opaque = conn};
+    conn->server = server;
+    (void)lws_adopt_descriptor_vhost_via_info(&taken); /* if it fails the socket is closed */
+}
+
+static int on_listener(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                       size_t len)
+{
+    (void)user, (void)in, (void)len;
+    if (reason != LWS_CALLBACK_RAW_RX_FILE) return 0;
+    el_server *server = server_of(wsi);
+    for (int i = 0; i < ACCEPTED_MOST; i++) {
+        const int fd = el_listener_accept(&server->listener);
+        if (fd < 0) break;
+        take_in(server, fd);
+    }
+    return 0;
+}
+
+/* ---- signals ------------------------------------------------------------------------------- */
+
+static void drain(el_server *server)
+{
+    if (server->is_draining) { /* the second signal */
+        server->is_over = true;
+        return;
+    }
+    server->is_draining = true;
+    server->drain_until = el_clock_now() + server->options->drain_s * UINT64_C(1000000000);
+    el_loop_wake_at(server, server->drain_until);
+}
+
+static int on_signal(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                     size_t len)
+{
+    struct signalfd_siginfo signal;
+    (void)user, (void)in, (void)len;
+    if (reason != LWS_CALLBACK_RAW_RX_FILE) return 0;
+    el_server *server = server_of(wsi);
+    if (read(server->signals, &signal, sizeof signal) == (ssize_t)sizeof signal) drain(server);
+    return 0;
+}
+
+/* ---- the loop ------------------------------------------------------------------------------ */
+
+static const struct lws_protocols protocols[] = {
+    {.name = "http", .callback = on_http},
+    {.name = "listener", .callback = on_listener},
+    {.name = "signals", .callback = on_signal},
+    {.name = NULL},
+};
+
+static bool watch(const el_server *server, int fd, const char *protocol)
+{
+    lws_sock_file_fd_type file = {.filefd = fd};
+    return lws_adopt_descriptor_vhost(server->vhost, LWS_ADOPT_RAW_FILE_DESC, file, protocol,
+                                      NULL) != NULL;
+}
+
+static struct lws_context_creation_info info_of(el_server *server)
+{
+    const unsigned connections = server->options->connections;
+    return (struct lws_context_creation_info){
+        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
+        .protocols = protocols,
+        .user = server,
+        .gid = -1,
+        .uid = -1,
+        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
+        .server_string = "edgellm",
+        .max_http_header_data2 = HEAD_BYTES,
+        .max_http_header_pool2 = connections,
+        .fd_limit_per_thread = connections + OTHER_FILES,
+        .timeout_secs = HEAD_SECONDS,
+        .timeout_secs_ah_idle = HEAD_SECONDS,
+        .keepalive_timeout = IDLE_SECONDS,
+    };
+}
+
+edgellm_status el_loop_open(el_server *server, edgellm_error *err)
+{
+    const struct lws_context_creation_info info = info_of(server);
+    lws_set_log_level(0, NULL);
+    server->out = malloc(LWS_PRE + EL_LOOP_HEAD + CHUNK_FRAME + EL_SERVER_OUT);
+    server->timer = calloc(1, sizeof(lws_sorted_usec_list_t));
+    if (!server->out || !server->timer)
+        return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for what is sent");
+    server->context = lws_create_context(&info);
+    server->vhost = server->context ? lws_create_vhost(server->context, &info) : NULL;
+    if (server->vhost && watch(server, server->listener.fd, "listener") &&
+        watch(server, server->signals, "signals"))
+        return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_MEMORY,
+                   "libwebsockets cannot start: no memory, or too few "
+                   "files may be open (ulimit -n)");
+}
+
+void el_loop_step(el_server *server)
+{
+    (void)lws_service(server->context, 0);
+}
+
+void el_loop_wake(void *server)
+{
+    lws_cancel_service(((el_server *)server)->context);
+}
+
+bool el_loop_is_quiet(const el_server *server)
+{
+    for (uint32_t i = 0; i < server->options->connections; i++) {
+        const el_conn *conn = &server->conns[i];
+        if (conn->wsi && (conn->is_asking || lws_partial_buffered(conn->wsi))) return false;
+    }
+    return true;
+}
+
+/* Waking is all. */
+static void on_time(lws_sorted_usec_list_t *timer)
+{
+    (void)timer;
+}
+
+void el_loop_wake_at(el_server *server, uint64_t ns)
+{
+    const uint64_t now = el_clock_now();
+    const lws_usec_t us = ns > now ? (lws_usec_t)((ns - now) / 1000 + 1) : 1;
+    lws_sul_schedule(server->context, 0, server->timer, on_time, us);
+}
+
+void el_loop_close(el_server *server)
+{
+    if (server->context) lws_context_destroy(server->context);
+    free(server->timer);
+    free(server->out);
+}

@@ -1,0 +1,31 @@
+/*
+ * loop.h: the event loop, which is libwebsockets': it watches the listening socket, the signals and
+ * the connections, and is woken by the thread that computes.
+ */
+#ifndef EL_SERVER_LOOP_H
+#define EL_SERVER_LOOP_H
+
+#include "edgellm.h"
+
+typedef struct el_server el_server;
+
+enum { EL_LOOP_HEAD = 1024 }; /* bytes for the head of a reply, in front of server->out's others */
+
+/* Needs the listener, signals and conns of the server. Errors: MEMORY, IO. */
+edgellm_status el_loop_open(el_server *server, edgellm_error *err);
+
+/* Waits for something and deals with it. */
+void el_loop_step(el_server *server);
+
+/* From any thread: something has changed. */
+void el_loop_wake(void *server);
+
+/* Wakes once more at that time, in nanoseconds of the monotonic clock. */
+void el_loop_wake_at(el_server *server, uint64_t ns);
+
+/* No request is in hand and everything is sent. */
+bool el_loop_is_quiet(const el_server *server);
+
+void el_loop_close(el_server *server);
+
+#endif

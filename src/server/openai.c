@@ -1,0 +1,138 @@
+#include "server/openai.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "server/json_room.h"
+#include "server/server_state.h"
+
+/* ---- tokens -------------------------------------------------------------------------------- */
+
+static edgellm_status encode(const el_server *server, const el_ask *ask, el_task *task,
+                             size_t *count, edgellm_error *err)
+{
+    const edgellm_engine *engine = server->compute.engine;
+    const size_t room = server->compute.memory.context;
+    if (ask->form == EL_ASK_CHAT)
+        return edgellm_chat_prompt(engine, ask->messages, ask->n_messages, EDGELLM_CHAT_OPEN_ANSWER,
+                                   task->tokens, room, count, err);
+    return edgellm_tokenize(engine, ask->prompt, ask->prompt_len,
+                            EDGELLM_TOKENIZE_SPECIAL | EDGELLM_TOKENIZE_BOS, task->tokens, room,
+                            count, err);
+}
+
+static bool lay_out(const el_server *server, const el_ask *ask, el_task *task, el_problem *problem)
+{
+    const char *param = ask->form == EL_ASK_CHAT ? "messages" : "prompt";
+    const uint32_t context = server->compute.memory.context;
+    edgellm_error err;
+    size_t count;
+    const edgellm_status status = encode(server, ask, task, &count, &err);
+    if (status != EDGELLM_OK)
+        return el_problem_set(
+            problem, status == EDGELLM_ERR_MEMORY ? EL_PROBLEM_INTERNAL : EL_PROBLEM_REQUEST, param,
+            "%s", err.message);
+    if (count == 0)
+        return el_problem_set(problem, EL_PROBLEM_REQUEST, param, "the prompt has no tokens");
+    if (count > context)
+        return el_problem_set(problem, EL_PROBLEM_CONTEXT, param,
+                              "the prompt has %zu tokens, the context of a session %u", count,
+                              context);
+    task->request.tokens = task->tokens;
+    task->request.count = (uint32_t)count;
+    return true;
+}
+
+/* ---- the task ------------------------------------------------------------------------------ */
+
+static uint64_t seed_by_chance(void)
+{
+    uint32_t seed = 0;
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed)
+        seed = (uint32_t)el_clock_now();
+    return seed;
+}
+
+static void set_task(const el_server *server, const el_ask *ask, el_task *task)
+{
+    const uint32_t room = server->compute.memory.context - task->request.count + 1;
+    const uint32_t wanted = ask->max_tokens;
+    task->asked_ns = el_clock_now();
+    task->sampler = ask->sampler;
+    if (!ask->has_seed) task->sampler.seed = seed_by_chance();
+    task->may_shorten = wanted == 0;
+    task->request.max_tokens = wanted > 0 && wanted < room ? wanted : room;
+    task->request.stop_at_end = !ask->ignore_eos;
+    task->request.sampler = &task->sampler;
+    if (ask->deadline_ms > 0)
+        task->request.deadline_ns = task->asked_ns + ask->deadline_ms * (uint64_t)1000000;
+}
+
+static bool find_task(el_server *server, el_task **task, el_problem *problem)
+{
+    el_tasks *tasks = &server->compute.tasks;
+    el_tasks_sweep(tasks);
+    *task = el_tasks_find(tasks);
+    if (*task) return true;
+    el_problem_set(problem, EL_PROBLEM_QUEUE, NULL,
+                   "all %u sessions are taken and %u requests wait: try again later",
+                   server->options->sessions, server->options->queue);
+    problem->retry_after = el_tasks_retry_after(tasks, el_clock_now());
+    return false;
+}
+
+/* ---- the answer ---------------------------------------------------------------------------- */
+
+static const el_wire *wire_of(const el_ask *ask)
+{
+    if (ask->form == EL_ASK_CHAT) return ask->stream ? &el_openai_chat_stream : &el_openai_chat;
+    return ask->stream ? &el_openai_completion_stream : &el_openai_completion;
+}
+
+static void set_answer(el_server *server, const el_ask *ask, el_task *task, el_answer *answer)
+{
+    answer->wire = wire_of(ask);
+    answer->engine = server->compute.engine;
+    answer->tasks = &server->compute.tasks;
+    answer->task = task;
+    answer->model = server->model;
+    answer->fingerprint = server->fingerprint;
+    answer->created = time(NULL);
+    answer->stops = ask->stops;
+    answer->include_usage = ask->include_usage;
+    answer->ignore_eos = ask->ignore_eos;
+    answer->deadline_ms = ask->deadline_ms;
+    snprintf(answer->id, sizeof answer->id, "%s-%08" PRIx64 "%08" PRIx64,
+             ask->form == EL_ASK_CHAT ? "chatcmpl" : "cmpl", (uint64_t)server->started,
+             ++server->n_answers);
+    el_answer_open(answer);
+}
+
+static bool take(el_conn *conn, el_ask_form form, el_problem *problem)
+{
+    el_server *server = conn->server;
+    el_ask *ask = &server->ask;
+    el_task *task;
+    if (!el_ask_read(ask, form, conn->body, conn->body_len, problem)) return false;
+    if (!find_task(server, &task, problem)) return false;
+    if (!lay_out(server, ask, task, problem)) return false; /* the task is still free */
+    set_task(server, ask, task);
+    set_answer(server, ask, task, &conn->answer);
+    el_tasks_hand_over(&server->compute.tasks, task);
+    return true;
+}
+
+void el_openai_serve(el_conn *conn, el_ask_form form)
+{
+    el_problem problem;
+    const bool taken = take(conn, form, &problem);
+    el_ask_release(&conn->server->ask);
+    el_json_room_empty();
+    if (taken)
+        el_conn_reply_answer(conn);
+    else
+        el_conn_reply_problem(conn, &problem);
+}

@@ -1,0 +1,30 @@
+/*
+ * routes.h: what can be asked for. One const table; a new endpoint is a file with its function and
+ * a row of it.
+ */
+#ifndef EL_SERVER_ROUTES_H
+#define EL_SERVER_ROUTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct el_conn el_conn;
+
+typedef struct el_route {
+    const char *path;
+    bool is_post;     /* it has a body of JSON; else it is GET */
+    bool needs_key;   /* where there are keys */
+    bool needs_model; /* 503 while it is loaded, and while the server shuts down */
+    /* Called when all of the request is there; it gives one reply (conn.h). */
+    void (*serve)(el_conn *conn);
+} el_route;
+
+/* NULL: there is none. */
+const el_route *el_route_find(const char *path, size_t len);
+
+void el_serve_health(el_conn *conn);
+void el_serve_models(el_conn *conn);
+void el_serve_chat(el_conn *conn);
+void el_serve_completions(el_conn *conn);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * server.h: a server for one model over HTTP, on libwebsockets, which nothing here mentions. Two
+ * threads: the caller's, in which all of the network is, and one that computes (compute.h). Between
+ * them are tasks, made before the start (tasks.h).
+ */
+#ifndef EL_SERVER_SERVER_H
+#define EL_SERVER_SERVER_H
+
+#include "server/listen.h"
+
+/* What it says when it is ready. */
+typedef struct el_server_report {
+    const char *model, *url;
+    uint32_t sessions;
+    edgellm_memory_plan memory;
+} el_server_report;
+
+typedef struct el_server_options {
+    const char *model; /* the path */
+    edgellm_engine_options engine;
+    edgellm_session_options session;
+    el_place place;
+    const char *key_file; /* NULL: none */
+    const char *key;      /* one more; NULL: none */
+    bool insecure;        /* others than this machine may ask without a key */
+    uint32_t sessions;    /* 1 .. EDGELLM_SCHEDULER_SLOTS */
+    uint32_t queue;       /* requests that may wait for one */
+    uint64_t max_body;    /* bytes of a request's body */
+    uint32_t connections;
+    uint32_t drain_s;  /* how long running answers may take after the first signal to stop */
+    uint32_t reader_s; /* how long a reader may take nothing */
+    uint32_t calibrate_ms;
+    int (*interrupted)(void); /* a signal that came before it begins */
+    void (*ready)(const el_server_report *report);
+} el_server_options;
+
+/* Serves until SIGTERM, SIGINT or SIGHUP (unless that is ignored): then requests that run may end,
+ * and OK is returned. A second one ends them. Errors: IO, USAGE, MEMORY, and those of
+ * edgellm_engine_open() and edgellm_scheduler_open(). */
+edgellm_status el_server_run(const el_server_options *options, edgellm_error *err);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * server_state.h: all that the network's thread has; shared by the files of src/server that know
+ * libwebsockets, and the routes.
+ */
+#ifndef EL_SERVER_SERVER_STATE_H
+#define EL_SERVER_SERVER_STATE_H
+
+#include "server/ask.h"
+#include "server/compute.h"
+#include "server/conn.h"
+#include "server/keys.h"
+#include "server/server.h"
+
+struct lws_context;
+struct lws_vhost;
+
+enum { EL_SERVER_OUT = 2 * EL_ANSWER_ROOM }; /* bytes that are sent at once */
+
+struct el_server {
+    const el_server_options *options;
+    el_listener listener;
+    el_keys keys;
+    int signals; /* a descriptor */
+    struct lws_context *context;
+    struct lws_vhost *vhost;
+    el_compute compute;
+    bool is_computing;    /* compute was started */
+    char model[128];      /* its name, as told */
+    char fingerprint[64]; /* what an answer's bits depend on */
+    int64_t started;      /* seconds since 1970 */
+    el_conn *conns;       /* (options->connections) */
+    el_ask ask;           /* of the request in hand */
+    uint64_t n_answers;   /* for names */
+    char *out;            /* EL_SERVER_OUT and what frames it */
+    void *timer;          /* of loop.c */
+    bool is_draining, is_over, was_ready;
+    uint64_t drain_until; /* in nanoseconds */
+};
+
+/* May what needs the model be asked? If not, why. */
+bool el_server_is_ready(const el_server *server, el_problem *problem);
+
+#endif

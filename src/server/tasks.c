@@ -1,0 +1,164 @@
+#include "server/tasks.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+enum { RETRY_MOST = 600 };
+
+static size_t words_of(uint32_t n, uint32_t context)
+{
+    return (size_t)n * ((size_t)context + 1) + el_ring_size(n);
+}
+
+uint64_t el_tasks_bytes(uint32_t n, uint32_t context)
+{
+    return words_of(n, context) * sizeof(uint32_t) + n * sizeof(el_task);
+}
+
+edgellm_status el_tasks_open(el_tasks *tasks, uint32_t n, uint32_t context, edgellm_error *err)
+{
+    const size_t words = words_of(n, context);
+    memset(tasks, 0, sizeof *tasks);
+    tasks->list = calloc(n, sizeof *tasks->list);
+    tasks->memory = malloc(words * sizeof *tasks->memory);
+    if (!tasks->list || !tasks->memory) {
+        free(tasks->list);
+        free(tasks->memory);
+        return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u requests of %u tokens", n,
+                       context);
+    }
+    memset(tasks->memory, 0, words * sizeof *tasks->memory); /* touched */
+    tasks->n = n;
+    tasks->context = context;
+    for (uint32_t i = 0; i < n; i++)
+        tasks->list[i].tokens = tasks->memory + i * ((size_t)context + 1);
+    tasks->asked.slots = tasks->memory + n * ((size_t)context + 1);
+    tasks->asked.size = el_ring_size(n);
+    sem_init(&tasks->wake, 0, 0);
+    return EDGELLM_OK;
+}
+
+void el_tasks_close(el_tasks *tasks)
+{
+    if (!tasks->list) return;
+    sem_destroy(&tasks->wake);
+    free(tasks->list);
+    free(tasks->memory);
+    memset(tasks, 0, sizeof *tasks);
+}
+
+/* ---- by the network ------------------------------------------------------------------------ */
+
+el_task *el_tasks_find(el_tasks *tasks)
+{
+    for (uint32_t i = 0; i < tasks->n; i++) {
+        el_task *task = &tasks->list[i];
+        if (el_task_stage(task) != EL_STAGE_FREE) continue;
+        *task = (el_task){.tokens = task->tokens};
+        return task;
+    }
+    return NULL;
+}
+
+void el_tasks_hand_over(el_tasks *tasks, el_task *task)
+{
+    el_task_set_stage(task, EL_STAGE_ASKED);
+    el_ring_add(&tasks->asked, (uint32_t)(task - tasks->list)); /* holds as many as there are */
+    el_tasks_wake(tasks);
+}
+
+void el_tasks_cancel(el_tasks *tasks, el_task *task)
+{
+    atomic_store(&task->is_cancelled, true);
+    el_tasks_wake(tasks);
+}
+
+static void release(el_task *task)
+{
+    task->is_orphan = false;
+    el_task_set_stage(task, EL_STAGE_FREE);
+}
+
+void el_tasks_abandon(el_tasks *tasks, el_task *task)
+{
+    if (el_task_stage(task) == EL_STAGE_ENDED) {
+        release(task);
+        return;
+    }
+    task->is_orphan = true;
+    el_tasks_cancel(tasks, task);
+}
+
+void el_tasks_sweep(el_tasks *tasks)
+{
+    for (uint32_t i = 0; i < tasks->n; i++) {
+        el_task *task = &tasks->list[i];
+        if (task->is_orphan && el_task_stage(task) == EL_STAGE_ENDED) release(task);
+    }
+}
+
+uint32_t el_tasks_in_use(const el_tasks *tasks)
+{
+    uint32_t used = 0;
+    for (uint32_t i = 0; i < tasks->n; i++)
+        used += el_task_stage(&tasks->list[i]) != EL_STAGE_FREE;
+    return used;
+}
+
+/* Seconds until a task that runs has made all its tokens, if it goes on as it did. */
+static double seconds_left(const el_task *task, uint64_t now)
+{
+    const uint32_t made = atomic_load(&task->n_answer);
+    const double each = (double)(now - task->began_ns) / (made + 1.0);
+    return each * (task->request.max_tokens - made) / 1e9;
+}
+
+uint32_t el_tasks_retry_after(const el_tasks *tasks, uint64_t now_ns)
+{
+    double least = RETRY_MOST;
+    bool any = false;
+    for (uint32_t i = 0; i < tasks->n; i++) {
+        const el_task *task = &tasks->list[i];
+        if (el_task_stage(task) != EL_STAGE_RUNNING) continue;
+        const double left = seconds_left(task, now_ns);
+        if (left < least) least = left;
+        any = true;
+    }
+    return any ? (uint32_t)(least < RETRY_MOST - 1 ? least + 1 : RETRY_MOST) : 1;
+}
+
+/* ---- by the compute thread ----------------------------------------------------------------- */
+
+el_task *el_tasks_next(el_tasks *tasks)
+{
+    uint32_t number;
+    return el_ring_take(&tasks->asked, &number) ? &tasks->list[number] : NULL;
+}
+
+void el_tasks_wait(el_tasks *tasks)
+{
+    while (sem_wait(&tasks->wake) != 0 && errno == EINTR) {
+    }
+}
+
+void el_tasks_wake(el_tasks *tasks)
+{
+    sem_post(&tasks->wake);
+}
+
+void el_task_add(el_task *task, uint32_t token, uint64_t now_ns)
+{
+    const uint32_t n = atomic_load_explicit(&task->n_answer, memory_order_relaxed);
+    task->tokens[task->request.count + n] = token;
+    if (n == 0) atomic_store_explicit(&task->first_ns, now_ns, memory_order_relaxed);
+    atomic_store_explicit(&task->last_ns, now_ns, memory_order_relaxed);
+    atomic_store_explicit(&task->n_answer, n + 1, memory_order_release);
+}
+
+void el_task_set_stage(el_task *task, el_stage stage)
+{
+    atomic_store_explicit(&task->stage, stage, memory_order_release);
+}

@@ -1,0 +1,103 @@
+/*
+ * tasks.h: requests on their way between the two threads of the server. All are made before the
+ * first; each belongs to one thread at a time, and its stage says to which:
+ *
+ *   FREE     network   nobody's
+ *   ASKED    compute   handed over; waits for a slot
+ *   RUNNING  compute   has a slot
+ *   ENDED    network   how it ended is there; el_tasks_release() makes it FREE
+ *
+ * The tokens of an answer stand behind those of its prompt, where there is room for all of them,
+ * and are counted when they are there: the network reads as far as the count, so that a reader who
+ * is slow holds nobody up, and nothing can be full.
+ */
+#ifndef EL_SERVER_TASKS_H
+#define EL_SERVER_TASKS_H
+
+#include <semaphore.h>
+#include <stdatomic.h>
+
+#include "edgellm.h"
+#include "server/ring.h"
+
+typedef enum el_stage { EL_STAGE_FREE, EL_STAGE_ASKED, EL_STAGE_RUNNING, EL_STAGE_ENDED } el_stage;
+
+typedef struct el_task {
+    /* set by the network before it is handed over */
+    uint32_t *tokens; /* (context + 1) */
+    edgellm_request request;
+    edgellm_sampler_options sampler; /* without lists */
+    bool may_shorten;                /* max_tokens is a bound: with a deadline, as many as fit */
+    uint64_t asked_ns;
+    /* set by the compute thread */
+    uint64_t id;                        /* of the scheduler */
+    uint64_t began_ns;                  /* it got a slot */
+    _Atomic uint64_t first_ns, last_ns; /* of its tokens */
+    edgellm_forecast forecast;          /* all 0: none was made */
+    edgellm_finish finish;
+    edgellm_error error; /* its status is OK: it ended as `finish` says */
+    /* seen by both */
+    _Atomic uint32_t stage; /* el_stage */
+    _Atomic uint32_t n_answer;
+    _Atomic bool is_cancelled;
+    /* the network's own: nobody waits for it any more */
+    bool is_orphan;
+} el_task;
+
+typedef struct el_tasks {
+    el_task *list; /* (n) */
+    uint32_t n, context;
+    uint32_t *memory; /* of all tokens and the ring */
+    el_ring asked;
+    sem_t wake; /* of the compute thread */
+} el_tasks;
+
+/* What el_tasks_open() will allocate. */
+uint64_t el_tasks_bytes(uint32_t n, uint32_t context);
+
+/* Errors: MEMORY. */
+edgellm_status el_tasks_open(el_tasks *tasks, uint32_t n, uint32_t context, edgellm_error *err);
+void el_tasks_close(el_tasks *tasks);
+
+static inline el_stage el_task_stage(const el_task *task)
+{
+    return (el_stage)atomic_load_explicit(&task->stage, memory_order_acquire);
+}
+
+/* ---- by the network ------------------------------------------------------------------------ */
+
+/* One that is free, zeroed; NULL if there is none. It stays free until it is handed over. */
+el_task *el_tasks_find(el_tasks *tasks);
+void el_tasks_hand_over(el_tasks *tasks, el_task *task);
+
+/* Asks for its end; ENDED comes soon. Not after ENDED. */
+void el_tasks_cancel(el_tasks *tasks, el_task *task);
+
+/* Nobody waits for it any more: it is cancelled, and free once it has ended. */
+void el_tasks_abandon(el_tasks *tasks, el_task *task);
+
+/* Frees those that have ended and that nobody waits for. */
+void el_tasks_sweep(el_tasks *tasks);
+
+/* How many are not free. */
+uint32_t el_tasks_in_use(const el_tasks *tasks);
+
+/* In how many seconds, 1 .. 600, a slot should be free, by the pace of those that run. */
+uint32_t el_tasks_retry_after(const el_tasks *tasks, uint64_t now_ns);
+
+/* ---- by the compute thread ----------------------------------------------------------------- */
+
+/* The next that was handed over; NULL if there is none. */
+el_task *el_tasks_next(el_tasks *tasks);
+
+/* Sleeps until something was handed over or cancelled, or somebody called the other. */
+void el_tasks_wait(el_tasks *tasks);
+void el_tasks_wake(el_tasks *tasks);
+
+/* Adds a token of the answer, then shows it. */
+void el_task_add(el_task *task, uint32_t token, uint64_t now_ns);
+
+/* Ends it, or notes that it has a slot. */
+void el_task_set_stage(el_task *task, el_stage stage);
+
+#endif
