@@ -217,6 +217,10 @@ void el_compute_stop(el_compute *compute)
     atomic_store(&compute->is_stopping, true);
     if (el_compute_readiness(compute) == EL_READINESS_READY) el_tasks_wake(&compute->tasks);
     pthread_join(compute->thread, NULL);
+}
+
+void el_compute_close(el_compute *compute)
+{
     free(compute->waiting);
     el_tasks_close(&compute->tasks);
     edgellm_engine_close(compute->engine);

@@ -57,7 +57,10 @@ static inline el_readiness el_compute_readiness(const el_compute *compute)
     return (el_readiness)atomic_load_explicit(&compute->readiness, memory_order_acquire);
 }
 
-/* Ends it after the turn in hand; tasks that are there are forgotten. Also where it has failed. */
+/* Ends it after the turn in hand, and whatever it computed. Also where it has failed. */
 void el_compute_stop(el_compute *compute);
+
+/* After that: lets tasks and engine go, which the network may still have in hand until here. */
+void el_compute_close(el_compute *compute);
 
 #endif

@@ -6,7 +6,7 @@
 #include "base/error.h"
 
 static char *room; /* aligned as malloc() aligns */
-static size_t size, used, most;
+static size_t size, used;
 
 static void *take(size_t bytes)
 {
@@ -14,7 +14,6 @@ static void *take(size_t bytes)
     if (bytes > size - used || size - used - bytes < unit) return NULL;
     void *memory = room + used;
     used += (bytes + unit - 1) / unit * unit;
-    if (used > most) most = used;
     return memory;
 }
 
@@ -28,7 +27,7 @@ edgellm_status el_json_room_open(size_t bytes, edgellm_error *err)
     room = malloc(bytes);
     if (!room) return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %zu bytes of JSON", bytes);
     size = bytes;
-    used = most = 0;
+    used = 0;
     json_set_alloc_funcs(take, release);
     return EDGELLM_OK;
 }
@@ -38,9 +37,9 @@ void el_json_room_empty(void)
     used = 0;
 }
 
-size_t el_json_room_most(void)
+size_t el_json_room_used(void)
 {
-    return most;
+    return used;
 }
 
 void el_json_room_close(void)

@@ -15,8 +15,8 @@ edgellm_status el_json_room_open(size_t bytes, edgellm_error *err);
 /* Nothing in it is needed any more. */
 void el_json_room_empty(void);
 
-/* The most that was in it. */
-size_t el_json_room_most(void);
+/* Bytes that are taken: nothing is given back until all is. */
+size_t el_json_room_used(void);
 
 /* jansson takes its memory from malloc() again. */
 void el_json_room_close(void);

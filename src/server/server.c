@@ -207,7 +207,8 @@ static void close_all(el_server *server)
 {
     el_notify("STOPPING=1");
     if (server->is_computing) el_compute_stop(&server->compute);
-    el_loop_close(server);
+    el_loop_close(server); /* connections let go of their tasks */
+    if (server->is_computing) el_compute_close(&server->compute);
     el_json_room_close();
     free(server->conns);
     el_listener_close(&server->listener);

@@ -642,10 +642,43 @@ static void save_certificates(void)
     save_certificate("all", 1, EDGELLM_COSTS_CHUNKS);
 }
 
+/* ---- bodies of requests ------------------------------------------------------------------ */
+
+static void save_ask(const char *name, unsigned form, const char *body)
+{
+    el_bytes b = {0};
+    put_byte(&b, form);
+    el_bytes_put(&b, body, strlen(body));
+    save("ask", name, &b);
+}
+
+static void save_asks(void)
+{
+    save_ask("chat", 1,
+             "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"Be.\"},"
+             "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},"
+             "{\"type\":\"text\",\"text\":\"\\u00fc\\ud83d\\ude00\"}]},"
+             "{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[]},"
+             "{\"role\":\"developer\",\"content\":\"x\"}],\"max_completion_tokens\":9,"
+             "\"tools\":[],\"tool_choice\":\"auto\",\"functions\":null,\"top_logprobs\":0}");
+    save_ask("text", 0,
+             "{\"prompt\":[\"Once\"],\"max_tokens\":5,\"temperature\":0.7,\"top_p\":0.9,"
+             "\"top_k\":-1,\"min_p\":0.05,\"typical_p\":1,\"repeat_penalty\":1.1,"
+             "\"repeat_last_n\":64,\"presence_penalty\":-1,\"frequency_penalty\":1e0,"
+             "\"seed\":42,\"stop\":[\"\\n\",\"end\"],\"stream\":true,\"ignore_eos\":false,"
+             "\"stream_options\":{\"include_usage\":true},\"deadline_ms\":250,\"n\":1,"
+             "\"best_of\":1,\"echo\":false,\"suffix\":\"\",\"user\":{\"a\":[[]]}}");
+    save_ask("refused", 0,
+             "{\"prompt\":\"x\",\"stop\":\"\\\"\",\"logprobs\":5,\"logit_bias\":{\"1\":-1},"
+             "\"response_format\":{\"type\":\"json_object\"},\"grammar\":\"g\"}");
+    save_ask("broken", 1, "{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\\u0000\"},]");
+    save_ask("deep", 0, "[{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1,2,{\"b\":\"[,:]\"}]]]");
+}
+
 int main(int argc, char **argv)
 {
-    static const char *const targets[] = {"gguf", "tm2",     "token", "chat",
-                                          "args", "session", "http",  "certificate"};
+    static const char *const targets[] = {"gguf",    "tm2",  "token",       "chat", "args",
+                                          "session", "http", "certificate", "ask"};
     if (argc != 2) {
         fprintf(stderr, "usage: make_seeds FOLDER\n");
         return 2;
@@ -665,5 +698,6 @@ int main(int argc, char **argv)
     save_sessions();
     save_streams();
     save_certificates();
+    save_asks();
     return 0;
 }

@@ -1,0 +1,108 @@
+/*
+ * fuzz_ask.c: any body of a request. It is refused with one clean problem, or what was read is what
+ * a session takes; and jansson never needs more room than was reckoned before.
+ *
+ * Input: a byte, odd: a chat; the body.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuzz/fuzz.h"
+#include "fuzz/session_model.h"
+#include "server/ask.h"
+#include "server/json_limits.h"
+#include "server/json_room.h"
+
+enum { LONGEST = 1 << 16 };
+
+static edgellm_session *the_session(void) /* made at the first call and kept */
+{
+    static edgellm_session *only;
+    const edgellm_session_options options = {.context = 8, .threads = 1};
+    edgellm_error err = {0};
+    if (only) return only;
+    const edgellm_engine *engine = fuzz_session_engine(NULL);
+    FUZZ_CHECK(edgellm_session_open(engine, &options, &only, &err) == EDGELLM_OK);
+    return only;
+}
+
+/* Nesting and values of a tree, names of members included. */
+static void measure(const json_t *value, uint32_t depth, el_json_extent *extent)
+{
+    size_t i;
+    const char *name;
+    json_t *inner;
+    const bool nests = json_is_object(value) || json_is_array(value);
+    extent->values++;
+    depth += nests;
+    if (depth > extent->depth) extent->depth = depth;
+    json_array_foreach(value, i, inner) measure(inner, depth, extent);
+    json_object_foreach((json_t *)value, name, inner)
+    {
+        extent->values++;
+        measure(inner, depth, extent);
+    }
+}
+
+static void check_extent(const el_ask *ask, el_json_extent reckoned)
+{
+    el_json_extent found = {0, 0};
+    if (!ask->root) return;
+    measure(ask->root, 0, &found);
+    FUZZ_CHECK(found.depth <= reckoned.depth && found.values <= reckoned.values);
+}
+
+static void check_taken(const el_ask *ask)
+{
+    edgellm_error err = {0};
+    const edgellm_status status = edgellm_session_set_sampler(the_session(), &ask->sampler, &err);
+    FUZZ_CHECK(fuzz_status(status, &err));
+    FUZZ_CHECK(ask->form == EL_ASK_CHAT ? ask->n_messages > 0 : ask->prompt != NULL);
+    for (uint32_t i = 0; i < ask->n_messages; i++)
+        FUZZ_CHECK(ask->messages[i].role != NULL && ask->messages[i].content != NULL);
+    FUZZ_CHECK(!ask->prompt || strlen(ask->prompt) == ask->prompt_len);
+    FUZZ_CHECK(ask->stops.n <= EL_STOPS);
+    for (uint32_t i = 0; i < ask->stops.n; i++)
+        FUZZ_CHECK(ask->stops.len[i] >= 1 && ask->stops.len[i] <= EL_STOP_BYTES);
+}
+
+/* It fits into a reply, and is JSON that says what it says. */
+static void check_problem(const el_problem *problem)
+{
+    static char text[6144];
+    el_out out = {.at = text, .room = sizeof text};
+    FUZZ_CHECK(problem->kind == EL_PROBLEM_REQUEST || problem->kind == EL_PROBLEM_BODY);
+    el_problem_write(problem, &out);
+    FUZZ_CHECK(!out.is_full);
+    json_t *root = json_loadb(text, out.used, 0, NULL);
+    const json_t *error = json_object_get(root, "error");
+    FUZZ_CHECK(json_string_length(json_object_get(error, "message")) > 0);
+    const char *param = json_string_value(json_object_get(error, "param"));
+    FUZZ_CHECK(param ? strcmp(param, problem->param) == 0 : problem->param[0] == '\0');
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static el_ask ask;
+    static bool is_open;
+    fuzz_input in = {data, size};
+    el_problem problem = {.kind = EL_PROBLEM_KINDS};
+    edgellm_error err = {0};
+    const el_ask_form form = fuzz_byte(&in) % 2 != 0 ? EL_ASK_CHAT : EL_ASK_COMPLETION;
+    const size_t len = in.size < LONGEST ? in.size : LONGEST;
+    const char *body = (const char *)in.data;
+    if (!is_open)
+        FUZZ_CHECK(el_json_room_open(el_json_room(LONGEST, EL_JSON_VALUES), &err) == EDGELLM_OK);
+    is_open = true;
+    const el_json_extent reckoned = el_json_measure(body, len);
+    const bool taken = el_ask_read(&ask, form, body, len, &problem);
+    FUZZ_CHECK(el_json_room_used() <= el_json_room(len, reckoned.values));
+    check_extent(&ask, reckoned);
+    if (taken)
+        check_taken(&ask);
+    else
+        check_problem(&problem);
+    el_ask_release(&ask);
+    el_json_room_empty();
+    return 0;
+}

@@ -1,0 +1,324 @@
+/*
+ * test_server_parts.c: what of the server needs no network: stop texts against a search in the
+ * whole text, JSON text against jansson, the ring and tasks between two threads, keys, limits.
+ */
+#include <jansson.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/json_limits.h"
+#include "server/keys.h"
+#include "server/problem.h"
+#include "server/stops.h"
+#include "server/tasks.h"
+#include "support/test_help.h"
+
+static uint32_t state = 1;
+
+static uint32_t random_below(uint32_t n)
+{
+    state = state * 1664525u + 1013904223u;
+    return (state >> 8) % n;
+}
+
+/* ---- stop texts ---------------------------------------------------------------------------- */
+
+enum { LETTERS = 3, TEXT = 60 };
+
+static void random_text(char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        text[i] = (char)('a' + random_below(LETTERS));
+}
+
+static el_stop_list random_stops(void)
+{
+    el_stop_list stops = {.n = random_below(EL_STOPS + 1)};
+    for (uint32_t i = 0; i < stops.n; i++) {
+        stops.len[i] = 1 + random_below(7);
+        random_text(stops.text[i], stops.len[i]);
+    }
+    return stops;
+}
+
+/* Where the first of them to be whole ends, and where that one begins; of those that end in the
+ * same piece the one that begins first. */
+static size_t naive_end(const el_stop_list *stops, const char *text, size_t shown, size_t *begin)
+{
+    *begin = shown;
+    for (size_t at = 0; at < shown; at++) {
+        for (uint32_t i = 0; i < stops->n; i++) {
+            if (at + stops->len[i] > shown || memcmp(text + at, stops->text[i], stops->len[i]) != 0)
+                continue;
+            *begin = at;
+            return at + stops->len[i];
+        }
+    }
+    return 0;
+}
+
+/* Pieces of any size: what is given out is always a beginning of the right text, holds nothing of
+ * a stop text, and is all of it in the end. */
+static void check_pieces(const el_stop_list *stops, const char *text)
+{
+    el_stop_search search = {.n_held = 0};
+    char room[EL_STOP_BYTES + TEXT], given[TEXT + 1];
+    size_t at = 0, n = 0, begin = TEXT;
+    const char *out;
+    while (at < TEXT && !search.found) {
+        const size_t len = 1 + random_below(4), left = TEXT - at;
+        const size_t piece = len < left ? len : left;
+        memcpy(room + EL_STOP_BYTES, text + at, piece);
+        at += piece;
+        const size_t more = el_stop_push(stops, &search, room, piece, &out);
+        memcpy(given + n, out, more);
+        n += more;
+        assert_int_equal(search.found, naive_end(stops, text, at, &begin) > 0);
+        assert_true(n <= begin);
+    }
+    const size_t rest = el_stop_flush(&search, &out);
+    memcpy(given + n, out, rest);
+    n += rest;
+    assert_int_equal(n, begin);
+    assert_memory_equal(given, text, n);
+}
+
+static void test_stops(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 20000; i++) {
+        char text[TEXT];
+        const el_stop_list stops = random_stops();
+        random_text(text, TEXT);
+        check_pieces(&stops, text);
+    }
+}
+
+static void test_long_stops(void **unused)
+{
+    el_stop_list stops = {.n = 1, .len = {EL_STOP_BYTES}};
+    el_stop_search search = {.n_held = 0};
+    char room[EL_STOP_BYTES + 1];
+    const char *out;
+    size_t n = 0;
+    (void)unused;
+    memset(stops.text[0], 'a', EL_STOP_BYTES);
+    stops.text[0][EL_STOP_BYTES - 1] = 'b';
+    for (int i = 0; i < 1000; i++) { /* never the last byte */
+        room[EL_STOP_BYTES] = 'a';
+        n += el_stop_push(&stops, &search, room, 1, &out);
+    }
+    assert_int_equal(n, 1000 - (EL_STOP_BYTES - 1));
+    room[EL_STOP_BYTES] = 'b';
+    assert_int_equal(el_stop_push(&stops, &search, room, 1, &out), 0);
+    assert_true(search.found);
+    assert_int_equal(el_stop_flush(&search, &out), 0);
+}
+
+/* ---- JSON text ----------------------------------------------------------------------------- */
+
+static void test_strings(void **unused)
+{
+    char text[512], bytes[40];
+    (void)unused;
+    for (int round = 0; round < 5000; round++) {
+        el_out out = {.at = text, .room = sizeof text};
+        const size_t len = random_below(sizeof bytes);
+        for (size_t i = 0; i < len; i++)
+            bytes[i] = (char)random_below(256);
+        el_out_text(&out, "[\"");
+        el_out_escaped(&out, bytes, len);
+        el_out_text(&out, "\"]");
+        assert_false(out.is_full);
+        json_t *root = json_loadb(text, out.used, JSON_ALLOW_NUL, NULL);
+        assert_non_null(root);
+        const json_t *value = json_array_get(root, 0);
+        if (json_string_length(value) == len) /* no byte was replaced */
+            assert_memory_equal(json_string_value(value), bytes, len);
+        json_decref(root);
+    }
+}
+
+static void test_no_room(void **unused)
+{
+    char text[8] = "-------";
+    el_out out = {.at = text, .room = 5};
+    (void)unused;
+    el_out_text(&out, "abc");
+    assert_false(out.is_full);
+    el_out_print(&out, "%s", "def");
+    assert_true(out.is_full);
+    el_out_text(&out, "xy");
+    assert_int_equal(out.used, 5);
+    el_out_text(&out, "z");
+    assert_int_equal(out.used, 5);
+    assert_string_equal(text + 5, "--");
+}
+
+static void test_limits(void **unused)
+{
+    static const struct {
+        const char *text;
+        uint32_t depth, values;
+    } rows[] = {{"", 0, 1},           {"5", 0, 1},        {"[]", 1, 2},
+                {"[[1,2],3]", 2, 5},  {"\"[,:]\"", 0, 1}, {"{\"a\\\"[\":[]}", 2, 4},
+                {"\"\\\\\",[", 1, 3}, {"]]][[", 2, 3},    {"\"\\", 0, 1}};
+    (void)unused;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const el_json_extent e = el_json_measure(rows[i].text, strlen(rows[i].text));
+        assert_int_equal(e.depth, rows[i].depth);
+        assert_int_equal(e.values, rows[i].values);
+    }
+}
+
+/* ---- between two threads ------------------------------------------------------------------- */
+
+enum { TASKS = 3, ROUNDS = 2000, ANSWER = 50, CONTEXT = 64 };
+
+/* Answers each task with its prompt's token and what follows, until one has none. */
+static void *compute(void *context)
+{
+    el_tasks *tasks = context;
+    for (;;) {
+        el_task *task = el_tasks_next(tasks);
+        if (!task) {
+            el_tasks_wait(tasks);
+            continue;
+        }
+        if (task->request.count == 0) return NULL;
+        el_task_set_stage(task, EL_STAGE_RUNNING);
+        for (uint32_t i = 1; i <= ANSWER && !atomic_load(&task->is_cancelled); i++)
+            el_task_add(task, task->tokens[0] + i, i);
+        task->finish =
+            atomic_load(&task->is_cancelled) ? EDGELLM_FINISH_CANCELLED : EDGELLM_FINISH_LENGTH;
+        el_task_set_stage(task, EL_STAGE_ENDED);
+    }
+}
+
+static void hand_over(el_tasks *tasks, el_task *task, uint32_t first)
+{
+    task->request.count = 1;
+    task->tokens[0] = first;
+    el_tasks_hand_over(tasks, task);
+}
+
+/* Reads as far as there are tokens, until it has ended. */
+static void read_task(const el_task *task, uint32_t first)
+{
+    uint32_t at = 0;
+    for (;;) {
+        const bool ended = el_task_stage(task) == EL_STAGE_ENDED;
+        const uint32_t n = atomic_load_explicit(&task->n_answer, memory_order_acquire);
+        for (; at < n; at++)
+            assert_int_equal(task->tokens[1 + at], first + 1 + at);
+        if (ended) break;
+    }
+    assert_int_equal(at, ANSWER);
+    assert_int_equal(task->finish, EDGELLM_FINISH_LENGTH);
+}
+
+static void test_tasks(void **unused)
+{
+    el_tasks tasks;
+    pthread_t thread;
+    edgellm_error err;
+    (void)unused;
+    assert_int_equal(el_tasks_open(&tasks, TASKS, CONTEXT, &err), EDGELLM_OK);
+    assert_int_equal(pthread_create(&thread, NULL, compute, &tasks), 0);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        el_task *two[2];
+        for (uint32_t i = 0; i < 2; i++) {
+            while (!(two[i] = el_tasks_find(&tasks)))
+                el_tasks_sweep(&tasks);
+            hand_over(&tasks, two[i], round * 1000 + i);
+        }
+        read_task(two[0], round * 1000);
+        el_tasks_abandon(&tasks, two[0]);
+        el_tasks_abandon(&tasks, two[1]); /* at whatever stage it is */
+        el_tasks_sweep(&tasks);
+    }
+    el_task *last;
+    while (!(last = el_tasks_find(&tasks)))
+        el_tasks_sweep(&tasks);
+    el_tasks_hand_over(&tasks, last); /* no prompt */
+    pthread_join(thread, NULL);
+    el_tasks_sweep(&tasks);
+    assert_int_equal(el_tasks_in_use(&tasks), 1);
+    el_tasks_close(&tasks);
+}
+
+static void test_retry_after(void **unused)
+{
+    static const uint64_t second = 1000000000;
+    el_tasks tasks;
+    edgellm_error err;
+    (void)unused;
+    assert_int_equal(el_tasks_open(&tasks, TASKS, CONTEXT, &err), EDGELLM_OK);
+    assert_int_equal(el_tasks_retry_after(&tasks, 5 * second), 1);
+    for (uint32_t i = 0; i < 2; i++) { /* 3 of 10 and 23 tokens after 8 seconds: 14 and 40 more */
+        el_task *task = el_tasks_find(&tasks);
+        hand_over(&tasks, task, 0);
+        task->request.max_tokens = i == 0 ? 10 : 23;
+        task->began_ns = 2 * second;
+        for (uint32_t k = 0; k < 3; k++)
+            el_task_add(task, k, 3 * second);
+        el_task_set_stage(task, EL_STAGE_RUNNING);
+    }
+    assert_int_equal(el_tasks_retry_after(&tasks, 10 * second), 15);
+    assert_int_equal(el_tasks_retry_after(&tasks, 10000 * second), 600);
+    el_tasks_close(&tasks);
+}
+
+/* ---- keys and problems --------------------------------------------------------------------- */
+
+static void test_keys(void **unused)
+{
+    static const char *const right[] = {"Bearer one", "bearer two"};
+    static const char *const wrong[] = {
+        "", "Bearer", "Bearer ", "one", "Bearer onee", "Bearer on", "Basic one", "Bearer one two"};
+    el_keys keys = {.n = 2, .key = {"one", "two"}};
+    char longest[300] = "Bearer ";
+    (void)unused;
+    for (size_t i = 0; i < sizeof right / sizeof right[0]; i++)
+        assert_true(el_keys_allow(&keys, right[i], strlen(right[i])));
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        assert_false(el_keys_allow(&keys, wrong[i], strlen(wrong[i])));
+    assert_false(el_keys_allow(&keys, longest, sizeof longest));
+    keys.n = 0;
+    assert_true(el_keys_allow(&keys, "", 0));
+}
+
+/* Each kind, with the longest message of the worst characters, fits into a reply. */
+static void test_problems(void **unused)
+{
+    char text[6144], worst[600];
+    (void)unused;
+    memset(worst, 1, sizeof worst - 1);
+    worst[sizeof worst - 1] = '\0';
+    for (int kind = 0; kind < EL_PROBLEM_KINDS; kind++) {
+        el_out out = {.at = text, .room = sizeof text};
+        el_problem problem;
+        assert_false(el_problem_set(&problem, (el_problem_kind)kind, worst, "%s", worst));
+        problem.has_forecast = true;
+        problem.forecast.answer_ns = 1e300;
+        el_problem_write(&problem, &out);
+        assert_false(out.is_full);
+        json_t *root = json_loadb(text, out.used, 0, NULL);
+        assert_non_null(json_object_get(json_object_get(root, "error"), "message"));
+        json_decref(root);
+        assert_in_range(el_problem_status(&problem), 400, 503);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stops),       cmocka_unit_test(test_long_stops),
+        cmocka_unit_test(test_strings),     cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_limits),      cmocka_unit_test(test_tasks),
+        cmocka_unit_test(test_retry_after), cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_problems),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
