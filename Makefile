@@ -20,7 +20,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-large \
         bench-codecs bench-attention bench-peak bench-peers bench-boot soak conformance format \
         format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
-        talk distil test-distil
+        talk distil test-distil test-clients
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
@@ -28,7 +28,7 @@ help:
 	@echo "      bench bench-boot bench-large bench-codecs bench-attention bench-peak bench-peers soak"
 	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
-	@echo "      distil test-distil"
+	@echo "      distil test-distil test-clients"
 
 .DEFAULT_GOAL := help
 
@@ -157,6 +157,12 @@ distil: $(EDGELLM)
 test-distil: setup build/release/CMakeCache.txt
 	cmake --build build/release --parallel $(JOBS)
 	@tools/distil.sh test
+
+# `edgellm serve` asked by OpenAI's Python package, which is taken into build/venv.
+test-clients: SETUP = --test
+test-clients: setup build/release/CMakeCache.txt
+	cmake --build build/release --target programs make_tiny --parallel $(JOBS)
+	@tools/test_clients.sh
 
 conformance: model
 	tools/conformance.sh

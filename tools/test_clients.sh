@@ -1,0 +1,12 @@
+#!/bin/sh
+# `edgellm serve` asked by the packages that people use (tests/clients), in a Python environment with
+# them (build/venv, or EDGELLM_VENV, which is not changed).
+set -eu
+cd "$(dirname "$0")/.."
+. tools/conformance/venv.sh
+openai_version=3.57.0
+venv_python
+[ -n "${EDGELLM_VENV:-}" ] || venv_has openai || venv_pip "openai==$openai_version"
+for test in tests/clients/test_*.py; do
+    "$PYTHON" "$test" build/release/edgellm build/release/tests/make_tiny build/release/tests/clients
+done
