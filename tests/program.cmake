@@ -87,7 +87,10 @@ elseif(EDGELLM_CLI)
     message(STATUS "Without EDGELLM_BENCH_HTTP that program is not tested")
   endif()
   if(TARGET edgellm-serve)
-    el_python_test(serve ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve ${sanitized})
+    if(TARGET edgellm_inject)
+      set(inject $<TARGET_FILE:edgellm_inject>)
+    endif()
+    el_python_test(serve ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve ${inject})
     set_tests_properties(serve PROPERTIES TIMEOUT 480)
   elseif(EDGELLM_SERVE) # not tested is not passed
     add_test(NAME serve COMMAND sh -c "echo 'edgellm-serve is not built: libwebsockets is missing \

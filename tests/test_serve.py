@@ -2,9 +2,9 @@
 """`edgellm serve` from outside, on tiny models: what it answers, that this is what `edgellm run`
 answers, and how it fares with clients that are wrong, slow, rude or gone.
 
-    python3 tests/test_serve.py EDGELLM MAKE_TINY OUT_DIR [sanitized]
+    python3 tests/test_serve.py EDGELLM MAKE_TINY OUT_DIR [INJECT]
 
-Standard library only.
+INJECT: the library of tests/faults/inject.c, with which the system fails. Standard library only.
 """
 import concurrent.futures
 import contextlib
@@ -24,7 +24,7 @@ import unittest
 
 EDGELLM, MAKE_TINY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 OUT = pathlib.Path(sys.argv[3]).absolute()
-SANITIZED = "sanitized" in sys.argv[4:]
+INJECT = os.path.abspath(sys.argv[4]) if len(sys.argv) > 4 else None
 TINY, LONG = str(OUT / "tiny.tm2.bin"), str(OUT / "long.tm2.bin")
 USAGE, IO, FORMAT, MEMORY = 2, 3, 4, 6
 JSON = {"Content-Type": "application/json"}
@@ -619,13 +619,16 @@ class Rude(Case):
             self.assertTrue(sock.recv(65536).startswith(b"HTTP/1.1 200 "))
 
     def test_old_http(self):
+        """It knows no chunks: the answer ends with the connection, even if it wants to keep that."""
         body = self.BODY
-        answer = self.exchange(b"POST %s HTTP/1.0\r\nContent-Type: application/json\r\n"
-                               b"Content-Length: %d\r\n\r\n%s" % (TEXT.encode(), len(body), body))
-        start, _, content = answer.partition(b"\r\n\r\n")
-        self.assertRegex(start, rb"\AHTTP/1\.[01] 200 ")
-        self.assertNotIn(b"chunked", start.lower())
-        self.assertIn("usage", json.loads(content))
+        for more in (b"", b"Connection: keep-alive\r\n"):
+            answer = self.exchange(b"POST %s HTTP/1.0\r\nContent-Type: application/json\r\n%s"
+                                   b"Content-Length: %d\r\n\r\n%s" % (TEXT.encode(), more, len(body),
+                                                                    body))
+            start, _, content = answer.partition(b"\r\n\r\n")
+            self.assertRegex(start, rb"\AHTTP/1\.[01] 200 ")
+            self.assertNotIn(b"chunked", start.lower())
+            self.assertIn("usage", json.loads(content))
 
     def test_kept_alive(self):
         client = self.server.client()
@@ -922,6 +925,41 @@ class End(Case):
         self.assertIsNone(server.process.poll())
         self.ends_well(server, signal.SIGINT)
         stream.hang_up()
+
+
+class Faults(Case):
+    """The system fails it at the start. (Not for lack of memory within libwebsockets, which 4.1 does
+    not survive everywhere.)"""
+
+    def start_failing(self, call, n, how, mark):
+        variables = {"LD_PRELOAD": INJECT, "EDGELLM_FAULT": f"{call}:{n}:{how}",
+                     "EDGELLM_FAULT_MARK": str(mark)}
+        mark.unlink(missing_ok=True)
+        return Server("-j", "1", env={**os.environ, **variables})
+
+    def test_every_call(self):
+        mark = OUT / "mark"
+        for call, how, codes in (("open", 24, {0, IO}), ("mmap", 12, {MEMORY}),
+                                 ("thread", 11, {MEMORY}), ("read", 5, {0, IO})):
+            n, step = 1, 1
+            while True:
+                server = self.start_failing(call, n, how, mark)
+                if server.port:
+                    self.still_works(server)
+                out, err, code = server.end()
+                if not mark.exists():
+                    self.assertEqual((out, err, code), (b"", b"", 0))
+                    break
+                self.assertIn(code, codes, (call, n, err))
+                self.assertRegex(err.decode(), r"\A(edgellm: [^\n]+\n)?\Z")
+                self.assertEqual(bool(err), code != 0)
+                n += step
+                step = 1 + n // 8
+            self.assertGreater(n, 1, call)
+
+
+if INJECT is None:  # calls cannot be replaced in this build
+    del Faults
 
 
 if __name__ == "__main__":

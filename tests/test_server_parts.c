@@ -244,7 +244,8 @@ static void test_tasks(void **unused)
     el_tasks_hand_over(&tasks, last); /* no prompt */
     pthread_join(thread, NULL);
     el_tasks_sweep(&tasks);
-    assert_int_equal(el_tasks_in_use(&tasks), 1);
+    for (uint32_t i = 0; i < TASKS; i++)
+        assert_int_equal(el_task_stage(&tasks.list[i]) == EL_STAGE_FREE, &tasks.list[i] != last);
     el_tasks_close(&tasks);
 }
 

@@ -53,6 +53,7 @@ void el_conn_reply_answer(el_conn *conn)
 {
     conn->reply = EL_REPLY_ANSWER;
     conn->status = 200;
+    conn->closes |= !conn->is_chunked;                 /* nothing else tells where it ends */
     lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0); /* it takes what it takes */
 }
 
@@ -295,7 +296,7 @@ static void begin_request(el_conn *conn)
 {
     char version[16];
     conn->is_asking = true;
-    conn->head_is_sent = conn->closes = conn->is_refused = false;
+    conn->head_is_sent = conn->is_waiting = conn->closes = conn->is_refused = false;
     conn->retry_after = 0;
     conn->body_until = el_clock_now() + BODY_SECONDS * UINT64_C(1000000000);
     header(conn, WSI_TOKEN_HTTP, version, sizeof version);

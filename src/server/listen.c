@@ -103,7 +103,7 @@ static edgellm_status listen_unix(el_listener *listener, const char *path, edgel
     if (strlen(path) >= sizeof address.sun_path)
         return el_fail(err, EDGELLM_ERR_USAGE, "--unix: a path of at most %zu bytes, not '%.200s'",
                        sizeof address.sun_path - 1, path);
-    strcpy(address.sun_path, path); /* it fits */
+    memcpy(address.sun_path, path, strlen(path)); /* the rest are NULs */
     remove_stale(&address);
     const mode_t before = umask(0177); /* its owner alone may ask */
     listener->fd = bind_to((const struct sockaddr *)&address, sizeof address);
@@ -148,7 +148,7 @@ void el_notify(const char *state)
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (!path || path[0] == '\0' || strlen(path) >= sizeof address.sun_path) return;
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path));
     if (path[0] == '@') address.sun_path[0] = '\0'; /* in the abstract namespace */
     const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return;

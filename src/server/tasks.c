@@ -27,6 +27,7 @@ edgellm_status el_tasks_open(el_tasks *tasks, uint32_t n, uint32_t context, edge
     if (!tasks->list || !tasks->memory) {
         free(tasks->list);
         free(tasks->memory);
+        tasks->list = NULL;
         return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u requests of %u tokens", n,
                        context);
     }
@@ -98,14 +99,6 @@ void el_tasks_sweep(el_tasks *tasks)
         el_task *task = &tasks->list[i];
         if (task->is_orphan && el_task_stage(task) == EL_STAGE_ENDED) release(task);
     }
-}
-
-uint32_t el_tasks_in_use(const el_tasks *tasks)
-{
-    uint32_t used = 0;
-    for (uint32_t i = 0; i < tasks->n; i++)
-        used += el_task_stage(&tasks->list[i]) != EL_STAGE_FREE;
-    return used;
 }
 
 /* Seconds until a task that runs has made all its tokens, if it goes on as it did. */

@@ -79,9 +79,6 @@ void el_tasks_abandon(el_tasks *tasks, el_task *task);
 /* Frees those that have ended and that nobody waits for. */
 void el_tasks_sweep(el_tasks *tasks);
 
-/* How many are not free. */
-uint32_t el_tasks_in_use(const el_tasks *tasks);
-
 /* In how many seconds, 1 .. 600, a slot should be free, by the pace of those that run. */
 uint32_t el_tasks_retry_after(const el_tasks *tasks, uint64_t now_ns);
 
