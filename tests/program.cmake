@@ -48,6 +48,8 @@ elseif(EDGELLM_CLI)
   el_python_test(bench ${program} ${CMAKE_CURRENT_BINARY_DIR}/bench $<TARGET_FILE:random_model>
                        ${sanitized})
   el_python_test(certify ${program} ${CMAKE_CURRENT_BINARY_DIR}/certify)
+  el_python_test(disturbed ${program} ${CMAKE_CURRENT_BINARY_DIR}/disturbed)
+  set_tests_properties(disturbed PROPERTIES TIMEOUT 480)
   el_python_test(climate ${program} ${CMAKE_CURRENT_BINARY_DIR}/climate)
   el_python_test(prompt_cache ${program} ${CMAKE_CURRENT_BINARY_DIR}/prompt_cache)
   el_python_test(quality ${program} ${CMAKE_CURRENT_BINARY_DIR}/quality)

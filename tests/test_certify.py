@@ -119,6 +119,7 @@ class Certify(Case):
         self.assertGreaterEqual(measured["requests"]["jitter_ms"], 0)
         self.assertGreater(measured["seconds"], 0.05)
         self.assertEqual(measured["load"], "none")
+        self.assertGreaterEqual(measured["longest_ms"], measured["step_ms"]["max"] - 1e-6)
         self.assertEqual(os.listdir(self.folder), ["c.json"])
 
     def test_output(self):
@@ -126,7 +127,7 @@ class Certify(Case):
         for pattern in (r"measured +[\d.]+ s, \d+ rounds?; \w+, 1 thread, batch 16, context 128",
                         r"load +none$", r"a token +[\d.]+ ms, and [\d.]+ us for each position before it",
                         r"a prompt +2: [\d.]+, 4: ", r"equal requests +24 \+ 32 tokens: mean ",
-                        r"meanwhile +\d+ page faults", r"written +" + re.escape(str(self.file))):
+                        r"meanwhile +\d+ page faults .*, [\d.]+ ms the longest of all", r"written +" + re.escape(str(self.file))):
             self.assertRegex(text, "(?m)^" + pattern)
         shown = self.json("certify", TM2, *SHORT, "-o", self.file)
         self.assertEqual(shown, json.loads(self.file.read_text()))

@@ -90,7 +90,9 @@ static edgellm_status compute(run *r, uint32_t n, double *ns, edgellm_error *err
     const double begin = el_cli_now_ms();
     EL_CLI_TRY(edgellm_session_eval(r->session, r->tokens + position, n, NULL, err));
     edgellm_session_sample(r->session);
-    *ns = (el_cli_now_ms() - begin) * 1e6;
+    const double ms = el_cli_now_ms() - begin;
+    if (ms > r->soak->longest_ms) r->soak->longest_ms = ms;
+    *ns = ms * 1e6;
     return EDGELLM_OK;
 }
 

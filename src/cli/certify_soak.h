@@ -34,6 +34,7 @@ typedef struct el_cli_soak {
     uint32_t request_prompt, request_tokens; /* of each; 0: the context is too small */
     uint32_t rounds;
     double seconds;
+    double longest_ms; /* of anything that was computed, kept as a sample or not */
     el_cli_conditions conditions;
 } el_cli_soak;
 

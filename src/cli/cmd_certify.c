@@ -109,17 +109,20 @@ static json_t *measured_json(const work *w)
     json_object_set_new(o, "step_ms", times_json(&s->series[0], s->scratch));
     json_object_set_new(o, "step_over_ms", over_json(&s->series[0], costs, s->scratch));
     json_object_set_new(o, "requests", requests_json(s));
+    json_object_set_new(o, "longest_ms", json_real(s->longest_ms));
     json_object_set_new(o, "conditions", conditions_json(&s->conditions));
     return o;
 }
 
 /* ---- what was measured, as text ----------------------------------------------------------- */
 
-static void print_conditions(const el_cli_conditions *c)
+static void print_conditions(const el_cli_soak *s)
 {
+    const el_cli_conditions *c = &s->conditions;
     printf("meanwhile       %lld page faults (%lld from a disk), %lld forced switches of threads",
            (long long)c->faults_minor + (long long)c->faults_major, (long long)c->faults_major,
            (long long)c->switches_forced);
+    printf(", %.2f ms the longest of all", s->longest_ms);
     if (c->heat_most != EL_CLI_UNKNOWN)
         printf(", up to %.1f degrees Celsius", (double)c->heat_most / 1e3);
     if (c->clock_least != EL_CLI_UNKNOWN)
@@ -168,7 +171,7 @@ static void print_text(const work *w)
                s->request_prompt, s->request_tokens, el_cli_mean(s->request_ms, s->n_requests),
                el_cli_deviation(s->request_ms, s->n_requests), s->n_requests);
     }
-    print_conditions(&s->conditions);
+    print_conditions(s);
 }
 
 /* ---- measuring ---------------------------------------------------------------------------- */
