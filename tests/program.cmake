@@ -74,6 +74,10 @@ elseif(EDGELLM_CLI)
       # The longest: first.
       set_tests_properties(faults_${part} PROPERTIES TIMEOUT 600 COST 200)
     endforeach()
+    el_python_test(rights ${program} $<TARGET_FILE:edgellm_inject>)
+    add_test(NAME rights_taken COMMAND ${Python3_EXECUTABLE}
+                                       ${CMAKE_CURRENT_SOURCE_DIR}/test_rights.py ${program} taken)
+    set_tests_properties(rights rights_taken PROPERTIES TIMEOUT 240 SKIP_RETURN_CODE 77)
   endif()
   # Servers made by the test, timed. Where its calls can fail, memory runs out too.
   if(TARGET edgellm-bench-http)

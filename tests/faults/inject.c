@@ -29,10 +29,24 @@
 #include <time.h>
 #include <unistd.h>
 
-enum call { MEMORY, MMAP, MLOCK, OPEN, READ, WRITE, FSYNC, CLOSE, RENAME, THREAD, EXEC, CALLS };
+enum call {
+    MEMORY,
+    MMAP,
+    MLOCK,
+    OPEN,
+    READ,
+    WRITE,
+    FSYNC,
+    CLOSE,
+    RENAME,
+    THREAD,
+    EXEC,
+    POLICY, /* sched_setattr() */
+    CALLS
+};
 
 static const char *const names[CALLS] = {"memory", "mmap",  "mlock",  "open",   "read", "write",
-                                         "fsync",  "close", "rename", "thread", "exec"};
+                                         "fsync",  "close", "rename", "thread", "exec", "policy"};
 
 static enum { FAIL, SHORT, KILL } how;
 static enum call which = CALLS;
@@ -106,6 +120,19 @@ REPLACE(void *, aligned_alloc, size_t alignment, size_t size)
 {
     REAL(void *, "aligned_alloc", size_t, size_t);
     return fails(MEMORY) ? NULL : real(alignment, size);
+}
+
+REPLACE(long, syscall, long number, ...)
+{
+    REAL(long, "syscall", long, ...);
+    va_list rest;
+    long a[6];
+    va_start(rest, number);
+    for (int i = 0; i < 6; i++)
+        a[i] = va_arg(rest, long); /* as libc does: what was not given is not looked at */
+    va_end(rest);
+    if (number == SYS_sched_setattr && fails(POLICY)) return -1;
+    return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 REPLACE(int, mlock, const void *p, size_t n)
