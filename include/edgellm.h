@@ -619,7 +619,7 @@ EDGELLM_API edgellm_status edgellm_scheduler_set_costs(edgellm_scheduler *schedu
                                                        edgellm_error *err);
 
 /* Measures the costs in some `budget_ns` (each thing three times at least), passes included, and
- * does not set them. A certificate tells more of steps and chunks; it can be given the passes.
+ * does not set them. A certificate tells more; with `certify --sessions` it has passes too.
  * Forgets what slots hold. Errors: USAGE (a request is there), FORMAT. */
 EDGELLM_API edgellm_status edgellm_scheduler_calibrate(edgellm_scheduler *scheduler,
                                                        uint64_t budget_ns, edgellm_costs *costs,

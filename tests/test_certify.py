@@ -141,6 +141,29 @@ class Certify(Case):
             self.json("run", TM2, *RUN[:4], *SHORT[2:], *more, "--raw", "-n", "1", "-p", "x",
                       "--certificate", self.file)
 
+    def test_passes(self):
+        """With --sessions also what steps of several answers in one pass take; else nothing is new."""
+        plain = self.certify()
+        self.assertNotIn("passes", plain["costs"])
+        self.assertNotIn("passes", plain["measured"])
+        for sessions, more, rows in ((2, (), [2]), (4, (), [2, 3, 4]), (16, (), [2, 3, 4, 8, 12, 16]),
+                                     (16, ("-b", "6"), [2, 3, 4, 6]), (3, ("--rt",), [2, 3]),
+                                     (3, ("--constant-time", "-c", "12"), [2, 3]),
+                                     (3, ("--exact", "-c", "3", "-b", "3"), [2, 3])):
+            got = self.certify("--sessions", sessions, *more)
+            self.assertEqual(got["checksum"], checksum(got))
+            self.assertEqual([row["sessions"] for row in got["costs"]["passes"]], rows)
+            for row, told in zip(got["costs"]["passes"], got["measured"]["passes"]):
+                self.assertEqual(told["sessions"], row["sessions"])
+                self.assertGreaterEqual(told["ms"]["samples"], 3)
+                self.assertTrue(0 < row["ms"] <= told["ms"]["max"])
+        self.assertRegex(self.ok("certify", TM2, *SHORT, "-o", self.file, "--sessions", "3"),
+                         r"(?m)^a pass +2: [\d.]+, 3: [\d.]+ ms")
+        self.json("run", TM2, *RUN, "--certificate", self.file)  # whom they do not concern
+        for wrong in (("--sessions", "1"), ("--sessions", "17"), ("--sessions", "2", "-b", "1"),
+                      ("--sessions", "2", "--check")):
+            self.fails(USAGE, "certify", TM2, *SHORT, *wrong)
+
     def test_default_place(self):
         cache = self.folder / "deep" / "cache"
         text = self.ok("certify", TM2, *SHORT, cache=cache)
@@ -268,6 +291,46 @@ class Use(Case):
         steep = self.change(lambda c: c["costs"].update(step_ms=0.0, step_position_ms=3.6e6, most_over_ms=0.0))
         self.assertEqual(self.json("run", TM2, *RUN, "--certificate", steep)["certificate"]["above"], 0)
 
+    def test_passes_of_several_sessions(self):
+        """The forecast of a pass is the certificate's, if that knows it."""
+        bench = ("bench", TM2, "--sessions", "3", "--runs", "2", "-n", "8", "-p", "4", "-j", "1", "-b", "16")
+        got = self.json(*bench)
+        self.assertEqual((got["forecast_by"], got["certificate"]), ("calibration", None))
+        self.certify("--sessions", "3")
+        # A pass is said to take a thousand seconds, so that it is a millionth of that, or so.
+        slow = self.change(lambda c: c["costs"].update(
+            passes=[{"sessions": n, "ms": 1e6} for n in (2, 3)], chunks=[{"tokens": 16, "ms": 2e6}],
+            step_ms=1e6, most_over_ms=0.0))
+        got = self.json(*bench, "--certificate", slow)
+        self.assertEqual((got["forecast_by"], got["certificate"]["used"]), ("certificate", True))
+        self.assertEqual((got["certificate"]["gaps"], got["certificate"]["above"]), (16, 0))
+        for who in ("one", "together"):
+            self.assertLess(got[who]["forecast_share"]["max"], 0.01)
+        text = self.ok(*bench, "--certificate", slow)
+        self.assertRegex(text, r"(?m)^certificate +0 of 16 tokens took longer")
+        self.assertRegex(text, r"(?m)^forecast +by the certificate$")
+        self.fails(UNSUPPORTED, *bench, "--certificate", slow, "--sessions", "4",
+                   contains="certify with --sessions 4")
+        self.certify()
+        self.fails(UNSUPPORTED, *bench, "--certificate", self.file, contains="no passes of 3 sessions")
+        cache = self.folder / "cache"
+        for more, used in (((), False), (("--sessions", "4"), True)):
+            self.ok("certify", TM2, *SHORT, "-c", "128", *more, cache=cache)
+            got = self.json(*bench, cache=cache)
+            self.assertEqual(got["certificate"]["used"], used)
+            self.assertEqual(got["forecast_by"], "certificate" if used else "calibration")
+
+    def test_a_certificate_of_another_board(self):
+        """Refused by whoever goes by it, with what differs."""
+        self.certify("--sessions", "2")
+        other = self.change(lambda c: c["board"].update(cpu="another processor"))
+        setup = ("-c", "128", "-b", "16", "-j", "1", "--certificate", other)
+        for command in (("chat", TM2, *setup), ("bench", TM2, *setup), ("soak", TM2, *setup),
+                        ("bench", TM2, "--sessions", "2", *setup), ("certify", TM2, "--check", *setup),
+                        ("run", TM2, "-p", "x", *setup)):
+            text = self.fails(UNSUPPORTED, *command, contains="another board: its cpu is 'another processor'")
+            self.assertIn("here it is '", text)
+
     def test_none(self):
         self.assertIsNone(self.json("run", TM2, *RUN)["certificate"])
         cache = self.folder / "cache"
@@ -347,6 +410,13 @@ class Use(Case):
             path = self.change(lambda c, rows=chunks: c["costs"].update(chunks=rows))
             done = edgellm("run", TM2, *RUN, "--certificate", path)
             self.assertEqual(done.returncode, FORMAT, (chunks, done.stderr))
+        broken = (None, {}, 3, [{"sessions": 1, "ms": 1}], [{"sessions": 3, "ms": 1}, {"sessions": 2, "ms": 1}],
+                  [{"sessions": 2}], [{"tokens": 2, "ms": 1}], [{"sessions": 2, "ms": -1}],
+                  [{"sessions": n + 2, "ms": 1} for n in range(7)])
+        for passes in broken:
+            path = self.change(lambda c, rows=passes: c["costs"].update(passes=rows))
+            done = edgellm("run", TM2, *RUN, "--certificate", path)
+            self.assertEqual(done.returncode, FORMAT, (passes, done.stderr))
 
     def test_a_cache_that_cannot_be_read(self):
         cache = self.folder / "cache"

@@ -126,6 +126,34 @@ static void test_few_samples(void **state)
     drop(s);
 }
 
+/* Passes lie on the slope of steps, over the sum of their sessions' positions. */
+static void test_passes(void **state)
+{
+    (void)state;
+    static double scratch[ROOM];
+    static const uint32_t sessions[] = {2, 3, 16};
+    static const double pass[] = {3e6, 3.7e6, 13e6};
+    edgellm_costs c = {.step = made.step, .step_position = made.step_position};
+    el_cli_series s[3];
+    for (int i = 0; i < 3; i++) {
+        assert_true(el_cli_series_open(&s[i], sessions[i], ROOM));
+        for (uint32_t k = 0; k < 500; k++) {
+            const double stall = k % 100 == 7 ? 1e9 : 0; /* in one of a hundred: in no mean */
+            el_cli_series_add(&s[i], k % 8,
+                              pass[i] + made.step_position * sessions[i] * (k % 8) + stall);
+        }
+    }
+    el_cli_fit_passes(s, 3, scratch, &c);
+    assert_int_equal(c.n_passes, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(c.pass_sessions[i], sessions[i]);
+        assert_true(near_to(c.pass[i], pass[i], 1e-6));
+        el_cli_series_release(&s[i]);
+    }
+    el_cli_fit_passes(s, 0, scratch, &c);
+    assert_int_equal(c.n_passes, 0);
+}
+
 static void test_no_negative_slope(void **state)
 {
     (void)state;
@@ -163,7 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recovers),    cmocka_unit_test(test_stalls),
         cmocka_unit_test(test_few_samples), cmocka_unit_test(test_no_negative_slope),
-        cmocka_unit_test(test_thinning),
+        cmocka_unit_test(test_thinning),    cmocka_unit_test(test_passes),
     };
     return cmocka_run_group_tests_name("certify_fit", tests, NULL, NULL);
 }

@@ -121,7 +121,7 @@ class Help(Case):
             "bench": "--runs -n --json --warmup --rt --certificate --backend"
                      " --blocks --prompt --unique-prompts --sessions --load --trace --output --csv --html"
                      " --target-rate --max-temp --root",
-            "certify": "--duration -o --check --certificate --slower --load --rt -c -j -b --json -q",
+            "certify": "--duration -o --check --certificate --slower --sessions --load --rt -c -j -b --json -q",
             "soak": "--requests -p -n -s -o --load --rt --certificate -c -j -b --json -q",
             "serve": "--host --port --unix --api-key-file --insecure --sessions --queue --max-body --drain"
                      " --connections --reader-timeout --calibrate -c -j -b --max-ram --rt"}

@@ -95,6 +95,7 @@ COMMANDS = {
     "run, certificate": RUN + ("--certificate", CERTIFICATE, "--json"),
     "run, deadline": RUN + ("--deadline-ms", "3600000", "--json"),
     "certify": CERTIFY + SMALL + ("-o", TARGET, "--json"),
+    "certify, sessions": CERTIFY + SMALL + ("--sessions", "3", "-o", TARGET, "--json"),
     "certify, check": CERTIFY + SMALL + ("--check", "--certificate", CERTIFICATE, "--slower", "1e6", "--json"),
     "soak": ("soak", TM2, "--requests", "2", "-p", "4", "-n", "2", "-j", CORES, "--certificate",
              CERTIFICATE, "--json"),

@@ -25,6 +25,7 @@ typedef struct bench {
     el_cli_model model;
     edgellm_scheduler *scheduler;
     edgellm_memory_plan memory;
+    el_cli_certified certified;
     uint32_t *prompt;
     uint64_t number; /* of the next request */
     figures one, all;
@@ -60,11 +61,22 @@ static edgellm_scheduler_options options_of(const el_cli_bench_plan *p, uint32_t
     return o;
 }
 
+/* By a certificate that knows these passes; where none holds, by a look at the start. */
+static edgellm_status find_costs(bench *b, uint32_t sessions,
+                                 const edgellm_session_options *options, edgellm_error *err)
+{
+    edgellm_costs costs;
+    EL_CLI_TRY(el_cli_certified_find_passes(&b->certified, b->plan->certificate, &b->model,
+                                            b->scheduler, sessions, options, err));
+    if (b->certified.holds) return EDGELLM_OK;
+    EL_CLI_TRY(edgellm_scheduler_calibrate(b->scheduler, calibration_ns, &costs, err));
+    return edgellm_scheduler_set_costs(b->scheduler, &costs, err);
+}
+
 static edgellm_status open_all(bench *b, uint32_t sessions, edgellm_error *err)
 {
     const el_cli_bench_plan *p = b->plan;
     const edgellm_scheduler_options o = options_of(p, sessions);
-    edgellm_costs costs;
     b->prompt = calloc(p->prompt_tokens, sizeof *b->prompt);
     if (b->prompt == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the prompt");
     EL_CLI_TRY(reserve(&b->one, 1, p, err));
@@ -72,13 +84,13 @@ static edgellm_status open_all(bench *b, uint32_t sessions, edgellm_error *err)
     EL_CLI_TRY(el_cli_model_open(&b->model, p->path, &p->model.engine, err));
     EL_CLI_TRY(edgellm_scheduler_open(b->model.engine, &o, &b->scheduler, err));
     edgellm_scheduler_memory(b->scheduler, &b->memory);
-    EL_CLI_TRY(edgellm_scheduler_calibrate(b->scheduler, calibration_ns, &costs, err));
-    return edgellm_scheduler_set_costs(b->scheduler, &costs, err);
+    return find_costs(b, sessions, &o.session, err);
 }
 
 static void close_all(bench *b)
 {
     edgellm_scheduler_close(b->scheduler);
+    el_cli_certified_release(&b->certified);
     el_cli_model_close(&b->model);
     release(&b->one);
     release(&b->all);
@@ -133,6 +145,9 @@ static edgellm_status run_once(bench *b, figures *f, bool is_kept, edgellm_error
         const double before = el_cli_now_ms();
         EL_CLI_TRY(edgellm_scheduler_turn(b->scheduler, &turn, err));
         now = el_cli_now_ms();
+        if (is_kept && f->sessions == 1 && turn.steps == 1)
+            el_cli_certified_count(&b->certified, b->plan->prompt_tokens + (uint32_t)sum.steps,
+                                   now - before);
         count(f, &turn, now - before, is_kept, &sum);
     }
     if (!is_kept) return EDGELLM_OK;
@@ -196,8 +211,10 @@ static void print_text(const bench *b)
     printf("kernel          %s, %u threads, batch %u; %u slots, context %u, %.1f MB in all\n",
            b->model.info.kernel, b->memory.n_threads, b->memory.batch, b->all.sessions,
            b->memory.context, (double)b->memory.total / EL_CLI_MB);
+    el_cli_certified_print_line(&b->certified, stdout);
     print_figures(&b->one);
     print_figures(&b->all);
+    printf("forecast        by %s\n", b->certified.holds ? "the certificate" : "a calibration");
     print_passes(&b->one);
     print_passes(&b->all);
     printf("together        %.2f times the decode speed of one\n", ratio_of(b));
@@ -220,6 +237,9 @@ static json_t *json_of(const bench *b)
     json_object_set_new(o, "one", figures_json(&b->one));
     json_object_set_new(o, "together", figures_json(&b->all));
     json_object_set_new(o, "ratio", el_cli_json_real(ratio_of(b)));
+    json_object_set_new(o, "forecast_by",
+                        json_string(b->certified.holds ? "certificate" : "calibration"));
+    json_object_set_new(o, "certificate", el_cli_certified_json(&b->certified));
     json_object_set_new(o, "runs", json_integer(b->plan->runs));
     json_object_set_new(o, "prompt_tokens", json_integer(b->plan->prompt_tokens));
     json_object_set_new(o, "tokens", json_integer(b->plan->steps));

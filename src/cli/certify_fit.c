@@ -142,6 +142,15 @@ static void fit_chunks(const el_cli_series *series, uint32_t n, double *scratch,
     }
 }
 
+void el_cli_fit_passes(const el_cli_series *series, uint32_t n, double *scratch, edgellm_costs *c)
+{
+    c->n_passes = n;
+    for (uint32_t i = 0; i < n; i++) {
+        c->pass_sessions[i] = series[i].tokens;
+        c->pass[i] = start_of(&series[i], c->step_position, scratch);
+    }
+}
+
 /* ---- what the lines leave ----------------------------------------------------------------- */
 
 /* As src/engine/forecast.c has it, for sizes that are in the table. */

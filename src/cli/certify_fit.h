@@ -36,6 +36,11 @@ void el_cli_series_add(el_cli_series *s, uint32_t position, double ns);
  */
 void el_cli_fit(const el_cli_series *series, uint32_t n, double *scratch, edgellm_costs *costs);
 
+/* The table of passes, from series whose `tokens` are sessions and whose positions are those of
+ * each, with the slope of steps that the costs have: the mean of what that leaves, as above. */
+void el_cli_fit_passes(const el_cli_series *series, uint32_t n, double *scratch,
+                       edgellm_costs *costs);
+
 /* By how much steps (tokens 1) or chunks took longer than forecast, sorted; out: (s->n). */
 void el_cli_fit_over(const el_cli_series *s, const edgellm_costs *costs, double *out);
 

@@ -23,6 +23,7 @@ static const double between_ms = 200; /* drawings of the progress */
 typedef struct run {
     el_cli_soak *soak;
     edgellm_session *session;
+    el_cli_passes *passes;
     uint32_t vocab, context, batch;
     uint32_t *tokens; /* (context) */
     uint32_t next_size;
@@ -172,6 +173,7 @@ static edgellm_status soak_round(run *r, edgellm_error *err)
 {
     for (int i = 0; i < REQUESTS && r->soak->request_tokens > 0 && !is_over(r); i++)
         EL_CLI_TRY(request(r, err));
+    if (!is_over(r)) EL_CLI_TRY(el_cli_passes_round(r->passes, &r->soak->longest_ms, err));
     if (!is_over(r)) EL_CLI_TRY(fill(r, r->context, err));
     if (!is_over(r)) EL_CLI_TRY(go_back(r, err));
     return EDGELLM_OK;
@@ -248,13 +250,14 @@ static edgellm_status prepare(run *r, uint32_t vocab, edgellm_error *err)
     return EDGELLM_OK;
 }
 
-edgellm_status el_cli_soak_run(el_cli_soak *s, const el_cli_model *model, double seconds,
-                               bool progress, edgellm_error *err)
+edgellm_status el_cli_soak_run(el_cli_soak *s, const el_cli_model *model, el_cli_passes *passes,
+                               double seconds, bool progress, edgellm_error *err)
 {
     edgellm_memory_plan plan;
     edgellm_session_plan(model->session, &plan);
     run r = {.soak = s,
              .session = model->session,
+             .passes = passes,
              .context = plan.context,
              .batch = plan.batch,
              .progress = progress};

@@ -1,6 +1,7 @@
 /*
  * certify_soak.h: computes for a while and keeps every time. A round is
  *   some equal requests          prompt and answer from position 0: their jitter
+ *   passes, if wanted            of several sessions (certify_passes.h)
  *   the whole context, filled    batch by batch
  *   the way back                 from the last position to the first, in strides: one step there,
  *                                with all that is before it in the cache, now and then a chunk
@@ -10,8 +11,7 @@
 #ifndef EL_CLI_CERTIFY_SOAK_H
 #define EL_CLI_CERTIFY_SOAK_H
 
-#include "cli/certify_fit.h"
-#include "cli/cli_model.h"
+#include "cli/certify_passes.h"
 
 enum {
     EL_CLI_SOAK_SIZES = EDGELLM_COSTS_CHUNKS + 1, /* series: steps, chunks */
@@ -38,10 +38,11 @@ typedef struct el_cli_soak {
     el_cli_conditions conditions;
 } el_cli_soak;
 
-/* Computes for `seconds`, and one whole round at least. `progress`: a line on standard error that
- * is drawn again and again. Release it in any case. Errors: MEMORY, INTERRUPTED, FORMAT. */
-edgellm_status el_cli_soak_run(el_cli_soak *soak, const el_cli_model *model, double seconds,
-                               bool progress, edgellm_error *err);
+/* Computes for `seconds`, and one whole round at least. passes: begun, or with none wanted.
+ * `progress`: a line on standard error that is drawn again and again. Release it in any case.
+ * Errors: MEMORY, INTERRUPTED, FORMAT. */
+edgellm_status el_cli_soak_run(el_cli_soak *soak, const el_cli_model *model, el_cli_passes *passes,
+                               double seconds, bool progress, edgellm_error *err);
 void el_cli_soak_release(el_cli_soak *soak);
 
 #endif

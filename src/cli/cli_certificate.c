@@ -18,17 +18,23 @@ enum { NS_PER_MS = 1000000, DIGITS = 12 };
 el_cli_setup el_cli_setup_of(const el_cli_model *model, const edgellm_session_options *options)
 {
     edgellm_memory_plan plan;
+    edgellm_session_plan(model->session, &plan);
+    return el_cli_setup_planned(model, &plan, options);
+}
+
+el_cli_setup el_cli_setup_planned(const el_cli_model *model, const edgellm_memory_plan *plan,
+                                  const edgellm_session_options *options)
+{
     const uint32_t *id = model->info.identity;
     el_cli_setup s = {.exact = options->exact,
                       .constant_time = options->constant_time,
                       .realtime = options->realtime};
-    edgellm_session_plan(model->session, &plan);
     snprintf(s.version, sizeof s.version, "%s", edgellm_version());
     snprintf(s.kernel, sizeof s.kernel, "%s", model->info.kernel);
     snprintf(s.identity, sizeof s.identity, "%08x-%08x-%08x", id[0], id[1], id[2]);
-    s.threads = plan.n_threads;
-    s.batch = plan.batch;
-    s.context = plan.context;
+    s.threads = plan->n_threads;
+    s.batch = plan->batch;
+    s.context = plan->context;
     return s;
 }
 
@@ -82,22 +88,35 @@ static const struct number {
 };
 enum { NUMBERS = sizeof numbers / sizeof numbers[0] };
 
+/* A table of times by number, which is called `key`. */
+static json_t *table_json(const char *key, const uint32_t *counts, const double *times, uint32_t n)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < n; i++) {
+        json_t *row = json_object();
+        json_object_set_new(row, key, json_integer(counts[i]));
+        json_object_set_new(row, "ms", ms(times[i]));
+        json_array_append_new(list, row);
+    }
+    return list;
+}
+
+/* Passes are told only where there are any: a certificate without is as it was before there were.
+ */
 static json_t *costs_json(const el_cli_certificate *c)
 {
-    json_t *o = json_object(), *chunks = json_array();
+    const edgellm_costs *k = &c->costs;
+    json_t *o = json_object();
     for (int i = 0; i < NUMBERS; i++) {
         double value;
         memcpy(&value, (const char *)c + numbers[i].field, sizeof value);
         json_object_set_new(o, numbers[i].key,
                             el_cli_json_real(numbers[i].time ? value / NS_PER_MS : value));
     }
-    for (uint32_t i = 0; i < c->costs.n_chunks; i++) {
-        json_t *row = json_object();
-        json_object_set_new(row, "tokens", json_integer(c->costs.chunk_tokens[i]));
-        json_object_set_new(row, "ms", ms(c->costs.chunk[i]));
-        json_array_append_new(chunks, row);
-    }
-    json_object_set_new(o, "chunks", chunks);
+    json_object_set_new(o, "chunks", table_json("tokens", k->chunk_tokens, k->chunk, k->n_chunks));
+    if (k->n_passes > 0)
+        json_object_set_new(o, "passes",
+                            table_json("sessions", k->pass_sessions, k->pass, k->n_passes));
     return o;
 }
 
@@ -173,17 +192,28 @@ static bool read_setup(el_cli_setup *s, const json_t *o)
            read_bool(o, "realtime", &s->realtime);
 }
 
-static bool read_chunks(edgellm_costs *c, const json_t *chunks)
+/* What table_json() wrote, of at most `most` rows; *n: how many. */
+static bool read_table(const json_t *list, const char *key, uint32_t most, uint32_t *n,
+                       uint32_t *counts, double *times)
 {
-    const size_t n = json_array_size(chunks);
-    if (!json_is_array(chunks) || n > EDGELLM_COSTS_CHUNKS) return false;
-    c->n_chunks = (uint32_t)n;
-    for (size_t i = 0; i < n; i++) {
-        const json_t *row = json_array_get(chunks, i), *time = json_object_get(row, "ms");
-        if (!json_is_number(time) || !read_u32(row, "tokens", &c->chunk_tokens[i])) return false;
-        c->chunk[i] = json_number_value(time) * NS_PER_MS;
+    if (!json_is_array(list) || json_array_size(list) > most) return false;
+    *n = (uint32_t)json_array_size(list);
+    for (uint32_t i = 0; i < *n; i++) {
+        const json_t *row = json_array_get(list, i), *time = json_object_get(row, "ms");
+        if (!json_is_number(time) || !read_u32(row, key, &counts[i])) return false;
+        times[i] = json_number_value(time) * NS_PER_MS;
     }
     return true;
+}
+
+static bool read_tables(edgellm_costs *c, const json_t *o)
+{
+    const json_t *passes = json_object_get(o, "passes");
+    c->n_passes = 0;
+    return read_table(json_object_get(o, "chunks"), "tokens", EDGELLM_COSTS_CHUNKS, &c->n_chunks,
+                      c->chunk_tokens, c->chunk) &&
+           (passes == NULL || read_table(passes, "sessions", EDGELLM_COSTS_PASSES, &c->n_passes,
+                                         c->pass_sessions, c->pass));
 }
 
 static bool read_costs(el_cli_certificate *c, const json_t *o)
@@ -194,7 +224,7 @@ static bool read_costs(el_cli_certificate *c, const json_t *o)
         if (!json_is_number(found) || !(value >= 0 && value < 1e18)) return false;
         memcpy((char *)c + numbers[i].field, &value, sizeof value);
     }
-    return read_chunks(&c->costs, json_object_get(o, "chunks"));
+    return read_tables(&c->costs, o);
 }
 
 static edgellm_status read_object(el_cli_certificate *c, const char *path, json_t *o,

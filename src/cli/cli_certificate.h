@@ -34,8 +34,10 @@ typedef struct el_cli_certificate {
     double chunk_share; /* `certify --check` compares */
 } el_cli_certificate;
 
-/* How the model runs in this session. */
+/* How the model runs in its session; in one, or a scheduler, of that plan. */
 el_cli_setup el_cli_setup_of(const el_cli_model *model, const edgellm_session_options *options);
+el_cli_setup el_cli_setup_planned(const el_cli_model *model, const edgellm_memory_plan *plan,
+                                  const edgellm_session_options *options);
 
 /* The default place of a setup's certificate. Owned: free(). NULL: nowhere; no memory. */
 char *el_cli_certificate_path(const el_cli_setup *setup);
@@ -84,6 +86,14 @@ typedef struct el_cli_certified {
 edgellm_status el_cli_certified_find(el_cli_certified *c, const char *given,
                                      const el_cli_model *model,
                                      const edgellm_session_options *options, edgellm_error *err);
+
+/* The same for a scheduler of `sessions`, which must have what passes of them take (certify
+ * --sessions), or it does not hold. */
+edgellm_status el_cli_certified_find_passes(el_cli_certified *c, const char *given,
+                                            const el_cli_model *model, edgellm_scheduler *scheduler,
+                                            uint32_t sessions,
+                                            const edgellm_session_options *options,
+                                            edgellm_error *err);
 void el_cli_certified_release(el_cli_certified *c);
 
 /* Counts the time of a step at `position` against the largest that was certified for it. */

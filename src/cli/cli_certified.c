@@ -8,29 +8,54 @@
 #include "cli/cli_certificate.h"
 #include "cli/cli_output.h"
 
+/* Who goes by a certificate: a session, or a scheduler with passes of so many sessions. */
+typedef struct user {
+    edgellm_session *session;
+    edgellm_scheduler *scheduler;
+    uint32_t sessions;
+} user;
+
+static edgellm_status need_passes(const el_cli_certified *c, const user *u, edgellm_error *err)
+{
+    const edgellm_costs *costs = &c->certificate.costs;
+    const uint32_t most = costs->n_passes > 0 ? costs->pass_sessions[costs->n_passes - 1] : 1;
+    if (u->sessions <= most) return EDGELLM_OK;
+    return el_cli_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                       "the certificate '%.200s' knows no passes of %u sessions: certify with "
+                       "--sessions %u",
+                       c->path, u->sessions, u->sessions);
+}
+
+static edgellm_status set_costs(const user *u, const edgellm_costs *costs, edgellm_error *err)
+{
+    if (u->scheduler != NULL) return edgellm_scheduler_set_costs(u->scheduler, costs, err);
+    return edgellm_session_set_costs(u->session, costs, err);
+}
+
 /* Costs that no measurement gives are a fault of the file. */
-static edgellm_status use(el_cli_certified *c, edgellm_session *session, edgellm_error *err)
+static edgellm_status use(el_cli_certified *c, const user *u, edgellm_error *err)
 {
     edgellm_error why;
-    c->holds = edgellm_session_set_costs(session, &c->certificate.costs, &why) == EDGELLM_OK;
+    EL_CLI_TRY(need_passes(c, u, err));
+    c->holds = set_costs(u, &c->certificate.costs, &why) == EDGELLM_OK;
     if (c->holds) return EDGELLM_OK;
     return el_cli_fail(err, EDGELLM_ERR_FORMAT, "the certificate '%.200s': %s", c->path,
                        why.message);
 }
 
-static edgellm_status load(el_cli_certified *c, const el_cli_setup *setup, edgellm_session *session,
+static edgellm_status load(el_cli_certified *c, const el_cli_setup *setup, const user *u,
                            edgellm_error *err)
 {
     el_cli_board board;
     EL_CLI_TRY(el_cli_certificate_load(&c->certificate, c->path, err));
     EL_CLI_TRY(el_cli_board_gather(&board, err));
     EL_CLI_TRY(el_cli_certificate_check(&c->certificate, c->path, setup, &board, err));
-    return use(c, session, err);
+    return use(c, u, err);
 }
 
 /* The default place: what is not there, or does not hold, is no error. */
-static edgellm_status load_default(el_cli_certified *c, const el_cli_setup *setup,
-                                   edgellm_session *session, edgellm_error *err)
+static edgellm_status load_default(el_cli_certified *c, const el_cli_setup *setup, const user *u,
+                                   edgellm_error *err)
 {
     c->path = el_cli_certificate_path(setup);
     if (c->path == NULL) return EDGELLM_OK;
@@ -39,9 +64,19 @@ static edgellm_status load_default(el_cli_certified *c, const el_cli_setup *setu
         c->path = NULL;
         return EDGELLM_OK;
     }
-    if (load(c, setup, session, &c->why) != EDGELLM_ERR_MEMORY) return EDGELLM_OK;
+    if (load(c, setup, u, &c->why) != EDGELLM_ERR_MEMORY) return EDGELLM_OK;
     *err = c->why;
     return EDGELLM_ERR_MEMORY;
+}
+
+static edgellm_status find(el_cli_certified *c, const char *given, const el_cli_setup *setup,
+                           const user *u, edgellm_error *err)
+{
+    if (given == NULL) return load_default(c, setup, u, err);
+    if (strcmp(given, "none") == 0) return EDGELLM_OK;
+    c->path = strdup(given);
+    if (c->path == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for a name");
+    return load(c, setup, u, err);
 }
 
 edgellm_status el_cli_certified_find(el_cli_certified *c, const char *given,
@@ -49,11 +84,22 @@ edgellm_status el_cli_certified_find(el_cli_certified *c, const char *given,
                                      const edgellm_session_options *options, edgellm_error *err)
 {
     const el_cli_setup setup = el_cli_setup_of(model, options);
-    if (given == NULL) return load_default(c, &setup, model->session, err);
-    if (strcmp(given, "none") == 0) return EDGELLM_OK;
-    c->path = strdup(given);
-    if (c->path == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for a name");
-    return load(c, &setup, model->session, err);
+    const user u = {.session = model->session};
+    return find(c, given, &setup, &u, err);
+}
+
+edgellm_status el_cli_certified_find_passes(el_cli_certified *c, const char *given,
+                                            const el_cli_model *model, edgellm_scheduler *scheduler,
+                                            uint32_t sessions,
+                                            const edgellm_session_options *options,
+                                            edgellm_error *err)
+{
+    edgellm_memory_plan plan;
+    edgellm_scheduler_memory(scheduler, &plan);
+    const el_cli_setup setup = el_cli_setup_planned(model, &plan, options);
+    const user u = {.scheduler = scheduler,
+                    .sessions = sessions < plan.batch ? sessions : plan.batch};
+    return find(c, given, &setup, &u, err);
 }
 
 void el_cli_certified_release(el_cli_certified *c)

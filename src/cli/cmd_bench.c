@@ -98,7 +98,8 @@ static edgellm_status check(const el_cli_bench *b, const bench_values *v, edgell
     const asked a = what_is_asked(b);
     const char *wrong = NULL;
     if (v->sessions > 0 && !is_plain(v))
-        wrong = "--sessions takes a MODEL, --runs, --warmup, -n, -p and the model's options alone";
+        wrong = "--sessions takes a MODEL, --runs, --warmup, -n, -p, --certificate and the model's "
+                "options alone";
     if (a.twice) wrong = "the backend edgellm can be given once";
     if (a.local && b->plan.path == NULL)
         wrong = "a MODEL file is missing: the backend edgellm needs one";
@@ -282,7 +283,8 @@ const el_cli_command el_cli_cmd_bench = {
         "the weights, once for each step. Ratios are taken against an Ollama or a llama-server\n"
         "only. A backend that fails is left out from then on; what was measured is told.\n"
         "With --sessions a scheduler computes N answers at a time and one alone, in turn: the\n"
-        "speed of their decode steps, and what passes take beside their forecast.\n",
+        "speed of their decode steps, and what passes take beside their forecast, which is by a\n"
+        "certificate that knows them (certify --sessions N), else by a look at the start.\n",
     .examples =
         "  edgellm bench model.tm2.bin\n"
         "  edgellm bench model.tm2.bin --runs 20 -n 64 -j 1 --json\n"

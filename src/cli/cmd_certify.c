@@ -23,7 +23,7 @@ typedef struct certify_values {
     el_cli_model_values model;
     const char *output, *certificate;
     float seconds, slower;
-    uint32_t load;
+    uint32_t load, sessions;
     bool check, json, quiet;
 } certify_values;
 
@@ -33,6 +33,7 @@ typedef struct work {
     el_cli_model model;
     el_cli_bench_load load;
     char load_words[160];
+    el_cli_passes passes;
     el_cli_soak soak;
     el_cli_certificate certificate;
     char *path; /* owned: where the certificate is, or will be */
@@ -97,6 +98,18 @@ static json_t *conditions_json(const el_cli_conditions *c)
     return o;
 }
 
+static json_t *passes_json(const work *w)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < w->passes.n_series; i++) {
+        json_t *row = json_object();
+        json_object_set_new(row, "sessions", json_integer(w->passes.series[i].tokens));
+        json_object_set_new(row, "ms", times_json(&w->passes.series[i], w->soak.scratch));
+        json_array_append_new(list, row);
+    }
+    return list;
+}
+
 static json_t *measured_json(const work *w)
 {
     const el_cli_soak *s = &w->soak;
@@ -109,6 +122,7 @@ static json_t *measured_json(const work *w)
     json_object_set_new(o, "step_ms", times_json(&s->series[0], s->scratch));
     json_object_set_new(o, "step_over_ms", over_json(&s->series[0], costs, s->scratch));
     json_object_set_new(o, "requests", requests_json(s));
+    if (w->passes.n_series > 0) json_object_set_new(o, "passes", passes_json(w));
     json_object_set_new(o, "longest_ms", json_real(s->longest_ms));
     json_object_set_new(o, "conditions", conditions_json(&s->conditions));
     return o;
@@ -155,6 +169,15 @@ static void print_chunks(const edgellm_costs *c)
     printf(", and %.3f us for each token and position before\n", c->chunk_pair / 1e3);
 }
 
+static void print_passes(const edgellm_costs *c)
+{
+    if (c->n_passes == 0) return;
+    printf("a pass          ");
+    for (uint32_t i = 0; i < c->n_passes; i++)
+        printf("%u: %.2f%s", c->pass_sessions[i], c->pass[i] / 1e6,
+               i + 1 < c->n_passes ? ", " : " ms, by its number of sessions\n");
+}
+
 static void print_text(const work *w)
 {
     const el_cli_soak *s = &w->soak;
@@ -166,6 +189,7 @@ static void print_text(const work *w)
     el_cli_realtime_print(w->model.session, stdout);
     print_steps(s, &w->certificate.costs);
     print_chunks(&w->certificate.costs);
+    print_passes(&w->certificate.costs);
     if (s->n_requests > 1) {
         printf("equal requests  %u + %u tokens: mean %.2f ms, jitter %.2f ms (%zu of them)\n",
                s->request_prompt, s->request_tokens, el_cli_mean(s->request_ms, s->n_requests),
@@ -189,8 +213,8 @@ static edgellm_status soak(work *w, edgellm_error *err)
                            : v->check     ? (double)CHECK_SECONDS
                                           : (double)DEFAULT_SECONDS;
     el_cli_bench_load_begin(&w->load);
-    EL_CLI_TRY(
-        el_cli_soak_run(&w->soak, &w->model, seconds, !v->quiet && isatty(STDERR_FILENO), err));
+    EL_CLI_TRY(el_cli_soak_run(&w->soak, &w->model, &w->passes, seconds,
+                               !v->quiet && isatty(STDERR_FILENO), err));
     return el_cli_bench_load_check(&w->load, err);
 }
 
@@ -199,6 +223,7 @@ static void fit(work *w)
     el_cli_certificate *c = &w->certificate;
     const el_cli_soak *s = &w->soak;
     el_cli_fit(s->series, s->n_series, s->scratch, &c->costs);
+    el_cli_fit_passes(w->passes.series, w->passes.n_series, s->scratch, &c->costs);
     c->most_over = el_cli_fit_most_over(&s->series[0], &c->costs);
     c->step_share = el_cli_fit_share(&s->series[0], &c->costs, s->scratch);
     c->chunk_share = share_of_chunks(s, &c->costs);
@@ -333,7 +358,10 @@ static edgellm_status start(work *w, edgellm_error *err)
     edgellm_session_options o = w->v->model.session;
     const uint32_t trained = w->model.info.context_trained;
     if (o.context == 0) o.context = trained < DEFAULT_CONTEXT ? trained : DEFAULT_CONTEXT;
+    if (w->v->sessions > 0)
+        EL_CLI_TRY(el_cli_passes_open(&w->passes, &w->model, &o, w->v->sessions, err));
     EL_CLI_TRY(el_cli_model_start(&w->model, &o, err));
+    if (w->v->sessions > 0) EL_CLI_TRY(el_cli_passes_begin(&w->passes, &w->model, err));
     w->certificate.setup = el_cli_setup_of(&w->model, &o);
     EL_CLI_TRY(el_cli_board_gather(&w->certificate.board, err));
     return w->v->check ? check(w, err) : certify(w, err);
@@ -348,22 +376,36 @@ static edgellm_status prepare_load(work *w, edgellm_error *err)
     return EDGELLM_OK;
 }
 
+/* The session that was made real-time goes first, then those beside it, then what all are of. */
+static void close_model(work *w)
+{
+    edgellm_session_close(w->model.session);
+    w->model.session = NULL;
+    el_cli_passes_release(&w->passes);
+    el_cli_model_close(&w->model);
+}
+
+static edgellm_status check_options(const certify_values *v, edgellm_error *err)
+{
+    const char *wrong = NULL;
+    if (v->check && v->output != NULL) wrong = "--check writes nothing: leave out -o";
+    if (v->check && v->sessions > 0) wrong = "--check measures no passes: leave out --sessions";
+    if (!v->check && v->certificate != NULL)
+        wrong = "--certificate is for --check; the file to write is -o";
+    return wrong == NULL ? EDGELLM_OK : el_cli_fail(err, EDGELLM_ERR_USAGE, "%s", wrong);
+}
+
 static edgellm_status run(const void *values, char **operands, int n_operands, edgellm_error *err)
 {
     work w = {.v = values};
     (void)n_operands;
-    if (w.v->check && w.v->output != NULL)
-        return el_cli_fail(err, EDGELLM_ERR_USAGE, "--check writes nothing: leave out -o");
-    if (!w.v->check && w.v->certificate != NULL)
-        return el_cli_fail(err, EDGELLM_ERR_USAGE,
-                           "--certificate is for --check; the file to "
-                           "write is -o");
+    EL_CLI_TRY(check_options(w.v, err));
     EL_CLI_TRY(el_cli_model_open(&w.model, operands[0], &w.v->model.engine, err));
     edgellm_status status = prepare_load(&w, err);
     if (status == EDGELLM_OK) status = start(&w, err);
     el_cli_bench_load_stop(&w.load);
     el_cli_soak_release(&w.soak);
-    el_cli_model_close(&w.model);
+    close_model(&w);
     free(w.path);
     return status;
 }
@@ -383,6 +425,8 @@ static const el_cli_option options[] = {
      "with --check: how much slower the median may be", 0, 1000000, NULL},
     EL_CLI_CONTEXT_ROW(certify_values, NULL,
                        "context in tokens; 2048, or less if the model knows less"),
+    {"sessions", 0, EL_CLI_U32, FIELD(sessions), "N", NULL,
+     "passes of 2 to N answers at once too, for a scheduler", 2, EDGELLM_SCHEDULER_SLOTS, NULL},
     EL_CLI_LOAD_ROW(certify_values),
     EL_CLI_SESSION_ROWS(certify_values),
     EL_CLI_REALTIME_ROW(certify_values),
@@ -403,10 +447,13 @@ const el_cli_command el_cli_cmd_certify = {
         "what is above. It was measured, it is not a proven worst case, and it holds for this\n"
         "model, version, kernel level, number of threads and board, with --rt or without. Measure\n"
         "under the conditions that are to come: temperature, governor, neighbours (--load stands\n"
-        "in for those).\n",
+        "in for those).\n"
+        "With --sessions N also what a step of 2 to N answers in one pass takes: a scheduler can\n"
+        "then promise deadlines by the certificate (bench --sessions N reports by it).\n",
     .examples = "  edgellm certify model.tm2.bin\n"
                 "  edgellm certify model.tm2.bin -c 512 -j 1 --duration 600 -o board.json\n"
                 "  edgellm certify model.tm2.bin --rt --load all\n"
+                "  edgellm certify model.tm2.bin --sessions 4\n"
                 "  edgellm certify model.tm2.bin --check\n"
                 "  edgellm certify model.tm2.bin --check --certificate board.json --slower 5\n",
     .options = options,

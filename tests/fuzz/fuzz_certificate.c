@@ -49,6 +49,17 @@ static void check_forecasts(const edgellm_costs *costs)
     }
 }
 
+static void check_passes(const edgellm_costs *costs)
+{
+    edgellm_error err = {0};
+    if (!fuzz_status(el_costs_check(costs, &err), &err)) return;
+    for (uint32_t n = 1; n <= EDGELLM_SCHEDULER_SLOTS; n++) {
+        const double pass = el_forecast_pass(costs, n, 1000);
+        FUZZ_CHECK(pass >= costs->step_position * 1000 && pass < 1e30);
+        if (costs->n_passes == 0) FUZZ_CHECK(pass >= n * costs->step);
+    }
+}
+
 static void check(const char *text, size_t size)
 {
     el_cli_certificate c, again;
@@ -59,7 +70,9 @@ static void check(const char *text, size_t size)
     FUZZ_CHECK(strcmp(first, second) == 0);
     free(first);
     free(second);
+    FUZZ_CHECK(c.costs.n_passes <= EDGELLM_COSTS_PASSES);
     check_forecasts(&c.costs);
+    check_passes(&c.costs);
 }
 
 static void check_sealed(const char *text, size_t size)

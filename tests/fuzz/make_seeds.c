@@ -610,7 +610,7 @@ static void save_streams(void)
 
 /* ---- certificates of latency ------------------------------------------------------------- */
 
-static void save_certificate(const char *name, unsigned seal, uint32_t chunks)
+static void save_certificate(const char *name, unsigned seal, uint32_t chunks, uint32_t passes)
 {
     el_bytes b = {0};
     edgellm_error err;
@@ -625,6 +625,11 @@ static void save_certificate(const char *name, unsigned seal, uint32_t chunks)
         c.costs.chunk_tokens[i] = 2u << i;
         c.costs.chunk[i] = 6e6 * (i + 1);
     }
+    c.costs.n_passes = passes;
+    for (uint32_t i = 0; i < passes; i++) {
+        c.costs.pass_sessions[i] = 2 + i;
+        c.costs.pass[i] = 5e6 + 1e6 * i;
+    }
     json_t *o = el_cli_certificate_json(&c);
     if (el_cli_certificate_seal(o, &err) != EDGELLM_OK) fail(name, err.message);
     char *text = el_cli_json_dump(o, JSON_COMPACT | JSON_REAL_PRECISION(12));
@@ -637,9 +642,10 @@ static void save_certificate(const char *name, unsigned seal, uint32_t chunks)
 
 static void save_certificates(void)
 {
-    save_certificate("none", 0, 0);
-    save_certificate("some", 1, 6);
-    save_certificate("all", 1, EDGELLM_COSTS_CHUNKS);
+    save_certificate("none", 0, 0, 0);
+    save_certificate("some", 1, 6, 0);
+    save_certificate("all", 1, EDGELLM_COSTS_CHUNKS, 0);
+    save_certificate("passes", 1, 2, EDGELLM_COSTS_PASSES);
 }
 
 /* ---- bodies of requests ------------------------------------------------------------------ */
