@@ -18,11 +18,13 @@
 
 #include "base/quota.h"
 #include "base/threads.h"
+#include "base/trial.h"
 #include "edgellm.h"
 #include "faults/faults.h"
 #include "offline/calibrate.h"
 #include "quant/quantize.h"
 #include "support/test_help.h"
+#include "support/thread_state.h"
 #include "support/tiny_model.h"
 
 #define FOLDER    EL_TEST_OUT "/faults"
@@ -86,6 +88,11 @@ static const cause causes[] = {
     {{"flock", FAILS(FAULT_FLOCK, ENOLCK)}, EDGELLM_ERR_IO, true, FOLDER},
     {{"stat", FAILS(FAULT_STAT, EACCES)}, EDGELLM_ERR_IO, true, FOLDER},
     {{"affinity", FAILS(FAULT_AFFINITY, EINVAL)}, EDGELLM_OK, true, NULL},
+    {{"pin", FAILS(FAULT_PIN, EPERM)}, EDGELLM_OK, true, NULL},
+    {{"pin, from then on", FAILS(FAULT_PIN, EPERM), .lasting = true}, EDGELLM_OK, true, NULL},
+    {{"policy", FAILS(FAULT_POLICY, EPERM)}, EDGELLM_OK, true, NULL},
+    {{"policy, from then on", FAILS(FAULT_POLICY, EPERM), .lasting = true}, EDGELLM_OK, true, NULL},
+    {{"policy, unknown", FAILS(FAULT_POLICY_GET, EPERM)}, EDGELLM_OK, true, NULL},
     {{"thread", FAILS(FAULT_THREAD, EAGAIN)}, EDGELLM_ERR_MEMORY, false, "thread"},
 };
 enum { N_CAUSES = sizeof causes / sizeof causes[0] };
@@ -173,6 +180,116 @@ static edgellm_status run_session(world *w, edgellm_error *err)
     converse(w, session);
     edgellm_session_close(session);
     return EDGELLM_OK;
+}
+
+/* ---- real time: nothing fails, what is refused is told, and everything is put back -------- */
+
+/* All policies are equally even, at once: the first that is permitted is taken. */
+el_trial __wrap_el_trial_measure(void (*border)(void *context), void *context);
+el_trial __wrap_el_trial_measure(void (*border)(void *context), void *context)
+{
+    border(context);
+    return (el_trial){.worst = 1000000, .length = EL_TRIAL_LENGTH};
+}
+
+static bool has_note(const edgellm_realtime *r, const char *begin)
+{
+    for (uint32_t i = 0; i < r->n_notes; i++)
+        if (strncmp(r->notes[i], begin, strlen(begin)) == 0) return true;
+    return false;
+}
+
+/* What it says that the thread has, it has; for all that it has not there is a line. */
+static void check_realtime(const edgellm_session *session)
+{
+    edgellm_realtime r;
+    el_policy now;
+    char words[sizeof r.policy];
+    edgellm_session_realtime(session, &r);
+    assert_true(r.active && r.n_notes <= EDGELLM_REALTIME_NOTES);
+    if (r.locked_bytes < r.wanted_bytes) assert_true(has_note(&r, "memory: "));
+    for (uint32_t i = 0; i < r.n_tries; i++)
+        if (r.tries[i].refusal[0] != '\0') assert_true(has_note(&r, r.tries[i].name));
+    if (r.n_tries > 0) assert_string_equal(r.tries[r.chosen].refusal, "");
+    assert_int_equal(el_policy_get(0, &now), 0);
+    el_policy_words(&now, words, sizeof words);
+    if (strcmp(r.policy, "unknown") == 0)
+        assert_true(has_note(&r, "policy: unknown"));
+    else
+        assert_memory_equal(r.policy, words, strlen(words));
+    if (r.n_cores == 0) assert_true(has_note(&r, "cores: ") || now.policy == EL_POLICY_DEADLINE);
+    if (r.n_cores > 0) assert_int_equal(sched_getcpu(), r.cores[0]);
+}
+
+/* So long that time is lent and taken back, which may be refused then. */
+static void compute_on(edgellm_session *session)
+{
+    const el_nanoseconds begin = el_clock_now();
+    edgellm_error err;
+    while (el_clock_now() - begin < 40000000) {
+        const uint32_t token = 5;
+        assert_int_equal(edgellm_session_truncate(session, 3, &err), EDGELLM_OK);
+        assert_int_equal(edgellm_session_eval(session, &token, 1, NULL, &err), EDGELLM_OK);
+    }
+}
+
+static edgellm_status open_realtime(world *w, edgellm_session **session, edgellm_error *err)
+{
+    const edgellm_session_options options = {
+        .context = 64, .threads = el_cores_allowed() >= 2 ? 2 : 1, .realtime = true};
+    edgellm_status status = edgellm_session_open(w->engine, &options, session, err);
+    if (status != EDGELLM_OK) assert_null(*session);
+    return status;
+}
+
+static void check_put_back(const thread_state *before, const thread_state *after)
+{
+    assert_true(el_policy_same(&before->policy, &after->policy));
+    assert_true(CPU_EQUAL(&before->cores, &after->cores));
+    assert_int_equal(before->locked, after->locked);
+}
+
+static edgellm_status run_realtime(world *w, edgellm_error *err)
+{
+    edgellm_session *session = NULL;
+    faults_pause(true);
+    const thread_state before = observe();
+    faults_pause(false);
+    edgellm_status status = open_realtime(w, &session, err);
+    if (status == EDGELLM_OK) {
+        faults_pause(true);
+        check_realtime(session);
+        faults_pause(false);
+        converse(w, session);
+        if (faults_armed() & FAULT_POLICY) compute_on(session);
+    }
+    faults_pause(true);
+    edgellm_session_close(session);
+    const thread_state after = observe();
+    faults_pause(false);
+    check_put_back(&before, &after);
+    return status;
+}
+
+/* Failures at the end only: there nobody is told, and what a system refuses to put back is put back
+ * here. */
+static edgellm_status close_realtime(world *w, edgellm_error *err)
+{
+    edgellm_session *session = NULL;
+    faults_pause(true);
+    const thread_state before = observe();
+    edgellm_status status = open_realtime(w, &session, err);
+    assert_int_equal(status, EDGELLM_OK);
+    converse(w, session);
+    faults_pause(false);
+    edgellm_session_close(session);
+    faults_pause(true);
+    const thread_state after = observe();
+    if (!(faults_armed() & (FAULT_POLICY | FAULT_PIN))) check_put_back(&before, &after);
+    assert_int_equal(el_policy_set(0, &before.policy), 0);
+    assert_int_equal(sched_setaffinity(0, sizeof before.cores, &before.cores), 0);
+    faults_pause(false);
+    return status;
 }
 
 static edgellm_status run_scheduler(world *w, edgellm_error *err)
@@ -397,31 +514,38 @@ typedef struct scenario {
     const char *name;
     edgellm_status (*act)(world *w, edgellm_error *err);
     unsigned makes;
-    bool writes; /* TARGET */
+    bool writes;       /* TARGET */
+    unsigned survives; /* calls that only this one may survive */
 } scenario;
 
 static const scenario scenarios[] = {
-    {"open", open_quickly, FAULT_MEMORY | FAULT_MMAP | FAULT_OPEN_HINT | LOADS, false},
+    {"open", open_quickly, FAULT_MEMORY | FAULT_MMAP | FAULT_OPEN_HINT | LOADS, false, 0},
     {"open and verify", open_and_verify, FAULT_MEMORY | FAULT_MMAP | FAULT_OPEN_HINT | LOADS,
-     false},
-    {"plan", make_plan, FAULT_MEMORY | FAULT_MMAP | FAULT_OPEN_HINT | LOADS, false},
-    {"session", run_session, FAULT_MMAP | FAULT_LOCK | FAULT_AFFINITY, false},
-    {"scheduler", run_scheduler, FAULT_MMAP | FAULT_LOCK | FAULT_AFFINITY, false},
-    {"save", save_session, FAULT_MEMORY | WRITES, true},
-    {"load", load_session, COPIES, false},
-    {"save, prefix", save_prefix, FAULT_MEMORY | WRITES, true},
-    {"load, prefix", load_prefix, COPIES, false},
-    {"note", read_note, COPIES, false},
-    {"crew", crew_of_four, FAULT_THREAD, false},
-    {"tokenize", tokenize, FAULT_MEMORY, false},
-    {"chat prompt", chat_prompt, FAULT_MEMORY, false},
+     false, 0},
+    {"plan", make_plan, FAULT_MEMORY | FAULT_MMAP | FAULT_OPEN_HINT | LOADS, false, 0},
+    {"session", run_session, FAULT_MMAP | FAULT_LOCK | FAULT_AFFINITY, false, 0},
+    {"realtime", run_realtime,
+     FAULT_MMAP | FAULT_LOCK | FAULT_AFFINITY | FAULT_OPEN_HINT | FAULT_READ | FAULT_THREAD |
+         FAULT_PIN | FAULT_POLICY | FAULT_POLICY_GET,
+     false, FAULT_THREAD},
+    {"realtime, at its end", close_realtime,
+     FAULT_AFFINITY | FAULT_PIN | FAULT_POLICY | FAULT_POLICY_GET, false, 0},
+    {"scheduler", run_scheduler, FAULT_MMAP | FAULT_LOCK | FAULT_AFFINITY, false, 0},
+    {"save", save_session, FAULT_MEMORY | WRITES, true, 0},
+    {"load", load_session, COPIES, false, 0},
+    {"save, prefix", save_prefix, FAULT_MEMORY | WRITES, true, 0},
+    {"load, prefix", load_prefix, COPIES, false, 0},
+    {"note", read_note, COPIES, false, 0},
+    {"crew", crew_of_four, FAULT_THREAD, false, 0},
+    {"tokenize", tokenize, FAULT_MEMORY, false, 0},
+    {"chat prompt", chat_prompt, FAULT_MEMORY, false, 0},
     {"calibrate, by itself", calibrate_self,
-     FAULT_MEMORY | FAULT_MMAP | FAULT_LOCK | FAULT_AFFINITY | FAULT_THREAD, false},
-    {"calibrate, with a file", calibrate_file, FAULT_MEMORY | COPIES, false},
-    {"quantize, as it is", quantize_keep, FAULT_MEMORY | LOADS | WRITES, true},
-    {"quantize, 2 bits", quantize_2_bits, FAULT_MEMORY | LOADS | WRITES, true},
-    {"quantize, 4 bits", quantize_4_bits, FAULT_MEMORY | LOADS | WRITES, true},
-    {"quantize, judged", quantize_and_judge, FAULT_MEMORY | LOADS | WRITES, true},
+     FAULT_MEMORY | FAULT_MMAP | FAULT_LOCK | FAULT_AFFINITY | FAULT_THREAD, false, 0},
+    {"calibrate, with a file", calibrate_file, FAULT_MEMORY | COPIES, false, 0},
+    {"quantize, as it is", quantize_keep, FAULT_MEMORY | LOADS | WRITES, true, 0},
+    {"quantize, 2 bits", quantize_2_bits, FAULT_MEMORY | LOADS | WRITES, true, 0},
+    {"quantize, 4 bits", quantize_4_bits, FAULT_MEMORY | LOADS | WRITES, true, 0},
+    {"quantize, judged", quantize_and_judge, FAULT_MEMORY | LOADS | WRITES, true, 0},
 };
 enum { N_SCENARIOS = sizeof scenarios / sizeof scenarios[0] };
 
@@ -538,7 +662,8 @@ static bool try_fault(const trial *t, world *w, outcome right)
         unlink(STALE); /* the run did not come as far as writing */
     }
     if (status == EDGELLM_OK) {
-        REQUIRE(t, !reached || t->c->survivable, "the failure was not noticed");
+        REQUIRE(t, !reached || t->c->survivable || (t->c->fault.calls & t->s->survives),
+                "the failure was not noticed");
         check_success(t, w, right, files);
     } else {
         REQUIRE(t, reached, "failed without a cause: %s", err.message);
@@ -591,6 +716,40 @@ static void test_a_source_is_not_overwritten(void **state)
         assert_int_equal(status, reached ? EDGELLM_ERR_IO : EDGELLM_ERR_USAGE);
         assert_contains(err.message, SOURCE);
         assert_true(file_hash(SOURCE) == before);
+    }
+}
+
+/* Refused once and for all: each sort has its line, and all else is had. */
+static void test_real_time_says_what_was_refused(void **state)
+{
+    static const struct {
+        fault fault;
+        const char *note;
+    } rows[] = {
+        {{"mlock", FAILS(FAULT_LOCK, EPERM), .lasting = true}, "memory: not all is locked ("},
+        {{"pin", FAILS(FAULT_PIN, EPERM), .lasting = true}, "cores: thread 0 not pinned to core "},
+        {{"affinity", FAILS(FAULT_AFFINITY, EPERM), .lasting = true}, "cores: not pinned"},
+        {{"policy", FAILS(FAULT_POLICY, EPERM), .lasting = true}, "nice: refused ("},
+        {{"look", FAILS(FAULT_POLICY_GET, EPERM), .lasting = true}, "policy: unknown and left"},
+        {{"rival", FAILS(FAULT_THREAD, EAGAIN), .lasting = true}, "policies were tried without"},
+    };
+    const edgellm_session_options options = {.context = 64, .threads = 1, .realtime = true};
+    const thread_state before = observe();
+    world *w = *state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        edgellm_session *session = NULL;
+        edgellm_realtime r;
+        edgellm_error err = {0};
+        faults_arm(&rows[i].fault, 1);
+        edgellm_status status = edgellm_session_open(w->engine, &options, &session, &err);
+        assert_true(faults_disarm());
+        assert_int_equal(status, EDGELLM_OK);
+        edgellm_session_realtime(session, &r);
+        if (!has_note(&r, rows[i].note)) fail_msg("%s is not told", rows[i].fault.name);
+        assert_true((r.locked_bytes == 0) == (rows[i].fault.calls == FAULT_LOCK));
+        edgellm_session_close(session);
+        const thread_state after = observe();
+        check_put_back(&before, &after);
     }
 }
 
@@ -666,6 +825,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_failure),
         cmocka_unit_test(test_a_source_is_not_overwritten),
+        cmocka_unit_test(test_real_time_says_what_was_refused),
         cmocka_unit_test(test_a_quota_is_read_to_its_end),
     };
     return cmocka_run_group_tests_name("faults", tests, set_up, tear_down);

@@ -19,6 +19,7 @@
 #include "base/throttle.h"
 #include "base/trial.h"
 #include "support/test_help.h"
+#include "support/thread_state.h"
 
 #define FOLDER EL_TEST_OUT "/realtime"
 
@@ -281,37 +282,6 @@ static void test_with_a_deadline_it_waits_until_the_end(void **state)
 }
 
 /* ---- this machine --------------------------------------------------------------------------- */
-
-/* What a thread is allowed and how it is scheduled. */
-typedef struct thread_state {
-    el_policy policy;
-    cpu_set_t cores;
-    uint64_t locked;
-} thread_state;
-
-static uint64_t locked_kib(void)
-{
-    char text[4096];
-    assert_true(el_systext_read(text, sizeof text, "/proc/self/status"));
-    const char *line = strstr(text, "VmLck:");
-    assert_non_null(line);
-    return strtoull(line + 6, NULL, 10);
-}
-
-static thread_state observe(void)
-{
-    thread_state now;
-    assert_int_equal(el_policy_get(0, &now.policy), 0);
-    assert_int_equal(sched_getaffinity(0, sizeof now.cores, &now.cores), 0);
-    now.locked = locked_kib();
-    return now;
-}
-
-static bool same(const thread_state *a, const thread_state *b)
-{
-    return el_policy_same(&a->policy, &b->policy) && CPU_EQUAL(&a->cores, &b->cores) &&
-           a->locked == b->locked;
-}
 
 /* A crew and its real time in an arena. */
 typedef struct home {

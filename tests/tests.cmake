@@ -121,7 +121,8 @@ if(NOT EDGELLM_COVERAGE) # gcov's own calls have the plain names
   set(plain_names mmap open fopen lseek pread fstat stat lstat)
 endif()
 foreach(call malloc calloc realloc aligned_alloc strdup realpath free munmap mlock madvise close
-             fclose read write fsync rename flock sched_getaffinity pthread_create pthread_join
+             fclose read write fsync rename flock sched_getaffinity sched_setaffinity syscall
+             el_trial_measure pthread_create pthread_join
              mmap64 open64 fopen64 lseek64 pread64 fstat64 stat64 lstat64 ${plain_names})
   target_link_options(test_faults PRIVATE -Wl,--wrap=${call})
 endforeach()

@@ -8,16 +8,20 @@
 
 #include "base/systext.h"
 
-/* What this process has locked, in bytes; 0 where the system does not say. */
-static uint64_t locked_now(void)
+/* What this process has locked, in bytes. False: the system does not say, or not just now, as where
+ * another thread has the last descriptor. */
+static bool locked_now(uint64_t *bytes)
 {
     char text[4096];
-    if (!el_systext_read(text, sizeof text, "/proc/self/status")) return 0;
-    const char *line = strstr(text, "\nVmLck:");
-    if (!line) return 0;
+    const char *line = NULL;
+    for (int tries = 0; !line && tries < 2; tries++)
+        if (el_systext_read(text, sizeof text, "/proc/self/status"))
+            line = strstr(text, "\nVmLck:");
+    if (!line) return false;
     line += strlen("\nVmLck:");
     line += strspn(line, " \t");
-    return el_systext_number(&line) * 1024;
+    *bytes = el_systext_number(&line) * 1024;
+    return true;
 }
 
 /* Whole pages of a range. */
@@ -33,14 +37,16 @@ void el_locks_take(el_locks *locks, const void *at, size_t bytes)
 {
     if (!at || bytes == 0) return;
     struct el_lock range = pages_of(at, bytes);
-    uint64_t before = locked_now();
+    uint64_t before = 0, after = 0;
+    bool known = locked_now(&before);
     locks->wanted += range.bytes;
     if (mlock(range.at, range.bytes) != 0) {
         if (!locks->error) locks->error = errno;
         return;
     }
     locks->locked += range.bytes;
-    bool is_ours = locked_now() >= before + range.bytes || before == 0;
+    known = locked_now(&after) && known;
+    bool is_ours = !known || after >= before + range.bytes;
     if (is_ours && locks->n < EL_LOCKS_MAX) locks->ours[locks->n++] = range;
 }
 

@@ -29,9 +29,11 @@ struct el_realtime {
     el_locks locks;
     bool memory_noted;
     cpu_set_t cores_before; /* the owner's, and so its workers' */
-    cpu_set_t cores_set;
-    el_policy before, set; /* of all members */
-    el_policy lent;        /* what they have while time is lent */
+    el_policy before, set;  /* of all members */
+    el_policy lent;         /* what they have while time is lent */
+    /* What the owner was given last, which is put back whatever was refused in between. */
+    cpu_set_t owner_cores;
+    el_policy owner_policy;
     el_pace pace;
     unsigned share; /* thousandths that the kernel takes back */
     edgellm_realtime report;
@@ -54,12 +56,19 @@ static void note(el_realtime *rt, const char *format, ...)
 
 /* ---- cores --------------------------------------------------------------------------------- */
 
-static int pin(pid_t tid, unsigned core)
+static int move(el_realtime *rt, unsigned index, const cpu_set_t *cores)
+{
+    if (sched_setaffinity(rt->members[index].tid, sizeof *cores, cores) != 0) return errno;
+    if (index == 0) rt->owner_cores = *cores;
+    return 0;
+}
+
+static int pin(el_realtime *rt, unsigned index)
 {
     cpu_set_t one;
     CPU_ZERO(&one);
-    CPU_SET(core, &one);
-    return sched_setaffinity(tid, sizeof one, &one) == 0 ? 0 : errno;
+    CPU_SET(rt->report.cores[index], &one);
+    return move(rt, index, &one);
 }
 
 static void choose_cores(el_realtime *rt)
@@ -67,6 +76,7 @@ static void choose_cores(el_realtime *rt)
     el_core_list list;
     edgellm_realtime *r = &rt->report;
     el_cores_of_thread(&rt->cores_before);
+    rt->owner_cores = rt->cores_before;
     el_cores_list(&list, "/sys/devices/system/cpu", &rt->cores_before);
     for (unsigned i = 0; i < rt->size && i < list.n; i++)
         r->cores[r->n_cores++] = list.number[i];
@@ -85,22 +95,21 @@ static void choose_cores(el_realtime *rt)
 static void pin_all(el_realtime *rt)
 {
     for (unsigned i = 0; i < rt->report.n_cores; i++) {
-        int error = pin(rt->members[i].tid, rt->report.cores[i]);
+        int error = pin(rt, i);
         if (!error) continue;
         note(rt, "cores: thread %u not pinned to core %u: %s", i, rt->report.cores[i],
              strerror(error));
         while (i-- > 0)
-            sched_setaffinity(rt->members[i].tid, sizeof rt->cores_before, &rt->cores_before);
+            move(rt, i, &rt->cores_before);
         rt->report.n_cores = 0;
         break;
     }
-    el_cores_of_thread(&rt->cores_set);
 }
 
 static void unpin_all(el_realtime *rt)
 {
     for (unsigned i = 0; i < rt->report.n_cores; i++)
-        sched_setaffinity(rt->members[i].tid, sizeof rt->cores_before, &rt->cores_before);
+        move(rt, i, &rt->cores_before);
 }
 
 /* ---- policies ------------------------------------------------------------------------------ */
@@ -150,13 +159,20 @@ enum { N_CANDIDATES = sizeof candidates / sizeof candidates[0] };
 
 _Static_assert(N_CANDIDATES <= EDGELLM_REALTIME_TRIES, "each has its line in the report");
 
+static int set_one(el_realtime *rt, unsigned index, const el_policy *policy)
+{
+    int error = el_policy_set(rt->members[index].tid, policy);
+    if (!error && index == 0) rt->owner_policy = *policy;
+    return error;
+}
+
 static int set_all(el_realtime *rt, const el_policy *policy)
 {
     for (unsigned i = 0; i < rt->size; i++) {
-        int error = el_policy_set(rt->members[i].tid, policy);
+        int error = set_one(rt, i, policy);
         if (!error) continue;
         while (i-- > 0)
-            el_policy_set(rt->members[i].tid, &rt->before);
+            set_one(rt, i, &rt->before);
         return error;
     }
     return 0;
@@ -266,6 +282,16 @@ static unsigned most_even(const edgellm_realtime_try *tries, unsigned n)
     return first;
 }
 
+/* None of those that were tried is left in force, or that is told. */
+static void stay(el_realtime *rt)
+{
+    if (el_policy_same(&rt->owner_policy, &rt->before)) return;
+    int error = set_all(rt, &rt->before);
+    if (!error) return;
+    note(rt, "policy: what was tried could not be put back (%s)", strerror(error));
+    rt->set = rt->owner_policy;
+}
+
 static void choose_policy(el_realtime *rt)
 {
     const struct candidate *list[N_CANDIDATES];
@@ -281,6 +307,7 @@ static void choose_policy(el_realtime *rt)
         r->chosen = r->n_tries - 1;
         adopt(rt, list[r->chosen]);
     }
+    if (list[r->chosen]->as_it_was) stay(rt);
     if (list[r->chosen]->loose) r->n_cores = 0;
 }
 
@@ -294,7 +321,7 @@ static void policy(el_realtime *rt)
         snprintf(r->policy, sizeof r->policy, "unknown");
         return;
     }
-    rt->set = rt->before;
+    rt->set = rt->owner_policy = rt->before;
     rt->share = el_throttle_share("", r->n_cores ? r->cores[0] : 0);
     r->taken_back = rt->share;
     if (el_policy_is_realtime(&rt->before))
@@ -405,11 +432,12 @@ void el_realtime_stop(el_realtime *rt)
     el_policy now;
     cpu_set_t cores;
     if (owner_lives(rt)) {
-        if (el_policy_get(owner, &now) == 0 &&
-            (el_policy_same(&now, &rt->set) || el_policy_same(&now, &rt->lent)))
+        const bool was_known = rt->before.size > 0;
+        if (was_known &&
+            (el_policy_get(owner, &now) != 0 || el_policy_same(&now, &rt->owner_policy)))
             el_policy_set(owner, &rt->before);
-        if (sched_getaffinity(owner, sizeof cores, &cores) == 0 &&
-            CPU_EQUAL(&cores, &rt->cores_set))
+        if (sched_getaffinity(owner, sizeof cores, &cores) != 0 ||
+            CPU_EQUAL(&cores, &rt->owner_cores))
             sched_setaffinity(owner, sizeof cores, &rt->cores_before);
     }
     el_locks_release(&rt->locks);

@@ -12,11 +12,13 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "support/wrap.h"
 
 static const fault *armed;
+static atomic_bool paused;
 static _Atomic unsigned countdown; /* calls until it happens; 0: it has happened */
 static _Atomic int memory, maps, descriptors, streams, threads;
 
@@ -32,6 +34,16 @@ bool faults_disarm(void)
     return countdown == 0;
 }
 
+unsigned faults_armed(void)
+{
+    return armed ? armed->calls : 0;
+}
+
+void faults_pause(bool pause)
+{
+    paused = pause;
+}
+
 faults_held faults_now(void)
 {
     return (faults_held){memory, maps, descriptors, streams, threads};
@@ -41,7 +53,7 @@ faults_held faults_now(void)
 static bool happens(unsigned call, fault_way way)
 {
     const fault *f = armed;
-    if (!f || !(f->calls & call) || f->way != way) return false;
+    if (!f || paused || !(f->calls & call) || f->way != way) return false;
     unsigned left = countdown;
     while (left > 0) {
         if (atomic_compare_exchange_weak(&countdown, &left, left - 1)) return left == 1;
@@ -261,6 +273,27 @@ int WRAP_64(lstat)(const char *path, struct stat *status)
 WRAP(int, sched_getaffinity, pid_t pid, size_t size, cpu_set_t *set)
 {
     return fails(FAULT_AFFINITY) ? -1 : __real_sched_getaffinity(pid, size, set);
+}
+
+WRAP(int, sched_setaffinity, pid_t pid, size_t size, const cpu_set_t *set)
+{
+    return fails(FAULT_PIN) ? -1 : __real_sched_setaffinity(pid, size, set);
+}
+
+/* Those that libc has no function for. */
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+long __wrap_syscall(long number, ...)
+{
+    long a[6];
+    va_list rest;
+    va_start(rest, number);
+    for (int i = 0; i < 6; i++)
+        a[i] = va_arg(rest, long); /* as libc does: what was not given is not looked at */
+    va_end(rest);
+    if (number == SYS_sched_setattr && fails(FAULT_POLICY)) return -1;
+    if (number == SYS_sched_getattr && fails(FAULT_POLICY_GET)) return -1;
+    return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 WRAP(int, pthread_create, pthread_t *thread, const pthread_attr_t *attributes,

@@ -26,7 +26,10 @@ typedef enum fault_call {
     FAULT_AFFINITY = 1 << 14,
     FAULT_THREAD = 1 << 15,
     FAULT_MMAP_FILE = 1 << 16,
-    FAULT_READ_FILE = 1 << 17 /* pread */
+    FAULT_READ_FILE = 1 << 17, /* pread */
+    FAULT_PIN = 1 << 18,       /* sched_setaffinity */
+    FAULT_POLICY = 1 << 19,    /* sched_setattr */
+    FAULT_POLICY_GET = 1 << 20
 } fault_call;
 
 typedef enum fault_way {
@@ -46,6 +49,10 @@ typedef struct fault {
 void faults_arm(const fault *f, unsigned nth);
 /* Nothing fails any more. Was there an Nth call? */
 bool faults_disarm(void);
+
+/* What is armed, 0 if nothing; and a while in which nothing fails and nothing is counted. */
+unsigned faults_armed(void);
+void faults_pause(bool pause);
 
 /* What the process holds more than at its start: each must be the same after as before. */
 typedef struct faults_held {
