@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """`edgellm bench`: what its roofline is made of; backends that take turns, of which the servers are
-played by support/fake_bench_http.py; load, outliers, files; and the tool that makes models for it.
+played by support/fake_bench_http.py; load, outliers, files; and the tools that make models for it and
+take the pictures out of its page.
 
     python3 tests/test_bench.py EDGELLM MAKE_TINY OUT_DIR RANDOM_MODEL
 
@@ -516,6 +517,59 @@ class Files(unittest.TestCase):
         measured = len(json.loads(self.PATHS["--output"].read_text())["samples"][0]["requests"])
         self.assertGreater(measured, 0)
         self.assertLess(measured, 100000)
+
+
+class Pictures(unittest.TestCase):
+    """tools/report_pictures.py takes them out of the page."""
+    TOOL = pathlib.Path(__file__).parent.parent / "tools" / "report_pictures.py"
+    KINDS = {"request": ("milliseconds", "requests"), "first": ("milliseconds", "requests"),
+             "gaps": ("milliseconds", "tokens"), "timeline": ("seconds", "gap"),
+             "positions": ("tokens", "median gap")}
+
+    def take(self, page, folder):
+        return subprocess.run([sys.executable, self.TOOL, page, folder], capture_output=True, timeout=60)
+
+    def check(self, path, axes):
+        """Well-formed, small, on any background; returns what is drawn, and its title."""
+        self.assertLess(path.stat().st_size, 60_000)
+        root = xml.etree.ElementTree.parse(path).getroot()
+        name = "{http://www.w3.org/2000/svg}"
+        self.assertEqual(root.tag, name + "svg")
+        title = root.find(name + "title").text
+        words = [t.text for t in root.findall(name + "text")]
+        self.assertEqual(words, [title, axes[1], axes[0]])
+        style = root.find(name + "style").text
+        self.assertIn("@media (prefers-color-scheme:dark)", style)
+        self.assertNotIn("background", style)
+        return root.find(name + "g"), title
+
+    def test_each_is_a_file_of_its_own(self):
+        page, folder = OUT / "pictures.html", OUT / "pictures"
+        shutil.rmtree(folder, ignore_errors=True)
+        bench(TM2, *SMALL, "--backend", "edgellm", *fake(server="a <b>", jitter=1), "--html", page)
+        done = self.take(page, folder)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        rows = {"1-edgellm": self.KINDS, "2-ollama": self.KINDS, "floor": ("request", "gaps", "timeline")}
+        names = {f"{row}-{kind}.svg" for row, kinds in rows.items() for kind in kinds}
+        self.assertEqual(set(os.listdir(folder)), names)
+        drawn = 0
+        for name in names:
+            picture, title = self.check(folder / name, self.KINDS[name.rpartition("-")[2][:-4]])
+            drawn += sum(element.tag.endswith(("rect", "circle")) for element in picture)
+            self.assertEqual([t for c in picture.iter() if c.tag.endswith("title") for t in c], [])
+            begin = {"1": "edgellm ", "2": "a <b> (2 ollama): ", "f": "floor, which only"}[name[0]]
+            self.assertTrue(title.startswith(begin), title)
+            self.assertNotIn("http", title)
+        text = page.read_text()
+        self.assertEqual(drawn, text.count("<rect ") + text.count("<circle "))
+
+    def test_what_is_no_report(self):
+        (OUT / "no.html").write_text("<h2>whole request</h2><p>nothing")
+        for page, words in ((OUT / "no.html", "no pictures"), (OUT / "none.html", "No such file")):
+            done = self.take(page, OUT / "no_pictures")
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr.decode(), rf"\Areport_pictures: [^\n]*{words}[^\n]*\n\Z")
+        self.assertFalse((OUT / "no_pictures").exists())
 
 
 class RandomModel(unittest.TestCase):
