@@ -520,8 +520,8 @@ typedef struct scenario {
 
 static const scenario scenarios[] = {
     {"open", open_quickly, FAULT_MEMORY | FAULT_MMAP | FAULT_OPEN_HINT | LOADS, false, 0},
-    {"open and verify", open_and_verify, FAULT_MEMORY | FAULT_MMAP | FAULT_OPEN_HINT | LOADS,
-     false, 0},
+    {"open and verify", open_and_verify, FAULT_MEMORY | FAULT_MMAP | FAULT_OPEN_HINT | LOADS, false,
+     0},
     {"plan", make_plan, FAULT_MEMORY | FAULT_MMAP | FAULT_OPEN_HINT | LOADS, false, 0},
     {"session", run_session, FAULT_MMAP | FAULT_LOCK | FAULT_AFFINITY, false, 0},
     {"realtime", run_realtime,
