@@ -16,15 +16,15 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/quota.h"
 #include "base/threads.h"
-#include "base/trial.h"
 #include "edgellm.h"
 #include "faults/faults.h"
+#include "faults/realtime_checks.h"
 #include "offline/calibrate.h"
 #include "quant/quantize.h"
 #include "support/test_help.h"
-#include "support/thread_state.h"
 #include "support/tiny_model.h"
 
 #define FOLDER    EL_TEST_OUT "/faults"
@@ -184,43 +184,6 @@ static edgellm_status run_session(world *w, edgellm_error *err)
 
 /* ---- real time: nothing fails, what is refused is told, and everything is put back -------- */
 
-/* All policies are equally even, at once: the first that is permitted is taken. */
-el_trial __wrap_el_trial_measure(void (*border)(void *context), void *context);
-el_trial __wrap_el_trial_measure(void (*border)(void *context), void *context)
-{
-    border(context);
-    return (el_trial){.worst = 1000000, .length = EL_TRIAL_LENGTH};
-}
-
-static bool has_note(const edgellm_realtime *r, const char *begin)
-{
-    for (uint32_t i = 0; i < r->n_notes; i++)
-        if (strncmp(r->notes[i], begin, strlen(begin)) == 0) return true;
-    return false;
-}
-
-/* What it says that the thread has, it has; for all that it has not there is a line. */
-static void check_realtime(const edgellm_session *session)
-{
-    edgellm_realtime r;
-    el_policy now;
-    char words[sizeof r.policy];
-    edgellm_session_realtime(session, &r);
-    assert_true(r.active && r.n_notes <= EDGELLM_REALTIME_NOTES);
-    if (r.locked_bytes < r.wanted_bytes) assert_true(has_note(&r, "memory: "));
-    for (uint32_t i = 0; i < r.n_tries; i++)
-        if (r.tries[i].refusal[0] != '\0') assert_true(has_note(&r, r.tries[i].name));
-    if (r.n_tries > 0) assert_string_equal(r.tries[r.chosen].refusal, "");
-    assert_int_equal(el_policy_get(0, &now), 0);
-    el_policy_words(&now, words, sizeof words);
-    if (strcmp(r.policy, "unknown") == 0)
-        assert_true(has_note(&r, "policy: unknown"));
-    else
-        assert_memory_equal(r.policy, words, strlen(words));
-    if (r.n_cores == 0) assert_true(has_note(&r, "cores: ") || now.policy == EL_POLICY_DEADLINE);
-    if (r.n_cores > 0) assert_int_equal(sched_getcpu(), r.cores[0]);
-}
-
 /* So long that time is lent and taken back, which may be refused then. */
 static void compute_on(edgellm_session *session)
 {
@@ -242,13 +205,6 @@ static edgellm_status open_realtime(world *w, edgellm_session **session, edgellm
     return status;
 }
 
-static void check_put_back(const thread_state *before, const thread_state *after)
-{
-    assert_true(el_policy_same(&before->policy, &after->policy));
-    assert_true(CPU_EQUAL(&before->cores, &after->cores));
-    assert_int_equal(before->locked, after->locked);
-}
-
 static edgellm_status run_realtime(world *w, edgellm_error *err)
 {
     edgellm_session *session = NULL;
@@ -258,7 +214,7 @@ static edgellm_status run_realtime(world *w, edgellm_error *err)
     edgellm_status status = open_realtime(w, &session, err);
     if (status == EDGELLM_OK) {
         faults_pause(true);
-        check_realtime(session);
+        check_report(session);
         faults_pause(false);
         converse(w, session);
         if (faults_armed() & FAULT_POLICY) compute_on(session);

@@ -3,6 +3,7 @@
 #define EL_TEST_THREAD_STATE_H
 
 #include <sched.h>
+#include <stdlib.h>
 
 #include "base/policy.h"
 #include "base/systext.h"
