@@ -280,16 +280,33 @@ WRAP(int, sched_setaffinity, pid_t pid, size_t size, const cpu_set_t *set)
     return fails(FAULT_PIN) ? -1 : __real_sched_setaffinity(pid, size, set);
 }
 
+/* How many arguments the program gives a call: to look at more is not allowed. */
+static int arguments_of(long number)
+{
+    switch (number) {
+    case SYS_gettid:
+        return 0;
+    case SYS_sched_setattr:
+    case SYS_tgkill:
+        return 3;
+    case SYS_sched_getattr:
+        return 4;
+    default:
+        return 6;
+    }
+}
+
 /* Those that libc has no function for. */
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
 long __wrap_syscall(long number, ...)
 {
-    long a[6];
+    long a[6] = {0};
+    const int n = arguments_of(number);
     va_list rest;
     va_start(rest, number);
-    for (int i = 0; i < 6; i++)
-        a[i] = va_arg(rest, long); /* as libc does: what was not given is not looked at */
+    for (int i = 0; i < n; i++)
+        a[i] = va_arg(rest, long);
     va_end(rest);
     if (number == SYS_sched_setattr && fails(FAULT_POLICY)) return -1;
     if (number == SYS_sched_getattr && fails(FAULT_POLICY_GET)) return -1;
