@@ -98,6 +98,10 @@ elseif(EDGELLM_CLI)
     endif()
     el_python_test(serve ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve ${inject})
     set_tests_properties(serve PROPERTIES TIMEOUT 480)
+    if(TARGET edgellm-bench-http)
+      set(bench bench)
+    endif()
+    el_python_test(serve_ollama ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve_ollama ${bench})
   elseif(EDGELLM_SERVE) # not tested is not passed
     add_test(NAME serve COMMAND sh -c "echo 'edgellm-serve is not built: libwebsockets is missing \
 (scripts/setup.sh --test), or say -DEDGELLM_SERVE=OFF'; exit 1")

@@ -309,6 +309,8 @@ class Fields(Case):
                 ({"repeat_penalty": 3}, ("--repeat-penalty", 3)),
                 ({"repeat_penalty": 3, "repeat_last_n": 2},
                  ("--repeat-penalty", 3, "--repeat-last", 2)),
+                ({"repeat_penalty": 3, "repeat_last_n": -1},
+                 ("--repeat-penalty", 3, "--repeat-last", 1048576)),
                 ({"presence_penalty": 5}, ("--presence-penalty", 5)),
                 ({"frequency_penalty": 5}, ("--frequency-penalty", 5)),
                 ({"seed": 6}, ("-s", 6))):
@@ -359,7 +361,7 @@ class Fields(Case):
                 (CHAT, {"messages": user("x " * 300)}, "messages")]
         wrong = {"model": [5], "max_tokens": [0, -1, 1.5, "5", True, 1 << 40],
                  "temperature": [-1, 101, "hot", True], "top_p": [0, 1.1, []], "top_k": [-2, 0.5],
-                 "min_p": [-0.1, 2], "repeat_penalty": [0, 101], "repeat_last_n": [-1],
+                 "min_p": [-0.1, 2], "repeat_penalty": [0, 101], "repeat_last_n": [-2],
                  "presence_penalty": [101], "frequency_penalty": [-101], "seed": [-2, 1.5, "x"],
                  "stop": ["", 5, ["a", ""], ["a"] * 9, "x" * 129, {}], "stream": [1, "true"],
                  "stream_options": [True, {"include_usage": 1}], "n": [0, 2, "1"],
@@ -479,7 +481,7 @@ class Time(Case):
 
     def test_deadline_that_cannot(self):
         for stream in (False, True):
-            reply = self.server.ask(TEXT, {**self.ENDLESS, "max_tokens": 19000, "deadline_ms": 3,
+            reply = self.server.ask(TEXT, {**self.ENDLESS, "max_tokens": 19000, "deadline_ms": 40,
                                            "stream": stream})
             self.is_error(reply, 422, "deadline_ms", "are enough", "deadline_error")
             forecast = reply[2]["error"]["forecast"]
@@ -552,9 +554,10 @@ class Rude(Case):
         self.still_works()
 
     def test_no_such_thing(self):
-        for path in ("/", "/v1", "/v1/models/", "/health/x", "/v1/embeddings", "/%00", "/..//etc"):
+        for path in ("/x", "/v1", "/v1/models/", "/health/x", "/v1/embeddings", "/%2e/x", "/..//etc"):
             self.is_error(self.server.ask(path), 404)
         self.is_error(self.server.ask("/nope", {"a": 1}), 404)
+        self.assertEqual(self.server.ask("/%00")[0], 200)  # libwebsockets ends the path there: "/"
 
     def test_methods(self):
         for method, path, allowed in (("POST", "/health", "GET"), ("GET", CHAT, "POST"),
@@ -565,6 +568,21 @@ class Rude(Case):
             self.is_error(reply, 405)
             self.assertEqual(reply[1]["allow"], allowed)
             self.assertNotIn("access-control-allow-origin", reply[1])
+
+    def test_head(self):
+        """As GET, but without the body: on the same connection the next reply is whole."""
+        client = self.server.client()
+        for path, status in (("/health", 200), ("/v1/models", 200), ("/nope", 404)):
+            got = ask(client, path)
+            self.assertEqual(got[0], status)
+            client.request("HEAD", path)
+            response = client.getresponse()
+            self.assertEqual((response.status, response.read()), (status, b""))
+            self.assertEqual(response.getheader("Content-Length"), got[1]["content-length"])
+        self.assertEqual(ask(client, "/health")[2], {"status": "ok"})
+        client.request("HEAD", TEXT)
+        self.assertEqual(client.getresponse().status, 405)
+        client.close()
 
     def test_media(self):
         for kind, status in (("text/plain", 415), ("application/x-www-form-urlencoded", 415),

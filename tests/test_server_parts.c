@@ -308,6 +308,15 @@ static void test_problems(void **unused)
         json_t *root = json_loadb(text, out.used, 0, NULL);
         assert_non_null(json_object_get(json_object_get(root, "error"), "message"));
         json_decref(root);
+        out.used = 0;
+        el_problem_write_flat(&problem, &out);
+        assert_false(out.is_full);
+        root = json_loadb(text, out.used, 0, NULL);
+        assert_int_equal(json_string_length(json_object_get(root, "error")),
+                         strlen(problem.message));
+        assert_string_equal(json_string_value(json_object_get(root, "param")), problem.param);
+        assert_true(json_is_object(json_object_get(root, "forecast")));
+        json_decref(root);
         assert_in_range(el_problem_status(&problem), 400, 503);
     }
 }

@@ -5,8 +5,12 @@ set -eu
 cd "$(dirname "$0")/.."
 . tools/conformance/venv.sh
 openai_version=3.57.0
+ollama_version=0.6.3
 venv_python
-[ -n "${EDGELLM_VENV:-}" ] || venv_has openai || venv_pip "openai==$openai_version"
+if [ -z "${EDGELLM_VENV:-}" ]; then
+    venv_has openai || venv_pip "openai==$openai_version"
+    venv_has ollama || venv_pip "ollama==$ollama_version"
+fi
 for test in tests/clients/test_*.py; do
     "$PYTHON" "$test" build/release/edgellm build/release/tests/make_tiny build/release/tests/clients
 done

@@ -1,6 +1,6 @@
 /*
- * cmd_serve.c: `edgellm serve`: a model over HTTP, with OpenAI's interface. Here are the options;
- * the server is src/server.
+ * cmd_serve.c: `edgellm serve`: a model over HTTP, with OpenAI's interface and Ollama's. Here are
+ * the options; the server is src/server.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,7 +94,8 @@ const el_cli_command el_cli_cmd_serve = {
     .synopsis = "serve MODEL [options]",
     .about =
         "Answers over HTTP, as OpenAI's interface has it: /v1/chat/completions, /v1/completions,\n"
-        "/v1/models, /health (docs/SERVER.md). All memory is there before the first request. One\n"
+        "/v1/models; and as Ollama's: /api/chat, /api/generate, /api/tags, /api/show, /api/ps\n"
+        "(docs/SERVER.md); /health. All memory is there before the first request. One\n"
         "line says when it is ready. Where there is more than one core, one is the network's:\n"
         "without -j all others compute. A request may carry deadline_ms: what cannot be answered\n"
         "in time is refused at once, with the forecast. SIGTERM or Ctrl-C: what runs may end,\n"

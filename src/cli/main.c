@@ -26,7 +26,7 @@ static const command_row commands[] = {
     {.built_in = &el_cli_cmd_certify},
     {.built_in = &el_cli_cmd_soak},
     {.built_in = &el_cli_cmd_doctor},
-    {.external = {"serve", "answer over HTTP, with OpenAI's interface", "the server"}},
+    {.external = {"serve", "answer over HTTP, as OpenAI's interface and Ollama's", "the server"}},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -145,8 +145,18 @@ el_answer_times el_answer_times_of(const el_answer *answer)
 {
     const el_task *task = answer->task;
     const uint64_t first = atomic_load(&task->first_ns), last = atomic_load(&task->last_ns);
-    el_answer_times times = {.queue_ms = (double)(task->began_ns - task->asked_ns) / 1e6};
-    if (first > 0) times.prompt_ms = (double)(first - task->began_ns) / 1e6;
-    if (first > 0) times.answer_ms = (double)(last - first) / 1e6;
+    el_answer_times times = {.queue_ns = task->began_ns - task->asked_ns};
+    if (first > 0) times.prompt_ns = first - task->began_ns;
+    if (first > 0) times.answer_ns = last - first;
     return times;
+}
+
+void el_answer_write_deadline(const el_answer *a, el_out *out)
+{
+    const bool ended = a->finish[0] == 'l' && a->task->finish == EDGELLM_FINISH_DEADLINE;
+    if (a->deadline_ms == 0) return;
+    el_out_print(out, ",\"deadline\":{\"deadline_ms\":%u,\"forecast_ms\":", a->deadline_ms);
+    el_out_real(out, a->task->forecast.answer_ns / 1e6);
+    el_out_print(out, ",\"max_tokens\":%u,\"ended_by_deadline\":%s}", a->task->request.max_tokens,
+                 ended ? "true" : "false");
 }

@@ -1,7 +1,8 @@
 /*
  * answer.h: an answer on its way from tokens to bytes. It knows no network: bytes go where there is
  * room, as many as there is room for, and what a slow reader has not had yet stays tokens. How it
- * looks is a wire: a new interface is a table of functions like those of openai_wire.c.
+ * looks is a wire: a new interface is a table of functions like those of openai_wire.c and
+ * ollama_wire.c.
  */
 #ifndef EL_SERVER_ANSWER_H
 #define EL_SERVER_ANSWER_H
@@ -61,9 +62,12 @@ void el_answer_close(el_answer *answer);
 
 /* Of an answer that has ended. */
 typedef struct el_answer_times {
-    double queue_ms, prompt_ms, answer_ms; /* waited for a slot; to the first token; from it on */
+    uint64_t queue_ns, prompt_ns, answer_ns; /* waited for a slot; to the first token; from it on */
 } el_answer_times;
 
 el_answer_times el_answer_times_of(const el_answer *answer);
+
+/* ,"deadline":{...}; nothing if there was none. */
+void el_answer_write_deadline(const el_answer *answer, el_out *out);
 
 #endif

@@ -10,7 +10,7 @@
 /* A row of the table of fields. `read` gets a value that is not null. */
 typedef struct field {
     const char *name;
-    unsigned forms; /* of el_ask_form */
+    unsigned forms; /* of el_ask_form, and OPTIONS */
     bool (*read)(el_ask *ask, const struct field *field, json_t *value, el_problem *problem);
     size_t at; /* in el_ask */
     double min, max;
@@ -51,6 +51,26 @@ static bool read_top_k(el_ask *ask, const field *f, json_t *value, el_problem *p
         return true;
     }
     return read_whole(ask, f, value, problem);
+}
+
+/* As llama.cpp has it: -1 is all. */
+static bool read_repeat_last(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    if (json_is_integer(value) && json_integer_value(value) == -1) {
+        ask->sampler.repeat_last = (uint32_t)f->max;
+        return true;
+    }
+    return read_whole(ask, f, value, problem);
+}
+
+/* As Ollama has it: -1 and -2 are as many as there is room for. */
+static bool read_num_predict(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    const json_int_t number = json_integer_value(value);
+    if (!json_is_integer(value) || (number != -1 && number != -2))
+        return read_whole(ask, f, value, problem);
+    ask->max_tokens = 0;
+    return true;
 }
 
 static bool read_seed(el_ask *ask, const field *f, json_t *value, el_problem *problem)
@@ -124,11 +144,12 @@ static bool read_response_format(el_ask *ask, const field *f, json_t *value, el_
     return refuse(ask, f, value, problem);
 }
 
-static bool read_model(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+/* The model stays loaded, whatever it says; but it must say something that Ollama takes. */
+static bool read_keep_alive(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
     (void)ask;
-    if (json_is_string(value)) return true;
-    return WRONG(f->name, "'model' must be a string");
+    if (json_is_string(value) || json_is_number(value)) return true;
+    return WRONG(f->name, "'%s' must be a number of seconds, or a text such as \"5m\"", f->name);
 }
 
 /* ---- stop ---------------------------------------------------------------------------------- */
@@ -157,6 +178,14 @@ static bool read_stop(el_ask *ask, const field *f, json_t *value, el_problem *pr
 }
 
 /* ---- prompt and messages ------------------------------------------------------------------- */
+
+static bool read_text(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    const char *text = json_string_value(value);
+    if (!text) return WRONG(f->name, "'%s' must be a string", f->name);
+    memcpy((char *)ask + f->at, &text, sizeof text);
+    return true;
+}
 
 static bool read_prompt(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
@@ -228,16 +257,26 @@ static const char *role_of(const json_t *message)
     return NULL;
 }
 
+static bool check_unserved(const el_ask *ask, const json_t *message, el_problem *problem)
+{
+    static const char *const names[] = {"tool_calls", "images"};
+    char param[48];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(param, sizeof param, "messages[%u].%s", ask->n_messages, names[i]);
+        if (!is_empty(json_object_get(message, names[i])))
+            return WRONG(param, "'%s' are not served", names[i]);
+    }
+    return true;
+}
+
 static bool add_message(el_ask *ask, json_t *message, el_problem *problem)
 {
     char param[48];
     const char *role = role_of(message);
-    const json_t *calls = json_object_get(message, "tool_calls");
     snprintf(param, sizeof param, "messages[%u].role", ask->n_messages);
     if (!role)
         return WRONG(param, "a message needs a 'role': system, developer, user or assistant");
-    snprintf(param, sizeof param, "messages[%u].tool_calls", ask->n_messages);
-    if (!is_empty(calls)) return WRONG(param, "'tool_calls' are not served");
+    if (!check_unserved(ask, message, problem)) return false;
     snprintf(param, sizeof param, "messages[%u].content", ask->n_messages);
     if (!flatten_content(message))
         return WRONG(param, "a message needs a 'content': a string, or a list of "
@@ -251,77 +290,140 @@ static bool read_messages(el_ask *ask, const field *f, json_t *value, el_problem
 {
     size_t i;
     json_t *message;
-    if (!json_is_array(value) || json_array_size(value) == 0 ||
+    const size_t least = ask->form == EL_ASK_CHAT ? 1 : 0;
+    if (!json_is_array(value) || json_array_size(value) < least ||
         json_array_size(value) > EL_ASK_MESSAGES)
-        return WRONG(f->name, "'messages' must be a list of 1 to %d messages", EL_ASK_MESSAGES);
+        return WRONG(f->name, "'messages' must be a list of %zu to %d messages", least,
+                     EL_ASK_MESSAGES);
     json_array_foreach(value, i, message) if (!add_message(ask, message, problem)) return false;
     return true;
 }
 
 /* ---- the table ----------------------------------------------------------------------------- */
 
-enum { BOTH = EL_ASK_CHAT | EL_ASK_COMPLETION, TOKENS_MAX = 1 << 24, DAY_MS = 86400000 };
+static bool read_options(el_ask *ask, const field *f, json_t *value, el_problem *problem);
+
+enum {
+    OPTIONS = 1 << 8, /* of Ollama's object "options" */
+    OPENAI = EL_ASK_CHAT | EL_ASK_COMPLETION,
+    OLLAMA = EL_ASK_OLLAMA_CHAT | EL_ASK_OLLAMA_GENERATE,
+    CHATS = EL_ASK_CHAT | EL_ASK_OLLAMA_CHAT,
+    TEXTS = EL_ASK_COMPLETION | EL_ASK_OLLAMA_GENERATE,
+    SAMPLING = OPENAI | OPTIONS,
+    ANY = OPENAI | OLLAMA,
+    TOKENS_MAX = 1 << 24,
+    DAY_MS = 86400000
+};
 
 #define AT(member)      offsetof(el_ask, member)
 #define SAMPLER(member) offsetof(el_ask, sampler.member)
 
 static const field fields[] = {
-    {"model", BOTH, read_model, 0, 0, 0},
-    {"messages", EL_ASK_CHAT, read_messages, 0, 0, 0},
+    {"model", ANY | EL_ASK_OLLAMA_SHOW, read_text, AT(model), 0, 0},
+    {"name", EL_ASK_OLLAMA_SHOW, read_text, AT(model), 0, 0},
+    {"messages", CHATS, read_messages, 0, 0, 0},
     {"prompt", EL_ASK_COMPLETION, read_prompt, 0, 0, 0},
-    {"max_tokens", BOTH, read_whole, AT(max_tokens), 1, TOKENS_MAX},
+    {"prompt", EL_ASK_OLLAMA_GENERATE, read_text, AT(prompt), 0, 0},
+    {"system", EL_ASK_OLLAMA_GENERATE, read_text, AT(system), 0, 0},
+    {"raw", EL_ASK_OLLAMA_GENERATE, read_switch, AT(raw), 0, 0},
+    {"options", OLLAMA, read_options, 0, 0, 0},
+    {"keep_alive", OLLAMA, read_keep_alive, 0, 0, 0},
+    {"max_tokens", OPENAI, read_whole, AT(max_tokens), 1, TOKENS_MAX},
     {"max_completion_tokens", EL_ASK_CHAT, read_whole, AT(max_tokens), 1, TOKENS_MAX},
-    {"temperature", BOTH, read_float, SAMPLER(temperature), 0, 100},
-    {"top_p", BOTH, read_float, SAMPLER(top_p), 1e-6, 1},
-    {"top_k", BOTH, read_top_k, SAMPLER(top_k), 0, 16777216},
-    {"min_p", BOTH, read_float, SAMPLER(min_p), 0, 1},
-    {"typical_p", BOTH, read_float, SAMPLER(typical_p), 1e-6, 1},
-    {"repeat_penalty", BOTH, read_float, SAMPLER(repeat_penalty), 1e-3, 100},
-    {"repeat_last_n", BOTH, read_whole, SAMPLER(repeat_last), 0, 1048576},
-    {"presence_penalty", BOTH, read_float, SAMPLER(presence_penalty), -100, 100},
-    {"frequency_penalty", BOTH, read_float, SAMPLER(frequency_penalty), -100, 100},
-    {"seed", BOTH, read_seed, 0, 0, 0},
-    {"stop", BOTH, read_stop, 0, 0, 0},
-    {"stream", BOTH, read_switch, AT(stream), 0, 0},
-    {"stream_options", BOTH, read_stream_options, 0, 0, 0},
-    {"ignore_eos", BOTH, read_switch, AT(ignore_eos), 0, 0},
-    {"deadline_ms", BOTH, read_whole, AT(deadline_ms), 1, DAY_MS},
-    {"n", BOTH, read_one, 0, 0, 0},
+    {"num_predict", OPTIONS, read_num_predict, AT(max_tokens), 0, TOKENS_MAX},
+    {"num_ctx", OPTIONS, read_whole, AT(num_ctx), 0, TOKENS_MAX},
+    {"temperature", SAMPLING, read_float, SAMPLER(temperature), 0, 100},
+    {"top_p", SAMPLING, read_float, SAMPLER(top_p), 1e-6, 1},
+    {"top_k", SAMPLING, read_top_k, SAMPLER(top_k), 0, 16777216},
+    {"min_p", SAMPLING, read_float, SAMPLER(min_p), 0, 1},
+    {"typical_p", SAMPLING, read_float, SAMPLER(typical_p), 1e-6, 1},
+    {"repeat_penalty", SAMPLING, read_float, SAMPLER(repeat_penalty), 1e-3, 100},
+    {"repeat_last_n", SAMPLING, read_repeat_last, SAMPLER(repeat_last), 0, 1048576},
+    {"presence_penalty", SAMPLING, read_float, SAMPLER(presence_penalty), -100, 100},
+    {"frequency_penalty", SAMPLING, read_float, SAMPLER(frequency_penalty), -100, 100},
+    {"seed", SAMPLING, read_seed, 0, 0, 0},
+    {"stop", SAMPLING, read_stop, 0, 0, 0},
+    {"stream", ANY, read_switch, AT(stream), 0, 0},
+    {"stream_options", OPENAI, read_stream_options, 0, 0, 0},
+    {"ignore_eos", ANY | OPTIONS, read_switch, AT(ignore_eos), 0, 0},
+    {"deadline_ms", ANY | OPTIONS, read_whole, AT(deadline_ms), 1, DAY_MS},
+    {"n", OPENAI, read_one, 0, 0, 0},
     {"best_of", EL_ASK_COMPLETION, read_one, 0, 0, 0},
-    {"response_format", BOTH, read_response_format, 0, 0, 0},
+    {"response_format", OPENAI, read_response_format, 0, 0, 0},
     {"tool_choice", EL_ASK_CHAT, read_tool_choice, 0, 0, 0},
-    {"tools", EL_ASK_CHAT, refuse, 0, 0, 0},
+    {"tools", CHATS, refuse, 0, 0, 0},
     {"functions", EL_ASK_CHAT, refuse, 0, 0, 0},
     {"function_call", EL_ASK_CHAT, read_tool_choice, 0, 0, 0},
-    {"logprobs", BOTH, refuse, 0, 0, 0},
-    {"top_logprobs", BOTH, refuse, 0, 0, 0},
-    {"logit_bias", BOTH, refuse, 0, 0, 0},
-    {"grammar", BOTH, refuse, 0, 0, 0},
-    {"json_schema", BOTH, refuse, 0, 0, 0},
-    {"suffix", EL_ASK_COMPLETION, refuse, 0, 0, 0},
+    {"logprobs", ANY, refuse, 0, 0, 0},
+    {"top_logprobs", ANY, refuse, 0, 0, 0},
+    {"logit_bias", OPENAI, refuse, 0, 0, 0},
+    {"grammar", OPENAI, refuse, 0, 0, 0},
+    {"json_schema", OPENAI, refuse, 0, 0, 0},
+    {"suffix", TEXTS, refuse, 0, 0, 0},
     {"echo", EL_ASK_COMPLETION, refuse, 0, 0, 0},
     {"audio", EL_ASK_CHAT, refuse, 0, 0, 0},
     {"web_search_options", EL_ASK_CHAT, refuse, 0, 0, 0},
-    {"mirostat", BOTH, refuse, 0, 0, 0},
-    {"dry_multiplier", BOTH, refuse, 0, 0, 0},
-    {"xtc_probability", BOTH, refuse, 0, 0, 0},
+    {"mirostat", SAMPLING, refuse, 0, 0, 0},
+    {"dry_multiplier", OPENAI, refuse, 0, 0, 0},
+    {"xtc_probability", OPENAI, refuse, 0, 0, 0},
+    {"format", OLLAMA, refuse, 0, 0, 0},
+    {"think", OLLAMA, refuse, 0, 0, 0},
+    {"template", EL_ASK_OLLAMA_GENERATE, refuse, 0, 0, 0},
+    {"images", EL_ASK_OLLAMA_GENERATE, refuse, 0, 0, 0},
+    {"context", EL_ASK_OLLAMA_GENERATE, refuse, 0, 0, 0},
 };
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
-static bool read_fields(el_ask *ask, el_problem *problem)
+static bool read_fields(el_ask *ask, const json_t *object, unsigned forms, el_problem *problem)
 {
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         const field *f = &fields[i];
-        json_t *value = json_object_get(ask->root, f->name);
-        if (!(f->forms & (unsigned)ask->form) || !value || json_is_null(value)) continue;
+        json_t *value = json_object_get(object, f->name);
+        if (!(f->forms & forms) || !value || json_is_null(value)) continue;
         if (!f->read(ask, f, value, problem)) return false;
     }
+    return true;
+}
+
+/* What is wrong within is told with its whole name. */
+static bool read_options(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    char param[sizeof problem->param];
+    if (!json_is_object(value)) return WRONG(f->name, "'options' must be an object");
+    if (read_fields(ask, value, OPTIONS, problem)) return true;
+    snprintf(param, sizeof param, "options.%.40s", problem->param);
+    memcpy(problem->param, param, sizeof param);
+    return false;
+}
+
+static bool check_openai(const el_ask *ask, el_problem *problem)
+{
     if (ask->form == EL_ASK_CHAT && ask->n_messages == 0)
         return WRONG("messages", "'messages' is missing");
     if (ask->form == EL_ASK_COMPLETION && !ask->prompt)
         return WRONG("prompt", "'prompt' is missing");
     return true;
+}
+
+/* A prompt of Ollama's that is not raw is what a user says. */
+static bool check_ollama(el_ask *ask, el_problem *problem)
+{
+    const bool has_system = ask->system && ask->system[0] != '\0';
+    if (!ask->model) return WRONG("model", "'model' is missing");
+    ask->prompt_len = ask->prompt ? strlen(ask->prompt) : 0;
+    if (ask->raw && has_system)
+        return WRONG("system", "'system' is for a prompt that is laid out, not for a 'raw' one");
+    if (ask->raw || ask->prompt_len == 0) return true;
+    if (has_system) ask->messages[ask->n_messages++] = (edgellm_message){"system", ask->system};
+    ask->messages[ask->n_messages++] = (edgellm_message){"user", ask->prompt};
+    return true;
+}
+
+static bool read_all(el_ask *ask, el_problem *problem)
+{
+    if (!read_fields(ask, ask->root, (unsigned)ask->form, problem)) return false;
+    return ask->form & OPENAI ? check_openai(ask, problem) : check_ollama(ask, problem);
 }
 
 static bool parse(el_ask *ask, const char *body, size_t len, el_problem *problem)
@@ -342,13 +444,14 @@ bool el_ask_read(el_ask *ask, el_ask_form form, const char *body, size_t len, el
     const el_json_extent extent = el_json_measure(body, len);
     memset(ask, 0, sizeof *ask);
     ask->form = form;
+    ask->stream = (form & OLLAMA) != 0; /* unless it says otherwise */
     ask->sampler = edgellm_sampler_defaults();
     if (extent.depth > EL_JSON_DEPTH)
         return WRONG(NULL, "the body nests deeper than %d", EL_JSON_DEPTH);
     if (extent.values > EL_JSON_VALUES)
         return el_problem_set(problem, EL_PROBLEM_BODY, NULL, "the body has more than %d values",
                               EL_JSON_VALUES);
-    return parse(ask, body, len, problem) && read_fields(ask, problem);
+    return parse(ask, body, len, problem) && read_all(ask, problem);
 }
 
 void el_ask_release(el_ask *ask)

@@ -1,7 +1,8 @@
 /*
- * ask.h: the body of a request to OpenAI's interface, from bytes to a struct. Pure: nothing is
- * asked of the system but memory for jansson, whose room is known beforehand (json_limits.h). What
- * is not understood and would change the answer is refused with its name; null is as not given.
+ * ask.h: the body of a request to OpenAI's interface or to Ollama's, from bytes to a struct. Pure:
+ * nothing is asked of the system but memory for jansson, whose room is known beforehand
+ * (json_limits.h). What is not understood and would change the answer is refused with its name;
+ * null is as not given.
  */
 #ifndef EL_SERVER_ASK_H
 #define EL_SERVER_ASK_H
@@ -14,21 +15,25 @@
 enum { EL_ASK_MESSAGES = 512 };
 
 typedef enum el_ask_form {
-    EL_ASK_CHAT = 1,       /* messages */
-    EL_ASK_COMPLETION = 2, /* a prompt */
+    EL_ASK_CHAT = 1,            /* messages */
+    EL_ASK_COMPLETION = 2,      /* a prompt */
+    EL_ASK_OLLAMA_CHAT = 4,     /* messages; none: nothing to compute */
+    EL_ASK_OLLAMA_GENERATE = 8, /* a prompt, laid out as messages unless it is raw; likewise */
+    EL_ASK_OLLAMA_SHOW = 16,    /* a model */
 } el_ask_form;
 
 typedef struct el_ask {
     el_ask_form form;
-    uint32_t n_messages;
+    uint32_t n_messages;                       /* 0: a text that goes on */
     edgellm_message messages[EL_ASK_MESSAGES]; /* (n_messages), in `root` */
-    const char *prompt;                        /* in `root` */
+    const char *model, *prompt, *system;       /* in `root`; NULL: not given */
     size_t prompt_len;
     edgellm_sampler_options sampler; /* but for the seed, if there is none */
     bool has_seed;
     uint32_t max_tokens;  /* 0: as many as there is room for */
     uint32_t deadline_ms; /* 0: none */
-    bool stream, include_usage, ignore_eos;
+    uint32_t num_ctx;     /* tokens of context that it counts on; 0: nothing was said */
+    bool stream, include_usage, ignore_eos, raw;
     el_stop_list stops;
     json_t *root; /* owned */
 } el_ask;
@@ -39,5 +44,11 @@ typedef struct el_ask {
  */
 bool el_ask_read(el_ask *ask, el_ask_form form, const char *body, size_t len, el_problem *problem);
 void el_ask_release(el_ask *ask);
+
+/* It asks for no tokens. */
+static inline bool el_ask_is_empty(const el_ask *ask)
+{
+    return ask->n_messages == 0 && ask->prompt_len == 0;
+}
 
 #endif

@@ -44,7 +44,10 @@ void el_conn_reply(el_conn *conn, unsigned status, const el_out *text)
 void el_conn_reply_problem(el_conn *conn, const el_problem *problem)
 {
     el_out out = el_conn_text(conn);
-    el_problem_write(problem, &out);
+    if (conn->route && conn->route->write_problem)
+        conn->route->write_problem(problem, &out);
+    else
+        el_problem_write(problem, &out);
     conn->retry_after = problem->retry_after;
     el_conn_reply(conn, el_problem_status(problem), &out);
 }
@@ -149,8 +152,8 @@ static bool write_text(el_conn *conn)
     char length[24];
     packet p = packet_of(conn->server);
     snprintf(length, sizeof length, "%zu", conn->text_len);
-    if (!add_head(conn, &p, "application/json", length)) return false;
-    add_bytes(&p, conn->text, conn->text_len);
+    if (!add_head(conn, &p, conn->text_type, length)) return false;
+    if (!conn->is_head) add_bytes(&p, conn->text, conn->text_len);
     return send_packet(conn, &p) && finish(conn);
 }
 
@@ -278,9 +281,11 @@ static bool check_head(el_conn *conn, const char *path, size_t len, el_problem *
     const bool has_length = read_length(conn);
     const el_route *route = el_route_find(path, len);
     conn->route = route;
+    conn->is_head = method == LWSHUMETH_HEAD;
     if (!route)
         return el_problem_set(problem, EL_PROBLEM_ROUTE, NULL, "there is no %.200s here", path);
-    if (method != (route->is_post ? LWSHUMETH_POST : LWSHUMETH_GET))
+    if (method != (route->is_post ? LWSHUMETH_POST : LWSHUMETH_GET) &&
+        (route->is_post || !conn->is_head))
         return el_problem_set(problem, EL_PROBLEM_METHOD, NULL, "%s wants %s", route->path,
                               route->is_post ? "POST" : "GET");
     if (route->needs_key && !is_allowed(conn))
@@ -298,6 +303,7 @@ static void begin_request(el_conn *conn)
     conn->is_asking = true;
     conn->head_is_sent = conn->is_waiting = conn->closes = conn->is_refused = false;
     conn->retry_after = 0;
+    conn->text_type = "application/json";
     conn->body_until = el_clock_now() + BODY_SECONDS * UINT64_C(1000000000);
     header(conn, WSI_TOKEN_HTTP, version, sizeof version);
     conn->is_chunked = strcmp(version, "HTTP/1.1") == 0;

@@ -33,11 +33,13 @@ struct el_conn {
     uint64_t body_until; /* in nanoseconds: when it has to be there */
     bool is_chunked;     /* the client knows chunks, HTTP/1.1 */
     bool is_refused;     /* by its head: what comes of its body is thrown away */
+    bool is_head;        /* HEAD: as GET, but of the reply only its head is sent */
     bool closes;         /* after the reply */
     /* the reply */
     el_reply reply;
     unsigned status, retry_after;
     bool head_is_sent, is_waiting; /* waiting: for the reader to take something */
+    const char *text_type;         /* JSON, unless the route says another */
     char text[EL_CONN_TEXT];
     size_t text_len;
     el_answer answer;
@@ -45,7 +47,7 @@ struct el_conn {
 
 /* ---- for routes: the reply ----------------------------------------------------------------- */
 
-/* Where to write a reply's text, which is JSON; then el_conn_reply(). */
+/* Where to write a reply's text; then el_conn_reply(). */
 el_out el_conn_text(el_conn *conn);
 void el_conn_reply(el_conn *conn, unsigned status, const el_out *text);
 void el_conn_reply_problem(el_conn *conn, const el_problem *problem);

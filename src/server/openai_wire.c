@@ -29,23 +29,12 @@ static void write_timings(const el_answer *a, el_out *out)
 {
     const el_answer_times t = el_answer_times_of(a);
     el_out_text(out, "\"timings\":{\"queue_ms\":");
-    el_out_real(out, t.queue_ms);
+    el_out_real(out, (double)t.queue_ns / 1e6);
     el_out_print(out, ",\"prompt_n\":%u,\"prompt_ms\":", a->task->request.count);
-    el_out_real(out, t.prompt_ms);
+    el_out_real(out, (double)t.prompt_ns / 1e6);
     el_out_print(out, ",\"predicted_n\":%u,\"predicted_ms\":", a->n_text);
-    el_out_real(out, t.answer_ms);
+    el_out_real(out, (double)t.answer_ns / 1e6);
     el_out_text(out, "}");
-}
-
-/* Nothing if there was none. */
-static void write_deadline(const el_answer *a, el_out *out)
-{
-    const bool ended = a->finish[0] == 'l' && a->task->finish == EDGELLM_FINISH_DEADLINE;
-    if (a->deadline_ms == 0) return;
-    el_out_print(out, ",\"deadline\":{\"deadline_ms\":%u,\"forecast_ms\":", a->deadline_ms);
-    el_out_real(out, a->task->forecast.answer_ns / 1e6);
-    el_out_print(out, ",\"max_tokens\":%u,\"ended_by_deadline\":%s}", a->task->request.max_tokens,
-                 ended ? "true" : "false");
 }
 
 /* What an answer ends with, behind "choices": its usage, if wanted here, and times. */
@@ -56,7 +45,7 @@ static void write_end(const el_answer *a, bool usage, el_out *out)
         el_out_text(out, ",");
     }
     write_timings(a, out);
-    write_deadline(a, out);
+    el_answer_write_deadline(a, out);
 }
 
 /* ---- whole --------------------------------------------------------------------------------- */

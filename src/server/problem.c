@@ -11,6 +11,7 @@ static const struct {
     [EL_PROBLEM_CONTEXT] = {400, "invalid_request_error", "context_length_exceeded"},
     [EL_PROBLEM_KEY] = {401, "authentication_error", "invalid_api_key"},
     [EL_PROBLEM_ROUTE] = {404, "invalid_request_error", "not_found"},
+    [EL_PROBLEM_MODEL] = {404, "invalid_request_error", "model_not_found"},
     [EL_PROBLEM_METHOD] = {405, "invalid_request_error", "method_not_allowed"},
     [EL_PROBLEM_LENGTH] = {411, "invalid_request_error", "length_required"},
     [EL_PROBLEM_BODY] = {413, "invalid_request_error", "body_too_large"},
@@ -68,4 +69,16 @@ void el_problem_write(const el_problem *problem, el_out *out)
         el_out_print(out, ",\"code\":%u", kinds[problem->kind].status);
     if (problem->has_forecast) write_forecast(&problem->forecast, out);
     el_out_text(out, "}}");
+}
+
+void el_problem_write_flat(const el_problem *problem, el_out *out)
+{
+    el_out_text(out, "{\"error\":");
+    el_out_string(out, problem->message);
+    if (problem->param[0] != '\0') {
+        el_out_text(out, ",\"param\":");
+        el_out_string(out, problem->param);
+    }
+    if (problem->has_forecast) write_forecast(&problem->forecast, out);
+    el_out_text(out, "}");
 }

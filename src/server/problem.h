@@ -1,6 +1,7 @@
 /*
- * problem.h: why a request is not answered, as OpenAI's interface tells it: a status of HTTP and an
- * object "error" with message, type, param and code. A kind is a row of a table.
+ * problem.h: why a request is not answered, as OpenAI's interface tells it, a status of HTTP and an
+ * object "error" with message, type, param and code, or as Ollama's does. A kind is a row of a
+ * table.
  */
 #ifndef EL_SERVER_PROBLEM_H
 #define EL_SERVER_PROBLEM_H
@@ -13,6 +14,7 @@ typedef enum el_problem_kind {
     EL_PROBLEM_CONTEXT,  /* 400: the prompt is too long */
     EL_PROBLEM_KEY,      /* 401 */
     EL_PROBLEM_ROUTE,    /* 404 */
+    EL_PROBLEM_MODEL,    /* 404: there is another model */
     EL_PROBLEM_METHOD,   /* 405 */
     EL_PROBLEM_LENGTH,   /* 411 */
     EL_PROBLEM_BODY,     /* 413 */
@@ -42,5 +44,8 @@ unsigned el_problem_status(const el_problem *problem);
 
 /* {"error": {...}} */
 void el_problem_write(const el_problem *problem, el_out *out);
+
+/* As Ollama has it: {"error": the message}; the field and the forecast, if any, stand beside it. */
+void el_problem_write_flat(const el_problem *problem, el_out *out);
 
 #endif

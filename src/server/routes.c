@@ -3,10 +3,18 @@
 #include <string.h>
 
 static const el_route routes[] = {
-    {"/health", false, false, false, el_serve_health},
-    {"/v1/models", false, true, true, el_serve_models},
-    {"/v1/chat/completions", true, true, true, el_serve_chat},
-    {"/v1/completions", true, true, true, el_serve_completions},
+    {"/health", false, false, false, el_serve_health, NULL},
+    {"/v1/models", false, true, true, el_serve_models, NULL},
+    {"/v1/chat/completions", true, true, true, el_serve_chat, NULL},
+    {"/v1/completions", true, true, true, el_serve_completions, NULL},
+    /* Ollama's */
+    {"/", false, false, false, el_serve_root, el_problem_write_flat},
+    {"/api/version", false, true, false, el_serve_api_version, el_problem_write_flat},
+    {"/api/tags", false, true, true, el_serve_api_tags, el_problem_write_flat},
+    {"/api/show", true, true, true, el_serve_api_show, el_problem_write_flat},
+    {"/api/ps", false, true, true, el_serve_api_ps, el_problem_write_flat},
+    {"/api/generate", true, true, true, el_serve_api_generate, el_problem_write_flat},
+    {"/api/chat", true, true, true, el_serve_api_chat, el_problem_write_flat},
 };
 
 const el_route *el_route_find(const char *path, size_t len)

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "server/problem.h"
+
 typedef struct el_conn el_conn;
 
 typedef struct el_route {
@@ -17,6 +19,8 @@ typedef struct el_route {
     bool needs_model; /* 503 while it is loaded, and while the server shuts down */
     /* Called when all of the request is there; it gives one reply (conn.h). */
     void (*serve)(el_conn *conn);
+    /* How its errors look. NULL: as OpenAI's. */
+    void (*write_problem)(const el_problem *problem, el_out *out);
 } el_route;
 
 /* NULL: there is none. */
@@ -26,5 +30,12 @@ void el_serve_health(el_conn *conn);
 void el_serve_models(el_conn *conn);
 void el_serve_chat(el_conn *conn);
 void el_serve_completions(el_conn *conn);
+void el_serve_root(el_conn *conn);
+void el_serve_api_version(el_conn *conn);
+void el_serve_api_tags(el_conn *conn);
+void el_serve_api_show(el_conn *conn);
+void el_serve_api_ps(el_conn *conn);
+void el_serve_api_generate(el_conn *conn);
+void el_serve_api_chat(el_conn *conn);
 
 #endif

@@ -2,7 +2,7 @@
  * fuzz_ask.c: any body of a request. It is refused with one clean problem, or what was read is what
  * a session takes; and jansson never needs more room than was reckoned before.
  *
- * Input: a byte, odd: a chat; the body.
+ * Input: a byte, the form; the body.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +57,11 @@ static void check_taken(const el_ask *ask)
     edgellm_error err = {0};
     const edgellm_status status = edgellm_session_set_sampler(the_session(), &ask->sampler, &err);
     FUZZ_CHECK(fuzz_status(status, &err));
-    FUZZ_CHECK(ask->form == EL_ASK_CHAT ? ask->n_messages > 0 : ask->prompt != NULL);
+    FUZZ_CHECK(ask->form != EL_ASK_CHAT || ask->n_messages > 0);
+    FUZZ_CHECK(ask->form != EL_ASK_COMPLETION || ask->prompt != NULL);
+    FUZZ_CHECK(ask->form <= EL_ASK_COMPLETION || ask->model != NULL);
+    FUZZ_CHECK(ask->form != EL_ASK_OLLAMA_GENERATE || ask->raw || el_ask_is_empty(ask) ||
+               ask->messages[ask->n_messages - 1].content == ask->prompt);
     for (uint32_t i = 0; i < ask->n_messages; i++)
         FUZZ_CHECK(ask->messages[i].role != NULL && ask->messages[i].content != NULL);
     FUZZ_CHECK(!ask->prompt || strlen(ask->prompt) == ask->prompt_len);
@@ -66,19 +70,32 @@ static void check_taken(const el_ask *ask)
         FUZZ_CHECK(ask->stops.len[i] >= 1 && ask->stops.len[i] <= EL_STOP_BYTES);
 }
 
-/* It fits into a reply, and is JSON that says what it says. */
-static void check_problem(const el_problem *problem)
+/* As it is sent, read again: it fits into a reply. */
+static json_t *sent(const el_problem *problem, void (*write)(const el_problem *, el_out *))
 {
     static char text[6144];
     el_out out = {.at = text, .room = sizeof text};
-    FUZZ_CHECK(problem->kind == EL_PROBLEM_REQUEST || problem->kind == EL_PROBLEM_BODY);
-    el_problem_write(problem, &out);
+    write(problem, &out);
     FUZZ_CHECK(!out.is_full);
-    json_t *root = json_loadb(text, out.used, 0, NULL);
-    const json_t *error = json_object_get(root, "error");
-    FUZZ_CHECK(json_string_length(json_object_get(error, "message")) > 0);
-    const char *param = json_string_value(json_object_get(error, "param"));
+    return json_loadb(text, out.used, 0, NULL);
+}
+
+static void check_param(const el_problem *problem, const json_t *holder)
+{
+    const char *param = json_string_value(json_object_get(holder, "param"));
     FUZZ_CHECK(param ? strcmp(param, problem->param) == 0 : problem->param[0] == '\0');
+}
+
+/* It is JSON that says what it says, in both looks. */
+static void check_problem(const el_problem *problem)
+{
+    FUZZ_CHECK(problem->kind == EL_PROBLEM_REQUEST || problem->kind == EL_PROBLEM_BODY);
+    const json_t *error = json_object_get(sent(problem, el_problem_write), "error");
+    FUZZ_CHECK(json_string_length(json_object_get(error, "message")) > 0);
+    check_param(problem, error);
+    const json_t *flat = sent(problem, el_problem_write_flat);
+    FUZZ_CHECK(json_string_length(json_object_get(flat, "error")) > 0);
+    check_param(problem, flat);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -88,7 +105,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_input in = {data, size};
     el_problem problem = {.kind = EL_PROBLEM_KINDS};
     edgellm_error err = {0};
-    const el_ask_form form = fuzz_byte(&in) % 2 != 0 ? EL_ASK_CHAT : EL_ASK_COMPLETION;
+    static const el_ask_form forms[] = {EL_ASK_COMPLETION, EL_ASK_CHAT, EL_ASK_OLLAMA_GENERATE,
+                                        EL_ASK_OLLAMA_CHAT, EL_ASK_OLLAMA_SHOW};
+    const el_ask_form form = forms[fuzz_byte(&in) % (sizeof forms / sizeof forms[0])];
     const size_t len = in.size < LONGEST ? in.size : LONGEST;
     const char *body = (const char *)in.data;
     if (!is_open)

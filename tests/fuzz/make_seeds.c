@@ -677,6 +677,21 @@ static void save_asks(void)
     save_ask("refused", 0,
              "{\"prompt\":\"x\",\"stop\":\"\\\"\",\"logprobs\":5,\"logit_bias\":{\"1\":-1},"
              "\"response_format\":{\"type\":\"json_object\"},\"grammar\":\"g\"}");
+    save_ask(
+        "generate", 2,
+        "{\"model\":\"m:latest\",\"prompt\":\"Once\",\"system\":\"Be.\",\"raw\":false,"
+        "\"stream\":false,\"keep_alive\":\"5m\",\"suffix\":\"\",\"template\":\"\",\"images\":[],"
+        "\"context\":null,\"format\":\"\",\"think\":false,\"deadline_ms\":250,\"options\":{"
+        "\"num_predict\":-1,\"num_ctx\":2048,\"temperature\":0.7,\"top_k\":40,\"top_p\":0.9,"
+        "\"min_p\":0,\"seed\":1,\"repeat_penalty\":1.1,\"repeat_last_n\":-1,"
+        "\"presence_penalty\":0,\"frequency_penalty\":0,\"mirostat\":0,\"ignore_eos\":true,"
+        "\"num_gpu\":99,\"stop\":[\"\\n\"]}}");
+    save_ask("raw", 2, "{\"model\":\"m\",\"prompt\":\"x\",\"raw\":true,\"system\":\"\"}");
+    save_ask("ollama-chat", 3,
+             "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\",\"images\":[],"
+             "\"thinking\":\"\"}],\"tools\":[],\"keep_alive\":-1,\"options\":{\"seed\":\"x\"}}");
+    save_ask("load", 3, "{\"model\":\"m\",\"messages\":[]}");
+    save_ask("show", 4, "{\"name\":\"m\",\"verbose\":true}");
     save_ask("broken", 1, "{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\\u0000\"},]");
     save_ask("deep", 0, "[{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1,2,{\"b\":\"[,:]\"}]]]");
 }

@@ -1,4 +1,4 @@
-#include "server/openai.h"
+#include "server/request.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ static edgellm_status encode(const el_server *server, const el_ask *ask, el_task
 {
     const edgellm_engine *engine = server->compute.engine;
     const size_t room = server->compute.memory.context;
-    if (ask->form == EL_ASK_CHAT)
+    if (ask->n_messages > 0)
         return edgellm_chat_prompt(engine, ask->messages, ask->n_messages, EDGELLM_CHAT_OPEN_ANSWER,
                                    task->tokens, room, count, err);
     return edgellm_tokenize(engine, ask->prompt, ask->prompt_len,
@@ -26,7 +26,7 @@ static edgellm_status encode(const el_server *server, const el_ask *ask, el_task
 
 static bool lay_out(const el_server *server, const el_ask *ask, el_task *task, el_problem *problem)
 {
-    const char *param = ask->form == EL_ASK_CHAT ? "messages" : "prompt";
+    const char *param = ask->prompt ? "prompt" : "messages";
     const uint32_t context = server->compute.memory.context;
     edgellm_error err;
     size_t count;
@@ -86,15 +86,11 @@ static bool find_task(el_server *server, el_task **task, el_problem *problem)
 
 /* ---- the answer ---------------------------------------------------------------------------- */
 
-static const el_wire *wire_of(const el_ask *ask)
+static void set_answer(el_server *server, const el_endpoint *endpoint, el_task *task,
+                       el_answer *answer)
 {
-    if (ask->form == EL_ASK_CHAT) return ask->stream ? &el_openai_chat_stream : &el_openai_chat;
-    return ask->stream ? &el_openai_completion_stream : &el_openai_completion;
-}
-
-static void set_answer(el_server *server, const el_ask *ask, el_task *task, el_answer *answer)
-{
-    answer->wire = wire_of(ask);
+    const el_ask *ask = &server->ask;
+    answer->wire = ask->stream ? endpoint->streamed : endpoint->whole;
     answer->engine = server->compute.engine;
     answer->tasks = &server->compute.tasks;
     answer->task = task;
@@ -105,34 +101,43 @@ static void set_answer(el_server *server, const el_ask *ask, el_task *task, el_a
     answer->include_usage = ask->include_usage;
     answer->ignore_eos = ask->ignore_eos;
     answer->deadline_ms = ask->deadline_ms;
-    snprintf(answer->id, sizeof answer->id, "%s-%08" PRIx64 "%08" PRIx64,
-             ask->form == EL_ASK_CHAT ? "chatcmpl" : "cmpl", (uint64_t)server->started,
-             ++server->n_answers);
+    snprintf(answer->id, sizeof answer->id, "%s-%08" PRIx64 "%08" PRIx64, endpoint->id,
+             (uint64_t)server->started, ++server->n_answers);
     el_answer_open(answer);
 }
 
-static bool take(el_conn *conn, el_ask_form form, el_problem *problem)
+static bool take(el_conn *conn, const el_endpoint *endpoint, el_problem *problem)
 {
     el_server *server = conn->server;
     el_ask *ask = &server->ask;
     el_task *task;
-    if (!el_ask_read(ask, form, conn->body, conn->body_len, problem)) return false;
     if (!find_task(server, &task, problem)) return false;
     if (!lay_out(server, ask, task, problem)) return false; /* the task is still free */
     set_task(server, ask, task);
-    set_answer(server, ask, task, &conn->answer);
+    set_answer(server, endpoint, task, &conn->answer);
     el_tasks_hand_over(&server->compute.tasks, task);
+    el_conn_reply_answer(conn);
     return true;
 }
 
-void el_openai_serve(el_conn *conn, el_ask_form form)
+/* ---- the request --------------------------------------------------------------------------- */
+
+static bool serve(el_conn *conn, const el_endpoint *endpoint, el_problem *problem)
+{
+    el_ask *ask = &conn->server->ask;
+    if (!el_ask_read(ask, endpoint->form, conn->body, conn->body_len, problem)) return false;
+    if (endpoint->check && !endpoint->check(conn->server, ask, problem)) return false;
+    if (!endpoint->reply || (endpoint->whole && !el_ask_is_empty(ask)))
+        return take(conn, endpoint, problem);
+    endpoint->reply(conn);
+    return true;
+}
+
+void el_request_serve(el_conn *conn, const el_endpoint *endpoint)
 {
     el_problem problem;
-    const bool taken = take(conn, form, &problem);
+    const bool is_served = serve(conn, endpoint, &problem);
     el_ask_release(&conn->server->ask);
     el_json_room_empty();
-    if (taken)
-        el_conn_reply_answer(conn);
-    else
-        el_conn_reply_problem(conn, &problem);
+    if (!is_served) el_conn_reply_problem(conn, &problem);
 }

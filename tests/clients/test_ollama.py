@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""`edgellm serve` asked by Ollama's own Python package, as Home Assistant and others ask.
+
+    python3 tests/clients/test_ollama.py EDGELLM MAKE_TINY OUT_DIR
+
+Needs the package ollama: `make test-clients`.
+"""
+import asyncio
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import unittest
+
+import ollama
+
+EDGELLM, MAKE_TINY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+OUT = pathlib.Path(sys.argv[3]).absolute()
+TINY = str(OUT / "tiny.tm2.bin")
+KEY = "a-key"
+os.environ["EDGELLM_CACHE"] = "none"
+MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "the fox"}]
+GREEDY = {"num_predict": 20, "temperature": 0}
+
+
+def run(*options):
+    """What `edgellm run` answers."""
+    done = subprocess.run([EDGELLM, "run", TINY, *map(str, options), "--json"], check=True,
+                          capture_output=True, timeout=60)
+    return json.loads(done.stdout)
+
+
+class Client(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        shutil.rmtree(OUT, ignore_errors=True)
+        OUT.mkdir(parents=True)
+        gguf = str(OUT / "tiny.gguf")
+        subprocess.run([MAKE_TINY, gguf], check=True, timeout=60)
+        subprocess.run([EDGELLM, "quantize", gguf, "-o", TINY, "-q"], check=True, timeout=60)
+        cls.process = subprocess.Popen(
+            [EDGELLM, "serve", TINY, "--port", "0", "--calibrate", "20"], stdout=subprocess.PIPE,
+            env={**os.environ, "EDGELLM_API_KEY": KEY})
+        line = cls.process.stdout.readline().decode()
+        cls.url = line.split(" at ")[1].split(" ")[0]
+        cls.headers = {"Authorization": f"Bearer {KEY}"}
+        cls.client = ollama.Client(host=cls.url, headers=cls.headers)
+        cls.right = run("--system", "Be brief.", "-p", "the fox", "-n", 20, "-t", 0)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.client.close()
+        cls.process.terminate()
+        cls.process.communicate(timeout=60)
+        assert cls.process.returncode == 0
+
+    def check_end(self, answer):
+        self.assertEqual((answer.done, answer.done_reason, answer.eval_count,
+                          answer.prompt_eval_count),
+                         (True, "length", 20, self.right["prompt_tokens"]))
+        self.assertGreater(answer.total_duration, answer.eval_duration)
+
+    def test_models(self):
+        model, = self.client.list().models
+        self.assertEqual((model.model, model.size, model.details.family),
+                         ("tiny:latest", os.path.getsize(TINY), "llama"))
+        self.assertEqual(int(model.modified_at.timestamp()), int(os.path.getmtime(TINY)))
+        running, = self.client.ps().models
+        self.assertEqual((running.model, running.digest, running.context_length),
+                         ("tiny:latest", model.digest, 256))
+        shown = self.client.show("tiny:latest")
+        self.assertEqual((shown.capabilities, shown.modelinfo["llama.context_length"]),
+                         (["completion"], 256))
+
+    def test_chat(self):
+        answer = self.client.chat("tiny", MESSAGES, options=GREEDY, think=False, keep_alive="-1s")
+        self.assertEqual((answer.message.role, answer.message.content),
+                         ("assistant", self.right["text"]))
+        self.check_end(answer)
+
+    def test_chat_stream(self):
+        parts = list(self.client.chat("tiny", MESSAGES, options=GREEDY, stream=True))
+        self.assertEqual("".join(part.message.content for part in parts), self.right["text"])
+        self.check_end(parts[-1])
+
+    def test_generate(self):
+        asked = {"model": "tiny", "prompt": "the fox", "system": "Be brief."}
+        answer = self.client.generate(**asked, options=ollama.Options(**GREEDY))
+        self.assertEqual(answer.response, self.right["text"])
+        self.check_end(answer)
+        parts = list(self.client.generate(**asked, options=GREEDY, stream=True))
+        self.assertEqual("".join(part.response for part in parts), self.right["text"])
+        right = run("--raw", "-p", "the fox", "-n", 12, "-s", 3)["text"]
+        raw = self.client.generate("tiny", "the fox", raw=True, options={"num_predict": 12, "seed": 3})
+        self.assertEqual(raw.response, right)
+
+    def test_asynchronous(self):
+        """As Home Assistant has it: a stream of a client that does not block."""
+        async def text():
+            client = ollama.AsyncClient(host=self.url, headers=self.headers)
+            stream = await client.chat(model="tiny", messages=MESSAGES, tools=None, stream=True,
+                                       keep_alive="5s", think=False,
+                                       options={"num_ctx": 256, **GREEDY})
+            parts = [part async for part in stream]
+            await client.close()
+            return "".join(part.message.content for part in parts)
+        self.assertEqual(asyncio.run(text()), self.right["text"])
+
+    def test_load(self):
+        self.assertEqual(self.client.generate("tiny").done_reason, "load")
+        self.assertEqual(self.client.chat("tiny", keep_alive=0).done_reason, "load")
+
+    def test_left_early(self):
+        stream = self.client.chat("tiny", MESSAGES, stream=True)
+        next(iter(stream))
+        stream.close()
+        self.test_models()
+
+    def fails(self, status, words, call, *arguments, **options):
+        with self.assertRaises(ollama.ResponseError) as caught:
+            answer = call(*arguments, **options)
+            list(answer)
+        self.assertEqual(caught.exception.status_code, status)
+        self.assertIn(words, caught.exception.error)
+
+    def test_errors(self):
+        self.fails(404, "'other' not found", self.client.chat, "other", MESSAGES)
+        self.fails(404, "'other' not found", self.client.show, "other")
+        for stream in (False, True):
+            self.fails(400, "'format'", self.client.chat, "tiny", MESSAGES, format="json",
+                       stream=stream)
+            self.fails(400, "tokens", self.client.generate, "tiny", "x " * 1000, stream=stream)
+            self.fails(422, "enough", self.client.generate, "tiny", "the fox " * 9, stream=stream,
+                       options={"deadline_ms": 1, "num_predict": 150})
+        self.fails(400, "'num_ctx'", self.client.chat, "tiny", MESSAGES,
+                   options={"num_ctx": 8192})
+        tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+        self.fails(400, "'tools'", self.client.chat, "tiny", MESSAGES, tools=[tool])
+        with ollama.Client(host=self.url) as stranger:
+            self.fails(401, "key", stranger.list)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
