@@ -132,7 +132,7 @@ class Client(unittest.TestCase):
             self.fails(400, "'format'", self.client.chat, "tiny", MESSAGES, format="json",
                        stream=stream)
             self.fails(400, "tokens", self.client.generate, "tiny", "x " * 1000, stream=stream)
-            self.fails(422, "enough", self.client.generate, "tiny", "the fox " * 9, stream=stream,
+            self.fails(422, "deadline", self.client.generate, "tiny", "the fox " * 9, stream=stream,
                        options={"deadline_ms": 1, "num_predict": 150})
         self.fails(400, "'num_ctx'", self.client.chat, "tiny", MESSAGES,
                    options={"num_ctx": 8192})
