@@ -53,8 +53,8 @@ static void shorten(const el_compute *c, el_task *task)
     if (f.tokens > 0 && f.tokens < task->request.max_tokens) task->request.max_tokens = f.tokens;
 }
 
-/* False: there is no slot. */
-static bool begin(el_compute *c, el_task *task)
+/* False: there is no slot. A task that was refused is the network's again. */
+static bool begin(el_compute *c, el_task *task, bool *refused)
 {
     shorten(c, task);
     task->began_ns = el_clock_now();
@@ -63,6 +63,7 @@ static bool begin(el_compute *c, el_task *task)
     if (status == EDGELLM_ERR_BUSY) return false;
     if (status != EDGELLM_OK) {
         end(task, EDGELLM_FINISH_NOT);
+        *refused = true;
         return true;
     }
     task->error.status = EDGELLM_OK;
@@ -77,10 +78,8 @@ static bool begin_waiting(el_compute *c)
     bool refused = false;
     while (c->n_waiting > 0) {
         const uint32_t place = first_waiting(c);
-        el_task *task = c->waiting[place];
-        if (!begin(c, task)) break;
+        if (!begin(c, c->waiting[place], &refused)) break;
         remove_waiting(c, place);
-        refused |= task->error.status != EDGELLM_OK;
     }
     return refused;
 }
