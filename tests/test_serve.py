@@ -608,8 +608,28 @@ class Rude(Case):
                                 (b"Content-Length: 99999999999999999999\r\n", b"411")):
             data = (b"POST " + TEXT.encode() + b" HTTP/1.1\r\nHost: x\r\n"
                     b"Content-Type: application/json\r\n" + headers + b"\r\n")
-            answer = self.exchange(data)
-            self.assertTrue(answer.startswith(b"HTTP/1.1 " + status), (headers, answer))
+            for more in (b"", b"5\r\nhello\r\n0\r\n\r\n", self.BODY):  # it may be there already
+                answer = self.exchange(data + more)
+                self.assertTrue(answer.startswith(b"HTTP/1.1 " + status), (headers, more, answer))
+
+    def test_no_request_in_a_body(self):
+        """Where others may see a body, nothing is taken for the next request."""
+        inner = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+        for headers in (b"Transfer-Encoding: chunked", b"Content-Length: 5x", b"Content-Length: -1",
+                        b"Content-Length: %d\r\nContent-Length: 0" % len(inner),
+                        b"Content-Length: 0\r\nTransfer-Encoding: chunked",
+                        b"Content-Length: %d" % len(inner)):
+            for path, status in (b"/health", b"400"), (b"/nope", b"404"):
+                answer = self.exchange(b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n%s"
+                                       % (path, headers, inner))
+                self.assertEqual(re.findall(rb"HTTP/1.1 (\d+)", answer), [status], headers)
+
+    def test_heads_alone(self):
+        with self.server.connect() as sock:
+            sock.sendall(head("HEAD", "/nope") + head("GET", "/health"))
+            sock.shutdown(socket.SHUT_WR)
+            self.assertRegex(read_all(sock),
+                             rb"(?s)\AHTTP/1.1 404 [^{]*\r\n\r\nHTTP/1.1 200 .*}\Z")
 
     def test_large_bodies(self):
         most = 256 * 1024

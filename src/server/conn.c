@@ -234,8 +234,11 @@ static bool read_length(el_conn *conn)
     char text[24];
     const size_t len = header(conn, WSI_TOKEN_HTTP_CONTENT_LENGTH, text, sizeof text);
     conn->body_left = 0;
+    conn->is_framed =
+        !has(conn, WSI_TOKEN_HTTP_TRANSFER_ENCODING) && !has(conn, WSI_TOKEN_HTTP_CONTENT_LENGTH);
     if (len == 0 || len > 15 || text[strspn(text, "0123456789")] != '\0') return false;
     conn->body_left = strtoull(text, NULL, 10);
+    conn->is_framed = !has(conn, WSI_TOKEN_HTTP_TRANSFER_ENCODING);
     return true;
 }
 
@@ -252,7 +255,7 @@ static bool is_json(const el_conn *conn)
 static bool check_body(el_conn *conn, bool has_length, el_problem *problem)
 {
     const uint64_t most = conn->server->options->max_body;
-    if (!has_length || has(conn, WSI_TOKEN_HTTP_TRANSFER_ENCODING))
+    if (!has_length || !conn->is_framed)
         return el_problem_set(problem, EL_PROBLEM_LENGTH, NULL,
                               "a body needs its length: a header Content-Length");
     if (conn->body_left > most)
@@ -293,7 +296,7 @@ static bool check_head(el_conn *conn, const char *path, size_t len, el_problem *
                               "a key is needed: Authorization: Bearer KEY");
     if (route->needs_model && !el_server_is_ready(conn->server, problem)) return false;
     if (route->is_post) return check_body(conn, has_length, problem);
-    if (conn->body_left == 0) return true;
+    if (conn->body_left == 0 && conn->is_framed) return true;
     return el_problem_set(problem, EL_PROBLEM_REQUEST, NULL, "%s takes no body", route->path);
 }
 
@@ -325,8 +328,8 @@ bool el_conn_on_head(el_conn *conn, const char *path, size_t len)
     begin_request(conn);
     if (!check_head(conn, path, len, &problem)) {
         conn->is_refused = true;
-        conn->closes = conn->body_left > 0 || problem.kind == EL_PROBLEM_LENGTH ||
-                       problem.kind == EL_PROBLEM_METHOD;
+        conn->closes = conn->body_left > 0 || !conn->is_framed ||
+                       problem.kind == EL_PROBLEM_LENGTH || problem.kind == EL_PROBLEM_METHOD;
         el_conn_reply_problem(conn, &problem);
         return true;
     }
@@ -352,9 +355,13 @@ static bool grow(el_conn *conn, size_t wanted)
 
 bool el_conn_on_body(el_conn *conn, const char *bytes, size_t len)
 {
-    if (el_clock_now() > conn->body_until || len > conn->body_left) return false;
+    if (el_clock_now() > conn->body_until) return false;
+    if (conn->is_refused) { /* perhaps because nobody knows how long it is */
+        conn->body_left -= len < conn->body_left ? len : conn->body_left;
+        return conn->body_left <= DISCARD_MOST;
+    }
+    if (len > conn->body_left) return false;
     conn->body_left -= len;
-    if (conn->is_refused) return conn->body_left <= DISCARD_MOST;
     if (conn->body_len + len > conn->body_room && !grow(conn, conn->body_len + len)) return false;
     if (len > 0) memcpy(conn->body + conn->body_len, bytes, len);
     conn->body_len += len;

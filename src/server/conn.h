@@ -32,6 +32,7 @@ struct el_conn {
     uint64_t body_left;  /* bytes that are still to come */
     uint64_t body_until; /* in nanoseconds: when it has to be there */
     bool is_chunked;     /* the client knows chunks, HTTP/1.1 */
+    bool is_framed;      /* its head says, as we read it, where its body ends */
     bool is_refused;     /* by its head: what comes of its body is thrown away */
     bool is_head;        /* HEAD: as GET, but of the reply only its head is sent */
     bool closes;         /* after the reply */
