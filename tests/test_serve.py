@@ -885,7 +885,9 @@ class Keys(Case):
 
     def test_bad_files(self):
         path = OUT / "bad keys"
-        for text, code in (("# none\n", USAGE), ("x" * 300, USAGE), ("k\n" * 65, USAGE), (None, IO)):
+        for text, code in (("# none\n", USAGE), ("x" * 300, USAGE), ("k\n" * 65, USAGE),
+                           ("k\n# " + "words " * 100, USAGE), ("k" + " " * 600 + "x\n", USAGE),
+                           ("k\0k\0\n" * 99, USAGE), (None, IO)):
             path.unlink(missing_ok=True)
             if text is not None:
                 path.write_text(text)

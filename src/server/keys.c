@@ -37,8 +37,15 @@ static edgellm_status read_file(el_keys *keys, const char *path, edgellm_error *
     if (!file)
         return el_fail(err, EDGELLM_ERR_IO, "cannot open the file of keys '%.200s': %s", path,
                        strerror(errno));
-    while (status == EDGELLM_OK && fgets(line, sizeof line, file))
-        status = add_line(keys, line, path, err);
+    while (status == EDGELLM_OK && fgets(line, sizeof line, file)) {
+        if (strchr(line, '\n') || feof(file))
+            status = add_line(keys, line, path, err);
+        else /* what follows would be taken for a key of its own */
+            status =
+                el_fail(err, EDGELLM_ERR_USAGE,
+                        "a line in the file of keys '%.200s' is no text or longer than %d bytes",
+                        path, 2 * EL_KEY_BYTES - 2);
+    }
     if (status == EDGELLM_OK && ferror(file))
         status = el_fail(err, EDGELLM_ERR_IO, "cannot read the file of keys '%.200s'", path);
     fclose(file);
