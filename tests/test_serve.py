@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -817,7 +818,25 @@ class Start(Case):
         server = self.start(place=("--unix", path))
         self.ends_well(server)
         self.assertFalse(path.exists())
+        server = self.start(place=("--unix", path))
+        path.unlink()
+        other = self.start(place=("--unix", path))
+        self.ends_well(server)
+        self.assertTrue(path.exists())  # it is the other's
+        self.ends_well(other)
         self.fails(USAGE, "--unix", "x" * 200, words="--unix")
+
+    def test_files(self):
+        """Connections need files: as many as may be, or a word at the start."""
+        def limit(soft, hard):
+            return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        self.fails(IO, "--port", "0", preexec_fn=limit(40, 40), words="ulimit -n")
+        server = self.start(preexec_fn=limit(20, 100))
+        kept = [server.connect() for _ in range(63)]
+        self.still_works(server)
+        for sock in kept:
+            sock.close()
+        self.ends_well(server)
 
     def test_loading(self):
         with socket.socket() as free:

@@ -10,11 +10,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
 
-enum { BACKLOG = 64, SEND_BYTES = 65536 };
+enum { BACKLOG = 64, SEND_BYTES = 65536, REST_NS = 10000000 };
 
 bool el_place_is_local(const el_place *place)
 {
@@ -89,7 +90,7 @@ static void remove_stale(const struct sockaddr_un *address)
 {
     struct stat s;
     if (stat(address->sun_path, &s) != 0 || !S_ISSOCK(s.st_mode)) return;
-    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return;
     const bool refused = connect(fd, (const struct sockaddr *)address, sizeof *address) != 0 &&
                          errno == ECONNREFUSED;
@@ -99,6 +100,7 @@ static void remove_stale(const struct sockaddr_un *address)
 
 static edgellm_status listen_unix(el_listener *listener, const char *path, edgellm_error *err)
 {
+    struct stat s;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof address.sun_path)
         return el_fail(err, EDGELLM_ERR_USAGE, "--unix: a path of at most %zu bytes, not '%.200s'",
@@ -112,7 +114,10 @@ static edgellm_status listen_unix(el_listener *listener, const char *path, edgel
     if (listener->fd < 0)
         return el_fail(err, EDGELLM_ERR_IO, "cannot listen at '%.200s': %s", path,
                        strerror(failure));
+    if (stat(path, &s) != 0) s = (struct stat){0};
     listener->path = path;
+    listener->device = s.st_dev;
+    listener->inode = s.st_ino;
     snprintf(listener->url, sizeof listener->url, "unix:%s", path);
     return EDGELLM_OK;
 }
@@ -123,19 +128,39 @@ edgellm_status el_listen(el_listener *listener, const el_place *place, edgellm_e
     return place->path ? listen_unix(listener, place->path, err) : listen_tcp(listener, place, err);
 }
 
+/* Not if another program has put its own in that place. */
+static void remove_own(const el_listener *listener)
+{
+    struct stat s;
+    if (stat(listener->path, &s) != 0) return;
+    if (s.st_dev == listener->device && s.st_ino == listener->inode) unlink(listener->path);
+}
+
 void el_listener_close(el_listener *listener)
 {
     if (listener->fd < 0) return;
+    if (listener->path) remove_own(listener);
     close(listener->fd);
-    if (listener->path) unlink(listener->path);
     listener->fd = -1;
+}
+
+/* Without files or memory the connection stays where it is, and would be offered again at once, for
+ * ever: a core's time for nothing. */
+static void rest_if_short(int failure)
+{
+    static const struct timespec some = {.tv_nsec = REST_NS};
+    if (failure == EMFILE || failure == ENFILE || failure == ENOBUFS || failure == ENOMEM)
+        (void)nanosleep(&some, NULL);
 }
 
 int el_listener_accept(const el_listener *listener)
 {
     const int on = 1, bytes = SEND_BYTES;
     const int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0) return -1;
+    if (fd < 0) {
+        rest_if_short(errno);
+        return -1;
+    }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* a token at a time */
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     return fd;

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <sys/types.h>
+
 #include "edgellm.h"
 
 typedef struct el_place {
@@ -20,6 +22,8 @@ typedef struct el_listener {
     int fd;           /* -1: none */
     char url[160];    /* where it is: http://127.0.0.1:11435, or unix:PATH */
     const char *path; /* of a Unix socket; removed at the end */
+    dev_t device;     /* which one it is there */
+    ino_t inode;
 } el_listener;
 
 /* Only this machine can ask there. */
@@ -29,7 +33,8 @@ bool el_place_is_local(const el_place *place);
 edgellm_status el_listen(el_listener *listener, const el_place *place, edgellm_error *err);
 void el_listener_close(el_listener *listener);
 
-/* A connection, or -1: none is waiting. */
+/* A connection, or -1: none is waiting, or the system has no room for one; then this has taken some
+ * milliseconds, since the next try would find the same. */
 int el_listener_accept(const el_listener *listener);
 
 /* Tells systemd (the socket that NOTIFY_SOCKET names) such as "READY=1"; without one, nothing. */

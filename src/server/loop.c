@@ -3,6 +3,7 @@
 #include <libwebsockets.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -198,10 +199,27 @@ static struct lws_context_creation_info info_of(el_server *server)
     };
 }
 
+/* A file for each connection must be there before the first. */
+static edgellm_status permit_files(const el_server *server, edgellm_error *err)
+{
+    struct rlimit limit;
+    const rlim_t wanted = server->options->connections + OTHER_FILES;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return EDGELLM_OK;
+    const rlim_t had = limit.rlim_cur;
+    limit.rlim_cur = wanted;
+    if (wanted <= limit.rlim_max && setrlimit(RLIMIT_NOFILE, &limit) == 0) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_IO,
+                   "%u connections need %llu open files, %llu are permitted: fewer --connections, "
+                   "or more files (ulimit -n)",
+                   server->options->connections, (unsigned long long)wanted,
+                   (unsigned long long)had);
+}
+
 edgellm_status el_loop_open(el_server *server, edgellm_error *err)
 {
     const struct lws_context_creation_info info = info_of(server);
     lws_set_log_level(0, NULL);
+    EL_TRY(permit_files(server, err));
     server->out = malloc(LWS_PRE + EL_LOOP_HEAD + CHUNK_FRAME + EL_SERVER_OUT);
     server->timer = calloc(1, sizeof(lws_sorted_usec_list_t));
     if (!server->out || !server->timer)
