@@ -29,14 +29,14 @@ static edgellm_session *the_session(void) /* made at the first call and kept */
 /* Nesting and values of a tree, names of members included. */
 static void measure(const json_t *value, uint32_t depth, el_json_extent *extent)
 {
-    size_t i;
     const char *name;
     json_t *inner;
     const bool nests = json_is_object(value) || json_is_array(value);
     extent->values++;
     depth += nests;
     if (depth > extent->depth) extent->depth = depth;
-    json_array_foreach(value, i, inner) measure(inner, depth, extent);
+    for (size_t i = 0; i < json_array_size(value); i++)
+        measure(json_array_get(value, i), depth, extent);
     json_object_foreach((json_t *)value, name, inner)
     {
         extent->values++;
