@@ -21,8 +21,8 @@ typedef struct serve_values {
 
 static void say_ready(const el_server_report *r)
 {
-    printf("edgellm: %s at %s | %u session%s of %u tokens, %u thread%s, %.1f MB\n", r->model, r->url,
-           r->sessions, r->sessions == 1 ? "" : "s", r->memory.context, r->memory.n_threads,
+    printf("edgellm: %s at %s | %u session%s of %u tokens, %u thread%s, %.1f MB\n", r->model,
+           r->url, r->sessions, r->sessions == 1 ? "" : "s", r->memory.context, r->memory.n_threads,
            r->memory.n_threads == 1 ? "" : "s", (double)r->memory.total / EL_CLI_MB);
     (void)fflush(stdout);
 }
