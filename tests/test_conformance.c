@@ -1,8 +1,8 @@
 /*
- * The engine held to transformers' logits of a tiny random llama model, computed beforehand
- * (tools/conformance/vectors.py): in exact mode to those in float32, with int8 activations to
- * those under the int8 contract written a second time. And `edgellm perplexity` held to the
- * logits of the library.
+ * The engine held to transformers' logits of tiny random models, one of each architecture, computed
+ * beforehand (tools/conformance/vectors.py): in exact mode to those in float32, with int8
+ * activations to those under the int8 contract written a second time. And `edgellm perplexity` held
+ * to the logits of the library.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -16,9 +16,8 @@
 #include "edgellm.h"
 #include "quant/quantize.h"
 
-#define SOURCE  EL_TEST_DATA "/conformance_tiny.gguf"
-#define VECTORS EL_TEST_DATA "/conformance_logits.bin"
-#define MODEL   EL_TEST_OUT "/conformance_tiny.tm2.bin"
+#define SOURCE EL_TEST_DATA "/conformance_tiny.gguf"
+#define MODEL  EL_TEST_OUT "/conformance_tiny.tm2.bin"
 
 enum { MAX_TOKENS = 64 };
 
@@ -30,9 +29,19 @@ typedef struct vectors {
     float *got;              /* (tokens, vocab) owned */
 } vectors;
 
+/* Of which model: the tests' set-up has no argument. */
+static const char *model_name;
+
+static const char *path_of(const char *folder, const char *ending)
+{
+    static char path[512];
+    snprintf(path, sizeof path, "%s/conformance_%s%s", folder, model_name, ending);
+    return path;
+}
+
 static void read_vectors(vectors *v)
 {
-    FILE *in = fopen(VECTORS, "rb");
+    FILE *in = fopen(path_of(EL_TEST_DATA, ".bin"), "rb");
     assert_non_null(in);
     assert_int_equal(fread(&v->tokens, 4, 1, in), 1);
     assert_int_equal(fread(&v->vocab, 4, 1, in), 1);
@@ -56,9 +65,12 @@ static int set_up(void **state)
     el_quantize_result result;
     edgellm_error err = {0};
     edgellm_model_info info;
-    assert_int_equal(el_quantize(SOURCE, MODEL, &options, &result, &err), EDGELLM_OK);
+    char source[512];
+    snprintf(source, sizeof source, "%s", path_of(EL_TEST_DATA, ".gguf"));
+    const char *model = path_of(EL_TEST_OUT, ".tm2.bin");
+    assert_int_equal(el_quantize(source, model, &options, &result, &err), EDGELLM_OK);
     assert_int_equal(result.rounded, 0);
-    assert_int_equal(edgellm_engine_open(MODEL, NULL, &v.engine, &err), EDGELLM_OK);
+    assert_int_equal(edgellm_engine_open(model, NULL, &v.engine, &err), EDGELLM_OK);
     read_vectors(&v);
     edgellm_engine_info(v.engine, &info);
     assert_int_equal(info.vocab, v.vocab);
@@ -293,14 +305,19 @@ static void test_perplexity_of_program(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exact_prefill),
-        cmocka_unit_test(test_exact_decode),
-        cmocka_unit_test(test_int8_prefill),
-        cmocka_unit_test(test_int8_decode),
+        cmocka_unit_test(test_exact_prefill), cmocka_unit_test(test_exact_decode),
+        cmocka_unit_test(test_int8_prefill),  cmocka_unit_test(test_int8_decode),
         cmocka_unit_test(test_int8_price),
-#ifdef EL_CLI
-        cmocka_unit_test(test_perplexity_of_program),
-#endif
     };
-    return cmocka_run_group_tests_name("conformance", tests, set_up, tear_down);
+    static const char *const names[] = {"llama3", "qwen2", "qwen3", "tiny"};
+    int failed = 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        model_name = names[i];
+        failed += cmocka_run_group_tests_name(names[i], tests, set_up, tear_down);
+    }
+#ifdef EL_CLI
+    const struct CMUnitTest of_program[] = {cmocka_unit_test(test_perplexity_of_program)};
+    failed += cmocka_run_group_tests_name("program", of_program, set_up, tear_down); /* of "tiny" */
+#endif
+    return failed;
 }

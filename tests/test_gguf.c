@@ -387,15 +387,6 @@ static void scaled_positions(el_hand *h)
     el_hand_u32(h, "xyz.vocab_size", 3);
 }
 
-static void scaled_by_tensor(el_hand *h)
-{
-    el_hand_u32(h, "xyz.attention.head_count", 4);
-    el_hand_u32(h, "xyz.vocab_size", 3);
-    el_hand_tensor(h, "rope_freqs.weight", 8, EL_GGML_F32, 0);
-    for (int i = 0; i < 8; i++)
-        el_bytes_u32(&h->data, 0);
-}
-
 static void huge_vocab(el_hand *h)
 {
     el_hand_u32(h, "xyz.attention.head_count", 4);
@@ -421,7 +412,6 @@ static void test_bad_configs(void **state)
         {text_for_number, EDGELLM_ERR_FORMAT, "'xyz.attention.head_count' is not a number"},
         {wide_rotation, EDGELLM_ERR_FORMAT, "rotary_dim is 18"},
         {scaled_positions, EDGELLM_ERR_UNSUPPORTED, "xyz.rope.scaling.type"},
-        {scaled_by_tensor, EDGELLM_ERR_UNSUPPORTED, "rope_freqs.weight"},
         {huge_vocab, EDGELLM_ERR_FORMAT, "vocab is 1073741824"},
         {infinite_base, EDGELLM_ERR_FORMAT, "rope_base inf"},
     };

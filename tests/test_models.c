@@ -21,6 +21,7 @@
 typedef struct change {
     const char *architecture; /* NULL: as it is */
     float rope_base;          /* 0: as it is */
+    float rope_factor;        /* of all wave lengths; 0: there is none */
     const char *without;      /* a tensor that is left out */
     const char *of, *add;     /* tensor `of` once more, under the name `add` */
     struct {
@@ -59,6 +60,22 @@ static void add_tensor(el_tm2_writer *writer, const el_tm2 *source, const change
     t.data = data;
     assert_ok(el_tm2_put(writer, &t, &err));
     free(data);
+}
+
+static void add_rope_factors(el_tm2_writer *writer, const el_config *config, float factor)
+{
+    static float factors[64];
+    const uint32_t n = config->rotary_dim / 2;
+    assert_in_range(n, 1, 64);
+    const el_tensor t = {.name = "rope_freqs.weight",
+                         .rows = 1,
+                         .cols = n,
+                         .data = (const uint8_t *)factors,
+                         .bytes = n * sizeof *factors};
+    edgellm_error err;
+    for (uint32_t i = 0; i < n; i++)
+        factors[i] = factor;
+    assert_ok(el_tm2_put(writer, &t, &err));
 }
 
 static bool is_left_out(const change *c, const char *name)
@@ -106,6 +123,7 @@ static void make(const change *c)
         assert_ok(el_tm2_put(writer, &t, &err));
     }
     if (c->add) add_tensor(writer, &source, c);
+    if (c->rope_factor != 0) add_rope_factors(writer, &config, c->rope_factor);
     add_zeroes(writer, c);
     assert_ok(el_tm2_finish(writer, "{}", NULL, NULL, &err));
     el_tm2_close(&source);
@@ -135,11 +153,17 @@ static void test_what_cannot_be_run_is_refused(void **state)
         {{.architecture = "mamba"}, EDGELLM_ERR_UNSUPPORTED, "architecture \"mamba\""},
         {{.rope_base = 0.5f}, EDGELLM_ERR_UNSUPPORTED, "rope_base 0.5"},
         {{.of = "output_norm.weight", .add = "rope_freqs.weight"},
-         EDGELLM_ERR_UNSUPPORTED,
-         "rope_freqs.weight"},
+         EDGELLM_ERR_FORMAT,
+         "'rope_freqs.weight' is (1, 64)"},
+        {{.rope_factor = 0.5f}, EDGELLM_ERR_UNSUPPORTED, "column 0: the factor 0.5 is below 1"},
         {{.of = "output_norm.weight", .add = "blk.1.attn_k.bias"},
          EDGELLM_ERR_UNSUPPORTED,
-         "blk.1.attn_k.bias: biases"},
+         "blk.1.attn_k.bias: not supported for models of architecture llama"},
+        {{.of = "output_norm.weight", .add = "blk.1.attn_q_norm.weight"},
+         EDGELLM_ERR_UNSUPPORTED,
+         "blk.1.attn_q_norm.weight: not supported"},
+        {{.architecture = "qwen2"}, EDGELLM_ERR_FORMAT, "'blk.0.attn_q.bias' is missing"},
+        {{.architecture = "qwen3"}, EDGELLM_ERR_FORMAT, "'blk.0.attn_q_norm.weight' is missing"},
         {{.without = "blk.1.ffn_up.weight"},
          EDGELLM_ERR_FORMAT,
          "'blk.1.ffn_up.weight' is missing"},

@@ -290,7 +290,7 @@ def real():
 
 
 def tiny():
-    data = (DATA / "conformance_logits.bin").read_bytes()
+    data = (DATA / "conformance_tiny.bin").read_bytes()
     tokens, vocab = struct.unpack_from("<II", data)
     floats = array.array("f", data[8 + 4 * tokens:8 + 4 * tokens + 4 * tokens * vocab])
     rows = [floats[i * vocab:(i + 1) * vocab] for i in range(tokens)]

@@ -121,14 +121,14 @@ static edgellm_status scaled(const reader *r, const char *what)
 }
 
 /* Positions that are stretched would give wrong answers far into a text: refuse, do not ignore.
- * A factor without a type means linear scaling; a 0 means none. */
+ * A factor without a type means linear scaling; a 0 means none. What Llama 3 has is a tensor,
+ * rope_freqs.weight, which the model takes. */
 static edgellm_status refuse_scaling(const reader *r)
 {
     static const char *const factors[] = {"rope.scaling.factor", "rope.scale_linear"};
     char key[KEY_BYTES];
     const char *text;
     size_t len;
-    if (el_gguf_find(r->file, "rope_freqs.weight")) return scaled(r, "tensor rope_freqs.weight");
     make_key(r, "rope.scaling.type", key);
     if (el_gguf_get(r->file, key)) {
         bool none =

@@ -128,6 +128,29 @@ void el_block_project_table(el_forward *f, const el_table *table, float *out, un
     }
 }
 
+/* Heads side by side (count, head_dim): a bias is added, (count, head_dim) too, then each is
+ * normed, where there are such. */
+static void finish_heads(const el_forward *f, float *x, uint32_t count, const float *bias,
+                         const float *norm)
+{
+    const el_config *c = &f->model->config;
+    if (bias) f->kernels->add(x, bias, count * c->head_dim);
+    for (uint32_t i = 0; norm && i < count; i++, x += c->head_dim)
+        f->kernels->rms_norm(x, norm, c->head_dim, c->norm_eps, x);
+}
+
+/* What the matrices gave for one KV head and the queries of its group, with biases and norms. */
+static void finish_group(const el_forward *f, const el_layer *l, uint32_t kv_head, size_t at)
+{
+    const el_config *c = &f->model->config;
+    const uint32_t group = c->heads / c->kv_heads;
+    const size_t head = (size_t)kv_head * c->head_dim;
+    const float *q_bias = l->q_bias ? l->q_bias + head * group : NULL;
+    finish_heads(f, f->q + at * group, group, q_bias, l->q_norm);
+    finish_heads(f, f->k + at, 1, l->k_bias ? l->k_bias + head : NULL, l->k_norm);
+    finish_heads(f, f->v + at, 1, l->v_bias ? l->v_bias + head : NULL, NULL);
+}
+
 /* Rotates the keys of one KV head and the queries of its group, and stores key and value. */
 static void rotate_and_store(el_forward *f, uint32_t layer, uint32_t token, uint32_t kv_head)
 {
@@ -137,6 +160,7 @@ static void rotate_and_store(el_forward *f, uint32_t layer, uint32_t token, uint
     const size_t at = ((size_t)token * c->kv_heads + kv_head) * c->head_dim;
     const float *cosine = f->cosine + (size_t)position * (c->rotary_dim / 2);
     const float *sine = f->sine + (size_t)position * (c->rotary_dim / 2);
+    finish_group(f, &f->model->layers[layer], kv_head, at);
     f->kernels->rope(f->q + at * group, group, c->head_dim, c->rotary_dim, cosine, sine);
     f->kernels->rope(f->k + at, 1, c->head_dim, c->rotary_dim, cosine, sine);
     const size_t plane = (size_t)layer * c->kv_heads + kv_head;

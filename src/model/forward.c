@@ -12,7 +12,8 @@ static uint32_t round_up(uint32_t n, uint32_t multiple)
     return (n + multiple - 1) / multiple * multiple;
 }
 
-/* Rotary angles: position * base^(-2i / rotary_dim), in double (Su et al. 2021). */
+/* Rotary angles: position * base^(-2i / rotary_dim), in double (Su et al. 2021), over a factor of
+ * the model's where it has some. */
 static void fill_rotary_tables(el_forward *f)
 {
     const el_config *c = &f->model->config;
@@ -20,6 +21,7 @@ static void fill_rotary_tables(el_forward *f)
     const double log_base = el_log((double)c->rope_base);
     for (uint32_t i = 0; i < half; i++) {
         double frequency = el_exp(-2.0 * i / c->rotary_dim * log_base);
+        if (f->model->rope_factors) frequency /= (double)f->model->rope_factors[i];
         for (uint32_t p = 0; p < f->context; p++) {
             double sine, cosine;
             el_sincos(p * frequency, &sine, &cosine);

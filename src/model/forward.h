@@ -103,8 +103,9 @@ void el_block_project(el_forward *f, const el_matrix *m, float *out, unsigned me
 void el_block_project_table(el_forward *f, const el_table *table, float *out, unsigned member,
                             unsigned size);
 
-/* Rotary embedding of q and k, cache, and grouped-query attention of one layer: from q, k, v to an
- * input of width heads * head_dim. Starts and ends with a barrier. */
+/* Biases and norms of q, k and v where the layer has such, rotary embedding of q and k, cache, and
+ * grouped-query attention of one layer: from q, k, v to an input of width heads * head_dim. Starts
+ * and ends with a barrier. */
 void el_block_attention(el_forward *f, uint32_t layer, unsigned rotations, unsigned member,
                         unsigned size);
 

@@ -1,4 +1,4 @@
-/* llama.h: Llama (Touvron et al. 2023) and its kin: SmolLM, TinyLlama. */
+/* llama.h: Llama (Touvron et al. 2023) and those like it: SmolLM, TinyLlama, Llama 3. */
 #ifndef EL_MODEL_LLAMA_H
 #define EL_MODEL_LLAMA_H
 

@@ -4,8 +4,10 @@
 
 #include "kernel/kernels.h"
 #include "model/llama.h"
+#include "model/qwen2.h"
+#include "model/qwen3.h"
 
-static const el_architecture *const architectures[] = {&el_llama};
+static const el_architecture *const architectures[] = {&el_llama, &el_qwen2, &el_qwen3};
 
 enum { N_ARCHITECTURES = sizeof architectures / sizeof architectures[0] };
 
@@ -43,6 +45,22 @@ static edgellm_status load_ends(el_model *m, const el_tm2 *file, edgellm_error *
     return el_table_load(&m->head, file, head, c->vocab, c->dim, err);
 }
 
+/* Wave lengths may grow, as far as rotary angles are exact, but not shrink. */
+static edgellm_status load_rope_factors(el_model *m, const el_tm2 *file, edgellm_error *err)
+{
+    static const char name[] = "rope_freqs.weight";
+    const uint32_t n = m->config.rotary_dim / 2;
+    el_tensor tensor;
+    if (!el_tm2_find(file, name, &tensor)) return EDGELLM_OK;
+    EL_TRY(el_tm2_vector(file, name, n, &m->rope_factors, err));
+    for (uint32_t i = 0; i < n; i++)
+        if (!(m->rope_factors[i] >= 1.0f))
+            return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                           "tensor %s, column %u: the factor %g is below 1", name, i,
+                           (double)m->rope_factors[i]);
+    return EDGELLM_OK;
+}
+
 /* All weights; but of an embedding that is not the head too, a row of mean size. */
 static uint64_t token_bytes(const el_model *m, const el_tm2 *file)
 {
@@ -65,13 +83,15 @@ edgellm_status el_model_load(el_model *model, const el_tm2 *file, el_arena *aren
     const el_architecture *architecture = find_architecture(c->architecture);
     if (!architecture)
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                       "model: architecture \"%s\" is not one this version runs (llama)",
+                       "model: architecture \"%s\" is not one this version runs (llama, qwen2, "
+                       "qwen3)",
                        c->architecture);
     EL_TRY(check_config(c, err));
     el_layer *layers = el_arena_take(arena, c->layers, sizeof(el_layer));
     if (!layers) return EDGELLM_OK;
     *model = (el_model){.architecture = architecture, .config = *c, .layers = layers};
     EL_TRY(load_ends(model, file, err));
+    EL_TRY(load_rope_factors(model, file, err));
     model->rotations = el_table_rotations(&model->head);
     model->token_bytes = token_bytes(model, file);
     return architecture->load(model, file, err);

@@ -22,13 +22,16 @@ typedef struct el_architecture {
 } el_architecture;
 
 typedef struct el_layer {
-    const float *attn_norm; /* (dim) */
-    el_matrix wq;           /* (heads * head_dim, dim) */
-    el_matrix wk, wv;       /* (kv_heads * head_dim, dim) */
-    el_matrix wo;           /* (dim, heads * head_dim) */
-    const float *ffn_norm;  /* (dim) */
-    el_matrix gate, up;     /* (ffn_dim, dim) */
-    el_matrix down;         /* (dim, ffn_dim) */
+    const float *attn_norm;       /* (dim) */
+    el_matrix wq;                 /* (heads * head_dim, dim) */
+    el_matrix wk, wv;             /* (kv_heads * head_dim, dim) */
+    const float *q_bias;          /* (heads * head_dim), of what wq gives; NULL: none */
+    const float *k_bias, *v_bias; /* (kv_heads * head_dim), likewise */
+    const float *q_norm, *k_norm; /* (head_dim), of each head; NULL: none */
+    el_matrix wo;                 /* (dim, heads * head_dim) */
+    const float *ffn_norm;        /* (dim) */
+    el_matrix gate, up;           /* (ffn_dim, dim) */
+    el_matrix down;               /* (dim, ffn_dim) */
 } el_layer;
 
 struct el_model {
@@ -37,9 +40,11 @@ struct el_model {
     el_table embedding;       /* (vocab, dim) */
     el_table head;            /* (vocab, dim); the embedding itself if the file has no other */
     const float *output_norm; /* (dim) */
-    el_layer *layers;         /* (config.layers), in the arena */
-    unsigned rotations;       /* those of the matrices that inputs meet, a bit each */
-    uint64_t token_bytes;     /* of weights that are read to compute one token */
+    const float
+        *rope_factors;    /* (rotary_dim / 2) by which wave lengths are longer; NULL: by none */
+    el_layer *layers;     /* (config.layers), in the arena */
+    unsigned rotations;   /* those of the matrices that inputs meet, a bit each */
+    uint64_t token_bytes; /* of weights that are read to compute one token */
 };
 
 /* Fills in the model; on a measuring arena only counts. Errors: FORMAT, UNSUPPORTED. */

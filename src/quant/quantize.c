@@ -15,6 +15,7 @@
 #include "format/gguf.h"
 #include "format/tm2.h"
 #include "quant/manifest.h"
+#include "quant/pairs.h"
 #include "quant/round.h"
 #include "quant/takeover.h"
 
@@ -183,8 +184,8 @@ static edgellm_status fill(const el_gguf_tensor *t, const form *f, uint8_t *data
     return f->keep ? el_takeover(t, data, err) : round_tensor(t, f, data, err);
 }
 
-static edgellm_status convert(const el_gguf_tensor *t, const form *f, el_tm2_writer *writer,
-                              edgellm_error *err)
+static edgellm_status put(const el_gguf_tensor *t, const form *f, el_tm2_writer *writer,
+                          edgellm_error *err)
 {
     uint64_t bytes = 0;
     EL_TRY(measure(t, f, &bytes, err));
@@ -211,6 +212,18 @@ static edgellm_status convert(const el_gguf_tensor *t, const form *f, el_tm2_wri
     return status;
 }
 
+static edgellm_status convert(const el_config *config, const el_gguf_tensor *t, const form *f,
+                              el_tm2_writer *writer, edgellm_error *err)
+{
+    if (!el_pairs_apart(config, t)) return put(t, f, writer, err);
+    el_gguf_tensor paired;
+    uint8_t *data;
+    EL_TRY(el_pairs_join(config, t, &paired, &data, err));
+    edgellm_status status = put(&paired, f, writer, err);
+    free(data);
+    return status;
+}
+
 /* ---- the file -------------------------------------------------------------------------- */
 
 /* What one run works on; everything owned is released by el_quantize(). */
@@ -218,6 +231,7 @@ typedef struct run {
     const char *source;
     const el_quantize_options *options;
     el_gguf gguf;
+    el_config config;
     el_tm2_writer *writer;
     el_codec_counts counts;
     el_quantize_result result;
@@ -229,7 +243,7 @@ static edgellm_status convert_all(run *r, edgellm_error *err)
     for (uint32_t i = 0; i < r->gguf.n_tensors; i++) {
         const el_gguf_tensor *t = &r->gguf.tensors[i];
         form f = choose_form(t, o);
-        EL_TRY(convert(t, &f, r->writer, err));
+        EL_TRY(convert(&r->config, t, &f, r->writer, err));
         el_codec_count(&r->counts, f.codec, f.kind, f.group);
         r->result.parameters += (uint64_t)t->rows * t->cols;
         r->result.tensors++;
@@ -259,11 +273,10 @@ static edgellm_status finish(run *r, edgellm_error *err)
 
 static edgellm_status convert_file(run *r, const char *target, edgellm_error *err)
 {
-    el_config config;
     el_vocab vocab;
-    EL_TRY(el_gguf_config(&r->gguf, &config, err));
+    EL_TRY(el_gguf_config(&r->gguf, &r->config, err));
     EL_TRY(el_gguf_vocab(&r->gguf, &vocab, err));
-    EL_TRY(el_tm2_create(&r->writer, target, &config, &vocab, r->gguf.n_tensors, err));
+    EL_TRY(el_tm2_create(&r->writer, target, &r->config, &vocab, r->gguf.n_tensors, err));
     EL_TRY(convert_all(r, err));
     return finish(r, err);
 }

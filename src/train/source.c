@@ -59,6 +59,26 @@ static edgellm_status check_layer(const el_source *s, uint32_t layer, edgellm_er
     return EDGELLM_OK;
 }
 
+/* What the float model would not compute. */
+static edgellm_status refuse_more(const el_source *s, edgellm_error *err)
+{
+    static const char *const endings[] = {"rope_freqs.weight", ".attn_q.bias", ".attn_k.bias",
+                                          ".attn_v.bias", ".attn_output.bias"};
+    for (uint32_t i = 0; i < s->gguf.n_tensors; i++) {
+        const char *name = s->gguf.tensors[i].name;
+        const size_t len = strlen(name);
+        for (size_t k = 0; k < sizeof endings / sizeof *endings; k++) {
+            const size_t end = strlen(endings[k]);
+            if (len >= end && strcmp(name + len - end, endings[k]) == 0)
+                return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                               "tensor '%s': a model that has it cannot be calibrated in this "
+                               "version: --bits N --calibrate none rounds it",
+                               name);
+        }
+    }
+    return EDGELLM_OK;
+}
+
 static edgellm_status check(el_source *s, edgellm_error *err)
 {
     EL_TRY(el_gguf_config(&s->gguf, &s->config, err));
@@ -66,9 +86,11 @@ static edgellm_status check(el_source *s, edgellm_error *err)
     const el_config *c = &s->config;
     if (strcmp(c->architecture, "llama") != 0) {
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                       "architecture '%.20s' cannot be calibrated in this version: only llama can",
+                       "architecture '%.20s' cannot be calibrated in this version, only llama "
+                       "can: --bits N --calibrate none rounds it",
                        c->architecture);
     }
+    EL_TRY(refuse_more(s, err));
     EL_TRY(find(s, "token_embd.weight", c->vocab, c->dim, &s->embedding, err));
     EL_TRY(find(s, "output_norm.weight", 1, c->dim, &s->output_norm, err));
     s->head = s->embedding;

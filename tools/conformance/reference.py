@@ -1,4 +1,5 @@
-"""The outside judge: a GGUF file's own weights, dequantised, in transformers' LlamaForCausalLM."""
+"""The outside judge: a GGUF file's own weights, dequantised, in transformers' class of its
+architecture."""
 import hashlib
 import json
 import os
@@ -8,16 +9,39 @@ import gguf
 import numpy as np
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import (LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM,
+                          Qwen3Config, Qwen3ForCausalLM)
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 import tm2  # noqa: E402  (the independent reader of TM2 files)
 
 NAMES = {  # GGUF's names of a layer's tensors -> transformers'
-    "attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
+    "attn_norm.weight": "input_layernorm.weight",
+    "attn_q.weight": "self_attn.q_proj.weight", "attn_k.weight": "self_attn.k_proj.weight",
+    "attn_v.weight": "self_attn.v_proj.weight", "attn_output.weight": "self_attn.o_proj.weight",
+    "ffn_norm.weight": "post_attention_layernorm.weight",
+    "ffn_gate.weight": "mlp.gate_proj.weight", "ffn_up.weight": "mlp.up_proj.weight",
+    "ffn_down.weight": "mlp.down_proj.weight",
+}
+
+
+class Architecture:
+    """What transformers calls an architecture of GGUF, and how its files differ from Llama's."""
+
+    def __init__(self, config, model, more=None, pairs=False, **options):
+        self.config, self.model, self.options = config, model, options
+        self.names = NAMES | (more or {})
+        self.pairs = pairs  # rotary pairs side by side in the file
+
+
+ARCHITECTURES = {
+    "llama": Architecture(LlamaConfig, LlamaForCausalLM, pairs=True,
+                          attention_bias=False, mlp_bias=False),
+    "qwen2": Architecture(Qwen2Config, Qwen2ForCausalLM, {
+        f"attn_{x}.bias": f"self_attn.{x}_proj.bias" for x in "qkv"}),
+    "qwen3": Architecture(Qwen3Config, Qwen3ForCausalLM, {
+        f"attn_{x}_norm.weight": f"self_attn.{x}_norm.weight" for x in "qk"},
+                          attention_bias=False),
 }
 
 
@@ -38,13 +62,15 @@ class Source:
         self.path = path
         self.reader = gguf.GGUFReader(path)
         self.tensors = {t.name: t for t in self.reader.tensors}
+        self.name = self.get("general.architecture")
+        self.architecture = ARCHITECTURES[self.name]
 
     def get(self, key, default=None):
         field = self.reader.fields.get(key)
         return default if field is None else field.contents()
 
     def number(self, key, default=None):
-        return self.get("llama." + key, default)
+        return self.get(f"{self.name}.{key}", default)
 
     def weights(self, name):
         """Float32 weights as (rows, cols) or (cols,)."""
@@ -62,13 +88,22 @@ class Rounded(Source):
     def weights(self, name):
         is_table = name in ("token_embd.weight", "output.weight")
         weight = self.file.table(name) if is_table else self.file.dequantize(name)
-        return weight[0] if len(self.tensors[name].shape) == 1 else weight
+        weight = weight[0] if len(self.tensors[name].shape) == 1 else weight
+        if self.architecture.pairs:
+            return weight
+        part = name.split(".", 2)[-1]  # TM2 has pairs whatever the GGUF file has
+        heads = {"attn_q.weight": "head_count", "attn_q.bias": "head_count",
+                 "attn_k.weight": "head_count_kv", "attn_k.bias": "head_count_kv"}
+        if part in heads:
+            return halves_from_pairs(weight, self.number(f"attention.{heads[part]}"))
+        is_norm = part in ("attn_q_norm.weight", "attn_k_norm.weight")
+        return halves_from_pairs(weight, 1) if is_norm else weight
 
 
 def config_of(source):
     heads = source.number("attention.head_count")
     dim = source.number("embedding_length")
-    return LlamaConfig(
+    return source.architecture.config(
         vocab_size=len(source.get("tokenizer.ggml.tokens")),
         hidden_size=dim,
         intermediate_size=source.number("feed_forward_length"),
@@ -81,14 +116,14 @@ def config_of(source):
         rope_parameters={"rope_type": "default",
                          "rope_theta": source.number("rope.freq_base", 10000.0)},
         tie_word_embeddings="output.weight" not in source.tensors,
-        attention_bias=False, mlp_bias=False, hidden_act="silu")
+        hidden_act="silu", **source.architecture.options)
 
 
 def halves_from_pairs(weight, heads):
     """GGUF keeps rotary pairs side by side, transformers keeps the two halves of a head apart:
     row 2i + j of a head becomes row j * half + i."""
-    rows, cols = weight.shape
-    return weight.reshape(heads, rows // heads // 2, 2, cols).swapaxes(1, 2).reshape(rows, cols)
+    rows = weight.shape[0]
+    return weight.reshape(heads, rows // heads // 2, 2, -1).swapaxes(1, 2).reshape(weight.shape)
 
 
 def pairs_from_halves(weight, heads):
@@ -104,13 +139,13 @@ def state_of(source, config):
     if not config.tie_word_embeddings:
         state["lm_head.weight"] = source.weights("output.weight")
     for layer in range(config.num_hidden_layers):
-        for ours, theirs in NAMES.items():
-            weight = source.weights(f"blk.{layer}.{ours}.weight")
-            if ours == "attn_q":
+        for ours, theirs in source.architecture.names.items():
+            weight = source.weights(f"blk.{layer}.{ours}")
+            if source.architecture.pairs and ours == "attn_q.weight":
                 weight = halves_from_pairs(weight, config.num_attention_heads)
-            elif ours == "attn_k":
+            elif source.architecture.pairs and ours == "attn_k.weight":
                 weight = halves_from_pairs(weight, config.num_key_value_heads)
-            state[f"model.layers.{layer}.{theirs}.weight"] = weight
+            state[f"model.layers.{layer}.{theirs}"] = weight
     return state
 
 
@@ -119,13 +154,16 @@ def load(path, tm2_path=None):
     TM2 file if one is given."""
     source = Rounded(path, tm2_path) if tm2_path else Source(path)
     config = config_of(source)
-    model = LlamaForCausalLM(config).to(torch.float32).eval()
+    model = source.architecture.model(config).to(torch.float32).eval()
     state = {k: torch.from_numpy(v.copy()) for k, v in state_of(source, config).items()}
     missing, unexpected = model.load_state_dict(state, strict=False)
     allowed = {"lm_head.weight"} if config.tie_word_embeddings else set()
     if set(missing) - allowed or unexpected:
         raise ValueError(f"{path}: missing {missing}, unexpected {unexpected}")
     model.tie_weights()
+    if "rope_freqs.weight" in source.tensors:
+        factors = torch.from_numpy(source.weights("rope_freqs.weight").copy())
+        model.model.rotary_emb.inv_freq /= factors
     return model
 
 

@@ -1,8 +1,10 @@
-"""Small random llama models in GGUF files, made with transformers from a seed.
+"""Small random models in GGUF files, made with transformers from a seed.
 
 Each row of MODELS varies what can go wrong: grouped heads, heads that are no multiple of 32
 wide, a head of its own or a tied one, an odd vocabulary, the block types that TM2 takes over as
-they are (Q4_0, Q4_1, Q8_0), and F32 / F16 tensors with odd widths, which TM2 rounds to 8 bits.
+they are (Q4_0, Q4_1, Q8_0), and F32 / F16 tensors with odd widths, which TM2 rounds to 8 bits; and
+the architectures beside Llama's: Qwen2's biases, those of keys as large as in the real models, which
+is what breaks coarse caches, Qwen3's norms of heads, and the stretched positions of Llama 3.
 """
 import json
 import os
@@ -11,9 +13,8 @@ import gguf
 import numpy as np
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM
 
-from reference import NAMES, pairs_from_halves
+from reference import ARCHITECTURES, pairs_from_halves
 
 Q4_0, Q4_1, Q8_0 = (gguf.GGMLQuantizationType[n] for n in ("Q4_0", "Q4_1", "Q8_0"))
 F16, F32 = gguf.GGMLQuantizationType.F16, gguf.GGMLQuantizationType.F32
@@ -32,27 +33,45 @@ MODELS = {
                  tied=False, types=(Q8_0, Q4_1, Q4_1, Q8_0)),
     "float": dict(seed=5, vocab=333, dim=54, ffn=75, layers=2, heads=6, kv=3, head_dim=10,
                   tied=False, types=(F16, F32, F16, F32)),
+    "qwen2": dict(seed=6, vocab=291, dim=32, ffn=64, layers=2, heads=4, kv=2, head_dim=16,
+                  tied=True, types=(Q8_0, Q8_0, Q4_0, None), architecture="qwen2"),
+    "qwen3": dict(seed=7, vocab=291, dim=32, ffn=64, layers=2, heads=4, kv=2, head_dim=32,
+                  tied=False, types=(Q8_0, Q8_0, Q4_0, Q8_0), architecture="qwen3"),
+    "llama3": dict(seed=8, vocab=291, dim=32, ffn=64, layers=2, heads=4, kv=1, head_dim=16,
+                   tied=True, types=(Q8_0, Q8_0, Q4_0, None),
+                   rope={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                         "high_freq_factor": 4.0, "original_max_position_embeddings": 64}),
 }
 LOSSLESS = [name for name in MODELS if name != "float"]
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 CONTEXT = 256
 
 
+def architecture_of(m):
+    return m.get("architecture", "llama")
+
+
 def make_model(m):
     torch.manual_seed(m["seed"])
-    config = LlamaConfig(
+    architecture = ARCHITECTURES[architecture_of(m)]
+    config = architecture.config(
         vocab_size=m["vocab"], hidden_size=m["dim"], intermediate_size=m["ffn"],
         num_hidden_layers=m["layers"], num_attention_heads=m["heads"],
         num_key_value_heads=m["kv"], head_dim=m["head_dim"], max_position_embeddings=CONTEXT,
-        rms_norm_eps=1e-5, rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
-        tie_word_embeddings=m["tied"], initializer_range=0.08)
-    model = LlamaForCausalLM(config).to(torch.float32).eval()
+        rms_norm_eps=1e-5,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0} | m.get("rope", {}),
+        tie_word_embeddings=m["tied"], initializer_range=0.08, **architecture.options)
+    model = architecture.model(config).to(torch.float32).eval()
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "norm" in name:
                 weight.copy_(1 + 0.2 * torch.randn(weight.shape))
             elif "embed" in name or "lm_head" in name:
                 weight.mul_(2)  # logits with a spread like a real model's
+            elif name.endswith("k_proj.bias"):
+                weight.copy_(20 * torch.randn(weight.shape))
+            elif name.endswith("bias"):
+                weight.copy_(torch.randn(weight.shape))
     return model
 
 
@@ -107,29 +126,40 @@ def add(out, name, weight, kind):
         out.add_tensor(name, gguf.quants.quantize(weight, kind), raw_dtype=kind)
 
 
+def rope_factors(model):
+    """By which the wave lengths of positions are longer than those of the plain kind."""
+    inverse = model.model.rotary_emb.inv_freq.double()
+    plain = 10000.0 ** -(torch.arange(len(inverse), dtype=torch.float64) / len(inverse))
+    return (plain / inverse).clamp(min=1.0).numpy()
+
+
 def write_tensors(out, m, state):
+    architecture = ARCHITECTURES[architecture_of(m)]
     embedding, attention, feed_forward, head = m["types"]
     add(out, "token_embd.weight", state["model.embed_tokens.weight"], embedding)
     add(out, "output_norm.weight", state["model.norm.weight"], F32)
     if not m["tied"]:
         add(out, "output.weight", state["lm_head.weight"], head)
     for layer in range(m["layers"]):
-        for ours, theirs in NAMES.items():
-            weight = state[f"model.layers.{layer}.{theirs}.weight"]
-            if ours == "attn_q":
+        for ours, theirs in architecture.names.items():
+            weight = state[f"model.layers.{layer}.{theirs}"]
+            if architecture.pairs and ours == "attn_q.weight":
                 weight = pairs_from_halves(weight, m["heads"])
-            elif ours == "attn_k":
+            elif architecture.pairs and ours == "attn_k.weight":
                 weight = pairs_from_halves(weight, m["kv"])
-            kind = F32 if "norm" in ours else feed_forward if "ffn" in ours else attention
-            add(out, f"blk.{layer}.{ours}.weight", np.ascontiguousarray(weight), kind)
+            kind = F32 if weight.ndim == 1 else feed_forward if "ffn" in ours else attention
+            add(out, f"blk.{layer}.{ours}", np.ascontiguousarray(weight), kind)
 
 
 def make(name, path):
     """Writes the model `name` of MODELS to a GGUF file."""
     m = MODELS[name]
-    state = {k: v.detach().numpy() for k, v in make_model(m).state_dict().items()}
-    out = gguf.GGUFWriter(path, "llama")
+    model = make_model(m)
+    state = {k: v.detach().numpy() for k, v in model.state_dict().items()}
+    out = gguf.GGUFWriter(path, architecture_of(m))
     write_metadata(out, m, name)
+    if "rope" in m:
+        add(out, "rope_freqs.weight", rope_factors(model), F32)
     write_tensors(out, m, state)
     out.write_header_to_file()
     out.write_kv_data_to_file()

@@ -1,10 +1,9 @@
-"""The vectors of tests/test_conformance.c: a tiny model and transformers' logits for it.
+"""The vectors of tests/test_conformance.c: tiny models and transformers' logits for them.
 
     python vectors.py DATA           compares DATA/conformance_* with what transformers says now
     python vectors.py DATA --write   makes them again
 
-conformance_tiny.gguf is the model "committed" of tiny.py. conformance_logits.bin holds, little-
-endian: uint32 tokens, uint32 vocab, uint32 ids (tokens), float32 logits (tokens, vocab) in
+conformance_NAME.gguf is a model of tiny.py. conformance_NAME.bin holds, little-endian: uint32 tokens, uint32 vocab, uint32 ids (tokens), float32 logits (tokens, vocab) in
 float32, float32 logits (tokens, vocab) under the int8 contract (contract.py).
 """
 import os
@@ -17,19 +16,20 @@ import measures
 import reference
 import tiny
 
-NAME, TOKENS = "committed", 24
+VECTORS = {"tiny": ("committed", 24), "qwen2": ("qwen2", 12), "qwen3": ("qwen3", 12),
+           "llama3": ("llama3", 24)}  # the model of tiny.py, and tokens
 
 
-def compute(source):
-    ids = tiny.ids_for(NAME, TOKENS)
+def compute(name, source):
+    ids = tiny.ids_for(*VECTORS[name])
     model = reference.load(source)
     exact = reference.logits(model, ids)
     return ids, exact, reference.logits(contract.apply(model), ids)
 
 
-def write(source, target):
-    tiny.make(NAME, source)
-    ids, exact, contracted = compute(source)
+def write(name, source, target):
+    tiny.make(VECTORS[name][0], source)
+    ids, exact, contracted = compute(name, source)
     with open(target, "wb") as out:
         np.array([len(ids), exact.shape[1], *ids], "<u4").tofile(out)
         exact.astype("<f4").tofile(out)
@@ -44,18 +44,24 @@ def read(path):
     return ids, exact, contracted
 
 
-def main():
-    folder = sys.argv[1]
-    source = os.path.join(folder, "conformance_tiny.gguf")
-    target = os.path.join(folder, "conformance_logits.bin")
-    if "--write" in sys.argv[2:]:
-        write(source, target)
+def judge(name, folder, make):
+    """Do they agree with transformers?"""
+    source = os.path.join(folder, f"conformance_{name}.gguf")
+    target = os.path.join(folder, f"conformance_{name}.bin")
+    if make:
+        write(name, source, target)
     ids, exact, contracted = read(target)
-    expected_ids, *expected = compute(source)
+    expected_ids, *expected = compute(name, source)
     worst = max(measures.kl(e, s).max() for e, s in zip(expected, (exact, contracted)))
     passed = ids == expected_ids and worst < 1e-9
-    print(f"{'ok  ' if passed else 'FAIL'} committed vectors: KL from transformers {worst:.1e}")
-    return 0 if passed else 1
+    print(f"{'ok  ' if passed else 'FAIL'} committed vectors, {name}: "
+          f"KL from transformers {worst:.1e}")
+    return passed
+
+
+def main():
+    passed = [judge(name, sys.argv[1], "--write" in sys.argv[2:]) for name in VECTORS]
+    return 0 if all(passed) else 1
 
 
 if __name__ == "__main__":

@@ -221,4 +221,6 @@ def load(path):
     file = tm2.TM2File(path)
     tm2.need(file.config["architecture"] == "llama",
              f"{path}: architecture {file.config['architecture']} is not known here")
+    tm2.need("rope_freqs.weight" not in file.tensors,
+             f"{path}: positions stretched by rope_freqs.weight are not known here")
     return file

@@ -1,0 +1,23 @@
+/*
+ * decoder.h: what Llama and its kin share: layers of grouped-query attention with rotary positions
+ * and of SwiGLU, each after an RMS norm. An architecture says what it has beside that.
+ */
+#ifndef EL_MODEL_DECODER_H
+#define EL_MODEL_DECODER_H
+
+#include "model/model.h"
+
+/* What a layer has more, a bit each. */
+typedef enum el_decoder_extra {
+    EL_DECODER_BIASES = 1 << 0, /* of queries, keys and values */
+    EL_DECODER_NORMS = 1 << 1,  /* of each head's queries and keys */
+} el_decoder_extra;
+
+/* Finds the layers' tensors. Errors: FORMAT, naming the tensor; UNSUPPORTED: a tensor that would be
+ * ignored although it changes the result. */
+edgellm_status el_decoder_load(el_model *model, const el_tm2 *file, unsigned extra,
+                               edgellm_error *err);
+
+void el_decoder_layers(el_forward *f, unsigned member, unsigned size);
+
+#endif
