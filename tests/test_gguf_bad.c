@@ -126,9 +126,9 @@ static void empty_tensor(el_hand *h)
     el_hand_tensor(h, "empty", 0, EL_GGML_F32, 0);
 }
 
-static void k_quant(el_hand *h)
+static void fine_grid(el_hand *h)
 {
-    el_hand_tensor(h, "quant", 256, 12, 0);
+    el_hand_tensor(h, "quant", 256, 16, 0);
 }
 
 static void odd_width(el_hand *h)
@@ -230,7 +230,7 @@ static void test_lies(void **state)
         {unaligned_tensor, EDGELLM_ERR_FORMAT, "'unaligned'"},
         {large_tensor, EDGELLM_ERR_FORMAT, "'large'"},
         {empty_tensor, EDGELLM_ERR_FORMAT, "'empty'"},
-        {k_quant, EDGELLM_ERR_UNSUPPORTED, "'quant' has type 12 (Q4_K)"},
+        {fine_grid, EDGELLM_ERR_UNSUPPORTED, "'quant' has type 16 (IQ2_XXS)"},
         {odd_width, EDGELLM_ERR_FORMAT, "'odd'"},
         {long_name, EDGELLM_ERR_FORMAT, "1..63"},
         {same_name, EDGELLM_ERR_FORMAT, "'same' is there twice"},

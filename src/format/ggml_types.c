@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "format/ggml_k.h"
 
 #define BLOCK 32 /* weights in a block of every simple quantised type */
 
@@ -170,20 +171,20 @@ static const el_ggml_type types[] = {
     {EL_GGML_Q5_1, "Q5_1", 32, 24, dequantize_q5_1},
     {EL_GGML_Q8_0, "Q8_0", 32, 34, dequantize_q8_0},
     {9, "Q8_1", 0, 0, NULL},
-    {10, "Q2_K", 0, 0, NULL},
-    {11, "Q3_K", 0, 0, NULL},
-    {12, "Q4_K", 0, 0, NULL},
-    {13, "Q5_K", 0, 0, NULL},
-    {14, "Q6_K", 0, 0, NULL},
+    {10, "Q2_K", 256, 84, el_ggml_dequantize_q2_k},
+    {11, "Q3_K", 256, 110, el_ggml_dequantize_q3_k},
+    {12, "Q4_K", 256, 144, el_ggml_dequantize_q4_k},
+    {13, "Q5_K", 256, 176, el_ggml_dequantize_q5_k},
+    {14, "Q6_K", 256, 210, el_ggml_dequantize_q6_k},
     {15, "Q8_K", 0, 0, NULL},
     {16, "IQ2_XXS", 0, 0, NULL},
     {17, "IQ2_XS", 0, 0, NULL},
     {18, "IQ3_XXS", 0, 0, NULL},
     {19, "IQ1_S", 0, 0, NULL},
-    {20, "IQ4_NL", 0, 0, NULL},
+    {20, "IQ4_NL", 32, 18, el_ggml_dequantize_iq4_nl},
     {21, "IQ3_S", 0, 0, NULL},
     {22, "IQ2_S", 0, 0, NULL},
-    {23, "IQ4_XS", 0, 0, NULL},
+    {23, "IQ4_XS", 256, 136, el_ggml_dequantize_iq4_xs},
     {24, "I8", 0, 0, NULL},
     {25, "I16", 0, 0, NULL},
     {26, "I32", 0, 0, NULL},
@@ -199,7 +200,7 @@ static const el_ggml_type types[] = {
     {36, "I2_S", 0, 0, NULL},
     {37, "IQ4_NL_4_8", 0, 0, NULL},
     {38, "IQ4_NL_8_8", 0, 0, NULL},
-    {39, "MXFP4", 0, 0, NULL},
+    {39, "MXFP4", 32, 17, el_ggml_dequantize_mxfp4},
     {40, "NVFP4", 0, 0, NULL},
     {41, "Q1_0", 0, 0, NULL},
     {42, "Q2_0", 0, 0, NULL},

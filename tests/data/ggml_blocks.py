@@ -13,10 +13,11 @@ import numpy
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
 
-# type: how many floats of 16 bits a block begins with, or ends with if it is one of AT_END
-TYPES = {"F32": 0, "F16": 1, "BF16": 1, "Q4_0": 1, "Q4_1": 2, "Q5_0": 1, "Q5_1": 2, "Q8_0": 1,
-         "TQ1_0": 1, "TQ2_0": 1}
-AT_END = {"TQ1_0", "TQ2_0"}
+# type: where in a block floats of 16 bits are
+TYPES = {"F32": [], "F16": [0], "BF16": [0], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0],
+         "Q5_1": [0, 2], "Q8_0": [0], "TQ1_0": [52], "TQ2_0": [64], "Q2_K": [80, 82],
+         "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0],
+         "IQ4_XS": [0], "MXFP4": []}
 EDGES = [0x0000, 0x8000, 0x0001, 0x83FF, 0x0400, 0x7BFF, 0xFBFF, 0x3C00]  # as f16
 
 
@@ -30,16 +31,18 @@ def finite_halves(random, n, exponent_mask):
 def main():
     random = numpy.random.default_rng(20240)
     with open(sys.argv[1], "wb") as out:
-        for name, n_halves in TYPES.items():
+        for name, halves in TYPES.items():
             kind = GGMLQuantizationType[name]
             weights, size = GGML_QUANT_SIZES[kind]
             n = 128 if weights == 1 else 16
             blocks = random.integers(0, 256, (n, size)).astype("u1")
             if name == "F32":
                 blocks = random.normal(0, 1, n).astype("<f4").view("u1").reshape(n, 4)
-            for i in range(n_halves):
+            if name == "MXFP4":  # the power of two: from the smallest on, to what is finite
+                blocks[:, 0] = numpy.linspace(0, 250, n).astype("u1")
+                blocks[1, 0] = 1
+            for at in halves:
                 mask = 0x7F80 if name == "BF16" else 0x7C00
-                at = 2 * i if name not in AT_END else size - 2
                 blocks[:, at:at + 2] = finite_halves(random, n, mask).view("u1").reshape(n, 2)
             floats = dequantize(blocks.reshape(-1), kind) if weights > 1 else dequantize(
                 blocks.reshape(-1).view("<f4" if name == "F32" else "<f2" if name == "F16" else
