@@ -31,7 +31,8 @@ from conformance_tokens import (BYTE_TO_CHAR, CONTROL, NORMAL, PLAIN, PRETOKENIZ
                                 Vocabulary)
 
 SIZE = 2000
-SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|end|>", "<|end|>ing", "<|e", "</s>"]
+SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|end|>", "<|end|>ing", "<|e", "</s>",
+            "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
 USERS = ["<tool_call>", "<tool"]
 WHOLE = ["Ġunreachable", "unreachable"]  # tokens that no merge makes
 MISSING = [0x00, 0x04, 0xC0, 0xC1, 0xF3, *range(0xF5, 0x100)]  # bytes without a token
@@ -94,12 +95,34 @@ TEMPLATES = [
     "{{ message['content'] }}<|im_end|>\n{{ '' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
 ]
+LLAMA3 = """{% for message in messages %}
+{%- if loop.first %}{{ bos_token }}{% endif -%}
+{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' }}
+{{- (message['content'] | trim) + '<|eot_id|>' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}
+"""
+TEMPLATES += [
+    LLAMA3,
+    # with dates before every conversation
+    """{%- if not date_string is defined %}{% set date_string = '26 Jul 2024' %}{% endif %}
+{%- set given = '' %}
+{%- if messages[0]['role'] == 'system' %}
+    {%- set given = messages[0]['content'] | trim %}
+    {%- set messages = messages[1:] %}
+{%- endif %}
+{{- bos_token + '<|start_header_id|>system<|end_header_id|>\n\n' }}
+{{- 'Cutting Knowledge Date: December 2023\n' + 'Today Date: ' + date_string + '\n\n' }}
+{{- given + '<|eot_id|>' }}
+""" + LLAMA3.replace("{% for", "{%- for").replace("{{ bos_token }}", ""),
+]
 CONVERSATIONS = [
     [("user", "Hello!")],
     [("user", "  spaces \n"), ("assistant", "1 and 2"), ("user", "")],
     [("system", "Be brief."), ("user", "What's 12 + 34?")],
     [("system", ""), ("user", "Straße, 東京 👍🏿")],
     [("user", "a"), ("system", "late"), ("assistant", "\n\nb")],
+    [("system", " \u2003 "), ("user", "\x1c\u00a0 x \u200b\u3000\n"), ("assistant", "\u0085y\tz")],
 ]
 
 
@@ -173,7 +196,7 @@ def chat_file(vocabulary):
     for template, conversation, answer in cases:
         messages = [{"role": r, "content": c} for r, c in conversation]
         text = environment.from_string(template).render(
-            messages=messages, add_generation_prompt=answer)
+            messages=messages, add_generation_prompt=answer, bos_token="<|begin_of_text|>")
         out.append(string(template) + struct.pack("<BH", answer, len(messages)))
         out += [string(role) + string(content) for role, content in conversation]
         out.append(id_list(vocabulary.expect("smollm", [text], SPECIAL)[0]))

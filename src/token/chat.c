@@ -5,18 +5,30 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "token/chars.h"
 #include "token/lookup.h"
 
 /*
- * A frame: every message is the token `open`, then role, "\n" and content as one text, then the
- * token `close`, then "\n" as a text; an open answer is `open` and "assistant\n".
+ * A frame: every message is the token `open`, then the role, then the token `middle` if there is
+ * one, then `gap` and the content, then the token `close`, then `end`; what stands between two
+ * tokens is one text. An open answer is a frame as far as `gap`.
  */
 struct el_chat_template {
-    const char *open, *close; /* names of special tokens; both stand in the template's text */
+    const char *open, *middle, *close; /* names of special tokens, which the template's text has */
+    const char *gap, *end;
+    bool trims;        /* white space around a content is left out */
+    const char *dated; /* where the template has this text, a system message begins with `dates` */
+    const char *dates;
 };
 
 static const el_chat_template rows[] = {
-    {"<|im_start|>", "<|im_end|>"}, /* ChatML: SmolLM, SmolLM2, Qwen, Yi */
+    /* ChatML: SmolLM, SmolLM2, Qwen, Yi */
+    {"<|im_start|>", NULL, "<|im_end|>", "\n", "\n", false, NULL, NULL},
+    /* Llama 3; from 3.1 on with dates, of which "today" is what the template says where nobody
+     * tells it the day: answers are the same tomorrow */
+    {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "\n\n", "", true,
+     "Cutting Knowledge Date: December 2023",
+     "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"},
 };
 
 /* ---- recognising ---- */
@@ -34,15 +46,17 @@ static uint32_t find_special(const el_vocab *vocab, const char *name)
     return EL_TOKEN_NONE;
 }
 
+static bool is_used(const el_vocab *vocab, const char *name)
+{
+    return strstr(vocab->chat_template, name) != NULL && find_special(vocab, name) != EL_TOKEN_NONE;
+}
+
 const el_chat_template *el_chat_find(const el_vocab *vocab)
 {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const el_chat_template *row = &rows[i];
-        if (strstr(vocab->chat_template, row->open) == NULL ||
-            strstr(vocab->chat_template, row->close) == NULL)
-            continue;
-        if (find_special(vocab, row->open) != EL_TOKEN_NONE &&
-            find_special(vocab, row->close) != EL_TOKEN_NONE)
+        if (is_used(vocab, row->open) && is_used(vocab, row->close) &&
+            (row->middle == NULL || is_used(vocab, row->middle)))
             return row;
     }
     return NULL;
@@ -78,6 +92,7 @@ static bool find_default(const el_chat_template *row, const char *source, const 
                          const char **end, char *quote)
 {
     const char *at = source;
+    if (row->middle != NULL) return false;
     while ((at = strstr(at, row->open)) != NULL) {
         char before = at > source ? at[-1] : '\0';
         at += strlen(row->open);
@@ -113,10 +128,11 @@ static size_t unescape(char *out, const char *begin, const char *end, bool liter
 
 typedef struct layout {
     const el_tokenizer *t;
-    uint32_t open, close;
+    const el_chat_template *row;
+    uint32_t open, middle, close;
     uint32_t *tokens;
     size_t capacity, count;
-    char *text; /* room for the longest "role\ncontent" */
+    char *text; /* room for the longest role, gap, dates and content */
 } layout;
 
 static void put_token(layout *out, uint32_t token)
@@ -127,6 +143,7 @@ static void put_token(layout *out, uint32_t token)
 
 static edgellm_status put_text(layout *out, const char *text, size_t len, edgellm_error *err)
 {
+    if (len == 0) return EDGELLM_OK;
     size_t used = out->count < out->capacity ? out->count : out->capacity;
     uint32_t *tokens = out->capacity > 0 ? out->tokens + used : NULL;
     size_t count;
@@ -139,50 +156,113 @@ static edgellm_status put_text(layout *out, const char *text, size_t len, edgell
 static edgellm_status put_close(layout *out, edgellm_error *err)
 {
     put_token(out, out->close);
-    return put_text(out, "\n", 1, err);
+    return put_text(out, out->row->end, strlen(out->row->end), err);
 }
 
-/* Whole frame; out->text holds "role\ncontent" of `len` bytes. */
-static edgellm_status put_frame(layout *out, size_t len, edgellm_error *err)
+static size_t append(char *text, size_t len, const char *more, size_t more_len)
 {
+    memcpy(text + len, more, more_len);
+    return len + more_len;
+}
+
+/* A frame up to its content, which begins with `head`. */
+static edgellm_status put_open(layout *out, const char *role, const char *head, const char *content,
+                               size_t content_len, edgellm_error *err)
+{
+    size_t len = append(out->text, 0, role, strlen(role));
     put_token(out, out->open);
-    EL_TRY(put_text(out, out->text, len, err));
+    if (out->row->middle != NULL) {
+        EL_TRY(put_text(out, out->text, len, err));
+        put_token(out, out->middle);
+        len = 0;
+    }
+    len = append(out->text, len, out->row->gap, strlen(out->row->gap));
+    len = append(out->text, len, head, strlen(head));
+    len = append(out->text, len, content, content_len);
+    return put_text(out, out->text, len, err);
+}
+
+/* What Python takes for white space, which templates trim. */
+static bool is_space(uint32_t c)
+{
+    static const uint32_t ranges[][2] = {
+        {0x9, 0xD},       {0x1C, 0x20},     {0x85, 0x85},     {0xA0, 0xA0},     {0x1680, 0x1680},
+        {0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}};
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
+        if (c >= ranges[i][0] && c <= ranges[i][1]) return true;
+    return false;
+}
+
+static const char *trim(const char *text, size_t *len)
+{
+    const uint8_t *bytes = (const uint8_t *)text;
+    size_t begin = 0, end = 0; /* of the last character that is none */
+    bool started = false;
+    for (size_t at = 0; at < *len;) {
+        uint32_t code = 0;
+        int size = el_chars_decode(bytes + at, *len - at, &code);
+        const bool space = size > 0 && is_space(code);
+        const size_t next = at + (size > 0 ? (size_t)size : 1);
+        if (!space && !started) begin = at;
+        started |= !space;
+        if (!space) end = next;
+        at = next;
+    }
+    *len = started ? end - begin : 0;
+    return text + begin;
+}
+
+static edgellm_status put_message(layout *out, const char *role, const char *head,
+                                  const char *content, edgellm_error *err)
+{
+    size_t len = strlen(content);
+    if (out->row->trims) content = trim(content, &len);
+    EL_TRY(put_open(out, role, head, content, len, err));
     return put_close(out, err);
 }
 
-static edgellm_status put_default(layout *out, const el_chat_template *row, const char *source,
-                                  edgellm_error *err)
+/* The template's own message, where nobody gave one. */
+static edgellm_status put_default(layout *out, const char *source, edgellm_error *err)
 {
     const char *begin, *end;
     char quote;
-    if (!find_default(row, source, &begin, &end, &quote)) return EDGELLM_OK;
-    memcpy(out->text, "system\n", 7);
-    size_t len = unescape(out->text + 7, begin, end, quote != '\0');
-    return put_frame(out, 7 + len, err);
+    if (!find_default(out->row, source, &begin, &end, &quote)) return EDGELLM_OK;
+    char *content = malloc((size_t)(end - begin) + 1);
+    if (content == NULL) return el_fail(err, EDGELLM_ERR_MEMORY, "chat: no memory");
+    const size_t len = unescape(content, begin, end, quote != '\0');
+    edgellm_status status = put_open(out, "system", "", content, len, err);
+    free(content);
+    return status == EDGELLM_OK ? put_close(out, err) : status;
 }
 
-static edgellm_status put_message(layout *out, const edgellm_message *message, edgellm_error *err)
+/* What a conversation begins with: *taken is set if that was its first message. */
+static edgellm_status put_start(layout *out, const el_vocab *vocab, const edgellm_message *first,
+                                bool *taken, edgellm_error *err)
 {
-    size_t role = strlen(message->role), content = strlen(message->content);
-    memcpy(out->text, message->role, role);
-    out->text[role] = '\n';
-    memcpy(out->text + role + 1, message->content, content);
-    return put_frame(out, role + 1 + content, err);
+    const el_chat_template *row = out->row;
+    const char *source = vocab->chat_template;
+    const bool given = strcmp(first->role, "system") == 0;
+    if (vocab->bos != EL_TOKEN_NONE && strstr(source, "bos_token") != NULL)
+        put_token(out, vocab->bos);
+    *taken = given;
+    if (row->dated != NULL && strstr(source, row->dated) != NULL)
+        return put_message(out, "system", row->dates, given ? first->content : "", err);
+    if (given) return put_message(out, "system", "", first->content, err);
+    return put_default(out, source, err);
 }
 
-static edgellm_status put_all(layout *out, const el_chat_template *row, const char *source,
-                              const edgellm_message *messages, size_t n_messages, unsigned flags,
-                              edgellm_error *err)
+static edgellm_status put_all(layout *out, const el_vocab *vocab, const edgellm_message *messages,
+                              size_t n_messages, unsigned flags, edgellm_error *err)
 {
+    bool taken = false;
     if (flags & EDGELLM_CHAT_CONTINUE)
         EL_TRY(put_close(out, err));
-    else if (n_messages > 0 && strcmp(messages[0].role, "system") != 0)
-        EL_TRY(put_default(out, row, source, err));
-    for (size_t i = 0; i < n_messages; i++)
-        EL_TRY(put_message(out, &messages[i], err));
+    else if (n_messages > 0)
+        EL_TRY(put_start(out, vocab, &messages[0], &taken, err));
+    for (size_t i = taken; i < n_messages; i++)
+        EL_TRY(put_message(out, messages[i].role, "", messages[i].content, err));
     if (!(flags & EDGELLM_CHAT_OPEN_ANSWER)) return EDGELLM_OK;
-    put_token(out, out->open);
-    return put_text(out, "assistant\n", 10, err);
+    return put_open(out, "assistant", "", "", 0, err);
 }
 
 static bool is_role(const char *role)
@@ -195,8 +275,9 @@ static bool is_role(const char *role)
 }
 
 /* Bytes that the longest message may need as text, the default one included. */
-static edgellm_status measure(const char *source, const edgellm_message *messages,
-                              size_t n_messages, size_t *room, edgellm_error *err)
+static edgellm_status measure(const el_chat_template *row, const char *source,
+                              const edgellm_message *messages, size_t n_messages, size_t *room,
+                              edgellm_error *err)
 {
     *room = strlen(source);
     for (size_t i = 0; i < n_messages; i++) {
@@ -208,7 +289,7 @@ static edgellm_status measure(const char *source, const edgellm_message *message
         size_t content = strlen(messages[i].content);
         if (content > *room) *room = content;
     }
-    *room += sizeof "assistant\n";
+    *room += sizeof "assistant" + strlen(row->gap) + (row->dates ? strlen(row->dates) : 0);
     return EDGELLM_OK;
 }
 
@@ -218,21 +299,22 @@ edgellm_status el_chat_encode(const el_tokenizer *t, const el_vocab *vocab,
 {
     const el_chat_template *row = el_chat_find(vocab);
     if (row == NULL)
-        return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                       vocab->chat_template[0] != '\0'
-                           ? "chat: the model's chat template is not one of those known (ChatML)"
-                           : "chat: the model has no chat template");
+        return el_fail(
+            err, EDGELLM_ERR_UNSUPPORTED,
+            vocab->chat_template[0] != '\0'
+                ? "chat: the model's chat template is not one of those known (ChatML, Llama 3)"
+                : "chat: the model has no chat template");
     size_t room;
-    EL_TRY(measure(vocab->chat_template, messages, n_messages, &room, err));
+    EL_TRY(measure(row, vocab->chat_template, messages, n_messages, &room, err));
 
     char *text = malloc(room);
     if (text == NULL)
         return el_fail(err, EDGELLM_ERR_MEMORY, "chat: no memory for a message of %zu bytes", room);
-    layout out = {.t = t, .tokens = tokens, .capacity = capacity, .text = text};
+    layout out = {.t = t, .row = row, .tokens = tokens, .capacity = capacity, .text = text};
     out.open = find_special(vocab, row->open);
+    out.middle = row->middle ? find_special(vocab, row->middle) : EL_TOKEN_NONE;
     out.close = find_special(vocab, row->close);
-    edgellm_status status =
-        put_all(&out, row, vocab->chat_template, messages, n_messages, flags, err);
+    edgellm_status status = put_all(&out, vocab, messages, n_messages, flags, err);
     free(text);
     if (status == EDGELLM_OK) *count = out.count;
     return status;
