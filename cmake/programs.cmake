@@ -11,6 +11,12 @@ add_library(edgellm_cli_flags INTERFACE)
 target_link_libraries(edgellm_cli_flags INTERFACE edgellm_flags PkgConfig::JANSSON)
 target_compile_definitions(edgellm_cli_flags INTERFACE EL_CLI_LIBEXEC="${libexec}")
 
+# JSON schema to grammar: base, and jansson, which the core library does without.
+file(GLOB schema_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/schema/*.c)
+add_library(el_schema OBJECT ${schema_sources})
+target_link_libraries(el_schema PRIVATE edgellm_flags PkgConfig::JANSSON)
+target_compile_options(el_schema PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
+
 # Their sources, each compiled once: what both share, and what is one's own. The fuzzer of arguments
 # (tests/fuzz) takes all three, but its own main files.
 set(src ${PROJECT_SOURCE_DIR}/src/cli)

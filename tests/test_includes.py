@@ -35,6 +35,7 @@ MAY_INCLUDE = {
     # base/clock.h: and times servers in whole nanoseconds
     # token/chars.h: what is UTF-8
     "server": ["base", "token/chars.h"],
+    "schema": ["base"],
     # server/server.h: `edgellm serve` starts it
     "cli": ["server/server.h", "base/outfile.h", "base/mapfile.h", "base/threads.h", "base/throttle.h",
             "base/clock.h", "quant/plan.h",

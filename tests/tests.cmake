@@ -68,6 +68,12 @@ if(EDGELLM_CLI)
   target_sources(test_meter PRIVATE ${cli}/cli_meter.c ${cli}/cli_sensors.c ${cli}/doctor_tree.c)
 endif()
 include(program.cmake)
+# JSON schemas to grammars: by hand, with failing memory, and judged from outside in Python.
+if(EDGELLM_CLI)
+  add_executable(schema_text schema_text.c $<TARGET_OBJECTS:el_schema> $<TARGET_OBJECTS:el_base>)
+  target_link_libraries(schema_text PRIVATE edgellm_flags PkgConfig::JANSSON m)
+  el_python_test(schema $<TARGET_FILE:schema_text>)
+endif()
 
 # Not a test: what tools/conformance_tokens.py compares with the reference tokenizers.
 add_executable(tokenize_lines ${PROJECT_SOURCE_DIR}/tools/tokenize_lines.c

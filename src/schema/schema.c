@@ -1,0 +1,127 @@
+/* schema.c: the list of work: the root's rule, and then the rule of whatever was named. */
+#include "schema/schema.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "schema/schema_work.h"
+
+static bool is_too_deep(const json_t *value, uint32_t depth)
+{
+    const char *name;
+    json_t *inner;
+    if (!json_is_object(value) && !json_is_array(value)) return false;
+    if (depth == EL_SCHEMA_DEPTH) return true;
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        if (is_too_deep(json_array_get(value, i), depth + 1)) return true;
+    }
+    json_object_foreach((json_t *)value, name, inner)
+    {
+        if (is_too_deep(inner, depth + 1)) return true;
+    }
+    return false;
+}
+
+/* What did not fit shows only here. */
+static edgellm_status check_text(const el_schema_work *w)
+{
+    if (w->text.has_failed)
+        return el_fail(w->err, EDGELLM_ERR_MEMORY, "no memory for the grammar of a schema");
+    if (w->text.is_too_long)
+        return el_fail(w->err, EDGELLM_ERR_UNSUPPORTED,
+                       "schema: its grammar is longer than %d bytes", EL_SCHEMA_TEXT_BYTES);
+    return EDGELLM_OK;
+}
+
+static edgellm_status put_rule(el_schema_work *w, uint32_t rule)
+{
+    const uint32_t place = w->rules[rule];
+    w->rule = place;
+    w->has_row = false;
+    w->places[place].first_edge = w->n_edges;
+    if (rule == 0)
+        el_schema_put(w, "root ::= ");
+    else
+        el_schema_put(w, "r%u ::= ", rule);
+    EL_TRY(el_schema_put_body(w, place));
+    el_schema_put(w, "\n");
+    w->places[place].end_edge = w->n_edges;
+    if (w->has_row) EL_TRY(el_schema_put_row(w, place));
+    return check_text(w);
+}
+
+/* The root may refer to what is defined in it. */
+static edgellm_status begin(el_schema_work *w)
+{
+    uint32_t place = 0;
+    w->places[0] = (el_schema_place){.node = w->root,
+                                     .keyword = "#",
+                                     .index = EL_SCHEMA_NONE,
+                                     .outer = EL_SCHEMA_NONE,
+                                     .rule = EL_SCHEMA_NONE};
+    w->n_places = 1;
+    if (!json_is_object(w->root) && !json_is_boolean(w->root))
+        return el_schema_fail(w, 0, NULL, EDGELLM_ERR_FORMAT, "a schema is an object");
+    if (is_too_deep(w->root, 0))
+        return el_schema_fail(w, 0, NULL, EDGELLM_ERR_UNSUPPORTED, "nested deeper than %d",
+                              EL_SCHEMA_DEPTH);
+    EL_TRY(el_schema_resolve(w, &place));
+    w->places[place].rule = 0;
+    w->rules[0] = place;
+    w->n_rules = 1;
+    return EDGELLM_OK;
+}
+
+static edgellm_status write_all(el_schema_work *w)
+{
+    EL_TRY(begin(w));
+    for (uint32_t rule = 0; rule < w->n_rules; rule++)
+        EL_TRY(put_rule(w, rule));
+    EL_TRY(el_schema_check_finite(w));
+    el_schema_put_shared_rules(w);
+    return check_text(w);
+}
+
+edgellm_status el_schema_grammar_of(const json_t *schema, char **text, size_t *text_len,
+                                    edgellm_error *err)
+{
+    *text = NULL;
+    *text_len = 0;
+    el_schema_work *w = calloc(1, sizeof *w);
+    if (!w) return el_fail(err, EDGELLM_ERR_MEMORY, "no memory to read a schema");
+    w->err = err;
+    w->root = schema;
+    const edgellm_status status = write_all(w);
+    if (status == EDGELLM_OK) {
+        *text = w->text.at;
+        *text_len = w->text.used;
+    } else {
+        free(w->text.at);
+    }
+    free(w);
+    return status;
+}
+
+static edgellm_status fail_parse(const json_error_t *why, edgellm_error *err)
+{
+    if (json_error_code(why) == json_error_out_of_memory)
+        return el_fail(err, EDGELLM_ERR_MEMORY, "no memory to read a schema");
+    return el_fail(err, EDGELLM_ERR_FORMAT, "schema: line %d, column %d: %s", why->line,
+                   why->column, why->text);
+}
+
+edgellm_status el_schema_grammar(const char *schema, size_t len, char **text, size_t *text_len,
+                                 edgellm_error *err)
+{
+    json_error_t why;
+    *text = NULL;
+    *text_len = 0;
+    if (len > EL_SCHEMA_BYTES)
+        return el_fail(err, EDGELLM_ERR_UNSUPPORTED, "schema: longer than %d bytes",
+                       EL_SCHEMA_BYTES);
+    json_t *root = json_loadb(schema, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &why);
+    if (!root) return fail_parse(&why, err);
+    const edgellm_status status = el_schema_grammar_of(root, text, text_len, err);
+    json_decref(root);
+    return status;
+}
