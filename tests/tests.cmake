@@ -73,6 +73,10 @@ if(EDGELLM_CLI)
   add_executable(schema_text schema_text.c $<TARGET_OBJECTS:el_schema> $<TARGET_OBJECTS:el_base>)
   target_link_libraries(schema_text PRIVATE edgellm_flags PkgConfig::JANSSON m)
   el_python_test(schema $<TARGET_FILE:schema_text>)
+  el_test(schema_memory base schema)
+  target_link_libraries(test_schema_memory PRIVATE PkgConfig::JANSSON m)
+  target_link_options(test_schema_memory PRIVATE
+      -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free)
 endif()
 
 # Not a test: what tools/conformance_tokens.py compares with the reference tokenizers.

@@ -36,6 +36,7 @@ static edgellm_status check_text(const el_schema_work *w)
 static edgellm_status put_rule(el_schema_work *w, uint32_t rule)
 {
     const uint32_t place = w->rules[rule];
+    const size_t from = w->text.used;
     w->rule = place;
     w->has_row = false;
     w->places[place].first_edge = w->n_edges;
@@ -45,8 +46,9 @@ static edgellm_status put_rule(el_schema_work *w, uint32_t rule)
         el_schema_put(w, "r%u ::= ", rule);
     EL_TRY(el_schema_put_body(w, place));
     el_schema_put(w, "\n");
-    w->places[place].end_edge = w->n_edges;
     if (w->has_row) EL_TRY(el_schema_put_row(w, place));
+    w->places[place].end_edge = w->n_edges;
+    el_schema_tidy(w, from);
     return check_text(w);
 }
 

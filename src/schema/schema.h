@@ -15,9 +15,10 @@
 enum {
     EL_SCHEMA_BYTES = 1 << 16,      /* of a schema */
     EL_SCHEMA_DEPTH = 64,           /* of its brackets and braces */
-    EL_SCHEMA_RULES = 2048,         /* of the grammar, but for those that a row of members adds */
+    EL_SCHEMA_RULES = 2048,         /* of the grammar for values */
+    EL_SCHEMA_ROWS = 2000,          /* rules more, for objects whose first member may be left out */
     EL_SCHEMA_MEMBERS = 256,        /* named properties of one object */
-    EL_SCHEMA_REPEATS = 4096,       /* of one thing: the most that a count may say */
+    EL_SCHEMA_REPEATS = 65535,      /* of one thing: the most that a count may say */
     EL_SCHEMA_TEXT_BYTES = 1 << 20, /* of the grammar */
     EL_SCHEMA_ANY_DEPTH = 6         /* of lists and objects in a value of which nothing is said */
 };

@@ -1,7 +1,7 @@
 /* schema_arrays.c: lists: what each of the first items is, and what all others are. */
 #include "schema/schema_work.h"
 
-enum { FIRST_ITEMS = 64 };
+enum { FIRST_ITEMS = 32 };
 
 typedef struct list {
     uint32_t place, least, most;
@@ -9,6 +9,7 @@ typedef struct list {
     uint32_t others; /* the place of the schema for all others; NONE: any value */
 } list;
 
+/* Item `i`, or one like it. */
 static edgellm_status put_item(el_schema_work *w, const list *l, uint32_t i)
 {
     const el_schema_way way = i < l->least ? EL_WAY_ALWAYS : EL_WAY_OPTIONAL;
@@ -26,13 +27,9 @@ static edgellm_status put_others(el_schema_work *w, const list *l, uint32_t behi
     const uint32_t least = l->least > behind ? l->least - behind : 0;
     if (l->most == behind) return EDGELLM_OK;
     el_schema_put(w, " (");
-    EL_TRY(put_item(w, l, least ? behind : EL_SCHEMA_REPEATS));
-    if (l->most == EL_SCHEMA_NONE && least == 0)
-        el_schema_put(w, ")*");
-    else {
-        el_schema_put(w, ")");
-        el_schema_put_count(w, least, l->most == EL_SCHEMA_NONE ? l->most : l->most - behind);
-    }
+    EL_TRY(put_item(w, l, behind));
+    el_schema_put(w, ")");
+    el_schema_put_count(w, least, l->most == EL_SCHEMA_NONE ? l->most : l->most - behind);
     return EDGELLM_OK;
 }
 

@@ -59,7 +59,8 @@ static void put_range(el_schema_choices *c, const char *a, const char *b)
     el_schema_choices in = {.w = c->w};
     const char from = is_all(a + 1, '0') ? a[0] : (char)(a[0] + 1);
     const char to = is_all(b + 1, '9') ? b[0] : (char)(b[0] - 1);
-    el_schema_put(c->w, "(");
+    const bool has_several = (from != a[0]) + (from <= to) + (to != b[0]) > 1;
+    if (has_several) el_schema_put(c->w, "(");
     if (from != a[0]) {
         next_choice(&in);
         put_digit(c, a[0], a[0]);
@@ -75,23 +76,41 @@ static void put_range(el_schema_choices *c, const char *a, const char *b)
         put_digit(c, b[0], b[0]);
         put_range(c, last(zeros, rest), b + 1);
     }
-    el_schema_put(c->w, ") ");
+    if (has_several) el_schema_put(c->w, ") ");
 }
 
-/* One alternative for each number of digits. */
+/* All numbers of `n` digits or more, up to the longest below `most`: the first that is not among
+ * them. There is no 0 in front of others. */
+static uint64_t put_lengths(el_schema_choices *c, size_t n, uint64_t end, uint64_t most)
+{
+    const size_t first = n;
+    for (; most / 10 >= end && end * 10 - 1 <= most; n++)
+        end *= 10;
+    next_choice(c);
+    el_schema_put(c->w, "[1-9] ");
+    put_any_digits(c, first - 1, n - 1);
+    return end;
+}
+
 void el_schema_put_whole(el_schema_choices *c, uint64_t least, uint64_t most, const char *behind)
 {
-    uint64_t longest = 9; /* of so many digits */
+    uint64_t begin = 1, end = 10; /* of the numbers of `digits` digits */
+    size_t digits = 1;
     while (least <= most) {
         char a[24], b[24];
-        while (least > longest)
-            longest = longest * 10 + 9;
+        for (; least >= end; digits++, end *= 10)
+            begin = end;
+        const uint64_t top = most < end ? most : end - 1;
         snprintf(a, sizeof a, "%llu", (unsigned long long)least);
-        snprintf(b, sizeof b, "%llu", (unsigned long long)(most < longest ? most : longest));
-        next_choice(c);
-        put_range(c, a, b);
+        snprintf(b, sizeof b, "%llu", (unsigned long long)(least == 0 && most >= 99 ? 0 : top));
+        if (least == begin && top == end - 1) {
+            least = put_lengths(c, digits, end, most);
+        } else {
+            next_choice(c);
+            put_range(c, a, b);
+            least = strtoull(b, NULL, 10) + 1;
+        }
         el_schema_put(c->w, "%s", behind);
-        least = longest + 1;
     }
 }
 
@@ -214,22 +233,40 @@ static void put_fork(el_schema_choices *c, char *from, bool is_open, char *to, b
     el_schema_put(c->w, ") ");
 }
 
+/* Where the digits of the lower bound are written and zeros follow, a number may end. */
+static void put_shared_digits(el_schema_choices *c, const el_schema_bound *a, const char *digits,
+                              size_t n, size_t *open)
+{
+    for (size_t i = 0; i <= n; i++) {
+        if (!a->is_open && i > 0 && i >= strlen(a->part) && digits[i]) {
+            el_schema_put(c->w, "(");
+            ++*open;
+        }
+        if (i < n) put_digit(c, digits[i], digits[i]);
+    }
+}
+
 /* Both bounds have the same whole part: fractions from one to the other. */
 static void put_inside(el_schema_choices *c, const el_schema_bound *a, const el_schema_bound *b)
 {
     char from[EL_SCHEMA_DIGITS + 1], to[EL_SCHEMA_DIGITS + 1];
     const size_t n = strlen(a->part) > strlen(b->part) ? strlen(a->part) : strlen(b->part);
-    size_t room = room_behind(a->whole), i = 0;
+    const size_t room = room_behind(a->whole);
+    size_t same = 0, open = 0;
     pad(from, a->part, n);
     pad(to, b->part, n);
     const bool is_one = strcmp(from, to) == 0;
     if (is_one && (a->is_open || b->is_open)) return;
     if (!*a->part && !a->is_open) put_alone(c, a->whole);
     if (is_one && n == 0) return;
+    while (from[same] && from[same] == to[same])
+        same++;
     put_point(c, a->whole);
-    for (; from[i] && from[i] == to[i] && room > 0; i++, room--)
-        put_digit(c, from[i], from[i]);
-    if (from[i]) put_fork(c, from + i, a->is_open, to + i, b->is_open, room);
+    put_shared_digits(c, a, from, same, &open);
+    if (!is_one)
+        put_fork(c, from + same, a->is_open, to + same, b->is_open, same < room ? room - same : 0);
+    for (; open > 0; open--)
+        el_schema_put(c->w, ")?");
 }
 
 /* Of `least` the whole part, which is not that of the greatest. */

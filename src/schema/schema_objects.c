@@ -175,8 +175,8 @@ static edgellm_status put_map(el_schema_work *w, uint32_t place, uint32_t values
     if (most > 1) {
         el_schema_put(w, " (\", \" ");
         EL_TRY(put_pair(w, values, EL_WAY_OPTIONAL));
-        el_schema_put(w, most == EL_SCHEMA_NONE ? ")*" : ")");
-        if (most != EL_SCHEMA_NONE) el_schema_put_count(w, 0, most - 1);
+        el_schema_put(w, ")");
+        el_schema_put_count(w, 0, most == EL_SCHEMA_NONE ? most : most - 1);
     }
     el_schema_put(w, least ? " \"}\"" : ")? \"}\"");
     return EDGELLM_OK;
@@ -241,6 +241,11 @@ static edgellm_status put_first(el_schema_work *w, uint32_t place)
 
 edgellm_status el_schema_put_row(el_schema_work *w, uint32_t place)
 {
+    w->n_rows += w->n_members - 1;
+    if (w->n_rows > EL_SCHEMA_ROWS)
+        return el_schema_fail(w, place, "required", EDGELLM_ERR_UNSUPPORTED,
+                              "in all schemas more than %d properties that may be left out",
+                              EL_SCHEMA_ROWS);
     for (uint32_t i = 1; i < w->n_members; i++) {
         put_row_name(w, place, i);
         el_schema_put(w, " ::=");

@@ -46,12 +46,49 @@ void el_schema_put(el_schema_work *w, const char *format, ...)
 
 void el_schema_put_count(el_schema_work *w, uint32_t least, uint32_t most)
 {
-    if (most == EL_SCHEMA_NONE)
+    if (least < 2 && most == EL_SCHEMA_NONE)
+        el_schema_put(w, least ? "+ " : "* ");
+    else if (least == 0 && most == 1)
+        el_schema_put(w, "? ");
+    else if (least == 1 && most == 1)
+        el_schema_put(w, " ");
+    else if (most == EL_SCHEMA_NONE)
         el_schema_put(w, "{%u,} ", least);
     else if (least == most)
         el_schema_put(w, "{%u} ", least);
     else
         el_schema_put(w, "{%u,%u} ", least, most);
+}
+
+/* How far a literal or a class reaches that begins here; 1 for anything else. */
+static size_t whole_piece(const char *text, size_t len)
+{
+    const char end = *text == '"' ? '"' : ']';
+    if (*text != '"' && *text != '[') return 1;
+    for (size_t i = 1; i < len; i++) {
+        if (text[i] == '\\')
+            i++;
+        else if (text[i] == end)
+            return i + 1;
+    }
+    return len;
+}
+
+void el_schema_tidy(el_schema_work *w, size_t from)
+{
+    el_schema_text *t = &w->text;
+    if (from > t->used) return;
+    size_t to = from;
+    for (size_t i = from, len; i < t->used; i += len) {
+        len = whole_piece(t->at + i, t->used - i);
+        const char c = t->at[i], before = to > from ? t->at[to - 1] : ' ';
+        if (c == ' ' && (before == ' ' || before == '(')) continue;
+        if ((c == ')' || c == '\n') && before == ' ') to--;
+        memmove(t->at + to, t->at + i, len);
+        to += len;
+    }
+    t->used = to;
+    if (t->at) t->at[to] = '\0';
 }
 
 /* ---- literals ----------------------------------------------------------------------------- */

@@ -267,8 +267,7 @@ static edgellm_status put_repetition(pattern *p, extent *e)
     }
     take(p, '?'); /* as few as possible: the same strings */
     if (is_repeated(p)) return refuse(p, "a repetition of a repetition");
-    if (most == EL_SCHEMA_NONE && e->may_be_empty)
-        return refuse(p, "what may be empty cannot be repeated without an end");
+    if (most > 1 && e->may_be_empty) return refuse(p, "what may be empty cannot be repeated");
     const uint32_t times = most == EL_SCHEMA_NONE ? least + 1 : most;
     e->size *= times ? times : 1;
     e->may_be_empty |= least == 0;

@@ -34,10 +34,7 @@ static edgellm_status put_length(el_schema_work *w, uint32_t place)
         return el_schema_fail(w, place, "maxLength", EDGELLM_ERR_FORMAT, "less than minLength");
     if (most == 0) return EDGELLM_OK;
     el_schema_put_shared(w, EL_SHARED_CHAR);
-    if (least == 0 && most == EL_SCHEMA_NONE)
-        el_schema_put(w, "*");
-    else
-        el_schema_put_count(w, least, most);
+    el_schema_put_count(w, least, most);
     return EDGELLM_OK;
 }
 

@@ -83,7 +83,7 @@ typedef struct el_schema_work {
     uint32_t shared; /* a bit for each that is named */
     uint32_t steps;
     uint32_t rule; /* the place whose rule is being written */
-    uint32_t n_places, n_rules, n_edges, n_members, n_parts;
+    uint32_t n_places, n_rules, n_rows, n_edges, n_members, n_parts;
     bool has_row; /* the members go on in rules of their own, behind this one */
     el_schema_place places[EL_SCHEMA_PLACES];
     uint32_t rules[EL_SCHEMA_RULES]; /* their places */
@@ -97,7 +97,9 @@ void el_schema_put(el_schema_work *w, const char *format, ...)
 void el_schema_put_bytes(el_schema_work *w, const char *bytes, size_t len);
 void el_schema_put_shared(el_schema_work *w, el_schema_shared rule);
 void el_schema_put_shared_rules(el_schema_work *w);
-/* A repetition: {2}, {2,} or {2,5}, with a space behind; most may be NONE. */
+/* Spaces that nobody needs go, from there to the end. */
+void el_schema_tidy(el_schema_work *w, size_t from);
+/* A repetition: ?, {2}, {2,} or {2,5} ..., with a space behind; most may be NONE. */
 void el_schema_put_count(el_schema_work *w, uint32_t least, uint32_t most);
 
 /* A literal is opened, filled with bytes, or with characters as they stand in a JSON string, and
