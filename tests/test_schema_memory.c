@@ -12,6 +12,7 @@
 /* ---- allocations: counted, and one of them fails ------------------------------------------ */
 
 static long in_use, calls, failing; /* the call that fails; 0: none */
+static bool is_lasting;             /* and all that follow */
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
@@ -28,19 +29,25 @@ static void *counted(void *memory)
     return memory;
 }
 
+static bool fails(void)
+{
+    calls++;
+    return failing > 0 && (calls == failing || (is_lasting && calls > failing));
+}
+
 void *__wrap_malloc(size_t size)
 {
-    return ++calls == failing ? NULL : counted(__real_malloc(size));
+    return fails() ? NULL : counted(__real_malloc(size));
 }
 
 void *__wrap_calloc(size_t n, size_t size)
 {
-    return ++calls == failing ? NULL : counted(__real_calloc(n, size));
+    return fails() ? NULL : counted(__real_calloc(n, size));
 }
 
 void *__wrap_realloc(void *memory, size_t size)
 {
-    if (++calls == failing) return NULL;
+    if (fails()) return NULL;
     return memory ? __real_realloc(memory, size) : counted(__real_malloc(size));
 }
 
@@ -98,7 +105,7 @@ static bool run_failing(const char *schema, const char *expected)
     return !was_reached;
 }
 
-static void fail_each(const char *schema)
+static void fail_each(const char *schema, bool lasting)
 {
     char *expected;
     size_t len;
@@ -106,12 +113,14 @@ static void fail_each(const char *schema)
     in_use = failing = 0;
     assert_ok(el_schema_grammar(schema, strlen(schema), &expected, &len, &err));
     in_use = 0; /* but for this text */
+    is_lasting = lasting;
     long n = 1;
     for (bool is_over = false; !is_over; n++) {
         assert_true(n < 10000);
         failing = n;
         is_over = run_failing(schema, expected);
     }
+    is_lasting = false;
     assert_true(n > 4); /* the work, the text, jansson's */
     free(expected);
 }
@@ -120,9 +129,12 @@ static void test_each_allocation_fails(void **state)
 {
     (void)state;
     char *schema = make_long();
-    for (size_t i = 0; i < sizeof schemas / sizeof *schemas; i++)
-        fail_each(schemas[i]);
-    fail_each(schema);
+    for (size_t i = 0; i < sizeof schemas / sizeof *schemas; i++) {
+        fail_each(schemas[i], false);
+        fail_each(schemas[i], true);
+    }
+    fail_each(schema, false);
+    fail_each(schema, true);
     __real_free(schema);
 }
 

@@ -104,12 +104,13 @@ edgellm_status el_schema_grammar_of(const json_t *schema, char **text, size_t *t
     return status;
 }
 
-static edgellm_status fail_parse(const json_error_t *why, edgellm_error *err)
+/* jansson calls some strings for which it has no memory a mistake in the text; who has none at the
+ * second try either is told so, since that one fails earlier. */
+static json_t *parse(const char *text, size_t len, json_error_t *why)
 {
-    if (json_error_code(why) == json_error_out_of_memory)
-        return el_fail(err, EDGELLM_ERR_MEMORY, "no memory to read a schema");
-    return el_fail(err, EDGELLM_ERR_FORMAT, "schema: line %d, column %d: %s", why->line,
-                   why->column, why->text);
+    json_t *root = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, why);
+    if (root) return root;
+    return json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, why);
 }
 
 edgellm_status el_schema_grammar(const char *schema, size_t len, char **text, size_t *text_len,
@@ -121,8 +122,12 @@ edgellm_status el_schema_grammar(const char *schema, size_t len, char **text, si
     if (len > EL_SCHEMA_BYTES)
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED, "schema: longer than %d bytes",
                        EL_SCHEMA_BYTES);
-    json_t *root = json_loadb(schema, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &why);
-    if (!root) return fail_parse(&why, err);
+    json_t *root = parse(schema, len, &why);
+    if (!root && why.text[0] == '\0')
+        return el_fail(err, EDGELLM_ERR_MEMORY, "no memory to read a schema");
+    if (!root)
+        return el_fail(err, EDGELLM_ERR_FORMAT, "schema: line %d, column %d: %s", why.line,
+                       why.column, why.text);
     const edgellm_status status = el_schema_grammar_of(root, text, text_len, err);
     json_decref(root);
     return status;

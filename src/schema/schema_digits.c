@@ -258,12 +258,13 @@ static void put_inside(el_schema_choices *c, const el_schema_bound *a, const el_
     const bool is_one = strcmp(from, to) == 0;
     if (is_one && (a->is_open || b->is_open)) return;
     if (!*a->part && !a->is_open) put_alone(c, a->whole);
-    if (is_one && n == 0) return;
     while (from[same] && from[same] == to[same])
         same++;
     put_point(c, a->whole);
     put_shared_digits(c, a, from, same, &open);
-    if (!is_one)
+    if (is_one)
+        el_schema_put(c->w, "\"0\"{%d,%zu} ", n == 0, n < room ? room - n : 1);
+    else
         put_fork(c, from + same, a->is_open, to + same, b->is_open, same < room ? room - same : 0);
     for (; open > 0; open--)
         el_schema_put(c->w, ")?");

@@ -92,25 +92,20 @@ edgellm_status el_schema_put_integer(el_schema_work *w, uint32_t place)
 /* ---- numbers ------------------------------------------------------------------------------ */
 
 /* As the decimal digits that the schema's author wrote, if a double says which these were. */
-static bool split(const json_t *node, el_schema_bound *b)
+static bool split(el_schema_work *w, const json_t *node, el_schema_bound *b)
 {
-    char text[64], *point, *end;
-    const size_t len = json_dumpb(node, text, sizeof text - 1,
-                                  JSON_ENCODE_ANY | JSON_REAL_PRECISION(EL_SCHEMA_DIGITS));
-    if (len >= sizeof text) return false;
-    text[len] = '\0';
+    char text[EL_SCHEMA_NUMBER_BYTES], *point;
+    bool is_same;
+    size_t len = el_schema_number_text(w, node, EL_SCHEMA_DIGITS, text, &is_same);
+    if (w->text.has_failed) return true; /* told at the end of the rule */
     b->whole = strtoull(text[0] == '-' ? text + 1 : text, &point, 10);
-    if (b->whole > EL_SCHEMA_WHOLE_MOST || strpbrk(text, "eE")) return false;
-    b->part[0] = '\0';
+    if (!is_same || b->whole > EL_SCHEMA_WHOLE_MOST || strpbrk(text, "eE")) return false;
     if (*point != '.') return true;
-    for (end = text + len; end[-1] == '0';)
-        *--end = '\0';
+    while (text[len - 1] == '0')
+        text[--len] = '\0';
     if (strlen(point + 1) > EL_SCHEMA_DIGITS) return false;
     strcpy(b->part, point + 1);
-    json_t *again = json_loads(text, JSON_DECODE_ANY, NULL);
-    const bool is_same = *b->part == '\0' || json_real_value(again) == json_real_value(node);
-    json_decref(again);
-    return is_same;
+    return true;
 }
 
 /* The bound of the numbers on one side of zero: `b` where it is on that side, else `otherwise`. */
@@ -120,7 +115,7 @@ static edgellm_status side(el_schema_work *w, uint32_t place, const bound *b, bo
     *out = otherwise;
     if (!b->node || !is_there) return EDGELLM_OK;
     *out = (el_schema_bound){.is_open = b->is_open};
-    if (split(b->node, out)) return EDGELLM_OK;
+    if (split(w, b->node, out)) return EDGELLM_OK;
     return el_schema_fail(w, place, b->keyword, EDGELLM_ERR_UNSUPPORTED,
                           "a bound of a number has at most %d digits and no exponent",
                           EL_SCHEMA_DIGITS);
@@ -169,7 +164,7 @@ edgellm_status el_schema_put_number(el_schema_work *w, uint32_t place)
     if (!high.node || high.value > 0 || (high.value == 0 && !high.is_open))
         EL_TRY(put_from_zero(w, place, &low, &high, &c));
     if (c.n == 0) return fail_empty(w, place);
-    if (!c.is_too_fine) return EDGELLM_OK;
+    if (!c.is_too_fine || w->text.has_failed) return EDGELLM_OK;
     return el_schema_fail(w, place, NULL, EDGELLM_ERR_UNSUPPORTED,
                           "bounds of a number have at most %d digits in all", EL_SCHEMA_DIGITS - 1);
 }

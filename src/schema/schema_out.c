@@ -131,26 +131,27 @@ void el_schema_literal_inside(el_schema_work *w, const char *text, size_t len)
 
 /* ---- values ------------------------------------------------------------------------------- */
 
-static bool reads_back(const char *text, size_t len, double number)
+size_t el_schema_number_text(el_schema_work *w, const json_t *value, size_t digits,
+                             char text[EL_SCHEMA_NUMBER_BYTES], bool *is_same)
 {
+    const size_t len = json_dumpb(value, text, EL_SCHEMA_NUMBER_BYTES - 1,
+                                  JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
     json_t *read = json_loadb(text, len, JSON_DECODE_ANY, NULL);
-    const bool is_same = read && json_number_value(read) == number;
+    text[len] = '\0';
+    w->text.has_failed |= read == NULL; /* jansson had no memory */
+    *is_same = json_number_value(read) == json_number_value(value);
     json_decref(read);
-    return is_same;
+    return len;
 }
 
 /* As few digits as give the same number again. */
 static void literal_number(el_schema_work *w, const json_t *value)
 {
-    char text[64];
-    size_t len = 0;
-    for (size_t digits = 15; digits <= 17; digits++) {
-        len = json_dumpb(value, text, sizeof text, JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
-        if (len >= sizeof text) len = 0;
-        if (!json_is_real(value) || reads_back(text, len, json_real_value(value))) break;
-    }
-    for (size_t i = 0; i < len; i++)
-        el_schema_literal_byte(w, (unsigned char)text[i]);
+    char text[EL_SCHEMA_NUMBER_BYTES];
+    bool is_same = false;
+    for (size_t digits = 15; digits <= 17 && !is_same; digits++)
+        el_schema_number_text(w, value, digits, text, &is_same);
+    el_schema_literal(w, text);
 }
 
 static void literal_string(el_schema_work *w, const char *text, size_t len)

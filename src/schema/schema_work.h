@@ -109,6 +109,10 @@ void el_schema_literal_byte(el_schema_work *w, unsigned char byte);
 void el_schema_literal_inside(el_schema_work *w, const char *text, size_t len);
 /* A value, in the one way in which the grammars write it. */
 void el_schema_literal_value(el_schema_work *w, const json_t *value);
+/* A number with so many digits, its length, and whether they are enough to read it back. */
+enum { EL_SCHEMA_NUMBER_BYTES = 64 };
+size_t el_schema_number_text(el_schema_work *w, const json_t *value, size_t digits,
+                             char text[EL_SCHEMA_NUMBER_BYTES], bool *is_same);
 
 /* ---- schema_places.c ---------------------------------------------------------------------- */
 
