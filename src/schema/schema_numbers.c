@@ -104,7 +104,7 @@ static bool split(el_schema_work *w, const json_t *node, el_schema_bound *b)
     while (text[len - 1] == '0')
         text[--len] = '\0';
     if (strlen(point + 1) > EL_SCHEMA_DIGITS) return false;
-    strcpy(b->part, point + 1);
+    memcpy(b->part, point + 1, strlen(point + 1) + 1);
     return true;
 }
 

@@ -145,7 +145,7 @@ static edgellm_status read_item(pattern *p, el_set *set, uint32_t *c)
 static edgellm_status read_items(pattern *p, el_set *set)
 {
     el_set of_item = {0};
-    uint32_t from, to;
+    uint32_t from = 0, to;
     EL_TRY(read_item(p, &of_item, &from));
     if (from > EL_SET_LAST) {
         el_set_add_set(set, &of_item);
@@ -202,7 +202,7 @@ static edgellm_status put_group(pattern *p, extent *e)
 static edgellm_status put_escaped(pattern *p)
 {
     el_set set;
-    uint32_t c;
+    uint32_t c = 0;
     if (peek(p) != '.' && el_set_named(peek(p), &set)) {
         p->at++;
         return put_set(p, &set);

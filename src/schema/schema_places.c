@@ -19,7 +19,7 @@ static void add(path *p, const char *text)
 {
     while (*text && p->used < PATH_BYTES)
         p->at[p->used++] = *text++;
-    strcpy(p->at + p->used, *text ? "..." : "");
+    memcpy(p->at + p->used, *text ? "..." : "", *text ? 4 : 1);
 }
 
 /* As a JSON pointer has it. */

@@ -154,7 +154,7 @@ enum {
 edgellm_status el_schema_keywords(el_schema_work *w, uint32_t place, unsigned *found);
 
 /* The types that `type` allows, or all without it. */
-edgellm_status el_schema_types(el_schema_work *w, uint32_t place, unsigned *types);
+edgellm_status el_schema_types(el_schema_work *w, uint32_t place, unsigned *allowed);
 
 const json_t *el_schema_get(const el_schema_work *w, uint32_t place, const char *keyword);
 
@@ -208,7 +208,7 @@ void el_schema_put_between(el_schema_choices *c, const el_schema_bound *least,
                            const el_schema_bound *most);
 
 /* What a pattern accepts, inside the quotes of a JSON string. */
-edgellm_status el_schema_put_pattern(el_schema_work *w, uint32_t place, const char *pattern,
+edgellm_status el_schema_put_pattern(el_schema_work *w, uint32_t place, const char *text,
                                      size_t len);
 
 /* No value satisfies two alternatives of oneOf, or it is an error. */
