@@ -1,6 +1,7 @@
 # The programs. `edgellm` needs jansson and, for line editing, libedit; `edgellm-quantize`, which it
 # starts for `edgellm quantize`, needs OpenBLAS and LAPACKE too; `edgellm-serve`, for `edgellm serve`,
 # needs libwebsockets; `edgellm-bench-http`, which `edgellm bench` starts for servers, needs libcurl.
+include(cmake/embed.cmake)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 
