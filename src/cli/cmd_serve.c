@@ -9,6 +9,7 @@
 #include "cli/cli_model.h"
 #include "cli/cli_output.h"
 #include "cli/cli_signals.h"
+#include "cli/serve_senses.h"
 #include "server/server.h"
 
 typedef struct serve_values {
@@ -31,6 +32,7 @@ static edgellm_status serve(const void *values, char **operands, int n_operands,
 {
     const serve_values *v = values;
     char *cache = el_cli_cache_folder(NULL);
+    el_cli_serve_senses senses;
     el_server_options o = {.model = operands[0],
                            .engine = v->model.engine,
                            .session = v->model.session,
@@ -46,11 +48,15 @@ static edgellm_status serve(const void *values, char **operands, int n_operands,
                            .reader_s = v->reader,
                            .calibrate_ms = v->calibrate,
                            .interrupted = el_cli_interrupted,
-                           .ready = say_ready};
+                           .ready = say_ready,
+                           .sense = el_cli_serve_sense,
+                           .sense_context = &senses};
     (void)n_operands;
+    el_cli_serve_senses_open(&senses);
     if (cache != NULL) el_cli_make_folders(cache);
     o.engine.kernel_cache = cache;
     const edgellm_status status = el_server_run(&o, err);
+    el_cli_serve_senses_close(&senses);
     free(cache);
     return status;
 }

@@ -24,6 +24,7 @@ static void end(el_answer *a, const char *finish)
 {
     a->has_ended = true;
     a->n_text = a->ahead.at;
+    a->last_ns = atomic_load_explicit(&a->task->last_ns, memory_order_relaxed);
     a->finish = finish;
 }
 

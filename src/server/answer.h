@@ -42,6 +42,7 @@ struct el_answer {
     bool has_begun, has_ended, has_failed;
     uint32_t n_text;    /* tokens of it that are text, once it has ended */
     const char *finish; /* "stop" or "length", likewise */
+    uint64_t last_ns;   /* when the last of its tokens was there, likewise */
     el_problem problem; /* if it has failed */
 };
 

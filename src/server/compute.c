@@ -67,6 +67,9 @@ static bool begin(el_compute *c, el_task *task, bool *refused)
         return true;
     }
     task->error.status = EDGELLM_OK;
+    task->was_taken = true;
+    el_histogram_add(&c->meters.queue, task->began_ns - task->asked_ns);
+    if (task->request.deadline_ns != 0) el_counter_add(&c->meters.accepted, 1);
     c->running[c->n_running++] = task;
     el_task_set_stage(task, EL_STAGE_RUNNING);
     return true;
@@ -113,6 +116,17 @@ static void cancel_running(const el_compute *c)
 
 /* ---- and end ------------------------------------------------------------------------------- */
 
+static void take_token(el_compute *c, el_task *task, uint32_t token)
+{
+    const uint64_t now = el_clock_now();
+    const uint64_t last = atomic_load_explicit(&task->last_ns, memory_order_relaxed);
+    if (last == 0)
+        el_histogram_add(&c->meters.first, now - task->asked_ns);
+    else
+        el_histogram_add(&c->meters.gap, now - last);
+    el_task_add(task, token, now);
+}
+
 static void take_event(el_compute *c, const edgellm_event *event, const edgellm_error *err)
 {
     uint32_t i = 0;
@@ -120,7 +134,7 @@ static void take_event(el_compute *c, const edgellm_event *event, const edgellm_
         i++;
     if (i == c->n_running) return; /* there is none that was not submitted here */
     el_task *task = c->running[i];
-    if (event->has_token) el_task_add(task, event->token, el_clock_now());
+    if (event->has_token) take_token(c, task, event->token);
     if (event->finish == EDGELLM_FINISH_NOT) return;
     c->running[i] = c->running[--c->n_running];
     if (event->finish == EDGELLM_FINISH_FAILED) task->error = *err;

@@ -41,6 +41,23 @@ void el_conn_reply(el_conn *conn, unsigned status, const el_out *text)
     want_write(conn);
 }
 
+el_out el_conn_long_text(el_conn *conn, size_t room)
+{
+    free(conn->body);
+    conn->body = malloc(room);
+    conn->body_room = conn->body ? room : 0;
+    return (el_out){.at = conn->body, .room = conn->body_room};
+}
+
+void el_conn_reply_bytes(el_conn *conn, unsigned status, const char *bytes, size_t len)
+{
+    conn->reply = EL_REPLY_BYTES;
+    conn->status = status;
+    conn->bytes = bytes;
+    conn->bytes_left = len;
+    want_write(conn);
+}
+
 void el_conn_reply_problem(el_conn *conn, const el_problem *problem)
 {
     el_out out = el_conn_text(conn);
@@ -125,8 +142,20 @@ static void add_bytes(packet *p, const char *bytes, size_t len)
 
 /* ---- the end of a request ------------------------------------------------------------------ */
 
-static void forget_request(el_conn *conn)
+static void take_account(const el_conn *conn, bool is_whole)
 {
+    el_account account = {.route = conn->route,
+                          .is_whole = is_whole,
+                          .asked_ns = conn->asked_ns,
+                          .ended_ns = el_clock_now()};
+    if (is_whole || conn->head_is_sent) account.status = conn->status;
+    el_account_answer(&account, &conn->answer);
+    el_metrics_count(&conn->server->metrics, &account);
+}
+
+static void forget_request(el_conn *conn, bool is_whole)
+{
+    if (conn->is_asking) take_account(conn, is_whole);
     el_answer_close(&conn->answer);
     free(conn->body);
     conn->body = NULL;
@@ -139,7 +168,7 @@ static void forget_request(el_conn *conn)
 static bool finish(el_conn *conn)
 {
     const bool closes = conn->closes || conn->server->is_draining;
-    forget_request(conn);
+    forget_request(conn, true);
     if (conn->body_left > 0) { /* of what was refused: read first, or the reply may be lost */
         lws_set_timeout(conn->wsi, PENDING_TIMEOUT_HTTP_CONTENT, BODY_SECONDS);
         return true;
@@ -155,6 +184,27 @@ static bool write_text(el_conn *conn)
     if (!add_head(conn, &p, conn->text_type, length)) return false;
     if (!conn->is_head) add_bytes(&p, conn->text, conn->text_len);
     return send_packet(conn, &p) && finish(conn);
+}
+
+/* A long one: as much of it at a time as an answer. */
+static bool write_bytes(el_conn *conn)
+{
+    char length[24];
+    packet p = packet_of(conn->server);
+    if (!conn->head_is_sent) {
+        snprintf(length, sizeof length, "%zu", conn->bytes_left);
+        if (!add_head(conn, &p, conn->text_type, length)) return false;
+        conn->head_is_sent = true;
+        if (conn->is_head) conn->bytes_left = 0;
+    }
+    const size_t len = conn->bytes_left < EL_SERVER_OUT ? conn->bytes_left : EL_SERVER_OUT;
+    add_bytes(&p, conn->bytes, len);
+    conn->bytes += len;
+    conn->bytes_left -= len;
+    if (!send_packet(conn, &p)) return false;
+    if (conn->bytes_left == 0) return finish(conn);
+    want_write(conn);
+    return true;
 }
 
 /* What there is of the answer now, framed. */
@@ -199,6 +249,7 @@ bool el_conn_on_writable(el_conn *conn)
 {
     conn->is_waiting = false;
     if (conn->reply == EL_REPLY_TEXT) return write_text(conn);
+    if (conn->reply == EL_REPLY_BYTES) return write_bytes(conn);
     if (conn->reply == EL_REPLY_ANSWER) return write_answer(conn);
     return true;
 }
@@ -210,7 +261,7 @@ void el_conn_look(el_conn *conn)
 
 void el_conn_on_close(el_conn *conn)
 {
-    forget_request(conn);
+    forget_request(conn, false);
     conn->wsi = NULL;
 }
 
@@ -307,7 +358,8 @@ static void begin_request(el_conn *conn)
     conn->head_is_sent = conn->is_waiting = conn->closes = conn->is_refused = false;
     conn->retry_after = 0;
     conn->text_type = "application/json";
-    conn->body_until = el_clock_now() + BODY_SECONDS * UINT64_C(1000000000);
+    conn->asked_ns = el_clock_now();
+    conn->body_until = conn->asked_ns + BODY_SECONDS * UINT64_C(1000000000);
     header(conn, WSI_TOKEN_HTTP, version, sizeof version);
     conn->is_chunked = strcmp(version, "HTTP/1.1") == 0;
 }
@@ -372,6 +424,7 @@ bool el_conn_on_body_end(el_conn *conn)
 {
     if (conn->is_refused) return conn->reply != EL_REPLY_NONE;          /* else it is sent: close */
     if (!conn->is_asking || conn->reply != EL_REPLY_NONE) return false; /* more than one request */
+    conn->asked_ns = el_clock_now();
     conn->route->serve(conn);
     free(conn->body);
     conn->body = NULL;

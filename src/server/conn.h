@@ -19,7 +19,7 @@ typedef struct el_server el_server;
 
 enum { EL_CONN_TEXT = 6144 }; /* of a reply that is a text */
 
-typedef enum el_reply { EL_REPLY_NONE, EL_REPLY_TEXT, EL_REPLY_ANSWER } el_reply;
+typedef enum el_reply { EL_REPLY_NONE, EL_REPLY_TEXT, EL_REPLY_BYTES, EL_REPLY_ANSWER } el_reply;
 
 struct el_conn {
     el_server *server;
@@ -27,7 +27,8 @@ struct el_conn {
     /* the request */
     bool is_asking; /* its head is there, its reply not all gone */
     const el_route *route;
-    char *body; /* (body_room), owned */
+    uint64_t asked_ns; /* its head came; then: all of it did */
+    char *body; /* (body_room), owned; or that of a long reply */
     size_t body_len, body_room;
     uint64_t body_left;  /* bytes that are still to come */
     uint64_t body_until; /* in nanoseconds: when it has to be there */
@@ -43,6 +44,8 @@ struct el_conn {
     const char *text_type;         /* JSON, unless the route says another */
     char text[EL_CONN_TEXT];
     size_t text_len;
+    const char *bytes; /* (bytes_left) of a long reply that are still to be sent */
+    size_t bytes_left;
     el_answer answer;
 };
 
@@ -51,6 +54,12 @@ struct el_conn {
 /* Where to write a reply's text; then el_conn_reply(). */
 el_out el_conn_text(el_conn *conn);
 void el_conn_reply(el_conn *conn, unsigned status, const el_out *text);
+
+/* For a longer one: memory that lasts until it is sent; `at` is NULL if there is none. */
+el_out el_conn_long_text(el_conn *conn, size_t room);
+
+/* Bytes that stay where they are until they are sent. */
+void el_conn_reply_bytes(el_conn *conn, unsigned status, const char *bytes, size_t len);
 void el_conn_reply_problem(el_conn *conn, const el_problem *problem);
 
 /* conn->answer, which is set up and open, with its task handed over. */

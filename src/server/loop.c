@@ -114,6 +114,7 @@ static void take_in(el_server *server, int fd)
 {
     el_conn *conn = free_conn(server);
     if (!conn) {
+        server->metrics.turned_away++;
         turn_away(fd);
         return;
     }
@@ -122,6 +123,7 @@ static void take_in(el_server *server, int fd)
                                     .fd.sockfd = fd,
                                     .opaque = conn};
     conn->server = server;
+    server->metrics.connections++;
     (void)lws_adopt_descriptor_vhost_via_info(&taken); /* if it fails the socket is closed */
 }
 

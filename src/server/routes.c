@@ -4,6 +4,7 @@
 
 static const el_route routes[] = {
     {"/health", false, false, false, el_serve_health, NULL},
+    {"/metrics", false, true, false, el_serve_metrics, NULL},
     {"/v1/models", false, true, true, el_serve_models, NULL},
     {"/v1/chat/completions", true, true, true, el_serve_chat, NULL},
     {"/v1/completions", true, true, true, el_serve_completions, NULL},
@@ -16,6 +17,11 @@ static const el_route routes[] = {
     {"/api/generate", true, true, true, el_serve_api_generate, el_problem_write_flat},
     {"/api/chat", true, true, true, el_serve_api_chat, el_problem_write_flat},
 };
+
+const el_route *el_route_at(size_t number)
+{
+    return number < sizeof routes / sizeof routes[0] ? &routes[number] : NULL;
+}
 
 const el_route *el_route_find(const char *path, size_t len)
 {

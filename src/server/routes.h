@@ -26,7 +26,11 @@ typedef struct el_route {
 /* NULL: there is none. */
 const el_route *el_route_find(const char *path, size_t len);
 
+/* Each, by its number from 0 on; NULL: no more. */
+const el_route *el_route_at(size_t number);
+
 void el_serve_health(el_conn *conn);
+void el_serve_metrics(el_conn *conn);
 void el_serve_models(el_conn *conn);
 void el_serve_chat(el_conn *conn);
 void el_serve_completions(el_conn *conn);

@@ -104,8 +104,9 @@ static size_t json_room(const el_server_options *o)
 
 static uint64_t own_bytes(const el_server_options *o)
 {
+    const uint64_t body = o->max_body > EL_METRICS_TEXT ? o->max_body : EL_METRICS_TEXT;
     return json_room(o) + sizeof(el_server) + EL_SERVER_OUT +
-           o->connections * (sizeof(el_conn) + o->max_body);
+           o->connections * (sizeof(el_conn) + body);
 }
 
 static edgellm_status open_network(el_server *server, edgellm_error *err)
@@ -225,6 +226,7 @@ edgellm_status el_server_run(const el_server_options *options, edgellm_error *er
     server->started = time(NULL);
     server->signals = server->listener.fd = -1;
     name_model(server);
+    el_metrics_open(&server->metrics);
     split_cores(&c, options->session.threads);
     edgellm_status status = open_signals(server, &before, err);
     if (status == EDGELLM_OK) status = open_and_serve(server, &c, err);

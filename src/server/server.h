@@ -15,6 +15,19 @@ typedef struct el_server_report {
     edgellm_memory_plan memory;
 } el_server_report;
 
+enum { EL_SENSES_CPUS = 64 };
+
+/* What the machine tells of itself now; what it does not is 0, or as it was given. */
+typedef struct el_senses {
+    uint64_t resident_bytes; /* of this process */
+    double celsius;          /* of the processor */
+    struct {
+        uint32_t number;
+        uint64_t hertz;
+    } cpus[EL_SENSES_CPUS]; /* (n_cpus) */
+    uint32_t n_cpus;
+} el_senses;
+
 typedef struct el_server_options {
     const char *model; /* the path */
     edgellm_engine_options engine;
@@ -32,6 +45,8 @@ typedef struct el_server_options {
     uint32_t calibrate_ms;
     int (*interrupted)(void); /* a signal that came before it begins */
     void (*ready)(const el_server_report *report);
+    void (*sense)(void *sense_context, el_senses *senses); /* for /metrics */
+    void *sense_context;
 } el_server_options;
 
 /* Serves until SIGTERM, SIGINT or SIGHUP (unless that is ignored): then requests that run may end,

@@ -9,12 +9,16 @@
 #include "server/compute.h"
 #include "server/conn.h"
 #include "server/keys.h"
+#include "server/metrics.h"
 #include "server/server.h"
 
 struct lws_context;
 struct lws_vhost;
 
-enum { EL_SERVER_OUT = 2 * EL_ANSWER_ROOM }; /* bytes that are sent at once */
+enum {
+    EL_SERVER_OUT = 2 * EL_ANSWER_ROOM, /* bytes that are sent at once */
+    EL_METRICS_TEXT = 65536             /* of /metrics, at most */
+};
 
 struct el_server {
     const el_server_options *options;
@@ -30,6 +34,7 @@ struct el_server {
     int64_t started;      /* seconds since 1970 */
     el_conn *conns;       /* (options->connections) */
     el_ask ask;           /* of the request in hand */
+    el_metrics metrics;
     uint64_t n_answers;   /* for names */
     char *out;            /* EL_SERVER_OUT and what frames it */
     void *timer;          /* of loop.c */

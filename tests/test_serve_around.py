@@ -1,0 +1,290 @@
+#!/usr/bin/env python3
+"""What runs around the answers of `edgellm serve`: /metrics, and whether what it counts adds up.
+
+    python3 tests/test_serve_around.py EDGELLM MAKE_TINY OUT_DIR [INJECT]
+
+Standard library only; how a server is started and asked is test_serve.py's.
+"""
+import contextlib
+import json
+import pathlib
+import re
+import signal
+import time
+import unittest
+
+import test_serve as serve
+from test_serve import CHAT, LONG, TEXT, ask, user
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+ENDLESS = {"prompt": "fox", "ignore_eos": True}
+SAMPLE = re.compile(r'(edgellm_[a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\[\\"n])*",?)+)\})? (\S+)')
+setUpModule = serve.setUpModule
+
+
+def parse(text):
+    """{name: {labels: value}} and {family: type} of a text as Prometheus reads it; each family has
+    its help and type before its samples, and comes once."""
+    values, types = {}, {}
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            current = line.split(" ")[2]
+            assert current not in types and line.endswith("."), line
+            continue
+        if line.startswith("# TYPE "):
+            _, _, name, types[name] = line.split(" ")
+            assert name == current, line
+            continue
+        name, labels, value = SAMPLE.fullmatch(line).groups()
+        ends = "(_bucket|_sum|_count)" if types[current] == "histogram" else ""
+        assert re.fullmatch(current + ends, name), line
+        labels = tuple(re.findall(r'([a-z]+)="((?:[^"\\]|\\.)*)"', labels or ""))
+        assert labels not in values.setdefault(name, {}), line
+        values[name][labels] = float(value)
+    return values, types
+
+
+class Metrics:
+    def __init__(self, server, headers=None):
+        status, self.headers, text = server.ask("/metrics", headers=headers)
+        assert status == 200, (status, text)
+        self.values, self.types = parse(text)
+
+    def one(self, name, **labels):
+        return self.values["edgellm_" + name][tuple(labels.items())]
+
+    def requests(self, route, status):
+        found = self.values["edgellm_requests_total"]
+        return found.get((("route", route), ("status", str(status))), 0)
+
+    def count(self, name):
+        return self.one(name + "_count")
+
+
+class Case(serve.Case):
+    def until(self, server, is_so):
+        """Metrics of which it is so, soon."""
+        until = time.monotonic() + serve.WAIT
+        while not is_so(metrics := Metrics(server)):
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.02)
+        return metrics
+
+    def hold_up(self, metrics):
+        """What holds of any of them."""
+        for name, kind in metrics.types.items():
+            if kind == "counter":
+                self.assertTrue(name.endswith("_total"), name)
+            if kind != "histogram":
+                self.assertFalse(name.endswith(("_sum", "_count", "_bucket")), name)
+                continue
+            buckets = metrics.values[name + "_bucket"]
+            bounds = [float(dict(labels)["le"]) for labels in buckets]
+            counts = list(buckets.values())
+            self.assertEqual(bounds, sorted(set(bounds)))
+            self.assertEqual((bounds[0], bounds[-2:]), (0.001, [60, float("inf")]))
+            self.assertEqual(counts, sorted(counts))
+            count, total = metrics.values[name + "_count"][()], metrics.values[name + "_sum"][()]
+            self.assertEqual(counts[-1], count)
+            # Each of them is above the bound before its bucket, and at most its own.
+            each = [n - before for n, before in zip(counts, [0] + counts)]
+            self.assertGreaterEqual(total + 1e-6, sum(n * b for n, b in zip(each[1:], bounds)))
+            if each[-1] == 0:
+                self.assertLessEqual(total, sum(n * b for n, b in zip(each[:-1], bounds)) + 1e-6)
+
+
+class Counts(Case):
+    def test_form(self):
+        metrics = Metrics(self.server)
+        self.assertEqual(metrics.headers["content-type"],
+                         "text/plain; version=0.0.4; charset=utf-8")
+        self.hold_up(metrics)
+        client = self.server.client()
+        client.request("HEAD", "/metrics")
+        response = client.getresponse()
+        self.assertEqual((response.status, response.read()), (200, b""))
+        self.assertGreater(int(response.getheader("Content-Length")), 5000)
+        self.assertEqual(ask(client, "/health")[0], 200)
+        client.close()
+
+    def test_as_many_as_there_were(self):
+        server = self.start("--sessions", "2")
+        before = Metrics(server)
+        usage = []
+        for i in range(3):
+            usage.append(server.answer(TEXT, prompt="the fox", max_tokens=3 + i)["usage"])
+            usage.append(server.answer(CHAT, messages=user("fox"), max_tokens=1 + i)["usage"])
+            stream = server.stream(TEXT, max_tokens=2 + i, stream_options={"include_usage": True},
+                                   **ENDLESS)
+            usage.append(stream.all()[-1]["usage"])
+        last = server.ask("/api/generate", {"model": "tiny", "prompt": "fox", "stream": False})[2]
+        usage.append({"prompt_tokens": last["prompt_eval_count"],
+                      "completion_tokens": last["eval_count"]})
+        for path, body, status in ((TEXT, {}, 400), (TEXT, b"{", 400), ("/nope", None, 404),
+                                   ("/x", None, 404), ("/v1/models", {}, 405)):
+            self.assertEqual(server.ask(path, body)[0], status)
+        metrics = Metrics(server)
+        self.hold_up(metrics)
+        self.assertEqual(metrics.one("prompt_tokens_total"), sum(u["prompt_tokens"] for u in usage))
+        self.assertEqual(metrics.one("answer_tokens_total"),
+                         sum(u["completion_tokens"] for u in usage))
+        for name in ("first_token_seconds", "request_seconds", "queue_seconds"):
+            self.assertEqual(metrics.count(name), len(usage), name)
+        # An end token comes too, but is not the answer's.
+        gaps = sum(u["completion_tokens"] - 1 for u in usage)
+        self.assertTrue(gaps <= metrics.count("token_gap_seconds") <= gaps + len(usage))
+        for route, status, n in ((TEXT, 200, 6), (CHAT, 200, 3), ("/api/generate", 200, 1),
+                                 (TEXT, 400, 2), ("other", 404, 2), ("/v1/models", 405, 1),
+                                 ("/metrics", 200, 1), ("/health", 200, 0)):
+            self.assertEqual(metrics.requests(route, status), n, (route, status))
+        self.assertEqual(sum(metrics.values["edgellm_requests_total"].values()), 16)
+        self.assertEqual(metrics.one("connections_total"), 17)
+        self.until(server, lambda m: m.one("connections") == 1)
+        self.assertEqual(before.one("connections_total"), 1)
+        self.ends_well(server)
+
+    def test_of_a_stop_text(self):
+        """Tokens are counted as in usage, not those that were computed behind its end."""
+        before = Metrics(self.server)
+        answer = self.server.answer(TEXT, prompt="fox", seed=2, temperature=3, ignore_eos=True,
+                                    max_tokens=120)
+        text = answer["choices"][0]["text"]
+        stop = next(c for c in text[20:] if c not in "\ufffd\0")
+        other = self.server.answer(TEXT, prompt="fox", seed=2, temperature=3, ignore_eos=True,
+                                   max_tokens=120, stop=stop)
+        after = Metrics(self.server)
+        self.assertLess(other["usage"]["completion_tokens"], 120)
+        self.assertEqual(after.one("answer_tokens_total") - before.one("answer_tokens_total"),
+                         120 + other["usage"]["completion_tokens"])
+
+    def test_what_it_is(self):
+        metrics = Metrics(self.server)
+        (labels, value), = metrics.values["edgellm_build_info"].items()
+        labels = dict(labels)
+        answer = self.server.answer(TEXT, prompt="fox", max_tokens=1)
+        self.assertEqual((value, labels["model"]), (1, "tiny"))
+        self.assertEqual(labels["fingerprint"], answer["system_fingerprint"])
+        self.assertIn(labels["version"], labels["fingerprint"])
+        self.assertTrue(labels["kernel"])
+        self.assertLess(abs(metrics.one("start_time_seconds") - time.time()), 1000)
+        self.assertEqual(metrics.one("ready"), 1)
+
+    def test_memory(self):
+        metrics = Metrics(self.server)
+        parts = metrics.values["edgellm_memory_plan_bytes"]
+        told = float(re.search(r"([\d.]+) MB", self.server.line).group(1))
+        self.assertEqual({dict(labels)["part"] for labels in parts},
+                         {"weights", "tables", "kv_cache", "scratch", "threads", "program", "server"})
+        self.assertAlmostEqual(sum(parts.values()) / 1e6, told, delta=0.051)
+        self.assertTrue(all(0 <= value < 1e9 for value in parts.values()), parts)
+        self.assertGreater(metrics.one("resident_memory_bytes"), 1e6)
+
+    def test_the_board(self):
+        """As /sys has it; what it does not have is absent."""
+        metrics = Metrics(self.server)
+        clocks = sorted(pathlib.Path("/sys/devices/system/cpu").glob(
+            "cpu[0-9]*/cpufreq/scaling_cur_freq"))
+        numbers = {int(path.parts[5][3:]) for path in clocks}
+        found = metrics.values.get("edgellm_cpu_frequency_hertz", {})
+        self.assertEqual({int(dict(labels)["cpu"]) for labels in found},
+                         {n for n in numbers if n < 64})
+        self.assertTrue(all(1e6 < hertz < 1e11 for hertz in found.values()))
+        zones = list(pathlib.Path("/sys/class/thermal").glob("thermal_zone*/temp"))
+        if not zones:
+            self.assertNotIn("edgellm_temperature_celsius", metrics.values)
+        elif "edgellm_temperature_celsius" in metrics.values:
+            self.assertTrue(-60 <= metrics.one("temperature_celsius") <= 200)
+
+    def test_keys(self):
+        server = self.start(env={**serve.os.environ, "EDGELLM_API_KEY": "s3cret"})
+        self.is_error(server.ask("/metrics"), 401)
+        metrics = Metrics(server, {"Authorization": "Bearer s3cret"})
+        self.assertEqual(metrics.requests("/metrics", 401), 1)
+        self.ends_well(server)
+
+
+class Busy(Case):
+    model = LONG
+    options = ("-c", "50000", "--sessions", "1", "--queue", "2", "--connections", "12")
+
+    def test_taken_and_waiting(self):
+        runs, waits = self.server.stream(TEXT, **ENDLESS), self.server.client()
+        next(runs.events())
+        waits.request("POST", TEXT, json.dumps(ENDLESS), serve.JSON)
+        metrics = self.until(self.server, lambda m: m.one("queue_length") == 1)
+        self.assertEqual((metrics.one("sessions_taken"), metrics.one("sessions"),
+                          metrics.one("queue_places")), (1, 1, 2))
+        self.assertEqual(metrics.one("connections"), 3)
+        gone = metrics.requests(TEXT, "none")
+        tokens = metrics.one("answer_tokens_total")
+        waits.close()
+        runs.hang_up()
+        metrics = self.until(self.server, lambda m: m.one("connections") == 1
+                             and m.one("sessions_taken") == m.one("queue_length") == 0)
+        # Who left before a reply has no status; who had a part of it has that one.
+        self.assertEqual(metrics.requests(TEXT, "none"), gone + 1)
+        self.assertGreater(metrics.one("answer_tokens_total"), tokens)
+        self.hold_up(metrics)
+
+    def test_deadlines(self):
+        def results(metrics):
+            return [metrics.one("deadlines_accepted_total"), metrics.one("deadlines_refused_total"),
+                    *(metrics.one("deadline_results_total", result=r)
+                      for r in ("met", "missed", "abandoned"))]
+        before = results(Metrics(self.server))
+        for _ in range(3):
+            self.server.answer(TEXT, prompt="fox", max_tokens=4, deadline_ms=3600000)
+        status = self.server.ask(TEXT, {**ENDLESS, "max_tokens": 49000, "deadline_ms": 40})[0]
+        self.assertEqual(status, 422)
+        stream = self.server.stream(TEXT, max_tokens=40000, deadline_ms=86400000, **ENDLESS)
+        next(stream.events())
+        stream.hang_up()
+        metrics = self.until(self.server, lambda m: results(m)[4] == before[4] + 1)
+        now = [after - first for after, first in zip(results(metrics), before)]
+        self.assertEqual(now, [4, 1, 3, 0, 1])
+        self.assertEqual(metrics.count("deadline_lateness_seconds"), 0)
+
+    def test_turned_away(self):
+        before = Metrics(self.server).one("connections_refused_total")
+        kept = [self.server.connect() for _ in range(14)]
+        kept[-1].settimeout(serve.WAIT)
+        self.assertTrue(serve.read_all(kept[-1]).startswith(b"HTTP/1.1 503 "))
+        for sock in kept:
+            sock.close()
+        until = time.monotonic() + serve.WAIT
+        while True:
+            self.assertLess(time.monotonic(), until)
+            with contextlib.suppress(ConnectionError, AssertionError, serve.http.client.HTTPException):
+                now = Metrics(self.server).one("connections_refused_total")
+                break
+        self.assertGreaterEqual(now, before + 2)
+
+    def test_while_it_shuts_down(self):
+        server = self.start("-c", "50000", model=LONG)
+        stream = server.stream(TEXT, **ENDLESS)
+        next(stream.events())
+        server.process.send_signal(signal.SIGTERM)
+        self.until(server, lambda m: m.one("ready") == 0)
+        stream.hang_up()
+        self.ends_well(server, None)
+
+
+class Dashboard(Case):
+    def test_each_metric_is_there(self):
+        text = (ROOT / "packaging/grafana/edgellm.json").read_text()
+        board = json.loads(text)
+        metrics = Metrics(self.server)
+        sometimes = {"edgellm_temperature_celsius", "edgellm_cpu_frequency_hertz"}
+        expressions = [target["expr"] for panel in board["panels"]
+                       for target in panel.get("targets", [])]
+        named = set(re.findall(r"edgellm_\w+", " ".join(expressions)))
+        self.assertGreater(len(named), 15)
+        self.assertEqual(named - set(metrics.values) - sometimes, set())
+        histograms = {n for n, kind in metrics.types.items() if kind == "histogram"}
+        for name in histograms:
+            self.assertIn(name + "_bucket", named)
+        self.assertEqual(len({panel["id"] for panel in board["panels"]}), len(board["panels"]))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=serve.sys.argv[:1], verbosity=2)
