@@ -93,6 +93,13 @@ if(EDGELLM_SERVE)
     add_library(el_server OBJECT ${server_sources})
     target_link_libraries(el_server PRIVATE edgellm_cli_flags PkgConfig::LIBWEBSOCKETS)
     target_compile_options(el_server PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
+    # The web page: src/server/serve_web.c
+    edgellm_embed(el_server web/index.html el_web_index "text/html; charset=utf-8")
+    edgellm_embed(el_server web/style.css el_web_style "text/css; charset=utf-8")
+    foreach(module theme chat stream latency facts)
+      edgellm_embed(el_server web/${module}.js el_web_${module} "text/javascript; charset=utf-8")
+    endforeach()
+    edgellm_embed(el_server web/icon.svg el_web_icon image/svg+xml)
     add_executable(edgellm-serve ${src}/serve_main.c ${common_objects}
                                  $<TARGET_OBJECTS:el_cli_serve> $<TARGET_OBJECTS:el_server>)
     target_link_libraries(edgellm-serve PRIVATE edgellm_cli_flags edgellm_static

@@ -15,7 +15,7 @@
 typedef struct serve_values {
     el_cli_model_values model;
     const char *host, *path, *key_file;
-    bool insecure;
+    bool insecure, no_web;
     uint32_t port, sessions, queue, connections, drain, reader, calibrate;
     uint64_t max_body;
 } serve_values;
@@ -40,6 +40,7 @@ static edgellm_status serve(const void *values, char **operands, int n_operands,
                            .key_file = v->key_file,
                            .key = getenv("EDGELLM_API_KEY"),
                            .insecure = v->insecure,
+                           .no_web = v->no_web,
                            .sessions = v->sessions,
                            .queue = v->queue,
                            .max_body = v->max_body,
@@ -74,6 +75,7 @@ static const el_cli_option options[] = {
      "a key a line; one more: EDGELLM_API_KEY", 0, 0, NULL},
     {"insecure", 0, EL_CLI_ON, FIELD(insecure), NULL, NULL,
      "whoever reaches --host may ask, without a key", 0, 0, NULL},
+    {"no-web", 0, EL_CLI_ON, FIELD(no_web), NULL, NULL, "without the web page at /", 0, 0, NULL},
     {"sessions", 0, EL_CLI_U32, FIELD(sessions), "N", "4", "answers at a time", 1,
      EDGELLM_SCHEDULER_SLOTS, NULL},
     {"queue", 0, EL_CLI_U32, FIELD(queue), "N", "16", "requests that may wait for one of them", 0,
@@ -101,7 +103,7 @@ const el_cli_command el_cli_cmd_serve = {
     .about =
         "Answers over HTTP, as OpenAI's interface has it: /v1/chat/completions, /v1/completions,\n"
         "/v1/models; and as Ollama's: /api/chat, /api/generate, /api/tags, /api/show, /api/ps\n"
-        "(docs/SERVER.md); /health. All memory is there before the first request. One\n"
+        "(docs/SERVER.md); /health; for browsers, a page at /. All memory is there before the first request. One\n"
         "line says when it is ready. Where there is more than one core, one is the network's:\n"
         "without -j all others compute. A request may carry deadline_ms: what cannot be answered\n"
         "in time is refused at once, with the forecast. SIGTERM or Ctrl-C: what runs may end,\n"

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/crc32.h"
 #include "server/loop.h"
 #include "server/server_state.h"
 
@@ -15,6 +16,16 @@ enum {
     CHUNK_HEAD = 8     /* "00ffff\r\n" */
 };
 #define DISCARD_MOST ((uint64_t)256 << 20) /* bytes of a refused body that are still read */
+
+/* ---- headers -------------------------------------------------------------------------------- */
+
+/* A header's value, NUL-terminated; its length, 0 if there is none or it is too long. */
+static size_t header(const el_conn *conn, enum lws_token_indexes name, char *value, size_t room)
+{
+    const int len = lws_hdr_copy(conn->wsi, value, (int)room, name);
+    if (len <= 0) value[0] = '\0';
+    return len > 0 ? (size_t)len : 0;
+}
 
 /* ---- the reply of a route ------------------------------------------------------------------ */
 
@@ -56,6 +67,19 @@ void el_conn_reply_bytes(el_conn *conn, unsigned status, const char *bytes, size
     conn->bytes = bytes;
     conn->bytes_left = len;
     want_write(conn);
+}
+
+/* By its sum and size a file is told apart from that of another build. */
+void el_conn_reply_file(el_conn *conn, const el_embedded *file, const el_header *headers)
+{
+    char known[256];
+    header(conn, WSI_TOKEN_HTTP_IF_NONE_MATCH, known, sizeof known);
+    snprintf(conn->etag, sizeof conn->etag, "\"%08x-%zx\"", el_crc32(0, file->bytes, file->len),
+             file->len);
+    conn->text_type = file->type;
+    conn->headers = headers;
+    el_conn_reply_bytes(conn, strstr(known, conn->etag) ? 304 : 200, (const char *)file->bytes,
+                        file->len);
 }
 
 void el_conn_reply_problem(el_conn *conn, const el_problem *problem)
@@ -110,6 +134,15 @@ static bool add_special(const el_conn *conn, packet *p)
     return ok && (!conn->closes || add_header(conn, p, "connection:", "close"));
 }
 
+/* What may be kept of it, and what else such a file has. */
+static bool add_caching(const el_conn *conn, packet *p)
+{
+    if (!conn->headers) return add_header(conn, p, "cache-control:", "no-store");
+    for (const el_header *h = conn->headers; h->name; h++)
+        if (!add_header(conn, p, h->name, h->value)) return false;
+    return add_header(conn, p, "etag:", conn->etag);
+}
+
 /* length: of the body; NULL: it is not known yet. */
 static bool add_head(const el_conn *conn, packet *p, const char *type, const char *length)
 {
@@ -118,7 +151,7 @@ static bool add_head(const el_conn *conn, packet *p, const char *type, const cha
     if (length && !add_header(conn, p, "content-length:", length)) return false;
     if (!length && conn->is_chunked && !add_header(conn, p, "transfer-encoding:", "chunked"))
         return false;
-    if (!add_header(conn, p, "cache-control:", "no-store")) return false;
+    if (!add_caching(conn, p)) return false;
     return add_special(conn, p) && lws_finalize_http_header(conn->wsi, &p->at, p->end) == 0;
 }
 
@@ -195,7 +228,7 @@ static bool write_bytes(el_conn *conn)
         snprintf(length, sizeof length, "%zu", conn->bytes_left);
         if (!add_head(conn, &p, conn->text_type, length)) return false;
         conn->head_is_sent = true;
-        if (conn->is_head) conn->bytes_left = 0;
+        if (conn->is_head || conn->status == 304) conn->bytes_left = 0;
     }
     const size_t len = conn->bytes_left < EL_SERVER_OUT ? conn->bytes_left : EL_SERVER_OUT;
     add_bytes(&p, conn->bytes, len);
@@ -267,17 +300,16 @@ void el_conn_on_close(el_conn *conn)
 
 /* ---- heads --------------------------------------------------------------------------------- */
 
-/* A header's value, NUL-terminated; its length, 0 if there is none or it is too long. */
-static size_t header(const el_conn *conn, enum lws_token_indexes name, char *value, size_t room)
-{
-    const int len = lws_hdr_copy(conn->wsi, value, (int)room, name);
-    if (len <= 0) value[0] = '\0';
-    return len > 0 ? (size_t)len : 0;
-}
-
 static bool has(const el_conn *conn, enum lws_token_indexes name)
 {
     return lws_hdr_total_length(conn->wsi, name) > 0;
+}
+
+bool el_conn_wants_html(const el_conn *conn)
+{
+    char accept[512];
+    header(conn, WSI_TOKEN_HTTP_ACCEPT, accept, sizeof accept);
+    return strcasestr(accept, "text/html") != NULL;
 }
 
 static bool read_length(el_conn *conn)
@@ -357,6 +389,7 @@ static void begin_request(el_conn *conn)
     conn->is_asking = true;
     conn->head_is_sent = conn->is_waiting = conn->closes = conn->is_refused = false;
     conn->retry_after = 0;
+    conn->headers = NULL;
     conn->text_type = "application/json";
     conn->asked_ns = el_clock_now();
     conn->body_until = conn->asked_ns + BODY_SECONDS * UINT64_C(1000000000);

@@ -12,6 +12,7 @@
 #define EL_SERVER_CONN_H
 
 #include "server/answer.h"
+#include "server/embedded.h"
 #include "server/routes.h"
 
 struct lws;
@@ -20,6 +21,10 @@ typedef struct el_server el_server;
 enum { EL_CONN_TEXT = 6144 }; /* of a reply that is a text */
 
 typedef enum el_reply { EL_REPLY_NONE, EL_REPLY_TEXT, EL_REPLY_BYTES, EL_REPLY_ANSWER } el_reply;
+
+typedef struct el_header {
+    const char *name, *value; /* the name with its colon; NULL: the end of a list */
+} el_header;
 
 struct el_conn {
     el_server *server;
@@ -46,6 +51,8 @@ struct el_conn {
     size_t text_len;
     const char *bytes; /* (bytes_left) of a long reply that are still to be sent */
     size_t bytes_left;
+    const el_header *headers; /* beside those of all replies; NULL: none may keep it */
+    char etag[24];            /* where there are headers */
     el_answer answer;
 };
 
@@ -60,7 +67,13 @@ el_out el_conn_long_text(el_conn *conn, size_t room);
 
 /* Bytes that stay where they are until they are sent. */
 void el_conn_reply_bytes(el_conn *conn, unsigned status, const char *bytes, size_t len);
+
+/* A file with these headers, which stay; 304 without it where the client has it already. */
+void el_conn_reply_file(el_conn *conn, const el_embedded *file, const el_header *headers);
 void el_conn_reply_problem(el_conn *conn, const el_problem *problem);
+
+/* Its header Accept names HTML: a browser wants something to show. */
+bool el_conn_wants_html(const el_conn *conn);
 
 /* conn->answer, which is set up and open, with its task handed over. */
 void el_conn_reply_answer(el_conn *conn);

@@ -8,6 +8,14 @@ static const el_route routes[] = {
     {"/v1/models", false, true, true, el_serve_models, NULL},
     {"/v1/chat/completions", true, true, true, el_serve_chat, NULL},
     {"/v1/completions", true, true, true, el_serve_completions, NULL},
+    /* the web page, which browsers get at "/" */
+    {"/web/style.css", false, false, false, el_serve_web, NULL},
+    {"/web/theme.js", false, false, false, el_serve_web, NULL},
+    {"/web/chat.js", false, false, false, el_serve_web, NULL},
+    {"/web/stream.js", false, false, false, el_serve_web, NULL},
+    {"/web/latency.js", false, false, false, el_serve_web, NULL},
+    {"/web/facts.js", false, false, false, el_serve_web, NULL},
+    {"/web/icon.svg", false, false, false, el_serve_web, NULL},
     /* Ollama's */
     {"/", false, false, false, el_serve_root, el_problem_write_flat},
     {"/api/version", false, true, false, el_serve_api_version, el_problem_write_flat},

@@ -35,6 +35,7 @@ void el_serve_models(el_conn *conn);
 void el_serve_chat(el_conn *conn);
 void el_serve_completions(el_conn *conn);
 void el_serve_root(el_conn *conn);
+void el_serve_web(el_conn *conn);
 void el_serve_api_version(el_conn *conn);
 void el_serve_api_tags(el_conn *conn);
 void el_serve_api_show(el_conn *conn);

@@ -35,6 +35,7 @@ typedef struct el_server_options {
     el_place place;
     const char *key_file; /* NULL: none */
     const char *key;      /* one more; NULL: none */
+    bool no_web;          /* without the web page */
     bool insecure;        /* others than this machine may ask without a key */
     uint32_t sessions;    /* 1 .. EDGELLM_SCHEDULER_SLOTS */
     uint32_t queue;       /* requests that may wait for one */
