@@ -103,6 +103,7 @@ elseif(EDGELLM_CLI)
       set(bench bench)
     endif()
     el_python_test(serve_ollama ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve_ollama ${bench})
+    el_python_test(serve_web ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve_web)
   elseif(EDGELLM_SERVE) # not tested is not passed
     add_test(NAME serve COMMAND sh -c "echo 'edgellm-serve is not built: libwebsockets is missing \
 (scripts/setup.sh --test), or say -DEDGELLM_SERVE=OFF'; exit 1")

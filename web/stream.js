@@ -41,10 +41,10 @@ export class Stream {
     setInterval(() => this.#watch(), quiet / 2);
   }
 
-  // Connects again with that key where it matters.
+  // For the next connection; one that is needed stays.
   set key(key) {
     this.#key = key;
-    this.#drop();
+    if (!this.#answer) this.#drop();
   }
 
   get isBusy() {
@@ -130,7 +130,7 @@ export class Stream {
   #token(answer, message) {
     if (message.index < answer.next) return;
     if (message.index > answer.next) {
-      this.#send({ type: "resume", resume: answer.resume, from: answer.next });
+      this.#lose();
       return;
     }
     answer.next++;
@@ -165,12 +165,14 @@ export class Stream {
   #watch() {
     if (!this.#answer || !this.#isOpen()) return;
     const silence = Date.now() - this.#heard;
-    if (silence > 2 * quiet) {
-      const socket = this.#socket;
-      socket.close();
-      this.#closed(socket);
-    } else if (silence > quiet) {
-      this.#send({ type: "ping" });
-    }
+    if (silence > 2 * quiet) this.#lose();
+    else if (silence > quiet) this.#send({ type: "ping" });
+  }
+
+  // The connection is of no use any more.
+  #lose() {
+    const socket = this.#socket;
+    socket.close();
+    this.#closed(socket);
   }
 }
