@@ -7,6 +7,7 @@ static const el_route routes[] = {
     {"/v1/models", false, true, true, el_serve_models, NULL},
     {"/v1/chat/completions", true, true, true, el_serve_chat, NULL},
     {"/v1/completions", true, true, true, el_serve_completions, NULL},
+    {EL_STREAM_PATH, false, true, true, el_serve_stream, NULL},
     /* Ollama's */
     {"/", false, false, false, el_serve_root, el_problem_write_flat},
     {"/api/version", false, true, false, el_serve_api_version, el_problem_write_flat},

@@ -10,6 +10,8 @@
 
 #include "server/problem.h"
 
+#define EL_STREAM_PATH "/v1/stream" /* a WebSocket (stream.h) */
+
 typedef struct el_conn el_conn;
 
 typedef struct el_route {
@@ -30,6 +32,7 @@ void el_serve_health(el_conn *conn);
 void el_serve_models(el_conn *conn);
 void el_serve_chat(el_conn *conn);
 void el_serve_completions(el_conn *conn);
+void el_serve_stream(el_conn *conn);
 void el_serve_root(el_conn *conn);
 void el_serve_api_version(el_conn *conn);
 void el_serve_api_tags(el_conn *conn);
