@@ -16,7 +16,7 @@ typedef struct serve_values {
     el_cli_model_values model;
     const char *host, *path, *key_file;
     bool insecure, no_web;
-    uint32_t port, sessions, queue, connections, drain, reader, calibrate;
+    uint32_t port, sessions, queue, connections, drain, reader, resume, heartbeat, calibrate;
     uint64_t max_body;
 } serve_values;
 
@@ -47,6 +47,8 @@ static edgellm_status serve(const void *values, char **operands, int n_operands,
                            .connections = v->connections,
                            .drain_s = v->drain,
                            .reader_s = v->reader,
+                           .resume_s = v->resume,
+                           .heartbeat_s = v->heartbeat,
                            .calibrate_ms = v->calibrate,
                            .interrupted = el_cli_interrupted,
                            .ready = say_ready,
@@ -85,6 +87,10 @@ static const el_cli_option options[] = {
      NULL},
     {"reader-timeout", 0, EL_CLI_U32, FIELD(reader), "S", "20",
      "seconds in which a client may take nothing of its answer", 1, 3600, NULL},
+    {"resume-time", 0, EL_CLI_U32, FIELD(resume), "S", "30",
+     "seconds that an answer is kept whose WebSocket was lost", 0, 3600, NULL},
+    {"heartbeat", 0, EL_CLI_U32, FIELD(heartbeat), "S", "20",
+     "seconds between pings of a WebSocket; two without a pong: it ends", 1, 3600, NULL},
     {"drain", 0, EL_CLI_U32, FIELD(drain), "S", "30",
      "seconds that running answers have after SIGTERM", 0, 3600, NULL},
     {"calibrate", 0, EL_CLI_U32, FIELD(calibrate), "MS", "500",
@@ -103,7 +109,8 @@ const el_cli_command el_cli_cmd_serve = {
     .about =
         "Answers over HTTP, as OpenAI's interface has it: /v1/chat/completions, /v1/completions,\n"
         "/v1/models; and as Ollama's: /api/chat, /api/generate, /api/tags, /api/show, /api/ps\n"
-        "(docs/SERVER.md); /health; for browsers, a page at /. All memory is there before the first request. One\n"
+        "(docs/SERVER.md); over a WebSocket, several at a time: /v1/stream; /health; for browsers, a "
+        "page\nat /. All memory is there before the first request. One\n"
         "line says when it is ready. Where there is more than one core, one is the network's:\n"
         "without -j all others compute. A request may carry deadline_ms: what cannot be answered\n"
         "in time is refused at once, with the forecast. SIGTERM or Ctrl-C: what runs may end,\n"

@@ -9,6 +9,7 @@
 #include "base/crc32.h"
 #include "server/loop.h"
 #include "server/server_state.h"
+#include "server/stream.h"
 
 enum {
     BODY_SECONDS = 30, /* for all of a body */
@@ -35,7 +36,7 @@ el_out el_conn_text(el_conn *conn)
 }
 
 /* Whoever takes nothing for so long is cut off; a wait that has begun goes on. */
-static void want_write(el_conn *conn)
+void el_conn_want_write(el_conn *conn)
 {
     if (!conn->is_waiting)
         lws_set_timeout(conn->wsi, PENDING_TIMEOUT_HTTP_CONTENT,
@@ -49,7 +50,7 @@ void el_conn_reply(el_conn *conn, unsigned status, const el_out *text)
     conn->reply = EL_REPLY_TEXT;
     conn->status = status;
     conn->text_len = text->used;
-    want_write(conn);
+    el_conn_want_write(conn);
 }
 
 el_out el_conn_long_text(el_conn *conn, size_t room)
@@ -66,7 +67,7 @@ void el_conn_reply_bytes(el_conn *conn, unsigned status, const char *bytes, size
     conn->status = status;
     conn->bytes = bytes;
     conn->bytes_left = len;
-    want_write(conn);
+    el_conn_want_write(conn);
 }
 
 /* By its sum and size a file is told apart from that of another build. */
@@ -129,6 +130,7 @@ static bool add_special(const el_conn *conn, packet *p)
     snprintf(seconds, sizeof seconds, "%u", conn->retry_after);
     if (conn->retry_after > 0) ok = add_header(conn, p, "retry-after:", seconds);
     if (conn->status == 401) ok = ok && add_header(conn, p, "www-authenticate:", "Bearer");
+    if (conn->status == 426) ok = ok && add_header(conn, p, "upgrade:", "websocket");
     if (conn->status == 405)
         ok = ok && add_header(conn, p, "allow:", conn->route->is_post ? "POST" : "GET");
     return ok && (!conn->closes || add_header(conn, p, "connection:", "close"));
@@ -161,7 +163,7 @@ static bool send_packet(el_conn *conn, const packet *p)
     if (len > 0 && lws_write(conn->wsi, p->begin, len, LWS_WRITE_HTTP) < (int)len) return false;
     /* What the system did not take, libwebsockets keeps; then the wait for the reader begins. */
     if (lws_partial_buffered(conn->wsi))
-        want_write(conn);
+        el_conn_want_write(conn);
     else
         lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0);
     return true;
@@ -186,13 +188,18 @@ static void take_account(const el_conn *conn, bool is_whole)
     el_metrics_count(&conn->server->metrics, &account);
 }
 
+void el_conn_drop_body(el_conn *conn)
+{
+    free(conn->body);
+    conn->body = NULL;
+    conn->body_len = conn->body_room = 0;
+}
+
 static void forget_request(el_conn *conn, bool is_whole)
 {
     if (conn->is_asking) take_account(conn, is_whole);
     el_answer_close(&conn->answer);
-    free(conn->body);
-    conn->body = NULL;
-    conn->body_len = conn->body_room = 0;
+    el_conn_drop_body(conn);
     conn->reply = EL_REPLY_NONE;
     conn->is_asking = false;
 }
@@ -236,7 +243,7 @@ static bool write_bytes(el_conn *conn)
     conn->bytes_left -= len;
     if (!send_packet(conn, &p)) return false;
     if (conn->bytes_left == 0) return finish(conn);
-    want_write(conn);
+    el_conn_want_write(conn);
     return true;
 }
 
@@ -289,12 +296,15 @@ bool el_conn_on_writable(el_conn *conn)
 
 void el_conn_look(el_conn *conn)
 {
-    if (conn->reply == EL_REPLY_ANSWER && el_answer_look(&conn->answer)) want_write(conn);
+    if (conn->reply == EL_REPLY_ANSWER && el_answer_look(&conn->answer)) el_conn_want_write(conn);
 }
 
 void el_conn_on_close(el_conn *conn)
 {
     forget_request(conn, false);
+    if (conn->is_stream) el_streams_lose(conn);
+    conn->is_stream = conn->is_closing = false;
+    conn->text_len = 0;
     conn->wsi = NULL;
 }
 
@@ -355,7 +365,8 @@ static bool is_allowed(const el_conn *conn)
 {
     char value[EL_KEY_BYTES + 16];
     const size_t len = header(conn, WSI_TOKEN_HTTP_AUTHORIZATION, value, sizeof value);
-    return el_keys_allow(&conn->server->keys, value, len);
+    return el_keys_allow(&conn->server->keys, value, len) ||
+           (conn->route->serve == el_serve_stream && el_stream_has_key(conn));
 }
 
 /* Everything that can be said before the body. */
@@ -423,6 +434,23 @@ bool el_conn_on_head(el_conn *conn, const char *path, size_t len)
     return true;
 }
 
+bool el_conn_on_upgrade(el_conn *conn, const char *path, size_t len)
+{
+    el_problem problem;
+    begin_request(conn);
+    if (check_head(conn, path, len, &problem) && el_stream_may_open(conn, &problem)) {
+        conn->is_asking = false;
+        conn->is_stream = true;
+        conn->next_stream = 0;
+        conn->text_len = 0;
+        return true;
+    }
+    conn->closes = true;
+    el_conn_reply_problem(conn, &problem);
+    (void)write_text(conn);
+    return false;
+}
+
 /* ---- bodies -------------------------------------------------------------------------------- */
 
 static bool grow(el_conn *conn, size_t wanted)
@@ -438,6 +466,14 @@ static bool grow(el_conn *conn, size_t wanted)
     return true;
 }
 
+bool el_conn_keep(el_conn *conn, const char *bytes, size_t len)
+{
+    if (conn->body_len + len > conn->body_room && !grow(conn, conn->body_len + len)) return false;
+    if (len > 0) memcpy(conn->body + conn->body_len, bytes, len);
+    conn->body_len += len;
+    return true;
+}
+
 bool el_conn_on_body(el_conn *conn, const char *bytes, size_t len)
 {
     if (el_clock_now() > conn->body_until) return false;
@@ -447,10 +483,7 @@ bool el_conn_on_body(el_conn *conn, const char *bytes, size_t len)
     }
     if (len > conn->body_left) return false;
     conn->body_left -= len;
-    if (conn->body_len + len > conn->body_room && !grow(conn, conn->body_len + len)) return false;
-    if (len > 0) memcpy(conn->body + conn->body_len, bytes, len);
-    conn->body_len += len;
-    return true;
+    return el_conn_keep(conn, bytes, len);
 }
 
 bool el_conn_on_body_end(el_conn *conn)
@@ -459,8 +492,6 @@ bool el_conn_on_body_end(el_conn *conn)
     if (!conn->is_asking || conn->reply != EL_REPLY_NONE) return false; /* more than one request */
     conn->asked_ns = el_clock_now();
     conn->route->serve(conn);
-    free(conn->body);
-    conn->body = NULL;
-    conn->body_len = conn->body_room = 0;
+    el_conn_drop_body(conn);
     return true;
 }

@@ -54,6 +54,9 @@ struct el_conn {
     const el_header *headers; /* beside those of all replies; NULL: none may keep it */
     char etag[24];            /* where there are headers */
     el_answer answer;
+    /* a WebSocket (stream.h): a message is a body, a reply to it is a text */
+    bool is_stream, is_closing;
+    uint32_t next_stream; /* whose turn it is */
 };
 
 /* ---- for routes: the reply ----------------------------------------------------------------- */
@@ -78,6 +81,16 @@ bool el_conn_wants_html(const el_conn *conn);
 /* conn->answer, which is set up and open, with its task handed over. */
 void el_conn_reply_answer(el_conn *conn);
 
+/* ---- for WebSockets ------------------------------------------------------------------------ */
+
+/* Waits for the reader to take something, for --reader-timeout at most. */
+void el_conn_want_write(el_conn *conn);
+
+/* Adds to the body; false: there is no memory. The caller knows that it is no longer than it may
+ * be. */
+bool el_conn_keep(el_conn *conn, const char *bytes, size_t len);
+void el_conn_drop_body(el_conn *conn);
+
 /* ---- for the loop -------------------------------------------------------------------------- */
 
 /* Each returns false if the connection is to be closed. */
@@ -85,6 +98,9 @@ bool el_conn_on_head(el_conn *conn, const char *path, size_t len);
 bool el_conn_on_body(el_conn *conn, const char *bytes, size_t len);
 bool el_conn_on_body_end(el_conn *conn);
 bool el_conn_on_writable(el_conn *conn);
+
+/* It asks for a WebSocket. */
+bool el_conn_on_upgrade(el_conn *conn, const char *path, size_t len);
 
 /* Something may have come for its answer. */
 void el_conn_look(el_conn *conn);

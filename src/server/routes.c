@@ -16,6 +16,7 @@ static const el_route routes[] = {
     {"/web/latency.js", false, false, false, el_serve_web, NULL},
     {"/web/facts.js", false, false, false, el_serve_web, NULL},
     {"/web/icon.svg", false, false, false, el_serve_web, NULL},
+    {EL_STREAM_PATH, false, true, true, el_serve_stream, NULL},
     /* Ollama's */
     {"/", false, false, false, el_serve_root, el_problem_write_flat},
     {"/api/version", false, true, false, el_serve_api_version, el_problem_write_flat},

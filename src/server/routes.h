@@ -10,6 +10,8 @@
 
 #include "server/problem.h"
 
+#define EL_STREAM_PATH "/v1/stream" /* a WebSocket (stream.h) */
+
 typedef struct el_conn el_conn;
 
 typedef struct el_route {
@@ -34,6 +36,7 @@ void el_serve_metrics(el_conn *conn);
 void el_serve_models(el_conn *conn);
 void el_serve_chat(el_conn *conn);
 void el_serve_completions(el_conn *conn);
+void el_serve_stream(el_conn *conn);
 void el_serve_root(el_conn *conn);
 void el_serve_web(el_conn *conn);
 void el_serve_api_version(el_conn *conn);

@@ -15,6 +15,7 @@
 #include "server/json_room.h"
 #include "server/loop.h"
 #include "server/server_state.h"
+#include "server/stream.h"
 
 static const uint64_t last_words_ns = 2000000000; /* after the drain: to tell those that were cut */
 
@@ -106,7 +107,7 @@ static uint64_t own_bytes(const el_server_options *o)
 {
     const uint64_t body = o->max_body > EL_METRICS_TEXT ? o->max_body : EL_METRICS_TEXT;
     return json_room(o) + sizeof(el_server) + EL_SERVER_OUT +
-           o->connections * (sizeof(el_conn) + body);
+           o->connections * (sizeof(el_conn) + body) + el_streams_bytes(o->sessions + o->queue);
 }
 
 static edgellm_status open_network(el_server *server, edgellm_error *err)
@@ -118,6 +119,7 @@ static edgellm_status open_network(el_server *server, edgellm_error *err)
     server->conns = calloc(o->connections, sizeof *server->conns);
     if (!server->conns)
         return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u connections", o->connections);
+    EL_TRY(el_streams_open(server, err));
     return el_loop_open(server, err);
 }
 
@@ -209,6 +211,7 @@ static void close_all(el_server *server)
     el_notify("STOPPING=1");
     if (server->is_computing) el_compute_stop(&server->compute);
     el_loop_close(server); /* connections let go of their tasks */
+    el_streams_close(server);
     if (server->is_computing) el_compute_close(&server->compute);
     el_json_room_close();
     free(server->conns);

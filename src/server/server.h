@@ -41,8 +41,10 @@ typedef struct el_server_options {
     uint32_t queue;       /* requests that may wait for one */
     uint64_t max_body;    /* bytes of a request's body */
     uint32_t connections;
-    uint32_t drain_s;  /* how long running answers may take after the first signal to stop */
-    uint32_t reader_s; /* how long a reader may take nothing */
+    uint32_t drain_s;     /* how long running answers may take after the first signal to stop */
+    uint32_t reader_s;    /* how long a reader may take nothing */
+    uint32_t resume_s;    /* how long an answer is kept whose WebSocket has ended */
+    uint32_t heartbeat_s; /* between pings of a WebSocket */
     uint32_t calibrate_ms;
     int (*interrupted)(void); /* a signal that came before it begins */
     void (*ready)(const el_server_report *report);

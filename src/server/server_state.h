@@ -12,6 +12,7 @@
 #include "server/metrics.h"
 #include "server/server.h"
 
+typedef struct el_stream el_stream;
 struct lws_context;
 struct lws_vhost;
 
@@ -33,11 +34,12 @@ struct el_server {
     char fingerprint[64]; /* what an answer's bits depend on */
     int64_t started;      /* seconds since 1970 */
     el_conn *conns;       /* (options->connections) */
+    el_stream *streams;   /* (sessions + queue), as there are tasks */
     el_ask ask;           /* of the request in hand */
     el_metrics metrics;
     uint64_t n_answers;   /* for names */
     char *out;            /* EL_SERVER_OUT and what frames it */
-    void *timer;          /* of loop.c */
+    void *timer, *heart;  /* of loop.c */
     bool is_draining, is_over, was_ready;
     uint64_t drain_until; /* in nanoseconds */
 };
