@@ -7,7 +7,7 @@ import { ServerError, Stream } from "./stream.js";
 const $ = (id) => document.getElementById(id);
 const latency = new Latency($("strip"), $("readout"), { answer: $("figures-answer"), all: $("figures-all") });
 const stream = new Stream(() => sleep(300).then(greet));
-let turns = []; // {question, answer}: what was said
+let turns = []; // {question, answer, isKept, ...}: what was said
 let running = null; // of them, the one that is being answered
 
 // ---- small parts ----
@@ -144,13 +144,15 @@ function parameters() {
     top_p: number("top-p"), seed: number("seed") };
 }
 
-// The conversation up to a question. Questions that got no answer are left out.
+// The conversation up to a question. What failed is left out; and JSON's NUL, which no server takes.
 function messages(turn) {
   const list = [];
   const system = $("system").value.trim();
   if (system) list.push({ role: "system", content: system });
-  for (const { question, answer } of turns) {
-    if (answer) list.push({ role: "user", content: question }, { role: "assistant", content: answer });
+  for (const { question, answer, isKept } of turns) {
+    if (!isKept || !answer) continue;
+    list.push({ role: "user", content: question });
+    list.push({ role: "assistant", content: answer.replaceAll("\0", "") });
   }
   list.push({ role: "user", content: turn.question });
   return list;
@@ -247,6 +249,8 @@ const finishes = { stop: "ended", length: "at its limit", cancelled: "stopped" }
 
 function done(turn, message) {
   const { record } = turn, bound = message.deadline;
+  turn.pending += message.text ?? ""; // what was held back to the end
+  turn.isKept = true;
   if (bound) record.forecast = bound.forecast_ms;
   end(turn);
   const sorted = Float64Array.from(record.gaps()).sort();

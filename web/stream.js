@@ -118,7 +118,8 @@ export class Stream {
     if (message.type === "accepted") this.#accepted(answer, message);
     else if (message.type === "token") this.#token(answer, message);
     else if (message.type === "done") this.#end("done", message);
-    else if (message.type === "error") this.#end("error", new ServerError(message.status, message.error));
+    else if (message.type === "error" && message.ends !== false)
+      this.#end("error", new ServerError(message.status, message.error));
   }
 
   #accepted(answer, message) {

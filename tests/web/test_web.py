@@ -136,17 +136,17 @@ class Case(unittest.TestCase):
         page.on("pageerror", lambda error: said.append(str(error)))
         page.add_init_script("window.stopped = []; addEventListener('securitypolicyviolation', "
                              "(event) => stopped.push(event.violatedDirective))")
-        self.said, self.page, self.expected = said, page, expected
+        self.page, self.expected = page, expected
         page.goto(f"http://127.0.0.1:{port or self.server.port}/")
         if until:
             page.wait_for_selector(until)
-        self.addCleanup(self.check_quiet)
+        self.addCleanup(self.check_quiet, page, said)
         return page
 
-    def check_quiet(self):
-        said = [text for text in self.said if not (self.expected and re.search(self.expected, text))]
+    def check_quiet(self, page, said):
+        said = [text for text in said if not (self.expected and re.search(self.expected, text))]
         self.assertEqual(said, [])
-        self.assertEqual(self.page.evaluate("stopped"), [])
+        self.assertEqual(page.evaluate("stopped"), [])
 
     def picture(self, name):
         self.page.screenshot(path=PICTURES / f"{name}.png")
@@ -189,11 +189,12 @@ class Case(unittest.TestCase):
     def colour(self, selector, what="backgroundColor"):
         return self.page.eval_on_selector(selector, f"(e) => getComputedStyle(e).{what}")
 
-    def is_drawn(self):
-        return self.page.evaluate(
-            "() => { const c = document.getElementById('strip'); const d = c.getContext('2d')"
-            ".getImageData(0, 0, c.width, c.height).data; let n = 0;"
-            "for (let i = 3; i < d.length; i += 4) if (d[i] > 0) n++; return n; }")
+    def has_text(self):
+        """An answer has begun."""
+        expect(self.page.locator(".answered .text")).to_have_text(re.compile(".{20}", re.S))
+
+    def strip(self):
+        return self.page.locator("#strip").screenshot()
 
 
 # ---- answers -----------------------------------------------------------------------------------
@@ -201,7 +202,7 @@ class Case(unittest.TestCase):
 class Answers(Case):
     def test_answer_is_the_servers(self):
         self.open()
-        empty = self.is_drawn()
+        empty = self.strip()
         self.exactly()
         right, n = self.right(QUESTION)
         text, meta = self.answer()
@@ -213,7 +214,7 @@ class Answers(Case):
         self.assertLessEqual(0, float(p50))
         self.assertLessEqual(float(p50), float(most))
         self.assertGreater(float(rate), 0)
-        self.assertGreater(self.is_drawn(), empty)
+        self.assertNotEqual(self.strip(), empty)
         self.picture("answer")
 
     def test_history(self):
@@ -221,7 +222,7 @@ class Answers(Case):
         self.exactly()
         first, _ = self.answer()
         second, _ = self.answer("and then")
-        self.assertEqual(second, self.right(QUESTION, first, "and then")[0])
+        self.assertEqual(second, self.right(QUESTION, first.replace("\0", ""), "and then")[0])
         self.page.click("#new")
         self.assertEqual(self.page.locator("article").count(), 0)
         self.assertEqual(self.answer()[0], first)
@@ -287,7 +288,7 @@ class Stops(Case):
     def begin(self):
         self.open()
         self.ask()
-        self.page.wait_for_function("document.querySelector('.answered .text').textContent.length > 20")
+        self.has_text()
 
     def is_stopped(self):
         meta = self.page.locator(".meta")
@@ -428,18 +429,18 @@ class Gone(Case):
 class Errors(Case):
     def test_deadline_refused_and_enough(self):
         self.open()
-        self.exactly(2000, deadline=1)
+        self.exactly(19000, deadline=100)
         self.ask()
         problem = self.page.locator(".problem")
         problem.wait_for()
-        self.assertIn("does not fit into 1 ms", problem.text_content())
+        self.assertIn("does not fit into 100 ms", problem.text_content())
         enough = float(problem.locator("dd").nth(1).text_content().removesuffix(" ms"))
-        self.assertGreater(enough, 1)
+        self.assertGreater(enough, 100)
         self.picture("refused")
         button = problem.locator("button").first
         offered = int(re.fullmatch(r"Ask with (\d+) ms", button.text_content()).group(1))
         self.assertLess(abs(offered - enough), 2)
-        self.set(deadline=60000)  # that one is kept, whatever else this machine does
+        self.set(deadline=60000, max_tokens=50)  # it is kept, whatever else this machine does
         self.ask()
         meta = self.page.locator(".meta")
         meta.wait_for()
@@ -539,16 +540,14 @@ class Keyboard(Case):
         self.open()
         self.exactly(10)
         self.answer()
-        self.page.evaluate("document.activeElement.blur()")
-        self.page.keyboard.press("Tab")
+        self.page.focus(".skip")
         seen = []
-        while self.focused() and len(seen) < 40 and (not seen or self.focused() != seen[0]):
+        while self.focused() and len(seen) < 40:
             seen.append(self.focused())
             self.page.keyboard.press("Tab")
-        wanted = ["new", "strip", "log", "meta", "prompt", "send", "deadline", "max-tokens",
+        wanted = ["skip", "new", "strip", "log", "meta", "prompt", "send", "deadline", "max-tokens",
                   "temperature", "top-p", "seed", "theme", "system"]
-        turned = seen[seen.index("new"):] + seen[:seen.index("new")]
-        self.assertEqual([name for name in turned if name in wanted], wanted)
+        self.assertEqual([name for name in seen if name != "side"], wanted)
 
     def test_all_by_keyboard(self):
         self.open()
@@ -558,7 +557,7 @@ class Keyboard(Case):
         self.page.keyboard.type("runs")
         self.assertEqual(self.page.locator("article").count(), 0)
         self.press("Enter")
-        self.page.wait_for_function("document.querySelector('.answered .text')?.textContent.length > 20")
+        self.has_text()
         self.assertEqual(self.page.locator(".asked .text").text_content(), "the fox\nruns")
         self.press("Escape")
         self.page.locator(".meta").wait_for()
