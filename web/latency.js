@@ -165,8 +165,9 @@ export class Latency {
     if (inSight) to = Math.max(deadline, last) * 1.02;
     const gaps = this.#record.gaps();
     const top = gaps.concat(this.#all).reduce((a, b) => Math.max(a, b), 0.01) * 1.08;
+    const usual = percentile(Float64Array.from(gaps).sort(), 0.5);
     const left = 38, right = width - histogram - 36, bottom = height - 18, above = 6;
-    return { gaps, from, to, top, left, right, bottom, above, width, height, histogram, inSight,
+    return { gaps, usual, from, to, top, left, right, bottom, above, width, height, histogram, inSight,
       x: (t) => left + ((t - from) / (to - from)) * (right - left),
       y: (gap) => bottom - (gap / top) * (bottom - above) };
   }
@@ -228,10 +229,16 @@ export class Latency {
     const begin = Math.max(p.left, p.x(0)), first = p.x(at[0]);
     g.fillStyle = colour("soft");
     g.fillRect(begin, p.above, Math.max(0, first - begin), p.bottom - p.above);
-    const usual = percentile(Float64Array.from(p.gaps).sort(), 0.5);
+    const ink = colour("ink"), late = colour("late"), accent = colour("accent");
     for (let i = 1; i < at.length; i++) {
-      const x = p.x(at[i - 1]), width = p.x(at[i]) - x, gap = at[i] - at[i - 1];
-      g.fillStyle = colour(i === this.#chosen ? "ink" : gap > 1.5 * usual ? "late" : "accent");
+      const x = p.x(at[i - 1]);
+      let gap = at[i] - at[i - 1], isChosen = i === this.#chosen;
+      while (i + 1 < at.length && p.x(at[i]) - x < 1) { // many in one dot: the longest
+        gap = Math.max(gap, at[i + 1] - at[i]);
+        isChosen ||= ++i === this.#chosen;
+      }
+      const width = p.x(at[i]) - x;
+      g.fillStyle = isChosen ? ink : gap > 1.5 * p.usual ? late : accent;
       g.fillRect(x, p.y(gap), Math.max(1, width > 3 ? width - 1 : width), p.bottom - p.y(gap));
     }
   }
@@ -268,7 +275,6 @@ export class Latency {
   // Deadline, forecast, median.
   #marks(g, p, colour) {
     const { deadline, forecast } = this.#record;
-    const usual = percentile(Float64Array.from(p.gaps).sort(), 0.5);
     const line = (from, to, dashes, name) => {
       g.strokeStyle = colour(name);
       g.setLineDash(dashes);
@@ -278,11 +284,11 @@ export class Latency {
       g.stroke();
       g.setLineDash([]);
     };
-    if (usual) {
-      line([p.left, p.y(usual)], [p.right, p.y(usual)], [2, 3], "ink");
+    if (p.usual) {
+      line([p.left, p.y(p.usual)], [p.right, p.y(p.usual)], [2, 3], "ink");
       g.fillStyle = colour("ink");
       g.textAlign = "left";
-      g.fillText("P50", p.right + 4, p.y(usual) + 4);
+      g.fillText("P50", p.right + 4, p.y(p.usual) + 4);
     }
     if (!p.inSight) return;
     line([p.x(deadline), p.above], [p.x(deadline), p.bottom], [], "late");

@@ -109,7 +109,8 @@ const el_cli_command el_cli_cmd_serve = {
     .about =
         "Answers over HTTP, as OpenAI's interface has it: /v1/chat/completions, /v1/completions,\n"
         "/v1/models; and as Ollama's: /api/chat, /api/generate, /api/tags, /api/show, /api/ps\n"
-        "(docs/SERVER.md); over a WebSocket, several at a time: /v1/stream; /health; for browsers, a "
+        "(docs/SERVER.md); over a WebSocket, several at a time: /v1/stream; /health; for browsers, "
+        "a "
         "page\nat /. All memory is there before the first request. One\n"
         "line says when it is ready. Where there is more than one core, one is the network's:\n"
         "without -j all others compute. A request may carry deadline_ms: what cannot be answered\n"

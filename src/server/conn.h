@@ -33,7 +33,7 @@ struct el_conn {
     bool is_asking; /* its head is there, its reply not all gone */
     const el_route *route;
     uint64_t asked_ns; /* its head came; then: all of it did */
-    char *body; /* (body_room), owned; or that of a long reply */
+    char *body;        /* (body_room), owned; or that of a long reply */
     size_t body_len, body_room;
     uint64_t body_left;  /* bytes that are still to come */
     uint64_t body_until; /* in nanoseconds: when it has to be there */

@@ -33,7 +33,8 @@ void el_serve_models(el_conn *conn)
     el_out_string(&out, info->architecture);
     el_out_print(&out,
                  ",\"n_vocab\":%u,\"n_ctx\":%u,\"n_ctx_train\":%u,\"n_embd\":%u,\"n_params\":"
-                 "%" PRIu64 ",\"size\":%" PRIu64 ",\"kernel\":\"%s\",\"n_threads\":%u,\"n_sessions\":%u",
+                 "%" PRIu64 ",\"size\":%" PRIu64
+                 ",\"kernel\":\"%s\",\"n_threads\":%u,\"n_sessions\":%u",
                  info->vocab, server->compute.memory.context, info->context_trained, info->dim,
                  info->parameters, info->file_bytes, info->kernel, server->compute.memory.n_threads,
                  server->options->sessions);

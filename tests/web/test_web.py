@@ -79,8 +79,12 @@ class Proxy:
         with self.lock:
             self.open.add(pair)
         server.sendall(head)
-        threading.Thread(target=self.carry, args=(client, server, None, pair), daemon=True).start()
+        back = threading.Thread(target=self.carry, args=(client, server, None, pair), daemon=True)
+        back.start()
         self.carry(server, client, limit, pair)
+        back.join()
+        client.close()
+        server.close()
 
     def carry(self, source, target, limit, pair):
         try:
@@ -285,9 +289,13 @@ class Answers(Case):
 
 
 class Stops(Case):
+    options = ("-c", "90000", "--sessions", "1")
+
     def begin(self):
+        """An answer that takes long: the likeliest tokens go round in a ring."""
         self.open()
-        self.ask()
+        self.set(temperature=0, seed=1)
+        self.ask("again and again")
         self.has_text()
 
     def is_stopped(self):
