@@ -1,15 +1,20 @@
 #!/usr/bin/env python3
-"""What runs around the answers of `edgellm serve`: /metrics, and whether what it counts adds up.
+"""What runs around the answers of `edgellm serve`: /metrics and whether what it counts adds up, names
+of requests, the log.
 
     python3 tests/test_serve_around.py EDGELLM MAKE_TINY OUT_DIR [INJECT]
 
 Standard library only; how a server is started and asked is test_serve.py's.
 """
 import contextlib
+import datetime
+import fcntl
 import json
+import os
 import pathlib
 import re
 import signal
+import socket
 import time
 import unittest
 
@@ -267,6 +272,162 @@ class Busy(Case):
         self.until(server, lambda m: m.one("ready") == 0)
         stream.hang_up()
         self.ends_well(server, None)
+
+
+class Names(Case):
+    def name_of(self, path, body=None, **headers):
+        return self.server.ask(path, body, headers)[1]["x-request-id"]
+
+    def test_ones_own(self):
+        for name in ("a", "x" * 64, "Root=1-67891233-abcdef", "A.b_c:d+e/f=", "0123456789"):
+            for path, body in (("/health", None), ("/nope", None), (TEXT, {"prompt": "x",
+                               "max_tokens": 1}), (TEXT, {}), (TEXT, {"prompt": "x", "stream": True,
+                               "max_tokens": 1}), ("/v1/models", {}), ("/metrics", None)):
+                self.assertEqual(self.name_of(path, body, **{"X-Request-Id": name}), name, path)
+        self.assertEqual(self.name_of("/health", **{"x-request-id": "lower"}), "lower")
+
+    def test_made(self):
+        seen = {self.name_of(path) for path in ("/health", "/nope", "/metrics", "/v1/models")}
+        for name in ("", "x" * 65, "a b", "a\tb", 'a"b', "a\\b", "\xe4", "a,b", "<b>", "{}", "x" * 900):
+            seen.add(self.name_of("/health", **{"X-Request-Id": name}))
+        self.assertEqual(len(seen), 15)
+        for name in seen:
+            self.assertRegex(name, r"\A[0-9a-f]{16}\Z")
+
+
+FIELDS = ["time", "id", "route", "status", "peer", "prompt_tokens", "answer_tokens", "queue_ms",
+          "first_token_ms", "total_ms", "deadline_ms", "deadline", "outcome"]
+
+
+class Log(Case):
+    """Each has a server of its own, whose standard error is looked at."""
+
+    def lines(self, err):
+        lines = [json.loads(line) for line in err.decode().splitlines()]
+        for line in lines:
+            self.assertEqual(list(line), FIELDS)
+            told = datetime.datetime.strptime(line["time"], "%Y-%m-%dT%H:%M:%S.%fZ")
+            self.assertLess(abs(told.replace(tzinfo=datetime.timezone.utc).timestamp()
+                                - time.time()), 1000)
+            self.assertGreaterEqual(line["total_ms"], 0)
+        return lines
+
+    def told(self, server):
+        out, err, code = server.end()
+        self.assertEqual((out, code), (b"", 0))
+        return self.lines(err)
+
+    def test_lines(self):
+        server = self.start("--log", "json")
+        secret = "the password is swordfish"
+        usage = server.ask(TEXT, {"prompt": secret, "max_tokens": 3, "deadline_ms": 3600000},
+                           {"X-Request-Id": "mine"})[2]["usage"]
+        server.stream(CHAT, messages=user(secret), max_tokens=2, ignore_eos=True).all()
+        name = server.ask("/" + secret.replace(" ", "-"))[1]["x-request-id"]
+        server.ask(TEXT, {"prompt": 5})
+        server.ask(TEXT, {"prompt": "x", "max_tokens": 200, "deadline_ms": 1, "ignore_eos": True})
+        lines = self.told(server)
+        self.assertEqual([(line["route"], line["status"], line["outcome"]) for line in lines],
+                         [(TEXT, 200, "done"), (CHAT, 200, "done"), (None, 404, "refused"),
+                          (TEXT, 400, "refused"), (TEXT, 422, "refused")])
+        self.assertNotIn("swordfish", json.dumps(lines))
+        self.assertEqual({line["peer"] for line in lines}, {"127.0.0.1"})
+        first = lines[0]
+        self.assertEqual((first["id"], first["deadline_ms"], first["deadline"],
+                          first["prompt_tokens"], first["answer_tokens"]),
+                         ("mine", 3600000, "met", usage["prompt_tokens"],
+                          usage["completion_tokens"]))
+        self.assertLessEqual(first["queue_ms"], first["first_token_ms"])
+        self.assertLessEqual(first["first_token_ms"], first["total_ms"])
+        self.assertEqual(lines[1]["answer_tokens"], 2)
+        self.assertEqual(lines[2]["id"], name)
+        self.assertEqual((lines[4]["deadline_ms"], lines[4]["deadline"]), (1, "refused"))
+        for line in lines[2:]:
+            for field in ("prompt_tokens", "answer_tokens", "queue_ms", "first_token_ms"):
+                self.assertIsNone(line[field], line)
+
+    def test_who_left(self):
+        server = self.start("--log", "json", "-c", "50000", model=LONG)
+        stream = server.stream(TEXT, **ENDLESS)
+        next(stream.events())
+        stream.hang_up()
+        self.until(server, lambda m: m.one("sessions_taken") == 0)
+        lines = [line for line in self.told(server) if line["route"] == TEXT]
+        self.assertEqual([(line["status"], line["outcome"]) for line in lines], [(200, "gone")])
+        self.assertGreater(lines[0]["answer_tokens"], 0)
+
+    def test_at_a_unix_socket(self):
+        path = serve.OUT / "log.sock"
+        server = self.start("--log", "json", place=("--unix", path))
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(serve.WAIT)
+            sock.connect(str(path))
+            sock.sendall(serve.head("GET", "/health"))
+            self.assertTrue(sock.recv(4096).startswith(b"HTTP/1.1 200 "))
+        self.assertEqual([line["peer"] for line in self.told(server)], ["unix"])
+
+    def test_none(self):
+        server = self.start()
+        server.ask("/health")
+        self.ends_well(server)
+
+    def test_nobody_reads(self):
+        """A full pipe holds nobody up; what was left out is counted."""
+        server = self.start("--log", "json")
+        pipe = server.process.stderr
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 4096)
+        client = server.client()
+        for _ in range(100):
+            self.assertEqual(ask(client, "/health")[0], 200)
+        client.close()
+        metrics = Metrics(server)
+        dropped, written = (metrics.one(f"log_lines_{name}total") for name in ("dropped_", ""))
+        self.assertGreater(dropped, 50)
+        self.assertEqual(dropped + written, 100)
+        lines = self.lines(os.read(pipe.fileno(), 65536))  # and there is room again
+        self.assertEqual(len(lines), written)
+        self.assertEqual(server.ask("/health")[0], 200)
+        self.assertEqual([line["route"] for line in self.told(server)], ["/health"])
+
+    def test_nobody_is_there(self):
+        server = self.start("--log", "json")
+        server.process.stderr.close()
+        for _ in range(3):
+            self.assertEqual(server.ask("/health")[0], 200)
+        self.assertEqual(Metrics(server).one("log_lines_dropped_total"), 3)
+        server.process.stderr = None
+        server.process.send_signal(signal.SIGTERM)
+        server.process.communicate(timeout=serve.WAIT)
+        self.assertEqual(server.process.returncode, 0)
+
+    def test_other_places(self):
+        """A file, and a socket, as systemd's journal has it."""
+        path = serve.OUT / "log.txt"
+        with path.open("wb") as file:
+            process = serve.subprocess.Popen(
+                [serve.EDGELLM, "serve", serve.TINY, "--port", "0", "--calibrate", "20", "--log", "json"],
+                stdout=serve.subprocess.PIPE, stderr=file)
+        self.check_place(process)
+        self.assertEqual(len(self.lines(path.read_bytes())), 2)
+        ours, its = socket.socketpair()
+        process = serve.subprocess.Popen(
+            [serve.EDGELLM, "serve", serve.TINY, "--port", "0", "--calibrate", "20", "--log", "json"],
+            stdout=serve.subprocess.PIPE, stderr=its)
+        its.close()
+        self.check_place(process)
+        ours.settimeout(serve.WAIT)
+        self.assertEqual(len(self.lines(serve.read_all(ours))), 2)
+        ours.close()
+
+    def check_place(self, process):
+        server = serve.Server.__new__(serve.Server)
+        server.process = process
+        server.port = int(re.search(rb":(\d+) ", process.stdout.readline()).group(1))
+        for path in ("/health", "/nope"):
+            server.ask(path)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=serve.WAIT)
+        self.assertEqual(process.returncode, 0)
 
 
 class Dashboard(Case):

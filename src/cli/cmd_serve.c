@@ -17,8 +17,13 @@ typedef struct serve_values {
     const char *host, *path, *key_file;
     bool insecure;
     uint32_t port, sessions, queue, connections, drain, reader, calibrate;
+    uint32_t log;
     uint64_t max_body;
 } serve_values;
+
+enum { LOG_NONE, LOG_JSON };
+
+static const el_cli_choice logs[] = {{"none", LOG_NONE}, {"json", LOG_JSON}, {NULL, 0}};
 
 static void say_ready(const el_server_report *r)
 {
@@ -47,6 +52,7 @@ static edgellm_status serve(const void *values, char **operands, int n_operands,
                            .drain_s = v->drain,
                            .reader_s = v->reader,
                            .calibrate_ms = v->calibrate,
+                           .log_requests = v->log == LOG_JSON,
                            .interrupted = el_cli_interrupted,
                            .ready = say_ready,
                            .sense = el_cli_serve_sense,
@@ -83,6 +89,8 @@ static const el_cli_option options[] = {
      NULL},
     {"reader-timeout", 0, EL_CLI_U32, FIELD(reader), "S", "20",
      "seconds in which a client may take nothing of its answer", 1, 3600, NULL},
+    {"log", 0, EL_CLI_CHOICE, FIELD(log), "FORM", "none",
+     "a line on standard error for each request: none, json", 0, 0, logs},
     {"drain", 0, EL_CLI_U32, FIELD(drain), "S", "30",
      "seconds that running answers have after SIGTERM", 0, 3600, NULL},
     {"calibrate", 0, EL_CLI_U32, FIELD(calibrate), "MS", "500",

@@ -119,6 +119,7 @@ static bool add_head(const el_conn *conn, packet *p, const char *type, const cha
     if (!length && conn->is_chunked && !add_header(conn, p, "transfer-encoding:", "chunked"))
         return false;
     if (!add_header(conn, p, "cache-control:", "no-store")) return false;
+    if (!add_header(conn, p, "x-request-id:", conn->id)) return false;
     return add_special(conn, p) && lws_finalize_http_header(conn->wsi, &p->at, p->end) == 0;
 }
 
@@ -151,6 +152,8 @@ static void take_account(const el_conn *conn, bool is_whole)
     if (is_whole || conn->head_is_sent) account.status = conn->status;
     el_account_answer(&account, &conn->answer);
     el_metrics_count(&conn->server->metrics, &account);
+    if (conn->server->options->log_requests)
+        el_log_request(&conn->server->log, &account, conn->id, conn->peer);
 }
 
 static void forget_request(el_conn *conn, bool is_whole)
@@ -351,12 +354,24 @@ static bool check_head(el_conn *conn, const char *path, size_t len, el_problem *
     return el_problem_set(problem, EL_PROBLEM_REQUEST, NULL, "%s takes no body", route->path);
 }
 
+/* The client's own name for it, or one of ours. */
+static void name_request(el_conn *conn)
+{
+    static const char name[] = "x-request-id:";
+    el_server *server = conn->server;
+    const int len =
+        lws_hdr_custom_copy(conn->wsi, conn->id, sizeof conn->id, name, sizeof name - 1);
+    if (len <= 0 || !el_request_id_is_sane(conn->id, (size_t)len))
+        el_request_id_make(conn->id, server->start_id, ++server->n_requests);
+}
+
 static void begin_request(el_conn *conn)
 {
     char version[16];
     conn->is_asking = true;
     conn->head_is_sent = conn->is_waiting = conn->closes = conn->is_refused = false;
     conn->retry_after = 0;
+    name_request(conn);
     conn->text_type = "application/json";
     conn->asked_ns = el_clock_now();
     conn->body_until = conn->asked_ns + BODY_SECONDS * UINT64_C(1000000000);

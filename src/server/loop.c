@@ -124,6 +124,7 @@ static void take_in(el_server *server, int fd)
                                     .opaque = conn};
     conn->server = server;
     server->metrics.connections++;
+    el_peer_name(fd, conn->peer, sizeof conn->peer);
     (void)lws_adopt_descriptor_vhost_via_info(&taken); /* if it fails the socket is closed */
 }
 

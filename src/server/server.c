@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -214,6 +215,7 @@ static void close_all(el_server *server)
     free(server->conns);
     el_listener_close(&server->listener);
     if (server->signals >= 0) close(server->signals);
+    el_log_close(&server->log);
 }
 
 edgellm_status el_server_run(const el_server_options *options, edgellm_error *err)
@@ -227,6 +229,9 @@ edgellm_status el_server_run(const el_server_options *options, edgellm_error *er
     server->signals = server->listener.fd = -1;
     name_model(server);
     el_metrics_open(&server->metrics);
+    el_log_open(&server->log, STDERR_FILENO);
+    if (getrandom(&server->start_id, sizeof server->start_id, GRND_NONBLOCK) < 0)
+        server->start_id = (uint32_t)el_clock_now();
     split_cores(&c, options->session.threads);
     edgellm_status status = open_signals(server, &before, err);
     if (status == EDGELLM_OK) status = open_and_serve(server, &c, err);

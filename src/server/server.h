@@ -43,6 +43,7 @@ typedef struct el_server_options {
     uint32_t drain_s;  /* how long running answers may take after the first signal to stop */
     uint32_t reader_s; /* how long a reader may take nothing */
     uint32_t calibrate_ms;
+    bool log_requests;        /* a line of JSON on standard error for each */
     int (*interrupted)(void); /* a signal that came before it begins */
     void (*ready)(const el_server_report *report);
     void (*sense)(void *sense_context, el_senses *senses); /* for /metrics */

@@ -9,6 +9,7 @@
 #include "server/compute.h"
 #include "server/conn.h"
 #include "server/keys.h"
+#include "server/log.h"
 #include "server/metrics.h"
 #include "server/server.h"
 
@@ -35,6 +36,8 @@ struct el_server {
     el_conn *conns;       /* (options->connections) */
     el_ask ask;           /* of the request in hand */
     el_metrics metrics;
+    el_log log;
+    uint32_t start_id, n_requests; /* for names of requests */
     uint64_t n_answers;   /* for names */
     char *out;            /* EL_SERVER_OUT and what frames it */
     void *timer;          /* of loop.c */
