@@ -430,6 +430,70 @@ class Log(Case):
         self.assertEqual(process.returncode, 0)
 
 
+class Hosts(Case):
+    """A page that makes its name mean this machine is refused; who keeps to a name is not."""
+    GOOD = ["localhost", "127.0.0.1", "[::1]", "LocalHost"]
+    BAD = ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "xlocalhost", "localhos",
+           "127.0.0.2", "[::2]", "::1", "[::1", "localhost:x", "localhost:1:2", "localhost/", "0.0.0.0",
+           "localhost@evil.example", "evil.example:80", "[evil.example]", "[localhost", "[localhost]x",
+           "localhost localhost", ":80", "x" * 400]
+
+    def check(self, server, good, bad):
+        for names, status in ((good, 200), (bad, 403)):
+            for name in names:
+                for host in (name, f"{name}:{server.port}", f"{name}:9"):
+                    for path, body in (("/health", None), ("/", None),
+                                       (TEXT, {"prompt": "x", "max_tokens": 1})):
+                        got = server.ask(path, body, {"Host": host})
+                        self.assertEqual(got[0], status, (host, path, got[2]))
+        if bad:
+            self.is_error(got := server.ask("/nope", headers={"Host": bad[0]}), 403, None,
+                          "--allow-host", "permission_error")
+            self.assertIn(bad[0], got[2]["error"]["message"])
+            self.assertIn(bad[0], server.ask("/", headers={"Host": bad[0]})[2]["error"])
+
+    def test_by_default(self):
+        self.check(self.server, self.GOOD, self.BAD)
+
+    def test_two_headers(self):
+        with self.server.connect() as sock:
+            sock.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
+            self.assertTrue(sock.recv(4096).startswith(b"HTTP/1.1 403 "))
+
+    def test_without(self):
+        with self.server.connect() as sock:
+            sock.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            self.assertRegex(sock.recv(4096), rb"\AHTTP/1\.[01] 200 ")
+
+    def test_more_names(self):
+        server = self.start("--allow-host", "board.local", "--allow-host", "fe80::1")
+        self.check(server, self.GOOD + ["board.local", "Board.Local", "[fe80::1]"],
+                   ["evil.example", "xboard.local", "board.localx", "[fe80::2]"])
+        self.ends_well(server)
+
+    def test_with_keys(self):
+        """A page does not know the key."""
+        server = self.start(env={**os.environ, "EDGELLM_API_KEY": "s3cret"})
+        self.assertEqual(server.ask("/v1/models", headers={"Host": "any.example",
+                                    "Authorization": "Bearer s3cret"})[0], 200)
+        self.ends_well(server)
+
+    def test_where_others_ask(self):
+        server = self.start("--host", "0.0.0.0", "--insecure")
+        self.check(server, ["any.example"], [])
+        self.ends_well(server)
+
+    def test_at_a_unix_socket(self):
+        path = serve.OUT / "host.sock"
+        server = self.start(place=("--unix", path))
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(serve.WAIT)
+            sock.connect(str(path))
+            sock.sendall(b"GET /health HTTP/1.1\r\nHost: any.example\r\n\r\n")
+            self.assertTrue(sock.recv(4096).startswith(b"HTTP/1.1 200 "))
+        self.ends_well(server)
+
+
 class Dashboard(Case):
     def test_each_metric_is_there(self):
         text = (ROOT / "packaging/grafana/edgellm.json").read_text()

@@ -15,6 +15,7 @@
 typedef struct serve_values {
     el_cli_model_values model;
     const char *host, *path, *key_file;
+    el_cli_texts hosts;
     bool insecure;
     uint32_t port, sessions, queue, connections, drain, reader, calibrate;
     uint32_t log;
@@ -44,6 +45,8 @@ static edgellm_status serve(const void *values, char **operands, int n_operands,
                            .place = {v->host, v->port, v->path},
                            .key_file = v->key_file,
                            .key = getenv("EDGELLM_API_KEY"),
+                           .allowed_hosts = v->hosts.text,
+                           .n_allowed_hosts = v->hosts.n,
                            .insecure = v->insecure,
                            .sessions = v->sessions,
                            .queue = v->queue,
@@ -78,6 +81,8 @@ static const el_cli_option options[] = {
      "listen at a Unix socket instead, for its owner alone", 0, 0, NULL},
     {"api-key-file", 0, EL_CLI_TEXT, FIELD(key_file), "FILE", NULL,
      "a key a line; one more: EDGELLM_API_KEY", 0, 0, NULL},
+    {"allow-host", 0, EL_CLI_TEXTS, FIELD(hosts), "NAME", NULL,
+     "without keys it is asked as localhost, or by this name too (several times)", 0, 0, NULL},
     {"insecure", 0, EL_CLI_ON, FIELD(insecure), NULL, NULL,
      "whoever reaches --host may ask, without a key", 0, 0, NULL},
     {"sessions", 0, EL_CLI_U32, FIELD(sessions), "N", "4", "answers at a time", 1,

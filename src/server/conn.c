@@ -329,6 +329,20 @@ static bool is_allowed(const el_conn *conn)
     return el_keys_allow(&conn->server->keys, value, len);
 }
 
+/* Programs may leave it out; browsers, for whose pages it is looked at, never do. */
+static bool check_host(const el_conn *conn, el_problem *problem)
+{
+    char host[256];
+    if (!conn->server->checks_host || !has(conn, WSI_TOKEN_HOST)) return true;
+    header(conn, WSI_TOKEN_HOST, host, sizeof host);
+    if (el_hosts_have(&conn->server->hosts, host)) return true;
+    return el_problem_set(
+        problem, EL_PROBLEM_HOST, NULL,
+        "this server is not asked as '%.100s' (the header Host): ask at "
+        "127.0.0.1 or localhost, or start it with --allow-host NAME, or with keys",
+        host);
+}
+
 /* Everything that can be said before the body. */
 static bool check_head(el_conn *conn, const char *path, size_t len, el_problem *problem)
 {
@@ -339,6 +353,7 @@ static bool check_head(el_conn *conn, const char *path, size_t len, el_problem *
     const el_route *route = el_route_find(path, len);
     conn->route = route;
     conn->is_head = method == LWSHUMETH_HEAD;
+    if (!check_host(conn, problem)) return false;
     if (!route)
         return el_problem_set(problem, EL_PROBLEM_ROUTE, NULL, "there is no %.200s here", path);
     if (method != (route->is_post ? LWSHUMETH_POST : LWSHUMETH_GET) &&

@@ -10,6 +10,7 @@ static const struct {
     [EL_PROBLEM_REQUEST] = {400, "invalid_request_error", "invalid_value"},
     [EL_PROBLEM_CONTEXT] = {400, "invalid_request_error", "context_length_exceeded"},
     [EL_PROBLEM_KEY] = {401, "authentication_error", "invalid_api_key"},
+    [EL_PROBLEM_HOST] = {403, "permission_error", "host_not_allowed"},
     [EL_PROBLEM_ROUTE] = {404, "invalid_request_error", "not_found"},
     [EL_PROBLEM_MODEL] = {404, "invalid_request_error", "model_not_found"},
     [EL_PROBLEM_METHOD] = {405, "invalid_request_error", "method_not_allowed"},

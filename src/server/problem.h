@@ -13,6 +13,7 @@ typedef enum el_problem_kind {
     EL_PROBLEM_REQUEST,  /* 400: `param` names the field */
     EL_PROBLEM_CONTEXT,  /* 400: the prompt is too long */
     EL_PROBLEM_KEY,      /* 401 */
+    EL_PROBLEM_HOST,     /* 403 */
     EL_PROBLEM_ROUTE,    /* 404 */
     EL_PROBLEM_MODEL,    /* 404: there is another model */
     EL_PROBLEM_METHOD,   /* 405 */

@@ -85,6 +85,14 @@ static edgellm_status check_place(const el_server *server, edgellm_error *err)
                    o->place.host);
 }
 
+/* A page in a browser of this machine may ask, too, where there is no key. */
+static void check_hosts(el_server *server)
+{
+    const el_server_options *o = server->options;
+    server->checks_host = server->keys.n == 0 && !o->place.path && el_place_is_local(&o->place);
+    server->hosts = (el_hosts){o->allowed_hosts, o->n_allowed_hosts};
+}
+
 /* The file's name without what all such names end with. */
 static void name_model(el_server *server)
 {
@@ -115,6 +123,7 @@ static edgellm_status open_network(el_server *server, edgellm_error *err)
     const el_server_options *o = server->options;
     EL_TRY(el_keys_read(&server->keys, o->key_file, o->key, err));
     EL_TRY(check_place(server, err));
+    check_hosts(server);
     EL_TRY(el_listen(&server->listener, &o->place, err));
     server->conns = calloc(o->connections, sizeof *server->conns);
     if (!server->conns)

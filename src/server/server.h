@@ -33,12 +33,15 @@ typedef struct el_server_options {
     edgellm_engine_options engine;
     edgellm_session_options session;
     el_place place;
-    const char *key_file; /* NULL: none */
-    const char *key;      /* one more; NULL: none */
-    bool insecure;        /* others than this machine may ask without a key */
-    uint32_t sessions;    /* 1 .. EDGELLM_SCHEDULER_SLOTS */
-    uint32_t queue;       /* requests that may wait for one */
-    uint64_t max_body;    /* bytes of a request's body */
+    const char *key_file;             /* NULL: none */
+    const char *key;                  /* one more; NULL: none */
+    const char *const *allowed_hosts; /* (n_allowed_hosts) names by which it may be asked, beside
+                                         its own, where there are no keys */
+    uint32_t n_allowed_hosts;
+    bool insecure;     /* others than this machine may ask without a key */
+    uint32_t sessions; /* 1 .. EDGELLM_SCHEDULER_SLOTS */
+    uint32_t queue;    /* requests that may wait for one */
+    uint64_t max_body; /* bytes of a request's body */
     uint32_t connections;
     uint32_t drain_s;  /* how long running answers may take after the first signal to stop */
     uint32_t reader_s; /* how long a reader may take nothing */

@@ -8,6 +8,7 @@
 #include "server/ask.h"
 #include "server/compute.h"
 #include "server/conn.h"
+#include "server/hosts.h"
 #include "server/keys.h"
 #include "server/log.h"
 #include "server/metrics.h"
@@ -25,7 +26,9 @@ struct el_server {
     const el_server_options *options;
     el_listener listener;
     el_keys keys;
-    int signals; /* a descriptor */
+    el_hosts hosts;
+    bool checks_host; /* who asks by another name is refused */
+    int signals;      /* a descriptor */
     struct lws_context *context;
     struct lws_vhost *vhost;
     el_compute compute;
@@ -38,9 +41,9 @@ struct el_server {
     el_metrics metrics;
     el_log log;
     uint32_t start_id, n_requests; /* for names of requests */
-    uint64_t n_answers;   /* for names */
-    char *out;            /* EL_SERVER_OUT and what frames it */
-    void *timer;          /* of loop.c */
+    uint64_t n_answers;            /* for names */
+    char *out;                     /* EL_SERVER_OUT and what frames it */
+    void *timer;                   /* of loop.c */
     bool is_draining, is_over, was_ready;
     uint64_t drain_until; /* in nanoseconds */
 };
