@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What runs around the answers of `edgellm serve`: /metrics and whether what it counts adds up, names
-of requests, the log.
+of requests, the log, who may ask by which name, and what /openapi.json says.
 
     python3 tests/test_serve_around.py EDGELLM MAKE_TINY OUT_DIR [INJECT]
 
@@ -492,6 +492,110 @@ class Hosts(Case):
             sock.sendall(b"GET /health HTTP/1.1\r\nHost: any.example\r\n\r\n")
             self.assertTrue(sock.recv(4096).startswith(b"HTTP/1.1 200 "))
         self.ends_well(server)
+
+
+class Api(Case):
+    """The document and the source say the same."""
+    SCHEMAS = {"EL_ASK_CHAT": "ChatRequest", "EL_ASK_COMPLETION": "CompletionRequest",
+               "EL_ASK_OLLAMA_CHAT": "OllamaChatRequest", "OPTIONS": "OllamaOptions",
+               "EL_ASK_OLLAMA_GENERATE": "OllamaGenerateRequest",
+               "EL_ASK_OLLAMA_SHOW": "OllamaShowRequest"}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.status, cls.headers, cls.api = cls.server.ask("/openapi.json")
+        cls.source = ROOT / "src/server"
+
+    def test_it_is_the_file(self):
+        self.assertEqual((self.status, self.headers["content-type"]), (200, "application/json"))
+        text = (self.source / "openapi.json").read_text()
+        self.assertEqual(self.api, json.loads(text))
+        self.assertEqual(int(self.headers["content-length"]), len(text.encode()))
+        (labels, _), = Metrics(self.server).values["edgellm_build_info"].items()
+        self.assertEqual(self.api["info"]["version"], dict(labels)["version"])
+
+    def test_slowly_read(self):
+        """It is sent piece by piece, as there is room."""
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            sock.settimeout(serve.WAIT)
+            sock.connect(("127.0.0.1", self.server.port))
+            sock.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            time.sleep(0.2)
+            got = b""
+            while not got.endswith(b"}\n"):
+                part = sock.recv(1000)
+                self.assertTrue(part)
+                got += part
+        self.assertEqual(json.loads(got.partition(b"\r\n\r\n")[2]), self.api)
+
+    def test_every_route(self):
+        rows = re.findall(r'\{"(/[^"]*)", (true|false), (true|false), (true|false), \w+,\s*(\w+)\}',
+                          (self.source / "routes.c").read_text())
+        self.assertGreater(len(rows), 12)
+        self.assertEqual({row[0] for row in rows}, set(self.api["paths"]))
+        for path, is_post, needs_key, needs_model, write_problem in rows:
+            item = self.api["paths"][path]
+            self.assertEqual(list(item), ["post" if is_post == "true" else "get"], path)
+            (operation,) = item.values()
+            self.assertEqual(operation.get("security"), None if needs_key == "true" else [], path)
+            replies = operation["responses"]
+            self.assertEqual("401" in replies, needs_key == "true", path)
+            self.assertLessEqual({"400", "403", "405"}, set(replies), path)
+            if needs_model == "true":
+                self.assertIn("503", replies, path)
+            kind = "" if write_problem == "NULL" else "Ollama"
+            for status, reply in replies.items():
+                if status != "200":
+                    self.assertEqual(reply["$ref"], f"#/components/responses/{kind}{status}")
+
+    def test_every_field(self):
+        text = (self.source / "ask.c").read_text()
+        sets = dict(re.findall(r"^    (\w+) = ((?:\w+ \| )+\w+)(?:,|$)", text, re.MULTILINE))
+        numbers = {"TOKENS_MAX": 1 << 24, "DAY_MS": 86400000}
+        wanted = {}
+
+        def schemas_of(forms):
+            for form in forms.split(" | "):
+                if form in self.SCHEMAS:
+                    yield self.SCHEMAS[form]
+                else:
+                    yield from schemas_of(sets[form])
+        rows = re.findall(r'\{"(\w+)",\s+([\w |]+),\s+(\w+),\s+([^,]+),\s+([^,]+),\s+([^}]+)\}', text)
+        self.assertGreater(len(rows), 50)
+        for name, forms, read, _, least, most in rows:
+            for schema in schemas_of(forms):
+                wanted.setdefault(schema, {})[name] = (
+                    read, *(float(numbers.get(bound, 0) or bound) for bound in (least, most)))
+        self.assertEqual(set(wanted), set(self.SCHEMAS.values()))
+        all_schemas = self.api["components"]["schemas"]
+        for schema, fields in wanted.items():
+            self.assertEqual(set(all_schemas[schema]["properties"]), set(fields), schema)
+            for name, (read, least, most) in fields.items():
+                told = all_schemas[schema]["properties"][name]
+                reference = told.get("$ref", "")
+                told = all_schemas[reference.rpartition("/")[2]] if reference else told
+                if read in ("read_float", "read_whole"):
+                    self.assertEqual((told["minimum"], told["maximum"]), (least, most), name)
+                    kind = "number" if read == "read_float" else "integer"
+                    self.assertEqual(told["type"], [kind, "null"], name)
+                elif read == "read_switch":
+                    self.assertEqual(told["type"], ["boolean", "null"], name)
+                elif read == "read_one":
+                    self.assertEqual(reference, "#/components/schemas/one", name)
+                self.assertEqual(reference == "#/components/schemas/unserved", read == "refuse", name)
+                if most > 0:
+                    self.assertEqual(told["maximum"], most, name)
+
+    def test_every_problem(self):
+        """The statuses of problem.c are those that are described."""
+        text = (self.source / "problem.c").read_text()
+        statuses = set(re.findall(r"\[EL_PROBLEM_\w+\] = \{(\d+),", text))
+        described = self.api["components"]["responses"]
+        self.assertEqual(statuses, {name for name in described if name.isdigit()})
+        self.assertEqual({"Ollama" + status for status in statuses},
+                         {name for name in described if not name.isdigit()})
 
 
 class Dashboard(Case):
