@@ -322,6 +322,15 @@ class Fields(Case):
                 changed.add(right)
         self.assertGreater(len(changed), 8)
 
+    def test_whole_numbers(self):
+        """Some languages write 5 as 5.0."""
+        right = self.server.answer(TEXT, **self.BASE, top_k=3)["choices"]
+        got = self.server.answer(TEXT, prompt=self.BASE["prompt"], max_tokens=30.0, seed=5.0,
+                                 top_k=3e0, n=1.0, repeat_last_n=64.0)["choices"]
+        self.assertEqual(got, right)
+        for seed in (1e16, -2.0, 5.5, 1e300):
+            self.is_error(self.server.ask(TEXT, {**self.BASE, "seed": seed}), 400, "seed")
+
     def test_seed_by_chance(self):
         asked = {"prompt": "fox", "max_tokens": 30, "temperature": 5, "ignore_eos": True}
         for seed in ({}, {"seed": -1}, {"seed": None}):
