@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What runs around the answers of `edgellm serve`: /metrics and whether what it counts adds up, names
-of requests, the log, who may ask by which name, and what /openapi.json says.
+of requests, the log, who may ask by which name, and what /openapi.json says, keys that change.
 
     python3 tests/test_serve_around.py EDGELLM MAKE_TINY OUT_DIR [INJECT]
 
@@ -596,6 +596,78 @@ class Api(Case):
         self.assertEqual(statuses, {name for name in described if name.isdigit()})
         self.assertEqual({"Ollama" + status for status in statuses},
                          {name for name in described if not name.isdigit()})
+
+
+class Reading(Case):
+    """SIGHUP has the file of keys read again."""
+
+    def status(self, server, key):
+        return server.ask("/v1/models", headers={"Authorization": f"Bearer {key}"})[0]
+
+    def again(self, server, text, key, result):
+        path = serve.OUT / "changing keys"
+        before = Metrics(server, {"Authorization": f"Bearer {key}"})
+        if text is not None:
+            path.write_text(text)
+        else:
+            path.unlink()
+        server.process.send_signal(signal.SIGHUP)
+        until = time.monotonic() + serve.WAIT
+        new = text.split()[0] if result == "read" else key
+        while True:
+            with contextlib.suppress(AssertionError):  # the key is not known yet
+                now = Metrics(server, {"Authorization": f"Bearer {new}"})
+                if now.one("key_readings_total", result=result) > \
+                        before.one("key_readings_total", result=result):
+                    return
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.02)
+
+    def test_keys(self):
+        path = serve.OUT / "changing keys"
+        for log in ("none", "json"):
+            path.write_text("alpha\n")
+            server = self.start("--api-key-file", path, "--log", log, "-c", "50000", model=LONG)
+            client = server.client()
+            client.request("POST", TEXT, json.dumps({"stream": True, "max_tokens": 20000, **ENDLESS}),
+                           {"Authorization": "Bearer alpha", **serve.JSON})
+            stream = client.getresponse()
+            stream.readline()
+            self.again(server, "beta\n", "alpha", "read")
+            self.assertEqual([self.status(server, key) for key in ("alpha", "beta")], [401, 200])
+            for broken in ("# none\n", "x" * 300, None):  # the old ones stay
+                self.again(server, broken, "beta", "kept")
+                self.assertEqual([self.status(server, key) for key in ("alpha", "beta")], [401, 200])
+            self.again(server, "gamma\nalpha\n", "beta", "read")
+            self.assertEqual([self.status(server, key) for key in ("alpha", "beta", "gamma")],
+                             [200, 401, 200])
+            self.assertTrue(stream.read().endswith(b"data: [DONE]\n\n"))  # nothing was dropped
+            client.close()
+            out, err, code = server.end()
+            self.assertEqual((out, code), (b"", 0))
+            lines = err.decode().splitlines()
+            if log == "json":
+                lines = [json.loads(line) for line in lines]
+                lines = ["edgellm: " + line["message"] for line in lines if "message" in line]
+            self.assertEqual(len(lines), 5)
+            self.assertEqual(lines[0], "edgellm: keys read again: there are 1 now")
+            for line, words in zip(lines[1:4], ("has none", "longer than", "cannot open")):
+                self.assertRegex(line, f"\\Aedgellm: .*{words}.*; the keys stay as they were\\Z")
+            self.assertEqual(lines[4], "edgellm: keys read again: there are 2 now")
+
+    def test_a_pipe(self):
+        """It would hold everybody up."""
+        path = serve.OUT / "changing keys"
+        path.write_text("alpha\n")
+        server = self.start("--api-key-file", path)
+        path.unlink()
+        os.mkfifo(path)
+        server.process.send_signal(signal.SIGHUP)
+        line = server.process.stderr.readline().decode()
+        self.assertIn("; the keys stay as they were", line)
+        self.assertEqual(self.status(server, "alpha"), 200)
+        path.unlink()
+        self.ends_well(server)
 
 
 class Dashboard(Case):

@@ -118,7 +118,7 @@ const el_cli_command el_cli_cmd_serve = {
         "line says when it is ready. Where there is more than one core, one is the network's:\n"
         "without -j all others compute. A request may carry deadline_ms: what cannot be answered\n"
         "in time is refused at once, with the forecast. SIGTERM or Ctrl-C: what runs may end,\n"
-        "then exit code 0; a second one ends it.\n",
+        "then exit code 0; a second one ends it. SIGHUP: --api-key-file is read again.\n",
     .examples = "  edgellm serve model.tm2.bin\n"
                 "  edgellm serve model.tm2.bin --port 8080 --sessions 2 -c 2048 --rt\n"
                 "  edgellm serve model.tm2.bin --unix model.sock --max-ram 256M\n",

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -63,7 +64,7 @@ void el_log_line(el_log *log, const char *text, size_t len)
         log->dropped++;
 }
 
-/* ---- requests ------------------------------------------------------------------------------ */
+/* ---- lines --------------------------------------------------------------------------------- */
 
 static void write_time(el_out *out)
 {
@@ -83,6 +84,24 @@ static void write_text(el_out *out, const char *name, const char *text)
         el_out_string(out, text);
     else
         el_out_text(out, "null");
+}
+
+void el_log_message(el_log *log, bool is_json, const char *format, ...)
+{
+    char text[EL_LOG_LINE / EL_OUT_EXPANDS + 400], line[EL_LOG_LINE];
+    el_out out = {.at = line, .room = sizeof line - 1};
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (is_json) {
+        write_time(&out);
+        write_text(&out, "message", text);
+        el_out_text(&out, "}");
+    } else {
+        el_out_print(&out, "edgellm: %s", text);
+    }
+    el_log_line(log, line, out.used);
 }
 
 static void write_number(el_out *out, const char *name, bool is_known, unsigned n)

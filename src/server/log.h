@@ -23,6 +23,10 @@ void el_log_close(el_log *log);
 /* Without a newline at its end; what is longer than a line is cut. */
 void el_log_line(el_log *log, const char *text, size_t len);
 
+/* Something else worth knowing: "edgellm: ...", or a JSON object. */
+void el_log_message(el_log *log, bool is_json, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* What is left of a request, as a JSON object. id, peer: whose it was. */
 void el_log_request(el_log *log, const el_account *account, const char *id, const char *peer);
 

@@ -1,6 +1,7 @@
 #include "server/loop.h"
 
 #include <libwebsockets.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -162,7 +163,11 @@ static int on_signal(struct lws *wsi, enum lws_callback_reasons reason, void *us
     (void)user, (void)in, (void)len;
     if (reason != LWS_CALLBACK_RAW_RX_FILE) return 0;
     el_server *server = server_of(wsi);
-    if (read(server->signals, &signal, sizeof signal) == (ssize_t)sizeof signal) drain(server);
+    if (read(server->signals, &signal, sizeof signal) != (ssize_t)sizeof signal) return 0;
+    if (signal.ssi_signo == SIGHUP && server->options->key_file)
+        el_server_reread_keys(server);
+    else
+        drain(server);
     return 0;
 }
 

@@ -175,6 +175,16 @@ static void write_build(const el_server *server, el_out *out)
     el_out_text(out, "} 1\n");
 }
 
+static void write_keys(const el_metrics *m, el_out *out)
+{
+    family(out, "key_readings_total", "counter",
+           "How often the file of keys was read again; kept: in vain, and the keys stayed.");
+    el_out_print(out,
+                 "edgellm_key_readings_total{result=\"read\"} %" PRIu64 "\n"
+                 "edgellm_key_readings_total{result=\"kept\"} %" PRIu64 "\n",
+                 m->keys_read, m->keys_kept);
+}
+
 static void write_log(const el_server *server, el_out *out)
 {
     one(out, "log_lines_total", "counter", server->log.written, "Lines of the log.");
@@ -207,6 +217,7 @@ void el_serve_metrics(el_conn *conn)
     write_deadlines(&server->metrics, &server->compute, &out);
     write_tasks(server, &out);
     write_connections(server, &out);
+    write_keys(&server->metrics, &out);
     write_log(server, &out);
     write_model(server, &out);
     write_senses(server, &out);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -63,7 +64,7 @@ static edgellm_status open_signals(el_server *server, sigset_t *before, edgellm_
     sigemptyset(&stops);
     sigaddset(&stops, SIGINT);
     sigaddset(&stops, SIGTERM);
-    if (!is_ignored(SIGHUP)) sigaddset(&stops, SIGHUP);
+    if (server->options->key_file || !is_ignored(SIGHUP)) sigaddset(&stops, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &stops, before);
     server->signals = signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK);
     if (server->signals < 0)
@@ -71,6 +72,33 @@ static edgellm_status open_signals(el_server *server, sigset_t *before, edgellm_
     if (server->options->interrupted() != 0)
         return el_fail(err, EDGELLM_ERR_INTERRUPTED, "interrupted");
     return EDGELLM_OK;
+}
+
+/* ---- keys ---------------------------------------------------------------------------------- */
+
+/* A pipe has nothing more, and reading it would hold everybody up. */
+static edgellm_status read_again(const el_server_options *o, el_keys *keys, edgellm_error *err)
+{
+    struct stat file;
+    if (stat(o->key_file, &file) == 0 && !S_ISREG(file.st_mode))
+        return el_fail(err, EDGELLM_ERR_IO,
+                       "the file of keys '%.200s' is none: it cannot be read again", o->key_file);
+    return el_keys_read(keys, o->key_file, o->key, err);
+}
+
+void el_server_reread_keys(el_server *server)
+{
+    const bool is_json = server->options->log_requests;
+    el_keys keys;
+    edgellm_error err;
+    if (read_again(server->options, &keys, &err) != EDGELLM_OK) {
+        server->metrics.keys_kept++;
+        el_log_message(&server->log, is_json, "%s; the keys stay as they were", err.message);
+        return;
+    }
+    server->keys = keys;
+    server->metrics.keys_read++;
+    el_log_message(&server->log, is_json, "keys read again: there are %u now", keys.n);
 }
 
 /* ---- opening ------------------------------------------------------------------------------- */

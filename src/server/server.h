@@ -53,9 +53,10 @@ typedef struct el_server_options {
     void *sense_context;
 } el_server_options;
 
-/* Serves until SIGTERM, SIGINT or SIGHUP (unless that is ignored): then requests that run may end,
- * and OK is returned. A second one ends them. Errors: IO, USAGE, MEMORY, and those of
- * edgellm_engine_open() and edgellm_scheduler_open(). */
+/* Serves until SIGTERM, SIGINT, or, where there is no file of keys, SIGHUP (unless that is
+ * ignored): then requests that run may end, and OK is returned. A second one ends them. With a file
+ * of keys SIGHUP has it read again. Errors: IO, USAGE, MEMORY, and those of edgellm_engine_open()
+ * and edgellm_scheduler_open(). */
 edgellm_status el_server_run(const el_server_options *options, edgellm_error *err);
 
 #endif

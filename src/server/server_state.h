@@ -51,4 +51,8 @@ struct el_server {
 /* May what needs the model be asked? If not, why. */
 bool el_server_is_ready(const el_server *server, el_problem *problem);
 
+/* Reads the file of keys again. If something is wrong with it the keys stay as they were; either
+ * way there is a line in the log. */
+void el_server_reread_keys(el_server *server);
+
 #endif
