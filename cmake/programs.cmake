@@ -91,6 +91,7 @@ if(EDGELLM_SERVE)
   if(LIBWEBSOCKETS_FOUND)
     file(GLOB server_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/server/*.c)
     add_library(el_server OBJECT ${server_sources})
+    edgellm_embed(el_server src/server/openapi.json el_embedded_openapi application/json)
     target_link_libraries(el_server PRIVATE edgellm_cli_flags PkgConfig::LIBWEBSOCKETS)
     target_compile_options(el_server PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
     # The web page: src/server/serve_web.c

@@ -28,10 +28,11 @@ typedef struct el_account {
     uint64_t asked_ns;     /* all of the request was there; or its head, if it never was */
     uint64_t ended_ns;
     /* of an answer; all 0 if there was none */
+    bool has_begun;    /* it had a session */
     bool was_computed; /* to its end */
     bool has_failed;
-    uint32_t prompt_tokens; /* 0: its first token never came */
-    uint32_t answer_tokens; /* as in usage */
+    uint32_t prompt_tokens;      /* 0: its first token never came */
+    uint32_t answer_tokens;      /* as in usage */
     uint64_t queue_ns, first_ns; /* to a session; to the first token; from asked_ns on */
     uint32_t deadline_ms;
     el_deadline_result deadline;

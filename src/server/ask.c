@@ -23,6 +23,18 @@ static bool out_of_range(const field *f, el_problem *problem, const char *what)
     return WRONG(f->name, "'%s' must be %s from %.10g to %.16g", f->name, what, f->min, f->max);
 }
 
+/* A whole number, also one that a client writes as 5.0. */
+static bool whole_of(const json_t *value, json_int_t *number)
+{
+    static const double most = 9007199254740992; /* from there on reals have no odd numbers */
+    const double real = json_number_value(value);
+    *number = json_is_integer(value) ? json_integer_value(value) : 0;
+    if (!json_is_real(value)) return json_is_integer(value);
+    if (!(real >= -most && real <= most) || real != (double)(json_int_t)real) return false;
+    *number = (json_int_t)real;
+    return true;
+}
+
 static bool read_float(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
     const double number = json_number_value(value);
@@ -35,8 +47,8 @@ static bool read_float(el_ask *ask, const field *f, json_t *value, el_problem *p
 
 static bool read_whole(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
-    const json_int_t number = json_integer_value(value);
-    if (!json_is_integer(value) || (double)number < f->min || (double)number > f->max)
+    json_int_t number;
+    if (!whole_of(value, &number) || (double)number < f->min || (double)number > f->max)
         return out_of_range(f, problem, "a whole number");
     const uint32_t narrow = (uint32_t)number;
     memcpy((char *)ask + f->at, &narrow, sizeof narrow);
@@ -46,7 +58,8 @@ static bool read_whole(el_ask *ask, const field *f, json_t *value, el_problem *p
 /* As llama.cpp has it: -1 is as not given; so is 0 for top_k, which is off in either. */
 static bool read_top_k(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
-    if (json_is_integer(value) && json_integer_value(value) == -1) {
+    json_int_t number;
+    if (whole_of(value, &number) && number == -1) {
         ask->sampler.top_k = 0;
         return true;
     }
@@ -56,7 +69,8 @@ static bool read_top_k(el_ask *ask, const field *f, json_t *value, el_problem *p
 /* As llama.cpp has it: -1 is all. */
 static bool read_repeat_last(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
-    if (json_is_integer(value) && json_integer_value(value) == -1) {
+    json_int_t number;
+    if (whole_of(value, &number) && number == -1) {
         ask->sampler.repeat_last = (uint32_t)f->max;
         return true;
     }
@@ -66,8 +80,8 @@ static bool read_repeat_last(el_ask *ask, const field *f, json_t *value, el_prob
 /* As Ollama has it: -1 and -2 are as many as there is room for. */
 static bool read_num_predict(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
-    const json_int_t number = json_integer_value(value);
-    if (!json_is_integer(value) || (number != -1 && number != -2))
+    json_int_t number;
+    if (!whole_of(value, &number) || (number != -1 && number != -2))
         return read_whole(ask, f, value, problem);
     ask->max_tokens = 0;
     return true;
@@ -75,8 +89,8 @@ static bool read_num_predict(el_ask *ask, const field *f, json_t *value, el_prob
 
 static bool read_seed(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
-    const json_int_t number = json_integer_value(value);
-    if (!json_is_integer(value) || number < -1)
+    json_int_t number;
+    if (!whole_of(value, &number) || number < -1)
         return WRONG(f->name, "'seed' must be a whole number, or -1: one by chance");
     ask->has_seed = number >= 0;
     ask->sampler.seed = number >= 0 ? (uint64_t)number : 0;
@@ -105,8 +119,9 @@ static bool read_stream_options(el_ask *ask, const field *f, json_t *value, el_p
 
 static bool read_one(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
+    json_int_t number;
     (void)ask;
-    if (json_is_integer(value) && json_integer_value(value) == 1) return true;
+    if (whole_of(value, &number) && number == 1) return true;
     return WRONG(f->name, "'%s' must be 1: one answer a request is all that is served", f->name);
 }
 

@@ -154,6 +154,7 @@ static bool add_head(const el_conn *conn, packet *p, const char *type, const cha
     if (!length && conn->is_chunked && !add_header(conn, p, "transfer-encoding:", "chunked"))
         return false;
     if (!add_caching(conn, p)) return false;
+    if (!add_header(conn, p, "x-request-id:", conn->id)) return false;
     return add_special(conn, p) && lws_finalize_http_header(conn->wsi, &p->at, p->end) == 0;
 }
 
@@ -186,6 +187,8 @@ static void take_account(const el_conn *conn, bool is_whole)
     if (is_whole || conn->head_is_sent) account.status = conn->status;
     el_account_answer(&account, &conn->answer);
     el_metrics_count(&conn->server->metrics, &account);
+    if (conn->server->options->log_requests)
+        el_log_request(&conn->server->log, &account, conn->id, conn->peer);
 }
 
 void el_conn_drop_body(el_conn *conn)
@@ -369,6 +372,20 @@ static bool is_allowed(const el_conn *conn)
            (conn->route->serve == el_serve_stream && el_stream_has_key(conn));
 }
 
+/* Programs may leave it out; browsers, for whose pages it is looked at, never do. */
+static bool check_host(const el_conn *conn, el_problem *problem)
+{
+    char host[256];
+    if (!conn->server->checks_host || !has(conn, WSI_TOKEN_HOST)) return true;
+    header(conn, WSI_TOKEN_HOST, host, sizeof host);
+    if (el_hosts_have(&conn->server->hosts, host)) return true;
+    return el_problem_set(
+        problem, EL_PROBLEM_HOST, NULL,
+        "this server is not asked as '%.100s' (the header Host): ask at "
+        "127.0.0.1 or localhost, or start it with --allow-host NAME, or with keys",
+        host);
+}
+
 /* Everything that can be said before the body. */
 static bool check_head(el_conn *conn, const char *path, size_t len, el_problem *problem)
 {
@@ -379,6 +396,7 @@ static bool check_head(el_conn *conn, const char *path, size_t len, el_problem *
     const el_route *route = el_route_find(path, len);
     conn->route = route;
     conn->is_head = method == LWSHUMETH_HEAD;
+    if (!check_host(conn, problem)) return false;
     if (!route)
         return el_problem_set(problem, EL_PROBLEM_ROUTE, NULL, "there is no %.200s here", path);
     if (method != (route->is_post ? LWSHUMETH_POST : LWSHUMETH_GET) &&
@@ -394,6 +412,17 @@ static bool check_head(el_conn *conn, const char *path, size_t len, el_problem *
     return el_problem_set(problem, EL_PROBLEM_REQUEST, NULL, "%s takes no body", route->path);
 }
 
+/* The client's own name for it, or one of ours. */
+static void name_request(el_conn *conn)
+{
+    static const char name[] = "x-request-id:";
+    el_server *server = conn->server;
+    const int len =
+        lws_hdr_custom_copy(conn->wsi, conn->id, sizeof conn->id, name, sizeof name - 1);
+    if (len <= 0 || !el_request_id_is_sane(conn->id, (size_t)len))
+        el_request_id_make(conn->id, server->start_id, ++server->n_requests);
+}
+
 static void begin_request(el_conn *conn)
 {
     char version[16];
@@ -401,6 +430,7 @@ static void begin_request(el_conn *conn)
     conn->head_is_sent = conn->is_waiting = conn->closes = conn->is_refused = false;
     conn->retry_after = 0;
     conn->headers = NULL;
+    name_request(conn);
     conn->text_type = "application/json";
     conn->asked_ns = el_clock_now();
     conn->body_until = conn->asked_ns + BODY_SECONDS * UINT64_C(1000000000);

@@ -13,12 +13,16 @@
 
 #include "server/answer.h"
 #include "server/embedded.h"
+#include "server/request_id.h"
 #include "server/routes.h"
 
 struct lws;
 typedef struct el_server el_server;
 
-enum { EL_CONN_TEXT = 6144 }; /* of a reply that is a text */
+enum {
+    EL_CONN_TEXT = 6144, /* of a reply that is a text */
+    EL_CONN_PEER = 48    /* an address */
+};
 
 typedef enum el_reply { EL_REPLY_NONE, EL_REPLY_TEXT, EL_REPLY_BYTES, EL_REPLY_ANSWER } el_reply;
 
@@ -29,7 +33,9 @@ typedef struct el_header {
 struct el_conn {
     el_server *server;
     struct lws *wsi; /* NULL: no connection */
+    char peer[EL_CONN_PEER];
     /* the request */
+    char id[EL_REQUEST_ID + 1];
     bool is_asking; /* its head is there, its reply not all gone */
     const el_route *route;
     uint64_t asked_ns; /* its head came; then: all of it did */

@@ -14,4 +14,6 @@ typedef struct el_embedded {
     size_t len;
 } el_embedded;
 
+extern const el_embedded el_embedded_openapi; /* src/server/openapi.json */
+
 #endif

@@ -14,7 +14,8 @@ enum { EL_HISTOGRAM_BOUNDS = 19 };
 typedef _Atomic uint64_t el_counter;
 
 typedef struct el_histogram {
-    el_counter in[EL_HISTOGRAM_BOUNDS + 1]; /* beyond the bound before, up to this; the last: more */
+    el_counter
+        in[EL_HISTOGRAM_BOUNDS + 1]; /* beyond the bound before, up to this; the last: more */
     el_counter sum_ns;
 } el_histogram;
 

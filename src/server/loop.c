@@ -1,6 +1,7 @@
 #include "server/loop.h"
 
 #include <libwebsockets.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -139,6 +140,7 @@ static void take_in(el_server *server, int fd)
                                     .opaque = conn};
     conn->server = server;
     server->metrics.connections++;
+    el_peer_name(fd, conn->peer, sizeof conn->peer);
     (void)lws_adopt_descriptor_vhost_via_info(&taken); /* if it fails the socket is closed */
 }
 
@@ -177,7 +179,11 @@ static int on_signal(struct lws *wsi, enum lws_callback_reasons reason, void *us
     (void)user, (void)in, (void)len;
     if (reason != LWS_CALLBACK_RAW_RX_FILE) return 0;
     el_server *server = server_of(wsi);
-    if (read(server->signals, &signal, sizeof signal) == (ssize_t)sizeof signal) drain(server);
+    if (read(server->signals, &signal, sizeof signal) != (ssize_t)sizeof signal) return 0;
+    if (signal.ssi_signo == SIGHUP && server->options->key_file)
+        el_server_reread_keys(server);
+    else
+        drain(server);
     return 0;
 }
 

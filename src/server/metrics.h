@@ -23,7 +23,8 @@ typedef struct el_metrics {
     uint64_t prompt_tokens, answer_tokens;
     uint64_t deadlines[EL_DEADLINE_RESULTS];
     uint64_t connections, turned_away;
-    el_histogram request; /* those that were answered with tokens */
+    uint64_t keys_read, keys_kept; /* again; and that failed */
+    el_histogram request;          /* those that were answered with tokens */
     el_histogram lateness;
 } el_metrics;
 

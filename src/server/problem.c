@@ -11,6 +11,7 @@ static const struct {
     [EL_PROBLEM_CONTEXT] = {400, "invalid_request_error", "context_length_exceeded"},
     [EL_PROBLEM_KEY] = {401, "authentication_error", "invalid_api_key"},
     [EL_PROBLEM_ORIGIN] = {403, "permission_error", "origin_not_allowed"},
+    [EL_PROBLEM_HOST] = {403, "permission_error", "host_not_allowed"},
     [EL_PROBLEM_ROUTE] = {404, "invalid_request_error", "not_found"},
     [EL_PROBLEM_MODEL] = {404, "invalid_request_error", "model_not_found"},
     [EL_PROBLEM_METHOD] = {405, "invalid_request_error", "method_not_allowed"},

@@ -14,6 +14,7 @@ typedef enum el_problem_kind {
     EL_PROBLEM_CONTEXT,  /* 400: the prompt is too long */
     EL_PROBLEM_KEY,      /* 401 */
     EL_PROBLEM_ORIGIN,   /* 403: a web page of another place */
+    EL_PROBLEM_HOST,     /* 403 */
     EL_PROBLEM_ROUTE,    /* 404 */
     EL_PROBLEM_MODEL,    /* 404: there is another model */
     EL_PROBLEM_METHOD,   /* 405 */

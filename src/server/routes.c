@@ -5,6 +5,7 @@
 static const el_route routes[] = {
     {"/health", false, false, false, el_serve_health, NULL},
     {"/metrics", false, true, false, el_serve_metrics, NULL},
+    {"/openapi.json", false, false, false, el_serve_openapi, NULL},
     {"/v1/models", false, true, true, el_serve_models, NULL},
     {"/v1/chat/completions", true, true, true, el_serve_chat, NULL},
     {"/v1/completions", true, true, true, el_serve_completions, NULL},

@@ -33,6 +33,7 @@ const el_route *el_route_at(size_t number);
 
 void el_serve_health(el_conn *conn);
 void el_serve_metrics(el_conn *conn);
+void el_serve_openapi(el_conn *conn);
 void el_serve_models(el_conn *conn);
 void el_serve_chat(el_conn *conn);
 void el_serve_completions(el_conn *conn);

@@ -135,8 +135,8 @@ static void write_memory(const edgellm_memory_plan *p, el_out *out)
     const struct {
         const char *name;
         uint64_t bytes;
-    } parts[] = {{"weights", p->weights}, {"tables", p->tables},   {"kv_cache", p->kv_cache},
-                 {"scratch", p->scratch}, {"threads", p->threads}, {"program", p->program},
+    } parts[] = {{"weights", p->weights},       {"tables", p->tables},   {"kv_cache", p->kv_cache},
+                 {"scratch", p->scratch},       {"threads", p->threads}, {"program", p->program},
                  {"server", p->total - library}};
     family(out, "memory_plan_bytes", "gauge",
            "Memory as it was planned, by part; the ready line tells the sum.");
@@ -175,6 +175,23 @@ static void write_build(const el_server *server, el_out *out)
     el_out_text(out, "} 1\n");
 }
 
+static void write_keys(const el_metrics *m, el_out *out)
+{
+    family(out, "key_readings_total", "counter",
+           "How often the file of keys was read again; kept: in vain, and the keys stayed.");
+    el_out_print(out,
+                 "edgellm_key_readings_total{result=\"read\"} %" PRIu64 "\n"
+                 "edgellm_key_readings_total{result=\"kept\"} %" PRIu64 "\n",
+                 m->keys_read, m->keys_kept);
+}
+
+static void write_log(const el_server *server, el_out *out)
+{
+    one(out, "log_lines_total", "counter", server->log.written, "Lines of the log.");
+    one(out, "log_lines_dropped_total", "counter", server->log.dropped,
+        "Lines of the log that were left out because whoever reads them was too slow.");
+}
+
 /* What only is there when the model is. */
 static void write_model(const el_server *server, el_out *out)
 {
@@ -200,6 +217,8 @@ void el_serve_metrics(el_conn *conn)
     write_deadlines(&server->metrics, &server->compute, &out);
     write_tasks(server, &out);
     write_connections(server, &out);
+    write_keys(&server->metrics, &out);
+    write_log(server, &out);
     write_model(server, &out);
     write_senses(server, &out);
     one(&out, "start_time_seconds", "gauge", (uint64_t)server->started,
