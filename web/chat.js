@@ -6,7 +6,7 @@ import { ServerError, Stream } from "./stream.js";
 
 const $ = (id) => document.getElementById(id);
 const latency = new Latency($("strip"), $("readout"), { answer: $("figures-answer"), all: $("figures-all") });
-const stream = new Stream(() => sleep(300).then(greet));
+const stream = new Stream((wasOpen) => sleep(wasOpen ? 300 : 3000).then(greet));
 let turns = []; // {question, answer, isKept, ...}: what was said
 let running = null; // of them, the one that is being answered
 

@@ -37,7 +37,7 @@ export class Stream {
   #wasOpen = false;
 
   constructor(onidle) {
-    this.onidle = onidle; // a connection that was open ended while nothing was asked
+    this.onidle = onidle; // (wasOpen): a connection ended, or never began, while nothing was asked
     setInterval(() => this.#watch(), quiet / 2);
   }
 
@@ -150,7 +150,7 @@ export class Stream {
     this.#socket = null;
     const answer = this.#answer;
     if (!answer) {
-      if (this.#wasOpen) this.onidle();
+      this.onidle(this.#wasOpen);
       return;
     }
     if (answer.lost >= tries) {
