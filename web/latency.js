@@ -200,7 +200,8 @@ export class Latency {
 
   #axes(g, p, colour) {
     const room = (p.right - p.left) / 64; // for so many words
-    const time = nice((p.to - p.from) / Math.max(1, room)), gap = nice(p.top / 3.2);
+    const time = nice((p.to - p.from) / Math.max(1, room));
+    const gap = p.gaps.length + this.#all.length > 0 ? nice(p.top / 3.2) : Infinity;
     g.lineWidth = 1;
     g.strokeStyle = colour("rule");
     g.fillStyle = colour("muted");
