@@ -20,7 +20,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-large \
         bench-codecs bench-attention bench-peak bench-peers bench-boot soak conformance format \
         format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
-        talk distil test-distil test-clients
+        talk distil test-distil test-clients test-web
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
@@ -28,7 +28,7 @@ help:
 	@echo "      bench bench-boot bench-large bench-codecs bench-attention bench-peak bench-peers soak"
 	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
-	@echo "      distil test-distil test-clients"
+	@echo "      distil test-distil test-clients test-web"
 
 .DEFAULT_GOAL := help
 
@@ -163,6 +163,12 @@ test-clients: SETUP = --test
 test-clients: setup build/release/CMakeCache.txt
 	cmake --build build/release --target programs make_tiny --parallel $(JOBS)
 	@tools/test_clients.sh
+
+# The web page of `edgellm serve` in a browser: the system's Chromium; Playwright is taken into build/venv.
+test-web: SETUP = --web
+test-web: setup build/release/CMakeCache.txt
+	cmake --build build/release --target programs make_tiny --parallel $(JOBS)
+	@tools/test_web.sh $(ARGS)
 
 conformance: model
 	tools/conformance.sh

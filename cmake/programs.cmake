@@ -1,6 +1,7 @@
 # The programs. `edgellm` needs jansson and, for line editing, libedit; `edgellm-quantize`, which it
 # starts for `edgellm quantize`, needs OpenBLAS and LAPACKE too; `edgellm-serve`, for `edgellm serve`,
 # needs libwebsockets; `edgellm-bench-http`, which `edgellm bench` starts for servers, needs libcurl.
+include(cmake/embed.cmake)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 
@@ -22,9 +23,11 @@ target_compile_options(el_schema PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>
 set(src ${PROJECT_SOURCE_DIR}/src/cli)
 set(main_sources ${src}/main.c ${src}/quantize_main.c ${src}/quantize_blas.c ${src}/serve_main.c)
 set(common_sources)
-foreach(name external folders model options output program signals stats)
+foreach(name external folders model options output program sensors signals stats)
   list(APPEND common_sources ${src}/cli_${name}.c)
 endforeach()
+list(APPEND common_sources ${src}/doctor_tree.c)
+set(serve_sources ${src}/cmd_serve.c ${src}/serve_senses.c)
 file(GLOB quantize_sources CONFIGURE_DEPENDS ${src}/cmd_quantize.c ${src}/quantize_*.c)
 set(bench_http_sources)
 foreach(name client events main ollama openai processes servers)
@@ -33,14 +36,14 @@ endforeach()
 file(GLOB core_sources CONFIGURE_DEPENDS ${src}/*.c)
 list(REMOVE_ITEM quantize_sources ${main_sources})
 list(REMOVE_ITEM core_sources ${main_sources} ${common_sources} ${quantize_sources}
-                              ${bench_http_sources} ${src}/cmd_serve.c)
+                              ${bench_http_sources} ${serve_sources})
 if(NOT EDGELLM_EDITLINE)
   list(REMOVE_ITEM core_sources ${src}/cli_editline.c)
 endif()
 add_library(el_cli_common OBJECT ${common_sources})
 add_library(el_cli_core OBJECT ${core_sources})
 add_library(el_cli_quantize OBJECT ${quantize_sources})
-add_library(el_cli_serve OBJECT ${src}/cmd_serve.c)
+add_library(el_cli_serve OBJECT ${serve_sources})
 foreach(part common core quantize serve)
   target_link_libraries(el_cli_${part} PRIVATE edgellm_cli_flags)
   # Nothing here is worth its room in memory on a board of 256 MB: small, not fast.
@@ -94,8 +97,16 @@ if(EDGELLM_SERVE)
   if(LIBWEBSOCKETS_FOUND)
     file(GLOB server_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/server/*.c)
     add_library(el_server OBJECT ${server_sources})
+    edgellm_embed(el_server src/server/openapi.json el_embedded_openapi application/json)
     target_link_libraries(el_server PRIVATE edgellm_cli_flags PkgConfig::LIBWEBSOCKETS)
     target_compile_options(el_server PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
+    # The web page: src/server/serve_web.c
+    edgellm_embed(el_server web/index.html el_web_index "text/html; charset=utf-8")
+    edgellm_embed(el_server web/style.css el_web_style "text/css; charset=utf-8")
+    foreach(module theme chat stream latency facts)
+      edgellm_embed(el_server web/${module}.js el_web_${module} "text/javascript; charset=utf-8")
+    endforeach()
+    edgellm_embed(el_server web/icon.svg el_web_icon image/svg+xml)
     add_executable(edgellm-serve ${src}/serve_main.c ${common_objects}
                                  $<TARGET_OBJECTS:el_cli_serve> $<TARGET_OBJECTS:el_server>)
     target_link_libraries(edgellm-serve PRIVATE edgellm_cli_flags edgellm_static

@@ -632,6 +632,7 @@ typedef struct edgellm_request {
     bool stop_at_end;       /* a token that ends an answer (edgellm_is_end()) does so */
     uint64_t deadline_ns;   /* of CLOCK_MONOTONIC, for the last token; 0: none */
     const edgellm_sampler_options *sampler; /* NULL: the defaults; copied */
+    bool logprobs;                          /* events tell how probable tokens were */
 } edgellm_request;
 
 /*
@@ -661,6 +662,17 @@ EDGELLM_API edgellm_status edgellm_scheduler_submit(edgellm_scheduler *scheduler
  * already, or was never there. */
 EDGELLM_API bool edgellm_scheduler_cancel(edgellm_scheduler *scheduler, uint64_t id);
 
+/*
+ * Another deadline (0: none) for a request that has a slot, promised as on arrival: only if what is
+ * left of it, and every other promise, can be kept; else it has the one it had. *forecast, of what
+ * is left from now on: as of edgellm_scheduler_submit(); tokens: of those that are left. Errors:
+ * DEADLINE, USAGE (no costs were set; it has ended, or was never there).
+ */
+EDGELLM_API edgellm_status edgellm_scheduler_set_deadline(edgellm_scheduler *scheduler, uint64_t id,
+                                                          uint64_t deadline_ns,
+                                                          edgellm_forecast *forecast,
+                                                          edgellm_error *err);
+
 typedef enum edgellm_finish {
     EDGELLM_FINISH_NOT = 0,       /* it goes on */
     EDGELLM_FINISH_LENGTH = 1,    /* max_tokens were made */
@@ -676,6 +688,7 @@ typedef struct edgellm_event {
     edgellm_finish finish; /* its slot is free again, unless it is NOT */
     bool has_token;
     uint32_t token;
+    float logprob; /* with logprobs: the log-softmax of the logits, as computed, at the token */
 } edgellm_event;
 
 typedef struct edgellm_turn {

@@ -98,10 +98,12 @@ elseif(EDGELLM_CLI)
     endif()
     el_python_test(serve ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve ${inject})
     set_tests_properties(serve PROPERTIES TIMEOUT 480)
+    el_python_test(serve_around ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve_around ${inject})
     if(TARGET edgellm-bench-http)
       set(bench bench)
     endif()
     el_python_test(serve_ollama ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve_ollama ${bench})
+    el_python_test(serve_web ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve_web)
   elseif(EDGELLM_SERVE) # not tested is not passed
     add_test(NAME serve COMMAND sh -c "echo 'edgellm-serve is not built: libwebsockets is missing \
 (scripts/setup.sh --test), or say -DEDGELLM_SERVE=OFF'; exit 1")

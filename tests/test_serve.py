@@ -322,6 +322,15 @@ class Fields(Case):
                 changed.add(right)
         self.assertGreater(len(changed), 8)
 
+    def test_whole_numbers(self):
+        """Some languages write 5 as 5.0."""
+        right = self.server.answer(TEXT, **self.BASE, top_k=3)["choices"]
+        got = self.server.answer(TEXT, prompt=self.BASE["prompt"], max_tokens=30.0, seed=5.0,
+                                 top_k=3e0, n=1.0, repeat_last_n=64.0)["choices"]
+        self.assertEqual(got, right)
+        for seed in (1e16, -2.0, 5.5, 1e300):
+            self.is_error(self.server.ask(TEXT, {**self.BASE, "seed": seed}), 400, "seed")
+
     def test_seed_by_chance(self):
         asked = {"prompt": "fox", "max_tokens": 30, "temperature": 5, "ignore_eos": True}
         for seed in ({}, {"seed": -1}, {"seed": None}):
@@ -524,7 +533,7 @@ class Time(Case):
 # ---- clients that are wrong --------------------------------------------------------------------
 
 def head(method, path, **headers):
-    lines = [f"{method} {path} HTTP/1.1", "Host: x"]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
@@ -607,7 +616,7 @@ class Rude(Case):
                                 (b"Content-Length: -5\r\n", b"411"),
                                 (b"Content-Length: 5x\r\n", b"411"),
                                 (b"Content-Length: 99999999999999999999\r\n", b"411")):
-            data = (b"POST " + TEXT.encode() + b" HTTP/1.1\r\nHost: x\r\n"
+            data = (b"POST " + TEXT.encode() + b" HTTP/1.1\r\nHost: localhost\r\n"
                     b"Content-Type: application/json\r\n" + headers + b"\r\n")
             for more in (b"", b"5\r\nhello\r\n0\r\n\r\n", self.BODY):  # it may be there already
                 answer = self.exchange(data + more)
@@ -615,13 +624,13 @@ class Rude(Case):
 
     def test_no_request_in_a_body(self):
         """Where others may see a body, nothing is taken for the next request."""
-        inner = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+        inner = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
         for headers in (b"Transfer-Encoding: chunked", b"Content-Length: 5x", b"Content-Length: -1",
                         b"Content-Length: %d\r\nContent-Length: 0" % len(inner),
                         b"Content-Length: 0\r\nTransfer-Encoding: chunked",
                         b"Content-Length: %d" % len(inner)):
             for path, status in (b"/health", b"400"), (b"/nope", b"404"):
-                answer = self.exchange(b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n%s"
+                answer = self.exchange(b"GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n%s"
                                        % (path, headers, inner))
                 self.assertEqual(re.findall(rb"HTTP/1.1 (\d+)", answer), [status], headers)
 
@@ -681,9 +690,9 @@ class Rude(Case):
     def test_more_than_was_said(self):
         """Bytes behind a body while its answer is made: the connection ends, nothing else."""
         data = head("POST", TEXT, Content_Length=len(self.BODY), Content_Type="application/json")
-        for more in (b"x" * 10, data + self.BODY, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"):
+        for more in (b"x" * 10, data + self.BODY, b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"):
             self.exchange(data + self.BODY + more, True)
-        self.exchange(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * 5, True)
+        self.exchange(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 5, True)
 
     def test_no_http(self):
         tls = bytes.fromhex("16030100c8010000c40303") + bytes(range(200))

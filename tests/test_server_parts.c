@@ -189,7 +189,7 @@ static void *compute(void *context)
         if (task->request.count == 0) return NULL;
         el_task_set_stage(task, EL_STAGE_RUNNING);
         for (uint32_t i = 1; i <= ANSWER && !atomic_load(&task->is_cancelled); i++)
-            el_task_add(task, task->tokens[0] + i, i);
+            el_task_add(task, task->tokens[0] + i, 0, i);
         task->finish =
             atomic_load(&task->is_cancelled) ? EDGELLM_FINISH_CANCELLED : EDGELLM_FINISH_LENGTH;
         el_task_set_stage(task, EL_STAGE_ENDED);
@@ -263,7 +263,7 @@ static void test_retry_after(void **unused)
         task->request.max_tokens = i == 0 ? 10 : 23;
         task->began_ns = 2 * second;
         for (uint32_t k = 0; k < 3; k++)
-            el_task_add(task, k, 3 * second);
+            el_task_add(task, k, 0, 3 * second);
         el_task_set_stage(task, EL_STAGE_RUNNING);
     }
     assert_int_equal(el_tasks_retry_after(&tasks, 10 * second), 15);

@@ -9,15 +9,21 @@
 #include "cli/cli_model.h"
 #include "cli/cli_output.h"
 #include "cli/cli_signals.h"
+#include "cli/serve_senses.h"
 #include "server/server.h"
 
 typedef struct serve_values {
     el_cli_model_values model;
     const char *host, *path, *key_file;
-    bool insecure;
-    uint32_t port, sessions, queue, connections, drain, reader, calibrate;
+    el_cli_texts hosts;
+    bool insecure, no_web;
+    uint32_t port, sessions, queue, connections, drain, reader, resume, heartbeat, calibrate, log;
     uint64_t max_body;
 } serve_values;
+
+enum { LOG_NONE, LOG_JSON };
+
+static const el_cli_choice logs[] = {{"none", LOG_NONE}, {"json", LOG_JSON}, {NULL, 0}};
 
 static void say_ready(const el_server_report *r)
 {
@@ -31,26 +37,37 @@ static edgellm_status serve(const void *values, char **operands, int n_operands,
 {
     const serve_values *v = values;
     char *cache = el_cli_cache_folder(NULL);
+    el_cli_serve_senses senses;
     el_server_options o = {.model = operands[0],
                            .engine = v->model.engine,
                            .session = v->model.session,
                            .place = {v->host, v->port, v->path},
                            .key_file = v->key_file,
                            .key = getenv("EDGELLM_API_KEY"),
+                           .allowed_hosts = v->hosts.text,
+                           .n_allowed_hosts = v->hosts.n,
                            .insecure = v->insecure,
+                           .no_web = v->no_web,
                            .sessions = v->sessions,
                            .queue = v->queue,
                            .max_body = v->max_body,
                            .connections = v->connections,
                            .drain_s = v->drain,
                            .reader_s = v->reader,
+                           .resume_s = v->resume,
+                           .heartbeat_s = v->heartbeat,
                            .calibrate_ms = v->calibrate,
+                           .log_requests = v->log == LOG_JSON,
                            .interrupted = el_cli_interrupted,
-                           .ready = say_ready};
+                           .ready = say_ready,
+                           .sense = el_cli_serve_sense,
+                           .sense_context = &senses};
     (void)n_operands;
+    el_cli_serve_senses_open(&senses);
     if (cache != NULL) el_cli_make_folders(cache);
     o.engine.kernel_cache = cache;
     const edgellm_status status = el_server_run(&o, err);
+    el_cli_serve_senses_close(&senses);
     free(cache);
     return status;
 }
@@ -66,8 +83,11 @@ static const el_cli_option options[] = {
      "listen at a Unix socket instead, for its owner alone", 0, 0, NULL},
     {"api-key-file", 0, EL_CLI_TEXT, FIELD(key_file), "FILE", NULL,
      "a key a line; one more: EDGELLM_API_KEY", 0, 0, NULL},
+    {"allow-host", 0, EL_CLI_TEXTS, FIELD(hosts), "NAME", NULL,
+     "without keys it is asked as localhost, or by this name too (several times)", 0, 0, NULL},
     {"insecure", 0, EL_CLI_ON, FIELD(insecure), NULL, NULL,
      "whoever reaches --host may ask, without a key", 0, 0, NULL},
+    {"no-web", 0, EL_CLI_ON, FIELD(no_web), NULL, NULL, "without the web page at /", 0, 0, NULL},
     {"sessions", 0, EL_CLI_U32, FIELD(sessions), "N", "4", "answers at a time", 1,
      EDGELLM_SCHEDULER_SLOTS, NULL},
     {"queue", 0, EL_CLI_U32, FIELD(queue), "N", "16", "requests that may wait for one of them", 0,
@@ -77,6 +97,12 @@ static const el_cli_option options[] = {
      NULL},
     {"reader-timeout", 0, EL_CLI_U32, FIELD(reader), "S", "20",
      "seconds in which a client may take nothing of its answer", 1, 3600, NULL},
+    {"resume-time", 0, EL_CLI_U32, FIELD(resume), "S", "30",
+     "seconds that an answer is kept whose WebSocket was lost", 0, 3600, NULL},
+    {"heartbeat", 0, EL_CLI_U32, FIELD(heartbeat), "S", "20",
+     "seconds between pings of a WebSocket; two without a pong: it ends", 1, 3600, NULL},
+    {"log", 0, EL_CLI_CHOICE, FIELD(log), "FORM", "none",
+     "a line on standard error for each request: none, json", 0, 0, logs},
     {"drain", 0, EL_CLI_U32, FIELD(drain), "S", "30",
      "seconds that running answers have after SIGTERM", 0, 3600, NULL},
     {"calibrate", 0, EL_CLI_U32, FIELD(calibrate), "MS", "500",
@@ -95,11 +121,13 @@ const el_cli_command el_cli_cmd_serve = {
     .about =
         "Answers over HTTP, as OpenAI's interface has it: /v1/chat/completions, /v1/completions,\n"
         "/v1/models; and as Ollama's: /api/chat, /api/generate, /api/tags, /api/show, /api/ps\n"
-        "(docs/SERVER.md); /health. All memory is there before the first request. One\n"
+        "(docs/SERVER.md); over a WebSocket, several at a time: /v1/stream; /health; for browsers, "
+        "a "
+        "page\nat /. All memory is there before the first request. One\n"
         "line says when it is ready. Where there is more than one core, one is the network's:\n"
         "without -j all others compute. A request may carry deadline_ms: what cannot be answered\n"
         "in time is refused at once, with the forecast. SIGTERM or Ctrl-C: what runs may end,\n"
-        "then exit code 0; a second one ends it.\n",
+        "then exit code 0; a second one ends it. SIGHUP: --api-key-file is read again.\n",
     .examples = "  edgellm serve model.tm2.bin\n"
                 "  edgellm serve model.tm2.bin --port 8080 --sessions 2 -c 2048 --rt\n"
                 "  edgellm serve model.tm2.bin --unix model.sock --max-ram 256M\n",

@@ -166,19 +166,44 @@ static uint32_t admitted_tokens(const el_schedule *s, const queue *q, el_job job
     return fit;
 }
 
+/* Of a job that is not in the queue, or not any more. */
+static edgellm_forecast forecast_of(const el_schedule *s, const queue *q, const el_job *job,
+                                    el_nanoseconds now)
+{
+    const double before = rest_before(s, q, job);
+    const bool admitted = admits(s, q, job, now);
+    return (edgellm_forecast){.first_ns = before + job->prompt_time,
+                              .answer_ns = before + rest_of(s, job),
+                              .margin_ns = margin_of(s, job),
+                              .admitted = admitted,
+                              .tokens =
+                                  admitted ? job->steps + 1 : admitted_tokens(s, q, *job, now)};
+}
+
 edgellm_forecast el_schedule_forecast(const el_schedule *s, const el_job *arriving,
                                       el_nanoseconds now)
 {
     const queue q = line_up(s);
     el_job job = *arriving;
     time_prompt(s, &job);
-    const double before = rest_before(s, &q, &job);
-    return (edgellm_forecast){
-        .first_ns = before + job.prompt_time,
-        .answer_ns = before + rest_of(s, &job),
-        .margin_ns = margin_of(s, &job),
-        .admitted = admits(s, &q, &job, now),
-        .tokens = admits(s, &q, &job, now) ? job.steps + 1 : admitted_tokens(s, &q, job, now)};
+    return forecast_of(s, &q, &job, now);
+}
+
+edgellm_forecast el_schedule_set_deadline(el_schedule *s, uint32_t place, el_nanoseconds deadline,
+                                          el_nanoseconds now)
+{
+    el_job *held = &s->jobs[place];
+    held->active = false; /* it is not before itself */
+    const queue q = line_up(s);
+    held->active = true;
+    el_job job = *held;
+    job.deadline = deadline;
+    edgellm_forecast f = forecast_of(s, &q, &job, now);
+    if (f.admitted) held->deadline = deadline;
+    if (job.prompt > 0) return f;
+    f.first_ns += el_forecast_step(&s->costs, job.position); /* its first token is made */
+    f.tokens -= f.tokens > 0;
+    return f;
 }
 
 void el_schedule_add(el_schedule *s, uint32_t place, const el_job *arriving)

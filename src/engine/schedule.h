@@ -72,6 +72,11 @@ edgellm_forecast el_schedule_forecast(const el_schedule *s, const el_job *arrivi
 /* Takes a job, of which the same is looked at, at a place that is not active. */
 void el_schedule_add(el_schedule *s, uint32_t place, const el_job *arriving);
 
+/* What is expected of a job that is there, if it had that deadline; if its promise and all others
+ * hold with it (admitted), it has it from now on. tokens: of those that are left. */
+edgellm_forecast el_schedule_set_deadline(el_schedule *s, uint32_t place, el_nanoseconds deadline,
+                                          el_nanoseconds now);
+
 /* What comes next. No job may have neither prompt nor steps left. */
 el_action el_schedule_next(const el_schedule *s, el_nanoseconds now);
 

@@ -1,9 +1,11 @@
 /* scheduler_requests.c: requests come into slots, turns compute their tokens, and they end. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/fpenv.h"
 #include "engine/scheduler.h"
 #include "model/cache.h"
+#include "sample/logprob.h"
 
 /* ---- arrival -------------------------------------------------------------------------------- */
 
@@ -127,6 +129,7 @@ static void settle(edgellm_scheduler *s, uint32_t place, const edgellm_request *
     slot->id = ++s->last_id;
     slot->stop_at_end = r->stop_at_end;
     slot->is_cancelled = false;
+    slot->logprobs = r->logprobs;
     slot->session->position = held;
     slot->session->logits_at = 0;
     memcpy(slot->session->tokens + held, r->tokens + held, job.prompt * sizeof *r->tokens);
@@ -162,6 +165,43 @@ bool edgellm_scheduler_cancel(edgellm_scheduler *scheduler, uint64_t id)
     return false;
 }
 
+static edgellm_status refuse_change(const edgellm_forecast *f, uint32_t tokens, double left_ms,
+                                    edgellm_error *err)
+{
+    return el_fail(err, EDGELLM_ERR_DEADLINE,
+                   "%.1f ms are left until the new deadline: the %u tokens that are left take %.1f "
+                   "ms behind what is promised, and later promises hold; %u would fit, %.1f ms "
+                   "would be enough without those. The deadline is as it was",
+                   left_ms, tokens, f->answer_ns / 1e6, f->tokens,
+                   EDGELLM_ADMITTED_AT * (f->answer_ns + f->margin_ns) / 1e6);
+}
+
+static edgellm_status change_deadline(edgellm_scheduler *s, uint32_t place, uint64_t deadline_ns,
+                                      edgellm_forecast *forecast, edgellm_error *err)
+{
+    const el_nanoseconds now = el_clock_now();
+    const el_job *job = &s->schedule.jobs[place];
+    const uint32_t tokens = job->steps + (job->prompt > 0);
+    if (deadline_ns != 0) EL_TRY(need_costs(s, err));
+    const edgellm_forecast f = el_schedule_set_deadline(&s->schedule, place, deadline_ns, now);
+    if (forecast && s->has_costs) *forecast = f;
+    if (f.admitted) return EDGELLM_OK;
+    return refuse_change(&f, tokens, (double)(int64_t)(deadline_ns - now) / 1e6, err);
+}
+
+edgellm_status edgellm_scheduler_set_deadline(edgellm_scheduler *scheduler, uint64_t id,
+                                              uint64_t deadline_ns, edgellm_forecast *forecast,
+                                              edgellm_error *err)
+{
+    for (uint32_t i = 0; i < scheduler->n_slots; i++) {
+        const el_slot *slot = &scheduler->slots[i];
+        if (id != 0 && slot->id == id && !slot->is_cancelled)
+            return change_deadline(scheduler, i, deadline_ns, forecast, err);
+    }
+    return el_fail(err, EDGELLM_ERR_USAGE, "no request has the id %" PRIu64 ", or it has ended",
+                   id);
+}
+
 /* ---- events --------------------------------------------------------------------------------- */
 
 static edgellm_event *tell(const edgellm_scheduler *s, uint32_t place, edgellm_turn *turn)
@@ -190,6 +230,15 @@ static void tell_cancelled(edgellm_scheduler *s, edgellm_turn *turn)
             end(s, i, EDGELLM_FINISH_CANCELLED, turn);
 }
 
+static float logprob_of(const edgellm_scheduler *s, const el_slot *slot)
+{
+    el_fpenv env = el_fpenv_enter();
+    const float logprob =
+        el_logprob(slot->session->forward.logits, s->engine->file.config.vocab, slot->token);
+    el_fpenv_leave(env);
+    return logprob;
+}
+
 /* Chooses the next token from a slot's logits; is it the last? */
 static void choose(edgellm_scheduler *s, uint32_t place, edgellm_turn *turn)
 {
@@ -198,6 +247,7 @@ static void choose(edgellm_scheduler *s, uint32_t place, edgellm_turn *turn)
     slot->token = edgellm_session_sample(slot->session);
     event->has_token = true;
     event->token = slot->token;
+    if (slot->logprobs) event->logprob = logprob_of(s, slot);
     if (slot->stop_at_end && edgellm_is_end(s->engine, slot->token))
         event->finish = EDGELLM_FINISH_END;
     else if (s->schedule.jobs[place].steps == 0)

@@ -7,7 +7,7 @@ void el_answer_open(el_answer *answer)
     memset(&answer->ahead, 0, sizeof answer->ahead);
     answer->ahead.stops = &answer->stops;
     answer->written = answer->ahead;
-    answer->has_begun = answer->has_ended = answer->has_failed = false;
+    answer->has_begun = answer->has_ended = answer->has_failed = answer->is_cancelled = false;
     answer->n_text = 0;
     answer->finish = NULL;
 }
@@ -24,6 +24,7 @@ static void end(el_answer *a, const char *finish)
 {
     a->has_ended = true;
     a->n_text = a->ahead.at;
+    a->last_ns = atomic_load_explicit(&a->task->last_ns, memory_order_relaxed);
     a->finish = finish;
 }
 
@@ -85,6 +86,8 @@ bool el_answer_look(el_answer *a)
         const edgellm_finish finish = a->task->finish;
         if (finish == EDGELLM_FINISH_LENGTH || finish == EDGELLM_FINISH_DEADLINE)
             end(a, "length");
+        else if (finish == EDGELLM_FINISH_CANCELLED && a->is_cancelled)
+            end(a, "cancelled");
         else
             fail(a);
     }

@@ -40,8 +40,10 @@ struct el_answer {
     el_reader ahead;      /* goes on as soon as tokens come */
     el_reader written;    /* follows as there is room */
     bool has_begun, has_ended, has_failed;
+    bool is_cancelled;  /* who asked wants no more of it: then its end is no failure */
     uint32_t n_text;    /* tokens of it that are text, once it has ended */
-    const char *finish; /* "stop" or "length", likewise */
+    const char *finish; /* "stop", "length" or "cancelled", likewise */
+    uint64_t last_ns;   /* when the last of its tokens was there, likewise */
     el_problem problem; /* if it has failed */
 };
 

@@ -23,6 +23,18 @@ static bool out_of_range(const field *f, el_problem *problem, const char *what)
     return WRONG(f->name, "'%s' must be %s from %.10g to %.16g", f->name, what, f->min, f->max);
 }
 
+/* A whole number, also one that a client writes as 5.0. */
+static bool whole_of(const json_t *value, json_int_t *number)
+{
+    static const double most = 9007199254740992; /* from there on reals have no odd numbers */
+    const double real = json_number_value(value);
+    *number = json_is_integer(value) ? json_integer_value(value) : 0;
+    if (!json_is_real(value)) return json_is_integer(value);
+    if (!(real >= -most && real <= most) || real != (double)(json_int_t)real) return false;
+    *number = (json_int_t)real;
+    return true;
+}
+
 static bool read_float(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
     const double number = json_number_value(value);
@@ -35,8 +47,8 @@ static bool read_float(el_ask *ask, const field *f, json_t *value, el_problem *p
 
 static bool read_whole(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
-    const json_int_t number = json_integer_value(value);
-    if (!json_is_integer(value) || (double)number < f->min || (double)number > f->max)
+    json_int_t number;
+    if (!whole_of(value, &number) || (double)number < f->min || (double)number > f->max)
         return out_of_range(f, problem, "a whole number");
     const uint32_t narrow = (uint32_t)number;
     memcpy((char *)ask + f->at, &narrow, sizeof narrow);
@@ -46,7 +58,8 @@ static bool read_whole(el_ask *ask, const field *f, json_t *value, el_problem *p
 /* As llama.cpp has it: -1 is as not given; so is 0 for top_k, which is off in either. */
 static bool read_top_k(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
-    if (json_is_integer(value) && json_integer_value(value) == -1) {
+    json_int_t number;
+    if (whole_of(value, &number) && number == -1) {
         ask->sampler.top_k = 0;
         return true;
     }
@@ -56,7 +69,8 @@ static bool read_top_k(el_ask *ask, const field *f, json_t *value, el_problem *p
 /* As llama.cpp has it: -1 is all. */
 static bool read_repeat_last(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
-    if (json_is_integer(value) && json_integer_value(value) == -1) {
+    json_int_t number;
+    if (whole_of(value, &number) && number == -1) {
         ask->sampler.repeat_last = (uint32_t)f->max;
         return true;
     }
@@ -66,8 +80,8 @@ static bool read_repeat_last(el_ask *ask, const field *f, json_t *value, el_prob
 /* As Ollama has it: -1 and -2 are as many as there is room for. */
 static bool read_num_predict(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
-    const json_int_t number = json_integer_value(value);
-    if (!json_is_integer(value) || (number != -1 && number != -2))
+    json_int_t number;
+    if (!whole_of(value, &number) || (number != -1 && number != -2))
         return read_whole(ask, f, value, problem);
     ask->max_tokens = 0;
     return true;
@@ -75,8 +89,8 @@ static bool read_num_predict(el_ask *ask, const field *f, json_t *value, el_prob
 
 static bool read_seed(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
-    const json_int_t number = json_integer_value(value);
-    if (!json_is_integer(value) || number < -1)
+    json_int_t number;
+    if (!whole_of(value, &number) || number < -1)
         return WRONG(f->name, "'seed' must be a whole number, or -1: one by chance");
     ask->has_seed = number >= 0;
     ask->sampler.seed = number >= 0 ? (uint64_t)number : 0;
@@ -105,8 +119,9 @@ static bool read_stream_options(el_ask *ask, const field *f, json_t *value, el_p
 
 static bool read_one(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
+    json_int_t number;
     (void)ask;
-    if (json_is_integer(value) && json_integer_value(value) == 1) return true;
+    if (whole_of(value, &number) && number == 1) return true;
     return WRONG(f->name, "'%s' must be 1: one answer a request is all that is served", f->name);
 }
 
@@ -290,7 +305,7 @@ static bool read_messages(el_ask *ask, const field *f, json_t *value, el_problem
 {
     size_t i;
     json_t *message;
-    const size_t least = ask->form == EL_ASK_CHAT ? 1 : 0;
+    const size_t least = ask->form & (EL_ASK_CHAT | EL_ASK_STREAM) ? 1 : 0;
     if (!json_is_array(value) || json_array_size(value) < least ||
         json_array_size(value) > EL_ASK_MESSAGES)
         return WRONG(f->name, "'messages' must be a list of %zu to %d messages", least,
@@ -299,16 +314,48 @@ static bool read_messages(el_ask *ask, const field *f, json_t *value, el_problem
     return true;
 }
 
+/* ---- messages of a WebSocket --------------------------------------------------------------- */
+
+static const char *const acts[EL_ASK_ACTS] = {[EL_ASK_REQUEST] = "request",
+                                              [EL_ASK_CANCEL] = "cancel",
+                                              [EL_ASK_DEADLINE] = "deadline",
+                                              [EL_ASK_RESUME] = "resume",
+                                              [EL_ASK_PING] = "ping"};
+
+static bool read_act(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    const char *name = json_string_value(value);
+    for (int i = 0; name && i < EL_ASK_ACTS; i++) {
+        ask->act = (el_ask_act)i;
+        if (strcmp(name, acts[i]) == 0) return true;
+    }
+    ask->act = EL_ASK_ACTS;
+    return WRONG(f->name, "'type' must be request, cancel, deadline, resume or ping");
+}
+
+static bool read_id(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    const size_t len = json_string_length(value);
+    if (!json_is_string(value) || len < 1 || len > EL_ASK_ID_BYTES)
+        return WRONG(f->name, "'id' must be a string of 1 to %d bytes", EL_ASK_ID_BYTES);
+    ask->id = json_string_value(value);
+    return true;
+}
+
 /* ---- the table ----------------------------------------------------------------------------- */
 
 static bool read_options(el_ask *ask, const field *f, json_t *value, el_problem *problem);
 
 enum {
-    OPTIONS = 1 << 8, /* of Ollama's object "options" */
-    OPENAI = EL_ASK_CHAT | EL_ASK_COMPLETION,
+    OPTIONS = 1 << 8,   /* of Ollama's object "options" */
+    ENVELOPE = 1 << 9,  /* of a message of a WebSocket, whatever it wants */
+    DEADLINE = 1 << 10, /* of one that wants another deadline */
+    OPENAI = EL_ASK_CHAT | EL_ASK_COMPLETION | EL_ASK_STREAM,
     OLLAMA = EL_ASK_OLLAMA_CHAT | EL_ASK_OLLAMA_GENERATE,
-    CHATS = EL_ASK_CHAT | EL_ASK_OLLAMA_CHAT,
-    TEXTS = EL_ASK_COMPLETION | EL_ASK_OLLAMA_GENERATE,
+    CHAT = EL_ASK_CHAT | EL_ASK_STREAM,
+    COMPLETION = EL_ASK_COMPLETION | EL_ASK_STREAM,
+    CHATS = CHAT | EL_ASK_OLLAMA_CHAT,
+    TEXTS = COMPLETION | EL_ASK_OLLAMA_GENERATE,
     SAMPLING = OPENAI | OPTIONS,
     ANY = OPENAI | OLLAMA,
     TOKENS_MAX = 1 << 24,
@@ -319,17 +366,21 @@ enum {
 #define SAMPLER(member) offsetof(el_ask, sampler.member)
 
 static const field fields[] = {
+    {"id", ENVELOPE, read_id, 0, 0, 0}, /* first: what is wrong with others is told with it */
+    {"type", ENVELOPE, read_act, 0, 0, 0},
+    {"resume", ENVELOPE, read_text, AT(resume), 0, 0},
+    {"from", ENVELOPE, read_whole, AT(from), 0, TOKENS_MAX},
     {"model", ANY | EL_ASK_OLLAMA_SHOW, read_text, AT(model), 0, 0},
     {"name", EL_ASK_OLLAMA_SHOW, read_text, AT(model), 0, 0},
     {"messages", CHATS, read_messages, 0, 0, 0},
-    {"prompt", EL_ASK_COMPLETION, read_prompt, 0, 0, 0},
+    {"prompt", COMPLETION, read_prompt, 0, 0, 0},
     {"prompt", EL_ASK_OLLAMA_GENERATE, read_text, AT(prompt), 0, 0},
     {"system", EL_ASK_OLLAMA_GENERATE, read_text, AT(system), 0, 0},
     {"raw", EL_ASK_OLLAMA_GENERATE, read_switch, AT(raw), 0, 0},
     {"options", OLLAMA, read_options, 0, 0, 0},
     {"keep_alive", OLLAMA, read_keep_alive, 0, 0, 0},
     {"max_tokens", OPENAI, read_whole, AT(max_tokens), 1, TOKENS_MAX},
-    {"max_completion_tokens", EL_ASK_CHAT, read_whole, AT(max_tokens), 1, TOKENS_MAX},
+    {"max_completion_tokens", CHAT, read_whole, AT(max_tokens), 1, TOKENS_MAX},
     {"num_predict", OPTIONS, read_num_predict, AT(max_tokens), 0, TOKENS_MAX},
     {"num_ctx", OPTIONS, read_whole, AT(num_ctx), 0, TOKENS_MAX},
     {"temperature", SAMPLING, read_float, SAMPLER(temperature), 0, 100},
@@ -346,23 +397,24 @@ static const field fields[] = {
     {"stream", ANY, read_switch, AT(stream), 0, 0},
     {"stream_options", OPENAI, read_stream_options, 0, 0, 0},
     {"ignore_eos", ANY | OPTIONS, read_switch, AT(ignore_eos), 0, 0},
-    {"deadline_ms", ANY | OPTIONS, read_whole, AT(deadline_ms), 1, DAY_MS},
+    {"deadline_ms", ANY | OPTIONS | DEADLINE, read_whole, AT(deadline_ms), 1, DAY_MS},
     {"n", OPENAI, read_one, 0, 0, 0},
-    {"best_of", EL_ASK_COMPLETION, read_one, 0, 0, 0},
+    {"best_of", COMPLETION, read_one, 0, 0, 0},
     {"response_format", OPENAI, read_response_format, 0, 0, 0},
-    {"tool_choice", EL_ASK_CHAT, read_tool_choice, 0, 0, 0},
+    {"tool_choice", CHAT, read_tool_choice, 0, 0, 0},
     {"tools", CHATS, refuse, 0, 0, 0},
-    {"functions", EL_ASK_CHAT, refuse, 0, 0, 0},
-    {"function_call", EL_ASK_CHAT, read_tool_choice, 0, 0, 0},
-    {"logprobs", ANY, refuse, 0, 0, 0},
+    {"functions", CHAT, refuse, 0, 0, 0},
+    {"function_call", CHAT, read_tool_choice, 0, 0, 0},
+    {"logprobs", EL_ASK_CHAT | EL_ASK_COMPLETION | OLLAMA, refuse, 0, 0, 0},
+    {"logprobs", EL_ASK_STREAM, read_switch, AT(logprobs), 0, 0},
     {"top_logprobs", ANY, refuse, 0, 0, 0},
     {"logit_bias", OPENAI, refuse, 0, 0, 0},
     {"grammar", OPENAI, refuse, 0, 0, 0},
     {"json_schema", OPENAI, refuse, 0, 0, 0},
     {"suffix", TEXTS, refuse, 0, 0, 0},
-    {"echo", EL_ASK_COMPLETION, refuse, 0, 0, 0},
-    {"audio", EL_ASK_CHAT, refuse, 0, 0, 0},
-    {"web_search_options", EL_ASK_CHAT, refuse, 0, 0, 0},
+    {"echo", COMPLETION, refuse, 0, 0, 0},
+    {"audio", CHAT, refuse, 0, 0, 0},
+    {"web_search_options", CHAT, refuse, 0, 0, 0},
     {"mirostat", SAMPLING, refuse, 0, 0, 0},
     {"dry_multiplier", OPENAI, refuse, 0, 0, 0},
     {"xtc_probability", OPENAI, refuse, 0, 0, 0},
@@ -420,8 +472,34 @@ static bool check_ollama(el_ask *ask, el_problem *problem)
     return true;
 }
 
+/* A request is read as the others are, once it is known that it is one. */
+static bool read_request(el_ask *ask, el_problem *problem)
+{
+    ask->logprobs = true;
+    if (!read_fields(ask, ask->root, EL_ASK_STREAM, problem)) return false;
+    if (ask->n_messages > 0 && ask->prompt)
+        return WRONG("prompt", "a request has 'messages' or a 'prompt', not both");
+    if (ask->n_messages == 0 && !ask->prompt)
+        return WRONG("messages", "a request needs 'messages' or a 'prompt'");
+    return true;
+}
+
+static bool read_message(el_ask *ask, el_problem *problem)
+{
+    ask->act = EL_ASK_ACTS;
+    if (!read_fields(ask, ask->root, ENVELOPE, problem)) return false;
+    if (ask->act == EL_ASK_ACTS) return WRONG("type", "'type' is missing");
+    if (!ask->id && ask->act <= EL_ASK_DEADLINE) return WRONG("id", "'id' is missing");
+    if (!ask->resume && ask->act == EL_ASK_RESUME) return WRONG("resume", "'resume' is missing");
+    if (ask->act == EL_ASK_REQUEST) return read_request(ask, problem);
+    if (ask->act != EL_ASK_DEADLINE) return true;
+    if (!read_fields(ask, ask->root, DEADLINE, problem)) return false;
+    return ask->deadline_ms > 0 || WRONG("deadline_ms", "'deadline_ms' is missing");
+}
+
 static bool read_all(el_ask *ask, el_problem *problem)
 {
+    if (ask->form == EL_ASK_STREAM) return read_message(ask, problem);
     if (!read_fields(ask, ask->root, (unsigned)ask->form, problem)) return false;
     return ask->form & OPENAI ? check_openai(ask, problem) : check_ollama(ask, problem);
 }

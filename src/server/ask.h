@@ -20,7 +20,19 @@ typedef enum el_ask_form {
     EL_ASK_OLLAMA_CHAT = 4,     /* messages; none: nothing to compute */
     EL_ASK_OLLAMA_GENERATE = 8, /* a prompt, laid out as messages unless it is raw; likewise */
     EL_ASK_OLLAMA_SHOW = 16,    /* a model */
+    EL_ASK_STREAM = 32,         /* a message of a WebSocket (stream.h): `act` says which */
 } el_ask_form;
+
+/* What a message of a WebSocket wants. */
+typedef enum el_ask_act {
+    EL_ASK_REQUEST,  /* as CHAT or COMPLETION; has `id` */
+    EL_ASK_CANCEL,   /* has `id` */
+    EL_ASK_DEADLINE, /* has `id` and deadline_ms */
+    EL_ASK_RESUME,   /* has `resume` and `from` */
+    EL_ASK_PING,
+    EL_ASK_ACTS
+} el_ask_act;
+enum { EL_ASK_ID_BYTES = 64 };
 
 typedef struct el_ask {
     el_ask_form form;
@@ -33,7 +45,10 @@ typedef struct el_ask {
     uint32_t max_tokens;  /* 0: as many as there is room for */
     uint32_t deadline_ms; /* 0: none */
     uint32_t num_ctx;     /* tokens of context that it counts on; 0: nothing was said */
-    bool stream, include_usage, ignore_eos, raw;
+    bool stream, include_usage, ignore_eos, raw, logprobs;
+    el_ask_act act;
+    const char *id, *resume; /* in `root`; NULL: not given. id: 1 .. EL_ASK_ID_BYTES bytes */
+    uint32_t from;           /* a token's index */
     el_stop_list stops;
     json_t *root; /* owned */
 } el_ask;

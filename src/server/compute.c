@@ -67,6 +67,9 @@ static bool begin(el_compute *c, el_task *task, bool *refused)
         return true;
     }
     task->error.status = EDGELLM_OK;
+    task->was_taken = true;
+    el_histogram_add(&c->meters.queue, task->began_ns - task->asked_ns);
+    if (task->request.deadline_ns != 0) el_counter_add(&c->meters.accepted, 1);
     c->running[c->n_running++] = task;
     el_task_set_stage(task, EL_STAGE_RUNNING);
     return true;
@@ -94,7 +97,9 @@ static bool end_waiting(el_compute *c)
         const bool late = task->request.deadline_ns != 0 && now >= task->request.deadline_ns;
         const bool cancelled = atomic_load(&task->is_cancelled);
         if (!late && !cancelled) continue;
-        if (!cancelled)
+        if (cancelled)
+            task->began_ns = now; /* all that it did was to wait */
+        else
             el_fail(&task->error, EDGELLM_ERR_DEADLINE,
                     "the deadline has passed while all slots were taken");
         remove_waiting(c, i);
@@ -111,7 +116,65 @@ static void cancel_running(const el_compute *c)
             edgellm_scheduler_cancel(c->scheduler, c->running[i]->id); /* again: without effect */
 }
 
+/* ---- other deadlines ----------------------------------------------------------------------- */
+
+/* Who waits is asked when it gets a slot; here only whether there is any time left. */
+static bool change_waiting(el_task *task)
+{
+    const uint64_t deadline = task->changed.deadline_ns;
+    task->changed.forecast = (edgellm_forecast){.answer_ns = 0};
+    if (deadline != 0 && deadline <= el_clock_now()) {
+        el_fail(&task->changed.error, EDGELLM_ERR_DEADLINE,
+                "the new deadline has passed; the deadline is as it was");
+        return false;
+    }
+    task->request.deadline_ns = deadline;
+    return true;
+}
+
+static bool change_running(const el_compute *c, el_task *task)
+{
+    const uint64_t deadline = task->changed.deadline_ns;
+    edgellm_forecast *f = &task->changed.forecast;
+    const double passed = (double)(el_clock_now() - task->began_ns);
+    if (edgellm_scheduler_set_deadline(c->scheduler, task->id, deadline, f, &task->changed.error) !=
+        EDGELLM_OK)
+        return false;
+    f->first_ns += passed;
+    f->answer_ns += passed;
+    task->forecast = *f;
+    task->request.deadline_ns = deadline;
+    return true;
+}
+
+/* True if one was answered. */
+static bool change_deadlines(const el_compute *c)
+{
+    const uint32_t n = c->n_running + c->n_waiting;
+    bool any = false;
+    for (uint32_t i = 0; i < n; i++) {
+        const bool runs = i < c->n_running;
+        el_task *task = runs ? c->running[i] : c->waiting[i - c->n_running];
+        if (el_task_change(task) != EL_CHANGE_ASKED) continue;
+        const bool taken = runs ? change_running(c, task) : change_waiting(task);
+        el_task_answer_change(task, taken ? EL_CHANGE_TAKEN : EL_CHANGE_REFUSED);
+        any = true;
+    }
+    return any;
+}
+
 /* ---- and end ------------------------------------------------------------------------------- */
+
+static void take_token(el_compute *c, el_task *task, uint32_t token, float logprob)
+{
+    const uint64_t now = el_clock_now();
+    const uint64_t last = atomic_load_explicit(&task->last_ns, memory_order_relaxed);
+    if (last == 0)
+        el_histogram_add(&c->meters.first, now - task->asked_ns);
+    else
+        el_histogram_add(&c->meters.gap, now - last);
+    el_task_add(task, token, logprob, now);
+}
 
 static void take_event(el_compute *c, const edgellm_event *event, const edgellm_error *err)
 {
@@ -120,7 +183,7 @@ static void take_event(el_compute *c, const edgellm_event *event, const edgellm_
         i++;
     if (i == c->n_running) return; /* there is none that was not submitted here */
     el_task *task = c->running[i];
-    if (event->has_token) el_task_add(task, event->token, el_clock_now());
+    if (event->has_token) take_token(c, task, event->token, event->logprob);
     if (event->finish == EDGELLM_FINISH_NOT) return;
     c->running[i] = c->running[--c->n_running];
     if (event->finish == EDGELLM_FINISH_FAILED) task->error = *err;
@@ -144,9 +207,10 @@ static void serve(el_compute *c)
     while (!atomic_load(&c->is_stopping)) {
         take_new(c);
         cancel_running(c);
+        const bool changed = change_deadlines(c);
         const bool ended = end_waiting(c);
         const bool refused = begin_waiting(c);
-        if (ended || refused) c->options.wake(c->options.context);
+        if (changed || ended || refused) c->options.wake(c->options.context);
         if (!turn(c)) el_tasks_wait(&c->tasks);
     }
 }

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include "server/histogram.h"
 #include "server/tasks.h"
 
 typedef enum el_readiness {
@@ -30,6 +31,13 @@ typedef struct el_compute_options {
     void *context;
 } el_compute_options;
 
+/* What it counts; anybody may read it. */
+typedef struct el_compute_meters {
+    el_histogram queue, first; /* from the request to a session, and to the first token */
+    el_histogram gap;          /* from a token of an answer to the next */
+    el_counter accepted;       /* deadlines */
+} el_compute_meters;
+
 typedef struct el_compute {
     el_compute_options options;
     pthread_t thread;
@@ -39,6 +47,7 @@ typedef struct el_compute {
     edgellm_model_info info;
     edgellm_memory_plan memory; /* own_bytes and the tasks included */
     el_tasks tasks;
+    el_compute_meters meters;
     /* the thread's own */
     edgellm_scheduler *scheduler;
     _Atomic bool is_stopping;

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/crc32.h"
 #include "server/loop.h"
 #include "server/server_state.h"
+#include "server/stream.h"
 
 enum {
     BODY_SECONDS = 30, /* for all of a body */
@@ -15,6 +17,16 @@ enum {
     CHUNK_HEAD = 8     /* "00ffff\r\n" */
 };
 #define DISCARD_MOST ((uint64_t)256 << 20) /* bytes of a refused body that are still read */
+
+/* ---- headers -------------------------------------------------------------------------------- */
+
+/* A header's value, NUL-terminated; its length, 0 if there is none or it is too long. */
+static size_t header(const el_conn *conn, enum lws_token_indexes name, char *value, size_t room)
+{
+    const int len = lws_hdr_copy(conn->wsi, value, (int)room, name);
+    if (len <= 0) value[0] = '\0';
+    return len > 0 ? (size_t)len : 0;
+}
 
 /* ---- the reply of a route ------------------------------------------------------------------ */
 
@@ -24,7 +36,7 @@ el_out el_conn_text(el_conn *conn)
 }
 
 /* Whoever takes nothing for so long is cut off; a wait that has begun goes on. */
-static void want_write(el_conn *conn)
+void el_conn_want_write(el_conn *conn)
 {
     if (!conn->is_waiting)
         lws_set_timeout(conn->wsi, PENDING_TIMEOUT_HTTP_CONTENT,
@@ -38,7 +50,37 @@ void el_conn_reply(el_conn *conn, unsigned status, const el_out *text)
     conn->reply = EL_REPLY_TEXT;
     conn->status = status;
     conn->text_len = text->used;
-    want_write(conn);
+    el_conn_want_write(conn);
+}
+
+el_out el_conn_long_text(el_conn *conn, size_t room)
+{
+    free(conn->body);
+    conn->body = malloc(room);
+    conn->body_room = conn->body ? room : 0;
+    return (el_out){.at = conn->body, .room = conn->body_room};
+}
+
+void el_conn_reply_bytes(el_conn *conn, unsigned status, const char *bytes, size_t len)
+{
+    conn->reply = EL_REPLY_BYTES;
+    conn->status = status;
+    conn->bytes = bytes;
+    conn->bytes_left = len;
+    el_conn_want_write(conn);
+}
+
+/* By its sum and size a file is told apart from that of another build. */
+void el_conn_reply_file(el_conn *conn, const el_embedded *file, const el_header *headers)
+{
+    char known[256];
+    header(conn, WSI_TOKEN_HTTP_IF_NONE_MATCH, known, sizeof known);
+    snprintf(conn->etag, sizeof conn->etag, "\"%08x-%zx\"", el_crc32(0, file->bytes, file->len),
+             file->len);
+    conn->text_type = file->type;
+    conn->headers = headers;
+    el_conn_reply_bytes(conn, strstr(known, conn->etag) ? 304 : 200, (const char *)file->bytes,
+                        file->len);
 }
 
 void el_conn_reply_problem(el_conn *conn, const el_problem *problem)
@@ -88,9 +130,19 @@ static bool add_special(const el_conn *conn, packet *p)
     snprintf(seconds, sizeof seconds, "%u", conn->retry_after);
     if (conn->retry_after > 0) ok = add_header(conn, p, "retry-after:", seconds);
     if (conn->status == 401) ok = ok && add_header(conn, p, "www-authenticate:", "Bearer");
+    if (conn->status == 426) ok = ok && add_header(conn, p, "upgrade:", "websocket");
     if (conn->status == 405)
         ok = ok && add_header(conn, p, "allow:", conn->route->is_post ? "POST" : "GET");
     return ok && (!conn->closes || add_header(conn, p, "connection:", "close"));
+}
+
+/* What may be kept of it, and what else such a file has. */
+static bool add_caching(const el_conn *conn, packet *p)
+{
+    if (!conn->headers) return add_header(conn, p, "cache-control:", "no-store");
+    for (const el_header *h = conn->headers; h->name; h++)
+        if (!add_header(conn, p, h->name, h->value)) return false;
+    return add_header(conn, p, "etag:", conn->etag);
 }
 
 /* length: of the body; NULL: it is not known yet. */
@@ -101,7 +153,8 @@ static bool add_head(const el_conn *conn, packet *p, const char *type, const cha
     if (length && !add_header(conn, p, "content-length:", length)) return false;
     if (!length && conn->is_chunked && !add_header(conn, p, "transfer-encoding:", "chunked"))
         return false;
-    if (!add_header(conn, p, "cache-control:", "no-store")) return false;
+    if (!add_caching(conn, p)) return false;
+    if (!add_header(conn, p, "x-request-id:", conn->id)) return false;
     return add_special(conn, p) && lws_finalize_http_header(conn->wsi, &p->at, p->end) == 0;
 }
 
@@ -111,7 +164,7 @@ static bool send_packet(el_conn *conn, const packet *p)
     if (len > 0 && lws_write(conn->wsi, p->begin, len, LWS_WRITE_HTTP) < (int)len) return false;
     /* What the system did not take, libwebsockets keeps; then the wait for the reader begins. */
     if (lws_partial_buffered(conn->wsi))
-        want_write(conn);
+        el_conn_want_write(conn);
     else
         lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0);
     return true;
@@ -125,12 +178,31 @@ static void add_bytes(packet *p, const char *bytes, size_t len)
 
 /* ---- the end of a request ------------------------------------------------------------------ */
 
-static void forget_request(el_conn *conn)
+static void take_account(const el_conn *conn, bool is_whole)
 {
-    el_answer_close(&conn->answer);
+    el_account account = {.route = conn->route,
+                          .is_whole = is_whole,
+                          .asked_ns = conn->asked_ns,
+                          .ended_ns = el_clock_now()};
+    if (is_whole || conn->head_is_sent) account.status = conn->status;
+    el_account_answer(&account, &conn->answer);
+    el_metrics_count(&conn->server->metrics, &account);
+    if (conn->server->options->log_requests)
+        el_log_request(&conn->server->log, &account, conn->id, conn->peer);
+}
+
+void el_conn_drop_body(el_conn *conn)
+{
     free(conn->body);
     conn->body = NULL;
     conn->body_len = conn->body_room = 0;
+}
+
+static void forget_request(el_conn *conn, bool is_whole)
+{
+    if (conn->is_asking) take_account(conn, is_whole);
+    el_answer_close(&conn->answer);
+    el_conn_drop_body(conn);
     conn->reply = EL_REPLY_NONE;
     conn->is_asking = false;
 }
@@ -139,7 +211,7 @@ static void forget_request(el_conn *conn)
 static bool finish(el_conn *conn)
 {
     const bool closes = conn->closes || conn->server->is_draining;
-    forget_request(conn);
+    forget_request(conn, true);
     if (conn->body_left > 0) { /* of what was refused: read first, or the reply may be lost */
         lws_set_timeout(conn->wsi, PENDING_TIMEOUT_HTTP_CONTENT, BODY_SECONDS);
         return true;
@@ -155,6 +227,27 @@ static bool write_text(el_conn *conn)
     if (!add_head(conn, &p, conn->text_type, length)) return false;
     if (!conn->is_head) add_bytes(&p, conn->text, conn->text_len);
     return send_packet(conn, &p) && finish(conn);
+}
+
+/* A long one: as much of it at a time as an answer. */
+static bool write_bytes(el_conn *conn)
+{
+    char length[24];
+    packet p = packet_of(conn->server);
+    if (!conn->head_is_sent) {
+        snprintf(length, sizeof length, "%zu", conn->bytes_left);
+        if (!add_head(conn, &p, conn->text_type, length)) return false;
+        conn->head_is_sent = true;
+        if (conn->is_head || conn->status == 304) conn->bytes_left = 0;
+    }
+    const size_t len = conn->bytes_left < EL_SERVER_OUT ? conn->bytes_left : EL_SERVER_OUT;
+    add_bytes(&p, conn->bytes, len);
+    conn->bytes += len;
+    conn->bytes_left -= len;
+    if (!send_packet(conn, &p)) return false;
+    if (conn->bytes_left == 0) return finish(conn);
+    el_conn_want_write(conn);
+    return true;
 }
 
 /* What there is of the answer now, framed. */
@@ -199,34 +292,37 @@ bool el_conn_on_writable(el_conn *conn)
 {
     conn->is_waiting = false;
     if (conn->reply == EL_REPLY_TEXT) return write_text(conn);
+    if (conn->reply == EL_REPLY_BYTES) return write_bytes(conn);
     if (conn->reply == EL_REPLY_ANSWER) return write_answer(conn);
     return true;
 }
 
 void el_conn_look(el_conn *conn)
 {
-    if (conn->reply == EL_REPLY_ANSWER && el_answer_look(&conn->answer)) want_write(conn);
+    if (conn->reply == EL_REPLY_ANSWER && el_answer_look(&conn->answer)) el_conn_want_write(conn);
 }
 
 void el_conn_on_close(el_conn *conn)
 {
-    forget_request(conn);
+    forget_request(conn, false);
+    if (conn->is_stream) el_streams_lose(conn);
+    conn->is_stream = conn->is_closing = false;
+    conn->text_len = 0;
     conn->wsi = NULL;
 }
 
 /* ---- heads --------------------------------------------------------------------------------- */
 
-/* A header's value, NUL-terminated; its length, 0 if there is none or it is too long. */
-static size_t header(const el_conn *conn, enum lws_token_indexes name, char *value, size_t room)
-{
-    const int len = lws_hdr_copy(conn->wsi, value, (int)room, name);
-    if (len <= 0) value[0] = '\0';
-    return len > 0 ? (size_t)len : 0;
-}
-
 static bool has(const el_conn *conn, enum lws_token_indexes name)
 {
     return lws_hdr_total_length(conn->wsi, name) > 0;
+}
+
+bool el_conn_wants_html(const el_conn *conn)
+{
+    char accept[512];
+    header(conn, WSI_TOKEN_HTTP_ACCEPT, accept, sizeof accept);
+    return strcasestr(accept, "text/html") != NULL;
 }
 
 static bool read_length(el_conn *conn)
@@ -272,7 +368,22 @@ static bool is_allowed(const el_conn *conn)
 {
     char value[EL_KEY_BYTES + 16];
     const size_t len = header(conn, WSI_TOKEN_HTTP_AUTHORIZATION, value, sizeof value);
-    return el_keys_allow(&conn->server->keys, value, len);
+    return el_keys_allow(&conn->server->keys, value, len) ||
+           (conn->route->serve == el_serve_stream && el_stream_has_key(conn));
+}
+
+/* Programs may leave it out; browsers, for whose pages it is looked at, never do. */
+static bool check_host(const el_conn *conn, el_problem *problem)
+{
+    char host[256];
+    if (!conn->server->checks_host || !has(conn, WSI_TOKEN_HOST)) return true;
+    header(conn, WSI_TOKEN_HOST, host, sizeof host);
+    if (el_hosts_have(&conn->server->hosts, host)) return true;
+    return el_problem_set(
+        problem, EL_PROBLEM_HOST, NULL,
+        "this server is not asked as '%.100s' (the header Host): ask at "
+        "127.0.0.1 or localhost, or start it with --allow-host NAME, or with keys",
+        host);
 }
 
 /* Everything that can be said before the body. */
@@ -285,6 +396,7 @@ static bool check_head(el_conn *conn, const char *path, size_t len, el_problem *
     const el_route *route = el_route_find(path, len);
     conn->route = route;
     conn->is_head = method == LWSHUMETH_HEAD;
+    if (!check_host(conn, problem)) return false;
     if (!route)
         return el_problem_set(problem, EL_PROBLEM_ROUTE, NULL, "there is no %.200s here", path);
     if (method != (route->is_post ? LWSHUMETH_POST : LWSHUMETH_GET) &&
@@ -300,14 +412,28 @@ static bool check_head(el_conn *conn, const char *path, size_t len, el_problem *
     return el_problem_set(problem, EL_PROBLEM_REQUEST, NULL, "%s takes no body", route->path);
 }
 
+/* The client's own name for it, or one of ours. */
+static void name_request(el_conn *conn)
+{
+    static const char name[] = "x-request-id:";
+    el_server *server = conn->server;
+    const int len =
+        lws_hdr_custom_copy(conn->wsi, conn->id, sizeof conn->id, name, sizeof name - 1);
+    if (len <= 0 || !el_request_id_is_sane(conn->id, (size_t)len))
+        el_request_id_make(conn->id, server->start_id, ++server->n_requests);
+}
+
 static void begin_request(el_conn *conn)
 {
     char version[16];
     conn->is_asking = true;
     conn->head_is_sent = conn->is_waiting = conn->closes = conn->is_refused = false;
     conn->retry_after = 0;
+    conn->headers = NULL;
+    name_request(conn);
     conn->text_type = "application/json";
-    conn->body_until = el_clock_now() + BODY_SECONDS * UINT64_C(1000000000);
+    conn->asked_ns = el_clock_now();
+    conn->body_until = conn->asked_ns + BODY_SECONDS * UINT64_C(1000000000);
     header(conn, WSI_TOKEN_HTTP, version, sizeof version);
     conn->is_chunked = strcmp(version, "HTTP/1.1") == 0;
 }
@@ -338,6 +464,23 @@ bool el_conn_on_head(el_conn *conn, const char *path, size_t len)
     return true;
 }
 
+bool el_conn_on_upgrade(el_conn *conn, const char *path, size_t len)
+{
+    el_problem problem;
+    begin_request(conn);
+    if (check_head(conn, path, len, &problem) && el_stream_may_open(conn, &problem)) {
+        conn->is_asking = false;
+        conn->is_stream = true;
+        conn->next_stream = 0;
+        conn->text_len = 0;
+        return true;
+    }
+    conn->closes = true;
+    el_conn_reply_problem(conn, &problem);
+    (void)write_text(conn);
+    return false;
+}
+
 /* ---- bodies -------------------------------------------------------------------------------- */
 
 static bool grow(el_conn *conn, size_t wanted)
@@ -353,6 +496,14 @@ static bool grow(el_conn *conn, size_t wanted)
     return true;
 }
 
+bool el_conn_keep(el_conn *conn, const char *bytes, size_t len)
+{
+    if (conn->body_len + len > conn->body_room && !grow(conn, conn->body_len + len)) return false;
+    if (len > 0) memcpy(conn->body + conn->body_len, bytes, len);
+    conn->body_len += len;
+    return true;
+}
+
 bool el_conn_on_body(el_conn *conn, const char *bytes, size_t len)
 {
     if (el_clock_now() > conn->body_until) return false;
@@ -362,19 +513,15 @@ bool el_conn_on_body(el_conn *conn, const char *bytes, size_t len)
     }
     if (len > conn->body_left) return false;
     conn->body_left -= len;
-    if (conn->body_len + len > conn->body_room && !grow(conn, conn->body_len + len)) return false;
-    if (len > 0) memcpy(conn->body + conn->body_len, bytes, len);
-    conn->body_len += len;
-    return true;
+    return el_conn_keep(conn, bytes, len);
 }
 
 bool el_conn_on_body_end(el_conn *conn)
 {
     if (conn->is_refused) return conn->reply != EL_REPLY_NONE;          /* else it is sent: close */
     if (!conn->is_asking || conn->reply != EL_REPLY_NONE) return false; /* more than one request */
+    conn->asked_ns = el_clock_now();
     conn->route->serve(conn);
-    free(conn->body);
-    conn->body = NULL;
-    conn->body_len = conn->body_room = 0;
+    el_conn_drop_body(conn);
     return true;
 }

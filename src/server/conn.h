@@ -12,22 +12,34 @@
 #define EL_SERVER_CONN_H
 
 #include "server/answer.h"
+#include "server/embedded.h"
+#include "server/request_id.h"
 #include "server/routes.h"
 
 struct lws;
 typedef struct el_server el_server;
 
-enum { EL_CONN_TEXT = 6144 }; /* of a reply that is a text */
+enum {
+    EL_CONN_TEXT = 6144, /* of a reply that is a text */
+    EL_CONN_PEER = 48    /* an address */
+};
 
-typedef enum el_reply { EL_REPLY_NONE, EL_REPLY_TEXT, EL_REPLY_ANSWER } el_reply;
+typedef enum el_reply { EL_REPLY_NONE, EL_REPLY_TEXT, EL_REPLY_BYTES, EL_REPLY_ANSWER } el_reply;
+
+typedef struct el_header {
+    const char *name, *value; /* the name with its colon; NULL: the end of a list */
+} el_header;
 
 struct el_conn {
     el_server *server;
     struct lws *wsi; /* NULL: no connection */
+    char peer[EL_CONN_PEER];
     /* the request */
+    char id[EL_REQUEST_ID + 1];
     bool is_asking; /* its head is there, its reply not all gone */
     const el_route *route;
-    char *body; /* (body_room), owned */
+    uint64_t asked_ns; /* its head came; then: all of it did */
+    char *body;        /* (body_room), owned; or that of a long reply */
     size_t body_len, body_room;
     uint64_t body_left;  /* bytes that are still to come */
     uint64_t body_until; /* in nanoseconds: when it has to be there */
@@ -43,7 +55,14 @@ struct el_conn {
     const char *text_type;         /* JSON, unless the route says another */
     char text[EL_CONN_TEXT];
     size_t text_len;
+    const char *bytes; /* (bytes_left) of a long reply that are still to be sent */
+    size_t bytes_left;
+    const el_header *headers; /* beside those of all replies; NULL: none may keep it */
+    char etag[24];            /* where there are headers */
     el_answer answer;
+    /* a WebSocket (stream.h): a message is a body, a reply to it is a text */
+    bool is_stream, is_closing;
+    uint32_t next_stream; /* whose turn it is */
 };
 
 /* ---- for routes: the reply ----------------------------------------------------------------- */
@@ -51,10 +70,32 @@ struct el_conn {
 /* Where to write a reply's text; then el_conn_reply(). */
 el_out el_conn_text(el_conn *conn);
 void el_conn_reply(el_conn *conn, unsigned status, const el_out *text);
+
+/* For a longer one: memory that lasts until it is sent; `at` is NULL if there is none. */
+el_out el_conn_long_text(el_conn *conn, size_t room);
+
+/* Bytes that stay where they are until they are sent. */
+void el_conn_reply_bytes(el_conn *conn, unsigned status, const char *bytes, size_t len);
+
+/* A file with these headers, which stay; 304 without it where the client has it already. */
+void el_conn_reply_file(el_conn *conn, const el_embedded *file, const el_header *headers);
 void el_conn_reply_problem(el_conn *conn, const el_problem *problem);
+
+/* Its header Accept names HTML: a browser wants something to show. */
+bool el_conn_wants_html(const el_conn *conn);
 
 /* conn->answer, which is set up and open, with its task handed over. */
 void el_conn_reply_answer(el_conn *conn);
+
+/* ---- for WebSockets ------------------------------------------------------------------------ */
+
+/* Waits for the reader to take something, for --reader-timeout at most. */
+void el_conn_want_write(el_conn *conn);
+
+/* Adds to the body; false: there is no memory. The caller knows that it is no longer than it may
+ * be. */
+bool el_conn_keep(el_conn *conn, const char *bytes, size_t len);
+void el_conn_drop_body(el_conn *conn);
 
 /* ---- for the loop -------------------------------------------------------------------------- */
 
@@ -63,6 +104,9 @@ bool el_conn_on_head(el_conn *conn, const char *path, size_t len);
 bool el_conn_on_body(el_conn *conn, const char *bytes, size_t len);
 bool el_conn_on_body_end(el_conn *conn);
 bool el_conn_on_writable(el_conn *conn);
+
+/* It asks for a WebSocket. */
+bool el_conn_on_upgrade(el_conn *conn, const char *path, size_t len);
 
 /* Something may have come for its answer. */
 void el_conn_look(el_conn *conn);

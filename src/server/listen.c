@@ -166,6 +166,17 @@ int el_listener_accept(const el_listener *listener)
     return fd;
 }
 
+void el_peer_name(int fd, char *name, size_t size)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof address;
+    const bool is_there = getpeername(fd, (struct sockaddr *)&address, &len) == 0;
+    snprintf(name, size, "%s", is_there && address.ss_family == AF_UNIX ? "unix" : "");
+    if (is_there && address.ss_family != AF_UNIX)
+        (void)getnameinfo((struct sockaddr *)&address, len, name, (socklen_t)size, NULL, 0,
+                          NI_NUMERICHOST);
+}
+
 /* ---- who started it ------------------------------------------------------------------------ */
 
 void el_notify(const char *state)

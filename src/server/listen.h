@@ -37,6 +37,9 @@ void el_listener_close(el_listener *listener);
  * milliseconds, since the next try would find the same. */
 int el_listener_accept(const el_listener *listener);
 
+/* The address of who is at the other end; "unix" at a Unix socket. */
+void el_peer_name(int fd, char *name, size_t size);
+
 /* Tells systemd (the socket that NOTIFY_SOCKET names) such as "READY=1"; without one, nothing. */
 void el_notify(const char *state);
 

@@ -1,6 +1,7 @@
 #include "server/loop.h"
 
 #include <libwebsockets.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -10,14 +11,16 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "server/server_state.h"
+#include "server/stream.h"
 
 enum {
-    HEAD_BYTES = 8192,  /* of a request */
-    HEAD_SECONDS = 20,  /* for a request's head, and between pieces of its body */
-    IDLE_SECONDS = 60,  /* between requests */
-    OTHER_FILES = 16,   /* beside connections: signals, events, what libwebsockets has */
-    CHUNK_FRAME = 32,   /* bytes around a piece of an answer */
-    ACCEPTED_MOST = 16, /* connections taken in before anything else is looked at */
+    HEAD_BYTES = 8192,    /* of a request */
+    HEAD_SECONDS = 20,    /* for a request's head, and between pieces of its body */
+    IDLE_SECONDS = 60,    /* between requests */
+    OTHER_FILES = 16,     /* beside connections: signals, events, what libwebsockets has */
+    CHUNK_FRAME = 32,     /* bytes around a piece of an answer */
+    MESSAGE_PIECE = 1024, /* bytes of a message that are looked at at once */
+    ACCEPTED_MOST = 16,   /* connections taken in before anything else is looked at */
 };
 
 static el_server *server_of(struct lws *wsi)
@@ -32,9 +35,16 @@ static int verdict(bool goes_on)
     return goes_on ? 0 : -1;
 }
 
-/* Nothing to become is served: the connection ends. */
-static int refuse_upgrade(struct lws *wsi)
+/* To a WebSocket, at one path; anything else ends the connection. */
+static int upgrade(struct lws *wsi, el_conn *conn, const char *to)
 {
+    static const char path[] = EL_STREAM_PATH;
+    char *uri;
+    int len;
+    if (strcasecmp(to, "websocket") == 0 &&
+        lws_http_get_uri_and_method(wsi, &uri, &len) == LWSHUMETH_GET &&
+        (size_t)len == sizeof path - 1 && memcmp(uri, path, sizeof path - 1) == 0)
+        return verdict(el_conn_on_upgrade(conn, uri, (size_t)len));
     (void)lws_return_http_status(wsi, HTTP_STATUS_BAD_REQUEST, "HTTP/1.1 without upgrade, please");
     return -1;
 }
@@ -43,6 +53,7 @@ static void look_at_all(el_server *server)
 {
     if (el_compute_readiness(&server->compute) == EL_READINESS_READY)
         el_tasks_sweep(&server->compute.tasks);
+    el_streams_look(server);
     for (uint32_t i = 0; i < server->options->connections; i++)
         if (server->conns[i].wsi) el_conn_look(&server->conns[i]);
 }
@@ -70,7 +81,12 @@ static int on_connection(struct lws *wsi, el_conn *conn, enum lws_callback_reaso
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return verdict(el_conn_on_writable(conn));
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        return refuse_upgrade(wsi);
+        return upgrade(wsi, conn, in);
+    case LWS_CALLBACK_RECEIVE:
+        return verdict(el_stream_on_message(conn, in, len));
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return verdict(el_stream_on_writable(conn));
+    case LWS_CALLBACK_CLOSED:
     case LWS_CALLBACK_CLOSED_HTTP:
     case LWS_CALLBACK_WSI_DESTROY:
         closed(wsi, conn);
@@ -114,6 +130,7 @@ static void take_in(el_server *server, int fd)
 {
     el_conn *conn = free_conn(server);
     if (!conn) {
+        server->metrics.turned_away++;
         turn_away(fd);
         return;
     }
@@ -122,6 +139,8 @@ static void take_in(el_server *server, int fd)
                                     .fd.sockfd = fd,
                                     .opaque = conn};
     conn->server = server;
+    server->metrics.connections++;
+    el_peer_name(fd, conn->peer, sizeof conn->peer);
     (void)lws_adopt_descriptor_vhost_via_info(&taken); /* if it fails the socket is closed */
 }
 
@@ -150,6 +169,7 @@ static void drain(el_server *server)
     server->is_draining = true;
     server->drain_until = el_clock_now() + server->options->drain_s * UINT64_C(1000000000);
     el_loop_wake_at(server, server->drain_until);
+    el_streams_drain(server);
 }
 
 static int on_signal(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -159,16 +179,23 @@ static int on_signal(struct lws *wsi, enum lws_callback_reasons reason, void *us
     (void)user, (void)in, (void)len;
     if (reason != LWS_CALLBACK_RAW_RX_FILE) return 0;
     el_server *server = server_of(wsi);
-    if (read(server->signals, &signal, sizeof signal) == (ssize_t)sizeof signal) drain(server);
+    if (read(server->signals, &signal, sizeof signal) != (ssize_t)sizeof signal) return 0;
+    if (signal.ssi_signo == SIGHUP && server->options->key_file)
+        el_server_reread_keys(server);
+    else
+        drain(server);
     return 0;
 }
 
 /* ---- the loop ------------------------------------------------------------------------------ */
 
+/* What a WebSocket asks for is looked up among these names: no client can ask for one with a space.
+ * The first is also that of a WebSocket that asks for none. */
 static const struct lws_protocols protocols[] = {
-    {.name = "http", .callback = on_http},
-    {.name = "listener", .callback = on_listener},
-    {.name = "signals", .callback = on_signal},
+    {.name = "a request", .callback = on_http, .rx_buffer_size = MESSAGE_PIECE},
+    {.name = "edgellm.v1", .callback = on_http, .rx_buffer_size = MESSAGE_PIECE},
+    {.name = "the listener", .callback = on_listener},
+    {.name = "the signals", .callback = on_signal},
     {.name = NULL},
 };
 
@@ -196,6 +223,7 @@ static struct lws_context_creation_info info_of(el_server *server)
         .timeout_secs = HEAD_SECONDS,
         .timeout_secs_ah_idle = HEAD_SECONDS,
         .keepalive_timeout = IDLE_SECONDS,
+        .retry_and_idle_policy = server->heart,
     };
 }
 
@@ -215,19 +243,30 @@ static edgellm_status permit_files(const el_server *server, edgellm_error *err)
                    (unsigned long long)had);
 }
 
+/* WebSockets are asked whether they are there; who gives no answer to two of these is not. */
+static void *make_heart(uint32_t seconds)
+{
+    lws_retry_bo_t *heart = calloc(1, sizeof *heart);
+    if (!heart) return NULL;
+    heart->secs_since_valid_ping = (uint16_t)seconds;
+    heart->secs_since_valid_hangup = (uint16_t)(2 * seconds);
+    return heart;
+}
+
 edgellm_status el_loop_open(el_server *server, edgellm_error *err)
 {
+    server->heart = make_heart(server->options->heartbeat_s);
     const struct lws_context_creation_info info = info_of(server);
     lws_set_log_level(0, NULL);
     EL_TRY(permit_files(server, err));
     server->out = malloc(LWS_PRE + EL_LOOP_HEAD + CHUNK_FRAME + EL_SERVER_OUT);
     server->timer = calloc(1, sizeof(lws_sorted_usec_list_t));
-    if (!server->out || !server->timer)
+    if (!server->out || !server->timer || !server->heart)
         return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for what is sent");
     server->context = lws_create_context(&info);
     server->vhost = server->context ? lws_create_vhost(server->context, &info) : NULL;
-    if (server->vhost && watch(server, server->listener.fd, "listener") &&
-        watch(server, server->signals, "signals"))
+    if (server->vhost && watch(server, server->listener.fd, "the listener") &&
+        watch(server, server->signals, "the signals"))
         return EDGELLM_OK;
     return el_fail(err, EDGELLM_ERR_MEMORY,
                    "libwebsockets cannot start: no memory, or too few "
@@ -248,7 +287,8 @@ bool el_loop_is_quiet(const el_server *server)
 {
     for (uint32_t i = 0; i < server->options->connections; i++) {
         const el_conn *conn = &server->conns[i];
-        if (conn->wsi && (conn->is_asking || lws_partial_buffered(conn->wsi))) return false;
+        if (conn->wsi && (conn->is_asking || conn->is_stream || lws_partial_buffered(conn->wsi)))
+            return false;
     }
     return true;
 }
@@ -270,5 +310,6 @@ void el_loop_close(el_server *server)
 {
     if (server->context) lws_context_destroy(server->context);
     free(server->timer);
+    free(server->heart);
     free(server->out);
 }

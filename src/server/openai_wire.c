@@ -38,7 +38,7 @@ static void write_timings(const el_answer *a, el_out *out)
 }
 
 /* What an answer ends with, behind "choices": its usage, if wanted here, and times. */
-static void write_end(const el_answer *a, bool usage, el_out *out)
+void el_openai_write_end(const el_answer *a, bool usage, el_out *out)
 {
     if (usage) {
         write_usage(a, out);
@@ -65,7 +65,7 @@ static void begin_chat(const el_answer *a, el_out *out)
 static void end_chat(const el_answer *a, el_out *out)
 {
     el_out_print(out, "\"},\"logprobs\":null,\"finish_reason\":\"%s\"}],", a->finish);
-    write_end(a, true, out);
+    el_openai_write_end(a, true, out);
     el_out_text(out, "}");
 }
 
@@ -78,7 +78,7 @@ static void begin_completion(const el_answer *a, el_out *out)
 static void end_completion(const el_answer *a, el_out *out)
 {
     el_out_print(out, "\",\"logprobs\":null,\"finish_reason\":\"%s\"}],", a->finish);
-    write_end(a, true, out);
+    el_openai_write_end(a, true, out);
     el_out_text(out, "}");
 }
 
@@ -107,7 +107,7 @@ static void end_stream(const el_answer *a, const char *object, const char *empty
     begin_event(a, object, out);
     el_out_print(out, "{\"index\":0,%s,\"finish_reason\":\"%s\"}],", empty, a->finish);
     if (a->include_usage) el_out_text(out, "\"usage\":null,");
-    write_end(a, false, out);
+    el_openai_write_end(a, false, out);
     el_out_text(out, "}\n\n");
     if (a->include_usage) {
         begin_event(a, object, out);

@@ -13,6 +13,8 @@ typedef enum el_problem_kind {
     EL_PROBLEM_REQUEST,  /* 400: `param` names the field */
     EL_PROBLEM_CONTEXT,  /* 400: the prompt is too long */
     EL_PROBLEM_KEY,      /* 401 */
+    EL_PROBLEM_ORIGIN,   /* 403: a web page of another place */
+    EL_PROBLEM_HOST,     /* 403 */
     EL_PROBLEM_ROUTE,    /* 404 */
     EL_PROBLEM_MODEL,    /* 404: there is another model */
     EL_PROBLEM_METHOD,   /* 405 */
@@ -20,6 +22,7 @@ typedef enum el_problem_kind {
     EL_PROBLEM_BODY,     /* 413 */
     EL_PROBLEM_MEDIA,    /* 415 */
     EL_PROBLEM_DEADLINE, /* 422: has a forecast */
+    EL_PROBLEM_UPGRADE,  /* 426 */
     EL_PROBLEM_QUEUE,    /* 429: has retry_after */
     EL_PROBLEM_INTERNAL, /* 500 */
     EL_PROBLEM_LOADING,  /* 503 */

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "server/json_room.h"
 #include "server/server_state.h"
+#include "server/stream.h"
 
 /* ---- tokens -------------------------------------------------------------------------------- */
 
@@ -67,6 +68,7 @@ static void set_task(const el_server *server, const el_ask *ask, el_task *task)
     task->request.max_tokens = wanted > 0 && wanted < room ? wanted : room;
     task->request.stop_at_end = !ask->ignore_eos;
     task->request.sampler = &task->sampler;
+    task->request.logprobs = ask->logprobs;
     if (ask->deadline_ms > 0)
         task->request.deadline_ns = task->asked_ns + ask->deadline_ms * (uint64_t)1000000;
 }
@@ -76,6 +78,7 @@ static bool find_task(el_server *server, el_task **task, el_problem *problem)
     el_tasks *tasks = &server->compute.tasks;
     el_tasks_sweep(tasks);
     *task = el_tasks_find(tasks);
+    if (!*task && el_streams_make_room(server)) *task = el_tasks_find(tasks);
     if (*task) return true;
     el_problem_set(problem, EL_PROBLEM_QUEUE, NULL,
                    "all %u sessions are taken and %u requests wait: try again later",
@@ -106,16 +109,28 @@ static void set_answer(el_server *server, const el_endpoint *endpoint, el_task *
     el_answer_open(answer);
 }
 
+el_task *el_request_task(el_server *server, el_problem *problem)
+{
+    const el_ask *ask = &server->ask;
+    el_task *task;
+    if (!find_task(server, &task, problem)) return NULL;
+    if (!lay_out(server, ask, task, problem)) return NULL; /* the task is still free */
+    set_task(server, ask, task);
+    return task;
+}
+
+void el_request_start(el_server *server, const el_endpoint *endpoint, el_task *task,
+                      el_answer *answer)
+{
+    set_answer(server, endpoint, task, answer);
+    el_tasks_hand_over(&server->compute.tasks, task);
+}
+
 static bool take(el_conn *conn, const el_endpoint *endpoint, el_problem *problem)
 {
-    el_server *server = conn->server;
-    el_ask *ask = &server->ask;
-    el_task *task;
-    if (!find_task(server, &task, problem)) return false;
-    if (!lay_out(server, ask, task, problem)) return false; /* the task is still free */
-    set_task(server, ask, task);
-    set_answer(server, endpoint, task, &conn->answer);
-    el_tasks_hand_over(&server->compute.tasks, task);
+    el_task *task = el_request_task(conn->server, problem);
+    if (!task) return false;
+    el_request_start(conn->server, endpoint, task, &conn->answer);
     el_conn_reply_answer(conn);
     return true;
 }

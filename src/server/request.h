@@ -19,6 +19,12 @@ typedef struct el_endpoint {
     void (*reply)(el_conn *conn);
 } el_endpoint;
 
+/* Its two halves, for what is no reply of HTTP: the task that server->ask asks for, which is free
+ * until it is handed over (NULL: *problem says why there is none); and that. */
+el_task *el_request_task(el_server *server, el_problem *problem);
+void el_request_start(el_server *server, const el_endpoint *endpoint, el_task *task,
+                      el_answer *answer);
+
 void el_request_serve(el_conn *conn, const el_endpoint *endpoint);
 
 #endif

@@ -4,9 +4,20 @@
 
 static const el_route routes[] = {
     {"/health", false, false, false, el_serve_health, NULL},
+    {"/metrics", false, true, false, el_serve_metrics, NULL},
+    {"/openapi.json", false, false, false, el_serve_openapi, NULL},
     {"/v1/models", false, true, true, el_serve_models, NULL},
     {"/v1/chat/completions", true, true, true, el_serve_chat, NULL},
     {"/v1/completions", true, true, true, el_serve_completions, NULL},
+    /* the web page, which browsers get at "/" */
+    {"/web/style.css", false, false, false, el_serve_web, NULL},
+    {"/web/theme.js", false, false, false, el_serve_web, NULL},
+    {"/web/chat.js", false, false, false, el_serve_web, NULL},
+    {"/web/stream.js", false, false, false, el_serve_web, NULL},
+    {"/web/latency.js", false, false, false, el_serve_web, NULL},
+    {"/web/facts.js", false, false, false, el_serve_web, NULL},
+    {"/web/icon.svg", false, false, false, el_serve_web, NULL},
+    {EL_STREAM_PATH, false, true, true, el_serve_stream, NULL},
     /* Ollama's */
     {"/", false, false, false, el_serve_root, el_problem_write_flat},
     {"/api/version", false, true, false, el_serve_api_version, el_problem_write_flat},
@@ -16,6 +27,11 @@ static const el_route routes[] = {
     {"/api/generate", true, true, true, el_serve_api_generate, el_problem_write_flat},
     {"/api/chat", true, true, true, el_serve_api_chat, el_problem_write_flat},
 };
+
+const el_route *el_route_at(size_t number)
+{
+    return number < sizeof routes / sizeof routes[0] ? &routes[number] : NULL;
+}
 
 const el_route *el_route_find(const char *path, size_t len)
 {

@@ -10,6 +10,8 @@
 
 #include "server/problem.h"
 
+#define EL_STREAM_PATH "/v1/stream" /* a WebSocket (stream.h) */
+
 typedef struct el_conn el_conn;
 
 typedef struct el_route {
@@ -26,11 +28,18 @@ typedef struct el_route {
 /* NULL: there is none. */
 const el_route *el_route_find(const char *path, size_t len);
 
+/* Each, by its number from 0 on; NULL: no more. */
+const el_route *el_route_at(size_t number);
+
 void el_serve_health(el_conn *conn);
+void el_serve_metrics(el_conn *conn);
+void el_serve_openapi(el_conn *conn);
 void el_serve_models(el_conn *conn);
 void el_serve_chat(el_conn *conn);
 void el_serve_completions(el_conn *conn);
+void el_serve_stream(el_conn *conn);
 void el_serve_root(el_conn *conn);
+void el_serve_web(el_conn *conn);
 void el_serve_api_version(el_conn *conn);
 void el_serve_api_tags(el_conn *conn);
 void el_serve_api_show(el_conn *conn);

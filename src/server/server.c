@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@
 #include "server/json_room.h"
 #include "server/loop.h"
 #include "server/server_state.h"
+#include "server/stream.h"
 
 static const uint64_t last_words_ns = 2000000000; /* after the drain: to tell those that were cut */
 
@@ -62,7 +65,7 @@ static edgellm_status open_signals(el_server *server, sigset_t *before, edgellm_
     sigemptyset(&stops);
     sigaddset(&stops, SIGINT);
     sigaddset(&stops, SIGTERM);
-    if (!is_ignored(SIGHUP)) sigaddset(&stops, SIGHUP);
+    if (server->options->key_file || !is_ignored(SIGHUP)) sigaddset(&stops, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &stops, before);
     server->signals = signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK);
     if (server->signals < 0)
@@ -70,6 +73,33 @@ static edgellm_status open_signals(el_server *server, sigset_t *before, edgellm_
     if (server->options->interrupted() != 0)
         return el_fail(err, EDGELLM_ERR_INTERRUPTED, "interrupted");
     return EDGELLM_OK;
+}
+
+/* ---- keys ---------------------------------------------------------------------------------- */
+
+/* A pipe has nothing more, and reading it would hold everybody up. */
+static edgellm_status read_again(const el_server_options *o, el_keys *keys, edgellm_error *err)
+{
+    struct stat file;
+    if (stat(o->key_file, &file) == 0 && !S_ISREG(file.st_mode))
+        return el_fail(err, EDGELLM_ERR_IO,
+                       "the file of keys '%.200s' is none: it cannot be read again", o->key_file);
+    return el_keys_read(keys, o->key_file, o->key, err);
+}
+
+void el_server_reread_keys(el_server *server)
+{
+    const bool is_json = server->options->log_requests;
+    el_keys keys;
+    edgellm_error err;
+    if (read_again(server->options, &keys, &err) != EDGELLM_OK) {
+        server->metrics.keys_kept++;
+        el_log_message(&server->log, is_json, "%s; the keys stay as they were", err.message);
+        return;
+    }
+    server->keys = keys;
+    server->metrics.keys_read++;
+    el_log_message(&server->log, is_json, "keys read again: there are %u now", keys.n);
 }
 
 /* ---- opening ------------------------------------------------------------------------------- */
@@ -82,6 +112,14 @@ static edgellm_status check_place(const el_server *server, edgellm_error *err)
                    "--host %.100s lets others ask: give keys with --api-key-file FILE or "
                    "EDGELLM_API_KEY, or say --insecure",
                    o->place.host);
+}
+
+/* A page in a browser of this machine may ask, too, where there is no key. */
+static void check_hosts(el_server *server)
+{
+    const el_server_options *o = server->options;
+    server->checks_host = server->keys.n == 0 && !o->place.path && el_place_is_local(&o->place);
+    server->hosts = (el_hosts){o->allowed_hosts, o->n_allowed_hosts};
 }
 
 /* The file's name without what all such names end with. */
@@ -104,8 +142,9 @@ static size_t json_room(const el_server_options *o)
 
 static uint64_t own_bytes(const el_server_options *o)
 {
+    const uint64_t body = o->max_body > EL_METRICS_TEXT ? o->max_body : EL_METRICS_TEXT;
     return json_room(o) + sizeof(el_server) + EL_SERVER_OUT +
-           o->connections * (sizeof(el_conn) + o->max_body);
+           o->connections * (sizeof(el_conn) + body) + el_streams_bytes(o->sessions + o->queue);
 }
 
 static edgellm_status open_network(el_server *server, edgellm_error *err)
@@ -113,10 +152,12 @@ static edgellm_status open_network(el_server *server, edgellm_error *err)
     const el_server_options *o = server->options;
     EL_TRY(el_keys_read(&server->keys, o->key_file, o->key, err));
     EL_TRY(check_place(server, err));
+    check_hosts(server);
     EL_TRY(el_listen(&server->listener, &o->place, err));
     server->conns = calloc(o->connections, sizeof *server->conns);
     if (!server->conns)
         return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u connections", o->connections);
+    EL_TRY(el_streams_open(server, err));
     return el_loop_open(server, err);
 }
 
@@ -208,11 +249,13 @@ static void close_all(el_server *server)
     el_notify("STOPPING=1");
     if (server->is_computing) el_compute_stop(&server->compute);
     el_loop_close(server); /* connections let go of their tasks */
+    el_streams_close(server);
     if (server->is_computing) el_compute_close(&server->compute);
     el_json_room_close();
     free(server->conns);
     el_listener_close(&server->listener);
     if (server->signals >= 0) close(server->signals);
+    el_log_close(&server->log);
 }
 
 edgellm_status el_server_run(const el_server_options *options, edgellm_error *err)
@@ -225,6 +268,10 @@ edgellm_status el_server_run(const el_server_options *options, edgellm_error *er
     server->started = time(NULL);
     server->signals = server->listener.fd = -1;
     name_model(server);
+    el_metrics_open(&server->metrics);
+    el_log_open(&server->log, STDERR_FILENO);
+    if (getrandom(&server->start_id, sizeof server->start_id, GRND_NONBLOCK) < 0)
+        server->start_id = (uint32_t)el_clock_now();
     split_cores(&c, options->session.threads);
     edgellm_status status = open_signals(server, &before, err);
     if (status == EDGELLM_OK) status = open_and_serve(server, &c, err);

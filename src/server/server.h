@@ -15,28 +15,51 @@ typedef struct el_server_report {
     edgellm_memory_plan memory;
 } el_server_report;
 
+enum { EL_SENSES_CPUS = 64 };
+
+/* What the machine tells of itself now; what it does not is 0, or as it was given. */
+typedef struct el_senses {
+    uint64_t resident_bytes; /* of this process */
+    double celsius;          /* of the processor */
+    struct {
+        uint32_t number;
+        uint64_t hertz;
+    } cpus[EL_SENSES_CPUS]; /* (n_cpus) */
+    uint32_t n_cpus;
+} el_senses;
+
 typedef struct el_server_options {
     const char *model; /* the path */
     edgellm_engine_options engine;
     edgellm_session_options session;
     el_place place;
-    const char *key_file; /* NULL: none */
-    const char *key;      /* one more; NULL: none */
-    bool insecure;        /* others than this machine may ask without a key */
-    uint32_t sessions;    /* 1 .. EDGELLM_SCHEDULER_SLOTS */
-    uint32_t queue;       /* requests that may wait for one */
-    uint64_t max_body;    /* bytes of a request's body */
+    const char *key_file;             /* NULL: none */
+    const char *key;                  /* one more; NULL: none */
+    const char *const *allowed_hosts; /* (n_allowed_hosts) names by which it may be asked, beside
+                                         its own, where there are no keys */
+    uint32_t n_allowed_hosts;
+    bool no_web;       /* without the web page */
+    bool insecure;     /* others than this machine may ask without a key */
+    uint32_t sessions; /* 1 .. EDGELLM_SCHEDULER_SLOTS */
+    uint32_t queue;    /* requests that may wait for one */
+    uint64_t max_body; /* bytes of a request's body */
     uint32_t connections;
-    uint32_t drain_s;  /* how long running answers may take after the first signal to stop */
-    uint32_t reader_s; /* how long a reader may take nothing */
+    uint32_t drain_s;     /* how long running answers may take after the first signal to stop */
+    uint32_t reader_s;    /* how long a reader may take nothing */
+    uint32_t resume_s;    /* how long an answer is kept whose WebSocket has ended */
+    uint32_t heartbeat_s; /* between pings of a WebSocket */
     uint32_t calibrate_ms;
+    bool log_requests;        /* a line of JSON on standard error for each */
     int (*interrupted)(void); /* a signal that came before it begins */
     void (*ready)(const el_server_report *report);
+    void (*sense)(void *sense_context, el_senses *senses); /* for /metrics */
+    void *sense_context;
 } el_server_options;
 
-/* Serves until SIGTERM, SIGINT or SIGHUP (unless that is ignored): then requests that run may end,
- * and OK is returned. A second one ends them. Errors: IO, USAGE, MEMORY, and those of
- * edgellm_engine_open() and edgellm_scheduler_open(). */
+/* Serves until SIGTERM, SIGINT, or, where there is no file of keys, SIGHUP (unless that is
+ * ignored): then requests that run may end, and OK is returned. A second one ends them. With a file
+ * of keys SIGHUP has it read again. Errors: IO, USAGE, MEMORY, and those of edgellm_engine_open()
+ * and edgellm_scheduler_open(). */
 edgellm_status el_server_run(const el_server_options *options, edgellm_error *err);
 
 #endif

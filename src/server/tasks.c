@@ -15,27 +15,47 @@ static size_t words_of(uint32_t n, uint32_t context)
 
 uint64_t el_tasks_bytes(uint32_t n, uint32_t context)
 {
-    return words_of(n, context) * sizeof(uint32_t) + n * sizeof(el_task);
+    const uint64_t tokens = (uint64_t)n * (context + UINT64_C(1));
+    return words_of(n, context) * sizeof(uint32_t) + n * sizeof(el_task) +
+           tokens * (sizeof(uint64_t) + sizeof(float));
+}
+
+/* Memory that is there: touched. */
+static void *make(size_t bytes)
+{
+    void *memory = malloc(bytes);
+    return memory ? memset(memory, 0, bytes) : NULL;
+}
+
+static void release_memory(el_tasks *tasks)
+{
+    free(tasks->list);
+    free(tasks->memory);
+    free(tasks->times);
+    free(tasks->logprobs);
+    memset(tasks, 0, sizeof *tasks);
 }
 
 edgellm_status el_tasks_open(el_tasks *tasks, uint32_t n, uint32_t context, edgellm_error *err)
 {
-    const size_t words = words_of(n, context);
+    const size_t each = (size_t)context + 1;
     memset(tasks, 0, sizeof *tasks);
     tasks->list = calloc(n, sizeof *tasks->list);
-    tasks->memory = malloc(words * sizeof *tasks->memory);
-    if (!tasks->list || !tasks->memory) {
-        free(tasks->list);
-        free(tasks->memory);
-        tasks->list = NULL;
+    tasks->memory = make(words_of(n, context) * sizeof *tasks->memory);
+    tasks->times = make(n * each * sizeof *tasks->times);
+    tasks->logprobs = make(n * each * sizeof *tasks->logprobs);
+    if (!tasks->list || !tasks->memory || !tasks->times || !tasks->logprobs) {
+        release_memory(tasks);
         return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u requests of %u tokens", n,
                        context);
     }
-    memset(tasks->memory, 0, words * sizeof *tasks->memory); /* touched */
     tasks->n = n;
     tasks->context = context;
-    for (uint32_t i = 0; i < n; i++)
-        tasks->list[i].tokens = tasks->memory + i * ((size_t)context + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        tasks->list[i].tokens = tasks->memory + i * each;
+        tasks->list[i].times = tasks->times + i * each;
+        tasks->list[i].logprobs = tasks->logprobs + i * each;
+    }
     tasks->asked.slots = tasks->memory + n * ((size_t)context + 1);
     tasks->asked.size = el_ring_size(n);
     sem_init(&tasks->wake, 0, 0);
@@ -46,9 +66,7 @@ void el_tasks_close(el_tasks *tasks)
 {
     if (!tasks->list) return;
     sem_destroy(&tasks->wake);
-    free(tasks->list);
-    free(tasks->memory);
-    memset(tasks, 0, sizeof *tasks);
+    release_memory(tasks);
 }
 
 /* ---- by the network ------------------------------------------------------------------------ */
@@ -58,7 +76,7 @@ el_task *el_tasks_find(el_tasks *tasks)
     for (uint32_t i = 0; i < tasks->n; i++) {
         el_task *task = &tasks->list[i];
         if (el_task_stage(task) != EL_STAGE_FREE) continue;
-        *task = (el_task){.tokens = task->tokens};
+        *task = (el_task){.tokens = task->tokens, .times = task->times, .logprobs = task->logprobs};
         return task;
     }
     return NULL;
@@ -75,6 +93,15 @@ void el_tasks_cancel(el_tasks *tasks, el_task *task)
 {
     atomic_store(&task->is_cancelled, true);
     el_tasks_wake(tasks);
+}
+
+bool el_tasks_change(el_tasks *tasks, el_task *task, uint64_t deadline_ns)
+{
+    if (el_task_change(task) == EL_CHANGE_ASKED) return false;
+    task->changed.deadline_ns = deadline_ns;
+    el_task_answer_change(task, EL_CHANGE_ASKED);
+    el_tasks_wake(tasks);
+    return true;
 }
 
 static void release(el_task *task)
@@ -142,10 +169,12 @@ void el_tasks_wake(el_tasks *tasks)
     sem_post(&tasks->wake);
 }
 
-void el_task_add(el_task *task, uint32_t token, uint64_t now_ns)
+void el_task_add(el_task *task, uint32_t token, float logprob, uint64_t now_ns)
 {
     const uint32_t n = atomic_load_explicit(&task->n_answer, memory_order_relaxed);
     task->tokens[task->request.count + n] = token;
+    task->times[n] = now_ns;
+    task->logprobs[n] = logprob;
     if (n == 0) atomic_store_explicit(&task->first_ns, now_ns, memory_order_relaxed);
     atomic_store_explicit(&task->last_ns, now_ns, memory_order_relaxed);
     atomic_store_explicit(&task->n_answer, n + 1, memory_order_release);
@@ -154,4 +183,9 @@ void el_task_add(el_task *task, uint32_t token, uint64_t now_ns)
 void el_task_set_stage(el_task *task, el_stage stage)
 {
     atomic_store_explicit(&task->stage, stage, memory_order_release);
+}
+
+void el_task_answer_change(el_task *task, el_change change)
+{
+    atomic_store_explicit(&task->changed.state, (uint32_t)change, memory_order_release);
 }

@@ -8,8 +8,8 @@
  *   ENDED    network   how it ended is there; el_tasks_release() makes it FREE
  *
  * The tokens of an answer stand behind those of its prompt, where there is room for all of them,
- * and are counted when they are there: the network reads as far as the count, so that a reader who
- * is slow holds nobody up, and nothing can be full.
+ * with when each came and how probable it was, and are counted when they are there: the network
+ * reads as far as the count, so that a reader who is slow holds nobody up, and nothing can be full.
  */
 #ifndef EL_SERVER_TASKS_H
 #define EL_SERVER_TASKS_H
@@ -22,6 +22,14 @@
 
 typedef enum el_stage { EL_STAGE_FREE, EL_STAGE_ASKED, EL_STAGE_RUNNING, EL_STAGE_ENDED } el_stage;
 
+/* What has become of another deadline for a task that waits or runs. */
+typedef enum el_change {
+    EL_CHANGE_NONE,
+    EL_CHANGE_ASKED,  /* by the network: it is the compute thread's to answer */
+    EL_CHANGE_TAKEN,  /* the network's again */
+    EL_CHANGE_REFUSED /* likewise; changed.error says why */
+} el_change;
+
 typedef struct el_task {
     /* set by the network before it is handed over */
     uint32_t *tokens; /* (context + 1) */
@@ -29,9 +37,12 @@ typedef struct el_task {
     edgellm_sampler_options sampler; /* without lists */
     bool may_shorten;                /* max_tokens is a bound: with a deadline, as many as fit */
     uint64_t asked_ns;
+    uint64_t *times; /* (context + 1) when each token of the answer came; by the compute thread */
+    float *logprobs; /* (context + 1) of each, if the request wants them; likewise */
     /* set by the compute thread */
     uint64_t id;                        /* of the scheduler */
     uint64_t began_ns;                  /* it got a slot */
+    bool was_taken;                     /* and was not refused then */
     _Atomic uint64_t first_ns, last_ns; /* of its tokens */
     edgellm_forecast forecast;          /* all 0: none was made */
     edgellm_finish finish;
@@ -40,6 +51,12 @@ typedef struct el_task {
     _Atomic uint32_t stage; /* el_stage */
     _Atomic uint32_t n_answer;
     _Atomic bool is_cancelled;
+    struct {
+        _Atomic uint32_t state;    /* el_change */
+        uint64_t deadline_ns;      /* as it is to be */
+        edgellm_forecast forecast; /* from its start on; all 0: it waits for a slot */
+        edgellm_error error;
+    } changed;
     /* the network's own: nobody waits for it any more */
     bool is_orphan;
 } el_task;
@@ -48,6 +65,8 @@ typedef struct el_tasks {
     el_task *list; /* (n) */
     uint32_t n, context;
     uint32_t *memory; /* of all tokens and the ring */
+    uint64_t *times;
+    float *logprobs;
     el_ring asked;
     sem_t wake; /* of the compute thread */
 } el_tasks;
@@ -73,6 +92,15 @@ void el_tasks_hand_over(el_tasks *tasks, el_task *task);
 /* Asks for its end; ENDED comes soon. Not after ENDED. */
 void el_tasks_cancel(el_tasks *tasks, el_task *task);
 
+/* Asks for another deadline (0: none); the answer is task->changed. False: the last change has no
+ * answer yet. */
+bool el_tasks_change(el_tasks *tasks, el_task *task, uint64_t deadline_ns);
+
+static inline el_change el_task_change(const el_task *task)
+{
+    return (el_change)atomic_load_explicit(&task->changed.state, memory_order_acquire);
+}
+
 /* Nobody waits for it any more: it is cancelled, and free once it has ended. */
 void el_tasks_abandon(el_tasks *tasks, el_task *task);
 
@@ -92,7 +120,10 @@ void el_tasks_wait(el_tasks *tasks);
 void el_tasks_wake(el_tasks *tasks);
 
 /* Adds a token of the answer, then shows it. */
-void el_task_add(el_task *task, uint32_t token, uint64_t now_ns);
+void el_task_add(el_task *task, uint32_t token, float logprob, uint64_t now_ns);
+
+/* A change is answered: what the answer is made of stands in task->changed. */
+void el_task_answer_change(el_task *task, el_change change);
 
 /* Ends it, or notes that it has a slot. */
 void el_task_set_stage(el_task *task, el_stage stage);

@@ -1,0 +1,255 @@
+#include "server/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "server/request.h"
+#include "server/server_state.h"
+
+static uint32_t count_of(const el_server *server)
+{
+    return server->options->sessions + server->options->queue;
+}
+
+uint64_t el_streams_bytes(uint32_t n)
+{
+    return n * sizeof(el_stream);
+}
+
+edgellm_status el_streams_open(el_server *server, edgellm_error *err)
+{
+    server->streams = calloc(count_of(server), sizeof *server->streams);
+    if (server->streams) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u requests", count_of(server));
+}
+
+/* ---- their life ---------------------------------------------------------------------------- */
+
+static void forget(el_stream *s)
+{
+    el_answer_close(&s->answer);
+    memset(s, 0, sizeof *s);
+}
+
+void el_streams_close(el_server *server)
+{
+    for (uint32_t i = 0; server->streams && i < count_of(server); i++)
+        forget(&server->streams[i]);
+    free(server->streams);
+    server->streams = NULL;
+}
+
+/* Nobody owns it from here on. */
+static void disown(const el_server *server, el_stream *s)
+{
+    s->owner = NULL;
+    s->kept_until = el_clock_now() + server->options->resume_s * UINT64_C(1000000000);
+    if (server->options->resume_s == 0 || server->is_draining) forget(s);
+}
+
+void el_stream_tell(el_stream *stream)
+{
+    stream->is_told = true;
+    disown(stream->owner->server, stream);
+}
+
+void el_streams_lose(const el_conn *conn)
+{
+    el_server *server = conn->server;
+    for (uint32_t i = 0; i < count_of(server); i++)
+        if (server->streams[i].owner == conn) disown(server, &server->streams[i]);
+}
+
+bool el_streams_make_room(el_server *server)
+{
+    el_stream *oldest = NULL;
+    for (uint32_t i = 0; i < count_of(server); i++) {
+        el_stream *s = &server->streams[i];
+        if (s->is_told && (!oldest || s->kept_until < oldest->kept_until)) oldest = s;
+    }
+    if (oldest) forget(oldest);
+    return oldest != NULL;
+}
+
+bool el_stream_has_news(el_stream *stream)
+{
+    const el_change change = el_task_change(stream->answer.task);
+    const bool is_answered = change == EL_CHANGE_TAKEN || change == EL_CHANGE_REFUSED;
+    return el_answer_look(&stream->answer) || (stream->wanted_ms > 0 && is_answered);
+}
+
+void el_streams_look(el_server *server)
+{
+    const uint64_t now = el_clock_now();
+    for (uint32_t i = 0; i < count_of(server); i++) {
+        el_stream *s = &server->streams[i];
+        if (!s->answer.task) continue;
+        if (!s->owner && now >= s->kept_until)
+            forget(s);
+        else if (!s->is_told && el_stream_has_news(s) && s->owner) /* looked at if lost too */
+            el_conn_want_write(s->owner);
+    }
+}
+
+void el_streams_drain(const el_server *server)
+{
+    for (uint32_t i = 0; i < count_of(server); i++)
+        if (server->streams[i].answer.task && !server->streams[i].owner)
+            forget(&server->streams[i]);
+    for (uint32_t i = 0; i < server->options->connections; i++)
+        if (server->conns[i].wsi && server->conns[i].is_stream)
+            el_conn_want_write(&server->conns[i]);
+}
+
+/* ---- whose they are ------------------------------------------------------------------------ */
+
+unsigned el_streams_of(const el_conn *conn)
+{
+    unsigned n = 0;
+    for (uint32_t i = 0; i < count_of(conn->server); i++)
+        n += conn->server->streams[i].owner == conn;
+    return n;
+}
+
+el_stream *el_stream_named(const el_conn *conn, const char *id)
+{
+    for (uint32_t i = 0; i < count_of(conn->server); i++) {
+        el_stream *s = &conn->server->streams[i];
+        if (s->owner == conn && strcmp(s->id, id) == 0) return s;
+    }
+    return NULL;
+}
+
+static bool has_place(const el_conn *conn, const char *id, el_problem *problem)
+{
+    if (el_stream_named(conn, id))
+        return el_problem_set(problem, EL_PROBLEM_REQUEST, "id",
+                              "a request that runs on this connection has this 'id'");
+    if (el_streams_of(conn) < EL_STREAM_REQUESTS) return true;
+    return el_problem_set(problem, EL_PROBLEM_QUEUE, NULL,
+                          "%d requests run on this connection, as many as may", EL_STREAM_REQUESTS);
+}
+
+/* ---- a request ----------------------------------------------------------------------------- */
+
+el_stream *el_stream_begin(el_conn *conn, el_problem *problem)
+{
+    static const el_wire wire = {.streams = true}; /* written by stream_messages.c */
+    static const el_endpoint endpoint = {
+        .form = EL_ASK_STREAM, .id = "stream", .whole = &wire, .streamed = &wire};
+    el_server *server = conn->server;
+    el_stream begun = {.owner = conn, .logprobs = server->ask.logprobs};
+    if (!el_server_is_ready(server, problem)) return NULL;
+    if (!has_place(conn, server->ask.id, problem)) return NULL;
+    memcpy(begun.id, server->ask.id, strlen(server->ask.id));
+    if (getrandom(begun.secret, sizeof begun.secret, GRND_NONBLOCK) != sizeof begun.secret) {
+        el_problem_set(problem, EL_PROBLEM_INTERNAL, NULL, "the system has no random numbers yet");
+        return NULL;
+    }
+    el_task *task = el_request_task(server, problem);
+    if (!task) return NULL;
+    el_stream *s = &server->streams[task - server->compute.tasks.list];
+    *s = begun;
+    el_request_start(server, &endpoint, task, &s->answer);
+    return s;
+}
+
+void el_stream_cancel(el_stream *stream)
+{
+    el_answer *a = &stream->answer;
+    if (a->has_ended || a->has_failed || el_task_stage(a->task) == EL_STAGE_ENDED) return;
+    a->is_cancelled = true;
+    el_tasks_cancel(a->tasks, a->task);
+}
+
+bool el_stream_change(el_stream *stream, uint32_t deadline_ms, el_problem *problem)
+{
+    el_answer *a = &stream->answer;
+    if (a->has_ended || a->has_failed || el_task_stage(a->task) == EL_STAGE_ENDED)
+        return el_problem_set(problem, EL_PROBLEM_ROUTE, "id", "this request has ended");
+    if (stream->wanted_ms > 0 ||
+        !el_tasks_change(a->tasks, a->task, a->task->asked_ns + deadline_ms * UINT64_C(1000000)))
+        return el_problem_set(problem, EL_PROBLEM_QUEUE, "deadline_ms",
+                              "the last change of this deadline is not answered yet");
+    stream->wanted_ms = deadline_ms;
+    return true;
+}
+
+/* ---- one that was lost --------------------------------------------------------------------- */
+
+static int digit(char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *at = c != '\0' ? strchr(digits, c) : NULL;
+    return at ? (int)(at - digits) : -1;
+}
+
+static bool read_secret(const char *text, unsigned char *secret)
+{
+    if (strlen(text) != 2 * EL_STREAM_SECRET) return false;
+    for (int i = 0; i < EL_STREAM_SECRET; i++) {
+        const int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
+        if (high < 0 || low < 0) return false;
+        secret[i] = (unsigned char)(high << 4 | low);
+    }
+    return true;
+}
+
+/* In a time that tells nothing of the secrets. */
+static el_stream *with_secret(const el_server *server, const unsigned char *secret)
+{
+    el_stream *found = NULL;
+    for (uint32_t i = 0; i < count_of(server); i++) {
+        unsigned differs = !server->streams[i].answer.task;
+        for (int k = 0; k < EL_STREAM_SECRET; k++)
+            differs |= (unsigned)(secret[k] ^ server->streams[i].secret[k]);
+        if (differs == 0) found = &server->streams[i];
+    }
+    return found;
+}
+
+static el_stream *find_kept(const el_server *server, const char *text, el_problem *problem)
+{
+    unsigned char secret[EL_STREAM_SECRET];
+    el_stream *s = read_secret(text, secret) ? with_secret(server, secret) : NULL;
+    if (s && !s->owner && el_clock_now() >= s->kept_until) {
+        forget(s);
+        s = NULL;
+    }
+    if (!s)
+        el_problem_set(problem, EL_PROBLEM_ROUTE, "resume",
+                       "no answer is kept under this secret (--resume-time)");
+    return s;
+}
+
+/* The next token that is told is that one; what it completes stays as it was. */
+static void rewind_to(el_answer *a, uint32_t from)
+{
+    const uint32_t *tokens = a->task->tokens + a->task->request.count;
+    const char *text;
+    a->written = (el_reader){.stops = &a->stops};
+    while (a->written.at < from)
+        el_reader_push(&a->written, a->engine, tokens[a->written.at], &text);
+}
+
+el_stream *el_stream_resume(el_conn *conn, el_problem *problem)
+{
+    const el_ask *ask = &conn->server->ask;
+    el_stream *s = find_kept(conn->server, ask->resume, problem);
+    if (!s) return NULL;
+    if (s->owner != conn && !has_place(conn, s->id, problem)) return NULL;
+    el_answer_look(&s->answer);
+    if (ask->from > s->answer.ahead.at) {
+        el_problem_set(problem, EL_PROBLEM_REQUEST, "from",
+                       "'from' is %u, but there are %u tokens so far", ask->from,
+                       s->answer.ahead.at);
+        return NULL;
+    }
+    rewind_to(&s->answer, ask->from);
+    s->owner = conn;
+    s->is_told = false;
+    return s;
+}
