@@ -630,7 +630,7 @@ class Reading(Case):
             path.write_text("alpha\n")
             server = self.start("--api-key-file", path, "--log", log, "-c", "50000", model=LONG)
             client = server.client()
-            client.request("POST", TEXT, json.dumps({"stream": True, "max_tokens": 20000, **ENDLESS}),
+            client.request("POST", TEXT, json.dumps({"stream": True, "max_tokens": 3000, **ENDLESS}),
                            {"Authorization": "Bearer alpha", **serve.JSON})
             stream = client.getresponse()
             stream.readline()
