@@ -1,6 +1,7 @@
 """A WebSocket client of a few lines, which can also be rude: frames are made and read by hand.
 Standard library only."""
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -117,7 +118,9 @@ class WebSocket:
                 self.pings += 1
                 self.send_frame(data, opcode=PONG)
             if opcode == CLOSE:
-                code = struct.unpack(">H", data[:2])[0] if data else None
+                with contextlib.suppress(OSError):
+                    self.send_frame(data, opcode=CLOSE)
+                code = struct.unpack(">H", data[:2])[0] if len(data) > 1 else None
                 raise Closed(code, data[2:].decode())
 
     def ask(self, **message):
@@ -129,7 +132,7 @@ class WebSocket:
         accepted, tokens = None, []
         while True:
             message = self.receive()
-            assert message["id"] == name, message
+            assert message.get("id") == name, message
             if message["type"] == "accepted":
                 accepted = message
             elif message["type"] == "token":

@@ -63,6 +63,13 @@ void el_streams_lose(const el_conn *conn)
         if (server->streams[i].owner == conn) disown(server, &server->streams[i]);
 }
 
+void el_streams_drop(const el_conn *conn)
+{
+    el_server *server = conn->server;
+    for (uint32_t i = 0; i < count_of(server); i++)
+        if (server->streams[i].owner == conn) forget(&server->streams[i]);
+}
+
 bool el_streams_make_room(el_server *server)
 {
     el_stream *oldest = NULL;
