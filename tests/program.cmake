@@ -101,6 +101,7 @@ elseif(EDGELLM_CLI)
     if(TARGET edgellm-bench-http)
       set(bench bench)
     endif()
+    el_python_test(serve_ws ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve_ws)
     el_python_test(serve_ollama ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve_ollama ${bench})
   elseif(EDGELLM_SERVE) # not tested is not passed
     add_test(NAME serve COMMAND sh -c "echo 'edgellm-serve is not built: libwebsockets is missing \

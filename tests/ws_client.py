@@ -59,7 +59,9 @@ class WebSocket:
         self.protocol = self.shake_hands(key)
 
     def shake_hands(self, key):
-        status = int((self.file.readline() or b"x 0").split()[1])
+        version, status = (self.file.readline() or b"HTTP/1.1 0").split()[:2]
+        assert version == b"HTTP/1.1", version
+        status = int(status)
         headers = {}
         for line in iter(self.file.readline, b"\r\n"):
             if not line:

@@ -6,9 +6,11 @@ cd "$(dirname "$0")/.."
 . tools/conformance/venv.sh
 openai_version=3.57.0
 ollama_version=0.6.3
+websockets_version=17.4
 venv_python
 if [ -z "${EDGELLM_VENV:-}" ]; then
     venv_has openai || venv_pip "openai==$openai_version"
+    venv_has websockets || venv_pip "websockets==$websockets_version"
     venv_has ollama || venv_pip "ollama==$ollama_version"
 fi
 for test in tests/clients/test_*.py; do
