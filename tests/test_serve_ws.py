@@ -151,8 +151,10 @@ class Answers(Case):
     def test_logprobs(self):
         """Certain tokens have 0, and greedy ones are no worse than others; the same at each run."""
         client = self.connect()
-        greedy = client.ask(id="g", prompt="fox", max_tokens=12, temperature=0, repeat_penalty=1)
-        again = client.ask(id="g", prompt="fox", max_tokens=12, temperature=0, repeat_penalty=1)
+        greedy = client.ask(id="g", prompt="fox", max_tokens=12, temperature=0, repeat_penalty=1,
+                            logprobs=True)
+        again = client.ask(id="g", prompt="fox", max_tokens=12, temperature=0, repeat_penalty=1,
+                            logprobs=True)
         values = [t["logprob"] for t in greedy["tokens"]]
         self.assertEqual(values, [t["logprob"] for t in again["tokens"]])
         for value in values:
@@ -161,12 +163,12 @@ class Answers(Case):
         first = {}  # of the first token, by which it was: they are a distribution
         for seed in range(60):
             one = client.ask(id="o", prompt="fox", max_tokens=1, temperature=3, top_k=0, top_p=1,
-                             min_p=0, seed=seed, ignore_eos=True)["tokens"][0]
+                             min_p=0, seed=seed, ignore_eos=True, logprobs=True)["tokens"][0]
             self.assertEqual(first.setdefault(one["token"], one["logprob"]), one["logprob"])
             self.assertLessEqual(one["logprob"], values[0])
         self.assertGreater(len(first), 5)
         self.assertLessEqual(sum(math.exp(p) for p in first.values()), 1 + 1e-6)
-        without = client.ask(id="n", prompt="fox", max_tokens=3, logprobs=False)
+        without = client.ask(id="n", prompt="fox", max_tokens=3)
         self.assertNotIn("logprob", without["tokens"][0])
 
     def test_several_at_once(self):
@@ -222,7 +224,7 @@ class Answers(Case):
 # ---- running requests --------------------------------------------------------------------------
 
 class Running(Case):
-    model, options = LONG, ("-c", 8000, "--sessions", 2, "--queue", 40, "--resume-time", 0)
+    model, options = LONG, ("-c", 60000, "--sessions", 2, "--queue", 40, "--resume-time", 0)
 
     def test_cancel(self):
         client = self.connect()
@@ -252,9 +254,9 @@ class Running(Case):
         answer = client.ask(id="a", **FOX, max_tokens=5, deadline_ms=50000)
         self.assertEqual(answer["last"]["deadline"]["deadline_ms"], 50000)
         self.assertFalse(answer["last"]["deadline"]["ended_by_deadline"])
-        refused = client.ask(id="b", **FOX, max_tokens=7000, deadline_ms=1)
+        refused = client.ask(id="b", **FOX, max_tokens=50000, deadline_ms=1000)
         error = self.error_of(refused["last"], 422, "deadline_ms", "b", True)
-        self.assertGreater(error["forecast"]["enough_ms"], 1)
+        self.assertGreater(error["forecast"]["enough_ms"], 1000)
 
     def change(self, client, name, deadline_ms):
         client.send(type="deadline", id=name, deadline_ms=deadline_ms)
@@ -273,7 +275,6 @@ class Running(Case):
         error = self.error_of(refused, 422, "deadline_ms", "a", False)
         self.assertIn("as it was", error["message"])
         self.assertIn("forecast", error)
-        client.send(type="deadline", id="a", deadline_ms=3600000)  # and it runs on
         client.send(type="cancel", id="a")
         _, done = self.rest(client, "a")
         self.assertEqual(done["deadline"]["deadline_ms"], 3600000)
@@ -285,6 +286,7 @@ class Running(Case):
         client.send(type="request", id="c", **FOX, max_tokens=4)
         self.assertEqual(client.receive()["type"], "accepted")
         self.assertEqual(self.change(client, "c", 3600000)["type"], "deadline")
+        time.sleep(0.01)
         self.error_of(self.change(client, "c", 1), 422, "deadline_ms", "c", False)
         client.send(type="cancel", id="c")
         self.assertEqual(self.rest(client, "c")[1]["finish_reason"], "cancelled")
@@ -330,7 +332,7 @@ class Resume(Case):
 
     def test_lost_at_every_index(self):
         """The connection is cut after so many tokens, which takes some with it, and again."""
-        body = {**FOX, "max_tokens": 40, "ignore_eos": True}
+        body = {**FOX, "max_tokens": 40, "ignore_eos": True, "logprobs": True}
         right = self.connect().ask(id="r", **body)
         self.assertEqual(len(right["tokens"]), 40)
         for at in range(0, 41, 4):

@@ -56,12 +56,12 @@ class WebSocket:
         head = f"GET {path} HTTP/1.1\r\n" + "".join(f"{n}: {v}\r\n" for n, v in lines.items())
         sock.sendall(head.encode() + b"\r\n")
         self.pings = 0
-        self.protocol = self.shake_hands(key)
+        self.protocol = self.shake_hands(key, path)
 
-    def shake_hands(self, key):
+    def shake_hands(self, key, path):
         version, status = (self.file.readline() or b"HTTP/1.1 0").split()[:2]
-        assert version == b"HTTP/1.1", version
         status = int(status)
+        assert version == b"HTTP/1.1" or path != "/v1/stream", version
         headers = {}
         for line in iter(self.file.readline, b"\r\n"):
             if not line:
