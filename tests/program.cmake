@@ -97,11 +97,11 @@ elseif(EDGELLM_CLI)
       set(inject $<TARGET_FILE:edgellm_inject>)
     endif()
     el_python_test(serve ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve ${inject})
-    set_tests_properties(serve PROPERTIES TIMEOUT 480)
+    el_python_test(serve_ws ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve_ws)
+    set_tests_properties(serve serve_ws PROPERTIES TIMEOUT 480)
     if(TARGET edgellm-bench-http)
       set(bench bench)
     endif()
-    el_python_test(serve_ws ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve_ws)
     el_python_test(serve_ollama ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve_ollama ${bench})
   elseif(EDGELLM_SERVE) # not tested is not passed
     add_test(NAME serve COMMAND sh -c "echo 'edgellm-serve is not built: libwebsockets is missing \
