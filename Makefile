@@ -158,7 +158,7 @@ test-distil: setup build/release/CMakeCache.txt
 	cmake --build build/release --parallel $(JOBS)
 	@tools/distil.sh test
 
-# `edgellm serve` asked by OpenAI's and Ollama's Python packages, which are taken into build/venv.
+# `edgellm serve` asked by OpenAI's and Ollama's Python packages, and by `websockets`, which are taken into build/venv.
 test-clients: SETUP = --test
 test-clients: setup build/release/CMakeCache.txt
 	cmake --build build/release --target programs make_tiny --parallel $(JOBS)

@@ -43,12 +43,13 @@ install(EXPORT edgellm NAMESPACE edgellm:: FILE edgellm-targets.cmake DESTINATIO
 install(FILES ${PROJECT_SOURCE_DIR}/cmake/edgellm-config.cmake
               ${PROJECT_BINARY_DIR}/edgellm-config-version.cmake DESTINATION ${package_dir})
 
-file(GLOB documents ${PROJECT_SOURCE_DIR}/docs/*.md)
+file(GLOB documents ${PROJECT_SOURCE_DIR}/docs/*.md ${PROJECT_SOURCE_DIR}/docs/*.yaml)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/README.md
               ${PROJECT_SOURCE_DIR}/CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/docs/pictures DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
 file(GLOB examples ${PROJECT_SOURCE_DIR}/examples/*.c ${PROJECT_SOURCE_DIR}/examples/*.cpp
+                   ${PROJECT_SOURCE_DIR}/examples/*.py ${PROJECT_SOURCE_DIR}/examples/*.html
                    ${PROJECT_SOURCE_DIR}/examples/*.md)
 install(FILES ${examples} ${PROJECT_SOURCE_DIR}/examples/Makefile
               ${PROJECT_SOURCE_DIR}/examples/CMakeLists.txt

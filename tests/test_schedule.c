@@ -712,6 +712,66 @@ static void test_costs_may_change(void **state)
     assert_int_equal(el_schedule_next(&w.s, START + 20000000000).kind, EL_ACTION_END);
 }
 
+/* Would it leave all that it is for with tokens to come? */
+static bool ends_nobody(const el_schedule *s, const el_action *a)
+{
+    if (a->kind == EL_ACTION_CHUNK)
+        return s->jobs[a->jobs[0]].prompt > a->tokens || s->jobs[a->jobs[0]].steps > 0;
+    for (uint32_t i = 0; a->kind == EL_ACTION_PASS && i < a->tokens; i++)
+        if (s->jobs[a->jobs[i]].steps < 2) return false;
+    return a->kind == EL_ACTION_PASS;
+}
+
+/* Some jobs that are admitted, some of them begun; none of them late. */
+static world some_world(uint64_t *random)
+{
+    world w = {.noise = exact};
+    fill(&w, random);
+    w.now = START;
+    for (uint32_t i = 0; i < w.s.n_jobs; i++) {
+        const el_job *job = &w.lives[i].job;
+        if (!el_schedule_forecast(&w.s, job, w.now).admitted) continue;
+        el_schedule_add(&w.s, free_place(&w.s), job);
+        for (uint32_t k = between(random, 0, 30); k > 0; k--) {
+            const el_action a = el_schedule_next(&w.s, w.now);
+            if (!ends_nobody(&w.s, &a)) break;
+            el_schedule_did(&w.s, &a);
+            w.now += (el_nanoseconds)a.time;
+        }
+    }
+    return w;
+}
+
+/* Another deadline is taken exactly if, with it, all promises hold; else all is as it was. */
+static void test_another_deadline(void **state)
+{
+    (void)state;
+    uint64_t random = 4711;
+    uint32_t taken = 0, refused = 0;
+    for (int i = 0; i < 2000; i++) {
+        world w = some_world(&random);
+        const uint32_t place = between(&random, 0, w.s.n_jobs - 1);
+        const el_job *j = &w.s.jobs[place];
+        if (!j->active || naive_slack(&w.s, w.now) < 1e-3) continue;
+        el_schedule before = w.s, with = w.s;
+        const double least = naive_rest(&w.s, j) + naive_margin(&w.s, j);
+        const el_nanoseconds deadline =
+            next_random(&random) % 8 ? w.now + (el_nanoseconds)(least * 4 * share(&random)) : 0;
+        const uint32_t left = j->steps + (j->prompt > 0);
+        with.jobs[place].deadline = deadline;
+        const double slack = naive_slack(&with, w.now);
+        const edgellm_forecast f = el_schedule_set_deadline(&w.s, place, deadline, w.now);
+        if (slack > 1e-3) assert_true(f.admitted);
+        if (slack < -1e-3) assert_false(f.admitted);
+        assert_true(f.admitted ? f.tokens == left : f.tokens < left);
+        if (f.admitted) before.jobs[place].deadline = deadline;
+        assert_memory_equal(&w.s, &before, sizeof before);
+        taken += f.admitted && deadline != 0;
+        refused += !f.admitted;
+    }
+    assert_true(taken > 200 && refused > 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -726,6 +786,7 @@ int main(void)
         cmocka_unit_test(test_what_would_be_late_after_an_action_ends_before),
         cmocka_unit_test(test_forecasts_without_a_deadline),
         cmocka_unit_test(test_costs_may_change),
+        cmocka_unit_test(test_another_deadline),
     };
     return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
 }

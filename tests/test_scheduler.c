@@ -389,6 +389,96 @@ static void test_what_cannot_be_promised_is_refused(void **state)
     end(&d);
 }
 
+static edgellm_status change(const desk *d, uint32_t which, double seconds, edgellm_forecast *f,
+                             edgellm_error *err)
+{
+    const uint64_t deadline = seconds > 0 ? el_clock_now() + (uint64_t)(seconds * 1e9) : 0;
+    return edgellm_scheduler_set_deadline(d->scheduler, d->answers[which].id, deadline, f, err);
+}
+
+static void test_another_deadline(void **state)
+{
+    (void)state;
+    desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 3, .chunk_ns = 2e9});
+    edgellm_error err = {0};
+    edgellm_forecast f;
+    edgellm_request r = dated(4, 9, 20);
+    r.deadline_ns = 0;
+    assert_ok(submit(&d, &r, &err));
+    assert_int_equal(change(&d, 0, 20, &f, &err), EDGELLM_ERR_USAGE);
+    assert_contains(err.message, "costs");
+    assert_ok(change(&d, 0, 0, NULL, &err));
+    assert_ok(edgellm_scheduler_set_costs(d.scheduler, &slow, &err));
+    assert_int_equal(change(&d, 0, 11.5, &f, &err), EDGELLM_ERR_DEADLINE); /* as on arrival */
+    assert_true(f.tokens == 8 && f.first_ns == 2e9 && f.answer_ns == 10e9);
+    assert_ok(change(&d, 0, 11.8, &f, &err));
+    turn(&d); /* the prompt, and a token: eight are left, 1.15 * (8 + 0.1) = 9.315 */
+    assert_int_equal(change(&d, 0, 9.2, &f, &err), EDGELLM_ERR_DEADLINE);
+    assert_contains(err.message, "8 tokens that are left take 8000.0 ms");
+    assert_contains(err.message, "7 would fit, 9315.0 ms");
+    assert_true(f.tokens == 7 && f.first_ns == 1e9 && f.answer_ns == 8e9 && !f.admitted);
+    assert_ok(change(&d, 0, 9.6, &f, &err));
+    assert_true(f.tokens == 8 && f.admitted);
+    r = dated(4, 9, 24);
+    assert_ok(submit(&d, &r, &err));
+    assert_int_equal(change(&d, 1, 12, &f, &err), EDGELLM_ERR_DEADLINE); /* behind the first */
+    assert_ok(change(&d, 0, 0, &f, &err));
+    assert_ok(change(&d, 1, 12, &f, &err));
+    assert_int_equal(change(&d, 0, 9.6, &f, &err), EDGELLM_ERR_DEADLINE); /* the second's breaks */
+    assert_true(edgellm_scheduler_cancel(d.scheduler, d.answers[1].id));
+    assert_int_equal(change(&d, 1, 50, &f, &err), EDGELLM_ERR_USAGE);
+    assert_ok(change(&d, 0, 9.6, &f, &err));
+    run(&d);
+    assert_int_equal(d.answers[0].finish, EDGELLM_FINISH_LENGTH);
+    assert_int_equal(change(&d, 0, 50, &f, &err), EDGELLM_ERR_USAGE);
+    assert_int_equal(edgellm_scheduler_set_deadline(d.scheduler, 0, 0, &f, &err),
+                     EDGELLM_ERR_USAGE);
+    end(&d);
+}
+
+/* By the C library's functions. */
+static double log_softmax(const float *logits, uint32_t token)
+{
+    double best = -INFINITY, sum = 0;
+    for (uint32_t i = 0; i < EL_TINY_VOCAB; i++)
+        best = fmax(best, (double)logits[i]);
+    for (uint32_t i = 0; i < EL_TINY_VOCAB; i++)
+        sum += exp((double)logits[i] - best);
+    return (double)logits[token] - best - log(sum);
+}
+
+/* They are those of the logits of a session that computes the same tokens. */
+static void test_logprobs(void **state)
+{
+    (void)state;
+    desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 2});
+    const edgellm_session_options alone = {.context = CONTEXT, .threads = 1};
+    edgellm_request r = dated(4, 20, 0);
+    edgellm_session *session;
+    edgellm_error err;
+    edgellm_turn t;
+    uint64_t id;
+    r.deadline_ns = 0;
+    r.logprobs = true;
+    assert_ok(edgellm_session_open(d.engine, &alone, &session, &err));
+    assert_ok(edgellm_session_eval(session, r.tokens, r.count, NULL, &err));
+    assert_ok(edgellm_scheduler_submit(d.scheduler, &r, &id, NULL, &err));
+    for (uint32_t i = 0; i < 20; i++) {
+        assert_ok(edgellm_scheduler_turn(d.scheduler, &t, &err));
+        assert_true(t.n_events == 1 && t.events[0].has_token);
+        const uint32_t token = t.events[0].token;
+        const double right = log_softmax(edgellm_session_logits(session), token);
+        assert_true(fabs((double)t.events[0].logprob - right) < 1e-5 && right < 0);
+        assert_ok(edgellm_session_eval(session, &token, 1, NULL, &err));
+    }
+    r.logprobs = false;
+    assert_ok(edgellm_scheduler_submit(d.scheduler, &r, &id, NULL, &err));
+    assert_ok(edgellm_scheduler_turn(d.scheduler, &t, &err));
+    assert_true(t.events[0].has_token && t.events[0].logprob == 0);
+    edgellm_session_close(session);
+    end(&d);
+}
+
 /* Costs turn out to be a hundred times what they were. */
 static void test_what_cannot_be_kept_ends(void **state)
 {
@@ -620,6 +710,8 @@ int main(void)
         cmocka_unit_test(test_cancelled),
         cmocka_unit_test(test_logits_that_overflow),
         cmocka_unit_test(test_what_cannot_be_promised_is_refused),
+        cmocka_unit_test(test_another_deadline),
+        cmocka_unit_test(test_logprobs),
         cmocka_unit_test(test_what_cannot_be_kept_ends),
         cmocka_unit_test(test_an_earlier_deadline_goes_first),
         cmocka_unit_test(test_bad_requests),

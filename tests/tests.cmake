@@ -121,6 +121,7 @@ target_sources(test_schedule PRIVATE support/naive_schedule.c
                                      ${PROJECT_SOURCE_DIR}/src/engine/forecast.c)
 el_test(scheduler base cpu kernel format token sample model engine quant test_support)
 target_sources(test_scheduler PRIVATE support/tiny_file.c)
+target_link_libraries(test_scheduler PRIVATE m)
 target_link_options(test_scheduler PRIVATE
     -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap64)
 el_test(constant_time base cpu kernel format token sample model engine quant test_support)

@@ -1,6 +1,7 @@
 """A WebSocket client of a few lines, which can also be rude: frames are made and read by hand.
 Standard library only."""
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -55,10 +56,12 @@ class WebSocket:
         head = f"GET {path} HTTP/1.1\r\n" + "".join(f"{n}: {v}\r\n" for n, v in lines.items())
         sock.sendall(head.encode() + b"\r\n")
         self.pings = 0
-        self.protocol = self.shake_hands(key)
+        self.protocol = self.shake_hands(key, path)
 
-    def shake_hands(self, key):
-        status = int((self.file.readline() or b"x 0").split()[1])
+    def shake_hands(self, key, path):
+        version, status = (self.file.readline() or b"HTTP/1.1 0").split()[:2]
+        status = int(status)
+        assert version == b"HTTP/1.1" or path != "/v1/stream", version
         headers = {}
         for line in iter(self.file.readline, b"\r\n"):
             if not line:
@@ -117,7 +120,9 @@ class WebSocket:
                 self.pings += 1
                 self.send_frame(data, opcode=PONG)
             if opcode == CLOSE:
-                code = struct.unpack(">H", data[:2])[0] if data else None
+                with contextlib.suppress(OSError):
+                    self.send_frame(data, opcode=CLOSE)
+                code = struct.unpack(">H", data[:2])[0] if len(data) > 1 else None
                 raise Closed(code, data[2:].decode())
 
     def ask(self, **message):
@@ -129,7 +134,7 @@ class WebSocket:
         accepted, tokens = None, []
         while True:
             message = self.receive()
-            assert message["id"] == name, message
+            assert message.get("id") == name, message
             if message["type"] == "accepted":
                 accepted = message
             elif message["type"] == "token":

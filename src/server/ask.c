@@ -475,7 +475,6 @@ static bool check_ollama(el_ask *ask, el_problem *problem)
 /* A request is read as the others are, once it is known that it is one. */
 static bool read_request(el_ask *ask, el_problem *problem)
 {
-    ask->logprobs = true;
     if (!read_fields(ask, ask->root, EL_ASK_STREAM, problem)) return false;
     if (ask->n_messages > 0 && ask->prompt)
         return WRONG("prompt", "a request has 'messages' or a 'prompt', not both");

@@ -206,8 +206,8 @@ static void serve(el_compute *c)
 {
     while (!atomic_load(&c->is_stopping)) {
         take_new(c);
+        const bool changed = change_deadlines(c); /* before a cancel that came after it */
         cancel_running(c);
-        const bool changed = change_deadlines(c);
         const bool ended = end_waiting(c);
         const bool refused = begin_waiting(c);
         if (changed || ended || refused) c->options.wake(c->options.context);

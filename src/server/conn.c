@@ -225,6 +225,7 @@ static bool write_text(el_conn *conn)
     packet p = packet_of(conn->server);
     snprintf(length, sizeof length, "%zu", conn->text_len);
     if (!add_head(conn, &p, conn->text_type, length)) return false;
+    if (conn->is_stream) p.begin[7] = '1'; /* HTTP/1.0, says libwebsockets before an upgrade */
     if (!conn->is_head) add_bytes(&p, conn->text, conn->text_len);
     return send_packet(conn, &p) && finish(conn);
 }
@@ -468,9 +469,9 @@ bool el_conn_on_upgrade(el_conn *conn, const char *path, size_t len)
 {
     el_problem problem;
     begin_request(conn);
+    conn->is_stream = true;
     if (check_head(conn, path, len, &problem) && el_stream_may_open(conn, &problem)) {
         conn->is_asking = false;
-        conn->is_stream = true;
         conn->next_stream = 0;
         conn->text_len = 0;
         return true;

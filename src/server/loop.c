@@ -84,6 +84,9 @@ static int on_connection(struct lws *wsi, el_conn *conn, enum lws_callback_reaso
         return upgrade(wsi, conn, in);
     case LWS_CALLBACK_RECEIVE:
         return verdict(el_stream_on_message(conn, in, len));
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        el_stream_on_farewell(conn, in, len);
+        return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return verdict(el_stream_on_writable(conn));
     case LWS_CALLBACK_CLOSED:

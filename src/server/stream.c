@@ -63,6 +63,13 @@ void el_streams_lose(const el_conn *conn)
         if (server->streams[i].owner == conn) disown(server, &server->streams[i]);
 }
 
+void el_streams_drop(const el_conn *conn)
+{
+    el_server *server = conn->server;
+    for (uint32_t i = 0; i < count_of(server); i++)
+        if (server->streams[i].owner == conn) forget(&server->streams[i]);
+}
+
 bool el_streams_make_room(el_server *server)
 {
     el_stream *oldest = NULL;
@@ -189,8 +196,8 @@ static int digit(char c)
 
 static bool read_secret(const char *text, unsigned char *secret)
 {
-    if (strlen(text) != 2 * EL_STREAM_SECRET) return false;
-    for (int i = 0; i < EL_STREAM_SECRET; i++) {
+    if (strlen(text) != 2 * (size_t)EL_STREAM_SECRET) return false;
+    for (size_t i = 0; i < EL_STREAM_SECRET; i++) {
         const int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
         if (high < 0 || low < 0) return false;
         secret[i] = (unsigned char)(high << 4 | low);

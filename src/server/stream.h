@@ -70,8 +70,9 @@ bool el_stream_has_news(el_stream *stream);
 /* Its end was sent. */
 void el_stream_tell(el_stream *stream);
 
-/* The connection has ended: its streams are lost. */
+/* The connection has ended: its streams are lost, or nobody wants them any more. */
 void el_streams_lose(const el_conn *conn);
+void el_streams_drop(const el_conn *conn);
 
 /* ---- messages ------------------------------------------------------------------------------ */
 
@@ -95,6 +96,9 @@ bool el_stream_has_key(const el_conn *conn);
 /* Each returns false if the connection is to be closed. */
 bool el_stream_on_message(el_conn *conn, const char *bytes, size_t len);
 bool el_stream_on_writable(el_conn *conn);
+
+/* The client closes, with what its frame says: after 1000 it has all that it wants. */
+void el_stream_on_farewell(el_conn *conn, const char *bytes, size_t len);
 
 /* The server ends: connections are closed as soon as nothing runs on them. */
 void el_streams_drain(const el_server *server);

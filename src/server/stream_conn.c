@@ -205,6 +205,12 @@ bool el_stream_on_message(el_conn *conn, const char *bytes, size_t len)
     return true;
 }
 
+void el_stream_on_farewell(el_conn *conn, const char *bytes, size_t len)
+{
+    const unsigned char *code = (const unsigned char *)bytes;
+    if (len >= 2 && (code[0] << 8 | code[1]) == LWS_CLOSE_STATUS_NORMAL) el_streams_drop(conn);
+}
+
 /* ---- what goes out ------------------------------------------------------------------------- */
 
 /* Of several requests one after the other, a message each; false: there is nothing. */

@@ -1,6 +1,7 @@
 /*
- * fuzz_ask.c: any body of a request. It is refused with one clean problem, or what was read is what
- * a session takes; and jansson never needs more room than was reckoned before.
+ * fuzz_ask.c: any body of a request, and any message of a WebSocket. It is refused with one clean
+ * problem, or what was read is what a session takes; and jansson never needs more room than was
+ * reckoned before.
  *
  * Input: a byte, the form; the body.
  */
@@ -52,14 +53,26 @@ static void check_extent(const el_ask *ask, el_json_extent reckoned)
     FUZZ_CHECK(found.depth <= reckoned.depth && found.values <= reckoned.values);
 }
 
+/* A message has what it needs, and no more than one kind of prompt. */
+static void check_message(const el_ask *ask)
+{
+    FUZZ_CHECK(ask->act < EL_ASK_ACTS);
+    FUZZ_CHECK(ask->id || ask->act > EL_ASK_DEADLINE);
+    FUZZ_CHECK(!ask->id || (ask->id[0] != '\0' && strlen(ask->id) <= EL_ASK_ID_BYTES));
+    FUZZ_CHECK(ask->act != EL_ASK_REQUEST || (ask->n_messages > 0) != (ask->prompt != NULL));
+    FUZZ_CHECK(ask->act != EL_ASK_DEADLINE || ask->deadline_ms > 0);
+    FUZZ_CHECK(ask->act != EL_ASK_RESUME || ask->resume);
+}
+
 static void check_taken(const el_ask *ask)
 {
     edgellm_error err = {0};
     const edgellm_status status = edgellm_session_set_sampler(the_session(), &ask->sampler, &err);
     FUZZ_CHECK(fuzz_status(status, &err));
+    if (ask->form == EL_ASK_STREAM) check_message(ask);
     FUZZ_CHECK(ask->form != EL_ASK_CHAT || ask->n_messages > 0);
     FUZZ_CHECK(ask->form != EL_ASK_COMPLETION || ask->prompt != NULL);
-    FUZZ_CHECK(ask->form <= EL_ASK_COMPLETION || ask->model != NULL);
+    FUZZ_CHECK(ask->form <= EL_ASK_COMPLETION || ask->form == EL_ASK_STREAM || ask->model != NULL);
     FUZZ_CHECK(ask->form != EL_ASK_OLLAMA_GENERATE || ask->raw || el_ask_is_empty(ask) ||
                ask->messages[ask->n_messages - 1].content == ask->prompt);
     for (uint32_t i = 0; i < ask->n_messages; i++)
@@ -105,8 +118,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_input in = {data, size};
     el_problem problem = {.kind = EL_PROBLEM_KINDS};
     edgellm_error err = {0};
-    static const el_ask_form forms[] = {EL_ASK_COMPLETION, EL_ASK_CHAT, EL_ASK_OLLAMA_GENERATE,
-                                        EL_ASK_OLLAMA_CHAT, EL_ASK_OLLAMA_SHOW};
+    static const el_ask_form forms[] = {EL_ASK_COMPLETION,      EL_ASK_CHAT,
+                                        EL_ASK_OLLAMA_GENERATE, EL_ASK_OLLAMA_CHAT,
+                                        EL_ASK_OLLAMA_SHOW,     EL_ASK_STREAM};
     const el_ask_form form = forms[fuzz_byte(&in) % (sizeof forms / sizeof forms[0])];
     const size_t len = in.size < LONGEST ? in.size : LONGEST;
     const char *body = (const char *)in.data;

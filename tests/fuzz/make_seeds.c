@@ -692,6 +692,14 @@ static void save_asks(void)
              "\"thinking\":\"\"}],\"tools\":[],\"keep_alive\":-1,\"options\":{\"seed\":\"x\"}}");
     save_ask("load", 3, "{\"model\":\"m\",\"messages\":[]}");
     save_ask("show", 4, "{\"name\":\"m\",\"verbose\":true}");
+    save_ask("request", 5,
+             "{\"type\":\"request\",\"id\":\"r1\",\"messages\":[{\"role\":\"user\","
+             "\"content\":\"a\"}],\"deadline_ms\":250,\"logprobs\":false,\"seed\":7}");
+    save_ask("cancel", 5, "{\"type\":\"cancel\",\"id\":\"r1\"}");
+    save_ask("deadline", 5, "{\"type\":\"deadline\",\"id\":\"r1\",\"deadline_ms\":500}");
+    save_ask("resume", 5,
+             "{\"type\":\"resume\",\"resume\":\"00112233445566778899aabbccddeeff\",\"from\":17}");
+    save_ask("ping", 5, "{\"type\":\"ping\"}");
     save_ask("broken", 1, "{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\\u0000\"},]");
     save_ask("deep", 0, "[{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1,2,{\"b\":\"[,:]\"}]]]");
 }
