@@ -642,7 +642,9 @@ class Rights(Case):
         port = self.server.port
         for origin in (f"http://127.0.0.1:{port}", f"https://127.0.0.1:{port}"):
             self.stream_works(self.connect(Origin=origin))
-        self.stream_works(self.connect(Origin="http://BOARD", Host="board"))
+        board = self.start("--allow-host", "board")
+        self.stream_works(self.connect(board, Origin="http://BOARD", Host="board"))
+        self.ends_well(board)
         for origin in ("http://evil.example", "null", "http://127.0.0.1", f"127.0.0.1:{port}",
                        f"http://127.0.0.1:{port}.evil.example", "http://" + "a" * 300,
                        f"http://evil.example/://127.0.0.1:{port}"):
