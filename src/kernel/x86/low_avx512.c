@@ -1,7 +1,6 @@
 /* low_avx512.c: matrix kernels of one bit and three levels for AVX-512 with VNNI. */
 #define EL_LOW          1
 #define EL_WIDTH        16
-#define EL_IN_REGISTERS 1
 #define EL_GROUP_START  EL_INLINE
 
 #include "kernel/lanes.inc"

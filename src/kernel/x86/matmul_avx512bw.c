@@ -1,6 +1,5 @@
 /* matmul_avx512bw.c: the matrix kernels for AVX-512 F, BW, VL and DQ. */
 #define EL_WIDTH        16
-#define EL_IN_REGISTERS 1
 #define EL_GROUP_START  EL_INLINE
 
 #include "kernel/lanes.inc"

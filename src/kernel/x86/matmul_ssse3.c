@@ -1,6 +1,5 @@
 /* matmul_ssse3.c: the matrix kernels for SSSE3 and SSE4.1. */
 #define EL_WIDTH        4
-#define EL_IN_REGISTERS 0
 #define EL_GROUP_START  static __attribute__((noinline))
 
 #include "kernel/lanes.inc"
