@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "sample/candidates.h"
 #include "sample/sampler.h"
 
 enum { VOCAB = 500, DRAWS = 20000, CONTEXT = 64 };
@@ -494,10 +495,32 @@ static void test_the_largest_sampler_fits_its_bound(void **state)
     assert_in_range(el_sampler_save(&f->sampler, NULL), 8192, EL_SAMPLER_SAVED_MAX);
 }
 
+/* The first of the largest, as a plain loop finds it: with equals, zeroes of both signs, infinities
+ * and what is not a number, of all lengths about the step of the fast one. */
+static void test_best(void **state)
+{
+    static const float some[] = {-1, 2, 2, 1, 0.0f, -0.0f, -INFINITY, INFINITY, NAN};
+    float logit[70];
+    uint32_t random = 1;
+    (void)state;
+    for (uint32_t round = 0; round < 20000; round++) {
+        const el_candidates c = {.logit = logit, .n = 1 + round % 70};
+        const uint32_t kinds = 4 + round % 6;
+        uint32_t best = 0;
+        for (uint32_t i = 0; i < c.n; i++) {
+            random = random * 1664525 + 1013904223;
+            logit[i] = some[(random >> 16) % kinds];
+            if (logit[i] > logit[best]) best = i;
+        }
+        assert_int_equal(el_candidates_best(&c), best);
+    }
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_best),
         TEST(test_greedy_takes_the_smallest_id_among_equals),
         TEST(test_temperature_alone_gives_the_softmax),
         TEST(test_top_k_keeps_exactly_the_best),

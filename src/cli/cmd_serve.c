@@ -84,7 +84,7 @@ static const el_cli_option options[] = {
     {"api-key-file", 0, EL_CLI_TEXT, FIELD(key_file), "FILE", NULL,
      "a key a line; one more: EDGELLM_API_KEY", 0, 0, NULL},
     {"allow-host", 0, EL_CLI_TEXTS, FIELD(hosts), "NAME", NULL,
-     "without keys it is asked as localhost, or by this name too (several times)", 0, 0, NULL},
+     "without keys: a name to be asked by beside localhost; several times", 0, 0, NULL},
     {"insecure", 0, EL_CLI_ON, FIELD(insecure), NULL, NULL,
      "whoever reaches --host may ask, without a key", 0, 0, NULL},
     {"no-web", 0, EL_CLI_ON, FIELD(no_web), NULL, NULL, "without the web page at /", 0, 0, NULL},
@@ -120,14 +120,13 @@ const el_cli_command el_cli_cmd_serve = {
     .synopsis = "serve MODEL [options]",
     .about =
         "Answers over HTTP, as OpenAI's interface has it: /v1/chat/completions, /v1/completions,\n"
-        "/v1/models; and as Ollama's: /api/chat, /api/generate, /api/tags, /api/show, /api/ps\n"
-        "(docs/SERVER.md); over a WebSocket, several at a time: /v1/stream; /health; for browsers, "
-        "a "
-        "page\nat /. All memory is there before the first request. One\n"
-        "line says when it is ready. Where there is more than one core, one is the network's:\n"
-        "without -j all others compute. A request may carry deadline_ms: what cannot be answered\n"
-        "in time is refused at once, with the forecast. SIGTERM or Ctrl-C: what runs may end,\n"
-        "then exit code 0; a second one ends it. SIGHUP: --api-key-file is read again.\n",
+        "/v1/models; as Ollama's: /api/chat, /api/generate, /api/tags, /api/show, /api/ps; over a\n"
+        "WebSocket, several at a time: /v1/stream; for browsers, a page at /; /health, /metrics,\n"
+        "/openapi.json (docs/SERVER.md). All memory is there before the first request. One line\n"
+        "says when it is ready. Where there is more than one core, one is the network's: without\n"
+        "-j all others compute. A request may carry deadline_ms: what cannot be answered in time\n"
+        "is refused at once, with the forecast. SIGTERM or Ctrl-C: what runs may end, then exit\n"
+        "code 0; a second one ends it. SIGHUP: --api-key-file is read again.\n",
     .examples = "  edgellm serve model.tm2.bin\n"
                 "  edgellm serve model.tm2.bin --port 8080 --sessions 2 -c 2048 --rt\n"
                 "  edgellm serve model.tm2.bin --unix model.sock --max-ram 256M\n",

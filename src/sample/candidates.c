@@ -40,12 +40,57 @@ float el_weight(const el_ranking *r, float logit)
     return r->counted ? 1.0f : el_expf(el_scaled(r, logit));
 }
 
+/* Sixteen at a time, in four chains that need not wait for each other, and no branch depends on a
+ * logit. Each lane keeps the first of its largest. */
+typedef float four __attribute__((vector_size(16)));
+typedef int32_t four_bits __attribute__((vector_size(16)));
+enum { CHAINS = 4, LANES = 4, STEP = CHAINS * LANES };
+
+typedef struct leaders {
+    four logit[CHAINS];
+    four_bits at[CHAINS];
+} leaders;
+
+static inline four_bits choose(four_bits mask, four_bits a, four_bits b)
+{
+    return (mask & a) | (~mask & b);
+}
+
+static inline void meet(leaders *l, const float *logit, int32_t i)
+{
+    for (int32_t j = 0; j < CHAINS; j++) {
+        four x;
+        memcpy(&x, logit + i + j * LANES, sizeof x);
+        const four_bits mask = x > l->logit[j], at = (four_bits){0, 1, 2, 3} + (i + j * LANES);
+        l->logit[j] = (four)choose(mask, (four_bits)x, (four_bits)l->logit[j]);
+        l->at[j] = choose(mask, at, l->at[j]);
+    }
+}
+
+static uint32_t best_of_leaders(const leaders *l)
+{
+    float logit[STEP];
+    int32_t at[STEP], best = 0;
+    memcpy(logit, l->logit, sizeof logit);
+    memcpy(at, l->at, sizeof at);
+    for (int32_t i = 1; i < STEP; i++) {
+        const bool equal = logit[i] == logit[best];
+        if (logit[i] > logit[best] || (equal && at[i] < at[best])) best = i;
+    }
+    return (uint32_t)at[best];
+}
+
 uint32_t el_candidates_best(const el_candidates *c)
 {
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < c->n; i++)
+    const four lowest = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
+    leaders l = {.logit = {lowest, lowest, lowest, lowest}};
+    uint32_t i = 0;
+    for (; i + STEP <= c->n; i += STEP)
+        meet(&l, c->logit, (int32_t)i);
+    uint32_t best = best_of_leaders(&l);
+    for (; i < c->n; i++)
         if (c->logit[i] > c->logit[best]) best = i;
-    return best;
+    return c->logit[best] > c->logit[0] ? best : 0; /* nothing is larger than a first NaN */
 }
 
 el_ranking el_ranking_softmax(const el_candidates *c, float temperature)

@@ -1,9 +1,8 @@
 /* low_dotprod.c: matrix kernels of one bit and three levels for ARMv8.2 with dot products. */
-#define EL_LOW          1
-#define EL_WIDTH        4
-#define EL_IN_REGISTERS 0
-#define EL_PAIRS        1
-#define EL_GROUP_START  static __attribute__((noinline))
+#define EL_LOW         1
+#define EL_WIDTH       4
+#define EL_PAIRS       1
+#define EL_GROUP_START static __attribute__((noinline))
 
 #include "kernel/lanes.inc"
 

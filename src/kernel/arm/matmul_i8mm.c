@@ -1,9 +1,8 @@
 /* matmul_i8mm.c: the matrix kernels for ARMv8.2 with int8 matrix products: one vector as with dot
  * products. */
-#define EL_WIDTH        4
-#define EL_IN_REGISTERS 0
-#define EL_PAIRS        1
-#define EL_GROUP_START  static __attribute__((noinline))
+#define EL_WIDTH       4
+#define EL_PAIRS       1
+#define EL_GROUP_START static __attribute__((noinline))
 
 #include "kernel/lanes.inc"
 

@@ -1,9 +1,8 @@
 /* matmul_neon.c: the matrix kernels for NEON without dot products: ARMv8.0, and ARMv7, whose NEON
  * makes zeroes of subnormals: GCC, which knows, computes floats one by one there (kernels.inc). */
-#define EL_WIDTH        4
-#define EL_IN_REGISTERS 0
-#define EL_PAIRS        1
-#define EL_GROUP_START  static __attribute__((noinline))
+#define EL_WIDTH       4
+#define EL_PAIRS       1
+#define EL_GROUP_START static __attribute__((noinline))
 
 #include "kernel/lanes.inc"
 

@@ -1,8 +1,7 @@
 /* low_rvv.c: matrix kernels of one bit and three levels for V 1.0. */
-#define EL_LOW          1
-#define EL_WIDTH        16
-#define EL_IN_REGISTERS 0
-#define EL_GROUP_START  static __attribute__((noinline))
+#define EL_LOW         1
+#define EL_WIDTH       16
+#define EL_GROUP_START static __attribute__((noinline))
 
 #include "kernel/lanes.inc"
 #include "kernel/riscv/dot_rvv.inc"

@@ -1,7 +1,6 @@
 /* matmul_rvv.c: the matrix kernels for RISC-V with the vector extension V 1.0. */
-#define EL_WIDTH        16
-#define EL_IN_REGISTERS 0
-#define EL_GROUP_START  static __attribute__((noinline))
+#define EL_WIDTH       16
+#define EL_GROUP_START static __attribute__((noinline))
 
 #include "kernel/lanes.inc"
 #include "kernel/riscv/dot_rvv.inc"

@@ -1,8 +1,7 @@
 /* low_scalar.c: matrix kernels of one bit and three levels in portable C. */
-#define EL_LOW          1
-#define EL_WIDTH        4
-#define EL_IN_REGISTERS 0
-#define EL_GROUP_START  static __attribute__((noinline))
+#define EL_LOW         1
+#define EL_WIDTH       4
+#define EL_GROUP_START static __attribute__((noinline))
 
 #include "kernel/lanes.inc"
 #include "kernel/scalar/dot_scalar.inc"

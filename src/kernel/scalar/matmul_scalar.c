@@ -1,7 +1,6 @@
 /* matmul_scalar.c: the portable level of the matrix kernels. */
-#define EL_WIDTH        4
-#define EL_IN_REGISTERS 0
-#define EL_GROUP_START  static __attribute__((noinline))
+#define EL_WIDTH       4
+#define EL_GROUP_START static __attribute__((noinline))
 
 #include "kernel/lanes.inc"
 #include "kernel/scalar/dot_scalar.inc"

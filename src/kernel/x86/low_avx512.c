@@ -1,8 +1,7 @@
 /* low_avx512.c: matrix kernels of one bit and three levels for AVX-512 with VNNI. */
-#define EL_LOW          1
-#define EL_WIDTH        16
-#define EL_IN_REGISTERS 1
-#define EL_GROUP_START  EL_INLINE
+#define EL_LOW         1
+#define EL_WIDTH       16
+#define EL_GROUP_START EL_INLINE
 
 #include "kernel/lanes.inc"
 #include "kernel/x86/dot_avx512.inc"

@@ -1,7 +1,6 @@
 /* matmul_avx512.c: the matrix kernels for AVX-512 F, BW, VL, DQ and VNNI. */
-#define EL_WIDTH        16
-#define EL_IN_REGISTERS 1
-#define EL_GROUP_START  EL_INLINE
+#define EL_WIDTH       16
+#define EL_GROUP_START EL_INLINE
 
 #include "kernel/lanes.inc"
 #include "kernel/x86/dot_avx512.inc"

@@ -1,7 +1,6 @@
 /* matmul_avxvnni.c: the matrix kernels for AVX2, F16C and AVX-VNNI. */
-#define EL_WIDTH        8
-#define EL_IN_REGISTERS 0
-#define EL_GROUP_START  static __attribute__((noinline))
+#define EL_WIDTH       8
+#define EL_GROUP_START static __attribute__((noinline))
 
 #include "kernel/lanes.inc"
 #include "kernel/x86/dot_avxvnni.inc"
