@@ -20,6 +20,7 @@ el_test(vocab_pack base cpu kernel format token test_support)
 el_test(quant base cpu kernel format quant)
 el_test(quantize base cpu kernel format quant test_support)
 el_test(size base cpu kernel format quant test_support)
+el_test(grammar base token grammar test_support)
 el_test(sampler base token grammar sample)
 target_link_libraries(test_sampler PRIVATE m)
 # The program's sums; that file alone.

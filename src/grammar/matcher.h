@@ -42,7 +42,7 @@ enum {
 #define EL_ROOM_ANY      UINT32_MAX
 
 typedef struct el_frame {
-    uint32_t node;  /* to go on at */
+    uint32_t node;  /* CALL or REPEAT that put it there */
     uint32_t count; /* REPEAT: times that its body is done; EL_COUNT_PLENTY: enough of them, and
                        its limit far away */
     uint32_t below; /* frame; 0: the stack is empty below */

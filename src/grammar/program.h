@@ -3,9 +3,9 @@
  *
  *   BYTES   goes to the end of an edge by a byte in its range
  *   SPLIT   goes to the ends of all its edges, by nothing
- *   CALL    puts `then` on the stack, and goes to where a rule starts
+ *   CALL    puts itself on the stack, and goes to where a rule starts
  *   REPEAT  puts itself on the stack with a count, and goes to its body; or goes on
- *   END     takes the top off the stack and goes there; with an empty stack the text is whole
+ *   END     takes the top off the stack and goes on behind it; with an empty stack the text is whole
  *
  * Immutable after el_program_make(), so that any number of matchers may use it.
  *

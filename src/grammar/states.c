@@ -57,17 +57,18 @@ static void leave(el_matcher *m, uint32_t stack, uint32_t fresh)
     if (stack == 0)
         m->found_end = true;
     else if (node->kind != EL_NODE_REPEAT)
-        put_item(m, f->node, f->below, fresh > 0 ? fresh - 1 : 0);
+        put_item(m, node->then, f->below, fresh > 0 ? fresh - 1 : 0);
     else if (fresh == 0)
         repeat(m, f->node, counted(node, f->count), f->below, 0);
 }
 
-static void call(el_matcher *m, const el_node *node, uint32_t stack, uint32_t fresh)
+static void call(el_matcher *m, uint32_t at, uint32_t stack, uint32_t fresh)
 {
+    const el_node *node = &m->program->nodes[at];
     if (m->program->nodes[node->then].kind == EL_NODE_END)
         put_item(m, node->first, stack, fresh); /* nothing comes after it */
     else
-        put_item(m, node->first, el_stacks_push(m, node->then, 0, stack), fresh + 1);
+        put_item(m, node->first, el_stacks_push(m, at, 0, stack), fresh + 1);
 }
 
 static void keep(el_matcher *m, uint32_t node, uint32_t stack)
@@ -102,7 +103,7 @@ static void close_items(el_matcher *m)
                 put_item(m, p->edges[e].to, item.stack, item.fresh);
             break;
         case EL_NODE_CALL:
-            call(m, node, item.stack, item.fresh);
+            call(m, item.node, item.stack, item.fresh);
             break;
         case EL_NODE_REPEAT:
             repeat(m, item.node, 0, item.stack, item.fresh);
