@@ -33,13 +33,13 @@ enum {
     EL_CELLS = 1 << 16,
     EL_CLOSURE_MAX = 512,
     EL_CLOSURE_SLOTS = 2 * EL_CLOSURE_MAX,
-    EL_MASKS = 8 /* kept */
+    EL_HEIGHTS = 14, /* of what is below a node of the trie: 0 .. 7, then up to 15, 31 ... 255 */
+    EL_MASKS = 8     /* kept */
 };
 
 #define EL_STATE_DEAD    0u      /* no text goes on like this */
 #define EL_STATE_UNKNOWN 0xffffu /* in a cell: not asked for; as an answer: no room is left */
 #define EL_COUNT_PLENTY  UINT32_MAX
-#define EL_ROOM_ANY      UINT32_MAX
 
 typedef struct el_frame {
     uint32_t node;  /* CALL or REPEAT that put it there */
@@ -47,7 +47,7 @@ typedef struct el_frame {
                        its limit far away */
     uint32_t below; /* frame; 0: the stack is empty below */
     uint32_t cost;  /* tokens that are enough after it was taken off */
-    uint32_t room;  /* fewest times that a repetition of this stack may still go on */
+    bool counts;    /* this frame, or one below, has a limit that is counted towards */
     uint32_t depth;
 } el_frame;
 
@@ -59,9 +59,9 @@ typedef struct el_state {
     uint32_t first;     /* configs [first, first + n) */
     uint32_t n;
     uint32_t cost;      /* tokens that are enough to end */
-    uint32_t room;      /* of its stacks */
+    bool counts;        /* some of its stacks have a limit that is counted towards */
     uint32_t loops;     /* groups of bytes that lead back to it, once `has_loops` */
-    uint16_t plenty;    /* the state that differs in EL_COUNT_PLENTY; EL_STATE_UNKNOWN */
+    uint16_t plenty[EL_HEIGHTS]; /* see el_states_plenty(); EL_STATE_UNKNOWN: not asked for */
     bool accepts, has_loops;
 } el_state;
 
@@ -122,8 +122,9 @@ edgellm_status el_matcher_mask(el_matcher *m, uint32_t left, const el_mask **mas
 
 /* The frame with these. EL_FRAMES: the stack is too deep; with m->full set, there is no room. */
 uint32_t el_stacks_push(el_matcher *m, uint32_t node, uint32_t count, uint32_t below);
-/* The same stack with EL_COUNT_PLENTY where a repetition has had enough, and has a limit. */
-uint32_t el_stacks_plenty(el_matcher *m, uint32_t stack);
+/* The same stack with EL_COUNT_PLENTY where a repetition has had enough, and has a limit that is
+ * more than `far` times away. EL_FRAMES: there is no room. */
+uint32_t el_stacks_plenty(el_matcher *m, uint32_t stack, uint32_t far);
 void el_stacks_reset(el_matcher *m);
 /* Keeps the frames under the configs of a state, which it corrects. */
 void el_stacks_keep(el_matcher *m, const el_state *state);
@@ -131,12 +132,22 @@ void el_stacks_keep(el_matcher *m, const el_state *state);
 /* The state after a byte; EL_STATE_UNKNOWN: there is no room. */
 uint16_t el_states_step(el_matcher *m, uint16_t state, uint8_t byte);
 uint16_t el_states_start(el_matcher *m);
-uint16_t el_states_plenty(el_matcher *m, uint16_t state);
+/* The same state with EL_COUNT_PLENTY where `height` more bytes cannot reach a limit: no text of so
+ * many bytes can tell them apart. */
+uint16_t el_states_plenty(el_matcher *m, uint16_t state, uint32_t height);
 /* Forgets all states but m->current, which gets a new number. */
 void el_states_forget(el_matcher *m);
 /* Groups of bytes (token_trie.h) of which every one leads from the state back to it. */
 uint32_t el_states_loops(el_matcher *m, uint16_t state);
 
 void el_masks_forget(el_matcher *m);
+
+/* el_states_step(), where it mostly was asked for before. */
+static inline uint16_t el_states_go(el_matcher *m, uint16_t state, uint8_t byte)
+{
+    const el_program *p = m->program;
+    const uint16_t to = m->cells[state * p->n_classes + p->class_of[byte]];
+    return to != EL_STATE_UNKNOWN ? to : el_states_step(m, state, byte);
+}
 
 #endif

@@ -40,8 +40,7 @@ static void complete(const el_matcher *m, el_frame *f)
                                                        : p->nodes[node->then].cost;
     f->cost = el_cost_add(rest, below->cost);
     f->depth = below->depth + 1;
-    f->room = below->room;
-    if (counts(p, f) && node->most - f->count < f->room) f->room = node->most - f->count;
+    f->counts = below->counts || counts(p, f);
 }
 
 uint32_t el_stacks_push(el_matcher *m, uint32_t node, uint32_t count, uint32_t below)
@@ -60,17 +59,22 @@ uint32_t el_stacks_push(el_matcher *m, uint32_t node, uint32_t count, uint32_t b
     return m->n_frames++;
 }
 
-uint32_t el_stacks_plenty(el_matcher *m, uint32_t stack)
+static bool is_far(const el_program *p, const el_frame *f, uint32_t far)
+{
+    return counts(p, f) && p->nodes[f->node].most - f->count > far;
+}
+
+uint32_t el_stacks_plenty(el_matcher *m, uint32_t stack, uint32_t far)
 {
     uint32_t n = 0;
-    while (m->frames[stack].room != EL_ROOM_ANY) {
+    while (m->frames[stack].counts) {
         m->chain[n++] = stack;
         stack = m->frames[stack].below;
     }
     while (n-- > 0 && stack != EL_FRAMES) {
         const el_frame *f = &m->frames[m->chain[n]];
-        stack = el_stacks_push(m, f->node, counts(m->program, f) ? EL_COUNT_PLENTY : f->count,
-                               stack);
+        const uint32_t count = is_far(m->program, f, far) ? EL_COUNT_PLENTY : f->count;
+        stack = el_stacks_push(m, f->node, count, stack);
     }
     return stack;
 }
@@ -78,7 +82,7 @@ uint32_t el_stacks_plenty(el_matcher *m, uint32_t stack)
 void el_stacks_reset(el_matcher *m)
 {
     memset(m->frame_slots, 0, EL_FRAME_SLOTS * sizeof *m->frame_slots);
-    m->frames[0] = (el_frame){.room = EL_ROOM_ANY};
+    m->frames[0] = (el_frame){.node = 0};
     m->n_frames = 1;
 }
 

@@ -136,15 +136,14 @@ static el_state measured(const el_matcher *m)
     el_state s = {.first = m->n_configs,
                   .n = m->n_found,
                   .cost = m->found_end ? 0 : EL_COST_NONE,
-                  .room = EL_ROOM_ANY,
-                  .plenty = EL_STATE_UNKNOWN,
                   .accepts = m->found_end};
     for (uint32_t i = 0; i < m->n_found; i++) {
         const el_frame *f = &m->frames[m->found[i].stack];
         const uint32_t cost = el_cost_add(m->program->nodes[m->found[i].node].cost, f->cost);
         if (cost < s.cost) s.cost = cost;
-        if (f->room < s.room) s.room = f->room;
+        s.counts |= f->counts;
     }
+    memset(s.plenty, 0xff, sizeof s.plenty);
     return s;
 }
 
@@ -228,20 +227,36 @@ void el_states_forget(el_matcher *m)
     el_masks_forget(m);
 }
 
-uint16_t el_states_plenty(el_matcher *m, uint16_t state)
+/* Large heights are rounded up. */
+static uint32_t height_class(uint32_t height, uint32_t *far)
 {
+    enum { EXACT = 8 };
+    uint32_t class = height;
+    *far = height;
+    if (height < EXACT) return class;
+    for (class = EXACT, *far = 2 * EXACT - 1; *far < height; class++)
+        *far = 2 * *far + 1;
+    return class;
+}
+
+uint16_t el_states_plenty(el_matcher *m, uint16_t state, uint32_t height)
+{
+    uint32_t far;
     el_state *s = &m->states[state];
-    if (s->room == EL_ROOM_ANY) return state;
-    if (s->plenty != EL_STATE_UNKNOWN) return s->plenty;
+    const uint32_t class = height_class(height, &far);
+    if (!s->counts || class >= EL_HEIGHTS) return state;
+    if (s->plenty[class] != EL_STATE_UNKNOWN) return s->plenty[class];
     begin_closure(m);
     m->found_end = s->accepts;
     for (uint32_t c = s->first; c < s->first + s->n; c++) {
-        const uint32_t stack = el_stacks_plenty(m, m->configs[c].stack);
-        if (stack == EL_FRAMES) return EL_STATE_UNKNOWN;
+        const uint32_t stack = el_stacks_plenty(m, m->configs[c].stack, far);
+        if (stack == EL_FRAMES) return state;
         keep(m, m->configs[c].node, stack);
     }
-    s->plenty = state_found(m);
-    return s->plenty;
+    const uint16_t plenty = state_found(m);
+    if (plenty == EL_STATE_UNKNOWN) return state;
+    s->plenty[class] = plenty;
+    return plenty;
 }
 
 /* ---- loops ----------------------------------------------------------------------------------- */

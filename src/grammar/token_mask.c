@@ -11,6 +11,8 @@
 
 #include "grammar/matcher.h"
 
+enum { HEIGHT_MAX = 255 /* or more */ };
+
 /* ---- bits ------------------------------------------------------------------------------------ */
 
 static uint32_t words_of(const el_trie *t)
@@ -85,21 +87,16 @@ static bool is_no_state(uint16_t state)
     return state == EL_STATE_DEAD || state == EL_STATE_UNKNOWN;
 }
 
-/* Without counts, if nothing that is `height` bytes high can reach a limit. */
-static uint16_t relax(el_matcher *m, uint16_t state, uint32_t height)
-{
-    if (height >= m->states[state].room || height == 255) return state;
-    const uint16_t plenty = el_states_plenty(m, state);
-    return plenty == EL_STATE_UNKNOWN ? state : plenty;
-}
-
 /* The state at a node, whose parent's is known. */
 static uint16_t state_at(el_matcher *m, uint32_t i)
 {
     const el_trie_node *node = &m->trie->nodes[i];
-    const uint16_t state = el_states_step(m, m->path[node->depth - 1], node->byte);
+    const uint16_t state = el_states_go(m, m->path[node->depth - 1], node->byte);
     m->path_nodes[node->depth] = i;
-    return is_no_state(state) ? state : relax(m, state, node->height);
+    if (is_no_state(state) || !m->states[state].counts || node->height == 0 ||
+        node->height == HEIGHT_MAX)
+        return state;
+    return el_states_plenty(m, state, node->height);
 }
 
 /* All was forgotten: finds the states down to a node again. */
@@ -107,7 +104,7 @@ static uint16_t find_again(walk *w, uint32_t depth)
 {
     el_matcher *m = w->m;
     el_states_forget(m);
-    m->path[0] = relax(m, m->current, m->trie->depth);
+    m->path[0] = el_states_plenty(m, m->current, m->trie->depth);
     for (uint32_t d = 1; d <= depth; d++) {
         m->path[d] = state_at(m, m->path_nodes[d]);
         if (is_no_state(m->path[d])) return m->path[d];
@@ -180,7 +177,7 @@ static void fill(el_matcher *m, el_mask *mask, uint32_t limit)
     mask->bounded = false;
     mask->most = 0;
     mask->ends = m->states[m->current].accepts;
-    m->path[0] = relax(m, m->current, m->trie->depth);
+    m->path[0] = el_states_plenty(m, m->current, m->trie->depth);
     for (uint32_t i = 0; i < m->trie->n_nodes;)
         i = visit(&w, i);
     mask->count = count_bits(mask);
@@ -225,7 +222,7 @@ static edgellm_status make_mask(el_matcher *m, uint32_t limit, const el_mask **m
                        "token can follow; make it simpler",
                        EL_CONFIGS_OF_STATE, EL_STACK_MAX);
     if (made->bounded) return EDGELLM_OK;
-    made->state = relax(m, m->current, m->trie->depth);
+    made->state = el_states_plenty(m, m->current, m->trie->depth);
     m->next_mask = (m->next_mask + 1) % EL_MASKS;
     return EDGELLM_OK;
 }
@@ -239,6 +236,6 @@ edgellm_status el_matcher_mask(el_matcher *m, uint32_t left, const el_mask **mas
         return EDGELLM_OK;
     }
     const uint32_t limit = limit_of(m, left);
-    *mask = kept_mask(m, relax(m, m->current, m->trie->depth), limit);
+    *mask = kept_mask(m, el_states_plenty(m, m->current, m->trie->depth), limit);
     return *mask ? EDGELLM_OK : make_mask(m, limit, mask, err);
 }
