@@ -272,6 +272,27 @@ static edgellm_status run_scheduler(world *w, edgellm_error *err)
     return EDGELLM_OK;
 }
 
+/* What a grammar takes while it is read, and the tree of tokens before it. */
+static edgellm_status run_grammar(world *w, edgellm_error *err)
+{
+    static const char text[] = "root ::= \"[\" (item (\",\" item){0,5})? \"]\"\n"
+                               "item ::= [^a-z\\u00e9]+ | \"\\\"\" root \"\\\"\"\n";
+    const edgellm_engine_options options = {.grammars = true};
+    edgellm_engine *engine = NULL;
+    edgellm_grammar *grammar = NULL;
+    edgellm_status status = edgellm_engine_open(MODEL, &options, &engine, err);
+    if (status != EDGELLM_OK) {
+        assert_null(engine);
+        return status;
+    }
+    status = edgellm_grammar_create(engine, text, sizeof text - 1, &grammar, err);
+    assert_true((status == EDGELLM_OK) == (grammar != NULL));
+    add(w, &status, sizeof status);
+    edgellm_grammar_destroy(grammar);
+    edgellm_engine_close(engine);
+    return status;
+}
+
 /* The session is the same before and after; other tokens in it each time would be another file. */
 static edgellm_status save_session(world *w, edgellm_error *err)
 {
@@ -487,6 +508,7 @@ static const scenario scenarios[] = {
     {"realtime, at its end", close_realtime,
      FAULT_AFFINITY | FAULT_PIN | FAULT_POLICY | FAULT_POLICY_GET, false, 0},
     {"scheduler", run_scheduler, FAULT_MMAP | FAULT_LOCK | FAULT_AFFINITY, false, 0},
+    {"grammar", run_grammar, FAULT_MEMORY | FAULT_MMAP | FAULT_OPEN_HINT | LOADS, false, 0},
     {"save", save_session, FAULT_MEMORY | WRITES, true, 0},
     {"load", load_session, COPIES, false, 0},
     {"save, prefix", save_prefix, FAULT_MEMORY | WRITES, true, 0},

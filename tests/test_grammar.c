@@ -223,12 +223,150 @@ static void test_budgets(void **state)
     }
 }
 
+/* ---- errors ------------------------------------------------------------------------------------ */
+
+static void test_errors(void **state)
+{
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"", "line 1, column 1: there is no rule root"},
+        {"root ::= \"a", "line 1, column 10: \" ends nowhere"},
+        {"# é\nroot ::= \"é\" [a", "line 2, column 14: [ ends nowhere"},
+        {"root ::= \"a\"\nx = \"b\"", "line 2, column 3: expected ::="},
+        {"root ::= (\"a\" | \"b\"\n\n", "line 3, column 1: expected )"},
+        {"root ::= \"a\")", "line 1, column 13: ')' is no part"},
+        {"root ::= \"\\q\"", "line 1, column 11: unknown escape"},
+        {"root ::= \"\\x4\"", "column 11: expected 2 hexadecimal digits after \\x"},
+        {"root ::= \"\\U00110000\"", "characters end at"},
+        {"root ::= \"\\uD83D\"", "U+D83D is half a character"},
+        {"root ::= []", "a class of no characters"},
+        {"root ::= [b-a]", "the range ends (U+0061) before it begins (U+0062)"},
+        {"root ::= \"a\"{2,1}", "the second number is smaller"},
+        {"root ::= \"a\"{", "expected a number"},
+        {"root ::= \"a\"{1,x}", "expected a number"},
+        {"root ::= \"a\"{1", "expected }"},
+        {"root ::= \"a\"{1000001}", "counted up to 1000000"},
+        {"root ::= \"a\"+?", "column 14: two repetitions"},
+        {"root ::= a b\na ::= \"x\"", "line 1, column 12: there is no rule b"},
+        {"root ::= \"a\"\nroot ::= \"b\"", "line 2, column 1: a second rule of the name root"},
+        {"root ::= <think>", "tokens by name"},
+        {"root ::= \"a\" b ::= \"c\"", "a rule begins in a line of its own"},
+        {"root ::= x\nx ::= x \"a\" | \"b\"", "line 2, column 1: rule x calls itself"},
+        {"root ::= y\ny ::= \"a\"? z\nz ::= y", "left recursion"},
+        {"root ::= (\"a\"* root)?", "left recursion"},
+        {"root ::= \"a\" z\nz ::= \"b\" z", "line 2, column 1: rule z never ends"},
+        {"root ::= \"\xff\"", "line 1, column 11: byte ff is not UTF-8"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        el_program p;
+        edgellm_error err = {0};
+        assert_int_equal(make(&p, cases[i].text, &err), EDGELLM_ERR_FORMAT);
+        if (!strstr(err.message, cases[i].message))
+            fail_msg("%s: \"%s\" lacks \"%s\"", cases[i].text, err.message, cases[i].message);
+    }
+}
+
+/* ---- bounds ------------------------------------------------------------------------------------ */
+
+static void repeat_text(char *to, const char *text, size_t times)
+{
+    *to = '\0';
+    for (const size_t len = strlen(text); times-- > 0; to += len)
+        memcpy(to, text, len + 1);
+}
+
+static void test_bounds(void **state)
+{
+    static char text[3 << 20];
+    const size_t room = strlen("root ::= ");
+    el_program p;
+    edgellm_error err;
+    (void)state;
+    strcpy(text, "root ::= ");
+    repeat_text(text + room, "(", 65);
+    assert_int_equal(make(&p, text, &err), EDGELLM_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "column 74: more than 64 groups"));
+    repeat_text(text + room, "\"a\" ", (1 << 20) / 4);
+    assert_int_equal(make(&p, text, &err), EDGELLM_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "more than 1048576"));
+    char *at = text;
+    for (int i = 0; i < 4097; i++)
+        at += sprintf(at, "r%d ::= \"a\"\n", i);
+    assert_int_equal(make(&p, text, &err), EDGELLM_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "line 4097, column 1: more than 4096 rules"));
+}
+
+/* Stacks that grow without end are held at their bound, and the answer still closes. */
+static void test_deep_stacks(void **state)
+{
+    el_program p;
+    edgellm_error err;
+    (void)state;
+    assert_int_equal(make(&p, "root ::= \"a\" root \"b\" | \"c\"", &err), EDGELLM_OK);
+    assert_int_equal(el_matcher_begin(&world.matcher, &p, &err), EDGELLM_OK);
+    uint32_t depth = 0;
+    while (in_mask(mask_now(1000000), 1 + 'a')) {
+        assert_true(take_token(1 + 'a'));
+        depth++;
+    }
+    assert_true(depth >= 990 && depth <= EL_STACK_MAX);
+    assert_true(take_token(1 + 'c'));
+    for (; depth > 0; depth--)
+        assert_true(take_token(1 + 'b'));
+    assert_true(take_token(world.end));
+    el_program_release(&p);
+}
+
+/* More ways at once than there is room for: said, not grown. */
+static void test_too_many_ways(void **state)
+{
+    static char text[1 << 16];
+    el_program p;
+    edgellm_error err;
+    char *at = text + sprintf(text, "root ::= \"a\" (");
+    (void)state;
+    for (int i = 0; i < 300; i++)
+        at += sprintf(at, "%s\"b\" \"%d\"", i > 0 ? " | " : "", i);
+    strcpy(at, ")");
+    assert_int_equal(make(&p, text, &err), EDGELLM_OK);
+    assert_int_equal(el_matcher_begin(&world.matcher, &p, &err), EDGELLM_OK);
+    const el_mask *mask;
+    assert_false(take_token(1 + 'a'));
+    assert_int_equal(el_matcher_mask(&world.matcher, 1000, &mask, &err), EDGELLM_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "more than 128 ways"));
+    el_program_release(&p);
+}
+
+/* When memory for states runs out all is found again: the same masks as on a fresh matcher. */
+static void test_forgetting(void **state)
+{
+    el_program p;
+    edgellm_error err;
+    (void)state;
+    assert_int_equal(make(&p, "root ::= ([ab]{0,9} \"c\"){1,900} \"]\"", &err), EDGELLM_OK);
+    assert_int_equal(el_matcher_begin(&world.matcher, &p, &err), EDGELLM_OK);
+    for (int i = 0; i < 600; i++) {
+        const el_mask *mask = mask_now(1000000);
+        assert_true(in_mask(mask, 1 + 'c') && in_mask(mask, 1 + 'a') == (i % 10 != 9));
+        assert_true(in_mask(mask, 1 + ']') == (i % 10 == 0 && i > 0));
+        assert_true(take_token(1 + (i % 10 == 9 ? 'c' : 'a')));
+    }
+    el_program_release(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_trie),
         cmocka_unit_test(test_masks),
         cmocka_unit_test(test_budgets),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_deep_stacks),
+        cmocka_unit_test(test_too_many_ways),
+        cmocka_unit_test(test_forgetting),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -105,6 +105,8 @@ el_test(schedule base)
 target_sources(test_schedule PRIVATE support/naive_schedule.c
                                      ${PROJECT_SOURCE_DIR}/src/engine/schedule.c
                                      ${PROJECT_SOURCE_DIR}/src/engine/forecast.c)
+el_test(grammar_session base cpu kernel format token grammar sample model engine quant test_support)
+target_sources(test_grammar_session PRIVATE support/tiny_file.c)
 el_test(scheduler base cpu kernel format token grammar sample model engine quant test_support)
 target_sources(test_scheduler PRIVATE support/tiny_file.c)
 target_link_options(test_scheduler PRIVATE

@@ -88,7 +88,9 @@ typedef struct el_matcher {
     uint32_t n_items, generation;
     el_wait *found; /* (EL_CONFIGS_OF_STATE) */
     uint32_t n_found;
-    bool found_end, full;
+    bool found_end;
+    bool full;       /* there is no room: forget, and try again */
+    bool over_bound; /* more ways than EL_CONFIGS_OF_STATE: none of them is followed */
     uint32_t *chain;  /* (EL_FRAMES) scratch of stacks */
 
     uint16_t *path;       /* (trie depth + 1) states of a walk */

@@ -9,7 +9,7 @@ enum { GENERATIONS = 1 << 22 };
 static void begin_closure(el_matcher *m)
 {
     m->n_items = m->n_found = 0;
-    m->found_end = m->full = false;
+    m->found_end = m->full = m->over_bound = false;
     if (++m->generation < GENERATIONS) return;
     memset(m->seen, 0, EL_CLOSURE_SLOTS * sizeof *m->seen);
     m->generation = 1;
@@ -26,7 +26,10 @@ static void put_item(el_matcher *m, uint32_t node, uint32_t stack, uint32_t fres
         const el_closure_item *i = &m->items[entry % EL_CLOSURE_SLOTS];
         if (i->node == node && i->stack == stack && i->fresh == fresh) return;
     }
-    if (m->n_items == EL_CLOSURE_MAX) return;
+    if (m->n_items == EL_CLOSURE_MAX) {
+        m->over_bound = true;
+        return;
+    }
     m->seen[slot % EL_CLOSURE_SLOTS] = m->generation * EL_CLOSURE_SLOTS + m->n_items;
     m->items[m->n_items++] = (el_closure_item){node, stack, fresh};
 }
@@ -78,7 +81,10 @@ static void keep(el_matcher *m, uint32_t node, uint32_t stack)
     uint32_t at = m->n_found;
     for (uint32_t i = 0; i < m->n_found; i++)
         if (m->found[i].node == node && m->found[i].stack == stack) return;
-    if (at == EL_CONFIGS_OF_STATE) return;
+    if (at == EL_CONFIGS_OF_STATE) {
+        m->over_bound = true;
+        return;
+    }
     for (; at > 0; at--) { /* in order: equal sets are equal lists */
         const el_wait *c = &m->found[at - 1];
         if (c->node < node || (c->node == node && c->stack < stack)) break;
@@ -91,7 +97,7 @@ static void keep(el_matcher *m, uint32_t node, uint32_t stack)
 static void close_items(el_matcher *m)
 {
     const el_program *p = m->program;
-    for (uint32_t i = 0; i < m->n_items && !m->full; i++) {
+    for (uint32_t i = 0; i < m->n_items && !m->full && !m->over_bound; i++) {
         const el_closure_item item = m->items[i];
         const el_node *node = &p->nodes[item.node];
         switch (node->kind) {
@@ -165,7 +171,7 @@ static uint16_t add_state(el_matcher *m, uint32_t slot)
 static uint16_t state_found(el_matcher *m)
 {
     if (m->full) return EL_STATE_UNKNOWN;
-    if (m->n_found == 0 && !m->found_end) return EL_STATE_DEAD;
+    if (m->over_bound || (m->n_found == 0 && !m->found_end)) return EL_STATE_DEAD;
     uint32_t slot = hash_found(m) % EL_STATE_SLOTS;
     for (; m->state_slots[slot] != 0; slot = (slot + 1) % EL_STATE_SLOTS)
         if (is_found(m, &m->states[m->state_slots[slot]])) return m->state_slots[slot];
