@@ -571,10 +571,10 @@ EDGELLM_API void edgellm_grammar_destroy(edgellm_grammar *grammar);
 /*
  * An answer begins that keeps to the grammar (NULL: to none), of max_tokens at most, its end token
  * included. Each token that is chosen counts as taken; all others are banned before the other steps
- * of the sampler, and when max_tokens, the context or the deadline come near, also those after which
- * it might not end in time. After the end only end tokens follow. The grammar must stay until it is
- * replaced. Errors: USAGE (no room was asked for; max_tokens do not hold the shortest answer),
- * UNSUPPORTED (too ambiguous).
+ * of the sampler, and when max_tokens, the context or the deadline come near, also those after
+ * which it might not end in time. After the end only end tokens follow. The grammar must stay until
+ * it is replaced. Errors: USAGE (no room was asked for; max_tokens do not hold the shortest
+ * answer), UNSUPPORTED (too ambiguous).
  */
 EDGELLM_API edgellm_status edgellm_session_set_grammar(edgellm_session *session,
                                                        const edgellm_grammar *grammar,
@@ -663,7 +663,7 @@ typedef struct edgellm_request {
     bool stop_at_end;       /* a token that ends an answer (edgellm_is_end()) does so */
     uint64_t deadline_ns;   /* of CLOCK_MONOTONIC, for the last token; 0: none */
     const edgellm_sampler_options *sampler; /* NULL: the defaults; copied */
-    const edgellm_grammar *grammar; /* NULL: none; stays until the request has ended */
+    const edgellm_grammar *grammar;         /* NULL: none; stays until the request has ended */
 } edgellm_request;
 
 /*

@@ -21,6 +21,7 @@
 #include "base/threads.h"
 #include "edgellm.h"
 #include "faults/faults.h"
+#include "faults/grammar_checks.h"
 #include "faults/realtime_checks.h"
 #include "offline/calibrate.h"
 #include "quant/quantize.h"
@@ -272,25 +273,10 @@ static edgellm_status run_scheduler(world *w, edgellm_error *err)
     return EDGELLM_OK;
 }
 
-/* What a grammar takes while it is read, and the tree of tokens before it. */
 static edgellm_status run_grammar(world *w, edgellm_error *err)
 {
-    static const char text[] = "root ::= \"[\" (item (\",\" item){0,5})? \"]\"\n"
-                               "item ::= [^a-z\\u00e9]+ | \"\\\"\" root \"\\\"\"\n";
-    const edgellm_engine_options options = {.grammars = true};
-    edgellm_engine *engine = NULL;
-    edgellm_grammar *grammar = NULL;
-    edgellm_status status = edgellm_engine_open(MODEL, &options, &engine, err);
-    if (status != EDGELLM_OK) {
-        assert_null(engine);
-        return status;
-    }
-    status = edgellm_grammar_create(engine, text, sizeof text - 1, &grammar, err);
-    assert_true((status == EDGELLM_OK) == (grammar != NULL));
-    add(w, &status, sizeof status);
-    edgellm_grammar_destroy(grammar);
-    edgellm_engine_close(engine);
-    return status;
+    (void)w;
+    return read_grammar(MODEL, err);
 }
 
 /* The session is the same before and after; other tokens in it each time would be another file. */

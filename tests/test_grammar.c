@@ -17,12 +17,13 @@
 #include "support/naive_grammar.h"
 #include "support/words.h"
 
-/* ---- a vocabulary ------------------------------------------------------------------------------ */
+/* ---- a vocabulary ------------------------------------------------------------------------------
+ */
 
-static const char *const tokens[] = {
-    "ab",  "abc", "bb",  "]\"", "\"\n",        "\n\n", "aé",   "é€", "\xc3",     "\xa9\"",
-    "a\"", "ccc", "€\"", "c]",  "\xf0\x9f\x98", "\x80", "aaaa", "b\n", "\xe2\x82", "zz",
-    "ab",  "é",   "abca"};
+static const char *const tokens[] = {"ab",       "abc", "bb",           "]\"",    "\"\n", "\n\n",
+                                     "aé",       "é€",  "\xc3",         "\xa9\"", "a\"",  "ccc",
+                                     "€\"",      "c]",  "\xf0\x9f\x98", "\x80",   "aaaa", "b\n",
+                                     "\xe2\x82", "zz",  "ab",           "é",      "abca"};
 
 static struct world {
     machine machine;
@@ -101,7 +102,8 @@ static edgellm_status make(el_program *p, const char *text, edgellm_error *err)
     return el_program_make(p, text, strlen(text), &world.trie, err);
 }
 
-/* ---- the trie ---------------------------------------------------------------------------------- */
+/* ---- the trie ----------------------------------------------------------------------------------
+ */
 
 /* Every token is where its bytes lead, and what is told of the nodes is so. */
 static void test_trie(void **state)
@@ -129,7 +131,8 @@ static void test_trie(void **state)
     }
 }
 
-/* ---- random grammars --------------------------------------------------------------------------- */
+/* ---- random grammars ---------------------------------------------------------------------------
+ */
 
 /* Each token by itself: may the text go on with it? */
 static void check_mask(const naive_grammar *g, const el_mask *mask, const uint8_t *text, size_t len)
@@ -223,7 +226,8 @@ static void test_budgets(void **state)
     }
 }
 
-/* ---- errors ------------------------------------------------------------------------------------ */
+/* ---- errors ------------------------------------------------------------------------------------
+ */
 
 static void test_errors(void **state)
 {
@@ -268,7 +272,8 @@ static void test_errors(void **state)
     }
 }
 
-/* ---- bounds ------------------------------------------------------------------------------------ */
+/* ---- bounds ------------------------------------------------------------------------------------
+ */
 
 static void repeat_text(char *to, const char *text, size_t times)
 {
@@ -359,14 +364,10 @@ static void test_forgetting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_trie),
-        cmocka_unit_test(test_masks),
-        cmocka_unit_test(test_budgets),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_deep_stacks),
-        cmocka_unit_test(test_too_many_ways),
-        cmocka_unit_test(test_forgetting),
+        cmocka_unit_test(test_trie),          cmocka_unit_test(test_masks),
+        cmocka_unit_test(test_budgets),       cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_bounds),        cmocka_unit_test(test_deep_stacks),
+        cmocka_unit_test(test_too_many_ways), cmocka_unit_test(test_forgetting),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

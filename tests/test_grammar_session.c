@@ -12,7 +12,8 @@
 
 enum { CONTEXT = 96, MOST = 40, GRAMMARS = 3 };
 
-/* The last allows what a free answer of the tiny model may have, but for bytes that are not UTF-8. */
+/* The last allows what a free answer of the tiny model may have, but for bytes that are not UTF-8.
+ */
 static const char *const texts[GRAMMARS] = {
     "root ::= \"[\" (item (\",\" item)*)? \"]\"\n"
     "item ::= root | [a-z]{2,4} | \"\\\"\" [^\"\\\\]* \"\\\"\"\n",
@@ -39,8 +40,8 @@ static int set_up(void **state)
     tiny_files_make(state);
     assert_ok(edgellm_engine_open(tiny_file_path(TINY_KEPT), &o, &w.engine, &err));
     for (int i = 0; i < GRAMMARS; i++)
-        assert_ok(edgellm_grammar_create(w.engine, texts[i], strlen(texts[i]), &w.grammars[i],
-                                         &err));
+        assert_ok(
+            edgellm_grammar_create(w.engine, texts[i], strlen(texts[i]), &w.grammars[i], &err));
     *state = &w;
     return 0;
 }
@@ -142,6 +143,34 @@ static void test_the_context_closes(void **state)
         set_sampler(session, seed);
         assert_ok(edgellm_session_set_grammar(session, w->grammars[1], MOST, &err));
         const answer a = make_answer(session, MOST);
+        assert_true(a.ended && keeps_to(w, 1, &a));
+    }
+    edgellm_session_close(session);
+}
+
+/* And so is the deadline: a second for each token, of which there are always fewer left. */
+static void test_the_deadline_closes(void **state)
+{
+    const world *w = *state;
+    const edgellm_costs slow = {.step = 1e9, .step_margin = 1e8};
+    edgellm_session *session = open_session(w);
+    edgellm_error err;
+    assert_ok(edgellm_session_set_costs(session, &slow, &err));
+    for (uint64_t seed = 0; seed < 10; seed++) {
+        answer a = {.n = 0};
+        uint32_t token = prompt[0];
+        set_sampler(session, seed);
+        edgellm_session_set_deadline(session, 0);
+        assert_ok(edgellm_session_truncate(session, 0, &err));
+        assert_ok(edgellm_session_set_grammar(session, w->grammars[1], MOST, &err));
+        for (uint64_t left = 9; left > 0 && !a.ended; left--) {
+            edgellm_session_set_deadline(session, 0);
+            assert_ok(edgellm_session_eval(session, &token, 1, NULL, &err));
+            edgellm_session_set_deadline(session, el_clock_now() + left * 1000000000 - 500000000);
+            assert_ok(edgellm_session_choose(session, &token, &err));
+            a.ended = edgellm_is_end(w->engine, token);
+            if (!a.ended) a.tokens[a.n++] = token;
+        }
         assert_true(a.ended && keeps_to(w, 1, &a));
     }
     edgellm_session_close(session);
@@ -290,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers_close),
         cmocka_unit_test(test_the_context_closes),
+        cmocka_unit_test(test_the_deadline_closes),
         cmocka_unit_test(test_a_grammar_of_everything_changes_nothing),
         cmocka_unit_test(test_several_at_once),
         cmocka_unit_test(test_refusals),

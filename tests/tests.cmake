@@ -119,7 +119,7 @@ el_test(together base cpu kernel format token grammar sample model engine quant 
 target_sources(test_together PRIVATE support/tiny_file.c)
 # The Nth call of every kind fails, for every N. glibc's names for 64-bit offsets, and others'.
 el_test(faults base cpu kernel format token grammar sample model engine quant offline test_support)
-target_sources(test_faults PRIVATE faults/faults.c faults/realtime_checks.c)
+target_sources(test_faults PRIVATE faults/faults.c faults/realtime_checks.c faults/grammar_checks.c)
 if(NOT EDGELLM_COVERAGE) # gcov's own calls have the plain names
   set(plain_names mmap open fopen lseek pread fstat stat lstat)
 endif()

@@ -91,8 +91,8 @@ static edgellm_status build(edgellm_engine *draft, edgellm_engine **engine, edge
     }
     e->arena = arena;
     if (e->grammars)
-        status = el_trie_open(&e->trie, e->tokenizer, e->file.vocab.n_tokens, e->file.config.vocab,
-                              err);
+        status =
+            el_trie_open(&e->trie, e->tokenizer, e->file.vocab.n_tokens, e->file.config.vocab, err);
     if (status != EDGELLM_OK) {
         el_arena_release(&arena); /* the engine lies in it */
         return status;

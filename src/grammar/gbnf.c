@@ -34,6 +34,8 @@ edgellm_status el_gbnf_append(el_gbnf *g, el_gbnf_list *list, const void *entrie
 {
     if (n > most - list->n)
         return el_gbnf_fail(g, g->at, err, "the grammar is too large here: make it smaller");
+    *first = list->n;
+    if (n == 0) return EDGELLM_OK;
     if (list->n + n > list->room) {
         uint32_t room = list->room > 0 ? 2 * list->room : 64;
         while (room < list->n + n)
@@ -44,7 +46,6 @@ edgellm_status el_gbnf_append(el_gbnf *g, el_gbnf_list *list, const void *entrie
         list->room = room;
     }
     memcpy((char *)list->data + list->n * size, entries, n * size);
-    *first = list->n;
     list->n += n;
     return EDGELLM_OK;
 }
@@ -72,8 +73,8 @@ static char peek(const el_gbnf *g)
 
 static bool is_word(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
 }
 
 /* Passes spaces and comments, and ends of lines too if `lines`. */
@@ -122,16 +123,15 @@ static edgellm_status find_rule(el_gbnf *g, uint32_t name, uint32_t bytes, uint3
     const el_gbnf_rule new_rule = {name, bytes, EL_GBNF_NONE};
     if (g->rules.n == EL_GBNF_RULES_MAX)
         return el_gbnf_fail(g, name, err, "more than %d rules: join some", EL_GBNF_RULES_MAX);
-    EL_TRY(el_gbnf_append(g, &g->rules, &new_rule, sizeof new_rule, 1, EL_GBNF_RULES_MAX, rule,
-                          err));
+    EL_TRY(
+        el_gbnf_append(g, &g->rules, &new_rule, sizeof new_rule, 1, EL_GBNF_RULES_MAX, rule, err));
     g->names[slot] = (uint16_t)(*rule + 1);
     return EDGELLM_OK;
 }
 
 /* ---- items ----------------------------------------------------------------------------------- */
 
-static edgellm_status parse_choice(el_gbnf *g, uint32_t depth, uint32_t *index,
-                                   edgellm_error *err);
+static edgellm_status parse_choice(el_gbnf *g, uint32_t depth, uint32_t *index, edgellm_error *err);
 
 static edgellm_status parse_group(el_gbnf *g, uint32_t depth, uint32_t *index, edgellm_error *err)
 {
@@ -142,8 +142,7 @@ static edgellm_status parse_group(el_gbnf *g, uint32_t depth, uint32_t *index, e
                             EL_GBNF_DEPTH_MAX);
     skip_space(g, true);
     EL_TRY(parse_choice(g, depth + 1, index, err));
-    if (peek(g) != ')')
-        return el_gbnf_fail(g, g->at, err, "expected ) for the ( before it");
+    if (peek(g) != ')') return el_gbnf_fail(g, g->at, err, "expected ) for the ( before it");
     g->at++;
     return EDGELLM_OK;
 }
@@ -156,9 +155,9 @@ static edgellm_status parse_reference(el_gbnf *g, uint32_t *index, edgellm_error
     return add_item(g, item, index, err);
 }
 
-static edgellm_status parse_simple(el_gbnf *g, edgellm_status (*parse)(el_gbnf *, el_gbnf_item *,
-                                                                       edgellm_error *),
-                                   uint32_t *index, edgellm_error *err)
+static edgellm_status
+parse_simple(el_gbnf *g, edgellm_status (*parse)(el_gbnf *, el_gbnf_item *, edgellm_error *),
+             uint32_t *index, edgellm_error *err)
 {
     el_gbnf_item item = {.before = EL_GBNF_NONE};
     EL_TRY(parse(g, &item, err));
@@ -188,11 +187,11 @@ static edgellm_status parse_count(el_gbnf *g, uint32_t *count, edgellm_error *er
     for (; peek(g) >= '0' && peek(g) <= '9'; g->at++) {
         value = value * 10 + (uint32_t)(peek(g) - '0');
         if (value > EL_GBNF_COUNT_MAX)
-            return el_gbnf_fail(g, start, err, "repetitions are counted up to %d: leave it open, {m,}",
+            return el_gbnf_fail(g, start, err,
+                                "repetitions are counted up to %d: leave it open, {m,}",
                                 EL_GBNF_COUNT_MAX);
     }
-    if (g->at == start)
-        return el_gbnf_fail(g, start, err, "expected a number: {m}, {m,} or {m,n}");
+    if (g->at == start) return el_gbnf_fail(g, start, err, "expected a number: {m}, {m,} or {m,n}");
     skip_space(g, false);
     *count = value;
     return EDGELLM_OK;
@@ -298,10 +297,10 @@ static edgellm_status unexpected(const el_gbnf *g, edgellm_error *err)
 {
     const char c = peek(g);
     if (c == '<' || c == '!')
-        return el_gbnf_fail(g, g->at, err, "tokens by name or number are not supported: write text");
-    if (c == ':' || c == '=')
         return el_gbnf_fail(g, g->at, err,
-                            "a rule begins in a line of its own, as name ::= ...");
+                            "tokens by name or number are not supported: write text");
+    if (c == ':' || c == '=')
+        return el_gbnf_fail(g, g->at, err, "a rule begins in a line of its own, as name ::= ...");
     return el_gbnf_fail(g, g->at, err,
                         "'%.1s' is no part of a rule: expected \"text\", [class], ., (group), a "
                         "rule's name, |, or the end of the line",
@@ -313,16 +312,18 @@ static edgellm_status parse_rule(el_gbnf *g, edgellm_error *err)
     const uint32_t name = g->at, bytes = read_name(g);
     uint32_t rule, item;
     if (bytes == 0)
-        return el_gbnf_fail(g, name, err,
-                            "expected a rule: name ::= ..., where names have a-z, A-Z, 0-9, - and _");
+        return el_gbnf_fail(
+            g, name, err, "expected a rule: name ::= ..., where names have a-z, A-Z, 0-9, - and _");
     skip_space(g, false);
     if (g->len - g->at < 3 || memcmp(g->text + g->at, "::=", 3) != 0)
         return el_gbnf_fail(g, g->at, err, "expected ::= after the rule's name");
     g->at += 3;
     EL_TRY(find_rule(g, name, bytes, &rule, err));
     if (el_gbnf_rule_at(g, rule)->item != EL_GBNF_NONE)
-        return el_gbnf_fail(g, name, err, "a second rule of the name %.*s: rename one, or join them "
-                            "with |", bytes < EL_GBNF_NAME_SHOWN ? (int)bytes : EL_GBNF_NAME_SHOWN,
+        return el_gbnf_fail(g, name, err,
+                            "a second rule of the name %.*s: rename one, or join them "
+                            "with |",
+                            bytes < EL_GBNF_NAME_SHOWN ? (int)bytes : EL_GBNF_NAME_SHOWN,
                             g->text + name);
     skip_space(g, true);
     EL_TRY(parse_choice(g, 0, &item, err));
@@ -338,15 +339,18 @@ static edgellm_status check_rules(el_gbnf *g, edgellm_error *err)
     g->root = EL_GBNF_NONE;
     for (uint32_t i = 0; i < g->rules.n; i++) {
         const el_gbnf_rule *r = el_gbnf_rule_at(g, i);
-        const int shown = r->name_bytes < EL_GBNF_NAME_SHOWN ? (int)r->name_bytes
-                                                             : EL_GBNF_NAME_SHOWN;
+        const int shown =
+            r->name_bytes < EL_GBNF_NAME_SHOWN ? (int)r->name_bytes : EL_GBNF_NAME_SHOWN;
         if (r->item == EL_GBNF_NONE)
-            return el_gbnf_fail(g, r->name, err, "there is no rule %.*s: define it, or correct the "
-                                "name", shown, g->text + r->name);
+            return el_gbnf_fail(g, r->name, err,
+                                "there is no rule %.*s: define it, or correct the "
+                                "name",
+                                shown, g->text + r->name);
         if (r->name_bytes == 4 && memcmp(g->text + r->name, "root", 4) == 0) g->root = i;
     }
     if (g->root != EL_GBNF_NONE) return EDGELLM_OK;
-    return el_gbnf_fail(g, g->len, err, "there is no rule root, where an answer begins: add root ::= "
+    return el_gbnf_fail(g, g->len, err,
+                        "there is no rule root, where an answer begins: add root ::= "
                         "...");
 }
 
@@ -356,8 +360,9 @@ edgellm_status el_gbnf_parse(el_gbnf *g, const char *text, size_t len, edgellm_e
     g->text = text;
     g->len = len < EL_GBNF_TEXT_MAX ? (uint32_t)len : EL_GBNF_TEXT_MAX;
     if (len > EL_GBNF_TEXT_MAX)
-        return el_gbnf_fail(g, g->len, err, "the grammar has %zu bytes, more than %u: make it smaller",
-                            len, EL_GBNF_TEXT_MAX);
+        return el_gbnf_fail(g, g->len, err,
+                            "the grammar has %zu bytes, more than %u: make it smaller", len,
+                            EL_GBNF_TEXT_MAX);
     EL_TRY(el_gbnf_check_text(g, err));
     for (skip_space(g, true); g->at < g->len; skip_space(g, true))
         EL_TRY(parse_rule(g, err));

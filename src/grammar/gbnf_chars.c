@@ -5,7 +5,12 @@
 #include "grammar/gbnf.h"
 #include "token/chars.h"
 
-enum { LAST_CODE = 0x10ffff, FIRST_SURROGATE = 0xd800, LAST_SURROGATE = 0xdfff, RANGES_MAX = 1 << 18 };
+enum {
+    LAST_CODE = 0x10ffff,
+    FIRST_SURROGATE = 0xd800,
+    LAST_SURROGATE = 0xdfff,
+    RANGES_MAX = 1 << 18
+};
 
 edgellm_status el_gbnf_check_text(el_gbnf *g, edgellm_error *err)
 {
@@ -64,7 +69,8 @@ static edgellm_status read_escape(el_gbnf *g, uint32_t *code, edgellm_error *err
             return read_hex(g, hex[i].digits, code, err);
         }
     if (!at)
-        return el_gbnf_fail(g, g->at, err, "unknown escape: use \\n \\r \\t \\\\ \\\" \\[ \\] \\- "
+        return el_gbnf_fail(g, g->at, err,
+                            "unknown escape: use \\n \\r \\t \\\\ \\\" \\[ \\] \\- "
                             "\\^ \\xHH \\uHHHH \\UHHHHHHHH");
     g->at += 2;
     return EDGELLM_OK;
@@ -94,8 +100,10 @@ static uint32_t encode(uint32_t code, uint8_t *bytes)
 
 static edgellm_status open_text(const el_gbnf *g, uint32_t start, char end, edgellm_error *err)
 {
-    return el_gbnf_fail(g, start, err, "%c ends nowhere: close it with %c in its line, and write "
-                        "ends of lines in it as \\n", g->text[start], end);
+    return el_gbnf_fail(g, start, err,
+                        "%c ends nowhere: close it with %c in its line, and write "
+                        "ends of lines in it as \\n",
+                        g->text[start], end);
 }
 
 static bool at_end(const el_gbnf *g)
@@ -113,8 +121,10 @@ edgellm_status el_gbnf_literal(el_gbnf *g, el_gbnf_item *item, edgellm_error *er
         uint32_t code = 0, at, place = g->at;
         EL_TRY(read_char(g, &code, err));
         if (code >= FIRST_SURROGATE && code <= LAST_SURROGATE)
-            return el_gbnf_fail(g, place, err, "U+%04X is half a character: write the whole one, as "
-                                "\\UHHHHHHHH", code);
+            return el_gbnf_fail(g, place, err,
+                                "U+%04X is half a character: write the whole one, as "
+                                "\\UHHHHHHHH",
+                                code);
         EL_TRY(el_gbnf_append(g, &g->bytes, bytes, 1, encode(code, bytes), EL_GBNF_TEXT_MAX, &at,
                               err));
     }

@@ -56,11 +56,11 @@ typedef struct el_wait {
 } el_wait;
 
 typedef struct el_state {
-    uint32_t first;     /* configs [first, first + n) */
+    uint32_t first; /* configs [first, first + n) */
     uint32_t n;
-    uint32_t cost;      /* tokens that are enough to end */
-    bool counts;        /* some of its stacks have a limit that is counted towards */
-    uint32_t loops;     /* groups of bytes that lead back to it, once `has_loops` */
+    uint32_t cost;               /* tokens that are enough to end */
+    bool counts;                 /* some of its stacks have a limit that is counted towards */
+    uint32_t loops;              /* groups of bytes that lead back to it, once `has_loops` */
     uint16_t plenty[EL_HEIGHTS]; /* see el_states_plenty(); EL_STATE_UNKNOWN: not asked for */
     bool accepts, has_loops;
 } el_state;
@@ -73,14 +73,14 @@ typedef struct el_closure_item {
 typedef struct el_matcher {
     const el_program *program; /* NULL: none */
     uint16_t current;
-    bool ended;     /* the end token was taken */
+    bool ended; /* the end token was taken */
     const el_trie *trie;
-    el_frame *frames;       /* (EL_FRAMES), the first is the empty stack */
-    uint16_t *frame_slots;  /* (EL_FRAME_SLOTS) */
-    el_wait *configs;     /* (EL_CONFIGS) */
-    el_state *states;       /* (EL_STATES), the first is EL_STATE_DEAD */
-    uint16_t *state_slots;  /* (EL_STATE_SLOTS) */
-    uint16_t *cells;        /* (EL_CELLS): (states, classes) */
+    el_frame *frames;      /* (EL_FRAMES), the first is the empty stack */
+    uint16_t *frame_slots; /* (EL_FRAME_SLOTS) */
+    el_wait *configs;      /* (EL_CONFIGS) */
+    el_state *states;      /* (EL_STATES), the first is EL_STATE_DEAD */
+    uint16_t *state_slots; /* (EL_STATE_SLOTS) */
+    uint16_t *cells;       /* (EL_CELLS): (states, classes) */
     uint32_t n_frames, n_configs, n_states, most_states;
 
     el_closure_item *items; /* (EL_CLOSURE_MAX) */
@@ -91,10 +91,10 @@ typedef struct el_matcher {
     bool found_end;
     bool full;       /* there is no room: forget, and try again */
     bool over_bound; /* more ways than EL_CONFIGS_OF_STATE: none of them is followed */
-    uint32_t *chain;  /* (EL_FRAMES) scratch of stacks */
+    uint32_t *chain; /* (EL_FRAMES) scratch of stacks */
 
-    uint16_t *path;       /* (trie depth + 1) states of a walk */
-    uint32_t *path_nodes; /* (trie depth + 1) */
+    uint16_t *path;              /* (trie depth + 1) states of a walk */
+    uint32_t *path_nodes;        /* (trie depth + 1) */
     el_mask masks[EL_MASKS + 1]; /* the last: of a state that is not kept */
     uint32_t next_mask;
 } el_matcher;
@@ -106,7 +106,8 @@ void el_matcher_layout(el_matcher *m, const el_trie *trie, el_arena *arena);
  * outlive its use. Errors: UNSUPPORTED (its beginning already goes over a bound). */
 edgellm_status el_matcher_begin(el_matcher *m, const el_program *program, edgellm_error *err);
 
-/* Takes a token, of text or one that ends the answer; false: it may not follow, and nothing has changed. */
+/* Takes a token, of text or one that ends the answer; false: it may not follow, and nothing has
+ * changed. */
 bool el_matcher_take(el_matcher *m, uint32_t token, const uint8_t *bytes, size_t len);
 
 /* Tokens that are enough from here on, with the one that ends the answer. */

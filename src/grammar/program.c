@@ -64,8 +64,7 @@ static edgellm_status build_choice(el_builder *b, const el_gbnf_item *item, uint
 static edgellm_status build_repeat(el_builder *b, const el_gbnf_item *item, uint32_t then,
                                    uint32_t *index, edgellm_error *err)
 {
-    el_node node = {
-        .kind = EL_NODE_REPEAT, .least = item->least, .most = item->most, .then = then};
+    el_node node = {.kind = EL_NODE_REPEAT, .least = item->least, .most = item->most, .then = then};
     uint32_t end;
     EL_TRY(el_builder_node(b, (el_node){.kind = EL_NODE_END}, &end, err));
     EL_TRY(build_item(b, item->first, end, &node.first, err));

@@ -5,7 +5,8 @@
  *   SPLIT   goes to the ends of all its edges, by nothing
  *   CALL    puts itself on the stack, and goes to where a rule starts
  *   REPEAT  puts itself on the stack with a count, and goes to its body; or goes on
- *   END     takes the top off the stack and goes on behind it; with an empty stack the text is whole
+ *   END     takes the top off the stack and goes on behind it; with an empty stack the text is
+ * whole
  *
  * Immutable after el_program_make(), so that any number of matchers may use it.
  *
@@ -55,8 +56,8 @@ typedef struct el_program {
     uint32_t n_nodes, n_edges;
     uint32_t root; /* where an answer starts */
     uint32_t n_classes;
-    uint8_t class_of[256];        /* bytes that no edge tells apart */
-    uint8_t byte_of[256];         /* (n_classes) one of each */
+    uint8_t class_of[256]; /* bytes that no edge tells apart */
+    uint8_t byte_of[256];  /* (n_classes) one of each */
     const el_trie *trie;   /* of the tokens that costs are told in */
 } el_program;
 

@@ -57,8 +57,8 @@ static bool goes_to(const el_program *p, uint32_t i, uint32_t k, uint32_t *to)
     }
     if (!calls || k > 1) return false;
     *to = k == 0 ? node->first : node->then;
-    const bool passes = p->nodes[node->first].nullable ||
-                        (node->kind == EL_NODE_REPEAT && node->least == 0);
+    const bool passes =
+        p->nodes[node->first].nullable || (node->kind == EL_NODE_REPEAT && node->least == 0);
     return k == 0 || passes;
 }
 

@@ -47,8 +47,8 @@ static uint32_t cost_of(const el_program *p, const el_trie *trie, const el_node 
 static bool is_single(const el_program *p, uint32_t i)
 {
     const el_node *node = &p->nodes[i];
-    const el_edge *edge = &p->edges[node->first];
-    return node->kind == EL_NODE_BYTES && node->count == 1 && edge->low == edge->high;
+    return node->kind == EL_NODE_BYTES && node->count == 1 &&
+           p->edges[node->first].low == p->edges[node->first].high;
 }
 
 static uint32_t child_of(const el_trie *t, uint32_t parent, uint8_t byte)
@@ -80,9 +80,8 @@ static void lower(el_program *p, const el_trie *trie, const uint32_t *leaps)
         more = false;
         for (uint32_t i = 0; i < p->n_nodes; i++) {
             uint32_t cost = cost_of(p, trie, &p->nodes[i]);
-            const uint32_t leap = leaps && leaps[i] != i
-                                      ? el_cost_add(p->nodes[leaps[i]].cost, 1)
-                                      : EL_COST_NONE;
+            const uint32_t leap =
+                leaps && leaps[i] != i ? el_cost_add(p->nodes[leaps[i]].cost, 1) : EL_COST_NONE;
             if (leap < cost) cost = leap;
             if (cost >= p->nodes[i].cost) continue;
             p->nodes[i].cost = cost;

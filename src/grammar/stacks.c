@@ -36,8 +36,8 @@ static void complete(const el_matcher *m, el_frame *f)
     const el_node *node = &p->nodes[f->node];
     const el_frame *below = &m->frames[f->below];
     const uint32_t done = f->count == EL_COUNT_PLENTY ? EL_COUNT_PLENTY : f->count + 1;
-    const uint32_t rest = node->kind == EL_NODE_REPEAT ? el_cost_repeat(p, node, done)
-                                                       : p->nodes[node->then].cost;
+    const uint32_t rest =
+        node->kind == EL_NODE_REPEAT ? el_cost_repeat(p, node, done) : p->nodes[node->then].cost;
     f->cost = el_cost_add(rest, below->cost);
     f->depth = below->depth + 1;
     f->counts = below->counts || counts(p, f);

@@ -240,7 +240,7 @@ static uint32_t height_class(uint32_t height, uint32_t *far)
     uint32_t class = height;
     *far = height;
     if (height < EXACT) return class;
-    for (class = EXACT, *far = 2 * EXACT - 1; *far < height; class++)
+    for (class = EXACT, *far = 2 * EXACT - 1; *far < height; class ++)
         *far = 2 * *far + 1;
     return class;
 }

@@ -79,7 +79,7 @@ void el_mask_logits(const el_mask *mask, const float *logits, uint32_t vocab, fl
 typedef struct walk {
     el_matcher *m;
     el_mask *mask;
-    uint32_t limit;  /* the most that a state after a token may cost */
+    uint32_t limit; /* the most that a state after a token may cost */
 } walk;
 
 static bool is_no_state(uint16_t state)

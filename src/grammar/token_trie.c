@@ -6,10 +6,33 @@
 /* ---- bytes --------------------------------------------------------------------------------- */
 
 /* Each text is a group; what is in none is in the last. */
-static const char *const groups[] = {
-    "\n",     "\t\r",   " ", "\"", "'", "\\", "0123456789", "abcdef", "ghijklmnopqrstuvwxyz",
-    "ABCDEF", "GHIJKLMNOPQRSTUVWXYZ", "_", "-", ".", ",", ":", ";", "{", "}", "[", "]", "(", ")",
-    "<>",     "/",      "*", "=+"};
+static const char *const groups[] = {"\n",
+                                     "\t\r",
+                                     " ",
+                                     "\"",
+                                     "'",
+                                     "\\",
+                                     "0123456789",
+                                     "abcdef",
+                                     "ghijklmnopqrstuvwxyz",
+                                     "ABCDEF",
+                                     "GHIJKLMNOPQRSTUVWXYZ",
+                                     "_",
+                                     "-",
+                                     ".",
+                                     ",",
+                                     ":",
+                                     ";",
+                                     "{",
+                                     "}",
+                                     "[",
+                                     "]",
+                                     "(",
+                                     ")",
+                                     "<>",
+                                     "/",
+                                     "*",
+                                     "=+"};
 
 enum { GROUPS = sizeof groups / sizeof groups[0], CONTROLS = GROUPS, REST = GROUPS + 1 };
 
@@ -27,11 +50,10 @@ uint32_t el_trie_group(uint8_t byte)
 static const struct start {
     uint8_t first, last;
     el_utf8 then;
-} starts[] = {{0x00, 0x7f, {0, 0, 0}},       {0xc2, 0xdf, {1, 0x80, 0xbf}},
-              {0xe0, 0xe0, {2, 0xa0, 0xbf}}, {0xe1, 0xec, {2, 0x80, 0xbf}},
-              {0xed, 0xed, {2, 0x80, 0x9f}}, {0xee, 0xef, {2, 0x80, 0xbf}},
-              {0xf0, 0xf0, {3, 0x90, 0xbf}}, {0xf1, 0xf3, {3, 0x80, 0xbf}},
-              {0xf4, 0xf4, {3, 0x80, 0x8f}}};
+} starts[] = {
+    {0x00, 0x7f, {0, 0, 0}},       {0xc2, 0xdf, {1, 0x80, 0xbf}}, {0xe0, 0xe0, {2, 0xa0, 0xbf}},
+    {0xe1, 0xec, {2, 0x80, 0xbf}}, {0xed, 0xed, {2, 0x80, 0x9f}}, {0xee, 0xef, {2, 0x80, 0xbf}},
+    {0xf0, 0xf0, {3, 0x90, 0xbf}}, {0xf1, 0xf3, {3, 0x80, 0xbf}}, {0xf4, 0xf4, {3, 0x80, 0x8f}}};
 
 bool el_utf8_next(el_utf8 *at, uint8_t byte)
 {
@@ -131,8 +153,8 @@ static void fill_nodes(el_trie *t, const word *words)
     for (uint32_t i = 0; i < t->n_ranks; i++) {
         const word *w = &words[i];
         for (uint32_t d = shared(words, i); d < w->len; d++)
-            t->nodes[n++] = (el_trie_node){
-                .rank = i, .depth = (uint16_t)(d + 1), .byte = w->bytes[d]};
+            t->nodes[n++] =
+                (el_trie_node){.rank = i, .depth = (uint16_t)(d + 1), .byte = w->bytes[d]};
         t->ids[i] = w->id;
         if (w->len > t->depth) t->depth = w->len;
         if (w->len == 1) t->alone[w->bytes[0]] = true;

@@ -13,7 +13,8 @@
 
 enum { BYTES = 256, MORE = 6, TOKENS = BYTES + MORE + 1, END = TOKENS - 1, MOST = 48 };
 
-static const char *const more[MORE] = {"ab", "\": \"", "true", "\xc3\xa9\xc3", "0123456789", "\n  "};
+static const char *const more[MORE] = {"ab",           "\": \"",     "true",
+                                       "\xc3\xa9\xc3", "0123456789", "\n  "};
 
 /* ---- a vocabulary, made once ------------------------------------------------------------ */
 

@@ -493,16 +493,19 @@ static void save_grammar(const char *name, uint8_t budget, const char *text, con
 
 static void save_grammars(void)
 {
-    save_grammar("json", 30,
-                 "root ::= object\nvalue ::= object | array | string | number | \"true\"\n"
-                 "object ::= \"{\" (string \": \" value (\", \" string \": \" value)*)? \"}\"\n"
-                 "array ::= \"[\" (\n  value (\",\" value)* # more\n)? \"]\"\n"
-                 "string ::= \"\\\"\" ([^\"\\\\\\x7F\\x00-\\x1F] | \"\\\\\" [\"\\\\bfnrt])* \"\\\"\"\n"
-                 "number ::= \"-\"? [0-9]{1,16} (\".\" [0-9]+)?\n",
-                 "a0bZ9~~@@kkk0000zz");
-    save_grammar("counts", 9, "root ::= (a{2,5} [^b]{3} .?){1,} | \"\"\na ::= \"x\" | b*\nb ::= [yz]",
+    save_grammar(
+        "json", 30,
+        "root ::= object\nvalue ::= object | array | string | number | \"true\"\n"
+        "object ::= \"{\" (string \": \" value (\", \" string \": \" value)*)? \"}\"\n"
+        "array ::= \"[\" (\n  value (\",\" value)* # more\n)? \"]\"\n"
+        "string ::= \"\\\"\" ([^\"\\\\\\x7F\\x00-\\x1F] | \"\\\\\" [\"\\\\bfnrt])* \"\\\"\"\n"
+        "number ::= \"-\"? [0-9]{1,16} (\".\" [0-9]+)?\n",
+        "a0bZ9~~@@kkk0000zz");
+    save_grammar("counts", 9,
+                 "root ::= (a{2,5} [^b]{3} .?){1,} | \"\"\na ::= \"x\" | b*\nb ::= [yz]",
                  "0123456789");
-    save_grammar("classes", 3, "root ::= [^\\u00e9\\U0001F600-\\U0001F64F\\]\\-]+ \"\\xe9\\n\"", "~~~~");
+    save_grammar("classes", 3, "root ::= [^\\u00e9\\U0001F600-\\U0001F64F\\]\\-]+ \"\\xe9\\n\"",
+                 "~~~~");
     save_grammar("bad", 0, "root ::= root \"a\" | (b{3,2}\nx ::=", "");
 }
 
@@ -725,8 +728,7 @@ static void save_asks(void)
 int main(int argc, char **argv)
 {
     static const char *const targets[] = {"gguf",    "tm2",  "token",       "chat", "args",
-                                          "session", "http", "certificate", "ask",
-                                          "grammar"};
+                                          "session", "http", "certificate", "ask",  "grammar"};
     if (argc != 2) {
         fprintf(stderr, "usage: make_seeds FOLDER\n");
         return 2;

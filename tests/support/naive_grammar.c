@@ -5,15 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const naive_chars[NAIVE_CHARS] = {"a", "b",  "c",  "]", "\"",
-                                              "\n", "é", "€", "\xf0\x9f\x98\x80"};
+const char *const naive_chars[NAIVE_CHARS] = {
+    "a", "b", "c", "]", "\"", "\n", "é", "€", "\xf0\x9f\x98\x80"};
 
-static const char *const in_literal[NAIVE_CHARS] = {"a",   "b", "\\x63", "]",         "\\\"",
+static const char *const in_literal[NAIVE_CHARS] = {"a",   "b", "\\x63",   "]",          "\\\"",
                                                     "\\n", "é", "\\u20AC", "\\U0001F600"};
-static const char *const in_class[NAIVE_CHARS] = {"a",   "b", "c",   "\\]",       "\"",
-                                                  "\\n", "é", "\\u20ac", "\xf0\x9f\x98\x80"};
+static const char *const in_class[NAIVE_CHARS] = {
+    "a", "b", "c", "\\]", "\"", "\\n", "é", "\\u20ac", "\xf0\x9f\x98\x80"};
 
-/* ---- random grammars --------------------------------------------------------------------------- */
+/* ---- random grammars ---------------------------------------------------------------------------
+ */
 
 static uint32_t below(uint64_t *random, uint32_t n)
 {
@@ -50,7 +51,8 @@ static int random_item(naive_grammar *g, uint64_t *random, int depth)
     return add(g, (naive_item){.kind = pick < 8 ? NAIVE_EITHER : NAIVE_PAIR, .a = a, .b = b});
 }
 
-/* ---- as GBNF ----------------------------------------------------------------------------------- */
+/* ---- as GBNF -----------------------------------------------------------------------------------
+ */
 
 static void print(naive_grammar *g, const char *format, ...)
 {
@@ -108,15 +110,18 @@ void naive_random(naive_grammar *g, uint64_t *random)
     }
 }
 
-/* ---- the slow way ------------------------------------------------------------------------------ */
+/* ---- the slow way ------------------------------------------------------------------------------
+ */
 
-typedef struct try {
+typedef struct
+try {
     const naive_grammar *g;
     const uint8_t *text;
     size_t len;
-    bool wants_more; /* some way took the whole text and would go on */
+    bool wants_more;                             /* some way took the whole text and would go on */
     uint64_t known[NAIVE_ITEMS][NAIVE_TEXT + 1]; /* answers found before, + 1; 0: none */
-} try;
+}
+try;
 
 static uint64_t ends_of(try *t, int item, size_t at);
 

@@ -1,6 +1,6 @@
 /*
- * naive_grammar.h: random grammars for tests, as GBNF and as a tree that a slow matcher walks: for a
- * text and a place in it, all places where an item can end, by trying everything.
+ * naive_grammar.h: random grammars for tests, as GBNF and as a tree that a slow matcher walks: for
+ * a text and a place in it, all places where an item can end, by trying everything.
  */
 #ifndef EL_TEST_NAIVE_GRAMMAR_H
 #define EL_TEST_NAIVE_GRAMMAR_H
@@ -12,9 +12,9 @@
 enum { NAIVE_RULES = 4, NAIVE_ITEMS = 400, NAIVE_TEXT = 60 };
 
 typedef enum naive_kind {
-    NAIVE_CHAR,  /* one of the characters in `chars`, or with `negated` one that is not in it */
-    NAIVE_RULE,  /* rule `a` */
-    NAIVE_PAIR,  /* item a, then item b */
+    NAIVE_CHAR,   /* one of the characters in `chars`, or with `negated` one that is not in it */
+    NAIVE_RULE,   /* rule `a` */
+    NAIVE_PAIR,   /* item a, then item b */
     NAIVE_EITHER, /* item a, or item b */
     NAIVE_REPEAT, /* item a, least .. most times */
     NAIVE_NOTHING
