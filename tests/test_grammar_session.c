@@ -14,10 +14,9 @@ enum { CONTEXT = 96, MOST = 40, GRAMMARS = 3 };
 
 /* The last allows what a free answer of the tiny model may have, but for bytes that are not UTF-8.
  */
-static const char *const texts[GRAMMARS] = {
-    "root ::= \"[\" (item (\",\" item)*)? \"]\"\n"
-    "item ::= root | [a-z]{2,4} | \"\\\"\" [^\"\\\\]* \"\\\"\"\n",
-    "root ::= [0-9]{3,30} \".\"", "root ::= .*"};
+static const char list[] = "root ::= \"[\" (item (\",\" item)*)? \"]\"\n"
+                           "item ::= root | [a-z]{2,4} | \"\\\"\" [^\"\\\\]* \"\\\"\"\n";
+static const char *const texts[GRAMMARS] = {list, "root ::= [0-9]{3,30} \".\"", "root ::= .*"};
 
 static const uint32_t prompt[] = {40, 41, 42, 7, 99};
 enum { PROMPT = sizeof prompt / sizeof prompt[0] };

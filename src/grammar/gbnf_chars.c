@@ -213,7 +213,8 @@ edgellm_status el_gbnf_class(el_gbnf *g, el_gbnf_item *item, edgellm_error *err)
         if (at_end(g)) return open_text(g, start, ']', err);
         g->at++;
     }
-    g->ranges.n = first + join((el_gbnf_range *)g->ranges.data + first, g->ranges.n - first);
+    if (g->ranges.n > first)
+        g->ranges.n = first + join((el_gbnf_range *)g->ranges.data + first, g->ranges.n - first);
     if (negated) EL_TRY(negate(g, first, err));
     item->kind = EL_GBNF_CLASS;
     item->first = first;

@@ -162,7 +162,7 @@ static uint16_t add_state(el_matcher *m, uint32_t slot)
     m->states[state] = measured(m);
     memcpy(m->configs + m->n_configs, m->found, m->n_found * sizeof *m->found);
     m->n_configs += m->n_found;
-    memset(m->cells + state * classes, 0xff, classes * sizeof *m->cells);
+    memset(m->cells + (size_t)state * classes, 0xff, classes * sizeof *m->cells);
     m->state_slots[slot] = state;
     return state;
 }
