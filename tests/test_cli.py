@@ -230,7 +230,7 @@ class Commands(Case):
         self.fails(USAGE, *run, "-n", "2", contains="may need 3 tokens with its end, 2 are allowed")
         self.fails(USAGE, *run, "--ignore-eos", contains="leave one out")
         grammar.write_text('root ::= "a"\n  | ["b-a]\n')
-        self.fails(FORMAT, *run, contains=f"{grammar}: line 2, column 6: the range ends")
+        self.fails(FORMAT, *run, contains=f"{grammar}: line 2, column 7: the range ends")
         self.fails(IO, "run", TM2, "-p", "fox", "--grammar", "/nonexistent", contains="/nonexistent")
 
     def test_hash_does_not_depend_on_the_way(self):

@@ -9,8 +9,7 @@
 #define EL_CLI_GRAMMAR_ROW(type)                                                                   \
     {                                                                                              \
         .name = "grammar", .kind = EL_CLI_TEXT, .field = offsetof(type, grammar),                  \
-        .argument = "FILE",                                                                        \
-        .help = "answer in what the GBNF grammar in FILE allows; the answer always closes"         \
+        .argument = "FILE", .help = "answers are what the GBNF grammar in FILE allows, and whole"  \
     }
 
 /* Reads the file; nothing to do for NULL. Release with edgellm_grammar_destroy(). Errors: IO,
