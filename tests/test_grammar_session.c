@@ -1,6 +1,6 @@
 /*
  * test_grammar_session.c: answers that keep to grammars, through the public interface: alone and
- * several at once, within their budgets, without allocations; and what is refused.
+ * several at once, within their budgets; and what is refused.
  */
 #include "support/test_help.h"
 
