@@ -11,9 +11,10 @@ el_module(cpu)    # knows nobody
 el_module(kernel) # base cpu
 el_module(format) # base kernel (the layout of a matrix)
 el_module(token)  # base format (the vocabulary)
-el_module(sample) # base
+el_module(grammar) # base token
+el_module(sample) # base grammar (the mask)
 el_module(model)  # base kernel format
-el_module(engine) # base cpu kernel format token sample model
+el_module(engine) # base cpu kernel format token grammar sample model
 el_module(quant)  # base kernel format
 el_module(offline) # base kernel format quant engine
 

@@ -85,7 +85,8 @@ typedef struct edgellm_engine_options {
      * milliseconds when there is no file. Where it cannot be kept, it is timed again: no error.
      */
     const char *kernel_cache;
-    bool verify; /* check the checksums of the weights too (reads the whole file) */
+    bool verify;   /* check the checksums of the weights too (reads the whole file) */
+    bool grammars; /* keep the tokens as a tree, for edgellm_grammar_create() */
 } edgellm_engine_options;
 
 /*
@@ -246,6 +247,7 @@ typedef struct edgellm_session_options {
      * sampler look back on is not padded.
      */
     bool constant_time;
+    bool grammar;     /* room for a grammar: see edgellm_session_set_grammar() */
     uint64_t max_ram; /* bytes the whole process may need by plan; 0: no cap */
     /* Own memory: a static buffer, a huge page, a region that is locked already. NULL and 0: the
      * library reserves the memory itself. See edgellm_session_open(). */
@@ -555,6 +557,35 @@ EDGELLM_API edgellm_status edgellm_session_set_sampler(edgellm_session *session,
 EDGELLM_API uint32_t edgellm_session_sample(edgellm_session *session);
 
 /*
+ * A grammar that answers keep to, in GBNF (docs/GRAMMAR.md). The text is not kept. Immutable: any
+ * number of sessions and threads may use it, until it is destroyed; the engine must outlive it.
+ * Errors: FORMAT (the message has line and column), MEMORY, USAGE (the engine was opened without
+ * `grammars`), UNSUPPORTED (the vocabulary lacks bytes, or an end).
+ */
+typedef struct edgellm_grammar edgellm_grammar;
+EDGELLM_API edgellm_status edgellm_grammar_create(const edgellm_engine *engine, const char *text,
+                                                  size_t len, edgellm_grammar **grammar,
+                                                  edgellm_error *err);
+EDGELLM_API void edgellm_grammar_destroy(edgellm_grammar *grammar);
+
+/*
+ * An answer begins that keeps to the grammar (NULL: to none), of max_tokens at most, its end token
+ * included. Each token that is chosen counts as taken; all others are banned before the other steps
+ * of the sampler, and when max_tokens, the context or the deadline come near, also those after
+ * which it might not end in time. After the end only end tokens follow. The grammar must stay until
+ * it is replaced. Errors: USAGE (no room was asked for; max_tokens do not hold the shortest
+ * answer), UNSUPPORTED (too ambiguous).
+ */
+EDGELLM_API edgellm_status edgellm_session_set_grammar(edgellm_session *session,
+                                                       const edgellm_grammar *grammar,
+                                                       uint32_t max_tokens, edgellm_error *err);
+
+/* As edgellm_session_sample(), which gives an end token where this is an error: UNSUPPORTED (the
+ * grammar goes over a bound), USAGE (all that it allows is banned by logit_bias). */
+EDGELLM_API edgellm_status edgellm_session_choose(edgellm_session *session, uint32_t *token,
+                                                  edgellm_error *err);
+
+/*
  * A running 64-bit hash (FNV-1a over the bit patterns of the logits; any NaN as 7FC00000, since
  * processors make different ones). Start with EDGELLM_HASH_START; equal hashes on two machines
  * mean equal logits.
@@ -633,6 +664,7 @@ typedef struct edgellm_request {
     uint64_t deadline_ns;   /* of CLOCK_MONOTONIC, for the last token; 0: none */
     const edgellm_sampler_options *sampler; /* NULL: the defaults; copied */
     bool logprobs;                          /* events tell how probable tokens were */
+    const edgellm_grammar *grammar;         /* NULL: none; stays until the request has ended */
 } edgellm_request;
 
 /*

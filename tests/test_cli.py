@@ -215,6 +215,24 @@ class Commands(Case):
         self.assertEqual(self.run_json(*dry, " ,e,\\,,a,o")["tokens"],
                          self.run_json(*dry, "\\,,o,e,a, ")["tokens"])
 
+    def test_grammar(self):
+        """The answer is what the grammar allows, whatever the model would say, and it closes."""
+        folder = self.temporary()
+        grammar = folder / "list.gbnf"
+        grammar.write_text('root ::= "[" ( word ("," word)* )? "]" # a list\nword ::= [a-z]{2,9}\n')
+        for tokens in (3, 8, 20):
+            for seed in range(4):
+                answer = self.json("run", TM2, "-p", "fox", "-n", str(tokens), "-s", str(seed), "-t", "2",
+                                   "--grammar", str(grammar))
+                self.assertRegex(answer["text"], r"\A\[([a-z]{2,9}(,[a-z]{2,9})*)?\]\Z")
+                self.assertEqual(answer["finish"], "end")
+        run = ("run", TM2, "-p", "fox", "--grammar", str(grammar))
+        self.fails(USAGE, *run, "-n", "2", contains="may need 3 tokens with its end, 2 are allowed")
+        self.fails(USAGE, *run, "--ignore-eos", contains="leave one out")
+        grammar.write_text('root ::= "a"\n  | ["b-a]\n')
+        self.fails(FORMAT, *run, contains=f"{grammar}: line 2, column 7: the range ends")
+        self.fails(IO, "run", TM2, "-p", "fox", "--grammar", "/nonexistent", contains="/nonexistent")
+
     def test_hash_does_not_depend_on_the_way(self):
         reference = self.run_json("--kernel", "scalar", "-j", "1", "-b", "1")
         ways = [("-b", b) for b in (1, 7, 64, 512)]

@@ -21,6 +21,7 @@
 #include "base/threads.h"
 #include "edgellm.h"
 #include "faults/faults.h"
+#include "faults/grammar_checks.h"
 #include "faults/realtime_checks.h"
 #include "offline/calibrate.h"
 #include "quant/quantize.h"
@@ -272,6 +273,12 @@ static edgellm_status run_scheduler(world *w, edgellm_error *err)
     return EDGELLM_OK;
 }
 
+static edgellm_status run_grammar(world *w, edgellm_error *err)
+{
+    (void)w;
+    return read_grammar(MODEL, err);
+}
+
 /* The session is the same before and after; other tokens in it each time would be another file. */
 static edgellm_status save_session(world *w, edgellm_error *err)
 {
@@ -487,6 +494,7 @@ static const scenario scenarios[] = {
     {"realtime, at its end", close_realtime,
      FAULT_AFFINITY | FAULT_PIN | FAULT_POLICY | FAULT_POLICY_GET, false, 0},
     {"scheduler", run_scheduler, FAULT_MMAP | FAULT_LOCK | FAULT_AFFINITY, false, 0},
+    {"grammar", run_grammar, FAULT_MEMORY | FAULT_MMAP | FAULT_OPEN_HINT | LOADS, false, 0},
     {"save", save_session, FAULT_MEMORY | WRITES, true, 0},
     {"load", load_session, COPIES, false, 0},
     {"save, prefix", save_prefix, FAULT_MEMORY | WRITES, true, 0},

@@ -20,7 +20,8 @@ el_test(vocab_pack base cpu kernel format token test_support)
 el_test(quant base cpu kernel format quant)
 el_test(quantize base cpu kernel format quant test_support)
 el_test(size base cpu kernel format quant test_support)
-el_test(sampler base sample)
+el_test(grammar base token grammar test_support)
+el_test(sampler base token grammar sample)
 target_link_libraries(test_sampler PRIVATE m)
 # The program's sums; that file alone.
 el_test(perplexity base)
@@ -90,28 +91,28 @@ add_executable(tokenize_lines ${PROJECT_SOURCE_DIR}/tools/tokenize_lines.c
                $<TARGET_OBJECTS:el_format> $<TARGET_OBJECTS:el_token>)
 target_link_libraries(tokenize_lines PRIVATE edgellm_flags Threads::Threads)
 # The contracts through the public interface; allocations are counted at the linker.
-el_test(contract base cpu kernel format token sample model engine quant test_support)
+el_test(contract base cpu kernel format token grammar sample model engine quant test_support)
 target_link_libraries(test_contract PRIVATE m) # fesetround
 target_sources(test_contract PRIVATE support/tiny_file.c)
 target_link_options(test_contract PRIVATE
     -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap64)
-el_test(steady base cpu kernel format token sample model engine quant test_support)
+el_test(steady base cpu kernel format token grammar sample model engine quant test_support)
 target_sources(test_steady PRIVATE support/tiny_file.c support/token_path.c)
 target_link_options(test_steady PRIVATE
     -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap64)
-el_test(kernel_choice base cpu kernel format token sample model engine)
-el_test(models base cpu kernel format token sample model engine quant test_support)
+el_test(kernel_choice base cpu kernel format token grammar sample model engine)
+el_test(models base cpu kernel format token grammar sample model engine quant test_support)
 target_sources(test_models PRIVATE support/tiny_file.c)
 target_link_libraries(test_models PRIVATE m) # sqrt
-el_test(session base cpu kernel format token sample model engine quant test_support)
+el_test(session base cpu kernel format token grammar sample model engine quant test_support)
 target_sources(test_session PRIVATE support/tiny_file.c)
-el_test(own_memory base cpu kernel format token sample model engine quant test_support)
+el_test(own_memory base cpu kernel format token grammar sample model engine quant test_support)
 target_sources(test_own_memory PRIVATE support/tiny_file.c)
 target_link_options(test_own_memory PRIVATE
     -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap64)
-el_test(shared base cpu kernel format token sample model engine quant test_support)
+el_test(shared base cpu kernel format token grammar sample model engine quant test_support)
 target_sources(test_shared PRIVATE support/tiny_file.c)
-el_test(forecast base cpu kernel format token sample model engine quant test_support)
+el_test(forecast base cpu kernel format token grammar sample model engine quant test_support)
 target_sources(test_forecast PRIVATE support/tiny_file.c)
 target_link_libraries(test_forecast PRIVATE m)
 # What comes next, on a made-up clock; those files alone.
@@ -119,20 +120,22 @@ el_test(schedule base)
 target_sources(test_schedule PRIVATE support/naive_schedule.c
                                      ${PROJECT_SOURCE_DIR}/src/engine/schedule.c
                                      ${PROJECT_SOURCE_DIR}/src/engine/forecast.c)
-el_test(scheduler base cpu kernel format token sample model engine quant test_support)
+el_test(grammar_session base cpu kernel format token grammar sample model engine quant test_support)
+target_sources(test_grammar_session PRIVATE support/tiny_file.c)
+el_test(scheduler base cpu kernel format token grammar sample model engine quant test_support)
 target_sources(test_scheduler PRIVATE support/tiny_file.c)
 target_link_libraries(test_scheduler PRIVATE m)
 target_link_options(test_scheduler PRIVATE
     -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap64)
-el_test(constant_time base cpu kernel format token sample model engine quant test_support)
+el_test(constant_time base cpu kernel format token grammar sample model engine quant test_support)
 target_sources(test_constant_time PRIVATE support/tiny_file.c)
-el_test(calibrate base cpu kernel format token sample model engine quant offline test_support)
+el_test(calibrate base cpu kernel format token grammar sample model engine quant offline test_support)
 target_sources(test_calibrate PRIVATE support/tiny_file.c)
-el_test(together base cpu kernel format token sample model engine quant offline test_support)
+el_test(together base cpu kernel format token grammar sample model engine quant offline test_support)
 target_sources(test_together PRIVATE support/tiny_file.c)
 # The Nth call of every kind fails, for every N. glibc's names for 64-bit offsets, and others'.
-el_test(faults base cpu kernel format token sample model engine quant offline test_support)
-target_sources(test_faults PRIVATE faults/faults.c faults/realtime_checks.c)
+el_test(faults base cpu kernel format token grammar sample model engine quant offline test_support)
+target_sources(test_faults PRIVATE faults/faults.c faults/realtime_checks.c faults/grammar_checks.c)
 if(NOT EDGELLM_COVERAGE) # gcov's own calls have the plain names
   set(plain_names mmap open fopen lseek pread fstat stat lstat)
 endif()
@@ -143,7 +146,7 @@ foreach(call malloc calloc realloc aligned_alloc strdup realpath free munmap mlo
   target_link_options(test_faults PRIVATE -Wl,--wrap=${call})
 endforeach()
 # Against transformers' logits; and the program's perplexity against the library's logits.
-el_test(conformance base cpu kernel format token sample model engine quant)
+el_test(conformance base cpu kernel format token grammar sample model engine quant)
 target_link_libraries(test_conformance PRIVATE m)
 if(TARGET edgellm)
   add_dependencies(test_conformance edgellm)
@@ -161,7 +164,7 @@ endif()
 if(TARGET edgellm-quantize AND NOT EDGELLM_COVERAGE) # which does not count training
   # What learns from calibration text, against the same in double. As edgellm-quantize does, one
   # thread for a product: the crew's members compute theirs side by side.
-  set(engine base cpu kernel format token sample model engine)
+  set(engine base cpu kernel format token grammar sample model engine)
   foreach(test float_ops float_layer hadamard latent gptq float_model latent_table student layerwise
                tune allocate probe)
     el_test(${test} ${engine} quant offline train test_support)
@@ -186,7 +189,8 @@ if(NOT EDGELLM_SANITIZE) # see tools/CMakeLists.txt
 endif()
 # Every sampler held to an independent model of it, on recorded logits.
 add_executable(sample_logits ${PROJECT_SOURCE_DIR}/tools/sample_logits.c
-               $<TARGET_OBJECTS:el_base> $<TARGET_OBJECTS:el_sample>)
+               $<TARGET_OBJECTS:el_base> $<TARGET_OBJECTS:el_token> $<TARGET_OBJECTS:el_grammar>
+               $<TARGET_OBJECTS:el_sample>)
 target_link_libraries(sample_logits PRIVATE edgellm_flags Threads::Threads)
 add_test(NAME sampler_model COMMAND ${Python3_EXECUTABLE}
          ${CMAKE_CURRENT_SOURCE_DIR}/test_sampler_model.py $<TARGET_FILE:sample_logits>)

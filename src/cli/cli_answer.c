@@ -108,7 +108,8 @@ static edgellm_status decode(el_cli_answer *a, const el_cli_model *model,
     edgellm_stream stream = {{0}, 0};
     double before = a->started_ms, first = before;
     do {
-        uint32_t token = edgellm_session_sample(model->session);
+        uint32_t token = 0;
+        EL_CLI_TRY(edgellm_session_choose(model->session, &token, err));
         if (!o->ignore_eos && edgellm_is_end(model->engine, token)) {
             a->finish = EL_CLI_FINISH_END;
             break;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/cli_deadline.h"
+#include "cli/cli_grammar.h"
 #include "cli/cli_output.h"
 #include "cli/cli_prompt_cache.h"
 #include "cli/cli_realtime.h"
@@ -19,7 +20,7 @@ typedef struct run_values {
     el_cli_answer_options answer;
     el_cli_deadline_values deadline;
     el_cli_climate_values climate;
-    const char *prompt, *prompt_file, *system, *certificate, *prompt_cache;
+    const char *prompt, *prompt_file, *system, *certificate, *prompt_cache, *grammar;
     bool raw, special, json, quiet;
 } run_values;
 
@@ -30,6 +31,7 @@ typedef struct promise {
     el_cli_deadline deadline;
     el_cli_prompt_cache cache;
     el_cli_climate climate;
+    edgellm_grammar *grammar; /* NULL: none */
     double born_ms, load_ms;
     uint64_t seed;
 } promise;
@@ -225,13 +227,16 @@ static edgellm_status begin_prompt(const el_cli_model *model, const run_values *
 static edgellm_status prepare(el_cli_model *model, const run_values *v, const el_cli_tokens *prompt,
                               promise *p, el_cli_tokens *ahead, edgellm_error *err)
 {
-    const edgellm_session_options *o = &v->model.session;
-    EL_CLI_TRY(el_cli_climate_open(&p->climate, &v->climate, o->realtime, err));
-    EL_CLI_TRY(el_cli_model_start(model, o, err));
+    edgellm_session_options o = v->model.session;
+    o.grammar = v->grammar != NULL;
+    EL_CLI_TRY(el_cli_climate_open(&p->climate, &v->climate, o.realtime, err));
+    EL_CLI_TRY(el_cli_model_start(model, &o, err));
     EL_CLI_TRY(el_cli_sampler_set(&v->sampler, model->session, &p->seed, err));
     const size_t longest = longest_answer(model, v, prompt->count);
+    EL_CLI_TRY(el_cli_grammar_read(model->engine, v->grammar, &p->grammar, err));
+    EL_CLI_TRY(edgellm_session_set_grammar(model->session, p->grammar, (uint32_t)longest, err));
     EL_CLI_TRY(el_cli_answer_reserve(&p->answer, longest, err));
-    EL_CLI_TRY(el_cli_certified_find(&p->certified, v->certificate, model, o, err));
+    EL_CLI_TRY(el_cli_certified_find(&p->certified, v->certificate, model, &o, err));
     EL_CLI_TRY(begin_prompt(model, v, prompt, p, ahead, err));
     return el_cli_deadline_admit(&p->deadline, &v->deadline, model, p->certified.holds,
                                  ahead->count, longest, err);
@@ -271,6 +276,7 @@ static edgellm_status answer_prompt(el_cli_model *model, const run_values *v, pr
 static edgellm_status run(const void *values, char **operands, int n_operands, edgellm_error *err)
 {
     const run_values *v = values;
+    edgellm_engine_options engine = v->model.engine;
     promise p = {.born_ms = el_cli_birth_ms()};
     double began_ms = el_cli_now_ms();
     el_cli_model model;
@@ -280,15 +286,21 @@ static edgellm_status run(const void *values, char **operands, int n_operands, e
                            "give the prompt with either -p TEXT or --prompt-file FILE");
     }
     EL_CLI_TRY(el_cli_deadline_check(&v->deadline, err));
+    if (v->grammar != NULL && v->answer.ignore_eos) {
+        return el_cli_fail(err, EDGELLM_ERR_USAGE,
+                           "--ignore-eos goes on past the end that --grammar has: leave one out");
+    }
+    engine.grammars = v->grammar != NULL;
     if (v->deadline.ms > 0 && (v->climate.target_rate > 0 || v->climate.max_temp > 0)) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE,
                            "--deadline-ms asks for haste, --target-rate and --max-temp hold back: "
                            "one or the other");
     }
     el_cli_prompt_cache_open(&p.cache, v->prompt_cache, operands[0], v->model.session.exact);
-    EL_CLI_TRY(el_cli_model_open(&model, operands[0], &v->model.engine, err));
+    EL_CLI_TRY(el_cli_model_open(&model, operands[0], &engine, err));
     edgellm_status status = answer_prompt(&model, v, &p, began_ms, err);
     el_cli_model_close(&model);
+    edgellm_grammar_destroy(p.grammar);
     el_cli_answer_release(&p.answer);
     el_cli_certified_release(&p.certified);
     el_cli_prompt_cache_release(&p.cache);
@@ -313,6 +325,7 @@ static const el_cli_option options[] = {
      1, 16777216, NULL},
     {"ignore-eos", 0, EL_CLI_ON, FIELD(answer.ignore_eos), NULL, NULL, "go on past end tokens", 0,
      0, NULL},
+    EL_CLI_GRAMMAR_ROW(run_values),
     EL_CLI_SAMPLER_ROWS(run_values),
     EL_CLI_CONTEXT_ROW(run_values, NULL, "context in tokens; 512, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(run_values),

@@ -90,6 +90,13 @@ static edgellm_status build(edgellm_engine *draft, edgellm_engine **engine, edge
         return status;
     }
     e->arena = arena;
+    if (e->grammars)
+        status =
+            el_trie_open(&e->trie, e->tokenizer, e->file.vocab.n_tokens, e->file.config.vocab, err);
+    if (status != EDGELLM_OK) {
+        el_arena_release(&arena); /* the engine lies in it */
+        return status;
+    }
     *engine = e;
     return EDGELLM_OK;
 }
@@ -100,6 +107,7 @@ edgellm_status edgellm_engine_open(const char *path, const edgellm_engine_option
     static const edgellm_engine_options defaults = {0};
     edgellm_engine draft = {.program_bytes = resident_bytes()};
     if (!options) options = &defaults;
+    draft.grammars = options->grammars;
     EL_TRY(choose_kernels(&draft, options, err));
     el_fpenv env = el_fpenv_enter();
     edgellm_status status = check_kernels(&draft.kernels, err);
@@ -119,6 +127,7 @@ void edgellm_engine_close(edgellm_engine *engine)
 {
     if (!engine) return;
     el_arena arena = engine->arena; /* the engine lies in it */
+    if (engine->grammars) el_trie_close(&engine->trie);
     el_tm2_close(&engine->file);
     el_arena_release(&arena);
 }

@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "engine/kernel_choice.h"
+#include "grammar/program.h"
 #include "kernel/kernels.h"
 #include "model/model.h"
 #include "token/tokenizer.h"
@@ -14,8 +15,15 @@ struct edgellm_engine {
     el_choice_how choice; /* how they were chosen */
     el_model model;
     el_tokenizer *tokenizer;
+    el_trie trie; /* if there may be grammars */
+    bool grammars;
     el_arena arena;         /* this struct, the layers, the tokenizer's tables */
     uint64_t program_bytes; /* resident before the file was opened */
+};
+
+struct edgellm_grammar {
+    const edgellm_engine *engine;
+    el_program program;
 };
 
 #endif

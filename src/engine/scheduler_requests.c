@@ -128,6 +128,7 @@ static void settle(edgellm_scheduler *s, uint32_t place, const edgellm_request *
     el_slot *slot = &s->slots[place];
     slot->id = ++s->last_id;
     slot->stop_at_end = r->stop_at_end;
+    slot->has_grammar = r->grammar != NULL;
     slot->is_cancelled = false;
     slot->logprobs = r->logprobs;
     slot->session->position = held;
@@ -147,7 +148,9 @@ edgellm_status edgellm_scheduler_submit(edgellm_scheduler *scheduler,
     EL_TRY(find_slot(scheduler, request, &place, &held, err));
     const el_job job = job_of(request, held);
     EL_TRY(admit(scheduler, request, &job, forecast, err));
-    EL_TRY(edgellm_session_set_sampler(scheduler->slots[place].session, sampler, err));
+    edgellm_session *session = scheduler->slots[place].session;
+    EL_TRY(edgellm_session_set_sampler(session, sampler, err));
+    EL_TRY(edgellm_session_set_grammar(session, request->grammar, request->max_tokens, err));
     settle(scheduler, place, request, held);
     *id = scheduler->last_id;
     return EDGELLM_OK;
@@ -239,20 +242,35 @@ static float logprob_of(const edgellm_scheduler *s, const el_slot *slot)
     return logprob;
 }
 
+/* Tokens that an answer may still have, with the next, which was computed. */
+static uint32_t tokens_left(const edgellm_scheduler *s, uint32_t place)
+{
+    const el_job *job = &s->schedule.jobs[place];
+    return el_session_fitting(&s->schedule.costs, s->slots[place].session->position,
+                              s->has_costs ? job->deadline : 0, job->steps + 1);
+}
+
 /* Chooses the next token from a slot's logits; is it the last? */
-static void choose(edgellm_scheduler *s, uint32_t place, edgellm_turn *turn)
+static edgellm_status choose(edgellm_scheduler *s, uint32_t place, edgellm_turn *turn,
+                             edgellm_error *err)
 {
     el_slot *slot = &s->slots[place];
+    edgellm_status status =
+        el_session_choose(slot->session, tokens_left(s, place), &slot->token, err);
+    if (status != EDGELLM_OK) {
+        end(s, place, EDGELLM_FINISH_FAILED, turn);
+        return status;
+    }
     edgellm_event *event = tell(s, place, turn);
-    slot->token = edgellm_session_sample(slot->session);
     event->has_token = true;
     event->token = slot->token;
     if (slot->logprobs) event->logprob = logprob_of(s, slot);
-    if (slot->stop_at_end && edgellm_is_end(s->engine, slot->token))
+    if ((slot->stop_at_end || slot->has_grammar) && edgellm_is_end(s->engine, slot->token))
         event->finish = EDGELLM_FINISH_END;
     else if (s->schedule.jobs[place].steps == 0)
         event->finish = EDGELLM_FINISH_LENGTH;
     if (event->finish != EDGELLM_FINISH_NOT) free_slot(s, place);
+    return EDGELLM_OK;
 }
 
 /* ---- actions -------------------------------------------------------------------------------- */
@@ -298,13 +316,16 @@ static edgellm_status act(edgellm_scheduler *s, const el_action *a, edgellm_turn
     el_schedule_did(&s->schedule, a);
     turn->forecast_ns = a->time;
     *(chunk ? &turn->prompt_tokens : &turn->steps) = a->tokens;
+    edgellm_status chosen = EDGELLM_OK;
     for (uint32_t i = 0; i < n; i++) {
-        if (status != EDGELLM_OK)
+        if (status != EDGELLM_OK) {
             end(s, a->jobs[i], EDGELLM_FINISH_FAILED, turn);
-        else if (s->schedule.jobs[a->jobs[i]].prompt == 0)
-            choose(s, a->jobs[i], turn);
+        } else if (s->schedule.jobs[a->jobs[i]].prompt == 0) {
+            const edgellm_status one = choose(s, a->jobs[i], turn, err);
+            if (one != EDGELLM_OK) chosen = one;
+        }
     }
-    return status;
+    return status != EDGELLM_OK ? status : chosen;
 }
 
 edgellm_status edgellm_scheduler_turn(edgellm_scheduler *scheduler, edgellm_turn *turn,

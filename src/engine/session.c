@@ -66,8 +66,23 @@ edgellm_status el_session_resolve(const edgellm_engine *engine,
     if (o->exact && o->constant_time)
         return el_fail(err, EDGELLM_ERR_USAGE,
                        "exact mode takes its time: it does not go with constant_time");
+    if (o->grammar && !engine->grammars)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "room for grammars: open the engine with `grammars` too");
     if (o->batch > o->context) o->batch = o->context;
     return EDGELLM_OK;
+}
+
+/* NULL: while measuring, or without. */
+static el_matcher *layout_matcher(const edgellm_engine *engine, const edgellm_session_options *o,
+                                  el_arena *arena)
+{
+    el_matcher draft;
+    if (!o->grammar) return NULL;
+    el_matcher *matcher = el_arena_take(arena, 1, sizeof *matcher);
+    el_matcher_layout(&draft, &engine->trie, arena);
+    if (matcher) *matcher = draft;
+    return matcher;
 }
 
 /* Lays a session out; run on a measuring arena, then on the real one. */
@@ -87,13 +102,14 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
     const el_vocab *v = &engine->file.vocab;
     el_sampler_layout(&sampler, engine->file.config.vocab, o->context,
                       (el_token_texts){v->bytes, v->starts, v->n_tokens}, arena);
+    el_matcher *matcher = layout_matcher(engine, o, arena);
     forward.crew = el_crew_layout(arena);
     el_realtime *realtime = o->realtime ? el_realtime_layout(arena) : NULL;
     size_t before = arena->used;
     el_forward_bytes bytes = el_forward_layout(&forward, arena);
     *plan = (edgellm_memory_plan){
         .weights = engine->file.map.size,
-        .tables = engine->arena.size + engine->file.vocab_memory.size,
+        .tables = engine->arena.size + engine->file.vocab_memory.size + engine->trie.arena.size,
         .kv_cache = bytes.kv_cache,
         .scratch = before + bytes.scratch,
         .threads = (uint64_t)(o->threads - 1) * EL_CREW_STACK_TOUCHED,
@@ -110,6 +126,7 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
         *session = (edgellm_session){.engine = engine,
                                      .forward = forward,
                                      .sampler = sampler,
+                                     .matcher = matcher,
                                      .tokens = tokens,
                                      .plan = *plan,
                                      .realtime = realtime};
@@ -186,7 +203,8 @@ edgellm_status edgellm_plan(const char *path, const edgellm_session_options *opt
 {
     edgellm_engine *engine;
     edgellm_session_options o;
-    EL_TRY(edgellm_engine_open(path, NULL, &engine, err));
+    const edgellm_engine_options with = {.grammars = options && options->grammar};
+    EL_TRY(edgellm_engine_open(path, &with, &engine, err));
     edgellm_status status = el_session_resolve(engine, options, &o, err);
     if (status == EDGELLM_OK) {
         *plan = el_session_plan_of(engine, &o);
@@ -226,6 +244,7 @@ static void begin_realtime(edgellm_session *s)
     if (!s->realtime) return;
     el_realtime_lock(s->realtime, e->arena.base, e->arena.size);
     el_realtime_lock(s->realtime, e->file.vocab_memory.base, e->file.vocab_memory.size);
+    if (e->grammars) el_realtime_lock(s->realtime, e->trie.arena.base, e->trie.arena.size);
     if (!s->arena.borrowed) el_realtime_lock(s->realtime, s->arena.base, s->arena.size);
     el_realtime_lock(s->realtime, e->file.map.data, e->file.map.size);
     el_realtime_start(s->realtime, s->forward.crew);
@@ -452,15 +471,6 @@ edgellm_status edgellm_session_set_sampler(edgellm_session *session,
                                            edgellm_error *err)
 {
     return el_sampler_set(&session->sampler, options, err);
-}
-
-uint32_t edgellm_session_sample(edgellm_session *session)
-{
-    el_fpenv env = el_fpenv_enter();
-    uint32_t token = el_sampler_sample(&session->sampler, session->forward.logits, session->tokens,
-                                       session->position);
-    el_fpenv_leave(env);
-    return token;
 }
 
 uint64_t edgellm_hash_logits(uint64_t hash, const float *logits, uint32_t vocab)

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/realtime.h"
 #include "engine/engine.h"
+#include "grammar/matcher.h"
 #include "model/forward.h"
 #include "sample/sampler.h"
 
@@ -12,10 +13,12 @@ struct edgellm_session {
     const edgellm_engine *engine;
     el_forward forward;
     el_sampler sampler;
-    el_arena arena;     /* this struct and everything it points to but the engine */
-    uint32_t *tokens;   /* (context) what is in the KV cache */
-    uint32_t position;  /* number of those */
-    uint32_t logits_at; /* position after which the logits were computed; 0: not at all */
+    el_matcher *matcher;  /* NULL: without room for grammars */
+    uint32_t tokens_left; /* of an answer that keeps to a grammar */
+    el_arena arena;       /* this struct and everything it points to but the engine */
+    uint32_t *tokens;     /* (context) what is in the KV cache */
+    uint32_t position;    /* number of those */
+    uint32_t logits_at;   /* position after which the logits were computed; 0: not at all */
     edgellm_memory_plan plan;
     el_realtime *realtime; /* NULL: not asked for */
     edgellm_costs costs;
@@ -27,6 +30,16 @@ struct edgellm_session {
  * False: forward.deadline passed meanwhile; all is as before. */
 bool el_session_run_batch(edgellm_session *session, const uint32_t *tokens, uint32_t n, float *all,
                           bool last);
+
+/* Chooses the next token, if the answer has `left` tokens left with it; with a grammar it takes it
+ * too. Errors: UNSUPPORTED, USAGE (only with a grammar). */
+edgellm_status el_session_choose(edgellm_session *session, uint32_t left, uint32_t *token,
+                                 edgellm_error *err);
+
+/* Of `left` tokens, of which the next is computed, those that are made by a deadline (0: all); one
+ * at least. */
+uint32_t el_session_fitting(const edgellm_costs *costs, uint32_t position, el_nanoseconds deadline,
+                            uint32_t left);
 
 /* limit: bytes that control groups allow; 0: any. Errors: MEMORY. */
 edgellm_status el_session_check_limit(const edgellm_memory_plan *plan, bool realtime,

@@ -180,6 +180,10 @@ edgellm_status edgellm_session_save(const edgellm_session *session, const char *
                                     const void *note, size_t note_bytes, edgellm_error *err)
 {
     writer w = {.position = session->position};
+    if (session->matcher && session->matcher->program)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "an answer that keeps to a grammar cannot be saved: take the grammar off "
+                       "first (edgellm_session_set_grammar() with NULL)");
     return save(&w, session, path, note, note_bytes, err);
 }
 
@@ -453,7 +457,7 @@ static edgellm_status load_whole(edgellm_session *s, const reader *r, edgellm_er
     EL_TRY(check_session(s, r, err));
     EL_TRY(restore_sampler(s, &r->sections[SAMPLER], err));
     take_over(s, r);
-    return EDGELLM_OK;
+    return edgellm_session_set_grammar(s, NULL, 0, err);
 }
 
 static edgellm_status load_wanted(edgellm_session *s, const reader *r, const wanted *w,

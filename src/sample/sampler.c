@@ -25,7 +25,10 @@ static void keep_best(el_candidates *c)
 /* Logits by token id, with what changes them. Mirostat knows no penalties, as in llama.cpp. */
 static void load_logits(el_sampler *s, const float *logits, const uint32_t *tokens, uint32_t n)
 {
-    memcpy(s->candidates.logit, logits, s->vocab * sizeof *logits);
+    if (s->mask)
+        el_mask_logits(s->mask, logits, s->vocab, s->candidates.logit);
+    else
+        memcpy(s->candidates.logit, logits, s->vocab * sizeof *logits);
     el_bias_logits(s);
     if (s->options.mirostat != 0) return;
     el_penalize(s, tokens, n);

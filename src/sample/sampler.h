@@ -15,6 +15,7 @@
 #ifndef EL_SAMPLE_SAMPLER_H
 #define EL_SAMPLE_SAMPLER_H
 
+#include "grammar/token_mask.h"
 #include "sample/candidates.h"
 
 #define EL_LOOK_BACK_MAX (1u << 20) /* longest window of penalties and DRY */
@@ -33,6 +34,7 @@ typedef struct el_sampler {
     uint32_t vocab, context;
     el_token_texts texts;
     el_candidates candidates;
+    const el_mask *mask;        /* the only tokens that may be drawn; NULL: all */
     uint32_t *repeats;          /* (context) scratch of DRY */
     edgellm_logit_bias *biases; /* (EDGELLM_LOGIT_BIAS_MAX) */
     const char **breakers;      /* (EDGELLM_DRY_BREAKERS_MAX) into breaker_text */

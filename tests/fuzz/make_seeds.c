@@ -480,6 +480,35 @@ static void save_chats(void)
     save_chat("other", 0x11, "[INST] {{ message }} [/INST]");
 }
 
+/* ---- grammars: a budget, the text, choices ---------------------------------------------- */
+
+static void save_grammar(const char *name, uint8_t budget, const char *text, const char *choices)
+{
+    el_bytes b = {0};
+    el_bytes_put(&b, &budget, 1);
+    el_bytes_put(&b, text, strlen(text) + 1);
+    el_bytes_put(&b, choices, strlen(choices));
+    save("grammar", name, &b);
+}
+
+static void save_grammars(void)
+{
+    save_grammar(
+        "json", 30,
+        "root ::= object\nvalue ::= object | array | string | number | \"true\"\n"
+        "object ::= \"{\" (string \": \" value (\", \" string \": \" value)*)? \"}\"\n"
+        "array ::= \"[\" (\n  value (\",\" value)* # more\n)? \"]\"\n"
+        "string ::= \"\\\"\" ([^\"\\\\\\x7F\\x00-\\x1F] | \"\\\\\" [\"\\\\bfnrt])* \"\\\"\"\n"
+        "number ::= \"-\"? [0-9]{1,16} (\".\" [0-9]+)?\n",
+        "a0bZ9~~@@kkk0000zz");
+    save_grammar("counts", 9,
+                 "root ::= (a{2,5} [^b]{3} .?){1,} | \"\"\na ::= \"x\" | b*\nb ::= [yz]",
+                 "0123456789");
+    save_grammar("classes", 3, "root ::= [^\\u00e9\\U0001F600-\\U0001F64F\\]\\-]+ \"\\xe9\\n\"",
+                 "~~~~");
+    save_grammar("bad", 0, "root ::= root \"a\" | (b{3,2}\nx ::=", "");
+}
+
 /* ---- arguments: every option of every command ------------------------------------------- */
 
 static void put_option(el_bytes *b, const el_cli_option *o, bool with_letter)
@@ -747,8 +776,9 @@ static void save_schemas(void)
 
 int main(int argc, char **argv)
 {
-    static const char *const targets[] = {"gguf",    "tm2",  "token",       "chat", "args",
-                                          "session", "http", "certificate", "ask",  "schema"};
+    static const char *const targets[] = {"gguf", "tm2",     "token",  "chat",
+                                          "args", "session", "http",   "certificate",
+                                          "ask",  "schema",  "grammar"};
     if (argc != 2) {
         fprintf(stderr, "usage: make_seeds FOLDER\n");
         return 2;
@@ -764,6 +794,7 @@ int main(int argc, char **argv)
     save_tm2s();
     save_tokens();
     save_chats();
+    save_grammars();
     save_arguments();
     save_sessions();
     save_streams();

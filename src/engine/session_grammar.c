@@ -1,0 +1,134 @@
+/* session_grammar.c: grammars, and the choice of the next token, which keeps to one. */
+#include <stdlib.h>
+
+#include "base/fpenv.h"
+#include "engine/forecast.h"
+#include "engine/session.h"
+
+/* ---- grammars -------------------------------------------------------------------------------- */
+
+edgellm_status edgellm_grammar_create(const edgellm_engine *engine, const char *text, size_t len,
+                                      edgellm_grammar **grammar, edgellm_error *err)
+{
+    if (!engine->grammars)
+        return el_fail(err, EDGELLM_ERR_USAGE, "a grammar: open the engine with `grammars`");
+    edgellm_grammar *g = calloc(1, sizeof *g);
+    if (!g) return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for a grammar");
+    g->engine = engine;
+    edgellm_status status = el_program_make(&g->program, text, len, &engine->trie, err);
+    if (status == EDGELLM_OK)
+        *grammar = g;
+    else
+        free(g);
+    return status;
+}
+
+void edgellm_grammar_destroy(edgellm_grammar *grammar)
+{
+    if (!grammar) return;
+    el_program_release(&grammar->program);
+    free(grammar);
+}
+
+/* ---- the grammar of a session ---------------------------------------------------------------- */
+
+static edgellm_status check_grammar(const edgellm_session *s, const edgellm_grammar *grammar,
+                                    uint32_t max_tokens, edgellm_error *err)
+{
+    const uint32_t needs = el_cost_add(grammar->program.nodes[grammar->program.root].cost, 1);
+    if (!s->matcher)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "no room for a grammar: open the session with `grammar`");
+    if (grammar->engine != s->engine)
+        return el_fail(err, EDGELLM_ERR_USAGE, "the grammar was made for another engine");
+    if (needs <= max_tokens) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_USAGE,
+                   "the shortest answer of this grammar may need %u tokens with its end, %u are "
+                   "allowed: allow more",
+                   needs, max_tokens);
+}
+
+edgellm_status edgellm_session_set_grammar(edgellm_session *session, const edgellm_grammar *grammar,
+                                           uint32_t max_tokens, edgellm_error *err)
+{
+    if (grammar) EL_TRY(check_grammar(session, grammar, max_tokens, err));
+    if (!session->matcher) return EDGELLM_OK;
+    session->tokens_left = max_tokens;
+    return el_matcher_begin(session->matcher, grammar ? &grammar->program : NULL, err);
+}
+
+/* ---- the choice ------------------------------------------------------------------------------ */
+
+/* Tokens that fit into the context: the last need not be computed. */
+static uint32_t left_in_context(const edgellm_session *s, uint32_t left)
+{
+    const uint32_t room = s->forward.context - s->position + 1;
+    return room < left ? room : left;
+}
+
+uint32_t el_session_fitting(const edgellm_costs *costs, uint32_t position, el_nanoseconds deadline,
+                            uint32_t left)
+{
+    if (deadline == 0) return left;
+    const double time = (double)(int64_t)(deadline - el_clock_now()) - costs->step_margin;
+    uint32_t fit = 1, too_many = left + 1;
+    while (too_many - fit > 1) {
+        const uint32_t middle = fit + (too_many - fit) / 2;
+        if (el_forecast_steps(costs, position, middle - 1) <= time)
+            fit = middle;
+        else
+            too_many = middle;
+    }
+    return fit;
+}
+
+static uint32_t draw(edgellm_session *s)
+{
+    el_fpenv env = el_fpenv_enter();
+    const uint32_t token =
+        el_sampler_sample(&s->sampler, s->forward.logits, s->tokens, s->position);
+    el_fpenv_leave(env);
+    return token;
+}
+
+static bool take(edgellm_session *s, uint32_t token)
+{
+    size_t len = 0;
+    const uint8_t *bytes = NULL;
+    if (token < s->engine->file.vocab.n_tokens &&
+        !el_tokenizer_is_special(s->engine->tokenizer, token))
+        bytes = el_tokenizer_bytes(s->engine->tokenizer, token, &len);
+    return el_matcher_take(s->matcher, token, bytes, len);
+}
+
+edgellm_status el_session_choose(edgellm_session *s, uint32_t left, uint32_t *token,
+                                 edgellm_error *err)
+{
+    if (!s->matcher || !s->matcher->program) {
+        *token = draw(s);
+        return EDGELLM_OK;
+    }
+    left = el_session_fitting(&s->costs, s->position, s->has_costs ? s->deadline : 0,
+                              left_in_context(s, left));
+    EL_TRY(el_matcher_mask(s->matcher, left, &s->sampler.mask, err));
+    *token = draw(s);
+    s->sampler.mask = NULL;
+    if (take(s, *token)) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_USAGE,
+                   "every token that the grammar allows here is banned by logit_bias");
+}
+
+edgellm_status edgellm_session_choose(edgellm_session *session, uint32_t *token, edgellm_error *err)
+{
+    EL_TRY(el_session_choose(session, session->tokens_left, token, err));
+    if (session->tokens_left > 1) session->tokens_left--;
+    return EDGELLM_OK;
+}
+
+uint32_t edgellm_session_sample(edgellm_session *session)
+{
+    uint32_t token = 0;
+    if (edgellm_session_choose(session, &token, NULL) != EDGELLM_OK)
+        token = session->engine->trie.ends[0]; /* a grammar has one */
+    return token;
+}
