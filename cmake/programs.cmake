@@ -108,7 +108,8 @@ if(EDGELLM_SERVE)
     endforeach()
     edgellm_embed(el_server web/icon.svg el_web_icon image/svg+xml)
     add_executable(edgellm-serve ${src}/serve_main.c ${common_objects}
-                                 $<TARGET_OBJECTS:el_cli_serve> $<TARGET_OBJECTS:el_server>)
+                                 $<TARGET_OBJECTS:el_cli_serve> $<TARGET_OBJECTS:el_server>
+                                 $<TARGET_OBJECTS:el_schema>)
     target_link_libraries(edgellm-serve PRIVATE edgellm_cli_flags edgellm_static
                                                 PkgConfig::LIBWEBSOCKETS m)
     add_dependencies(programs edgellm-serve)

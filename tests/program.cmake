@@ -103,6 +103,7 @@ elseif(EDGELLM_CLI)
     if(TARGET edgellm-bench-http)
       set(bench bench)
     endif()
+    el_python_test(serve_forms ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve_forms)
     el_python_test(serve_ollama ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve_ollama ${bench})
     el_python_test(serve_web ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve_web)
   elseif(EDGELLM_SERVE) # not tested is not passed

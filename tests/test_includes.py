@@ -35,7 +35,7 @@ MAY_INCLUDE = {
     # base/throttle.h: the doctor says what --rt goes by
     # base/clock.h: and times servers in whole nanoseconds
     # token/chars.h: what is UTF-8
-    "server": ["base", "token/chars.h"],
+    "server": ["base", "token/chars.h", "schema/schema.h"],
     "schema": ["base"],
     # server/server.h: `edgellm serve` starts it
     "cli": ["server/server.h", "base/outfile.h", "base/mapfile.h", "base/threads.h", "base/throttle.h",

@@ -8,9 +8,11 @@ openai_version=3.57.0
 ollama_version=0.6.3
 prometheus_client_version=0.26.0
 schemathesis_version=4.32.5
+jsonschema_version=4.26.0
 websockets_version=17.4
 venv_python
 if [ -z "${EDGELLM_VENV:-}" ]; then
+    venv_has jsonschema || venv_pip "jsonschema==$jsonschema_version"
     venv_has openai || venv_pip "openai==$openai_version"
     venv_has websockets || venv_pip "websockets==$websockets_version"
     venv_has ollama || venv_pip "ollama==$ollama_version"

@@ -66,6 +66,7 @@ static edgellm_status serve(const void *values, char **operands, int n_operands,
     el_cli_serve_senses_open(&senses);
     if (cache != NULL) el_cli_make_folders(cache);
     o.engine.kernel_cache = cache;
+    o.engine.grammars = o.session.grammar = true;
     const edgellm_status status = el_server_run(&o, err);
     el_cli_serve_senses_close(&senses);
     free(cache);

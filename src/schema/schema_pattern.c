@@ -16,6 +16,7 @@ typedef struct pattern {
     const char *at, *end;
     uint32_t depth;
     bool is_literal; /* a literal is open */
+    bool has_named;  /* the class in hand has a set such as \d */
 } pattern;
 
 /* What was read: whether it may be empty, and how long its repetitions are when written out. */
@@ -132,6 +133,7 @@ static edgellm_status read_item(pattern *p, el_set *set, uint32_t *c)
     }
     if (peek(p) != '.' && el_set_named(peek(p), set)) {
         p->at++;
+        p->has_named = true;
         return EDGELLM_OK;
     }
     if (take(p, 'b')) {
@@ -175,10 +177,12 @@ static edgellm_status put_class(pattern *p)
 {
     el_set set = {0};
     const bool is_inverted = take(p, '^');
+    p->has_named = false;
     if (peek(p) == ']') return refuse(p, "an empty class; write \\] for the sign");
     while (!take(p, ']'))
         EL_TRY(read_items(p, &set));
     if (is_inverted) el_set_invert(&set);
+    if (is_inverted && p->has_named) el_set_keep_ascii(&set);
     return put_set(p, &set);
 }
 

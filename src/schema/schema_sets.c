@@ -63,7 +63,7 @@ static const struct {
     {'d', 1, {{'0', '9'}}},
     {'w', 4, {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}}},
     {'s',
-     11,
+     10,
      {{9, 13},
       {' ', ' '},
       {0xa0, 0xa0},
@@ -73,10 +73,21 @@ static const struct {
       {0x2029, 0x2029},
       {0x202f, 0x202f},
       {0x205f, 0x205f},
-      {0x3000, 0x3000},
-      {0xfeff, 0xfeff}}},
+      {0x3000, 0x3000}}},
     {'.', 3, {{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}}}, /* all but these */
 };
+
+void el_set_keep_ascii(el_set *set)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < set->n; i++) {
+        el_set_range range = set->ranges[i];
+        if (range.from > 0x7f) continue;
+        if (range.to > 0x7f) range.to = 0x7f;
+        set->ranges[n++] = range;
+    }
+    set->n = n;
+}
 
 bool el_set_named(char letter, el_set *set)
 {
@@ -87,6 +98,7 @@ bool el_set_named(char letter, el_set *set)
         for (uint32_t k = 0; k < named[i].n; k++)
             el_set_add(set, named[i].ranges[k].from, named[i].ranges[k].to);
         if (lower != letter || letter == '.') el_set_invert(set);
+        if (lower != letter) el_set_keep_ascii(set);
         return true;
     }
     return false;

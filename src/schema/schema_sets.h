@@ -23,7 +23,11 @@ void el_set_add_set(el_set *set, const el_set *more);
 void el_set_order(el_set *set);
 void el_set_invert(el_set *set);
 
-/* d, w, s and, of all others, D, W, S; `.`. False: it is another letter. */
+void el_set_keep_ascii(el_set *set);
+
+/* d, w, s and, of all others, D, W, S; `.`. False: it is another letter. What is a digit, a letter
+ * or white space beyond ASCII is where dialects of regular expressions differ: these sets have what
+ * all of them accept. */
 bool el_set_named(char letter, el_set *set);
 
 /* One character of the ordered set, as it stands in a JSON string. False: no string can hold one.

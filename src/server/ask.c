@@ -152,11 +152,61 @@ static bool read_tool_choice(el_ask *ask, const field *f, json_t *value, el_prob
     return refuse(ask, f, value, problem);
 }
 
+/* ---- what an answer keeps to --------------------------------------------------------------- */
+
+static bool set_keeps(el_ask *ask, const char *field_name, el_keeps keeps, el_problem *problem)
+{
+    if (ask->keeps != EL_KEEPS_NOTHING)
+        return WRONG(field_name, "an answer keeps to one thing: '%s' or '%s'", ask->keeps_field,
+                     field_name);
+    ask->keeps = keeps;
+    ask->keeps_field = field_name;
+    return true;
+}
+
+static bool read_grammar(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    if (!json_is_string(value)) return WRONG(f->name, "'grammar' must be a string, in GBNF");
+    ask->grammar = json_string_value(value);
+    return json_string_length(value) == 0 || set_keeps(ask, f->name, EL_KEEPS_GRAMMAR, problem);
+}
+
+static bool set_schema(el_ask *ask, const char *name, const json_t *value, el_problem *problem)
+{
+    if (!json_is_object(value)) return WRONG(name, "'%s' must be a JSON schema, an object", name);
+    ask->schema = value;
+    return set_keeps(ask, name, EL_KEEPS_SCHEMA, problem);
+}
+
+/* As llama.cpp's server has it. */
+static bool read_schema(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    return set_schema(ask, f->name, value, problem);
+}
+
 static bool read_response_format(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
     const char *type = json_string_value(json_object_get(value, "type"));
     if (type && strcmp(type, "text") == 0) return true;
-    return refuse(ask, f, value, problem);
+    if (type && strcmp(type, "json_object") == 0)
+        return set_keeps(ask, f->name, EL_KEEPS_OBJECT, problem);
+    if (type && strcmp(type, "json_schema") == 0)
+        return set_schema(ask, "response_format.json_schema.schema",
+                          json_object_get(json_object_get(value, "json_schema"), "schema"),
+                          problem);
+    return WRONG(f->name, "'response_format' must be an object with a 'type': text, json_object or "
+                          "json_schema");
+}
+
+/* Ollama's. */
+static bool read_format(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    const char *word = json_string_value(value);
+    if (word && word[0] == '\0') return true;
+    if (word && strcmp(word, "json") == 0)
+        return set_keeps(ask, f->name, EL_KEEPS_OBJECT, problem);
+    if (word) return WRONG(f->name, "'format' must be \"json\" or a JSON schema");
+    return set_schema(ask, f->name, value, problem);
 }
 
 /* The model stays loaded, whatever it says; but it must say something that Ollama takes. */
@@ -409,8 +459,8 @@ static const field fields[] = {
     {"logprobs", EL_ASK_STREAM, read_switch, AT(logprobs), 0, 0},
     {"top_logprobs", ANY, refuse, 0, 0, 0},
     {"logit_bias", OPENAI, refuse, 0, 0, 0},
-    {"grammar", OPENAI, refuse, 0, 0, 0},
-    {"json_schema", OPENAI, refuse, 0, 0, 0},
+    {"grammar", OPENAI, read_grammar, 0, 0, 0},
+    {"json_schema", OPENAI, read_schema, 0, 0, 0},
     {"suffix", TEXTS, refuse, 0, 0, 0},
     {"echo", COMPLETION, refuse, 0, 0, 0},
     {"audio", CHAT, refuse, 0, 0, 0},
@@ -418,7 +468,7 @@ static const field fields[] = {
     {"mirostat", SAMPLING, refuse, 0, 0, 0},
     {"dry_multiplier", OPENAI, refuse, 0, 0, 0},
     {"xtc_probability", OPENAI, refuse, 0, 0, 0},
-    {"format", OLLAMA, refuse, 0, 0, 0},
+    {"format", OLLAMA, read_format, 0, 0, 0},
     {"think", OLLAMA, refuse, 0, 0, 0},
     {"template", EL_ASK_OLLAMA_GENERATE, refuse, 0, 0, 0},
     {"images", EL_ASK_OLLAMA_GENERATE, refuse, 0, 0, 0},
@@ -503,6 +553,14 @@ static bool read_all(el_ask *ask, el_problem *problem)
     return ask->form & OPENAI ? check_openai(ask, problem) : check_ollama(ask, problem);
 }
 
+/* A grammar has an end. */
+static bool check_keeps(const el_ask *ask, el_problem *problem)
+{
+    if (ask->keeps == EL_KEEPS_NOTHING || !ask->ignore_eos) return true;
+    return WRONG("ignore_eos", "'ignore_eos' goes on past the end that '%s' has: leave one out",
+                 ask->keeps_field);
+}
+
 static bool parse(el_ask *ask, const char *body, size_t len, el_problem *problem)
 {
     json_error_t why;
@@ -528,7 +586,7 @@ bool el_ask_read(el_ask *ask, el_ask_form form, const char *body, size_t len, el
     if (extent.values > EL_JSON_VALUES)
         return el_problem_set(problem, EL_PROBLEM_BODY, NULL, "the body has more than %d values",
                               EL_JSON_VALUES);
-    return parse(ask, body, len, problem) && read_all(ask, problem);
+    return parse(ask, body, len, problem) && read_all(ask, problem) && check_keeps(ask, problem);
 }
 
 void el_ask_release(el_ask *ask)

@@ -34,6 +34,14 @@ typedef enum el_ask_act {
 } el_ask_act;
 enum { EL_ASK_ID_BYTES = 64 };
 
+/* What an answer has to keep to. */
+typedef enum el_keeps {
+    EL_KEEPS_NOTHING,
+    EL_KEEPS_GRAMMAR, /* `grammar` */
+    EL_KEEPS_SCHEMA,  /* `schema` */
+    EL_KEEPS_OBJECT   /* any JSON object */
+} el_keeps;
+
 typedef struct el_ask {
     el_ask_form form;
     uint32_t n_messages;                       /* 0: a text that goes on */
@@ -50,7 +58,11 @@ typedef struct el_ask {
     const char *id, *resume; /* in `root`; NULL: not given. id: 1 .. EL_ASK_ID_BYTES bytes */
     uint32_t from;           /* a token's index */
     el_stop_list stops;
-    json_t *root; /* owned */
+    el_keeps keeps;
+    const char *keeps_field; /* where that was said */
+    const char *grammar;     /* in `root` */
+    const json_t *schema;    /* likewise */
+    json_t *root;            /* owned */
 } el_ask;
 
 /*

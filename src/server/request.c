@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "server/grammars.h"
 #include "server/json_room.h"
 #include "server/server_state.h"
 #include "server/stream.h"
@@ -68,6 +69,7 @@ static void set_task(const el_server *server, const el_ask *ask, el_task *task)
     task->request.max_tokens = wanted > 0 && wanted < room ? wanted : room;
     task->request.stop_at_end = !ask->ignore_eos;
     task->request.sampler = &task->sampler;
+    task->request.grammar = task->grammar;
     task->request.logprobs = ask->logprobs;
     if (ask->deadline_ms > 0)
         task->request.deadline_ns = task->asked_ns + ask->deadline_ms * (uint64_t)1000000;
@@ -115,6 +117,7 @@ el_task *el_request_task(el_server *server, el_problem *problem)
     el_task *task;
     if (!find_task(server, &task, problem)) return NULL;
     if (!lay_out(server, ask, task, problem)) return NULL; /* the task is still free */
+    if (!el_grammars_make(server->compute.engine, ask, &task->grammar, problem)) return NULL;
     set_task(server, ask, task);
     return task;
 }

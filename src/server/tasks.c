@@ -66,6 +66,8 @@ void el_tasks_close(el_tasks *tasks)
 {
     if (!tasks->list) return;
     sem_destroy(&tasks->wake);
+    for (uint32_t i = 0; i < tasks->n; i++)
+        edgellm_grammar_destroy(tasks->list[i].grammar);
     release_memory(tasks);
 }
 
@@ -106,6 +108,8 @@ bool el_tasks_change(el_tasks *tasks, el_task *task, uint64_t deadline_ns)
 
 static void release(el_task *task)
 {
+    edgellm_grammar_destroy(task->grammar);
+    task->grammar = NULL;
     task->is_orphan = false;
     el_task_set_stage(task, EL_STAGE_FREE);
 }

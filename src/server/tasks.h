@@ -35,6 +35,7 @@ typedef struct el_task {
     uint32_t *tokens; /* (context + 1) */
     edgellm_request request;
     edgellm_sampler_options sampler; /* without lists */
+    edgellm_grammar *grammar;        /* that the request has; owned; NULL: none */
     bool may_shorten;                /* max_tokens is a bound: with a deadline, as many as fit */
     uint64_t asked_ns;
     uint64_t *times; /* (context + 1) when each token of the answer came; by the compute thread */

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Answers of `edgellm serve` under random JSON schemas, judged by the package jsonschema.
+
+    python3 tests/clients/test_schemas.py EDGELLM MAKE_TINY OUT_DIR
+
+500 schemas (those of tests/test_schema.py), each with another seed, and budgets from what the shortest
+answer takes up. The model has random weights. Needs the package jsonschema: `make test-clients`.
+"""
+import http.client
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+
+import jsonschema
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import test_schema  # noqa: E402
+
+EDGELLM, MAKE_TINY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+OUT = pathlib.Path(sys.argv[3]).absolute()
+TINY = str(OUT / "tiny.tm2.bin")
+SCHEMAS, CONTEXT = 500, 1024
+os.environ["EDGELLM_CACHE"] = "none"
+
+
+class Schemas(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        shutil.rmtree(OUT, ignore_errors=True)
+        OUT.mkdir(parents=True)
+        gguf = str(OUT / "tiny.gguf")
+        subprocess.run([MAKE_TINY, gguf, "long"], check=True, timeout=60)
+        subprocess.run([EDGELLM, "quantize", gguf, "-o", TINY, "-q"], check=True, timeout=60)
+        cls.process = subprocess.Popen(
+            [EDGELLM, "serve", TINY, "--port", "0", "--calibrate", "20", "-c", str(CONTEXT)],
+            stdout=subprocess.PIPE)
+        line = cls.process.stdout.readline().decode()
+        cls.client = http.client.HTTPConnection("127.0.0.1",
+                                                int(re.search(r":(\d+) ", line).group(1)))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.client.close()
+        cls.process.terminate()
+        cls.process.communicate(timeout=60)
+
+    def ask(self, schema, seed, max_tokens):
+        body = {"prompt": "fox", "json_schema": schema, "temperature": 1.5, "seed": seed,
+                "max_tokens": max_tokens}
+        self.client.request("POST", "/v1/completions", json.dumps(body),
+                            {"Content-Type": "application/json"})
+        response = self.client.getresponse()
+        return response.status, json.loads(response.read())
+
+    def judge(self, schema, seed, max_tokens):
+        status, answer = self.ask(schema, seed, max_tokens)
+        if status == 400:  # told before anything is computed
+            return answer["error"]["message"]
+        self.assertEqual(status, 200, answer)
+        choice = answer["choices"][0]
+        self.assertEqual(choice["finish_reason"], "stop", (schema, answer))
+        value = json.loads(choice["text"])
+        checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
+        jsonschema.Draft202012Validator(schema, format_checker=checker).validate(value)
+        return None
+
+    def test_random_schemas(self):
+        refused = []
+        for seed in range(SCHEMAS):
+            schema = {"type": "object", "properties": {"it": test_schema.Maker(seed).schema(seed % 4)},
+                      "required": ["it"]}
+            said = self.judge(schema, seed, CONTEXT - 16)
+            if said:
+                refused.append(said)
+                continue
+            said = self.judge(schema, seed, 1)
+            least = int(re.search(r"may need (\d+) tokens", said).group(1))
+            for more in (0, seed % 20):
+                self.assertIsNone(self.judge(schema, seed, least + more), schema)
+        for said in refused:
+            self.assertRegex(said, r"no number of at most 15 digits|no value in it is allowed"
+                                   r"|of pattern, format and lengths only one|may need \d+ tokens")
+        self.assertLess(len(refused), SCHEMAS // 10)
+        print(f"{SCHEMAS} schemas, {len(refused)} refused")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
