@@ -377,7 +377,7 @@ class Fields(Case):
                  "stream_options": [True, {"include_usage": 1}], "n": [0, 2, "1"],
                  "deadline_ms": [0, -5, 86400001, "1"], "ignore_eos": [0],
                  "response_format": ["text", {}, {"type": "yaml"}], "logprobs": [5, True],
-                 "logit_bias": [{"5": 1}], "grammar": ["root ::= x", 5, "root ::="],
+                 "logit_bias": [{"5": 1}], "grammar": ["root ::= x", 5, "root ::= ("],
                  "json_schema": [{"a": 1}, "x", {"type": "string", "pattern": 5}]}
         wrong_chat = {"tools": [[{"type": "function"}]], "tool_choice": ["required", {"a": 1}],
                       "functions": [[{}]], "max_completion_tokens": [0], "top_logprobs": [3],

@@ -43,23 +43,27 @@ static void remove_waiting(el_compute *c, uint32_t place)
             (c->n_waiting - place) * sizeof *c->waiting);
 }
 
-/* As many tokens as fit before the deadline, where nobody said how many. */
-static void shorten(const el_compute *c, el_task *task)
+enum { SHORTENINGS = 4 };
+
+/* Where nobody said how many tokens, as many as fit before the deadline: a few less than the
+ * refusal says, since time goes on. */
+static edgellm_status submit(const el_compute *c, el_task *task)
 {
-    edgellm_forecast f;
-    edgellm_error err;
-    if (!task->may_shorten || task->request.deadline_ns == 0) return;
-    if (edgellm_scheduler_forecast(c->scheduler, &task->request, &f, &err) != EDGELLM_OK) return;
-    if (f.tokens > 0 && f.tokens < task->request.max_tokens) task->request.max_tokens = f.tokens;
+    for (int i = 0;; i++) {
+        task->began_ns = el_clock_now();
+        const edgellm_status status = edgellm_scheduler_submit(
+            c->scheduler, &task->request, &task->id, &task->forecast, &task->error);
+        const uint32_t fit = task->forecast.tokens;
+        if (status != EDGELLM_ERR_DEADLINE || !task->may_shorten || i == SHORTENINGS) return status;
+        if (fit == 0 || fit > task->request.max_tokens) return status;
+        task->request.max_tokens = fit - fit / 64;
+    }
 }
 
 /* False: there is no slot. A task that was refused is the network's again. */
 static bool begin(el_compute *c, el_task *task, bool *refused)
 {
-    shorten(c, task);
-    task->began_ns = el_clock_now();
-    const edgellm_status status = edgellm_scheduler_submit(c->scheduler, &task->request, &task->id,
-                                                           &task->forecast, &task->error);
+    const edgellm_status status = submit(c, task);
     if (status == EDGELLM_ERR_BUSY) return false;
     if (status != EDGELLM_OK) {
         end(task, EDGELLM_FINISH_NOT);
