@@ -62,7 +62,8 @@ if(EDGELLM_EDITLINE)
   target_link_libraries(el_cli_core PRIVATE PkgConfig::LIBEDIT)
   set(editline_library PkgConfig::LIBEDIT)
 endif()
-add_executable(edgellm ${src}/main.c $<TARGET_OBJECTS:el_cli_core> ${common_objects})
+add_executable(edgellm ${src}/main.c $<TARGET_OBJECTS:el_cli_core> ${common_objects}
+                       $<TARGET_OBJECTS:el_schema>)
 target_link_libraries(edgellm PRIVATE edgellm_cli_flags edgellm_static ${editline_library} m)
 add_custom_target(programs DEPENDS edgellm) # all that a checkout needs to run
 

@@ -585,11 +585,8 @@ EDGELLM_API edgellm_status edgellm_session_set_grammar(edgellm_session *session,
 EDGELLM_API edgellm_status edgellm_session_choose(edgellm_session *session, uint32_t *token,
                                                   edgellm_error *err);
 
-/*
- * A running 64-bit hash (FNV-1a over the bit patterns of the logits; any NaN as 7FC00000, since
- * processors make different ones). Start with EDGELLM_HASH_START; equal hashes on two machines
- * mean equal logits.
- */
+/* A running 64-bit hash (FNV-1a over the bit patterns of the logits; any NaN as 7FC00000). Start
+ * with EDGELLM_HASH_START; equal hashes on two machines mean equal logits. */
 #define EDGELLM_HASH_START 14695981039346656037ULL
 EDGELLM_API uint64_t edgellm_hash_logits(uint64_t hash, const float *logits, uint32_t vocab);
 

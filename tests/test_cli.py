@@ -232,6 +232,17 @@ class Commands(Case):
         grammar.write_text('root ::= "a"\n  | ["b-a]\n')
         self.fails(FORMAT, *run, contains=f"{grammar}: line 2, column 7: the range ends")
         self.fails(IO, "run", TM2, "-p", "fox", "--grammar", "/nonexistent", contains="/nonexistent")
+        schema = folder / "lamp.json"
+        schema.write_text('{"type": "object", "required": ["on"], "properties": {"on": {"type": "boolean"}}}')
+        for seed in ("1", "2"):
+            answer = self.json("run", TM2, "-p", "fox", "--json-schema", str(schema), "-n", "40",
+                               "-t", "2", "--seed", seed)
+            self.assertIsInstance(json.loads(answer["text"])["on"], bool)
+        self.fails(USAGE, *run, "--json-schema", str(schema), contains="--grammar or --json-schema")
+        self.fails(USAGE, "run", TM2, "-p", "fox", "--json-schema", str(schema), "--ignore-eos",
+                   contains="the end that --json-schema has")
+        schema.write_text('{"type": "object", "minimum": "x"}')
+        self.fails(FORMAT, "run", TM2, "-p", "fox", "--json-schema", str(schema), contains="#/minimum")
 
     def test_hash_does_not_depend_on_the_way(self):
         reference = self.run_json("--kernel", "scalar", "-j", "1", "-b", "1")

@@ -39,7 +39,7 @@ MAY_INCLUDE = {
     "schema": ["base"],
     # server/server.h: `edgellm serve` starts it
     "cli": ["server/server.h", "base/outfile.h", "base/mapfile.h", "base/threads.h", "base/throttle.h",
-            "base/clock.h", "quant/plan.h",
+            "base/clock.h", "schema/schema.h", "quant/plan.h",
             "quant/quantize.h", "train/compress.h"],
 }
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-DEDGELLM_BUILDING", f"-I{ROOT}/include", f"-I{ROOT}/src",

@@ -1,20 +1,35 @@
 /*
- * cli_grammar.h: --grammar FILE: answers keep to a grammar in GBNF (docs/GRAMMAR.md).
+ * cli_grammar.h: --grammar FILE and --json-schema FILE: answers keep to a grammar in GBNF
+ * (docs/GRAMMAR.md), or to what a JSON schema says (docs/SCHEMA.md).
  */
 #ifndef EL_CLI_CLI_GRAMMAR_H
 #define EL_CLI_CLI_GRAMMAR_H
 
 #include "cli/cli_model.h"
 
-#define EL_CLI_GRAMMAR_ROW(type)                                                                   \
+typedef struct el_cli_grammar_values {
+    const char *grammar, *schema; /* NULL: not given */
+} el_cli_grammar_values;
+
+#define EL_CLI_GRAMMAR_ROWS(type)                                                                  \
+    {.name = "grammar",                                                                            \
+     .kind = EL_CLI_TEXT,                                                                          \
+     .field = offsetof(type, grammar.grammar),                                                     \
+     .argument = "FILE",                                                                           \
+     .help = "answers are what the GBNF grammar in FILE allows, and whole"},                       \
     {                                                                                              \
-        .name = "grammar", .kind = EL_CLI_TEXT, .field = offsetof(type, grammar),                  \
-        .argument = "FILE", .help = "answers are what the GBNF grammar in FILE allows, and whole"  \
+        .name = "json-schema", .kind = EL_CLI_TEXT, .field = offsetof(type, grammar.schema),       \
+        .argument = "FILE", .help = "answers are JSON as the schema in FILE has it, and whole"     \
     }
 
-/* Reads the file; nothing to do for NULL. Release with edgellm_grammar_destroy(). Errors: IO,
- * FORMAT (the message names file, line and column), MEMORY, UNSUPPORTED. */
-edgellm_status el_cli_grammar_read(const edgellm_engine *engine, const char *path,
-                                   edgellm_grammar **grammar, edgellm_error *err);
+/* The option that was given; NULL: none. */
+const char *el_cli_grammar_option(const el_cli_grammar_values *values);
+
+/* Reads the file; nothing to do if there is none. Release with edgellm_grammar_destroy(). Errors:
+ * USAGE (both were given), IO, FORMAT (the message names the file and the place in it), MEMORY,
+ * UNSUPPORTED. */
+edgellm_status el_cli_grammar_read(const edgellm_engine *engine,
+                                   const el_cli_grammar_values *values, edgellm_grammar **grammar,
+                                   edgellm_error *err);
 
 #endif

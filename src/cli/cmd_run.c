@@ -20,7 +20,8 @@ typedef struct run_values {
     el_cli_answer_options answer;
     el_cli_deadline_values deadline;
     el_cli_climate_values climate;
-    const char *prompt, *prompt_file, *system, *certificate, *prompt_cache, *grammar;
+    const char *prompt, *prompt_file, *system, *certificate, *prompt_cache;
+    el_cli_grammar_values grammar;
     bool raw, special, json, quiet;
 } run_values;
 
@@ -228,12 +229,12 @@ static edgellm_status prepare(el_cli_model *model, const run_values *v, const el
                               promise *p, el_cli_tokens *ahead, edgellm_error *err)
 {
     edgellm_session_options o = v->model.session;
-    o.grammar = v->grammar != NULL;
+    o.grammar = el_cli_grammar_option(&v->grammar) != NULL;
     EL_CLI_TRY(el_cli_climate_open(&p->climate, &v->climate, o.realtime, err));
     EL_CLI_TRY(el_cli_model_start(model, &o, err));
     EL_CLI_TRY(el_cli_sampler_set(&v->sampler, model->session, &p->seed, err));
     const size_t longest = longest_answer(model, v, prompt->count);
-    EL_CLI_TRY(el_cli_grammar_read(model->engine, v->grammar, &p->grammar, err));
+    EL_CLI_TRY(el_cli_grammar_read(model->engine, &v->grammar, &p->grammar, err));
     EL_CLI_TRY(edgellm_session_set_grammar(model->session, p->grammar, (uint32_t)longest, err));
     EL_CLI_TRY(el_cli_answer_reserve(&p->answer, longest, err));
     EL_CLI_TRY(el_cli_certified_find(&p->certified, v->certificate, model, &o, err));
@@ -286,11 +287,12 @@ static edgellm_status run(const void *values, char **operands, int n_operands, e
                            "give the prompt with either -p TEXT or --prompt-file FILE");
     }
     EL_CLI_TRY(el_cli_deadline_check(&v->deadline, err));
-    if (v->grammar != NULL && v->answer.ignore_eos) {
+    const char *keeps = el_cli_grammar_option(&v->grammar);
+    if (keeps != NULL && v->answer.ignore_eos) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE,
-                           "--ignore-eos goes on past the end that --grammar has: leave one out");
+                           "--ignore-eos goes on past the end that %s has: leave one out", keeps);
     }
-    engine.grammars = v->grammar != NULL;
+    engine.grammars = keeps != NULL;
     if (v->deadline.ms > 0 && (v->climate.target_rate > 0 || v->climate.max_temp > 0)) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE,
                            "--deadline-ms asks for haste, --target-rate and --max-temp hold back: "
@@ -325,7 +327,7 @@ static const el_cli_option options[] = {
      1, 16777216, NULL},
     {"ignore-eos", 0, EL_CLI_ON, FIELD(answer.ignore_eos), NULL, NULL, "go on past end tokens", 0,
      0, NULL},
-    EL_CLI_GRAMMAR_ROW(run_values),
+    EL_CLI_GRAMMAR_ROWS(run_values),
     EL_CLI_SAMPLER_ROWS(run_values),
     EL_CLI_CONTEXT_ROW(run_values, NULL, "context in tokens; 512, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(run_values),

@@ -779,6 +779,9 @@ int main(int argc, char **argv)
     static const char *const targets[] = {"gguf", "tm2",     "token",  "chat",
                                           "args", "session", "http",   "certificate",
                                           "ask",  "schema",  "grammar"};
+    static void (*const savers[])(void) = {
+        save_ggufs,    save_tm2s,    save_tokens,       save_chats, save_grammars, save_arguments,
+        save_sessions, save_streams, save_certificates, save_asks,  save_schemas};
     if (argc != 2) {
         fprintf(stderr, "usage: make_seeds FOLDER\n");
         return 2;
@@ -790,16 +793,7 @@ int main(int argc, char **argv)
         snprintf(path, sizeof path, "%s/%s", root, targets[i]);
         make_folder(path);
     }
-    save_ggufs();
-    save_tm2s();
-    save_tokens();
-    save_chats();
-    save_grammars();
-    save_arguments();
-    save_sessions();
-    save_streams();
-    save_certificates();
-    save_asks();
-    save_schemas();
+    for (size_t i = 0; i < sizeof savers / sizeof *savers; i++)
+        savers[i]();
     return 0;
 }
