@@ -15,6 +15,12 @@ if(NOT CMAKE_SCRIPT_MODE_FILE STREQUAL CMAKE_CURRENT_LIST_FILE)
                 "-DSOURCE=${source}"
                 -P ${EDGELLM_EMBED_SCRIPT}
         DEPENDS ${file} ${EDGELLM_EMBED_SCRIPT} VERBATIM)
+    add_custom_target(embedded_${symbol} DEPENDS ${source})
+    if(NOT TARGET embedded) # all of them: what only reads sources needs these too
+      add_custom_target(embedded)
+    endif()
+    add_dependencies(embedded embedded_${symbol})
+    add_dependencies(${target} embedded_${symbol})
     target_sources(${target} PRIVATE ${source})
   endfunction()
   return()

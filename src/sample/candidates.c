@@ -59,9 +59,10 @@ static inline four_bits choose(four_bits mask, four_bits a, four_bits b)
 static inline void meet(leaders *l, const float *logit, int32_t i)
 {
     for (int32_t j = 0; j < CHAINS; j++) {
+        const int32_t first = i + j * LANES;
         four x;
-        memcpy(&x, logit + i + j * LANES, sizeof x);
-        const four_bits mask = x > l->logit[j], at = (four_bits){0, 1, 2, 3} + (i + j * LANES);
+        memcpy(&x, logit + first, sizeof x);
+        const four_bits mask = x > l->logit[j], at = (four_bits){0, 1, 2, 3} + first;
         l->logit[j] = (four)choose(mask, (four_bits)x, (four_bits)l->logit[j]);
         l->at[j] = choose(mask, at, l->at[j]);
     }
