@@ -146,7 +146,7 @@ void el_ggml_dequantize_iq4_xs(const uint8_t *data, size_t blocks, float *out)
 {
     for (size_t b = 0; b < blocks; b++, data += 136, out += WEIGHTS) {
         const unsigned high = data[2] | (unsigned)data[3] << 8;
-        for (int g = 0; g < WEIGHTS / 32; g++) {
+        for (size_t g = 0; g < WEIGHTS / 32; g++) {
             const int low = data[4 + g / 2] >> g % 2 * 4 & 15;
             const int scale = (low | (int)(high >> 2 * g & 3) << 4) - 32;
             look_up(uneven, data + 8 + 16 * g, half_at(data) * (float)scale, out + 32 * g);

@@ -203,8 +203,7 @@ static bool read_format(el_ask *ask, const field *f, json_t *value, el_problem *
 {
     const char *word = json_string_value(value);
     if (word && word[0] == '\0') return true;
-    if (word && strcmp(word, "json") == 0)
-        return set_keeps(ask, f->name, EL_KEEPS_OBJECT, problem);
+    if (word && strcmp(word, "json") == 0) return set_keeps(ask, f->name, EL_KEEPS_OBJECT, problem);
     if (word) return WRONG(f->name, "'format' must be \"json\" or a JSON schema");
     return set_schema(ask, f->name, value, problem);
 }

@@ -36,7 +36,7 @@ bool el_grammars_make(const edgellm_engine *engine, const el_ask *ask, edgellm_g
             ? of_text(engine, ask->grammar, strlen(ask->grammar), grammar, &err)
             : of_schema(engine, ask->schema, grammar, &err);
     if (status == EDGELLM_OK) return true;
-    return el_problem_set(
-        problem, status == EDGELLM_ERR_MEMORY ? EL_PROBLEM_INTERNAL : EL_PROBLEM_REQUEST,
-        ask->keeps_field, "'%s': %s", ask->keeps_field, err.message);
+    return el_problem_set(problem,
+                          status == EDGELLM_ERR_MEMORY ? EL_PROBLEM_INTERNAL : EL_PROBLEM_REQUEST,
+                          ask->keeps_field, "'%s': %s", ask->keeps_field, err.message);
 }
