@@ -63,8 +63,8 @@ static edgellm_status walk_from(const el_program *p, const el_gbnf *g, uint32_t 
 
 static edgellm_status check_circles(const el_program *p, const el_gbnf *g, edgellm_error *err)
 {
-    uint8_t *state = calloc(p->n_nodes, sizeof *state);
-    visit *way = calloc(p->n_nodes, sizeof *way);
+    uint8_t *state = calloc(p->n_nodes + 1u, sizeof *state);
+    visit *way = calloc(p->n_nodes + 1u, sizeof *way);
     edgellm_status status = EDGELLM_OK;
     if (!state || !way) status = el_fail(err, EDGELLM_ERR_MEMORY, "no memory for the grammar");
     for (uint32_t i = 0; i < p->n_nodes && status == EDGELLM_OK; i++)
