@@ -251,18 +251,33 @@ static void test_all_logits_equal_those_of_single_steps(void **state)
     edgellm_engine_close(engine);
 }
 
-static void test_the_token_path_allocates_and_calls_nothing(void **state)
+static void check_token_path(const char *grammar)
 {
-    (void)state;
     for (uint32_t threads = 1; threads <= two_threads(); threads++) {
         token_path_result r =
-            token_path_measure(tiny_file_path(TINY_KEPT), threads, 200, TRAP_SYSTEM_CALLS);
+            token_path_measure(tiny_file_path(TINY_KEPT), grammar, threads, 200, TRAP_SYSTEM_CALLS);
         assert_false(r.killed_by_a_system_call);
         assert_int_equal(r.tokens, 200);
         assert_int_equal(r.allocations, 0);
     }
+}
+
+static void test_the_token_path_allocates_and_calls_nothing(void **state)
+{
+    (void)state;
+    check_token_path(NULL);
     /* the trap itself works: a run that does call the system is caught */
-    assert_true(token_path_measure(tiny_file_path(TINY_KEPT), 1, -1, true).killed_by_a_system_call);
+    assert_true(
+        token_path_measure(tiny_file_path(TINY_KEPT), NULL, 1, -1, true).killed_by_a_system_call);
+}
+
+/* The second has so many states that they are forgotten and found again. */
+static void test_nor_does_it_under_a_grammar(void **state)
+{
+    (void)state;
+    check_token_path("root ::= \"[\" (item (\",\" item)*)? \"]\"\n"
+                     "item ::= root | [a-z]{2,4} | \"\\\"\" [^\"\\\\]{0,9} \"\\\"\"\n");
+    check_token_path("root ::= . root? | [a-z]{0,40} ([a-c]{1,3} | [b-z]{2,5}){3,90} \"!\"");
 }
 
 static edgellm_status try_session(const edgellm_engine *engine, const edgellm_session_options *o,
@@ -430,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_the_hosts_float_environment_changes_nothing),
         cmocka_unit_test(test_all_logits_equal_those_of_single_steps),
         cmocka_unit_test(test_the_token_path_allocates_and_calls_nothing),
+        cmocka_unit_test(test_nor_does_it_under_a_grammar),
         cmocka_unit_test(test_plan_is_the_sum_of_its_parts),
         cmocka_unit_test(test_the_cap_refuses_and_names_what_fits),
         cmocka_unit_test(test_bad_calls_are_refused_and_change_nothing),

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -304,6 +305,27 @@ static void test_bounds(void **state)
 }
 
 /* Stacks that grow without end are held at their bound, and the answer still closes. */
+/* Each rule is known only once the next is: looked through rule by rule, that would take seconds.
+ */
+static void test_a_chain_of_rules(void **state)
+{
+    enum { RULES = 4000, LEN = 29 };
+    static char text[RULES * 50];
+    el_program p;
+    edgellm_error err;
+    size_t at = (size_t)sprintf(text, "root ::= r0\n");
+    for (int i = 0; i < RULES; i++)
+        at += (size_t)sprintf(text + at, "r%d ::= \"%.*s\" r%d\n", i, LEN,
+                              "zyzyzyzyzyzyzyzyzyzyzyzyzyzyz", i + 1);
+    sprintf(text + at, "r%d ::= \"z\"?\n", RULES);
+    (void)state;
+    const clock_t start = clock();
+    assert_int_equal(make(&p, text, &err), EDGELLM_OK);
+    assert_true((double)(clock() - start) / CLOCKS_PER_SEC < 1);
+    assert_int_equal(p.nodes[p.root].cost, RULES * LEN);
+    el_program_release(&p);
+}
+
 static void test_deep_stacks(void **state)
 {
     el_program p;
@@ -364,10 +386,11 @@ static void test_forgetting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_trie),          cmocka_unit_test(test_masks),
-        cmocka_unit_test(test_budgets),       cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_bounds),        cmocka_unit_test(test_deep_stacks),
-        cmocka_unit_test(test_too_many_ways), cmocka_unit_test(test_forgetting),
+        cmocka_unit_test(test_trie),        cmocka_unit_test(test_masks),
+        cmocka_unit_test(test_budgets),     cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_bounds),      cmocka_unit_test(test_a_chain_of_rules),
+        cmocka_unit_test(test_deep_stacks), cmocka_unit_test(test_too_many_ways),
+        cmocka_unit_test(test_forgetting),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

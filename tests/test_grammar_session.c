@@ -209,10 +209,10 @@ static void test_a_grammar_of_everything_changes_nothing(void **state)
 
 /* ---- several at once ------------------------------------------------------------------------- */
 
-static void collect(const edgellm_turn *turn, const uint64_t *ids, answer *answers)
+static void collect(const edgellm_turn *turn, const uint64_t *ids, int n, answer *answers)
 {
     for (uint32_t e = 0; e < turn->n_events; e++)
-        for (int i = 0; i < GRAMMARS; i++) {
+        for (int i = 0; i < n; i++) {
             const edgellm_event *event = &turn->events[e];
             if (event->id != ids[i]) continue;
             answers[i].ended = event->finish == EDGELLM_FINISH_END;
@@ -244,7 +244,7 @@ static void test_several_at_once(void **state)
                                    .grammar = i < 2 ? w->grammars[i] : NULL};
         assert_ok(edgellm_scheduler_submit(scheduler, &r, &ids[i], NULL, &err));
     }
-    for (; turn.steps + turn.prompt_tokens > 0; collect(&turn, ids, together))
+    for (; turn.steps + turn.prompt_tokens > 0; collect(&turn, ids, GRAMMARS, together))
         assert_ok(edgellm_scheduler_turn(scheduler, &turn, &err));
     for (uint32_t i = 0; i < GRAMMARS; i++) {
         set_sampler(session, i);
@@ -255,6 +255,50 @@ static void test_several_at_once(void **state)
         assert_memory_equal(alone.tokens, together[i].tokens, alone.n * sizeof alone.tokens[0]);
     }
     edgellm_session_close(session);
+    edgellm_scheduler_close(scheduler);
+}
+
+/* A step takes so long that `tokens` of them, and no more, end before the deadline. */
+static void set_steps(edgellm_scheduler *scheduler, uint64_t deadline, uint32_t tokens)
+{
+    edgellm_error err;
+    const edgellm_costs c = {.step = (double)(deadline - el_clock_now()) / (tokens + 0.5)};
+    assert_ok(edgellm_scheduler_set_costs(scheduler, &c, &err));
+}
+
+/* Steps turn out slower than was promised: what is left of the deadline holds one token fewer with
+ * each. */
+static void test_the_deadline_of_a_request_closes(void **state)
+{
+    const world *w = *state;
+    const edgellm_scheduler_options o = {
+        .slots = 1, .session = {.context = CONTEXT, .threads = 1, .grammar = true}};
+    edgellm_scheduler *scheduler = NULL;
+    edgellm_error err;
+    edgellm_sampler_options sampler = edgellm_sampler_defaults();
+    sampler.temperature = 2;
+    assert_ok(edgellm_scheduler_open(w->engine, &o, &scheduler, &err));
+    for (sampler.seed = 0; sampler.seed < 10; sampler.seed++) {
+        answer a = {.n = 0};
+        uint64_t id;
+        edgellm_turn turn = {.steps = 1};
+        const edgellm_request r = {.tokens = prompt,
+                                   .count = PROMPT,
+                                   .max_tokens = MOST,
+                                   .sampler = &sampler,
+                                   .deadline_ns = el_clock_now() + 1000000000000u,
+                                   .grammar = w->grammars[1]};
+        set_steps(scheduler, r.deadline_ns, 1000);
+        assert_ok(edgellm_scheduler_submit(scheduler, &r, &id, NULL, &err));
+        for (uint32_t left = 8; turn.steps + turn.prompt_tokens > 0;) {
+            set_steps(scheduler, r.deadline_ns, left);
+            assert_ok(edgellm_scheduler_turn(scheduler, &turn, &err));
+            for (uint32_t e = 0; e < turn.n_events; e++)
+                left -= turn.events[e].has_token && left > 1;
+            collect(&turn, &id, 1, &a);
+        }
+        assert_true(a.ended && a.n < 12 && keeps_to(w, 1, &a));
+    }
     edgellm_scheduler_close(scheduler);
 }
 
@@ -313,6 +357,41 @@ static void test_banned_by_biases(void **state)
     edgellm_session_close(session);
 }
 
+/* Every letter may end a part or not: after 129 of them there are more counts than are followed. */
+static void test_more_ways_than_are_followed(void **state)
+{
+    const world *w = *state;
+    static const char many[] = "root ::= ([a-z]{1,3}){1,400} \"!\"";
+    const edgellm_session_options o = {.context = 250, .threads = 1, .grammar = true};
+    edgellm_session *session = NULL;
+    edgellm_grammar *grammar = NULL;
+    edgellm_error err;
+    edgellm_status status = EDGELLM_OK;
+    assert_ok(edgellm_session_open(w->engine, &o, &session, &err));
+    assert_ok(edgellm_grammar_create(w->engine, many, strlen(many), &grammar, &err));
+    assert_ok(edgellm_session_set_grammar(session, grammar, 1000, &err));
+    edgellm_sampler_options sampler = edgellm_sampler_defaults();
+    for (uint32_t id = 0; id < EL_TINY_VOCAB && sampler.n_logit_bias == 0; id++) {
+        static edgellm_logit_bias bias; /* no "!" before it has to come */
+        size_t len;
+        const uint8_t *bytes = el_tokenizer_bytes(w->engine->tokenizer, id, &len);
+        if (len != 1 || bytes[0] != '!') continue;
+        bias = (edgellm_logit_bias){id, -1000};
+        sampler.logit_bias = &bias;
+        sampler.n_logit_bias = 1;
+    }
+    assert_ok(edgellm_session_set_sampler(session, &sampler, &err));
+    for (uint32_t token = prompt[0]; status == EDGELLM_OK;) {
+        assert_ok(edgellm_session_eval(session, &token, 1, NULL, &err));
+        status = edgellm_session_choose(session, &token, &err);
+        assert_false(status == EDGELLM_OK && edgellm_is_end(w->engine, token));
+    }
+    assert_int_equal(status, EDGELLM_ERR_UNSUPPORTED);
+    assert_contains(err.message, "in more than 128 ways at once");
+    edgellm_session_close(session);
+    edgellm_grammar_destroy(grammar);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +400,8 @@ int main(void)
         cmocka_unit_test(test_the_deadline_closes),
         cmocka_unit_test(test_a_grammar_of_everything_changes_nothing),
         cmocka_unit_test(test_several_at_once),
+        cmocka_unit_test(test_the_deadline_of_a_request_closes),
+        cmocka_unit_test(test_more_ways_than_are_followed),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_banned_by_biases),
     };

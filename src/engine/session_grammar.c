@@ -110,10 +110,13 @@ edgellm_status el_session_choose(edgellm_session *s, uint32_t left, uint32_t *to
     }
     left = el_session_fitting(&s->costs, s->position, s->has_costs ? s->deadline : 0,
                               left_in_context(s, left));
-    EL_TRY(el_matcher_mask(s->matcher, left, &s->sampler.mask, err));
+    const el_mask *mask;
+    EL_TRY(el_matcher_mask(s->matcher, left, &mask, err));
+    s->sampler.mask = mask;
     *token = draw(s);
     s->sampler.mask = NULL;
     if (take(s, *token)) return EDGELLM_OK;
+    if (el_mask_has(mask, *token)) return el_matcher_fail_bound(err);
     return el_fail(err, EDGELLM_ERR_USAGE,
                    "every token that the grammar allows here is banned by logit_bias");
 }

@@ -121,6 +121,10 @@ uint32_t el_matcher_needs(const el_matcher *m);
 edgellm_status el_matcher_mask(el_matcher *m, uint32_t left, const el_mask **mask,
                                edgellm_error *err);
 
+/* That no way is left within the bounds: of a mask, or of a token in it that cannot be taken, since
+ * a mask does not tell counts apart that are far from their limits. */
+edgellm_status el_matcher_fail_bound(edgellm_error *err);
+
 /* ---- between the files of a matcher ---- */
 
 /* The frame with these. EL_FRAMES: the stack is too deep; with m->full set, there is no room. */

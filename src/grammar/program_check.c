@@ -11,39 +11,6 @@ static edgellm_status fail_at_rule(const el_gbnf *g, uint32_t rule, const char *
     return el_gbnf_fail(g, r->name, err, "rule %.*s %s", shown, g->text + r->name, what);
 }
 
-/* ---- nullable -------------------------------------------------------------------------------- */
-
-static bool is_nullable(const el_program *p, const el_node *node)
-{
-    switch (node->kind) {
-    case EL_NODE_SPLIT:
-        for (uint32_t e = node->first; e < node->first + node->count; e++)
-            if (p->nodes[p->edges[e].to].nullable) return true;
-        return false;
-    case EL_NODE_CALL:
-        return p->nodes[node->first].nullable && p->nodes[node->then].nullable;
-    case EL_NODE_REPEAT:
-        return (node->least == 0 || p->nodes[node->first].nullable) &&
-               p->nodes[node->then].nullable;
-    case EL_NODE_END:
-        return true;
-    case EL_NODE_BYTES:
-    default:
-        return false;
-    }
-}
-
-static void find_nullable(el_program *p)
-{
-    for (bool more = true; more;) {
-        more = false;
-        for (uint32_t i = 0; i < p->n_nodes; i++) {
-            if (p->nodes[i].nullable || !is_nullable(p, &p->nodes[i])) continue;
-            p->nodes[i].nullable = more = true;
-        }
-    }
-}
-
 /* ---- left recursion -------------------------------------------------------------------------- */
 
 /* The nodes that node i goes to by nothing, calls included: the k-th; false: there are no more. */
@@ -96,8 +63,8 @@ static edgellm_status walk_from(const el_program *p, const el_gbnf *g, uint32_t 
 
 static edgellm_status check_circles(const el_program *p, const el_gbnf *g, edgellm_error *err)
 {
-    uint8_t *state = calloc(p->n_nodes, sizeof *state);
-    visit *way = calloc(p->n_nodes, sizeof *way);
+    uint8_t *state = calloc(p->n_nodes + 1u, sizeof *state);
+    visit *way = calloc(p->n_nodes + 1u, sizeof *way);
     edgellm_status status = EDGELLM_OK;
     if (!state || !way) status = el_fail(err, EDGELLM_ERR_MEMORY, "no memory for the grammar");
     for (uint32_t i = 0; i < p->n_nodes && status == EDGELLM_OK; i++)
@@ -125,8 +92,9 @@ static edgellm_status check_ends(const el_program *p, const el_gbnf *g, edgellm_
 
 edgellm_status el_program_check(el_program *p, const el_gbnf *gbnf, edgellm_error *err)
 {
-    find_nullable(p);
-    EL_TRY(check_circles(p, gbnf, err));
     EL_TRY(el_program_costs(p, NULL, err));
+    for (uint32_t i = 0; i < p->n_nodes; i++)
+        p->nodes[i].nullable = p->nodes[i].cost == 0; /* a byte would cost one */
+    EL_TRY(check_circles(p, gbnf, err));
     return check_ends(p, gbnf, err);
 }

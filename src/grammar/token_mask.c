@@ -74,6 +74,13 @@ void el_mask_logits(const el_mask *mask, const float *logits, uint32_t vocab, fl
         to[t->ends[i]] = logits[t->ends[i]];
 }
 
+bool el_mask_has(const el_mask *mask, uint32_t token)
+{
+    for (uint32_t rank = 0; rank < mask->trie->n_ranks; rank++)
+        if (mask->trie->ids[rank] == token) return mask->words[rank / 64] >> rank % 64 & 1;
+    return false;
+}
+
 /* ---- the walk -------------------------------------------------------------------------------- */
 
 typedef struct walk {
@@ -209,6 +216,14 @@ static uint32_t limit_of(const el_matcher *m, uint32_t left)
     return cost > limit + 1 ? cost - 1 : limit;
 }
 
+edgellm_status el_matcher_fail_bound(edgellm_error *err)
+{
+    return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                   "the grammar goes on in more than %d ways at once, or %d rules deep: no token "
+                   "can follow; make it simpler",
+                   EL_CONFIGS_OF_STATE, EL_STACK_MAX);
+}
+
 static edgellm_status make_mask(el_matcher *m, uint32_t limit, const el_mask **mask,
                                 edgellm_error *err)
 {
@@ -216,11 +231,7 @@ static edgellm_status make_mask(el_matcher *m, uint32_t limit, const el_mask **m
     made->state = EL_STATE_DEAD;
     fill(m, made, limit);
     *mask = made;
-    if (made->count == 0 && !made->ends)
-        return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                       "the grammar goes on in more than %d ways at once, or %d rules deep: no "
-                       "token can follow; make it simpler",
-                       EL_CONFIGS_OF_STATE, EL_STACK_MAX);
+    if (made->count == 0 && !made->ends) return el_matcher_fail_bound(err);
     if (made->bounded) return EDGELLM_OK;
     made->state = el_states_plenty(m, m->current, m->trie->depth);
     m->next_mask = (m->next_mask + 1) % EL_MASKS;

@@ -20,4 +20,7 @@ typedef struct el_mask {
 /* Logits (vocab) of tokens that are in the mask go to `to`; the others become -INFINITY. */
 void el_mask_logits(const el_mask *mask, const float *logits, uint32_t vocab, float *to);
 
+/* Is a text's token in the mask? It has to be looked for: for errors. */
+bool el_mask_has(const el_mask *mask, uint32_t token);
+
 #endif

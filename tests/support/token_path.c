@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -81,13 +82,26 @@ static bool forbid_system_calls(bool allow_futex)
     return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0;
 }
 
-static edgellm_session *start(const char *path, uint32_t threads, edgellm_engine **engine)
+/* What a child decodes with. */
+typedef struct place {
+    const char *path, *grammar;
+    uint32_t threads;
+    edgellm_engine *engine;
+    edgellm_grammar *made;
+} place;
+
+static edgellm_session *start(place *at)
 {
     const uint32_t prompt[] = {5, 6, 7, 8};
-    edgellm_session_options options = {.context = 256, .threads = threads};
+    const edgellm_engine_options wants = {.grammars = at->grammar != NULL};
+    edgellm_session_options options = {
+        .context = 256, .threads = at->threads, .grammar = at->grammar != NULL};
     edgellm_session *session;
-    if (edgellm_engine_open(path, NULL, engine, NULL) != EDGELLM_OK) _exit(10);
-    if (edgellm_session_open(*engine, &options, &session, NULL) != EDGELLM_OK) _exit(11);
+    if (edgellm_engine_open(at->path, &wants, &at->engine, NULL) != EDGELLM_OK) _exit(10);
+    if (at->grammar && edgellm_grammar_create(at->engine, at->grammar, strlen(at->grammar),
+                                              &at->made, NULL) != EDGELLM_OK)
+        _exit(16);
+    if (edgellm_session_open(at->engine, &options, &session, NULL) != EDGELLM_OK) _exit(11);
     if (edgellm_session_eval(session, prompt, 4, NULL, NULL) != EDGELLM_OK) _exit(12);
     return session;
 }
@@ -107,20 +121,28 @@ static void change_sampler(edgellm_session *session, int step)
     if (edgellm_session_set_sampler(session, &o, NULL) != EDGELLM_OK) _exit(15);
 }
 
-static void child(const char *path, uint32_t threads, int n, bool trap, int report)
+/* Begins an answer in the grammar, if there is one. */
+static void begin(const place *at, edgellm_session *session)
 {
-    edgellm_engine *engine;
-    edgellm_session *session = start(path, threads, &engine);
+    if (at->made && edgellm_session_set_grammar(session, at->made, 1000, NULL) != EDGELLM_OK)
+        _exit(17);
+}
+
+static void child(place at, int n, bool trap, int report)
+{
+    edgellm_session *session = start(&at);
     edgellm_stream stream = {{0}, 0};
     char text[EDGELLM_STREAM_BYTES];
-    if (trap && !forbid_system_calls(threads > 1)) _exit(13);
+    if (trap && !forbid_system_calls(at.threads > 1)) _exit(13);
     token_path_result r = {0};
     int before = allocations;
     if (n < 0) getppid();
+    begin(&at, session);
     for (; r.tokens < n; r.tokens++) {
         change_sampler(session, r.tokens);
         uint32_t token = edgellm_session_sample(session);
-        edgellm_stream_push(engine, &stream, token, text);
+        edgellm_stream_push(at.engine, &stream, token, text);
+        if (edgellm_is_end(at.engine, token)) begin(&at, session);
         if (edgellm_session_eval(session, &token, 1, NULL, NULL) != EDGELLM_OK) break;
     }
     r.allocations = allocations - before;
@@ -128,13 +150,15 @@ static void child(const char *path, uint32_t threads, int n, bool trap, int repo
     _exit(0);
 }
 
-token_path_result token_path_measure(const char *path, uint32_t threads, int n, bool trap)
+token_path_result token_path_measure(const char *path, const char *grammar, uint32_t threads, int n,
+                                     bool trap)
 {
     token_path_result r = {.tokens = -1, .allocations = -1};
     int ends[2], status = 0;
     if (pipe(ends) != 0) return r;
     pid_t pid = fork();
-    if (pid == 0) child(path, threads, n, trap, ends[1]);
+    if (pid == 0)
+        child((place){.path = path, .grammar = grammar, .threads = threads}, n, trap, ends[1]);
     close(ends[1]);
     if (read(ends[0], &r, sizeof r) != sizeof r) r.tokens = -1;
     close(ends[0]);

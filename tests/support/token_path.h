@@ -17,8 +17,10 @@ typedef struct token_path_result {
 /* Calls of malloc, calloc, realloc, aligned_alloc and mmap so far, other than by libc itself. */
 int token_path_allocations(void);
 
-/* Decodes (eval, sample, stream) n tokens after a prompt, with the system calls trapped if `trap`.
- * n = -1: calls the system on purpose. */
-token_path_result token_path_measure(const char *path, uint32_t threads, int n, bool trap);
+/* Decodes (eval, sample, stream) n tokens after a prompt, with the system calls trapped if `trap`;
+ * in answers that keep to a grammar, one after the other, unless that is NULL. n = -1: calls the
+ * system on purpose. */
+token_path_result token_path_measure(const char *path, const char *grammar, uint32_t threads, int n,
+                                     bool trap);
 
 #endif
