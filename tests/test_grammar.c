@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -303,6 +304,30 @@ static void test_bounds(void **state)
     assert_non_null(strstr(err.message, "line 4097, column 1: more than 4096 rules"));
 }
 
+/* Each rule is one that only stands behind it: a walk over all nodes would settle one rule a time.
+ */
+static void test_long_chains(void **state)
+{
+    enum { RULES = 4000, LETTERS = 100000, SECONDS = 30 };
+    static char text[256 << 10];
+    const clock_t begin = clock();
+    el_program p;
+    edgellm_error err;
+    char *at = text + sprintf(text, "root ::= r0 \"");
+    (void)state;
+    repeat_text(at, "q", LETTERS);
+    at += LETTERS;
+    at += sprintf(at, "\"\n");
+    for (int i = 0; i < RULES; i++)
+        at += sprintf(at, "r%d ::= r%d\n", i, i + 1);
+    sprintf(at, "r%d ::= [q]? \"q\"", RULES);
+    assert_int_equal(make(&p, text, &err), EDGELLM_OK);
+    assert_int_equal(p.nodes[p.root].cost, LETTERS + 1);
+    assert_false(p.nodes[p.root].nullable);
+    assert_true((clock() - begin) / CLOCKS_PER_SEC < SECONDS);
+    el_program_release(&p);
+}
+
 /* Stacks that grow without end are held at their bound, and the answer still closes. */
 static void test_deep_stacks(void **state)
 {
@@ -364,10 +389,11 @@ static void test_forgetting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_trie),          cmocka_unit_test(test_masks),
-        cmocka_unit_test(test_budgets),       cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_bounds),        cmocka_unit_test(test_deep_stacks),
-        cmocka_unit_test(test_too_many_ways), cmocka_unit_test(test_forgetting),
+        cmocka_unit_test(test_trie),        cmocka_unit_test(test_masks),
+        cmocka_unit_test(test_budgets),     cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_bounds),      cmocka_unit_test(test_deep_stacks),
+        cmocka_unit_test(test_long_chains), cmocka_unit_test(test_too_many_ways),
+        cmocka_unit_test(test_forgetting),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

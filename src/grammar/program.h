@@ -93,8 +93,10 @@ edgellm_status el_builder_node(el_builder *b, el_node node, uint32_t *index, edg
 edgellm_status el_builder_class(el_builder *b, const el_gbnf_range *ranges, uint32_t n,
                                 uint32_t then, uint32_t *index, edgellm_error *err);
 
-/* Fills in `nullable`. Errors: FORMAT, MEMORY. */
+/* Fills in `nullable`, and costs as if each byte were a token. Errors: FORMAT, MEMORY. */
 edgellm_status el_program_check(el_program *p, const el_gbnf *gbnf, edgellm_error *err);
+/* Fills in `nullable`. Errors: MEMORY. */
+edgellm_status el_program_nullable(el_program *p, edgellm_error *err);
 /* Fills in `cost`, in tokens of the trie; trie NULL: as if each byte were one. Errors: MEMORY. */
 edgellm_status el_program_costs(el_program *p, const el_trie *trie, edgellm_error *err);
 

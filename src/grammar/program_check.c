@@ -11,39 +11,6 @@ static edgellm_status fail_at_rule(const el_gbnf *g, uint32_t rule, const char *
     return el_gbnf_fail(g, r->name, err, "rule %.*s %s", shown, g->text + r->name, what);
 }
 
-/* ---- nullable -------------------------------------------------------------------------------- */
-
-static bool is_nullable(const el_program *p, const el_node *node)
-{
-    switch (node->kind) {
-    case EL_NODE_SPLIT:
-        for (uint32_t e = node->first; e < node->first + node->count; e++)
-            if (p->nodes[p->edges[e].to].nullable) return true;
-        return false;
-    case EL_NODE_CALL:
-        return p->nodes[node->first].nullable && p->nodes[node->then].nullable;
-    case EL_NODE_REPEAT:
-        return (node->least == 0 || p->nodes[node->first].nullable) &&
-               p->nodes[node->then].nullable;
-    case EL_NODE_END:
-        return true;
-    case EL_NODE_BYTES:
-    default:
-        return false;
-    }
-}
-
-static void find_nullable(el_program *p)
-{
-    for (bool more = true; more;) {
-        more = false;
-        for (uint32_t i = 0; i < p->n_nodes; i++) {
-            if (p->nodes[i].nullable || !is_nullable(p, &p->nodes[i])) continue;
-            p->nodes[i].nullable = more = true;
-        }
-    }
-}
-
 /* ---- left recursion -------------------------------------------------------------------------- */
 
 /* The nodes that node i goes to by nothing, calls included: the k-th; false: there are no more. */
@@ -125,7 +92,7 @@ static edgellm_status check_ends(const el_program *p, const el_gbnf *g, edgellm_
 
 edgellm_status el_program_check(el_program *p, const el_gbnf *gbnf, edgellm_error *err)
 {
-    find_nullable(p);
+    EL_TRY(el_program_nullable(p, err));
     EL_TRY(check_circles(p, gbnf, err));
     EL_TRY(el_program_costs(p, NULL, err));
     return check_ends(p, gbnf, err);
