@@ -19,6 +19,7 @@ import time
 import unittest
 
 import test_serve as serve
+import ws_client
 from test_serve import CHAT, LONG, TEXT, ask, user
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -230,6 +231,38 @@ class Busy(Case):
         self.assertEqual(metrics.requests(TEXT, "none"), gone + 1)
         self.assertGreater(metrics.one("answer_tokens_total"), tokens)
         self.hold_up(metrics)
+
+    def test_websocket(self):
+        """Each request once, however it ends, and no deadline without a result."""
+        def counts(m):
+            results = [m.one("deadline_results_total", result=r)
+                       for r in ("met", "missed", "abandoned")]
+            return (m.requests("/v1/stream", 200), m.one("deadlines_accepted_total"), *results,
+                    m.one("answer_tokens_total"))
+        server, endless = self.server, {**ENDLESS, "max_tokens": 40000}
+        before = counts(Metrics(server))
+        client = ws_client.connect(server.port, timeout=serve.WAIT)
+        answer = client.ask(id="1", prompt="fox", max_tokens=4, deadline_ms=3600000)
+        client.send(type="resume", resume=answer["accepted"]["resume"], id="again")
+        self.assertEqual(client.follow("1")["tokens"], answer["tokens"])
+        def wait_for(kind):
+            while client.receive()["type"] != kind:
+                pass
+        client.send(type="request", id="2", **endless)
+        wait_for("token")
+        client.send(type="deadline", id="2", deadline_ms=86400000)
+        wait_for("deadline")
+        client.send(type="cancel", id="2")
+        cut = client.follow("2")["last"]
+        self.assertEqual(cut["finish_reason"], "cancelled")
+        client.send(type="request", id="3", deadline_ms=86400000, **endless)
+        wait_for("token")
+        client.send_frame(b"\x03\xe8", opcode=ws_client.CLOSE)
+        metrics = self.until(server, lambda m: counts(m)[0] == before[0] + 3)
+        now = [after - first for after, first in zip(counts(metrics), before)]
+        self.assertEqual(now[:5], [3, 3, 1, 0, 2])
+        self.assertGreater(now[5], len(answer["tokens"]) + cut["usage"]["completion_tokens"])
+        client.close()
 
     def test_deadlines(self):
         def results(metrics):

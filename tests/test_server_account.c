@@ -75,6 +75,7 @@ static el_account account_of(el_task *task, bool has_ended, uint32_t deadline_ms
     assert_non_null(answer);
     answer->task = task;
     answer->has_ended = has_ended;
+    answer->finish = has_ended ? "length" : NULL;
     answer->last_ns = task->last_ns;
     answer->deadline_ms = deadline_ms;
     answer->ahead.at = 5;

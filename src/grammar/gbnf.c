@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 /* ---- errors and memory ----------------------------------------------------------------------- */
 
 #undef el_gbnf_fail
@@ -100,11 +102,12 @@ static uint32_t read_name(el_gbnf *g)
     return g->at - start;
 }
 
-static uint32_t hash_name(const char *name, uint32_t bytes)
+/* By a factor that nobody knows beforehand, or names could be chosen that all meet. */
+static uint32_t hash_name(const el_gbnf *g, uint32_t name, uint32_t bytes)
 {
     uint32_t hash = 2166136261u;
     for (uint32_t i = 0; i < bytes; i++)
-        hash = (hash ^ (uint8_t)name[i]) * 16777619u;
+        hash = (hash ^ (uint8_t)g->text[name + i]) * g->factor;
     return (hash ^ hash >> 16) % EL_GBNF_NAMES;
 }
 
@@ -112,7 +115,7 @@ static uint32_t hash_name(const char *name, uint32_t bytes)
 static edgellm_status find_rule(el_gbnf *g, uint32_t name, uint32_t bytes, uint32_t *rule,
                                 edgellm_error *err)
 {
-    uint32_t slot = hash_name(g->text + name, bytes);
+    uint32_t slot = hash_name(g, name, bytes);
     for (; g->names[slot] != 0; slot = (slot + 1) % EL_GBNF_NAMES) {
         const el_gbnf_rule *r = el_gbnf_rule_at(g, g->names[slot] - 1u);
         if (r->name_bytes != bytes || memcmp(g->text + r->name, g->text + name, bytes) != 0)
@@ -357,6 +360,7 @@ static edgellm_status check_rules(el_gbnf *g, edgellm_error *err)
 edgellm_status el_gbnf_parse(el_gbnf *g, const char *text, size_t len, edgellm_error *err)
 {
     memset(g, 0, sizeof *g);
+    g->factor = (uint32_t)el_clock_now() << 3 | 5;
     g->text = text;
     g->len = len < EL_GBNF_TEXT_MAX ? (uint32_t)len : EL_GBNF_TEXT_MAX;
     if (len > EL_GBNF_TEXT_MAX)

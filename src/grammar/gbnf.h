@@ -58,6 +58,7 @@ typedef struct el_gbnf {
     uint32_t len, at; /* where the parser is */
     el_gbnf_list items, ranges, bytes, rules;
     uint32_t root;
+    uint32_t factor;               /* of the hash of names */
     uint16_t names[EL_GBNF_NAMES]; /* rules by the hash of their names, + 1; 0: free */
 } el_gbnf;
 

@@ -136,7 +136,7 @@ static bool change_waiting(el_task *task)
     return true;
 }
 
-static bool change_running(const el_compute *c, el_task *task)
+static bool change_running(el_compute *c, el_task *task)
 {
     const uint64_t deadline = task->changed.deadline_ns;
     edgellm_forecast *f = &task->changed.forecast;
@@ -147,12 +147,13 @@ static bool change_running(const el_compute *c, el_task *task)
     f->first_ns += passed;
     f->answer_ns += passed;
     task->forecast = *f;
+    if (task->request.deadline_ns == 0) el_counter_add(&c->meters.accepted, 1);
     task->request.deadline_ns = deadline;
     return true;
 }
 
 /* True if one was answered. */
-static bool change_deadlines(const el_compute *c)
+static bool change_deadlines(el_compute *c)
 {
     const uint32_t n = c->n_running + c->n_waiting;
     bool any = false;

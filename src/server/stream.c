@@ -28,8 +28,29 @@ edgellm_status el_streams_open(el_server *server, edgellm_error *err)
 
 /* ---- their life ---------------------------------------------------------------------------- */
 
-static void forget(el_stream *s)
+/* Once for each, when its end is sent or nobody will ask for it any more. */
+static void take_account(el_server *server, el_stream *s)
 {
+    static const char path[] = EL_STREAM_PATH;
+    el_answer *a = &s->answer;
+    if (!a->task || s->is_counted) return;
+    el_account account = {.route = el_route_find(path, sizeof path - 1),
+                          .status = a->has_failed ? el_problem_status(&a->problem) : 200,
+                          .is_whole = s->is_told,
+                          .asked_ns = a->task->asked_ns,
+                          .ended_ns = el_clock_now()};
+    if (s->wanted_ms > 0 && el_task_change(a->task) == EL_CHANGE_TAKEN)
+        a->deadline_ms = s->wanted_ms; /* taken, but not told */
+    el_account_answer(&account, a);
+    el_metrics_count(&server->metrics, &account);
+    if (server->options->log_requests)
+        el_log_request(&server->log, &account, s->id, s->owner ? s->owner->peer : NULL);
+    s->is_counted = true;
+}
+
+static void forget(el_server *server, el_stream *s)
+{
+    take_account(server, s);
     el_answer_close(&s->answer);
     memset(s, 0, sizeof *s);
 }
@@ -37,22 +58,23 @@ static void forget(el_stream *s)
 void el_streams_close(el_server *server)
 {
     for (uint32_t i = 0; server->streams && i < count_of(server); i++)
-        forget(&server->streams[i]);
+        forget(server, &server->streams[i]);
     free(server->streams);
     server->streams = NULL;
 }
 
 /* Nobody owns it from here on. */
-static void disown(const el_server *server, el_stream *s)
+static void disown(el_server *server, el_stream *s)
 {
     s->owner = NULL;
     s->kept_until = el_clock_now() + server->options->resume_s * UINT64_C(1000000000);
-    if (server->options->resume_s == 0 || server->is_draining) forget(s);
+    if (server->options->resume_s == 0 || server->is_draining) forget(server, s);
 }
 
 void el_stream_tell(el_stream *stream)
 {
     stream->is_told = true;
+    take_account(stream->owner->server, stream);
     disown(stream->owner->server, stream);
 }
 
@@ -67,7 +89,7 @@ void el_streams_drop(const el_conn *conn)
 {
     el_server *server = conn->server;
     for (uint32_t i = 0; i < count_of(server); i++)
-        if (server->streams[i].owner == conn) forget(&server->streams[i]);
+        if (server->streams[i].owner == conn) forget(server, &server->streams[i]);
 }
 
 bool el_streams_make_room(el_server *server)
@@ -77,7 +99,7 @@ bool el_streams_make_room(el_server *server)
         el_stream *s = &server->streams[i];
         if (s->is_told && (!oldest || s->kept_until < oldest->kept_until)) oldest = s;
     }
-    if (oldest) forget(oldest);
+    if (oldest) forget(server, oldest);
     return oldest != NULL;
 }
 
@@ -95,17 +117,17 @@ void el_streams_look(el_server *server)
         el_stream *s = &server->streams[i];
         if (!s->answer.task) continue;
         if (!s->owner && now >= s->kept_until)
-            forget(s);
+            forget(server, s);
         else if (!s->is_told && el_stream_has_news(s) && s->owner) /* looked at if lost too */
             el_conn_want_write(s->owner);
     }
 }
 
-void el_streams_drain(const el_server *server)
+void el_streams_drain(el_server *server)
 {
     for (uint32_t i = 0; i < count_of(server); i++)
         if (server->streams[i].answer.task && !server->streams[i].owner)
-            forget(&server->streams[i]);
+            forget(server, &server->streams[i]);
     for (uint32_t i = 0; i < server->options->connections; i++)
         if (server->conns[i].wsi && server->conns[i].is_stream)
             el_conn_want_write(&server->conns[i]);
@@ -218,12 +240,12 @@ static el_stream *with_secret(const el_server *server, const unsigned char *secr
     return found;
 }
 
-static el_stream *find_kept(const el_server *server, const char *text, el_problem *problem)
+static el_stream *find_kept(el_server *server, const char *text, el_problem *problem)
 {
     unsigned char secret[EL_STREAM_SECRET];
     el_stream *s = read_secret(text, secret) ? with_secret(server, secret) : NULL;
     if (s && !s->owner && el_clock_now() >= s->kept_until) {
-        forget(s);
+        forget(server, s);
         s = NULL;
     }
     if (!s)

@@ -31,6 +31,7 @@ typedef struct el_stream {
     char id[EL_ASK_ID_BYTES + 1];
     unsigned char secret[EL_STREAM_SECRET];
     bool is_told;        /* its end was sent */
+    bool is_counted;     /* by the metrics, and in the log */
     bool logprobs;       /* are told */
     uint32_t wanted_ms;  /* another deadline that was asked for; 0: none */
     uint64_t kept_until; /* without an owner, or told; in nanoseconds */
@@ -101,6 +102,6 @@ bool el_stream_on_writable(el_conn *conn);
 void el_stream_on_farewell(el_conn *conn, const char *bytes, size_t len);
 
 /* The server ends: connections are closed as soon as nothing runs on them. */
-void el_streams_drain(const el_server *server);
+void el_streams_drain(el_server *server);
 
 #endif
