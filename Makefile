@@ -18,14 +18,14 @@ SOURCES = $(shell find src include tests tools examples -name '*.[ch]' -o -name 
 MAKEFLAGS += --no-print-directory
 
 .PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-large \
-        bench-codecs bench-attention bench-peak bench-peers bench-boot soak conformance format \
+        bench-codecs bench-attention bench-peak bench-peers bench-boot bench-stream soak conformance format \
         format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
         talk distil test-distil test-clients test-web
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
 	@echo "also: build model test-model test-isa asan tsan clang lint coverage conformance"
-	@echo "      bench bench-boot bench-large bench-codecs bench-attention bench-peak bench-peers soak"
+	@echo "      bench bench-boot bench-stream bench-large bench-codecs bench-attention bench-peak bench-peers soak"
 	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
 	@echo "      distil test-distil test-clients test-web"
@@ -101,6 +101,11 @@ test-model: model
 # The same hash under emulators of other processors.
 test-isa: setup
 	tools/test_isa.sh
+
+# What a token costs by the server, and what an idle connection takes: docs/SERVER.md.
+bench-stream: model
+	@cmake --build build/release --target programs --parallel $(JOBS)
+	tools/bench_stream.py $(EDGELLM) $(MODEL)
 
 bench: model
 	$(EDGELLM) bench $(MODEL) $(ARGS)

@@ -1,5 +1,7 @@
 #include "server/account.h"
 
+#include <string.h>
+
 const char *const el_deadline_result_names[EL_DEADLINE_RESULTS] = {
     [EL_DEADLINE_NONE] = "none",       [EL_DEADLINE_MET] = "met",
     [EL_DEADLINE_MISSED] = "missed",   [EL_DEADLINE_ABANDONED] = "abandoned",
@@ -9,7 +11,7 @@ const char *const el_deadline_result_names[EL_DEADLINE_RESULTS] = {
 /* Who asked wanted no more of it. */
 static bool is_cut(const el_answer *answer)
 {
-    return answer->has_ended && answer->finish[0] == 'c';
+    return answer->has_ended && strcmp(answer->finish, "cancelled") == 0;
 }
 
 /* Whether it was in time is when its last token was there, of those that were looked at. */

@@ -5,12 +5,6 @@
 
 #include "schema/schema.h"
 
-static edgellm_status of_text(const edgellm_engine *engine, const char *text, size_t len,
-                              edgellm_grammar **grammar, edgellm_error *err)
-{
-    return edgellm_grammar_create(engine, text, len, grammar, err);
-}
-
 /* schema NULL: any object. */
 static edgellm_status of_schema(const edgellm_engine *engine, const json_t *schema,
                                 edgellm_grammar **grammar, edgellm_error *err)
@@ -20,7 +14,7 @@ static edgellm_status of_schema(const edgellm_engine *engine, const json_t *sche
     size_t len = 0;
     edgellm_status status = schema ? el_schema_grammar_of(schema, &text, &len, err)
                                    : el_schema_grammar(object, sizeof object - 1, &text, &len, err);
-    if (status == EDGELLM_OK) status = of_text(engine, text, len, grammar, err);
+    if (status == EDGELLM_OK) status = edgellm_grammar_create(engine, text, len, grammar, err);
     free(text);
     return status;
 }
@@ -33,7 +27,7 @@ bool el_grammars_make(const edgellm_engine *engine, const el_ask *ask, edgellm_g
     if (ask->keeps == EL_KEEPS_NOTHING) return true;
     const edgellm_status status =
         ask->keeps == EL_KEEPS_GRAMMAR
-            ? of_text(engine, ask->grammar, strlen(ask->grammar), grammar, &err)
+            ? edgellm_grammar_create(engine, ask->grammar, strlen(ask->grammar), grammar, &err)
             : of_schema(engine, ask->schema, grammar, &err);
     if (status == EDGELLM_OK) return true;
     return el_problem_set(problem,

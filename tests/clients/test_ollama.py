@@ -8,53 +8,29 @@ Needs the package ollama: `make test-clients`.
 import asyncio
 import json
 import os
-import pathlib
-import shutil
-import subprocess
 import sys
 import unittest
 
 import ollama
+import served
+from served import HEADERS, MESSAGES, TINY, run
 
-EDGELLM, MAKE_TINY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-OUT = pathlib.Path(sys.argv[3]).absolute()
-TINY = str(OUT / "tiny.tm2.bin")
-KEY = "a-key"
-os.environ["EDGELLM_CACHE"] = "none"
-MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "the fox"}]
+
 GREEDY = {"num_predict": 20, "temperature": 0}
-
-
-def run(*options):
-    """What `edgellm run` answers."""
-    done = subprocess.run([EDGELLM, "run", TINY, *map(str, options), "--json"], check=True,
-                          capture_output=True, timeout=60)
-    return json.loads(done.stdout)
 
 
 class Client(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        shutil.rmtree(OUT, ignore_errors=True)
-        OUT.mkdir(parents=True)
-        gguf = str(OUT / "tiny.gguf")
-        subprocess.run([MAKE_TINY, gguf], check=True, timeout=60)
-        subprocess.run([EDGELLM, "quantize", gguf, "-o", TINY, "-q"], check=True, timeout=60)
-        cls.process = subprocess.Popen(
-            [EDGELLM, "serve", TINY, "--port", "0", "--calibrate", "20"], stdout=subprocess.PIPE,
-            env={**os.environ, "EDGELLM_API_KEY": KEY})
-        line = cls.process.stdout.readline().decode()
-        cls.url = line.split(" at ")[1].split(" ")[0]
-        cls.headers = {"Authorization": f"Bearer {KEY}"}
+        cls.server = served.Server()
+        cls.url, cls.headers = cls.server.url, HEADERS
         cls.client = ollama.Client(host=cls.url, headers=cls.headers)
         cls.right = run("--system", "Be brief.", "-p", "the fox", "-n", 20, "-t", 0)
 
     @classmethod
     def tearDownClass(cls):
         cls.client.close()
-        cls.process.terminate()
-        cls.process.communicate(timeout=60)
-        assert cls.process.returncode == 0
+        cls.server.end()
 
     def check_end(self, answer):
         self.assertEqual((answer.done, answer.done_reason, answer.eval_count,
@@ -125,12 +101,21 @@ class Client(unittest.TestCase):
         self.assertEqual(caught.exception.status_code, status)
         self.assertIn(words, caught.exception.error)
 
+    def test_format(self):
+        lamp = {"type": "object", "required": ["on"], "properties": {"on": {"type": "boolean"}}}
+        hot = {"temperature": 2, "num_predict": 60}
+        for seed in range(3):
+            answer = self.client.chat("tiny", MESSAGES, format=lamp, options={**hot, "seed": seed})
+            self.assertIsInstance(json.loads(answer.message.content)["on"], bool)
+            answer = self.client.chat("tiny", MESSAGES, format="json", options={**hot, "seed": seed})
+            self.assertIsInstance(json.loads(answer.message.content), dict)
+
     def test_errors(self):
         self.fails(404, "'other' not found", self.client.chat, "other", MESSAGES)
         self.fails(404, "'other' not found", self.client.show, "other")
         for stream in (False, True):
-            self.fails(400, "'format'", self.client.chat, "tiny", MESSAGES, format="json",
-                       stream=stream)
+            self.fails(400, "#/multipleOf", self.client.chat, "tiny", MESSAGES,
+                       format={"type": "integer", "multipleOf": 3}, stream=stream)
             self.fails(400, "tokens", self.client.generate, "tiny", "x " * 1000, stream=stream)
             self.fails(422, "deadline", self.client.generate, "tiny", "the fox " * 9, stream=stream,
                        options={"deadline_ms": 1, "num_predict": 150})

@@ -6,52 +6,27 @@
 Needs the package openai: `make test-clients`.
 """
 import json
-import os
-import pathlib
-import shutil
-import subprocess
 import sys
 import unittest
 
 import openai
+import served
+from served import KEY, MESSAGES, run
 
-EDGELLM, MAKE_TINY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-OUT = pathlib.Path(sys.argv[3]).absolute()
-TINY = str(OUT / "tiny.tm2.bin")
-KEY = "a-key"
-os.environ["EDGELLM_CACHE"] = "none"
-MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "the fox"}]
-
-
-def run(*options):
-    """What `edgellm run` answers."""
-    done = subprocess.run([EDGELLM, "run", TINY, *map(str, options), "--json"], check=True,
-                          capture_output=True, timeout=60)
-    return json.loads(done.stdout)
 
 
 class Client(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        shutil.rmtree(OUT, ignore_errors=True)
-        OUT.mkdir(parents=True)
-        gguf = str(OUT / "tiny.gguf")
-        subprocess.run([MAKE_TINY, gguf], check=True, timeout=60)
-        subprocess.run([EDGELLM, "quantize", gguf, "-o", TINY, "-q"], check=True, timeout=60)
-        cls.process = subprocess.Popen(
-            [EDGELLM, "serve", TINY, "--port", "0", "--calibrate", "20"], stdout=subprocess.PIPE,
-            env={**os.environ, "EDGELLM_API_KEY": KEY})
-        line = cls.process.stdout.readline().decode()
-        cls.url = line.split(" at ")[1].split(" ")[0] + "/v1"
+        cls.server = served.Server()
+        cls.url = cls.server.url + "/v1"
         cls.client = openai.OpenAI(base_url=cls.url, api_key=KEY, max_retries=0)
         cls.right = run("--system", "Be brief.", "-p", "the fox", "-n", 20, "-t", 0)
 
     @classmethod
     def tearDownClass(cls):
         cls.client.close()
-        cls.process.terminate()
-        cls.process.communicate(timeout=60)
-        assert cls.process.returncode == 0
+        cls.server.end()
 
     def test_models(self):
         self.assertEqual([model.id for model in self.client.models.list()], ["tiny"])
@@ -76,6 +51,15 @@ class Client(unittest.TestCase):
         self.assertEqual(chunks[0].choices[0].delta.role, "assistant")
         self.assertEqual(chunks[-2].choices[0].finish_reason, "length")
         self.assertEqual(chunks[-1].usage.completion_tokens, 20)
+
+    def test_response_format(self):
+        lamp = {"type": "object", "required": ["on"], "properties": {"on": {"type": "boolean"}},
+                "additionalProperties": False}
+        form = {"type": "json_schema", "json_schema": {"name": "lamp", "strict": True, "schema": lamp}}
+        for seed in range(3):
+            answer = self.client.chat.completions.create(
+                model="tiny", messages=MESSAGES, response_format=form, temperature=2, seed=seed)
+            self.assertIsInstance(json.loads(answer.choices[0].message.content)["on"], bool)
 
     def test_completion(self):
         right = run("--raw", "-p", "the fox", "-n", 12, "-s", 3)["text"]

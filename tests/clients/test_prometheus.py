@@ -5,9 +5,11 @@
 
 Needs the packages openai and prometheus_client: `make test-clients`.
 """
+import sys
 import unittest
 import urllib.request
 
+import served
 import test_openai as client
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -16,7 +18,7 @@ class Metrics(client.Client):
     @classmethod
     def families(cls):
         request = urllib.request.Request(cls.url[:-3] + "/metrics",
-                                         headers={"Authorization": f"Bearer {client.KEY}"})
+                                         headers={"Authorization": f"Bearer {served.KEY}"})
         with urllib.request.urlopen(request, timeout=60) as reply:
             text = reply.read().decode()
         return {family.name: family for family in text_string_to_metric_families(text)}
@@ -42,4 +44,4 @@ class Metrics(client.Client):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[client.sys.argv[0], "Metrics.test_metrics"], verbosity=2)
+    unittest.main(argv=[sys.argv[0], "Metrics.test_metrics"], verbosity=2)

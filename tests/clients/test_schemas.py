@@ -8,53 +8,38 @@ answer takes up. The model has random weights. Needs the package jsonschema: `ma
 """
 import http.client
 import json
-import os
 import pathlib
 import re
-import shutil
-import subprocess
 import sys
 import unittest
 
 import jsonschema
+import served
+
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import test_schema  # noqa: E402
 
-EDGELLM, MAKE_TINY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-OUT = pathlib.Path(sys.argv[3]).absolute()
-TINY = str(OUT / "tiny.tm2.bin")
 SCHEMAS, CONTEXT = 500, 1024
-os.environ["EDGELLM_CACHE"] = "none"
 
 
 class Schemas(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        shutil.rmtree(OUT, ignore_errors=True)
-        OUT.mkdir(parents=True)
-        gguf = str(OUT / "tiny.gguf")
-        subprocess.run([MAKE_TINY, gguf, "long"], check=True, timeout=60)
-        subprocess.run([EDGELLM, "quantize", gguf, "-o", TINY, "-q"], check=True, timeout=60)
-        cls.process = subprocess.Popen(
-            [EDGELLM, "serve", TINY, "--port", "0", "--calibrate", "20", "-c", str(CONTEXT)],
-            stdout=subprocess.PIPE)
-        line = cls.process.stdout.readline().decode()
-        cls.client = http.client.HTTPConnection("127.0.0.1",
-                                                int(re.search(r":(\d+) ", line).group(1)))
+        cls.server = served.Server("-c", str(CONTEXT), kind=("long",))
+        cls.client = http.client.HTTPConnection(cls.server.url.removeprefix("http://"), timeout=60)
 
     @classmethod
     def tearDownClass(cls):
         cls.client.close()
-        cls.process.terminate()
-        cls.process.communicate(timeout=60)
+        cls.server.end()
 
     def ask(self, schema, seed, max_tokens):
         body = {"prompt": "fox", "json_schema": schema, "temperature": 1.5, "seed": seed,
                 "max_tokens": max_tokens}
         self.client.request("POST", "/v1/completions", json.dumps(body),
-                            {"Content-Type": "application/json"})
+                            {"Content-Type": "application/json", **served.HEADERS})
         response = self.client.getresponse()
         return response.status, json.loads(response.read())
 

@@ -14,6 +14,7 @@ import sys
 import unittest
 import urllib.request
 
+import served
 import test_openai as client
 
 COMMAND = [sys.executable, "-m", "schemathesis.cli", "run"]
@@ -30,14 +31,14 @@ class Api(client.Client):
         paths = len(api["paths"])
         # There is one model: else nearly all that is asked by Ollama's interface is 404.
         api["components"]["schemas"]["model_name"]["enum"] = ["tiny", "tiny:latest"]
-        path = client.OUT / "openapi.json"
+        path = served.OUT / "openapi.json"
         path.write_text(json.dumps(api))
         done = subprocess.run([*COMMAND, str(path), "--url", root, "-H",
-                               f"Authorization: Bearer {client.KEY}", *OPTIONS],
-                              capture_output=True, text=True, timeout=600, cwd=client.OUT)
+                               f"Authorization: Bearer {served.KEY}", *OPTIONS],
+                              capture_output=True, text=True, timeout=600, cwd=served.OUT)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn(f"{paths} selected / {paths} total", done.stdout)
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[client.sys.argv[0], "Api.test_api"], verbosity=2)
+    unittest.main(argv=[sys.argv[0], "Api.test_api"], verbosity=2)

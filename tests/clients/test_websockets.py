@@ -10,52 +10,32 @@ import base64
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import unittest
 
 import websockets
+import served
+from served import HEADERS, KEY, run
 
-EDGELLM, MAKE_TINY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-OUT = pathlib.Path(sys.argv[3]).absolute()
-TINY = str(OUT / "tiny.tm2.bin")
+
 EXAMPLE = pathlib.Path(__file__).resolve().parents[2] / "examples" / "stream.py"
-KEY = "a-key"
-os.environ["EDGELLM_CACHE"] = "none"
-
-
-def run(*options):
-    """What `edgellm run` answers."""
-    done = subprocess.run([EDGELLM, "run", TINY, *map(str, options), "--json"], check=True,
-                          capture_output=True, timeout=60)
-    return json.loads(done.stdout)
 
 
 class Client(unittest.IsolatedAsyncioTestCase):
     @classmethod
     def setUpClass(cls):
-        shutil.rmtree(OUT, ignore_errors=True)
-        OUT.mkdir(parents=True)
-        gguf = str(OUT / "tiny.gguf")
-        subprocess.run([MAKE_TINY, gguf], check=True, timeout=60)
-        subprocess.run([EDGELLM, "quantize", gguf, "-o", TINY, "-q"], check=True, timeout=60)
-        cls.process = subprocess.Popen(
-            [EDGELLM, "serve", TINY, "--port", "0", "--calibrate", "20", "--heartbeat", "1"],
-            stdout=subprocess.PIPE, env={**os.environ, "EDGELLM_API_KEY": KEY})
-        line = cls.process.stdout.readline().decode()
-        cls.url = "ws" + line.split(" at http")[1].split(" ")[0]
+        cls.server = served.Server("--heartbeat", "1")
+        cls.url = cls.server.url.replace("http", "ws", 1)
         cls.right = run("-p", "the fox", "-n", 20, "-t", 0)
 
     @classmethod
     def tearDownClass(cls):
-        cls.process.terminate()
-        cls.process.communicate(timeout=60)
-        assert cls.process.returncode == 0
+        cls.server.end()
 
     def connect(self, **options):
         return websockets.connect(self.url + "/v1/stream", **{
-            "additional_headers": {"Authorization": f"Bearer {KEY}"}, **options})
+            "additional_headers": HEADERS, **options})
 
     async def ask(self, socket, name, **body):
         await socket.send(json.dumps({"type": "request", "id": name, "max_tokens": 20,

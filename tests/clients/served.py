@@ -1,0 +1,47 @@
+"""A server with a tiny model, which the tests beside this file ask by the packages that people use; and what
+`edgellm run` answers.
+
+    python3 tests/clients/test_NAME.py EDGELLM MAKE_TINY OUT_DIR
+"""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+EDGELLM, MAKE_TINY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+OUT = pathlib.Path(sys.argv[3]).absolute()
+TINY = str(OUT / "tiny.tm2.bin")
+KEY = "a-key"
+HEADERS = {"Authorization": f"Bearer {KEY}"}
+MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "the fox"}]
+os.environ["EDGELLM_CACHE"] = "none"
+
+
+def run(*options):
+    """What `edgellm run` answers."""
+    done = subprocess.run([EDGELLM, "run", TINY, *map(str, options), "--json"], check=True,
+                          capture_output=True, timeout=60)
+    return json.loads(done.stdout)
+
+
+class Server:
+    """kind: of the model, for make_tiny; options: of `edgellm serve`."""
+
+    def __init__(self, *options, kind=()):
+        shutil.rmtree(OUT, ignore_errors=True)
+        OUT.mkdir(parents=True)
+        gguf = str(OUT / "tiny.gguf")
+        subprocess.run([MAKE_TINY, gguf, *kind], check=True, timeout=60)
+        subprocess.run([EDGELLM, "quantize", gguf, "-o", TINY, "-q"], check=True, timeout=60)
+        self.process = subprocess.Popen(
+            [EDGELLM, "serve", TINY, "--port", "0", "--calibrate", "20", *options],
+            stdout=subprocess.PIPE, env={**os.environ, "EDGELLM_API_KEY": KEY})
+        line = self.process.stdout.readline().decode()
+        self.url = line.split(" at ")[1].split(" ")[0]
+
+    def end(self):
+        self.process.terminate()
+        self.process.communicate(timeout=60)
+        assert self.process.returncode == 0
