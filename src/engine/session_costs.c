@@ -50,7 +50,7 @@ edgellm_status edgellm_session_forecast(const edgellm_session *s, uint32_t promp
 
 /* ---- measuring ---------------------------------------------------------------------------- */
 
-enum { ROUNDS_LEAST = 3, ROUNDS_MOST = 32, LEAST_CHUNK = 16, MAX_CHUNK = 512 };
+enum { ROUNDS_LEAST = 3, ROUNDS_MOST = 32, CHUNK_ROUNDS = 2, LEAST_CHUNK = 16, MAX_CHUNK = 512 };
 
 /* Times of one thing at one place. */
 typedef struct times {
@@ -121,7 +121,7 @@ static void measure_steps(edgellm_session *s, uint32_t first, double budget, edg
  * step; of 16 at least: fewer tell little of a whole batch. */
 static uint32_t chunk_size(const edgellm_session *s, uint32_t room, double budget, double step)
 {
-    const double tokens = budget / (3 * larger(step, 1));
+    const double tokens = budget / (2 * CHUNK_ROUNDS * larger(step, 1));
     uint32_t n = tokens < MAX_CHUNK ? (uint32_t)tokens : MAX_CHUNK;
     if (n < LEAST_CHUNK) n = LEAST_CHUNK;
     if (n > s->forward.batch) n = s->forward.batch;
@@ -132,14 +132,15 @@ static void measure_chunks(edgellm_session *s, uint32_t first, double budget, ed
 {
     const uint32_t n = chunk_size(s, s->forward.context - first, budget, c->step);
     const uint32_t last = s->forward.context - n;
-    times low = {.n = 0};
+    times low = {.n = 0}, high = {.n = 0};
     if (n < 2) return;
-    add(&low, time_once(s, first, n));
-    const double at_last = time_once(s, last, n);
-    add(&low, time_once(s, first, n));
+    for (int i = 0; i < CHUNK_ROUNDS; i++) {
+        add(&low, time_once(s, first, n));
+        add(&high, time_once(s, last, n));
+    }
     c->n_chunks = 1;
     c->chunk_tokens[0] = n;
-    c->chunk_pair = slope(low.ns[0], at_last, first, last) / n;
+    c->chunk_pair = slope(low.ns[0], high.ns[0], first, last) / n; /* of what was least disturbed */
     c->chunk[0] = larger(median(&low) - c->chunk_pair * n * first, 0);
     c->chunk_margin = spread(&low) * s->forward.batch / n;
 }
