@@ -543,12 +543,10 @@ typedef struct edgellm_sampler_options {
  */
 EDGELLM_API edgellm_sampler_options edgellm_sampler_defaults(void);
 
-/*
- * Sets and restarts the session's sampler: generator and mirostat begin anew. Biases and breakers
+/* Sets and restarts the session's sampler: generator and mirostat begin anew. Biases and breakers
  * are copied into memory reserved when the session was opened; nothing is kept of the caller's.
  * Errors: USAGE (an option out of range or NaN, an unknown token, every token banned); the
- * sampler is then as it was.
- */
+ * sampler is then as it was. */
 EDGELLM_API edgellm_status edgellm_session_set_sampler(edgellm_session *session,
                                                        const edgellm_sampler_options *options,
                                                        edgellm_error *err);
@@ -556,12 +554,10 @@ EDGELLM_API edgellm_status edgellm_session_set_sampler(edgellm_session *session,
 /* Chooses the next token from the logits; does not append it. Call after an eval. */
 EDGELLM_API uint32_t edgellm_session_sample(edgellm_session *session);
 
-/*
- * A grammar that answers keep to, in GBNF (docs/GRAMMAR.md). The text is not kept. Immutable: any
+/* A grammar that answers keep to, in GBNF (docs/GRAMMAR.md). The text is not kept. Immutable: any
  * number of sessions and threads may use it, until it is destroyed; the engine must outlive it.
  * Errors: FORMAT (the message has line and column), MEMORY, USAGE (the engine was opened without
- * `grammars`), UNSUPPORTED (the vocabulary lacks bytes, or an end).
- */
+ * `grammars`), UNSUPPORTED (the vocabulary lacks bytes, or an end). */
 typedef struct edgellm_grammar edgellm_grammar;
 EDGELLM_API edgellm_status edgellm_grammar_create(const edgellm_engine *engine, const char *text,
                                                   size_t len, edgellm_grammar **grammar,
@@ -593,6 +589,7 @@ EDGELLM_API uint64_t edgellm_hash_logits(uint64_t hash, const float *logits, uin
 /* ---- several sessions ------------------------------------------------------------------ */
 
 #define EDGELLM_SCHEDULER_SLOTS 16 /* the most that a scheduler has */
+#define EDGELLM_TOP_LOGPROBS    20 /* and that are told with a token */
 
 /*
  * Several requests at a time on one engine, told apart by their deadlines. Each has a session of
@@ -618,11 +615,9 @@ typedef struct edgellm_scheduler_options {
                         or two steps where that is longer */
 } edgellm_scheduler_options;
 
-/*
- * States the memory of a scheduler, as edgellm_plan() does of a session: kv_cache and scratch are
+/* States the memory of a scheduler, as edgellm_plan() does of a session: kv_cache and scratch are
  * those of all slots, session_bytes is the one range that they live in. `options` may be NULL.
- * Errors: as edgellm_plan().
- */
+ * Errors: as edgellm_plan(). */
 EDGELLM_API edgellm_status edgellm_scheduler_plan(const char *path,
                                                   const edgellm_scheduler_options *options,
                                                   edgellm_memory_plan *plan, edgellm_error *err);
@@ -660,29 +655,28 @@ typedef struct edgellm_request {
     bool stop_at_end;       /* a token that ends an answer (edgellm_is_end()) does so */
     uint64_t deadline_ns;   /* of CLOCK_MONOTONIC, for the last token; 0: none */
     const edgellm_sampler_options *sampler; /* NULL: the defaults; copied */
-    bool logprobs;                          /* events tell how probable tokens were */
-    const edgellm_grammar *grammar;         /* NULL: none; stays until the request has ended */
+    bool logprobs;                          /* events tell how probable tokens were ... */
+    uint32_t top_logprobs; /* ... and the most probable: so many, up to EDGELLM_TOP_LOGPROBS */
+    const edgellm_grammar *grammar; /* NULL: none; stays until the request has ended */
+    bool hash;      /* events have the hash of all logits that tokens were chosen from so far */
+    bool embedding; /* no answer: the prompt's embedding, with its END. max_tokens: 1 */
 } edgellm_request;
 
-/*
- * What is expected of a request, if it were submitted now. Of its prompt counts what no free slot
+/* What is expected of a request, if it were submitted now. Of its prompt counts what no free slot
  * holds already, as the beginning of an earlier request. With a deadline only what is promised is
  * before it; without one everything, which is an estimate and no promise. tokens: of its answer,
- * how many would be admitted. Errors: USAGE (no costs were set; no tokens, a bad id), CONTEXT
- * (prompt and answer do not fit into a slot), BUSY (no slot is free).
- */
+ * how many would be admitted. Errors: USAGE (no costs were set; no tokens, a bad id; top_logprobs),
+ * CONTEXT (prompt and answer do not fit into a slot), BUSY (no slot is free). */
 EDGELLM_API edgellm_status edgellm_scheduler_forecast(const edgellm_scheduler *scheduler,
                                                       const edgellm_request *request,
                                                       edgellm_forecast *forecast,
                                                       edgellm_error *err);
 
-/*
- * Takes a request into a free slot. *id: what events call it; never 0, never the same again.
+/* Takes a request into a free slot. *id: what events call it; never 0, never the same again.
  * *forecast: filled in where costs are known, also with DEADLINE; NULL if nobody asks.
  * Errors: as edgellm_scheduler_forecast(), but costs are needed for a deadline only; DEADLINE (it
  * cannot be promised, or an earlier promise would be broken; the message has the numbers); USAGE
- * (an option of the sampler).
- */
+ * (an option of the sampler). */
 EDGELLM_API edgellm_status edgellm_scheduler_submit(edgellm_scheduler *scheduler,
                                                     const edgellm_request *request, uint64_t *id,
                                                     edgellm_forecast *forecast, edgellm_error *err);
@@ -691,12 +685,10 @@ EDGELLM_API edgellm_status edgellm_scheduler_submit(edgellm_scheduler *scheduler
  * already, or was never there. */
 EDGELLM_API bool edgellm_scheduler_cancel(edgellm_scheduler *scheduler, uint64_t id);
 
-/*
- * Another deadline (0: none) for a request that has a slot, promised as on arrival: only if what is
+/* Another deadline (0: none) for a request that has a slot, promised as on arrival: only if what is
  * left of it, and every other promise, can be kept; else it has the one it had. *forecast, of what
  * is left from now on: as of edgellm_scheduler_submit(); tokens: of those that are left. Errors:
- * DEADLINE, USAGE (no costs were set; it has ended, or was never there).
- */
+ * DEADLINE, USAGE (no costs were set; it has ended, or was never there). */
 EDGELLM_API edgellm_status edgellm_scheduler_set_deadline(edgellm_scheduler *scheduler, uint64_t id,
                                                           uint64_t deadline_ns,
                                                           edgellm_forecast *forecast,
@@ -711,13 +703,25 @@ typedef enum edgellm_finish {
     EDGELLM_FINISH_FAILED = 5     /* the turn's error */
 } edgellm_finish;
 
+/* A token, and its log-softmax of the logits as they were computed. */
+typedef struct edgellm_logprob {
+    uint32_t token;
+    float logprob;
+} edgellm_logprob;
+
 /* Something happened to a request: a token of its answer, its end, or both. */
 typedef struct edgellm_event {
     uint64_t id;
     edgellm_finish finish; /* its slot is free again, unless it is NOT */
     bool has_token;
     uint32_t token;
-    float logprob; /* with logprobs: the log-softmax of the logits, as computed, at the token */
+    uint64_t hash;              /* edgellm_hash_logits(), from the first on */
+    float logprob;              /* with logprobs: the token's */
+    const edgellm_logprob *top; /* (top_logprobs, or vocab if less) the largest logit first, of
+                                   equal ones the smaller id; valid until the next turn */
+    /* NULL: none; (dim) the state of the last token behind the output norm, divided by its
+     * Euclidean length; valid until the next turn */
+    const float *embedding;
 } edgellm_event;
 
 typedef struct edgellm_turn {
@@ -728,11 +732,9 @@ typedef struct edgellm_turn {
     edgellm_event events[EDGELLM_SCHEDULER_SLOTS]; /* (n_events), one of a request at most */
 } edgellm_turn;
 
-/*
- * Does one action: the next part of a prompt or the next pass. Answers whose next token would come
+/* Does one action: the next part of a prompt or the next pass. Answers whose next token would come
  * too late are ended first. Errors: FORMAT (the logits overflow: the requests of that action have
- * FAILED; *turn is filled in then too).
- */
+ * FAILED; *turn is filled in then too). */
 EDGELLM_API edgellm_status edgellm_scheduler_turn(edgellm_scheduler *scheduler, edgellm_turn *turn,
                                                   edgellm_error *err);
 
@@ -784,12 +786,10 @@ EDGELLM_API edgellm_status edgellm_session_load_prefix(edgellm_session *session,
                                                        const void *note, size_t note_bytes,
                                                        edgellm_error *err);
 
-/*
- * The note in a session file, by itself: room for `capacity` bytes (NULL with 0 only counts). *len:
+/* The note in a session file, by itself: room for `capacity` bytes (NULL with 0 only counts). *len:
  * how many bytes the note has, also when that is more than `capacity` (then the first `capacity`
  * are stored and the status is OK: compare). Header and checksums are checked, values are not.
- * Errors: IO, MEMORY, FORMAT, UNSUPPORTED. Thread-safe.
- */
+ * Errors: IO, MEMORY, FORMAT, UNSUPPORTED. Thread-safe. */
 EDGELLM_API edgellm_status edgellm_session_note(const char *path, void *note, size_t capacity,
                                                 size_t *len, edgellm_error *err);
 

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "sample/candidates.h"
+#include "sample/logprob.h"
 #include "sample/sampler.h"
 
 enum { VOCAB = 500, DRAWS = 20000, CONTEXT = 64 };
@@ -516,11 +517,42 @@ static void test_best(void **state)
     }
 }
 
+/* Those before which fewer than k stand in the order of logits, then of ids. */
+static void test_the_most_probable(void **state)
+{
+    static const float some[] = {-INFINITY, -3, -0.0f, 0.0f, 0.5f, 2, 2.5f, 30, -40};
+    float logit[70];
+    uint32_t random = 1;
+    (void)state;
+    for (uint32_t round = 0; round < 5000; round++) {
+        const uint32_t n = 1 + round % 70, kinds = 2 + round % 8, k = round % 22;
+        edgellm_logprob top[22] = {{.token = 0}};
+        double sum = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            random = random * 1664525 + 1013904223;
+            logit[i] = i > 0 ? some[(random >> 16) % kinds] : 1;
+        }
+        const el_softmax softmax = el_softmax_of(logit, n);
+        assert_int_equal(el_logprob_top(softmax, logit, n, k, top), k < n ? k : n);
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t place = 0;
+            for (uint32_t j = 0; j < n; j++)
+                place += logit[j] > logit[i] || (logit[j] == logit[i] && j < i);
+            sum += exp((double)el_logprob(softmax, logit[i]));
+            if (place >= k) continue;
+            assert_int_equal(top[place].token, i);
+            assert_true(top[place].logprob == el_logprob(softmax, logit[i]));
+        }
+        assert_true(fabs(sum - 1) < 1e-5);
+    }
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_best),
+        cmocka_unit_test(test_the_most_probable),
         TEST(test_greedy_takes_the_smallest_id_among_equals),
         TEST(test_temperature_alone_gives_the_softmax),
         TEST(test_top_k_keeps_exactly_the_best),

@@ -447,6 +447,20 @@ static double log_softmax(const float *logits, uint32_t token)
     return (double)logits[token] - best - log(sum);
 }
 
+/* In the order of a sort by logit, then by id. */
+static void check_top(const edgellm_event *event, const float *logits, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t token = event->top[i].token;
+        uint32_t better = 0;
+        for (uint32_t k = 0; k < EL_TINY_VOCAB; k++)
+            better += logits[k] > logits[token] || (logits[k] == logits[token] && k < token);
+        assert_int_equal(better, i);
+        assert_true(fabs((double)event->top[i].logprob - log_softmax(logits, token)) < 1e-5);
+        if (token == event->token) assert_true(event->top[i].logprob == event->logprob);
+    }
+}
+
 /* They are those of the logits of a session that computes the same tokens. */
 static void test_logprobs(void **state)
 {
@@ -460,6 +474,9 @@ static void test_logprobs(void **state)
     uint64_t id;
     r.deadline_ns = 0;
     r.logprobs = true;
+    r.top_logprobs = EDGELLM_TOP_LOGPROBS + 1;
+    assert_int_equal(edgellm_scheduler_submit(d.scheduler, &r, &id, NULL, &err), EDGELLM_ERR_USAGE);
+    r.top_logprobs = EDGELLM_TOP_LOGPROBS;
     assert_ok(edgellm_session_open(d.engine, &alone, &session, &err));
     assert_ok(edgellm_session_eval(session, r.tokens, r.count, NULL, &err));
     assert_ok(edgellm_scheduler_submit(d.scheduler, &r, &id, NULL, &err));
@@ -469,12 +486,13 @@ static void test_logprobs(void **state)
         const uint32_t token = t.events[0].token;
         const double right = log_softmax(edgellm_session_logits(session), token);
         assert_true(fabs((double)t.events[0].logprob - right) < 1e-5 && right < 0);
+        check_top(&t.events[0], edgellm_session_logits(session), EDGELLM_TOP_LOGPROBS);
         assert_ok(edgellm_session_eval(session, &token, 1, NULL, &err));
     }
     r.logprobs = false;
     assert_ok(edgellm_scheduler_submit(d.scheduler, &r, &id, NULL, &err));
     assert_ok(edgellm_scheduler_turn(d.scheduler, &t, &err));
-    assert_true(t.events[0].has_token && t.events[0].logprob == 0);
+    assert_true(t.events[0].has_token && t.events[0].logprob == 0 && !t.events[0].top);
     edgellm_session_close(session);
     end(&d);
 }

@@ -374,10 +374,10 @@ class Fields(Case):
                  "min_p": [-0.1, 2], "repeat_penalty": [0, 101], "repeat_last_n": [-2],
                  "presence_penalty": [101], "frequency_penalty": [-101], "seed": [-2, 1.5, "x"],
                  "stop": ["", 5, ["a", ""], ["a"] * 9, "x" * 129, {}], "stream": [1, "true"],
-                 "stream_options": [True, {"include_usage": 1}], "n": [0, 2, "1"],
+                 "stream_options": [True, {"include_usage": 1}], "n": [0, 9, "1"],
                  "deadline_ms": [0, -5, 86400001, "1"], "ignore_eos": [0],
-                 "response_format": ["text", {}, {"type": "yaml"}], "logprobs": [5, True],
-                 "logit_bias": [{"5": 1}], "grammar": ["root ::= x", 5, "root ::= ("],
+                 "response_format": ["text", {}, {"type": "yaml"}], "logprobs": [6, "x"],
+                 "logit_bias": [{"5": 101}], "grammar": ["root ::= x", 5, "root ::= ("],
                  "json_schema": [{"a": 1}, "x", {"type": "string", "pattern": 5}]}
         wrong_chat = {"tools": [[{"type": "function"}]], "tool_choice": ["required", {"a": 1}],
                       "functions": [[{}]], "max_completion_tokens": [0], "top_logprobs": [3],
@@ -565,7 +565,7 @@ class Rude(Case):
         self.still_works()
 
     def test_no_such_thing(self):
-        for path in ("/x", "/v1", "/v1/models/", "/health/x", "/v1/embeddings", "/%2e/x", "/..//etc"):
+        for path in ("/x", "/v1", "/v1/models/", "/health/x", "/v1/responses", "/%2e/x", "/..//etc"):
             self.is_error(self.server.ask(path), 404)
         self.is_error(self.server.ask("/nope", {"a": 1}), 404)
         self.assertEqual(self.server.ask("/%00")[0], 200)  # libwebsockets ends the path there: "/"

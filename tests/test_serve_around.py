@@ -532,7 +532,8 @@ class Api(Case):
     SCHEMAS = {"EL_ASK_CHAT": "ChatRequest", "EL_ASK_COMPLETION": "CompletionRequest",
                "EL_ASK_OLLAMA_CHAT": "OllamaChatRequest", "OPTIONS": "OllamaOptions",
                "EL_ASK_OLLAMA_GENERATE": "OllamaGenerateRequest",
-               "EL_ASK_OLLAMA_SHOW": "OllamaShowRequest"}
+               "EL_ASK_OLLAMA_SHOW": "OllamaShowRequest", "EL_ASK_EMBED": "EmbeddingRequest",
+               "EL_ASK_OLLAMA_EMBED": "OllamaEmbedRequest"}
     MESSAGES = ("EL_ASK_STREAM", "ENVELOPE", "DEADLINE")  # of a WebSocket: docs/asyncapi.yaml
 
     @classmethod
@@ -587,7 +588,8 @@ class Api(Case):
     def test_every_field(self):
         text = (self.source / "ask.c").read_text()
         sets = dict(re.findall(r"^    (\w+) = ((?:\w+ \| )+\w+)(?:,|$)", text, re.MULTILINE))
-        numbers = {"TOKENS_MAX": 1 << 24, "DAY_MS": 86400000}
+        numbers = {"TOKENS_MAX": 1 << 24, "DAY_MS": 86400000, "EL_ASK_CHOICES": 8,
+                   "EL_ASK_COMPLETION_TOP": 5, "EDGELLM_TOP_LOGPROBS": 20}
         wanted = {}
 
         def schemas_of(forms):

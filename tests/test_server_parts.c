@@ -180,7 +180,7 @@ static void test_limits(void **unused)
 
 /* ---- between two threads ------------------------------------------------------------------- */
 
-enum { TASKS = 3, ROUNDS = 2000, ANSWER = 50, CONTEXT = 64 };
+enum { TASKS = 3, ROUNDS = 2000, ANSWER = 50, CONTEXT = 64, TOP = 3 };
 
 /* Answers each task with its prompt's token and what follows, until one has none. */
 static void *compute(void *context)
@@ -194,8 +194,11 @@ static void *compute(void *context)
         }
         if (task->request.count == 0) return NULL;
         el_task_set_stage(task, EL_STAGE_RUNNING);
-        for (uint32_t i = 1; i <= ANSWER && !atomic_load(&task->is_cancelled); i++)
+        for (uint32_t i = 1; i <= ANSWER && !atomic_load(&task->is_cancelled); i++) {
+            const edgellm_logprob top[TOP] = {{i, 0}, {2 * i, 0}, {3 * i, 0}};
+            el_task_set_top(task, top);
             el_task_add(task, task->tokens[0] + i, 0, i);
+        }
         task->finish =
             atomic_load(&task->is_cancelled) ? EDGELLM_FINISH_CANCELLED : EDGELLM_FINISH_LENGTH;
         el_task_set_stage(task, EL_STAGE_ENDED);
@@ -205,6 +208,7 @@ static void *compute(void *context)
 static void hand_over(el_tasks *tasks, el_task *task, uint32_t first)
 {
     task->request.count = 1;
+    task->request.top_logprobs = TOP - first % 2; /* as many, or fewer, than there is room for */
     task->tokens[0] = first;
     el_tasks_hand_over(tasks, task);
 }
@@ -212,12 +216,16 @@ static void hand_over(el_tasks *tasks, el_task *task, uint32_t first)
 /* Reads as far as there are tokens, until it has ended. */
 static void read_task(const el_task *task, uint32_t first)
 {
+    const uint32_t top = task->request.top_logprobs;
     uint32_t at = 0;
     for (;;) {
         const bool ended = el_task_stage(task) == EL_STAGE_ENDED;
         const uint32_t n = atomic_load_explicit(&task->n_answer, memory_order_acquire);
-        for (; at < n; at++)
+        for (; at < n; at++) {
             assert_int_equal(task->tokens[1 + at], first + 1 + at);
+            for (uint32_t k = 0; k < top; k++)
+                assert_int_equal(task->top[at * top + k].token, (at + 1) * (k + 1));
+        }
         if (ended) break;
     }
     assert_int_equal(at, ANSWER);
@@ -226,17 +234,21 @@ static void read_task(const el_task *task, uint32_t first)
 
 static void test_tasks(void **unused)
 {
+    static const el_tasks_room room = {TASKS, CONTEXT, TOP, 7};
     el_tasks tasks;
     pthread_t thread;
     edgellm_error err;
     (void)unused;
-    assert_int_equal(el_tasks_open(&tasks, TASKS, CONTEXT, &err), EDGELLM_OK);
+    assert_int_equal(el_tasks_open(&tasks, &room, &err), EDGELLM_OK);
     assert_int_equal(pthread_create(&thread, NULL, compute, &tasks), 0);
     for (uint32_t round = 0; round < ROUNDS; round++) {
         el_task *two[2];
+        while (el_tasks_n_free(&tasks) < 2)
+            el_tasks_sweep(&tasks);
+        two[0] = el_tasks_find(&tasks);
+        two[1] = el_tasks_find_next(&tasks, two[0]);
+        assert_true(two[0] && two[1] > two[0]);
         for (uint32_t i = 0; i < 2; i++) {
-            while (!(two[i] = el_tasks_find(&tasks)))
-                el_tasks_sweep(&tasks);
             hand_over(&tasks, two[i], round * 1000 + i);
         }
         read_task(two[0], round * 1000);
@@ -257,11 +269,12 @@ static void test_tasks(void **unused)
 
 static void test_retry_after(void **unused)
 {
+    static const el_tasks_room room = {TASKS, CONTEXT, 0, 0};
     static const uint64_t second = 1000000000;
     el_tasks tasks;
     edgellm_error err;
     (void)unused;
-    assert_int_equal(el_tasks_open(&tasks, TASKS, CONTEXT, &err), EDGELLM_OK);
+    assert_int_equal(el_tasks_open(&tasks, &room, &err), EDGELLM_OK);
     assert_int_equal(el_tasks_retry_after(&tasks, 5 * second), 1);
     for (uint32_t i = 0; i < 2; i++) { /* 3 of 10 and 23 tokens after 8 seconds: 14 and 40 more */
         el_task *task = el_tasks_find(&tasks);

@@ -33,6 +33,7 @@ judge() {
 
 judge "tokens" "$PYTHON" tools/conformance_tokens.py "$gguf" --tool "$build/tests/tokenize_lines"
 judge "committed vectors" "$PYTHON" tools/conformance/vectors.py tests/data
+judge "committed embeddings" "$PYTHON" tools/conformance/embeddings.py tests/data
 judge "logits" "$PYTHON" tools/conformance/logits.py --build "$build" --work "$work" --gguf "$gguf"
 if [ -n "${WIKITEXT:-}" ]; then
     [ -n "${LLAMA_PPL:-}" ] || venv_llama_cpp || echo "llama.cpp is not available" >&2

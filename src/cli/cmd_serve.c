@@ -18,6 +18,7 @@ typedef struct serve_values {
     el_cli_texts hosts;
     bool insecure, no_web;
     uint32_t port, sessions, queue, connections, drain, reader, resume, heartbeat, calibrate, log;
+    uint32_t top_logprobs;
     uint64_t max_body;
 } serve_values;
 
@@ -50,6 +51,7 @@ static edgellm_status serve(const void *values, char **operands, int n_operands,
                            .no_web = v->no_web,
                            .sessions = v->sessions,
                            .queue = v->queue,
+                           .top_logprobs = v->top_logprobs,
                            .max_body = v->max_body,
                            .connections = v->connections,
                            .drain_s = v->drain,
@@ -93,6 +95,8 @@ static const el_cli_option options[] = {
      EDGELLM_SCHEDULER_SLOTS, NULL},
     {"queue", 0, EL_CLI_U32, FIELD(queue), "N", "16", "requests that may wait for one of them", 0,
      1024, NULL},
+    {"top-logprobs", 0, EL_CLI_U32, FIELD(top_logprobs), "N", "20",
+     "the most that a request may want: 8 bytes each a token", 0, EDGELLM_TOP_LOGPROBS, NULL},
     {"connections", 0, EL_CLI_U32, FIELD(connections), "N", "64", "at a time", 1, 1024, NULL},
     {"max-body", 0, EL_CLI_SIZE, FIELD(max_body), "SIZE", "256K", "of a request", 1024, 16777216,
      NULL},
@@ -121,13 +125,14 @@ const el_cli_command el_cli_cmd_serve = {
     .synopsis = "serve MODEL [options]",
     .about =
         "Answers over HTTP, as OpenAI's interface has it: /v1/chat/completions, /v1/completions,\n"
-        "/v1/models; as Ollama's: /api/chat, /api/generate, /api/tags, /api/show, /api/ps; over a\n"
-        "WebSocket, several at a time: /v1/stream; for browsers, a page at /; /health, /metrics,\n"
-        "/openapi.json (docs/SERVER.md). All memory is there before the first request. One line\n"
-        "says when it is ready. Where there is more than one core, one is the network's: without\n"
-        "-j all others compute. A request may carry deadline_ms: what cannot be answered in time\n"
-        "is refused at once, with the forecast. SIGTERM or Ctrl-C: what runs may end, then exit\n"
-        "code 0; a second one ends it. SIGHUP: --api-key-file is read again.\n",
+        "/v1/embeddings, /v1/models; as Ollama's: /api/chat, /api/generate, /api/embed,\n"
+        "/api/tags, /api/show, /api/ps; over a WebSocket, several at a time: /v1/stream; for\n"
+        "browsers, a page at /; /health, /metrics, /openapi.json (docs/SERVER.md). All memory is\n"
+        "there before the first request. One line says when it is ready. Where there is more than\n"
+        "one core, one is the network's: without -j all others compute. A request may carry\n"
+        "deadline_ms: what cannot be answered in time is refused at once, with the forecast.\n"
+        "SIGTERM or Ctrl-C: what runs may end, then exit code 0; a second one ends it. SIGHUP:\n"
+        "--api-key-file is read again.\n",
     .examples = "  edgellm serve model.tm2.bin\n"
                 "  edgellm serve model.tm2.bin --port 8080 --sessions 2 -c 2048 --rt\n"
                 "  edgellm serve model.tm2.bin --unix model.sock --max-ram 256M\n",

@@ -48,6 +48,8 @@ static edgellm_scheduler *layout(const edgellm_engine *engine, const needs *n, e
 {
     edgellm_scheduler *s = el_arena_take(arena, 1, sizeof *s);
     float *logits = el_arena_take(arena, n->slots, engine->file.config.vocab * sizeof *logits);
+    const size_t dim = engine->file.config.dim;
+    float *embeddings = el_arena_take(arena, n->slots, dim * sizeof *embeddings);
     for (uint32_t i = 0; i < n->slots; i++) {
         const edgellm_memory_plan *plan = i == 0 ? &n->first_plan : &n->other_plan;
         rooms[i] = el_arena_take(arena, 1, (size_t)plan->session_bytes);
@@ -56,6 +58,8 @@ static edgellm_scheduler *layout(const edgellm_engine *engine, const needs *n, e
     s->engine = engine;
     s->logits = logits;
     s->n_slots = n->slots;
+    for (uint32_t i = 0; i < n->slots; i++)
+        s->slots[i].embedding = embeddings + i * dim;
     return s;
 }
 

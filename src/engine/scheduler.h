@@ -19,7 +19,11 @@ typedef struct el_slot {
     edgellm_session *session; /* its tokens go on behind the position with those of the prompt */
     uint64_t id;              /* 0: free */
     uint32_t token;           /* the last one chosen: what the next step computes */
-    bool stop_at_end, has_grammar, is_cancelled, logprobs;
+    bool stop_at_end, has_grammar, is_cancelled, logprobs, wants_embedding, wants_hash;
+    uint64_t hash;    /* of the logits so far */
+    float *embedding; /* (dim) */
+    uint32_t top_logprobs;
+    edgellm_logprob top[EDGELLM_TOP_LOGPROBS]; /* (top_logprobs) at that token */
 } el_slot;
 
 struct edgellm_scheduler {

@@ -16,6 +16,11 @@ static edgellm_status check_request(const edgellm_scheduler *s, const edgellm_re
     const uint32_t context = s->slots[0].session->forward.context;
     if (r->count == 0) return el_fail(err, EDGELLM_ERR_USAGE, "a prompt of no tokens");
     if (r->max_tokens == 0) return el_fail(err, EDGELLM_ERR_USAGE, "an answer of no tokens");
+    if (r->embedding && r->max_tokens != 1)
+        return el_fail(err, EDGELLM_ERR_USAGE, "an embedding has no answer: max_tokens is 1");
+    if (r->top_logprobs > EDGELLM_TOP_LOGPROBS)
+        return el_fail(err, EDGELLM_ERR_USAGE, "top_logprobs %u: at most %d", r->top_logprobs,
+                       EDGELLM_TOP_LOGPROBS);
     for (uint32_t i = 0; i < r->count; i++)
         if (r->tokens[i] >= vocab)
             return el_fail(err, EDGELLM_ERR_USAGE, "token %u (at %u): ids are 0 to %u",
@@ -131,6 +136,10 @@ static void settle(edgellm_scheduler *s, uint32_t place, const edgellm_request *
     slot->has_grammar = r->grammar != NULL;
     slot->is_cancelled = false;
     slot->logprobs = r->logprobs;
+    slot->wants_embedding = r->embedding;
+    slot->wants_hash = r->hash;
+    slot->hash = EDGELLM_HASH_START;
+    slot->top_logprobs = r->logprobs ? r->top_logprobs : 0;
     slot->session->position = held;
     slot->session->logits_at = 0;
     memcpy(slot->session->tokens + held, r->tokens + held, job.prompt * sizeof *r->tokens);
@@ -233,13 +242,18 @@ static void tell_cancelled(edgellm_scheduler *s, edgellm_turn *turn)
             end(s, i, EDGELLM_FINISH_CANCELLED, turn);
 }
 
-static float logprob_of(const edgellm_scheduler *s, const el_slot *slot)
+static void tell_logprobs(const edgellm_scheduler *s, el_slot *slot, edgellm_event *event)
 {
+    const float *logits = slot->session->forward.logits;
+    const uint32_t vocab = s->engine->file.config.vocab;
     el_fpenv env = el_fpenv_enter();
-    const float logprob =
-        el_logprob(slot->session->forward.logits, s->engine->file.config.vocab, slot->token);
+    const el_softmax softmax = el_softmax_of(logits, vocab);
+    event->logprob = el_logprob(softmax, logits[slot->token]);
+    if (slot->top_logprobs > 0) {
+        el_logprob_top(softmax, logits, vocab, slot->top_logprobs, slot->top);
+        event->top = slot->top;
+    }
     el_fpenv_leave(env);
-    return logprob;
 }
 
 /* Tokens that an answer may still have, with the next, which was computed. */
@@ -264,7 +278,10 @@ static edgellm_status choose(edgellm_scheduler *s, uint32_t place, edgellm_turn 
     edgellm_event *event = tell(s, place, turn);
     event->has_token = true;
     event->token = slot->token;
-    if (slot->logprobs) event->logprob = logprob_of(s, slot);
+    if (slot->logprobs) tell_logprobs(s, slot, event);
+    if (slot->wants_hash)
+        event->hash = slot->hash = edgellm_hash_logits(slot->hash, slot->session->forward.logits,
+                                                       s->engine->file.config.vocab);
     if ((slot->stop_at_end || slot->has_grammar) && edgellm_is_end(s->engine, slot->token))
         event->finish = EDGELLM_FINISH_END;
     else if (s->schedule.jobs[place].steps == 0)
@@ -273,7 +290,31 @@ static edgellm_status choose(edgellm_scheduler *s, uint32_t place, edgellm_turn 
     return EDGELLM_OK;
 }
 
+/* The prompt is computed; its embedding is all that was wanted. */
+static void give_embedding(edgellm_scheduler *s, uint32_t place, edgellm_turn *turn)
+{
+    edgellm_event *event = tell(s, place, turn);
+    event->embedding = s->slots[place].embedding;
+    event->finish = EDGELLM_FINISH_END;
+    free_slot(s, place);
+}
+
 /* ---- actions -------------------------------------------------------------------------------- */
+
+/* What the head has just computed its logits from, of the last of n tokens; the residual stream is
+ * still there. Its length is summed up in the order of its parts. */
+static void find_embedding(const el_forward *f, uint32_t n, float *embedding)
+{
+    const uint32_t dim = f->model->config.dim;
+    double sum = 0;
+    f->kernels->rms_norm(f->x + (size_t)(n - 1) * dim, f->model->output_norm, dim,
+                         f->model->config.norm_eps, embedding);
+    for (uint32_t i = 0; i < dim; i++)
+        sum += (double)embedding[i] * (double)embedding[i];
+    const double length = __builtin_sqrt(sum);
+    for (uint32_t i = 0; i < dim && length > 0; i++)
+        embedding[i] = (float)((double)embedding[i] / length);
+}
 
 /* The next tokens of a prompt; logits only after its last. */
 static edgellm_status compute_chunk(edgellm_scheduler *s, const el_action *a, edgellm_error *err)
@@ -286,6 +327,8 @@ static edgellm_status compute_chunk(edgellm_scheduler *s, const el_action *a, ed
     el_realtime_border(worker->realtime, a->tokens > 1);
     el_session_run_by(worker, session, session->tokens + first, a->tokens, NULL, last);
     if (last) status = el_session_check_logits(session, session->forward.logits, 1, err);
+    if (last && s->slots[a->jobs[0]].wants_embedding)
+        find_embedding(&worker->forward, a->tokens, s->slots[a->jobs[0]].embedding);
     if (status == EDGELLM_OK) {
         session->logits_at = last ? session->position : 0;
     } else {
@@ -320,6 +363,8 @@ static edgellm_status act(edgellm_scheduler *s, const el_action *a, edgellm_turn
     for (uint32_t i = 0; i < n; i++) {
         if (status != EDGELLM_OK) {
             end(s, a->jobs[i], EDGELLM_FINISH_FAILED, turn);
+        } else if (chunk && s->slots[a->jobs[i]].wants_embedding) {
+            if (s->schedule.jobs[a->jobs[i]].prompt == 0) give_embedding(s, a->jobs[i], turn);
         } else if (s->schedule.jobs[a->jobs[i]].prompt == 0) {
             const edgellm_status one = choose(s, a->jobs[i], turn, err);
             if (one != EDGELLM_OK) chosen = one;

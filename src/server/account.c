@@ -14,38 +14,67 @@ static bool is_cut(const el_answer *answer)
     return answer->has_ended && strcmp(answer->finish, "cancelled") == 0;
 }
 
-/* Whether it was in time is when its last token was there, of those that were looked at. */
-static void judge(el_account *account, const el_answer *answer)
+/* It had a slot. While it waits, nothing else of it is ours to read. */
+static bool has_begun(const el_task *task)
 {
-    const uint64_t until = answer->task->asked_ns + answer->deadline_ms * UINT64_C(1000000);
-    account->deadline_ms = answer->deadline_ms;
-    if (answer->deadline_ms == 0) return;
-    if (answer->has_ended && !is_cut(answer)) {
-        account->deadline = answer->last_ns <= until ? EL_DEADLINE_MET : EL_DEADLINE_MISSED;
-        if (answer->last_ns > until) account->late_ns = answer->last_ns - until;
-    } else if (answer->has_failed && answer->problem.kind == EL_PROBLEM_DEADLINE) {
+    return el_task_stage(task) >= EL_STAGE_RUNNING && task->was_taken;
+}
+
+static bool is_refused(const el_task *task)
+{
+    return el_task_stage(task) == EL_STAGE_ENDED && !task->was_taken &&
+           task->error.status == EDGELLM_ERR_DEADLINE;
+}
+
+/* Whether it was in time is when its last token was there, of those that were looked at. */
+void el_account_judge(el_account *account, const el_answer *choice)
+{
+    const uint64_t until = choice->task->asked_ns + choice->deadline_ms * UINT64_C(1000000);
+    account->deadline_ms = choice->deadline_ms;
+    if (choice->deadline_ms == 0) return;
+    if (choice->has_ended && !is_cut(choice)) {
+        account->deadline = choice->last_ns <= until ? EL_DEADLINE_MET : EL_DEADLINE_MISSED;
+        if (choice->last_ns > until) account->late_ns = choice->last_ns - until;
+    } else if (is_refused(choice->task)) {
         account->deadline = EL_DEADLINE_REFUSED;
-    } else if (account->has_begun) {
+    } else if (has_begun(choice->task)) {
         account->deadline = EL_DEADLINE_ABANDONED;
     }
 }
 
+/* The earlier of two times, of which 0 is none. */
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+static void add_choice(el_account *account, const el_answer *choice)
+{
+    const el_task *task = choice->task;
+    const uint64_t first = atomic_load_explicit(&task->first_ns, memory_order_relaxed);
+    account->answer_tokens += choice->ahead.at;
+    account->was_computed &= choice->has_ended && !is_cut(choice);
+    if (has_begun(task)) {
+        const uint64_t queue = task->began_ns - task->asked_ns;
+        if (!account->has_begun || queue < account->queue_ns) account->queue_ns = queue;
+        account->has_begun = true;
+    }
+    if (first == 0) return;
+    if (task->request.embedding) /* as in usage: a prompt counts once, each input does */
+        account->prompt_tokens += task->request.count;
+    else
+        account->prompt_tokens = task->request.count;
+    account->first_ns = earlier(account->first_ns, first - task->asked_ns);
+}
+
 void el_account_answer(el_account *account, const el_answer *answer)
 {
-    const el_task *task = answer->task;
-    if (!task) return;
-    const el_stage stage = el_task_stage(task); /* while it waits, nothing of it is ours to read */
-    const uint64_t first = atomic_load_explicit(&task->first_ns, memory_order_relaxed);
-    account->has_begun = stage >= EL_STAGE_RUNNING && task->was_taken;
-    account->was_computed = answer->has_ended && !is_cut(answer);
+    if (!answer->task) return;
+    account->was_computed = true;
     account->has_failed = answer->has_failed;
-    account->answer_tokens = answer->ahead.at;
-    if (account->has_begun) account->queue_ns = task->began_ns - task->asked_ns;
-    if (first > 0) {
-        account->prompt_tokens = task->request.count;
-        account->first_ns = first - task->asked_ns;
-    }
-    judge(account, answer);
+    for (const el_answer *choice = answer; choice; choice = choice->next)
+        add_choice(account, choice);
+    el_account_judge(account, answer);
 }
 
 const char *el_account_outcome(const el_account *account)

@@ -39,8 +39,12 @@ typedef struct el_account {
     uint64_t late_ns;
 } el_account;
 
-/* Fills in what there is of an answer, whose task must not be given back yet. */
+/* Fills in what there is of an answer, whose task must not be given back yet: of all choices, but
+ * the deadline, which is that of the first. */
 void el_account_answer(el_account *account, const el_answer *answer);
+
+/* Its deadline alone, of one choice. */
+void el_account_judge(el_account *account, const el_answer *choice);
 
 /* "done", "refused", "failed", "gone" (the client was, before the end). */
 const char *el_account_outcome(const el_account *account);

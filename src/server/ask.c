@@ -1,6 +1,7 @@
 #include "server/ask.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "server/json_limits.h"
@@ -112,6 +113,53 @@ static bool read_stream_options(el_ask *ask, const field *f, json_t *value, el_p
         return WRONG(f->name, "'stream_options' must be an object with include_usage, true or "
                               "false");
     ask->include_usage = json_is_true(usage);
+    return true;
+}
+
+/* ---- probabilities ------------------------------------------------------------------------- */
+
+/* Of a text that goes on: how many others are told beside each token. */
+static bool read_logprobs(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    ask->logprobs = true;
+    return read_whole(ask, f, value, problem);
+}
+
+/* A token's number, as the name of a member. */
+static bool token_of(const char *name, uint32_t *token)
+{
+    char *end;
+    if (name[0] < '0' || name[0] > '9' || strlen(name) > 10) return false;
+    const unsigned long long number = strtoull(name, &end, 10);
+    *token = (uint32_t)number;
+    return *end == '\0' && number <= UINT32_MAX;
+}
+
+static bool add_bias(el_ask *ask, const char *name, const json_t *value, el_problem *problem)
+{
+    edgellm_logit_bias *bias = &ask->biases[ask->sampler.n_logit_bias++];
+    const double number = json_number_value(value);
+    bias->bias = (float)number;
+    if (token_of(name, &bias->token) && json_is_number(value) && number >= -100 && number <= 100)
+        return true;
+    return WRONG("logit_bias",
+                 "'logit_bias' has for '%.40s' what is no number from -100 to 100, or "
+                 "that is no token: {\"TOKEN\": NUMBER, ...}",
+                 name);
+}
+
+static bool read_logit_bias(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    const char *name;
+    json_t *one;
+    if (!json_is_object(value) || json_object_size(value) > EL_ASK_BIASES)
+        return WRONG(f->name, "'logit_bias' must be an object with at most %d tokens",
+                     EL_ASK_BIASES);
+    ask->sampler.logit_bias = ask->biases;
+    json_object_foreach(value, name, one)
+    {
+        if (!add_bias(ask, name, one, problem)) return false;
+    }
     return true;
 }
 
@@ -261,6 +309,33 @@ static bool read_prompt(el_ask *ask, const field *f, json_t *value, el_problem *
     return true;
 }
 
+static bool is_input(const json_t *value)
+{
+    return json_is_string(value) && json_string_length(value) > 0;
+}
+
+static bool read_input(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    const size_t n = json_is_array(value) ? json_array_size(value) : 1;
+    bool all = n >= 1 && n <= EL_ASK_INPUTS;
+    for (size_t i = 0; all && i < n; i++)
+        all = is_input(json_is_array(value) ? json_array_get(value, i) : value);
+    if (!all)
+        return WRONG(f->name, "'input' must be a string, or a list of 1 to %d, none of them empty",
+                     EL_ASK_INPUTS);
+    ask->inputs = value;
+    ask->n = (uint32_t)n;
+    return true;
+}
+
+static bool read_encoding(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    const char *name = json_string_value(value);
+    ask->base64 = name && strcmp(name, "base64") == 0;
+    if (ask->base64 || (name && strcmp(name, "float") == 0)) return true;
+    return WRONG(f->name, "'encoding_format' must be float or base64");
+}
+
 /* The text of a part; NULL if it is something else. */
 static const char *text_of_part(const json_t *part)
 {
@@ -407,6 +482,7 @@ enum {
     TEXTS = COMPLETION | EL_ASK_OLLAMA_GENERATE,
     SAMPLING = OPENAI | OPTIONS,
     ANY = OPENAI | OLLAMA,
+    EMBEDS = EL_ASK_EMBED | EL_ASK_OLLAMA_EMBED,
     TOKENS_MAX = 1 << 24,
     DAY_MS = 86400000
 };
@@ -419,15 +495,18 @@ static const field fields[] = {
     {"type", ENVELOPE, read_act, 0, 0, 0},
     {"resume", ENVELOPE, read_text, AT(resume), 0, 0},
     {"from", ENVELOPE, read_whole, AT(from), 0, TOKENS_MAX},
-    {"model", ANY | EL_ASK_OLLAMA_SHOW, read_text, AT(model), 0, 0},
+    {"model", ANY | EL_ASK_OLLAMA_SHOW | EMBEDS, read_text, AT(model), 0, 0},
     {"name", EL_ASK_OLLAMA_SHOW, read_text, AT(model), 0, 0},
     {"messages", CHATS, read_messages, 0, 0, 0},
     {"prompt", COMPLETION, read_prompt, 0, 0, 0},
     {"prompt", EL_ASK_OLLAMA_GENERATE, read_text, AT(prompt), 0, 0},
     {"system", EL_ASK_OLLAMA_GENERATE, read_text, AT(system), 0, 0},
     {"raw", EL_ASK_OLLAMA_GENERATE, read_switch, AT(raw), 0, 0},
-    {"options", OLLAMA, read_options, 0, 0, 0},
-    {"keep_alive", OLLAMA, read_keep_alive, 0, 0, 0},
+    {"input", EMBEDS, read_input, 0, 0, 0},
+    {"encoding_format", EL_ASK_EMBED, read_encoding, 0, 0, 0},
+    {"dimensions", EMBEDS, read_whole, AT(dimensions), 1, TOKENS_MAX},
+    {"options", OLLAMA | EL_ASK_OLLAMA_EMBED, read_options, 0, 0, 0},
+    {"keep_alive", OLLAMA | EL_ASK_OLLAMA_EMBED, read_keep_alive, 0, 0, 0},
     {"max_tokens", OPENAI, read_whole, AT(max_tokens), 1, TOKENS_MAX},
     {"max_completion_tokens", CHAT, read_whole, AT(max_tokens), 1, TOKENS_MAX},
     {"num_predict", OPTIONS, read_num_predict, AT(max_tokens), 0, TOKENS_MAX},
@@ -446,18 +525,22 @@ static const field fields[] = {
     {"stream", ANY, read_switch, AT(stream), 0, 0},
     {"stream_options", OPENAI, read_stream_options, 0, 0, 0},
     {"ignore_eos", ANY | OPTIONS, read_switch, AT(ignore_eos), 0, 0},
-    {"deadline_ms", ANY | OPTIONS | DEADLINE, read_whole, AT(deadline_ms), 1, DAY_MS},
-    {"n", OPENAI, read_one, 0, 0, 0},
+    {"deadline_ms", ANY | OPTIONS | DEADLINE | EMBEDS, read_whole, AT(deadline_ms), 1, DAY_MS},
+    {"n", EL_ASK_CHAT | EL_ASK_COMPLETION, read_whole, AT(n), 1, EL_ASK_CHOICES},
+    {"n", EL_ASK_STREAM, read_one, 0, 0, 0},
     {"best_of", COMPLETION, read_one, 0, 0, 0},
     {"response_format", OPENAI, read_response_format, 0, 0, 0},
     {"tool_choice", CHAT, read_tool_choice, 0, 0, 0},
     {"tools", CHATS, refuse, 0, 0, 0},
     {"functions", CHAT, refuse, 0, 0, 0},
     {"function_call", CHAT, read_tool_choice, 0, 0, 0},
-    {"logprobs", EL_ASK_CHAT | EL_ASK_COMPLETION | OLLAMA, refuse, 0, 0, 0},
-    {"logprobs", EL_ASK_STREAM, read_switch, AT(logprobs), 0, 0},
-    {"top_logprobs", ANY, refuse, 0, 0, 0},
-    {"logit_bias", OPENAI, refuse, 0, 0, 0},
+    {"logprobs", OLLAMA, refuse, 0, 0, 0},
+    {"logprobs", CHAT, read_switch, AT(logprobs), 0, 0},
+    {"logprobs", EL_ASK_COMPLETION, read_logprobs, AT(top_logprobs), 0, EL_ASK_COMPLETION_TOP},
+    {"top_logprobs", EL_ASK_CHAT, read_whole, AT(top_logprobs), 0, EDGELLM_TOP_LOGPROBS},
+    {"top_logprobs", COMPLETION | OLLAMA, refuse, 0, 0, 0},
+    {"logit_bias", OPENAI, read_logit_bias, 0, 0, 0},
+    {"logits_hash", OPENAI, read_switch, AT(logits_hash), 0, 0},
     {"grammar", OPENAI, read_grammar, 0, 0, 0},
     {"json_schema", OPENAI, read_schema, 0, 0, 0},
     {"suffix", TEXTS, refuse, 0, 0, 0},
@@ -504,6 +587,8 @@ static bool check_openai(const el_ask *ask, el_problem *problem)
         return WRONG("messages", "'messages' is missing");
     if (ask->form == EL_ASK_COMPLETION && !ask->prompt)
         return WRONG("prompt", "'prompt' is missing");
+    if (ask->top_logprobs > 0 && !ask->logprobs)
+        return WRONG("top_logprobs", "'top_logprobs' needs 'logprobs': true");
     return true;
 }
 
@@ -545,10 +630,18 @@ static bool read_message(el_ask *ask, el_problem *problem)
     return ask->deadline_ms > 0 || WRONG("deadline_ms", "'deadline_ms' is missing");
 }
 
+static bool check_embed(const el_ask *ask, el_problem *problem)
+{
+    if (ask->form == EL_ASK_OLLAMA_EMBED && !ask->model)
+        return WRONG("model", "'model' is missing");
+    return ask->inputs || WRONG("input", "'input' is missing");
+}
+
 static bool read_all(el_ask *ask, el_problem *problem)
 {
     if (ask->form == EL_ASK_STREAM) return read_message(ask, problem);
     if (!read_fields(ask, ask->root, (unsigned)ask->form, problem)) return false;
+    if (el_ask_is_embed(ask)) return check_embed(ask, problem);
     return ask->form & OPENAI ? check_openai(ask, problem) : check_ollama(ask, problem);
 }
 
@@ -580,6 +673,7 @@ bool el_ask_read(el_ask *ask, el_ask_form form, const char *body, size_t len, el
     ask->form = form;
     ask->stream = (form & OLLAMA) != 0; /* unless it says otherwise */
     ask->sampler = edgellm_sampler_defaults();
+    ask->n = 1;
     if (extent.depth > EL_JSON_DEPTH)
         return WRONG(NULL, "the body nests deeper than %d", EL_JSON_DEPTH);
     if (extent.values > EL_JSON_VALUES)

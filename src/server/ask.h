@@ -12,7 +12,13 @@
 #include "server/problem.h"
 #include "server/stops.h"
 
-enum { EL_ASK_MESSAGES = 512 };
+enum {
+    EL_ASK_MESSAGES = 512,
+    EL_ASK_CHOICES = 8,
+    EL_ASK_INPUTS = 64,
+    EL_ASK_BIASES = 300,
+    EL_ASK_COMPLETION_TOP = 5 /* probable tokens that a text may want beside each */
+};
 
 typedef enum el_ask_form {
     EL_ASK_CHAT = 1,            /* messages */
@@ -21,6 +27,8 @@ typedef enum el_ask_form {
     EL_ASK_OLLAMA_GENERATE = 8, /* a prompt, laid out as messages unless it is raw; likewise */
     EL_ASK_OLLAMA_SHOW = 16,    /* a model */
     EL_ASK_STREAM = 32,         /* a message of a WebSocket (stream.h): `act` says which */
+    EL_ASK_EMBED = 64,          /* inputs, each of which is one of the choices */
+    EL_ASK_OLLAMA_EMBED = 128,  /* likewise */
 } el_ask_form;
 
 /* What a message of a WebSocket wants. */
@@ -48,12 +56,18 @@ typedef struct el_ask {
     edgellm_message messages[EL_ASK_MESSAGES]; /* (n_messages), in `root` */
     const char *model, *prompt, *system;       /* in `root`; NULL: not given */
     size_t prompt_len;
-    edgellm_sampler_options sampler; /* but for the seed, if there is none */
+    edgellm_sampler_options sampler;          /* but for the seed, if there is none */
+    edgellm_logit_bias biases[EL_ASK_BIASES]; /* of the sampler */
     bool has_seed;
-    uint32_t max_tokens;  /* 0: as many as there is room for */
-    uint32_t deadline_ms; /* 0: none */
-    uint32_t num_ctx;     /* tokens of context that it counts on; 0: nothing was said */
-    bool stream, include_usage, ignore_eos, raw, logprobs;
+    uint32_t max_tokens;   /* 0: as many as there is room for */
+    uint32_t deadline_ms;  /* 0: none */
+    uint32_t num_ctx;      /* tokens of context that it counts on; 0: nothing was said */
+    uint32_t n;            /* choices, 1 .. EL_ASK_CHOICES; or inputs, 1 .. EL_ASK_INPUTS */
+    uint32_t dimensions;   /* that embeddings should have; 0: nothing was said */
+    uint32_t top_logprobs; /* 0 .. EDGELLM_TOP_LOGPROBS; with logprobs */
+    bool stream, include_usage, ignore_eos, raw, logprobs, logits_hash;
+    bool base64;          /* embeddings are wanted so */
+    const json_t *inputs; /* in `root`: a string, or a list of strings */
     el_ask_act act;
     const char *id, *resume; /* in `root`; NULL: not given. id: 1 .. EL_ASK_ID_BYTES bytes */
     uint32_t from;           /* a token's index */
@@ -71,6 +85,18 @@ typedef struct el_ask {
  */
 bool el_ask_read(el_ask *ask, el_ask_form form, const char *body, size_t len, el_problem *problem);
 void el_ask_release(el_ask *ask);
+
+/* It asks for embeddings. */
+static inline bool el_ask_is_embed(const el_ask *ask)
+{
+    return (ask->form & (EL_ASK_EMBED | EL_ASK_OLLAMA_EMBED)) != 0;
+}
+
+/* One of the inputs, 0 .. n - 1. */
+static inline const json_t *el_ask_input(const el_ask *ask, uint32_t index)
+{
+    return json_is_array(ask->inputs) ? json_array_get(ask->inputs, index) : ask->inputs;
+}
 
 /* It asks for no tokens. */
 static inline bool el_ask_is_empty(const el_ask *ask)

@@ -170,7 +170,7 @@ static bool change_deadlines(el_compute *c)
 
 /* ---- and end ------------------------------------------------------------------------------- */
 
-static void take_token(el_compute *c, el_task *task, uint32_t token, float logprob)
+static void take_token(el_compute *c, el_task *task, const edgellm_event *event)
 {
     const uint64_t now = el_clock_now();
     const uint64_t last = atomic_load_explicit(&task->last_ns, memory_order_relaxed);
@@ -178,7 +178,9 @@ static void take_token(el_compute *c, el_task *task, uint32_t token, float logpr
         el_histogram_add(&c->meters.first, now - task->asked_ns);
     else
         el_histogram_add(&c->meters.gap, now - last);
-    el_task_add(task, token, logprob, now);
+    if (event->top) el_task_set_top(task, event->top);
+    task->hash = event->hash;
+    el_task_add(task, event->token, event->logprob, now);
 }
 
 static void take_event(el_compute *c, const edgellm_event *event, const edgellm_error *err)
@@ -188,7 +190,8 @@ static void take_event(el_compute *c, const edgellm_event *event, const edgellm_
         i++;
     if (i == c->n_running) return; /* there is none that was not submitted here */
     el_task *task = c->running[i];
-    if (event->has_token) take_token(c, task, event->token, event->logprob);
+    if (event->has_token) take_token(c, task, event);
+    if (event->embedding) el_tasks_set_embedding(&c->tasks, task, event->embedding);
     if (event->finish == EDGELLM_FINISH_NOT) return;
     c->running[i] = c->running[--c->n_running];
     if (event->finish == EDGELLM_FINISH_FAILED) task->error = *err;
@@ -223,16 +226,16 @@ static void serve(el_compute *c)
 /* ---- life ---------------------------------------------------------------------------------- */
 
 /* The plan of the scheduler, and what the server has beside it. */
-static edgellm_status check_memory(el_compute *c, uint32_t n_tasks, edgellm_error *err)
+static edgellm_status check_memory(el_compute *c, const el_tasks_room *room, edgellm_error *err)
 {
     const uint64_t most = c->options.scheduler.session.max_ram;
-    edgellm_scheduler_memory(c->scheduler, &c->memory);
-    const uint64_t own = c->options.own_bytes + el_tasks_bytes(n_tasks, c->memory.context);
+    const uint64_t own = c->options.own_bytes + el_tasks_bytes(room);
     c->memory.total += own;
     if (most == 0 || c->memory.total <= most) return EDGELLM_OK;
     return el_fail(err, EDGELLM_ERR_MEMORY,
                    "the plan needs %" PRIu64 " bytes, %" PRIu64 " of them for connections and the "
-                   "queue; --max-ram is %" PRIu64 ": fewer --sessions, a smaller -c or --queue",
+                   "queue; --max-ram is %" PRIu64
+                   ": fewer --sessions, a smaller -c, --queue or --top-logprobs",
                    c->memory.total, own, most);
 }
 
@@ -250,8 +253,10 @@ static edgellm_status load(el_compute *c, edgellm_error *err)
     EL_TRY(edgellm_engine_open(c->options.model, &c->options.engine, &c->engine, err));
     edgellm_engine_info(c->engine, &c->info);
     EL_TRY(edgellm_scheduler_open(c->engine, &c->options.scheduler, &c->scheduler, err));
-    EL_TRY(check_memory(c, n, err));
-    EL_TRY(el_tasks_open(&c->tasks, n, c->memory.context, err));
+    edgellm_scheduler_memory(c->scheduler, &c->memory);
+    const el_tasks_room room = {n, c->memory.context, c->options.top_logprobs, c->info.dim};
+    EL_TRY(check_memory(c, &room, err));
+    EL_TRY(el_tasks_open(&c->tasks, &room, err));
     c->waiting = calloc(n, sizeof(el_task *));
     if (!c->waiting) return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for a queue of %u", n);
     return calibrate(c, err);

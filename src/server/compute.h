@@ -24,6 +24,7 @@ typedef struct el_compute_options {
     edgellm_engine_options engine;
     edgellm_scheduler_options scheduler;
     uint32_t queue;              /* tasks that may wait for a slot */
+    uint32_t top_logprobs;       /* the most that a task may want */
     uint64_t own_bytes;          /* that the rest of the server takes: counted for max_ram */
     uint64_t calibrate_ns;       /* how long to measure what computing takes */
     const cpu_set_t *cores;      /* on which to compute; NULL: all that are allowed */

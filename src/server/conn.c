@@ -178,6 +178,17 @@ static void add_bytes(packet *p, const char *bytes, size_t len)
 
 /* ---- the end of a request ------------------------------------------------------------------ */
 
+/* Of each choice; the log tells the worst. */
+static void count_deadlines(const el_conn *conn, el_account *account)
+{
+    for (const el_answer *a = conn->answer.next; a; a = a->next) {
+        el_account one = {.route = conn->route};
+        el_account_judge(&one, a);
+        el_metrics_count_deadline(&conn->server->metrics, &one);
+        if (one.deadline > account->deadline) account->deadline = one.deadline;
+    }
+}
+
 static void take_account(const el_conn *conn, bool is_whole)
 {
     el_account account = {.route = conn->route,
@@ -187,6 +198,7 @@ static void take_account(const el_conn *conn, bool is_whole)
     if (is_whole || conn->head_is_sent) account.status = conn->status;
     el_account_answer(&account, &conn->answer);
     el_metrics_count(&conn->server->metrics, &account);
+    count_deadlines(conn, &account);
     if (conn->server->options->log_requests)
         el_log_request(&conn->server->log, &account, conn->id, conn->peer);
 }

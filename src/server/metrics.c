@@ -19,15 +19,20 @@ void el_metrics_open(el_metrics *metrics)
         (void)row_of(metrics, route, 200);
 }
 
+void el_metrics_count_deadline(el_metrics *metrics, const el_account *account)
+{
+    metrics->deadlines[account->deadline]++;
+    if (account->deadline == EL_DEADLINE_MISSED)
+        el_histogram_add(&metrics->lateness, account->late_ns);
+}
+
 void el_metrics_count(el_metrics *metrics, const el_account *account)
 {
     el_metrics_row *row = row_of(metrics, account->route, account->status);
     if (row) row->n++;
     metrics->prompt_tokens += account->prompt_tokens;
     metrics->answer_tokens += account->answer_tokens;
-    metrics->deadlines[account->deadline]++;
-    if (account->deadline == EL_DEADLINE_MISSED)
-        el_histogram_add(&metrics->lateness, account->late_ns);
+    el_metrics_count_deadline(metrics, account);
     if (account->was_computed && account->is_whole)
         el_histogram_add(&metrics->request, account->ended_ns - account->asked_ns);
 }

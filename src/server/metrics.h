@@ -32,4 +32,7 @@ typedef struct el_metrics {
 void el_metrics_open(el_metrics *metrics);
 void el_metrics_count(el_metrics *metrics, const el_account *account);
 
+/* A deadline alone, of one more choice. */
+void el_metrics_count_deadline(el_metrics *metrics, const el_account *account);
+
 #endif

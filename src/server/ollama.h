@@ -6,6 +6,7 @@
 
 extern const el_wire el_ollama_chat, el_ollama_chat_stream;
 extern const el_wire el_ollama_generate, el_ollama_generate_stream;
+extern const el_wire el_ollama_embedding; /* embedding_wire.c */
 
 /* {"model":NAME,"created_at":TIME, and nothing more yet. */
 void el_ollama_write_head(const char *model, int64_t created, el_out *out);

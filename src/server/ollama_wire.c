@@ -102,9 +102,10 @@ static void fail(const el_answer *a, const el_problem *problem, el_out *out)
 #define JSON  "application/json"
 #define LINES "application/x-ndjson"
 
-const el_wire el_ollama_generate = {JSON, false, begin_generate, write_text, end_generate, fail};
+const el_wire el_ollama_generate = {JSON, false, begin_generate, write_text, end_generate,
+                                    fail, NULL};
 const el_wire el_ollama_generate_stream = {
-    LINES, true, begin_stream, generate_piece, end_generate_stream, fail};
-const el_wire el_ollama_chat = {JSON, false, begin_chat, write_text, end_chat, fail};
+    LINES, true, begin_stream, generate_piece, end_generate_stream, fail, NULL};
+const el_wire el_ollama_chat = {JSON, false, begin_chat, write_text, end_chat, fail, NULL};
 const el_wire el_ollama_chat_stream = {LINES,           true, begin_stream, chat_piece,
-                                       end_chat_stream, fail};
+                                       end_chat_stream, fail, NULL};

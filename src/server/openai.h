@@ -6,9 +6,13 @@
 
 extern const el_wire el_openai_chat, el_openai_chat_stream;
 extern const el_wire el_openai_completion, el_openai_completion_stream;
+extern const el_wire el_openai_embedding; /* embedding_wire.c */
 
 /* Members that an answer ends with: "usage", if wanted, "timings" and "deadline", if there is one.
  */
 void el_openai_write_end(const el_answer *answer, bool usage, el_out *out);
+
+/* ,"logits_hash":..., of an answer that has ended, if it is wanted. */
+void el_openai_write_hash(const el_answer *answer, el_out *out);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * openai_wire.c: how answers look in OpenAI's interface: one JSON object, or server-sent events
  * with an object for each token. Beyond it: timings, as llama.cpp's server tells them, and the
- * deadline.
+ * deadline. Of several choices the first to be written begins what they have in common, the last
+ * ends it.
  */
 #include <inttypes.h>
 
@@ -19,10 +20,10 @@ static void write_head(const el_answer *a, const char *object, el_out *out)
 
 static void write_usage(const el_answer *a, el_out *out)
 {
-    const uint32_t prompt = a->task->request.count;
+    const uint32_t prompt = a->task->request.count, n = el_answer_tokens(a);
     el_out_print(out,
                  "\"usage\":{\"prompt_tokens\":%u,\"completion_tokens\":%u,\"total_tokens\":%u}",
-                 prompt, a->n_text, prompt + a->n_text);
+                 prompt, n, prompt + n);
 }
 
 static void write_timings(const el_answer *a, el_out *out)
@@ -32,7 +33,7 @@ static void write_timings(const el_answer *a, el_out *out)
     el_out_real(out, (double)t.queue_ns / 1e6);
     el_out_print(out, ",\"prompt_n\":%u,\"prompt_ms\":", a->task->request.count);
     el_out_real(out, (double)t.prompt_ns / 1e6);
-    el_out_print(out, ",\"predicted_n\":%u,\"predicted_ms\":", a->n_text);
+    el_out_print(out, ",\"predicted_n\":%u,\"predicted_ms\":", el_answer_tokens(a));
     el_out_real(out, (double)t.answer_ns / 1e6);
     el_out_text(out, "}");
 }
@@ -48,6 +49,17 @@ void el_openai_write_end(const el_answer *a, bool usage, el_out *out)
     el_answer_write_deadline(a, out);
 }
 
+/* As `edgellm run --hash` has it. Behind a stop text tokens may have been computed that are not the
+ * answer's: then nobody knows it. */
+void el_openai_write_hash(const el_answer *a, el_out *out)
+{
+    if (!a->task->request.hash) return;
+    if (a->ahead.search.found || atomic_load(&a->task->n_answer) == 0)
+        el_out_text(out, ",\"logits_hash\":null");
+    else
+        el_out_print(out, ",\"logits_hash\":\"%016" PRIx64 "\"", a->task->hash);
+}
+
 /* ---- whole --------------------------------------------------------------------------------- */
 
 static void write_text(const el_answer *a, const char *text, size_t len, el_out *out)
@@ -56,30 +68,63 @@ static void write_text(const el_answer *a, const char *text, size_t len, el_out 
     el_out_escaped(out, text, len);
 }
 
+/* The next of the list; the first stands behind what all have in common. */
+static void begin_choice(const el_answer *a, const char *object, el_out *out)
+{
+    if (a->index == 0)
+        write_head(a, object, out);
+    else
+        el_out_text(out, ",");
+    el_out_print(out, "{\"index\":%u,", a->index);
+}
+
+static void end_choice(const el_answer *a, el_out *out)
+{
+    el_out_print(out, ",\"finish_reason\":\"%s\"", a->finish);
+    el_openai_write_hash(a, out);
+    el_out_text(out, "}");
+    if (a->next) return;
+    el_out_text(out, "],");
+    el_openai_write_end(a, true, out);
+    el_out_text(out, "}");
+}
+
 static void begin_chat(const el_answer *a, el_out *out)
 {
-    write_head(a, "chat.completion", out);
-    el_out_text(out, "{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"");
+    begin_choice(a, "chat.completion", out);
+    el_out_text(out, "\"message\":{\"role\":\"assistant\",\"content\":\"");
+}
+
+static bool chat_logprobs(el_answer *a, el_out *out)
+{
+    if (!el_answer_has_room(out)) return false;
+    if (!a->logprobs.is_open) el_out_text(out, "\"},\"logprobs\":");
+    return el_logprobs_write_chat(a, out);
 }
 
 static void end_chat(const el_answer *a, el_out *out)
 {
-    el_out_print(out, "\"},\"logprobs\":null,\"finish_reason\":\"%s\"}],", a->finish);
-    el_openai_write_end(a, true, out);
-    el_out_text(out, "}");
+    if (!a->tells) el_out_text(out, "\"},\"logprobs\":null");
+    end_choice(a, out);
 }
 
 static void begin_completion(const el_answer *a, el_out *out)
 {
-    write_head(a, "text_completion", out);
-    el_out_text(out, "{\"index\":0,\"text\":\"");
+    begin_choice(a, "text_completion", out);
+    el_out_text(out, "\"text\":\"");
+}
+
+static bool completion_logprobs(el_answer *a, el_out *out)
+{
+    if (!el_answer_has_room(out)) return false;
+    if (!a->logprobs.is_open) el_out_text(out, "\",\"logprobs\":");
+    return el_logprobs_write_completion(a, out);
 }
 
 static void end_completion(const el_answer *a, el_out *out)
 {
-    el_out_print(out, "\",\"logprobs\":null,\"finish_reason\":\"%s\"}],", a->finish);
-    el_openai_write_end(a, true, out);
-    el_out_text(out, "}");
+    if (!a->tells) el_out_text(out, "\",\"logprobs\":null");
+    end_choice(a, out);
 }
 
 /* It never fails after it has begun: it begins when it has ended. */
@@ -96,19 +141,22 @@ static void begin_event(const el_answer *a, const char *object, el_out *out)
     write_head(a, object, out);
 }
 
+/* With a choice in it. */
+static void begin_choice_event(const el_answer *a, const char *object, el_out *out)
+{
+    begin_event(a, object, out);
+    el_out_print(out, "{\"index\":%u,", a->index);
+}
+
 static void end_event(const el_answer *a, el_out *out)
 {
+    el_out_text(out, ",\"finish_reason\":null}");
     el_out_text(out, a->include_usage ? "],\"usage\":null}\n\n" : "]}\n\n");
 }
 
-/* The last events: how it ended, what it took, that it is over. */
-static void end_stream(const el_answer *a, const char *object, const char *empty, el_out *out)
+/* The last events: what all took, that it is over. */
+static void end_stream(const el_answer *a, const char *object, el_out *out)
 {
-    begin_event(a, object, out);
-    el_out_print(out, "{\"index\":0,%s,\"finish_reason\":\"%s\"}],", empty, a->finish);
-    if (a->include_usage) el_out_text(out, "\"usage\":null,");
-    el_openai_write_end(a, false, out);
-    el_out_text(out, "}\n\n");
     if (a->include_usage) {
         begin_event(a, object, out);
         el_out_text(out, "],");
@@ -116,6 +164,23 @@ static void end_stream(const el_answer *a, const char *object, const char *empty
         el_out_text(out, "}\n\n");
     }
     el_out_text(out, "data: [DONE]\n\n");
+}
+
+/* The last event of a choice: how it ended; of the last choice, times too. */
+static void end_choice_event(const el_answer *a, const char *object, const char *empty, el_out *out)
+{
+    const bool is_last = el_answer_is_last(a);
+    begin_choice_event(a, object, out);
+    el_out_print(out, "%s,\"finish_reason\":\"%s\"", empty, a->finish);
+    el_openai_write_hash(a, out);
+    el_out_text(out, "}]");
+    if (a->include_usage) el_out_text(out, ",\"usage\":null");
+    if (is_last) {
+        el_out_text(out, ",");
+        el_openai_write_end(a, false, out);
+    }
+    el_out_text(out, "}\n\n");
+    if (is_last) end_stream(a, object, out);
 }
 
 static void fail_stream(const el_answer *a, const el_problem *problem, el_out *out)
@@ -126,29 +191,45 @@ static void fail_stream(const el_answer *a, const el_problem *problem, el_out *o
     el_out_text(out, "\n\n");
 }
 
+/* Behind the text of an event. */
+static bool event_logprobs(el_answer *a, bool (*write)(el_answer *a, el_out *out), el_out *out)
+{
+    if (!el_answer_has_room(out)) return false;
+    if (!a->logprobs.is_open) el_out_text(out, ",\"logprobs\":");
+    if (!write(a, out)) return false;
+    end_event(a, out);
+    return true;
+}
+
 #define CHAT_CHUNK "chat.completion.chunk"
 
 static void begin_chat_stream(const el_answer *a, el_out *out)
 {
-    begin_event(a, CHAT_CHUNK, out);
-    el_out_text(out, "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},"
-                     "\"finish_reason\":null}");
+    begin_choice_event(a, CHAT_CHUNK, out);
+    el_out_text(out, "\"delta\":{\"role\":\"assistant\",\"content\":\"\"}");
     end_event(a, out);
 }
 
 static void chat_piece(const el_answer *a, const char *text, size_t len, el_out *out)
 {
-    begin_event(a, CHAT_CHUNK, out);
-    el_out_text(out, "{\"index\":0,\"delta\":{\"content\":\"");
+    begin_choice_event(a, CHAT_CHUNK, out);
+    el_out_text(out, "\"delta\":{\"content\":\"");
     el_out_escaped(out, text, len);
-    el_out_text(out, "\"},\"finish_reason\":null}");
-    end_event(a, out);
+    el_out_text(out, "\"}");
+    if (!a->tells) end_event(a, out);
+}
+
+static bool chat_stream_logprobs(el_answer *a, el_out *out)
+{
+    return event_logprobs(a, el_logprobs_write_chat, out);
 }
 
 static void end_chat_stream(const el_answer *a, el_out *out)
 {
-    end_stream(a, CHAT_CHUNK, "\"delta\":{}", out);
+    end_choice_event(a, CHAT_CHUNK, "\"delta\":{}", out);
 }
+
+#define TEXT_CHUNK "text_completion"
 
 static void begin_completion_stream(const el_answer *a, el_out *out)
 {
@@ -157,16 +238,23 @@ static void begin_completion_stream(const el_answer *a, el_out *out)
 
 static void completion_piece(const el_answer *a, const char *text, size_t len, el_out *out)
 {
-    begin_event(a, "text_completion", out);
-    el_out_text(out, "{\"index\":0,\"text\":\"");
+    begin_choice_event(a, TEXT_CHUNK, out);
+    el_out_text(out, "\"text\":\"");
     el_out_escaped(out, text, len);
-    el_out_text(out, "\",\"logprobs\":null,\"finish_reason\":null}");
+    el_out_text(out, "\"");
+    if (a->tells) return;
+    el_out_text(out, ",\"logprobs\":null");
     end_event(a, out);
+}
+
+static bool completion_stream_logprobs(el_answer *a, el_out *out)
+{
+    return event_logprobs(a, el_logprobs_write_completion, out);
 }
 
 static void end_completion_stream(const el_answer *a, el_out *out)
 {
-    end_stream(a, "text_completion", "\"text\":\"\",\"logprobs\":null", out);
+    end_choice_event(a, TEXT_CHUNK, "\"text\":\"\",\"logprobs\":null", out);
 }
 
 /* ---- the wires ----------------------------------------------------------------------------- */
@@ -174,10 +262,17 @@ static void end_completion_stream(const el_answer *a, el_out *out)
 #define JSON   "application/json"
 #define EVENTS "text/event-stream"
 
-const el_wire el_openai_chat = {JSON, false, begin_chat, write_text, end_chat, fail_whole};
-const el_wire el_openai_chat_stream = {EVENTS,          true,       begin_chat_stream, chat_piece,
-                                       end_chat_stream, fail_stream};
-const el_wire el_openai_completion = {JSON,       false,          begin_completion,
-                                      write_text, end_completion, fail_whole};
-const el_wire el_openai_completion_stream = {
-    EVENTS, true, begin_completion_stream, completion_piece, end_completion_stream, fail_stream};
+const el_wire el_openai_chat = {JSON,     false,      begin_chat,   write_text,
+                                end_chat, fail_whole, chat_logprobs};
+const el_wire el_openai_chat_stream = {
+    EVENTS,          true,        begin_chat_stream,   chat_piece,
+    end_chat_stream, fail_stream, chat_stream_logprobs};
+const el_wire el_openai_completion = {JSON,           false,      begin_completion,   write_text,
+                                      end_completion, fail_whole, completion_logprobs};
+const el_wire el_openai_completion_stream = {EVENTS,
+                                             true,
+                                             begin_completion_stream,
+                                             completion_piece,
+                                             end_completion_stream,
+                                             fail_stream,
+                                             completion_stream_logprobs};

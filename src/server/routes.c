@@ -9,6 +9,7 @@ static const el_route routes[] = {
     {"/v1/models", false, true, true, el_serve_models, NULL},
     {"/v1/chat/completions", true, true, true, el_serve_chat, NULL},
     {"/v1/completions", true, true, true, el_serve_completions, NULL},
+    {"/v1/embeddings", true, true, true, el_serve_embeddings, NULL},
     /* the web page, which browsers get at "/" */
     {"/web/style.css", false, false, false, el_serve_web, NULL},
     {"/web/theme.js", false, false, false, el_serve_web, NULL},
@@ -26,6 +27,7 @@ static const el_route routes[] = {
     {"/api/ps", false, true, true, el_serve_api_ps, el_problem_write_flat},
     {"/api/generate", true, true, true, el_serve_api_generate, el_problem_write_flat},
     {"/api/chat", true, true, true, el_serve_api_chat, el_problem_write_flat},
+    {"/api/embed", true, true, true, el_serve_api_embed, el_problem_write_flat},
 };
 
 const el_route *el_route_at(size_t number)

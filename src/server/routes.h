@@ -37,6 +37,7 @@ void el_serve_openapi(el_conn *conn);
 void el_serve_models(el_conn *conn);
 void el_serve_chat(el_conn *conn);
 void el_serve_completions(el_conn *conn);
+void el_serve_embeddings(el_conn *conn);
 void el_serve_stream(el_conn *conn);
 void el_serve_root(el_conn *conn);
 void el_serve_web(el_conn *conn);
@@ -46,5 +47,6 @@ void el_serve_api_show(el_conn *conn);
 void el_serve_api_ps(el_conn *conn);
 void el_serve_api_generate(el_conn *conn);
 void el_serve_api_chat(el_conn *conn);
+void el_serve_api_embed(el_conn *conn);
 
 #endif

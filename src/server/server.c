@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/cores.h"
 #include "base/error.h"
+#include "server/choices.h"
 #include "server/json_limits.h"
 #include "server/json_room.h"
 #include "server/loop.h"
@@ -144,7 +145,8 @@ static uint64_t own_bytes(const el_server_options *o)
 {
     const uint64_t body = o->max_body > EL_METRICS_TEXT ? o->max_body : EL_METRICS_TEXT;
     return json_room(o) + sizeof(el_server) + EL_SERVER_OUT +
-           o->connections * (sizeof(el_conn) + body) + el_streams_bytes(o->sessions + o->queue);
+           o->connections * (sizeof(el_conn) + body) + el_streams_bytes(o->sessions + o->queue) +
+           el_choices_bytes(o->sessions + o->queue);
 }
 
 static edgellm_status open_network(el_server *server, edgellm_error *err)
@@ -158,6 +160,7 @@ static edgellm_status open_network(el_server *server, edgellm_error *err)
     if (!server->conns)
         return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u connections", o->connections);
     EL_TRY(el_streams_open(server, err));
+    EL_TRY(el_choices_open(server, err));
     return el_loop_open(server, err);
 }
 
@@ -169,6 +172,7 @@ static edgellm_status start_computing(el_server *server, const cores *c, edgellm
         .engine = o->engine,
         .scheduler = {.session = o->session, .slots = o->sessions},
         .queue = o->queue,
+        .top_logprobs = o->top_logprobs,
         .own_bytes = own_bytes(o),
         .calibrate_ns = o->calibrate_ms * (uint64_t)1000000,
         .cores = c->are_split ? &c->compute : NULL,
@@ -253,6 +257,7 @@ static void close_all(el_server *server)
     if (server->is_computing) el_compute_close(&server->compute);
     el_json_room_close();
     free(server->conns);
+    el_choices_close(server);
     el_listener_close(&server->listener);
     if (server->signals >= 0) close(server->signals);
     el_log_close(&server->log);

@@ -38,11 +38,12 @@ typedef struct el_server_options {
     const char *const *allowed_hosts; /* (n_allowed_hosts) names by which it may be asked, beside
                                          its own, where there are no keys */
     uint32_t n_allowed_hosts;
-    bool no_web;       /* without the web page */
-    bool insecure;     /* others than this machine may ask without a key */
-    uint32_t sessions; /* 1 .. EDGELLM_SCHEDULER_SLOTS */
-    uint32_t queue;    /* requests that may wait for one */
-    uint64_t max_body; /* bytes of a request's body */
+    bool no_web;           /* without the web page */
+    bool insecure;         /* others than this machine may ask without a key */
+    uint32_t sessions;     /* 1 .. EDGELLM_SCHEDULER_SLOTS */
+    uint32_t queue;        /* requests that may wait for one */
+    uint32_t top_logprobs; /* the most that a request may want, 0 .. EDGELLM_TOP_LOGPROBS */
+    uint64_t max_body;     /* bytes of a request's body */
     uint32_t connections;
     uint32_t drain_s;     /* how long running answers may take after the first signal to stop */
     uint32_t reader_s;    /* how long a reader may take nothing */

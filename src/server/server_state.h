@@ -39,6 +39,7 @@ struct el_server {
     int64_t started;      /* seconds since 1970 */
     el_conn *conns;       /* (options->connections) */
     el_stream *streams;   /* (sessions + queue), as there are tasks */
+    el_answer *choices;   /* likewise: answers of requests that have several, but the first */
     el_ask ask;           /* of the request in hand */
     el_metrics metrics;
     el_log log;

@@ -82,6 +82,7 @@ static void write_done(el_stream *s, el_out *out)
     begin("done", s->id, out);
     el_out_print(out, ",\"finish_reason\":\"%s\"", s->answer.finish);
     write_rest(&s->answer, out);
+    el_openai_write_hash(&s->answer, out);
     el_out_text(out, ",");
     el_openai_write_end(&s->answer, true, out);
     el_out_text(out, "}");

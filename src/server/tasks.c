@@ -4,26 +4,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 
 enum { RETRY_MOST = 600 };
 
-static size_t words_of(uint32_t n, uint32_t context)
+static size_t words_of(const el_tasks_room *room)
 {
-    return (size_t)n * ((size_t)context + 1) + el_ring_size(n);
+    return room->n * ((size_t)room->context + 1) + el_ring_size(room->n);
 }
 
-uint64_t el_tasks_bytes(uint32_t n, uint32_t context)
+uint64_t el_tasks_bytes(const el_tasks_room *room)
 {
-    const uint64_t tokens = (uint64_t)n * (context + UINT64_C(1));
-    return words_of(n, context) * sizeof(uint32_t) + n * sizeof(el_task) +
-           tokens * (sizeof(uint64_t) + sizeof(float));
+    const uint64_t n = room->n, tokens = n * (room->context + UINT64_C(1));
+    return words_of(room) * sizeof(uint32_t) + n * (sizeof(el_task) + room->dim * sizeof(float)) +
+           tokens * (sizeof(uint64_t) + sizeof(float) + room->top * sizeof(edgellm_logprob));
 }
 
 /* Memory that is there: touched. */
 static void *make(size_t bytes)
 {
-    void *memory = malloc(bytes);
+    void *memory = malloc(bytes > 0 ? bytes : 1);
     return memory ? memset(memory, 0, bytes) : NULL;
 }
 
@@ -33,31 +34,44 @@ static void release_memory(el_tasks *tasks)
     free(tasks->memory);
     free(tasks->times);
     free(tasks->logprobs);
+    free(tasks->top);
+    free(tasks->embeddings);
     memset(tasks, 0, sizeof *tasks);
 }
 
-edgellm_status el_tasks_open(el_tasks *tasks, uint32_t n, uint32_t context, edgellm_error *err)
+static bool make_all(el_tasks *tasks, const el_tasks_room *room)
 {
-    const size_t each = (size_t)context + 1;
+    const size_t tokens = room->n * ((size_t)room->context + 1);
+    tasks->list = calloc(room->n, sizeof *tasks->list);
+    tasks->memory = make(words_of(room) * sizeof *tasks->memory);
+    tasks->times = make(tokens * sizeof *tasks->times);
+    tasks->logprobs = make(tokens * sizeof *tasks->logprobs);
+    tasks->top = make(tokens * room->top * sizeof *tasks->top);
+    tasks->embeddings = make((size_t)room->n * room->dim * sizeof *tasks->embeddings);
+    return tasks->list && tasks->memory && tasks->times && tasks->logprobs && tasks->top &&
+           tasks->embeddings;
+}
+
+edgellm_status el_tasks_open(el_tasks *tasks, const el_tasks_room *room, edgellm_error *err)
+{
+    const size_t each = (size_t)room->context + 1;
     memset(tasks, 0, sizeof *tasks);
-    tasks->list = calloc(n, sizeof *tasks->list);
-    tasks->memory = make(words_of(n, context) * sizeof *tasks->memory);
-    tasks->times = make(n * each * sizeof *tasks->times);
-    tasks->logprobs = make(n * each * sizeof *tasks->logprobs);
-    if (!tasks->list || !tasks->memory || !tasks->times || !tasks->logprobs) {
+    if (!make_all(tasks, room)) {
         release_memory(tasks);
-        return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u requests of %u tokens", n,
-                       context);
+        return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u requests of %u tokens", room->n,
+                       room->context);
     }
-    tasks->n = n;
-    tasks->context = context;
-    for (uint32_t i = 0; i < n; i++) {
+    tasks->n = room->n;
+    tasks->dim = room->dim;
+    for (uint32_t i = 0; i < room->n; i++) {
         tasks->list[i].tokens = tasks->memory + i * each;
         tasks->list[i].times = tasks->times + i * each;
         tasks->list[i].logprobs = tasks->logprobs + i * each;
+        tasks->list[i].top = tasks->top + i * each * room->top;
+        tasks->list[i].embedding = tasks->embeddings + (size_t)i * room->dim;
     }
-    tasks->asked.slots = tasks->memory + n * ((size_t)context + 1);
-    tasks->asked.size = el_ring_size(n);
+    tasks->asked.slots = tasks->memory + room->n * each;
+    tasks->asked.size = el_ring_size(room->n);
     sem_init(&tasks->wake, 0, 0);
     return EDGELLM_OK;
 }
@@ -73,15 +87,37 @@ void el_tasks_close(el_tasks *tasks)
 
 /* ---- by the network ------------------------------------------------------------------------ */
 
-el_task *el_tasks_find(el_tasks *tasks)
+static el_task *find_from(el_tasks *tasks, uint32_t first)
 {
-    for (uint32_t i = 0; i < tasks->n; i++) {
+    for (uint32_t i = first; i < tasks->n; i++) {
         el_task *task = &tasks->list[i];
         if (el_task_stage(task) != EL_STAGE_FREE) continue;
-        *task = (el_task){.tokens = task->tokens, .times = task->times, .logprobs = task->logprobs};
+        *task = (el_task){.tokens = task->tokens,
+                          .times = task->times,
+                          .logprobs = task->logprobs,
+                          .top = task->top,
+                          .embedding = task->embedding};
         return task;
     }
     return NULL;
+}
+
+el_task *el_tasks_find(el_tasks *tasks)
+{
+    return find_from(tasks, 0);
+}
+
+el_task *el_tasks_find_next(el_tasks *tasks, const el_task *task)
+{
+    return find_from(tasks, (uint32_t)(task - tasks->list) + 1);
+}
+
+uint32_t el_tasks_n_free(const el_tasks *tasks)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < tasks->n; i++)
+        n += el_task_stage(&tasks->list[i]) == EL_STAGE_FREE;
+    return n;
 }
 
 void el_tasks_hand_over(el_tasks *tasks, el_task *task)
@@ -171,6 +207,21 @@ void el_tasks_wait(el_tasks *tasks)
 void el_tasks_wake(el_tasks *tasks)
 {
     sem_post(&tasks->wake);
+}
+
+void el_task_set_top(el_task *task, const edgellm_logprob *top)
+{
+    const uint32_t n = atomic_load_explicit(&task->n_answer, memory_order_relaxed);
+    const uint32_t k = task->request.top_logprobs;
+    memcpy(task->top + (size_t)n * k, top, k * sizeof *top);
+}
+
+void el_tasks_set_embedding(const el_tasks *tasks, el_task *task, const float *embedding)
+{
+    const uint64_t now = el_clock_now();
+    memcpy(task->embedding, embedding, tasks->dim * sizeof *embedding);
+    atomic_store_explicit(&task->first_ns, now, memory_order_relaxed);
+    atomic_store_explicit(&task->last_ns, now, memory_order_relaxed);
 }
 
 void el_task_add(el_task *task, uint32_t token, float logprob, uint64_t now_ns)

@@ -30,21 +30,27 @@ typedef enum el_change {
     EL_CHANGE_REFUSED /* likewise; changed.error says why */
 } el_change;
 
+enum { EL_TASK_BIASES = 300 };
+
 typedef struct el_task {
     /* set by the network before it is handed over */
     uint32_t *tokens; /* (context + 1) */
     edgellm_request request;
-    edgellm_sampler_options sampler; /* without lists */
-    edgellm_grammar *grammar;        /* that the request has; owned; NULL: none */
-    bool may_shorten;                /* max_tokens is a bound: with a deadline, as many as fit */
+    edgellm_sampler_options sampler; /* without lists but this one */
+    edgellm_logit_bias biases[EL_TASK_BIASES];
+    edgellm_grammar *grammar; /* that the request has; owned; NULL: none */
+    bool may_shorten;         /* max_tokens is a bound: with a deadline, as many as fit */
     uint64_t asked_ns;
     uint64_t *times; /* (context + 1) when each token of the answer came; by the compute thread */
     float *logprobs; /* (context + 1) of each, if the request wants them; likewise */
+    edgellm_logprob *top; /* (context + 1, request.top_logprobs) beside each; likewise */
+    float *embedding;     /* (dim) instead, if the request wants one; likewise */
     /* set by the compute thread */
     uint64_t id;                        /* of the scheduler */
     uint64_t began_ns;                  /* it got a slot */
     bool was_taken;                     /* and was not refused then */
-    _Atomic uint64_t first_ns, last_ns; /* of its tokens */
+    _Atomic uint64_t first_ns, last_ns; /* of its tokens, or when its embedding was there */
+    uint64_t hash;                      /* as of the last token that was added */
     edgellm_forecast forecast;          /* all 0: none was made */
     edgellm_finish finish;
     edgellm_error error; /* its status is OK: it ended as `finish` says */
@@ -62,21 +68,30 @@ typedef struct el_task {
     bool is_orphan;
 } el_task;
 
+/* What there is room for. */
+typedef struct el_tasks_room {
+    uint32_t n, context;
+    uint32_t top; /* probable tokens that are told beside each */
+    uint32_t dim; /* of embeddings */
+} el_tasks_room;
+
 typedef struct el_tasks {
     el_task *list; /* (n) */
-    uint32_t n, context;
+    uint32_t n, dim;
     uint32_t *memory; /* of all tokens and the ring */
     uint64_t *times;
     float *logprobs;
+    edgellm_logprob *top;
+    float *embeddings;
     el_ring asked;
     sem_t wake; /* of the compute thread */
 } el_tasks;
 
 /* What el_tasks_open() will allocate. */
-uint64_t el_tasks_bytes(uint32_t n, uint32_t context);
+uint64_t el_tasks_bytes(const el_tasks_room *room);
 
 /* Errors: MEMORY. */
-edgellm_status el_tasks_open(el_tasks *tasks, uint32_t n, uint32_t context, edgellm_error *err);
+edgellm_status el_tasks_open(el_tasks *tasks, const el_tasks_room *room, edgellm_error *err);
 void el_tasks_close(el_tasks *tasks);
 
 static inline el_stage el_task_stage(const el_task *task)
@@ -88,6 +103,12 @@ static inline el_stage el_task_stage(const el_task *task)
 
 /* One that is free, zeroed; NULL if there is none. It stays free until it is handed over. */
 el_task *el_tasks_find(el_tasks *tasks);
+
+/* The same, behind that one, for who needs several. */
+el_task *el_tasks_find_next(el_tasks *tasks, const el_task *task);
+
+/* How many are free. */
+uint32_t el_tasks_n_free(const el_tasks *tasks);
 void el_tasks_hand_over(el_tasks *tasks, el_task *task);
 
 /* Asks for its end; ENDED comes soon. Not after ENDED. */
@@ -119,6 +140,12 @@ el_task *el_tasks_next(el_tasks *tasks);
 /* Sleeps until something was handed over or cancelled, or somebody called the other. */
 void el_tasks_wait(el_tasks *tasks);
 void el_tasks_wake(el_tasks *tasks);
+
+/* What was probable beside the next token: (request.top_logprobs). Before that is added. */
+void el_task_set_top(el_task *task, const edgellm_logprob *top);
+
+/* What it wanted instead of an answer; before it ends. */
+void el_tasks_set_embedding(const el_tasks *tasks, el_task *task, const float *embedding);
 
 /* Adds a token of the answer, then shows it. */
 void el_task_add(el_task *task, uint32_t token, float logprob, uint64_t now_ns);

@@ -11,6 +11,7 @@ import unittest
 
 import openai
 import served
+from openai.types.chat import ChatCompletionTokenLogprob
 from served import KEY, MESSAGES, run
 
 
@@ -68,6 +69,60 @@ class Client(unittest.TestCase):
         stream = self.client.completions.create(**asked, stream=True)
         self.assertEqual("".join(c.choices[0].text for c in stream), right)
 
+    def test_logprobs(self):
+        asked = {"model": "tiny", "messages": MESSAGES, "max_tokens": 20, "temperature": 0,
+                 "logprobs": True, "top_logprobs": 4}
+        answer = self.client.chat.completions.create(**asked).choices[0]
+        content = answer.logprobs.content
+        self.assertEqual(b"".join(bytes(entry.bytes) for entry in content).decode(errors="replace"),
+                         answer.message.content)
+        for entry in content:
+            self.assertIsInstance(entry, ChatCompletionTokenLogprob)
+            self.assertEqual(len(entry.top_logprobs), 4)
+            self.assertLessEqual(entry.logprob, 0)
+        stream = list(self.client.chat.completions.create(**asked, stream=True))
+        self.assertEqual([entry for chunk in stream for choice in chunk.choices if choice.logprobs
+                          for entry in choice.logprobs.content], content)
+        asked = {"model": "tiny", "prompt": "the fox", "max_tokens": 20, "temperature": 0, "logprobs": 3}
+        told = self.client.completions.create(**asked).choices[0].logprobs
+        self.assertEqual((len(told.tokens), len(told.token_logprobs), told.text_offset[0]),
+                         (20, 20, len("the fox")))
+        for token, logprob, top in zip(told.tokens, told.token_logprobs, told.top_logprobs):
+            self.assertEqual(top[token], logprob)
+        stream = list(self.client.completions.create(**asked, stream=True))
+        self.assertEqual([token for chunk in stream for choice in chunk.choices if choice.logprobs
+                          for token in choice.logprobs.tokens], told.tokens)
+
+    def test_choices(self):
+        asked = {"model": "tiny", "messages": MESSAGES, "max_tokens": 12, "temperature": 2, "seed": 5}
+        answer = self.client.chat.completions.create(**asked, n=3)
+        texts = [choice.message.content for choice in answer.choices]
+        self.assertEqual([choice.index for choice in answer.choices], [0, 1, 2])
+        for i, text in enumerate(texts):
+            alone = self.client.chat.completions.create(**{**asked, "seed": 5 + i})
+            self.assertEqual(alone.choices[0].message.content, text)
+        streamed = ["", "", ""]
+        for chunk in self.client.chat.completions.create(**asked, n=3, stream=True):
+            for choice in chunk.choices:
+                streamed[choice.index] += choice.delta.content or ""
+        self.assertEqual(streamed, texts)
+
+    def test_logit_bias(self):
+        answer = self.client.completions.create(model="tiny", prompt="fox", max_tokens=6, logprobs=1,
+                                                logit_bias={"123": 100})
+        self.assertEqual(len(set(answer.choices[0].logprobs.tokens)), 1)
+
+    def test_embeddings(self):
+        """The package asks for base64 unless told otherwise."""
+        texts = ["the fox", "a dog"]
+        coded = self.client.embeddings.create(model="tiny", input=texts)
+        plain = self.client.embeddings.create(model="tiny", input=texts, encoding_format="float")
+        self.assertEqual([len(d.embedding) for d in coded.data], [64, 64])
+        for one, other in zip(coded.data, plain.data):
+            self.assertEqual([f"{x:.9g}" for x in one.embedding], [f"{x:.9g}" for x in other.embedding])
+        self.assertEqual(coded.usage.prompt_tokens, coded.usage.total_tokens)
+        self.assertNotEqual(plain.data[0].embedding, plain.data[1].embedding)
+
     def test_left_early(self):
         stream = self.client.chat.completions.create(model="tiny", messages=MESSAGES, stream=True)
         next(iter(stream))
@@ -84,7 +139,7 @@ class Client(unittest.TestCase):
     def test_errors(self):
         chat = self.client.chat.completions
         with self.assertRaises(openai.BadRequestError) as caught:
-            chat.create(model="tiny", messages=MESSAGES, n=2)
+            chat.create(model="tiny", messages=MESSAGES, n=9)
         self.assertEqual((caught.exception.param, caught.exception.type),
                          ("n", "invalid_request_error"))
         tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
@@ -94,8 +149,9 @@ class Client(unittest.TestCase):
         with self.assertRaises(openai.BadRequestError) as caught:
             self.client.completions.create(model="tiny", prompt="x " * 1000)
         self.assertEqual(caught.exception.code, "context_length_exceeded")
-        with self.assertRaises(openai.NotFoundError):
-            self.client.embeddings.create(model="tiny", input="x")
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.client.embeddings.create(model="tiny", input="x", dimensions=5)
+        self.assertEqual(caught.exception.param, "dimensions")
         with self.assertRaises(openai.AuthenticationError):
             openai.OpenAI(base_url=self.url, api_key="wrong", max_retries=0).models.list()
         with self.assertRaises(openai.UnprocessableEntityError) as caught:

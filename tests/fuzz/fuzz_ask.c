@@ -64,20 +64,41 @@ static void check_message(const el_ask *ask)
     FUZZ_CHECK(ask->act != EL_ASK_RESUME || ask->resume);
 }
 
+/* But for biases of tokens that the model does not have, which request.c refuses. */
+static edgellm_sampler_options sampler_of(const el_ask *ask)
+{
+    edgellm_sampler_options sampler = ask->sampler;
+    edgellm_model_info info;
+    edgellm_engine_info(fuzz_session_engine(NULL), &info);
+    for (uint32_t i = 0; i < ask->sampler.n_logit_bias; i++)
+        if (ask->biases[i].token >= info.vocab) sampler.n_logit_bias = 0;
+    return sampler;
+}
+
 static void check_taken(const el_ask *ask)
 {
     edgellm_error err = {0};
-    const edgellm_status status = edgellm_session_set_sampler(the_session(), &ask->sampler, &err);
+    const edgellm_sampler_options sampler = sampler_of(ask);
+    const edgellm_status status = edgellm_session_set_sampler(the_session(), &sampler, &err);
     FUZZ_CHECK(fuzz_status(status, &err));
     if (ask->form == EL_ASK_STREAM) check_message(ask);
     FUZZ_CHECK(ask->form != EL_ASK_CHAT || ask->n_messages > 0);
     FUZZ_CHECK(ask->form != EL_ASK_COMPLETION || ask->prompt != NULL);
-    FUZZ_CHECK(ask->form <= EL_ASK_COMPLETION || ask->form == EL_ASK_STREAM || ask->model != NULL);
+    FUZZ_CHECK(ask->form <= EL_ASK_COMPLETION || ask->form == EL_ASK_STREAM ||
+               ask->form == EL_ASK_EMBED || ask->model != NULL);
     FUZZ_CHECK(ask->form != EL_ASK_OLLAMA_GENERATE || ask->raw || el_ask_is_empty(ask) ||
                ask->messages[ask->n_messages - 1].content == ask->prompt);
     for (uint32_t i = 0; i < ask->n_messages; i++)
         FUZZ_CHECK(ask->messages[i].role != NULL && ask->messages[i].content != NULL);
     FUZZ_CHECK(!ask->prompt || strlen(ask->prompt) == ask->prompt_len);
+    FUZZ_CHECK(ask->n >= 1 && ask->n <= (el_ask_is_embed(ask) ? EL_ASK_INPUTS : EL_ASK_CHOICES));
+    for (uint32_t i = 0; el_ask_is_embed(ask) && i < ask->n; i++)
+        FUZZ_CHECK(json_string_length(el_ask_input(ask, i)) > 0);
+    FUZZ_CHECK(ask->top_logprobs <= EDGELLM_TOP_LOGPROBS);
+    FUZZ_CHECK(ask->top_logprobs == 0 || ask->logprobs);
+    FUZZ_CHECK(ask->sampler.n_logit_bias <= EL_ASK_BIASES);
+    for (uint32_t i = 0; i < ask->sampler.n_logit_bias; i++)
+        FUZZ_CHECK(ask->sampler.logit_bias[i].bias >= -100 && ask->biases[i].bias <= 100);
     FUZZ_CHECK(ask->stops.n <= EL_STOPS);
     for (uint32_t i = 0; i < ask->stops.n; i++)
         FUZZ_CHECK(ask->stops.len[i] >= 1 && ask->stops.len[i] <= EL_STOP_BYTES);
@@ -118,9 +139,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_input in = {data, size};
     el_problem problem = {.kind = EL_PROBLEM_KINDS};
     edgellm_error err = {0};
-    static const el_ask_form forms[] = {EL_ASK_COMPLETION,      EL_ASK_CHAT,
-                                        EL_ASK_OLLAMA_GENERATE, EL_ASK_OLLAMA_CHAT,
-                                        EL_ASK_OLLAMA_SHOW,     EL_ASK_STREAM};
+    static const el_ask_form forms[] = {
+        EL_ASK_COMPLETION,  EL_ASK_CHAT,   EL_ASK_OLLAMA_GENERATE, EL_ASK_OLLAMA_CHAT,
+        EL_ASK_OLLAMA_SHOW, EL_ASK_STREAM, EL_ASK_EMBED,           EL_ASK_OLLAMA_EMBED};
     const el_ask_form form = forms[fuzz_byte(&in) % (sizeof forms / sizeof forms[0])];
     const size_t len = in.size < LONGEST ? in.size : LONGEST;
     const char *body = (const char *)in.data;

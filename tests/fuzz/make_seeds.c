@@ -720,6 +720,7 @@ static void save_asks(void)
              "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\",\"images\":[],"
              "\"thinking\":\"\"}],\"tools\":[],\"keep_alive\":-1,\"options\":{\"seed\":\"x\"}}");
     save_ask("load", 3, "{\"model\":\"m\",\"messages\":[]}");
+    save_ask("choices", 0, "{\"prompt\":\"x\",\"logprobs\":5,\"n\":3.0}");
     save_ask("show", 4, "{\"name\":\"m\",\"verbose\":true}");
     save_ask("request", 5,
              "{\"type\":\"request\",\"id\":\"r1\",\"messages\":[{\"role\":\"user\","
