@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs the system packages that are missing, and asks nobody if none is.
-#   scripts/setup.sh [--test | --web | --lint | --fuzz | --ci | --mca | --quality]
-#       also what `make test` needs; what `make test-web`, `make lint`, `make fuzz` need; what .ci/run
-#       needs, that is all of these but the browser; what `make mca` needs, the text that `make
+#   scripts/setup.sh [--test | --web | --scale | --lint | --fuzz | --ci | --mca | --quality]
+#       also what `make test` needs; what `make test-web`, `make test-scale`, `make lint`, `make
+#       fuzz` need; what .ci/run needs, that is all of these but the browser and the proxies; what `make mca` needs, the text that `make
 #       quality` reads, and nothing else
 # Each line of the tables is a package and the command that proves it is there, so that tools
 # installed by other means count, and nothing is asked of apt when all is well.
@@ -17,6 +17,7 @@ recent_cmake() {
         END { exit !recent }'
 }
 has() { command -v "$1" >/dev/null 2>&1; }
+has_in_sbin() { PATH=$PATH:/usr/sbin has "$1"; }
 openblas() { library openblas || library blas-openblas; }
 library() { pkg-config --exists "$1" 2>/dev/null; }
 fuzzes() { echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n);
@@ -47,6 +48,10 @@ libwebsockets-dev:library libwebsockets
 "
 web_packages="
 chromium:browser
+"
+scale_packages="
+nginx:has_in_sbin nginx
+haproxy:has_in_sbin haproxy
 "
 lint_packages="
 clang:has clang
@@ -93,6 +98,7 @@ list=$packages
 case "${1:-}" in
 --test) list="$packages$test_packages" ;;
 --web) list="$packages$test_packages$web_packages" ;;
+--scale) list="$packages$test_packages$scale_packages" ;;
 --lint) list="$packages$test_packages$lint_packages" ;;
 --fuzz) list="$packages$fuzz_packages" ;;
 --mca) list=$mca_packages ;;
