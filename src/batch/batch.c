@@ -94,8 +94,7 @@ static edgellm_status start_computing(batch *b, edgellm_error *err)
 {
     const el_batch_options *o = b->options;
     const uint64_t own = el_json_room((size_t)o->max_line, EL_JSON_VALUES) + b->lines.size +
-                         el_ledger_bytes(b->census.lines) + sizeof *b +
-                         b->n_places * sizeof(place);
+                         el_ledger_bytes(b->census.lines) + sizeof *b + b->n_places * sizeof(place);
     const el_compute_options options = {
         .model = o->model,
         .engine = o->engine,

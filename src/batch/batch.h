@@ -9,11 +9,11 @@
 #include "edgellm.h"
 
 typedef struct el_batch_counts {
-    uint64_t requests;   /* lines of the input that are not blank */
-    uint64_t earlier;    /* answered by an earlier run */
-    uint64_t answered;   /* by this one: with an answer, */
-    uint64_t refused;    /* with another status than 200, */
-    uint64_t unreadable; /* or because the line is no request */
+    uint64_t requests;                     /* lines of the input that are not blank */
+    uint64_t earlier;                      /* answered by an earlier run */
+    uint64_t answered;                     /* by this one: with an answer, */
+    uint64_t refused;                      /* with another status than 200, */
+    uint64_t unreadable;                   /* or because the line is no request */
     uint64_t prompt_tokens, answer_tokens; /* of answered ones; usage */
 } el_batch_counts;
 

@@ -1,7 +1,7 @@
 /*
  * census.h: the first walk through a batch, before anything is computed: how many requests there
- * are, that no two have the same custom_id, and a hash of all its bytes. 24 bytes of memory for each
- * custom_id, twice that while the list grows, until it has ended.
+ * are, that no two have the same custom_id, and a hash of all its bytes. 24 bytes of memory for
+ * each custom_id, twice that while the list grows, until it has ended.
  */
 #ifndef EL_BATCH_CENSUS_H
 #define EL_BATCH_CENSUS_H

@@ -14,8 +14,8 @@
 
 #define SUFFIX ".part"
 enum {
-    ROUNDS = 100,  /* in which others may finish the same output at the same time */
-    LOOK = 256,    /* bytes of a line of the output that are looked at */
+    ROUNDS = 100, /* in which others may finish the same output at the same time */
+    LOOK = 256,   /* bytes of a line of the output that are looked at */
     ROOM = 2 * EL_ANSWER_ROOM,
     ID_BEGINS = 7 /* bytes of {"id":" */
 };
@@ -156,7 +156,8 @@ static edgellm_status not_locked(el_ledger *ledger, edgellm_error *err)
 static edgellm_status lock_part(el_ledger *ledger, edgellm_error *err)
 {
     for (int i = 0; i < ROUNDS; i++) {
-        ledger->fd = open(ledger->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+        ledger->fd =
+            open(ledger->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
         if (ledger->fd < 0) return cannot(ledger, "write", err);
         if (flock(ledger->fd, LOCK_EX | LOCK_NB) != 0) return not_locked(ledger, err);
         if (is_named(ledger)) return EDGELLM_OK;

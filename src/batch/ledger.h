@@ -1,9 +1,9 @@
 /*
- * ledger.h: the output of a batch while it is written, which is also all that is remembered of it: a
- * process that is killed at any moment leaves PATH.part, and the next one goes on behind the last
- * line that is whole. The "id" of each line holds the batch's fingerprint and the number of the line
- * in the input that it answers, so that a line tells by itself whether it belongs here and what is
- * done. When all is done the file gets its name.
+ * ledger.h: the output of a batch while it is written, which is also all that is remembered of it:
+ * a process that is killed at any moment leaves PATH.part, and the next one goes on behind the last
+ * line that is whole. The "id" of each line holds the batch's fingerprint and the number of the
+ * line in the input that it answers, so that a line tells by itself whether it belongs here and
+ * what is done. When all is done the file gets its name.
  *
  * The writer holds a lock on PATH.part; a second one is refused.
  */
@@ -29,8 +29,8 @@ typedef struct el_ledger {
 /* What it will allocate. */
 uint64_t el_ledger_bytes(uint64_t lines);
 
-/* Takes up what an earlier run left. Errors: IO (also: somebody else writes it), MEMORY; USAGE (there
- * is a file that is not this batch's). */
+/* Takes up what an earlier run left. Errors: IO (also: somebody else writes it), MEMORY; USAGE
+ * (there is a file that is not this batch's). */
 edgellm_status el_ledger_open(el_ledger *ledger, const char *path, uint64_t fingerprint,
                               uint64_t lines, uint64_t requests, edgellm_error *err);
 

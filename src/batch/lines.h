@@ -1,6 +1,6 @@
 /*
- * lines.h: the lines of a file of any size, in bounded memory, with where they lie. Of a line that is
- * longer than the room only its beginning is there; the rest is looked at and let go.
+ * lines.h: the lines of a file of any size, in bounded memory, with where they lie. Of a line that
+ * is longer than the room only its beginning is there; the rest is looked at and let go.
  */
 #ifndef EL_BATCH_LINES_H
 #define EL_BATCH_LINES_H
@@ -36,7 +36,8 @@ typedef struct el_lines {
 /* FNV-1a, 64 bits. */
 uint64_t el_lines_hash(uint64_t hash, const void *bytes, size_t len);
 
-/* fd: it stays the caller's, and is read from where it stands, which is offset 0. Errors: MEMORY. */
+/* fd: it stays the caller's, and is read from where it stands, which is offset 0. Errors: MEMORY.
+ */
 edgellm_status el_lines_open(el_lines *lines, int fd, const char *path, size_t room,
                              edgellm_error *err);
 void el_lines_close(el_lines *lines);

@@ -1,6 +1,6 @@
 /*
- * cmd_batch.c: `edgellm batch`: a file of requests in OpenAI's batch format, to one of answers. Here
- * are the options and what is told; the work is src/batch.
+ * cmd_batch.c: `edgellm batch`: a file of requests in OpenAI's batch format, to one of answers.
+ * Here are the options and what is told; the work is src/batch.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -140,8 +140,8 @@ static edgellm_status batch(const void *values, char **operands, int n_operands,
 static const el_cli_option options[] = {
     {"output", 'o', EL_CLI_TEXT, FIELD(output), "OUT.jsonl", NULL,
      "where the answers go; until all are there, OUT.jsonl.part", 0, 0, NULL},
-    {"sessions", 0, EL_CLI_U32, FIELD(sessions), "N", "4",
-     "answers at a time; never changes them", 1, EDGELLM_SCHEDULER_SLOTS, NULL},
+    {"sessions", 0, EL_CLI_U32, FIELD(sessions), "N", "4", "answers at a time; never changes them",
+     1, EDGELLM_SCHEDULER_SLOTS, NULL},
     {"seed", 's', EL_CLI_U64, FIELD(seed), "N", "0", "of requests that give none", 0,
      9007199254740991.0, NULL},
     {"max-line", 0, EL_CLI_SIZE, FIELD(max_line), "SIZE", "256K", "of a request", 1024, 16777216,
