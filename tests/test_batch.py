@@ -380,9 +380,10 @@ class Restarts(Case):
         self.output.rename(self.part)
         self.fails(self.batch(), USAGE, "out.jsonl.part'")
         self.assertEqual(self.part.read_bytes(), data)
-        self.part.write_bytes(b"a letter to somebody")
-        self.fails(self.batch(), USAGE, "out.jsonl.part'")
-        self.assertEqual(self.part.read_bytes(), b"a letter to somebody")
+        for letter in (b"a letter to somebody", b"\n\nDear Ada\n", b"{}\n", bytes(5000), data[:9] + b"\n"):
+            self.part.write_bytes(letter)
+            self.fails(self.batch(), USAGE, "out.jsonl.part'")
+            self.assertEqual(self.part.read_bytes(), letter)
         self.part.unlink()
         self.write(self.lines)
         self.output.write_bytes(data[:-200])  # whoever did that had a reason

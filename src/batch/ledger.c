@@ -44,10 +44,11 @@ static uint64_t number_of(const el_ledger *ledger, const el_line *line)
     return number;
 }
 
-/* Does the first line begin as one of this batch, as far as it goes? */
+/* Does the first line begin as one of this batch? Only one without an end may be shorter than that. */
 static bool is_ours(const el_ledger *ledger, const el_line *first)
 {
     const size_t n = strlen(ledger->prefix);
+    if (first->has_end && first->len < n) return false;
     return memcmp(first->text, ledger->prefix, first->len < n ? first->len : n) == 0;
 }
 
