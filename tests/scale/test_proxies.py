@@ -80,7 +80,7 @@ class Server:
     def start(self):
         self.process = subprocess.Popen(
             [EDGELLM, "serve", str(OUT / f"{self.name}.tm2.bin"), "--port", str(self.port), "-c", "60000",
-             "--sessions", "4", "--queue", "8", "-j", "1", "--calibrate", "20", *self.options],
+             "--sessions", "4", "--queue", "8", "-j", "1", "--calibrate", "20", "--drain", "120", *self.options],
             stdout=subprocess.PIPE)
         line = self.process.stdout.readline().decode()
         assert f":{self.port} " in line, line
@@ -139,8 +139,9 @@ class Proxy:
         self.servers = {"one": Server("one", one), "two": Server("two", two)}
         self.folder = OUT / self.id().rsplit(".", 2)[1] / self._testMethodName
         self.folder.mkdir(parents=True)
-        self.process = subprocess.Popen(self.command({8080: self.port, 11441: one, 11442: two}),
-                                        cwd=self.folder, stderr=(self.folder / "log").open("w"))
+        command = self.command({8080: self.port, 11441: one, 11442: two})
+        with (self.folder / "log").open("w") as log:
+            self.process = subprocess.Popen(command, cwd=self.folder, stderr=log)
         until = time.monotonic() + WAIT
         while True:
             try:
@@ -299,6 +300,7 @@ class Proxy:
         with self.assertRaises((ws_client.Closed, OSError)):
             while True:
                 ws.receive()
+        ws.close()
         other = None
         until = time.monotonic() + WAIT
         while other is None:  # HAProxy needs its two checks
@@ -314,7 +316,7 @@ class Proxy:
 
     def test_shut_down(self):
         """A server that ends well finishes what it has, and others are asked meanwhile."""
-        stream = Stream(self.port, **{**ENDLESS, "max_tokens": 20000})
+        stream = Stream(self.port, **{**ENDLESS, "max_tokens": 5000})
         server = self.servers[stream.server]
         server.process.send_signal(signal.SIGTERM)
         for status, _, body in self.answers(10):
