@@ -18,7 +18,7 @@ import yaml
 EDGELLM = sys.argv[1]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "packaging" / "kubernetes"
-VERSION = "1.31"
+VERSION = "1.31.0"
 MANIFESTS = ["edgellm.yaml", "daemonset.yaml", "autoscale.yaml"]
 
 
