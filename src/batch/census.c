@@ -76,15 +76,15 @@ static edgellm_status read_id(el_lines *lines, const seen *where, char id[EL_ENV
                               edgellm_error *err)
 {
     el_line line;
-    el_envelope envelope;
+    el_envelope envelope = {0};
     el_envelope_fault fault;
     bool any;
     EL_TRY(el_lines_seek(lines, where->at, where->number, err));
     EL_TRY(el_lines_next(lines, &line, &any, err));
     if (any) (void)el_envelope_read(&envelope, &line, &fault);
-    const bool is_there = any && envelope.custom_id;
+    const bool is_there = envelope.custom_id != NULL;
     snprintf(id, EL_ENVELOPE_ID + 1, "%s", is_there ? envelope.custom_id : "");
-    if (any) el_envelope_release(&envelope);
+    el_envelope_release(&envelope);
     el_json_room_empty();
     if (is_there) return EDGELLM_OK;
     return el_fail(err, EDGELLM_ERR_IO, "'%.300s' has changed while it was read", lines->path);
