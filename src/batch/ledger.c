@@ -44,7 +44,8 @@ static uint64_t number_of(const el_ledger *ledger, const el_line *line)
     return number;
 }
 
-/* Does the first line begin as one of this batch? Only one without an end may be shorter than that. */
+/* Does the first line begin as one of this batch? Only one without an end may be shorter than that.
+ */
 static bool is_ours(const el_ledger *ledger, const el_line *first)
 {
     const size_t n = strlen(ledger->prefix);
