@@ -1,13 +1,13 @@
-"""Readings of machines in, one line each; what to do out, in JSON of known size and in time.
+"""Readings of machines in, one line each; a line of JSON of known size out, in time.
 
     edgellm serve models/SmolLM2-135M-Instruct.tm2.bin &
     python3 machine_monitor.py < /dev/ttyUSB0
         pump1 temperature=91 vibration=2.1 pressure=4.0
-    {"machine": "pump1", "state": "stop", "check": "coolant", "by": "model", "ms": 412}
+    {"machine": "pump1", "state": "stop", "note": "The temperature of pump1 is 91, at most 75 is allowed.", ...
 
 Whether a reading is within its limits, and so the state, is decided here, by comparison: the model only
-says what to look at. Without an answer in time the line comes all the same, with "by": "rules" and the
-reading that is worst. Only the newest line of each machine counts.
+words the note. Without an answer in time the line comes all the same, with "by": "rules" and a note of
+numbers. Only the newest line of each machine counts.
 """
 import argparse
 import json
@@ -19,15 +19,12 @@ from edgellm_ask import Asker, Refused
 
 #            low, high, far too high
 LIMITS = {"temperature": (5, 75, 90), "vibration": (0, 4.5, 7.1), "pressure": (2, 6, 8)}
-SCHEMA = {"type": "object", "additionalProperties": False, "required": ["check"], "properties": {
-    "check": {"enum": ["coolant", "bearing", "valve", "filter", "heater", "nothing"]}}}
+SCHEMA = {"type": "object", "additionalProperties": False, "required": ["note"],
+          "properties": {"note": {"type": "string", "minLength": 10, "maxLength": 80}}}
 SHOWN = (
-    ("temperature high, vibration normal, pressure normal", "coolant"),
-    ("temperature normal, vibration normal, pressure normal", "nothing"),
-    ("temperature normal, vibration high, pressure normal", "bearing"),
-    ("temperature normal, vibration normal, pressure high", "valve"),
-    ("temperature normal, vibration normal, pressure low", "filter"),
-    ("temperature low, vibration normal, pressure normal", "heater"),
+    ("pump4, temperature 83, at most 75", "The temperature of pump4 is 83, at most 75 is allowed."),
+    ("fan2, vibration 6.1, at most 4.5", "The vibration of fan2 is 6.1, at most 4.5 is allowed."),
+    ("pump7, pressure 1.2, at least 2", "The pressure of pump7 is 1.2, at least 2 is allowed."),
 )
 
 
@@ -41,22 +38,22 @@ def read(line):
     return (machine, values) if set(values) == set(LIMITS) else None
 
 
-def judge(values):
-    """(state, in words, the worst reading), by comparison."""
-    state, words, worst = "ok", [], "nothing"
+def judge(machine, values):
+    """(state, the worst reading beside its limit, or nothing), by comparison."""
+    state, note = "ok", ""
     for name, (low, high, too_high) in LIMITS.items():
         value = values[name]
-        words.append(f"{name} {'low' if value < low else 'normal' if value <= high else 'high'}")
+        limit = f"at least {low:g}" if value < low else f"at most {high:g}"
         if value > too_high:
-            state, worst = "stop", name
-        elif not low <= value <= high and state == "ok":
-            state, worst = "watch", name
-    return state, ", ".join(words), worst
+            return "stop", f"{machine}, {name} {value:g}, {limit}"
+        if not low <= value <= high and state == "ok":
+            state, note = "watch", f"{machine}, {name} {value:g}, {limit}"
+    return state, note
 
 
-def prompt_of(words):
-    shown = "".join(f"Readings: {said}\nJSON: {json.dumps({'check': right})}\n\n" for said, right in SHOWN)
-    return f"{shown}Readings: {words}\nJSON: "
+def prompt_of(note):
+    shown = "".join(f"Reading: {read}\nJSON: {json.dumps({'note': said})}\n\n" for read, said in SHOWN)
+    return f"{shown}Reading: {note}\nJSON: "
 
 
 class Monitor:
@@ -91,10 +88,11 @@ class Monitor:
             return machine, *self.newest.pop(machine)
 
     def answer(self, machine, came, values):
-        state, words, worst = judge(values)
-        said = {"machine": machine, "state": state, "check": worst, "by": "rules"}
+        state, note = judge(machine, values)
+        said = {"machine": machine, "state": state, "note": note, "by": "rules"}
         try:
-            said.update(self.asker.ask(prompt_of(words), SCHEMA, came, self.deadline_ms), by="model")
+            if note:
+                said.update(self.asker.ask(prompt_of(note), SCHEMA, came, self.deadline_ms), by="model")
         except Refused as why:
             print(f"{machine}: {why}", file=sys.stderr, flush=True)
         said["ms"] = round(1000 * (time.monotonic() - came))

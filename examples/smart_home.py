@@ -10,8 +10,10 @@
 What cannot be answered in time is told on home/failed, as JSON with `said` and `why`.
 """
 import argparse
+import collections
 import json
 import queue
+import re
 import signal
 import sys
 import time
@@ -21,27 +23,51 @@ import paho.mqtt.client as mqtt
 from edgellm_ask import Asker, Refused
 
 SCHEMA = {
-    "type": "object", "additionalProperties": False, "required": ["action", "device", "room"],
+    "type": "object", "additionalProperties": False, "required": ["room", "device", "action"],
     "properties": {
-        "action": {"enum": ["on", "off", "up", "down"]},
+        "room": {"enum": ["kitchen", "bedroom", "bathroom", "office"]},
         "device": {"enum": ["lamp", "heating", "fan", "blinds", "radio"]},
-        "room": {"enum": ["kitchen", "bedroom", "bathroom", "office"]}}}
+        "action": {"enum": ["on", "off", "up", "down"]}}}
 SHOWN = (
-    ("Turn on the lamp in the kitchen", "on", "lamp", "kitchen"),
-    ("It is too dark in the office", "on", "lamp", "office"),
-    ("Switch the fan in the bedroom off", "off", "fan", "bedroom"),
-    ("Make it warmer in the bathroom", "up", "heating", "bathroom"),
-    ("Please close the blinds in the office", "down", "blinds", "office"),
-    ("It is too hot in the bedroom, turn the heating down", "down", "heating", "bedroom"),
-    ("Stop the music in the kitchen", "off", "radio", "kitchen"),
-    ("Open the blinds in the bathroom", "up", "blinds", "bathroom"),
+    ("Turn on the lamp in the kitchen", "kitchen", "lamp", "on"),
+    ("Turn off the lamp in the office", "office", "lamp", "off"),
+    ("Switch the fan in the bedroom off", "bedroom", "fan", "off"),
+    ("Switch the fan in the bathroom on", "bathroom", "fan", "on"),
+    ("Turn up the heating in the bathroom", "bathroom", "heating", "up"),
+    ("Turn down the heating in the bedroom", "bedroom", "heating", "down"),
+    ("Close the blinds in the office", "office", "blinds", "down"),
+    ("Open the blinds in the bedroom", "bedroom", "blinds", "up"),
+    ("Turn off the radio in the office", "office", "radio", "off"),
+    ("Switch on the radio in the bedroom", "bedroom", "radio", "on"),
+    ("Stop the music in the kitchen", "kitchen", "radio", "off"),
+    ("Play music in the bathroom", "bathroom", "radio", "on"),
+    ("It is too dark in the office", "office", "lamp", "on"),
+    ("No light in the kitchen", "kitchen", "lamp", "off"),
+    ("I am cold in the bedroom", "bedroom", "heating", "up"),
+    ("It is too hot in the kitchen", "kitchen", "heating", "down"),
+    ("Make it warmer in the bathroom", "bathroom", "heating", "up"),
+    ("Let more sun into the kitchen", "kitchen", "blinds", "up"),
 )
+SHOWN_AT_ONCE = 3
 TEXT_MAX, WAITING_MAX = 120, 8
+
+
+def words_of(text):
+    return set(re.findall(r"\w+", text.lower()))
+
+
+COUNTS = collections.Counter(word for said, *_ in SHOWN for word in words_of(said))
+
+
+def nearest(text):
+    """The examples with most words in common, the nearest last; a word counts more where it is rare."""
+    words = words_of(text)
+    return sorted(SHOWN, key=lambda one: sum(1 / COUNTS[w] for w in words & words_of(one[0])))[-SHOWN_AT_ONCE:]
 
 
 def prompt_of(text):
     shown = "".join(f"Command: {said}\nJSON: {json.dumps(dict(zip(SCHEMA['required'], right)))}\n\n"
-                    for said, *right in SHOWN)
+                    for said, *right in nearest(text))
     return f"{shown}Command: {' '.join(text.split())[:TEXT_MAX]}\nJSON: "
 
 
@@ -86,8 +112,8 @@ class Home:
                 self.do(*self.said.get())
         except KeyboardInterrupt:
             print(self.asker.summary(), flush=True)
-        self.client.loop_stop()
         self.client.disconnect()
+        self.client.loop_stop()
 
 
 def main():

@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . tools/conformance/venv.sh
-paho_mqtt_version=2.1.0
+paho_mqtt_version=2.2.0
 venv_python
 if [ -z "${EDGELLM_VENV:-}" ]; then
     venv_has paho.mqtt.client || venv_pip "paho-mqtt==$paho_mqtt_version"
