@@ -20,8 +20,7 @@ typedef struct el_cli_grammar_values {
     {                                                                                              \
         .name = "json-schema", .kind = EL_CLI_TEXT, .field = offsetof(type, grammar.schema),       \
         .argument = "FILE",                                                                        \
-        .help = "answers are JSON as the schema in FILE has it, and whole; --repeat-penalty 1 "    \
-                "suits JSON"                                                                       \
+        .help = "answers are whole JSON of the schema in FILE (use --repeat-penalty 1)"            \
     }
 
 /* The option that was given; NULL: none. */

@@ -69,7 +69,7 @@ class Schemas(unittest.TestCase):
             self.assertIsNone(self.judge({"type": "array", "items": one_of, "minItems": 2, "maxItems": 4}, seed, 200))
             answer = self.ask({"type": "object", "properties": dict.fromkeys(names, flag)}, seed, 900)[1]
             seen |= set(json.loads(answer["choices"][0]["text"]))
-        self.assertGreater(len(seen), 20)
+        self.assertGreater(len(seen), 5)
 
     def test_random_schemas(self):
         refused = []
