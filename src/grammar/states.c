@@ -101,8 +101,8 @@ static bool is_eased(const el_matcher *m, uint32_t stack, uint32_t from, uint32_
     return false;
 }
 
-/* Takes out those that can do nothing but what this one can; returns the new end. */
-static uint32_t drop_eased(el_matcher *m, uint32_t stack, uint32_t from, uint32_t to)
+/* Takes out those that can do nothing but what this one can. */
+static void drop_eased(el_matcher *m, uint32_t stack, uint32_t from, uint32_t to)
 {
     uint32_t left = from;
     for (uint32_t i = from; i < to; i++) {
@@ -110,10 +110,9 @@ static uint32_t drop_eased(el_matcher *m, uint32_t stack, uint32_t from, uint32_
         if (m->frames[other].counts && el_stacks_ease(m, stack, other)) continue;
         m->found[left++] = m->found[i];
     }
-    if (left == to) return to;
+    if (left == to) return;
     memmove(m->found + left, m->found + to, (m->n_found - to) * sizeof *m->found);
     m->n_found -= to - left;
-    return left;
 }
 
 /* What is found is in order, so that equal sets are equal lists. */
@@ -122,10 +121,11 @@ static void keep(el_matcher *m, uint32_t node, uint32_t stack)
     const el_wait wait = el_wait_of(node, stack);
     if (el_cost_add(m->program->nodes[node].cost, m->frames[stack].cost) == EL_COST_NONE) return;
     const uint32_t from = place_of(m, el_wait_of(node, 0));
-    uint32_t to = place_of(m, el_wait_of(node, EL_FRAMES - 1) + 1), at = place_of(m, wait);
+    const uint32_t to = place_of(m, el_wait_of(node, EL_FRAMES - 1) + 1);
+    uint32_t at = place_of(m, wait);
     if (at < to && m->found[at] == wait) return;
     if (is_eased(m, stack, from, to)) return;
-    if (from < to) to = drop_eased(m, stack, from, to);
+    drop_eased(m, stack, from, to);
     at = place_of(m, wait);
     memmove(m->found + at + 1, m->found + at, (m->n_found - at) * sizeof *m->found);
     m->found[at] = wait;
