@@ -481,7 +481,7 @@ static void test_counts_are_few_ways(void **state)
 static void write_palindromes(char *at)
 {
     at += sprintf(at, "root ::= \"-\"");
-    for (char c = 'a'; c <= 'z'; c++)
+    for (int c = 'a'; c <= 'z'; c++)
         at += sprintf(at, " | \"%c\" root \"%c\"", c, c);
 }
 
@@ -492,8 +492,8 @@ static machine many_tokens(uint32_t *vocab)
     words *w = new_words();
     add_word(w, EL_TOKEN_CONTROL, "<|im_end|>");
     add_word(w, EL_TOKEN_NORMAL, "-");
-    for (char c = 'a'; c <= 'z'; c++)
-        add_token(w, EL_TOKEN_NORMAL, &c, 1);
+    for (int c = 'a'; c <= 'z'; c++)
+        add_token(w, EL_TOKEN_NORMAL, &(char){(char)c}, 1);
     for (int i = 0; i < 1500; i++) {
         char text[30];
         for (size_t k = 0; k < sizeof text; k++)
