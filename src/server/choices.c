@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "server/grammars.h"
+#include "server/prepare.h"
 #include "server/server_state.h"
 
 static uint32_t count_of(const el_server *server)
@@ -50,7 +51,9 @@ static bool prepare(el_server *server, el_task *task, const el_task *first, uint
 {
     const el_ask *ask = &server->ask;
     copy(task, first, index);
-    if (el_ask_is_embed(ask) && !el_request_lay_out(server, index, task, problem)) return false;
+    if (el_ask_is_embed(ask) && !el_prepare_input(task, ask, index, server->compute.engine,
+                                                  server->compute.memory.context, problem))
+        return false;
     if (!el_grammars_make(server->compute.engine, ask, &task->grammar, problem)) return false;
     task->request.grammar = task->grammar;
     return true;

@@ -23,10 +23,6 @@ typedef struct el_endpoint {
  * until it is handed over (NULL: *problem says why there is none), as are those of further choices;
  * and that. */
 el_task *el_request_task(el_server *server, el_problem *problem);
-
-/* The tokens of its prompt, or of that input. */
-bool el_request_lay_out(const el_server *server, uint32_t input, el_task *task,
-                        el_problem *problem);
 void el_request_start(el_server *server, const el_endpoint *endpoint, el_task *task,
                       el_answer *answer);
 

@@ -1,0 +1,98 @@
+#include "server/prepare.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "server/grammars.h"
+
+/* ---- tokens -------------------------------------------------------------------------------- */
+
+/* What is embedded is text all through. */
+static edgellm_status encode(const edgellm_engine *engine, const el_ask *ask, uint32_t input,
+                             uint32_t *tokens, size_t room, size_t *count, edgellm_error *err)
+{
+    if (el_ask_is_embed(ask)) {
+        const json_t *text = el_ask_input(ask, input);
+        return edgellm_tokenize(engine, json_string_value(text), json_string_length(text),
+                                EDGELLM_TOKENIZE_BOS, tokens, room, count, err);
+    }
+    if (ask->n_messages > 0)
+        return edgellm_chat_prompt(engine, ask->messages, ask->n_messages, EDGELLM_CHAT_OPEN_ANSWER,
+                                   tokens, room, count, err);
+    return edgellm_tokenize(engine, ask->prompt, ask->prompt_len,
+                            EDGELLM_TOKENIZE_SPECIAL | EDGELLM_TOKENIZE_BOS, tokens, room, count,
+                            err);
+}
+
+static const char *param_of(const el_ask *ask)
+{
+    if (el_ask_is_embed(ask)) return "input";
+    return ask->prompt ? "prompt" : "messages";
+}
+
+bool el_prepare_input(el_task *task, const el_ask *ask, uint32_t input,
+                      const edgellm_engine *engine, uint32_t context, el_problem *problem)
+{
+    const char *param = param_of(ask);
+    edgellm_error err;
+    size_t count;
+    const edgellm_status status = encode(engine, ask, input, task->tokens, context, &count, &err);
+    if (status != EDGELLM_OK)
+        return el_problem_set(
+            problem, status == EDGELLM_ERR_MEMORY ? EL_PROBLEM_INTERNAL : EL_PROBLEM_REQUEST, param,
+            "%s", err.message);
+    if (count == 0)
+        return el_problem_set(problem, EL_PROBLEM_REQUEST, param, "the prompt has no tokens");
+    if (count > context)
+        return el_problem_set(problem, EL_PROBLEM_CONTEXT, param,
+                              "the prompt has %zu tokens, the context of a session %u", count,
+                              context);
+    task->request.tokens = task->tokens;
+    task->request.count = (uint32_t)count;
+    return true;
+}
+
+/* ---- the rest ------------------------------------------------------------------------------ */
+
+static uint64_t seed_by_chance(void)
+{
+    uint32_t seed = 0;
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed)
+        seed = (uint32_t)el_clock_now();
+    return seed;
+}
+
+static void set_task(el_task *task, const el_ask *ask, uint32_t vocab, uint32_t context)
+{
+    const uint32_t room = context - task->request.count + 1;
+    const bool embeds = el_ask_is_embed(ask);
+    const uint32_t wanted = embeds ? 1 : ask->max_tokens;
+    task->asked_ns = el_clock_now();
+    task->sampler = ask->sampler;
+    memcpy(task->biases, ask->biases, ask->sampler.n_logit_bias * sizeof *task->biases);
+    task->sampler.logit_bias = task->biases;
+    if (!ask->has_seed) task->sampler.seed = seed_by_chance();
+    task->may_shorten = wanted == 0;
+    task->request.max_tokens = wanted > 0 && wanted < room ? wanted : room;
+    task->request.stop_at_end = !ask->ignore_eos;
+    task->request.sampler = &task->sampler;
+    task->request.grammar = task->grammar;
+    task->request.embedding = embeds;
+    task->request.hash = ask->logits_hash;
+    task->request.logprobs = ask->logprobs;
+    task->request.top_logprobs = ask->top_logprobs < vocab ? ask->top_logprobs : vocab;
+    if (ask->deadline_ms > 0)
+        task->request.deadline_ns = task->asked_ns + ask->deadline_ms * (uint64_t)1000000;
+}
+
+bool el_prepare_task(el_task *task, const el_ask *ask, const edgellm_engine *engine,
+                     uint32_t context, el_problem *problem)
+{
+    edgellm_model_info info;
+    edgellm_engine_info(engine, &info);
+    if (!el_prepare_input(task, ask, 0, engine, context, problem)) return false;
+    if (!el_grammars_make(engine, ask, &task->grammar, problem)) return false;
+    set_task(task, ask, info.vocab, context);
+    return true;
+}
