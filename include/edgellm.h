@@ -68,7 +68,6 @@ typedef struct edgellm_error {
 
 /* The version of the library that is linked, such as "0.1.0". Never NULL. Thread-safe. */
 EDGELLM_API const char *edgellm_version(void);
-
 /* A short name such as "format" for a status; "unknown" for other values. Thread-safe. */
 EDGELLM_API const char *edgellm_status_name(edgellm_status status);
 
@@ -170,11 +169,9 @@ EDGELLM_API edgellm_status edgellm_tokenize(const edgellm_engine *engine, const 
                                             size_t len, unsigned flags, uint32_t *tokens,
                                             size_t capacity, size_t *count, edgellm_error *err);
 
-/*
- * Turns tokens into bytes: writes at most `capacity` bytes (no NUL is added) and stores the full
+/* Turns tokens into bytes: writes at most `capacity` bytes (no NUL is added) and stores the full
  * length in *len. Special tokens give their names if `special`, else nothing.
- * Errors: USAGE (an id out of range). Thread-safe.
- */
+ * Errors: USAGE (an id out of range). Thread-safe. */
 EDGELLM_API edgellm_status edgellm_detokenize(const edgellm_engine *engine, const uint32_t *tokens,
                                               size_t count, bool special, char *text,
                                               size_t capacity, size_t *len, edgellm_error *err);
@@ -187,11 +184,9 @@ typedef struct edgellm_stream {
 
 #define EDGELLM_STREAM_BYTES 1024 /* room that one push or flush may need */
 
-/*
- * Appends one token and gives back the text that is now complete: whole UTF-8 characters only;
+/* Appends one token and gives back the text that is now complete: whole UTF-8 characters only;
  * bytes that can never become one are given as they are. Special tokens give nothing.
- * text: room for EDGELLM_STREAM_BYTES. Returns the number of bytes written.
- */
+ * text: room for EDGELLM_STREAM_BYTES. Returns the number of bytes written. */
 EDGELLM_API size_t edgellm_stream_push(const edgellm_engine *engine, edgellm_stream *stream,
                                        uint32_t token, char *text);
 /* Gives back what is held at the end of the answer: at most 4 bytes. */
@@ -385,10 +380,8 @@ typedef struct edgellm_realtime {
  */
 EDGELLM_API void edgellm_session_realtime(const edgellm_session *session, edgellm_realtime *report);
 
-/*
- * Forgets all tokens from `position` on (0: everything), keeping the cached prefix. The logits
- * are undefined until the next eval. Errors: USAGE (position > current).
- */
+/* Forgets all tokens from `position` on (0: everything), keeping the cached prefix. The logits
+ * are undefined until the next eval. Errors: USAGE (position > current). */
 EDGELLM_API edgellm_status edgellm_session_truncate(edgellm_session *session, uint32_t position,
                                                     edgellm_error *err);
 
@@ -653,6 +646,12 @@ EDGELLM_API edgellm_status edgellm_scheduler_calibrate(edgellm_scheduler *schedu
                                                        uint64_t budget_ns, edgellm_costs *costs,
                                                        edgellm_error *err);
 
+/* The same while others compute: `before` is called before each piece, with what that may take (0:
+ * nobody knows), and may use another scheduler. INTERRUPTED: it gave false. */
+EDGELLM_API edgellm_status edgellm_scheduler_calibrate_beside(
+    edgellm_scheduler *scheduler, uint64_t budget_ns, bool (*before)(void *context, double ns),
+    void *context, edgellm_costs *costs, edgellm_error *err);
+
 typedef struct edgellm_request {
     const uint32_t *tokens; /* (count) the prompt; copied */
     uint32_t count;         /* 1 or more */
@@ -676,13 +675,11 @@ EDGELLM_API edgellm_status edgellm_scheduler_forecast(const edgellm_scheduler *s
                                                       edgellm_forecast *forecast,
                                                       edgellm_error *err);
 
-/*
- * Takes a request into a free slot. *id: what events call it; never 0, never the same again.
+/* Takes a request into a free slot. *id: what events call it; never 0, never the same again.
  * *forecast: filled in where costs are known, also with DEADLINE; NULL if nobody asks.
  * Errors: as edgellm_scheduler_forecast(), but costs are needed for a deadline only; DEADLINE (it
  * cannot be promised, or an earlier promise would be broken; the message has the numbers); USAGE
- * (an option of the sampler).
- */
+ * (an option of the sampler). */
 EDGELLM_API edgellm_status edgellm_scheduler_submit(edgellm_scheduler *scheduler,
                                                     const edgellm_request *request, uint64_t *id,
                                                     edgellm_forecast *forecast, edgellm_error *err);
@@ -728,13 +725,15 @@ typedef struct edgellm_turn {
     edgellm_event events[EDGELLM_SCHEDULER_SLOTS]; /* (n_events), one of a request at most */
 } edgellm_turn;
 
-/*
- * Does one action: the next part of a prompt or the next pass. Answers whose next token would come
+/* Does one action: the next part of a prompt or the next pass. Answers whose next token would come
  * too late are ended first. Errors: FORMAT (the logits overflow: the requests of that action have
- * FAILED; *turn is filled in then too).
- */
+ * FAILED; *turn is filled in then too). */
 EDGELLM_API edgellm_status edgellm_scheduler_turn(edgellm_scheduler *scheduler, edgellm_turn *turn,
                                                   edgellm_error *err);
+
+/* For how many nanoseconds something else may compute now, so that every promise still holds then:
+ * INFINITY: there is none. *next_ns: forecast of the next turn (0: nothing to do); may be NULL. */
+EDGELLM_API double edgellm_scheduler_slack(const edgellm_scheduler *scheduler, double *next_ns);
 
 /* ---- session files --------------------------------------------------------------------- */
 

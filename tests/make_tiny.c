@@ -5,6 +5,7 @@
  *     f32      all matrices in f32
  *     long     a context of 100000
  *     narrow   a third of the weights, for what is done hundreds of times
+ *     other    as narrow, with other weights, a smaller vocabulary, and a context of 100000
  *     layers   two layers of SmolLM2-135M's shape: attention has its usual share of the work
  */
 #include <stdio.h>
@@ -31,6 +32,14 @@ static void make_narrow(el_tiny_spec *spec)
     spec->kv_heads = 1;
 }
 
+static void make_other(el_tiny_spec *spec)
+{
+    make_narrow(spec);
+    make_long(spec);
+    spec->left_out = 20;
+    spec->seed++;
+}
+
 static void make_layers(el_tiny_spec *spec)
 {
     spec->dim = 576;
@@ -43,7 +52,9 @@ static const struct {
     const char *name;
     void (*make)(el_tiny_spec *spec);
 } kinds[] = {
-    {"f32", make_f32}, {"long", make_long}, {"narrow", make_narrow}, {"layers", make_layers}};
+    {"f32", make_f32},     {"long", make_long},     {"narrow", make_narrow},
+    {"other", make_other}, {"layers", make_layers},
+};
 
 enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -54,7 +65,7 @@ int main(int argc, char **argv)
     while (argc == 3 && kind < N_KINDS && strcmp(kinds[kind].name, argv[2]) != 0)
         kind++;
     if (argc < 2 || argc > 3 || kind == N_KINDS) {
-        fprintf(stderr, "usage: make_tiny OUT.gguf [f32 | long | narrow | layers]\n");
+        fprintf(stderr, "usage: make_tiny OUT.gguf [f32 | long | narrow | other | layers]\n");
         return 2;
     }
     if (argc == 3) kinds[kind].make(&spec);

@@ -622,6 +622,69 @@ static void test_measuring(void **state)
     end(&d);
 }
 
+/* Two schedulers of one engine: while one is measured the other answers. */
+typedef struct beside {
+    desk *other;
+    uint32_t pieces, unknown, left; /* left: pieces after which it is enough */
+} beside;
+
+static bool go_on(void *context, double ns)
+{
+    beside *b = context;
+    b->pieces++;
+    b->unknown += ns == 0;
+    assert_true(ns >= 0 && ns < 1e12);
+    (void)turn(b->other);
+    return b->pieces <= b->left;
+}
+
+static void test_measuring_beside(void **state)
+{
+    (void)state;
+    desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 2, .session.batch = 16});
+    desk measured = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 3, .session.batch = 16});
+    beside b = {.other = &d, .left = UINT32_MAX};
+    edgellm_error err = {0};
+    edgellm_costs costs;
+    edgellm_request r = {.tokens = few, .count = 10, .max_tokens = 20};
+    edgellm_sampler_options sampler = sampler_of(7);
+    r.sampler = &sampler;
+    assert_ok(submit(&d, &r, &err));
+    assert_ok(edgellm_scheduler_calibrate_beside(measured.scheduler, 1000000, go_on, &b, &costs,
+                                                 &err));
+    assert_ok(el_costs_check(&costs, &err));
+    assert_true(b.pieces > 21 && b.unknown == 3); /* the first, and those of either end */
+    assert_int_equal(d.answers[0].n, 20);
+    assert_as_alone(&d, &d.answers[0], &r, false);
+    b = (beside){.other = &d, .left = 4};
+    assert_int_equal(edgellm_scheduler_calibrate_beside(measured.scheduler, 1000000, go_on, &b,
+                                                        &costs, &err),
+                     EDGELLM_ERR_INTERRUPTED);
+    assert_int_equal(b.pieces, 5);
+    end(&measured);
+    end(&d);
+}
+
+static void test_slack(void **state)
+{
+    (void)state;
+    desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 2, .session.batch = 16});
+    edgellm_error err = {0};
+    edgellm_costs costs;
+    double next = -1;
+    assert_ok(edgellm_scheduler_calibrate(d.scheduler, 1000000, &costs, &err));
+    assert_ok(edgellm_scheduler_set_costs(d.scheduler, &costs, &err));
+    assert_true(edgellm_scheduler_slack(d.scheduler, &next) == INFINITY && next == 0);
+    edgellm_request r = dated(10, 20, 60);
+    assert_ok(submit(&d, &r, &err));
+    const double slack = edgellm_scheduler_slack(d.scheduler, &next);
+    assert_true(slack > 0 && slack < 60e9 && next > 0 && next < slack);
+    assert_true(edgellm_scheduler_slack(d.scheduler, NULL) <= slack);
+    run(&d);
+    assert_true(edgellm_scheduler_slack(d.scheduler, NULL) == INFINITY);
+    end(&d);
+}
+
 enum { ROOM = 16 << 20, FILL = 0xa5 };
 static _Alignas(EDGELLM_MEMORY_ALIGN) uint8_t room[ROOM];
 
@@ -717,6 +780,8 @@ int main(void)
         cmocka_unit_test(test_bad_requests),
         cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_measuring),
+        cmocka_unit_test(test_measuring_beside),
+        cmocka_unit_test(test_slack),
         cmocka_unit_test(test_memory_is_as_planned),
         cmocka_unit_test(test_a_cap_is_kept),
     };

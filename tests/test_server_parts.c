@@ -189,7 +189,7 @@ static void *compute(void *context)
     for (;;) {
         el_task *task = el_tasks_next(tasks);
         if (!task) {
-            el_tasks_wait(tasks);
+            el_tasks_wait(tasks->wake);
             continue;
         }
         if (task->request.count == 0) return NULL;
@@ -228,9 +228,11 @@ static void test_tasks(void **unused)
 {
     el_tasks tasks;
     pthread_t thread;
+    sem_t wake;
     edgellm_error err;
     (void)unused;
-    assert_int_equal(el_tasks_open(&tasks, TASKS, CONTEXT, &err), EDGELLM_OK);
+    assert_int_equal(sem_init(&wake, 0, 0), 0);
+    assert_int_equal(el_tasks_open(&tasks, TASKS, CONTEXT, &wake, &err), EDGELLM_OK);
     assert_int_equal(pthread_create(&thread, NULL, compute, &tasks), 0);
     for (uint32_t round = 0; round < ROUNDS; round++) {
         el_task *two[2];
@@ -252,17 +254,25 @@ static void test_tasks(void **unused)
     el_tasks_sweep(&tasks);
     for (uint32_t i = 0; i < TASKS; i++)
         assert_int_equal(el_task_stage(&tasks.list[i]) == EL_STAGE_FREE, &tasks.list[i] != last);
+    assert_false(el_tasks_are_free(&tasks));
+    el_task_set_stage(last, EL_STAGE_ENDED);
+    el_tasks_abandon(&tasks, last);
+    assert_true(el_tasks_are_free(&tasks));
     el_tasks_close(&tasks);
+    sem_destroy(&wake);
 }
 
 static void test_retry_after(void **unused)
 {
     static const uint64_t second = 1000000000;
     el_tasks tasks;
+    sem_t wake;
     edgellm_error err;
     (void)unused;
-    assert_int_equal(el_tasks_open(&tasks, TASKS, CONTEXT, &err), EDGELLM_OK);
+    assert_int_equal(sem_init(&wake, 0, 0), 0);
+    assert_int_equal(el_tasks_open(&tasks, TASKS, CONTEXT, &wake, &err), EDGELLM_OK);
     assert_int_equal(el_tasks_retry_after(&tasks, 5 * second), 1);
+    assert_int_equal(el_tasks_all_after(&tasks, 5 * second), 1);
     for (uint32_t i = 0; i < 2; i++) { /* 3 of 10 and 23 tokens after 8 seconds: 14 and 40 more */
         el_task *task = el_tasks_find(&tasks);
         hand_over(&tasks, task, 0);
@@ -274,7 +284,10 @@ static void test_retry_after(void **unused)
     }
     assert_int_equal(el_tasks_retry_after(&tasks, 10 * second), 15);
     assert_int_equal(el_tasks_retry_after(&tasks, 10000 * second), 600);
+    assert_int_equal(el_tasks_all_after(&tasks, 10 * second), 41);
+    assert_int_equal(el_tasks_all_after(&tasks, 10000 * second), 600);
     el_tasks_close(&tasks);
+    sem_destroy(&wake);
 }
 
 /* ---- keys and problems --------------------------------------------------------------------- */

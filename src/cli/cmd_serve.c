@@ -127,7 +127,8 @@ const el_cli_command el_cli_cmd_serve = {
         "says when it is ready. Where there is more than one core, one is the network's: without\n"
         "-j all others compute. A request may carry deadline_ms: what cannot be answered in time\n"
         "is refused at once, with the forecast. SIGTERM or Ctrl-C: what runs may end, then exit\n"
-        "code 0; a second one ends it. SIGHUP: --api-key-file is read again.\n",
+        "code 0; a second one ends it. SIGHUP: --api-key-file is read again, and another model\n"
+        "under the name MODEL takes the place of the one that is served.\n",
     .examples = "  edgellm serve model.tm2.bin\n"
                 "  edgellm serve model.tm2.bin --port 8080 --sessions 2 -c 2048 --rt\n"
                 "  edgellm serve model.tm2.bin --unix model.sock --max-ram 256M\n",

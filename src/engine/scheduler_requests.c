@@ -340,3 +340,10 @@ edgellm_status edgellm_scheduler_turn(edgellm_scheduler *scheduler, edgellm_turn
     }
     return a.kind == EL_ACTION_NONE ? EDGELLM_OK : act(scheduler, &a, turn, err);
 }
+
+double edgellm_scheduler_slack(const edgellm_scheduler *scheduler, double *next_ns)
+{
+    const el_nanoseconds now = el_clock_now();
+    if (next_ns) *next_ns = el_schedule_next(&scheduler->schedule, now).time;
+    return el_schedule_slack(&scheduler->schedule, now);
+}

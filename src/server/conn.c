@@ -517,12 +517,23 @@ bool el_conn_on_body(el_conn *conn, const char *bytes, size_t len)
     return el_conn_keep(conn, bytes, len);
 }
 
+/* Since its head there was a model, and none takes requests now. */
+static bool lost_its_model(const el_conn *conn, el_problem *problem)
+{
+    return conn->route->needs_model && conn->server->swap.is_exclusive &&
+           !el_server_is_ready(conn->server, problem);
+}
+
 bool el_conn_on_body_end(el_conn *conn)
 {
+    el_problem problem;
     if (conn->is_refused) return conn->reply != EL_REPLY_NONE;          /* else it is sent: close */
     if (!conn->is_asking || conn->reply != EL_REPLY_NONE) return false; /* more than one request */
     conn->asked_ns = el_clock_now();
-    conn->route->serve(conn);
+    if (lost_its_model(conn, &problem))
+        el_conn_reply_problem(conn, &problem);
+    else
+        conn->route->serve(conn);
     el_conn_drop_body(conn);
     return true;
 }

@@ -51,8 +51,8 @@ static int upgrade(struct lws *wsi, el_conn *conn, const char *to)
 
 static void look_at_all(el_server *server)
 {
-    if (el_compute_readiness(&server->compute) == EL_READINESS_READY)
-        el_tasks_sweep(&server->compute.tasks);
+    if (server->now) el_tasks_sweep(&server->now->tasks);
+    if (server->earlier) el_tasks_sweep(&server->earlier->tasks);
     el_streams_look(server);
     for (uint32_t i = 0; i < server->options->connections; i++)
         if (server->conns[i].wsi) el_conn_look(&server->conns[i]);
@@ -163,18 +163,6 @@ static int on_listener(struct lws *wsi, enum lws_callback_reasons reason, void *
 
 /* ---- signals ------------------------------------------------------------------------------- */
 
-static void drain(el_server *server)
-{
-    if (server->is_draining) { /* the second signal */
-        server->is_over = true;
-        return;
-    }
-    server->is_draining = true;
-    server->drain_until = el_clock_now() + server->options->drain_s * UINT64_C(1000000000);
-    el_loop_wake_at(server, server->drain_until);
-    el_streams_drain(server);
-}
-
 static int on_signal(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                      size_t len)
 {
@@ -183,10 +171,10 @@ static int on_signal(struct lws *wsi, enum lws_callback_reasons reason, void *us
     if (reason != LWS_CALLBACK_RAW_RX_FILE) return 0;
     el_server *server = server_of(wsi);
     if (read(server->signals, &signal, sizeof signal) != (ssize_t)sizeof signal) return 0;
-    if (signal.ssi_signo == SIGHUP && server->options->key_file)
-        el_server_reread_keys(server);
+    if (signal.ssi_signo == SIGHUP)
+        el_server_look_again(server);
     else
-        drain(server);
+        el_server_drain(server);
     return 0;
 }
 

@@ -16,8 +16,8 @@
 static edgellm_status encode(const el_server *server, const el_ask *ask, el_task *task,
                              size_t *count, edgellm_error *err)
 {
-    const edgellm_engine *engine = server->compute.engine;
-    const size_t room = server->compute.memory.context;
+    const edgellm_engine *engine = server->now->engine;
+    const size_t room = server->now->memory.context;
     if (ask->n_messages > 0)
         return edgellm_chat_prompt(engine, ask->messages, ask->n_messages, EDGELLM_CHAT_OPEN_ANSWER,
                                    task->tokens, room, count, err);
@@ -29,7 +29,7 @@ static edgellm_status encode(const el_server *server, const el_ask *ask, el_task
 static bool lay_out(const el_server *server, const el_ask *ask, el_task *task, el_problem *problem)
 {
     const char *param = ask->prompt ? "prompt" : "messages";
-    const uint32_t context = server->compute.memory.context;
+    const uint32_t context = server->now->memory.context;
     edgellm_error err;
     size_t count;
     const edgellm_status status = encode(server, ask, task, &count, &err);
@@ -60,7 +60,7 @@ static uint64_t seed_by_chance(void)
 
 static void set_task(const el_server *server, const el_ask *ask, el_task *task)
 {
-    const uint32_t room = server->compute.memory.context - task->request.count + 1;
+    const uint32_t room = server->now->memory.context - task->request.count + 1;
     const uint32_t wanted = ask->max_tokens;
     task->asked_ns = el_clock_now();
     task->sampler = ask->sampler;
@@ -77,10 +77,10 @@ static void set_task(const el_server *server, const el_ask *ask, el_task *task)
 
 static bool find_task(el_server *server, el_task **task, el_problem *problem)
 {
-    el_tasks *tasks = &server->compute.tasks;
+    el_tasks *tasks = &server->now->tasks;
     el_tasks_sweep(tasks);
     *task = el_tasks_find(tasks);
-    if (!*task && el_streams_make_room(server)) *task = el_tasks_find(tasks);
+    if (!*task && el_streams_make_room(server, tasks)) *task = el_tasks_find(tasks);
     if (*task) return true;
     el_problem_set(problem, EL_PROBLEM_QUEUE, NULL,
                    "all %u sessions are taken and %u requests wait: try again later",
@@ -96,11 +96,11 @@ static void set_answer(el_server *server, const el_endpoint *endpoint, el_task *
 {
     const el_ask *ask = &server->ask;
     answer->wire = ask->stream ? endpoint->streamed : endpoint->whole;
-    answer->engine = server->compute.engine;
-    answer->tasks = &server->compute.tasks;
+    answer->engine = server->now->engine;
+    answer->tasks = &server->now->tasks;
     answer->task = task;
     answer->model = server->model;
-    answer->fingerprint = server->fingerprint;
+    answer->fingerprint = server->now->fingerprint;
     answer->created = time(NULL);
     answer->stops = ask->stops;
     answer->include_usage = ask->include_usage;
@@ -117,7 +117,7 @@ el_task *el_request_task(el_server *server, el_problem *problem)
     el_task *task;
     if (!find_task(server, &task, problem)) return NULL;
     if (!lay_out(server, ask, task, problem)) return NULL; /* the task is still free */
-    if (!el_grammars_make(server->compute.engine, ask, &task->grammar, problem)) return NULL;
+    if (!el_grammars_make(server->now->engine, ask, &task->grammar, problem)) return NULL;
     set_task(server, ask, task);
     return task;
 }
@@ -126,7 +126,7 @@ void el_request_start(el_server *server, const el_endpoint *endpoint, el_task *t
                       el_answer *answer)
 {
     set_answer(server, endpoint, task, answer);
-    el_tasks_hand_over(&server->compute.tasks, task);
+    el_tasks_hand_over(&server->now->tasks, task);
 }
 
 static bool take(el_conn *conn, const el_endpoint *endpoint, el_problem *problem)

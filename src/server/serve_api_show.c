@@ -37,7 +37,7 @@ static void reply(el_conn *conn)
                 "{\"license\":\"\",\"modelfile\":\"\",\"parameters\":\"\",\"template\":\"\",");
     el_ollama_write_details(server, &out);
     el_out_text(&out, ",");
-    write_info(&server->compute.info, &out);
+    write_info(&server->now->info, &out);
     el_out_text(&out, ",\"capabilities\":[\"completion\"],\"modified_at\":");
     el_ollama_write_time(el_ollama_modified(server), &out);
     el_out_text(&out, "}");

@@ -1,5 +1,5 @@
 /*
- * server.h: a server for one model over HTTP, on libwebsockets, which nothing here mentions. Two
+ * server.h: a server for a model over HTTP, on libwebsockets, which nothing here mentions. Two
  * threads: the caller's, in which all of the network is, and one that computes (compute.h). Between
  * them are tasks, made before the start (tasks.h).
  */
@@ -56,10 +56,11 @@ typedef struct el_server_options {
     void *sense_context;
 } el_server_options;
 
-/* Serves until SIGTERM, SIGINT, or, where there is no file of keys, SIGHUP (unless that is
- * ignored): then requests that run may end, and OK is returned. A second one ends them. With a file
- * of keys SIGHUP has it read again. Errors: IO, USAGE, MEMORY, and those of edgellm_engine_open()
- * and edgellm_scheduler_open(). */
+/* Serves until SIGTERM or SIGINT, or until the terminal that it was started from has gone (unless
+ * SIGHUP is ignored): then requests that run may end, and OK is returned. A second one ends them.
+ * SIGHUP otherwise has the file of keys read again, and that of the model looked at: another model
+ * takes the place of the one that is served (swap.h). Errors: IO, USAGE, MEMORY, and those of
+ * edgellm_engine_open() and edgellm_scheduler_open(). */
 edgellm_status el_server_run(const el_server_options *options, edgellm_error *err);
 
 #endif

@@ -13,6 +13,7 @@
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/server.h"
+#include "server/swap.h"
 
 typedef struct el_stream el_stream;
 struct lws_context;
@@ -33,13 +34,15 @@ struct el_server {
     struct lws_context *context;
     struct lws_vhost *vhost;
     el_compute compute;
-    bool is_computing;    /* compute was started */
-    char model[128];      /* its name, as told */
-    char fingerprint[64]; /* what an answer's bits depend on */
-    int64_t started;      /* seconds since 1970 */
-    el_conn *conns;       /* (options->connections) */
-    el_stream *streams;   /* (sessions + queue), as there are tasks */
-    el_ask ask;           /* of the request in hand */
+    bool is_computing;      /* compute was started */
+    el_generation *now;     /* the model that new requests go to; NULL: there is none now */
+    el_generation *earlier; /* its last requests end, while others go to `now`; NULL: none */
+    el_swap swap;
+    char model[128];    /* its name, as told: that of the file */
+    int64_t started;    /* seconds since 1970 */
+    el_conn *conns;     /* (options->connections) */
+    el_stream *streams; /* as many as there are tasks, of one model after those of the other */
+    el_ask ask;         /* of the request in hand */
     el_metrics metrics;
     el_log log;
     uint32_t start_id, n_requests; /* for names of requests */
@@ -47,14 +50,21 @@ struct el_server {
     char *out;                     /* EL_SERVER_OUT and what frames it */
     void *timer, *heart;           /* of loop.c */
     bool is_draining, is_over, was_ready;
+    bool ends_with_terminal; /* there was one, and its end is no more ignored than elsewhere */
     uint64_t drain_until; /* in nanoseconds */
 };
 
 /* May what needs the model be asked? If not, why. */
 bool el_server_is_ready(const el_server *server, el_problem *problem);
 
-/* Reads the file of keys again. If something is wrong with it the keys stay as they were; either
- * way there is a line in the log. */
-void el_server_reread_keys(el_server *server);
+/* SIGHUP: what may have changed is looked at again, the keys and the model; or, if what has gone is
+ * the terminal that it was started from, it is as SIGTERM. */
+void el_server_look_again(el_server *server);
+
+/* The first model is ready. */
+void el_server_say_ready(el_server *server);
+
+/* The server ends when what runs has ended; asked for once more, at once. */
+void el_server_drain(el_server *server);
 
 #endif
