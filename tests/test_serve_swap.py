@@ -383,7 +383,7 @@ class Alone(Case):
         server = self.serve("--sessions", 2, *arguments)
         total = server.ask("/v1/models")[2]["data"][0]["meta"]["memory"]["total"]
         self.ends(server)
-        server = self.serve("--sessions", 2, "--max-ram", int(total * 1.02), *arguments)
+        server = self.serve("--sessions", 2, "--max-ram", total + 400000, *arguments)
         self.assertTrue(server.port, server.line)
         return server
 
@@ -455,7 +455,7 @@ class Alone(Case):
         server = self.serve("--sessions", 2, model=OTHER)
         total = server.ask("/v1/models")[2]["data"][0]["meta"]["memory"]["total"]
         self.ends(server)
-        server = self.serve("--sessions", 2, "--max-ram", int(total * 1.01), model=OTHER)
+        server = self.serve("--sessions", 2, "--max-ram", total + 400000, model=OTHER)
         self.assertTrue(server.port, server.line)
         place(LONG)
         self.assertIn("--max-ram", self.look_again(server, "kept"))

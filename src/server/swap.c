@@ -385,9 +385,10 @@ void el_swap_want(el_server *server)
 
 uint32_t el_swap_retry_after(const el_server *server)
 {
-    const uint32_t loading = 1 + server->options->calibrate_ms / 1000;
-    if (!server->now) return loading;
-    return loading + el_tasks_all_after(&server->now->tasks, el_clock_now());
+    static const uint32_t most = 600;
+    uint32_t seconds = 1 + server->options->calibrate_ms / 1000;
+    if (server->now) seconds += el_tasks_all_after(&server->now->tasks, el_clock_now());
+    return seconds < most ? seconds : most;
 }
 
 void el_swap_close(el_server *server)
