@@ -91,13 +91,13 @@ class Case(serve.Case):
             self.assertIsNone(server.process.poll())
             time.sleep(0.02)
 
-    def signal(self, server):
+    def ask_again(self, server):
         server.process.send_signal(signal.SIGHUP)
 
     def look_again(self, server, result):
         """SIGHUP, and what came of it, which is also a line."""
         before = self.results(server)
-        self.signal(server)
+        self.ask_again(server)
         self.until(server, lambda s: self.results(s) != before)
         before[RESULTS.index(result)] += 1
         self.assertEqual(self.results(server), before)
@@ -255,7 +255,7 @@ class Swapping(Case):
         for model in (OTHER, LONG, OTHER, LONG):
             place(model)
             for _ in range(3):
-                self.signal(server)
+                self.ask_again(server)
             time.sleep(0.05)
         self.until(server, lambda s: sum(self.results(s)) > 0)
         self.until(server, lambda s: text_of([s.answer(TEXT, seed=3, max_tokens=20, **ENDLESS)])
@@ -392,7 +392,7 @@ class Alone(Case):
         stream = server.stream(TEXT, seed=1, max_tokens=3000, **ENDLESS)
         events = stream.events()
         first = next(events)
-        self.signal(server)
+        self.ask_again(server)
         self.assertIn("may end first", server.process.stderr.readline().decode())
         return stream, events, first
 
@@ -481,7 +481,7 @@ class End(Case):
             events = stream.events()
             first = next(events)
             place(OTHER)
-            self.signal(server)
+            self.ask_again(server)
             time.sleep(wait)
             server.process.send_signal(signal.SIGTERM)
             objects = [json.loads(e) for e in (first, *events) if e != "[DONE]"]
@@ -516,7 +516,7 @@ class End(Case):
         time.sleep(0.2)
         self.is_served(server, LONG)
         place(OTHER)
-        self.signal(server)
+        self.ask_again(server)
         self.until(server, lambda s: self.results(s)[0] == 1)
         server.end()
 
@@ -540,7 +540,7 @@ class Systemd(Case):
         for model in (LONG, OTHER, serve.TINY):  # same, swapped, kept
             place(model)
             asked = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-            self.signal(server)
+            self.ask_again(server)
             reloading = state()
             self.assertEqual(reloading.pop("RELOADING"), "1")
             self.assertGreaterEqual(int(reloading.pop("MONOTONIC_USEC")), asked)
