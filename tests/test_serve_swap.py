@@ -13,6 +13,7 @@ import fcntl
 import functools
 import json
 import os
+import pathlib
 import pty
 import shutil
 import signal
@@ -60,7 +61,7 @@ def place_bytes(data):
 @functools.lru_cache(None)
 def right(model, prompt, n, seed, *options):
     """The text of the answer of `edgellm run`; ended by an end token or not."""
-    return run(prompt, "-n", n, "-s", seed, "-c", 6000, *options, model=model)["text"]
+    return run(prompt, "-n", n, "-s", seed, "-c", 6000, "-j", 1, *options, model=model)["text"]
 
 
 def raw(model, n, seed):
@@ -130,7 +131,7 @@ class Swapping(Case):
                 for i in range(100000):
                     if is_over.is_set():
                         return
-                    seed, n = (number + i) % 5, (30, 400)[i % 2]
+                    seed, n = (number + i) % 4, (20, 120)[i % 2]
                     objects = server.stream(TEXT, seed=seed, max_tokens=n, **ENDLESS).all()
                     prints = {o["system_fingerprint"] for o in objects}
                     assert len(prints) == 1 and objects[-1]["timings"]["predicted_n"] == n
@@ -138,15 +139,15 @@ class Swapping(Case):
             except Exception as error:  # in a thread: told by the other
                 problems.append(error)
         first = self.fingerprint(server)
-        long_one = server.stream(TEXT, seed=1, max_tokens=3000, **ENDLESS)
-        threads = [threading.Thread(target=ask, args=(i,)) for i in range(5)]
+        long_one = server.stream(TEXT, seed=1, max_tokens=1200, **ENDLESS)
+        threads = [threading.Thread(target=ask, args=(i,)) for i in range(4)]
         for thread in threads:
             thread.start()
         try:
             place(OTHER)
             self.assertIn("another model from now on", self.look_again(server, "swapped"))
             second = self.fingerprint(server)
-            self.assertEqual(text_of(long_one.all()), raw(LONG, 3000, 1))
+            self.assertEqual(text_of(long_one.all()), raw(LONG, 1200, 1))
             place(LONG)
             self.look_again(server, "swapped")
             self.assertEqual(self.fingerprint(server), first)
@@ -214,12 +215,12 @@ class Swapping(Case):
     def test_what_cannot_be_served(self):
         """The model stays, and a line says why."""
         server = self.serve()
-        other = open(OTHER, "rb").read()
+        other, tiny = (pathlib.Path(path).read_bytes() for path in (OTHER, serve.TINY))
         flipped = bytearray(other)
         flipped[len(other) // 2] ^= 1  # of a weight
         for data, words in ((other[:len(other) // 2], ""), (other[:100], ""), (b"", "empty"),
                             (bytes(len(other)), ""), (bytes(flipped), "checksum"),
-                            (open(serve.TINY, "rb").read(), "trained for at most 256")):
+                            (tiny, "trained for at most 256")):
             with self.subTest(words=words, size=len(data)):
                 place_bytes(data)
                 line = self.look_again(server, "kept")
@@ -300,7 +301,7 @@ class Kept(Case):
     def test_resume(self):
         server = self.serve("--sessions", 2)
         running, whole = self.connect(server), self.connect(server)
-        secret = self.begin(running, "a", seed=1, max_tokens=3000, **ENDLESS)
+        secret = self.begin(running, "a", seed=1, max_tokens=1200, **ENDLESS)
         told = whole.ask(id="b", seed=2, max_tokens=30, **ENDLESS)
         got = [running.receive() for _ in range(20)]
         place(OTHER)
@@ -309,9 +310,9 @@ class Kept(Case):
         again = self.connect(server)
         again.send(type="resume", resume=secret, **{"from": 20})
         rest = again.follow("a")
-        self.assertEqual([t["index"] for t in got + rest["tokens"]], list(range(3000)))
+        self.assertEqual([t["index"] for t in got + rest["tokens"]], list(range(1200)))
         self.assertEqual("".join(t["text"] for t in got) + ws_client.text_of(rest),
-                         raw(LONG, 3000, 1))
+                         raw(LONG, 1200, 1))
         again.send(type="resume", resume=told["accepted"]["resume"], **{"from": 0})
         self.assertEqual(ws_client.text_of(again.follow("b")), raw(LONG, 30, 2))
         self.assertEqual(ws_client.text_of(again.ask(id="c", seed=2, max_tokens=30, **ENDLESS)),
@@ -319,6 +320,8 @@ class Kept(Case):
         place(LONG)  # what was told makes room
         self.look_again(server, "swapped")
         self.is_served(server, LONG)
+        whole.close()
+        again.close()
         self.assertEqual(self.ends(server), [])
 
     def test_promises(self):
@@ -341,6 +344,8 @@ class Kept(Case):
         metrics = Metrics(server)
         self.assertEqual(metrics.one("deadlines_accepted_total"), 2)
         self.assertEqual(metrics.one("deadline_results_total", result="missed"), 0)
+        client.close()
+        late.close()
         self.assertEqual(self.ends(server), [])
 
     def test_promises_under_load(self):
@@ -389,7 +394,7 @@ class Alone(Case):
 
     def begin(self, server):
         """What runs meanwhile, and the line that says that it may end."""
-        stream = server.stream(TEXT, seed=1, max_tokens=3000, **ENDLESS)
+        stream = server.stream(TEXT, seed=1, max_tokens=1200, **ENDLESS)
         events = stream.events()
         first = next(events)
         self.ask_again(server)
@@ -406,7 +411,7 @@ class Alone(Case):
 
     def whole(self, first, events):
         objects = [json.loads(e) for e in (first, *events) if e != "[DONE]"]
-        self.assertEqual(text_of(objects), raw(LONG, 3000, 1))
+        self.assertEqual(text_of(objects), raw(LONG, 1200, 1))
 
     def test_one_after_the_other(self):
         server = self.tight()
