@@ -650,16 +650,16 @@ static void test_measuring_beside(void **state)
     edgellm_sampler_options sampler = sampler_of(7);
     r.sampler = &sampler;
     assert_ok(submit(&d, &r, &err));
-    assert_ok(edgellm_scheduler_calibrate_beside(measured.scheduler, 1000000, go_on, &b, &costs,
-                                                 &err));
+    assert_ok(
+        edgellm_scheduler_calibrate_beside(measured.scheduler, 1000000, go_on, &b, &costs, &err));
     assert_ok(el_costs_check(&costs, &err));
     assert_true(b.pieces > 21 && b.unknown == 3); /* the first, and those of either end */
     assert_int_equal(d.answers[0].n, 20);
     assert_as_alone(&d, &d.answers[0], &r, false);
     b = (beside){.other = &d, .left = 4};
-    assert_int_equal(edgellm_scheduler_calibrate_beside(measured.scheduler, 1000000, go_on, &b,
-                                                        &costs, &err),
-                     EDGELLM_ERR_INTERRUPTED);
+    assert_int_equal(
+        edgellm_scheduler_calibrate_beside(measured.scheduler, 1000000, go_on, &b, &costs, &err),
+        EDGELLM_ERR_INTERRUPTED);
     assert_int_equal(b.pieces, 5);
     end(&measured);
     end(&d);

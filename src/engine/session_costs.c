@@ -196,9 +196,9 @@ edgellm_status el_session_calibrate(edgellm_session *session, uint64_t budget_ns
     const bool is_whole = measure(session, (double)budget_ns, beside, &measured);
     session->position = position;
     session->sampler = sampler;
-    edgellm_status status =
-        is_whole ? el_session_check_logits(session, session->forward.logits, 1, err)
-                 : el_fail(err, EDGELLM_ERR_INTERRUPTED, "measuring was ended");
+    edgellm_status status = is_whole
+                                ? el_session_check_logits(session, session->forward.logits, 1, err)
+                                : el_fail(err, EDGELLM_ERR_INTERRUPTED, "measuring was ended");
     el_fpenv_leave(env);
     if (status == EDGELLM_OK)
         *costs = measured;

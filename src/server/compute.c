@@ -76,8 +76,7 @@ static uint32_t first_waiting(const el_generation *g, bool with_deadlines)
 static void remove_waiting(el_generation *g, uint32_t place)
 {
     g->n_waiting--;
-    memmove(g->waiting + place, g->waiting + place + 1,
-            (g->n_waiting - place) * sizeof(el_task *));
+    memmove(g->waiting + place, g->waiting + place + 1, (g->n_waiting - place) * sizeof(el_task *));
 }
 
 enum { SHORTENINGS = 4 };
@@ -299,8 +298,7 @@ typedef struct making {
 static double guess_step(const making *m, const el_generation *known)
 {
     const double bytes = (double)known->info.token_bytes;
-    const double step =
-        known->costs.step + known->costs.step_position * m->made->memory.context;
+    const double step = known->costs.step + known->costs.step_position * m->made->memory.context;
     const double ratio = bytes > 0 ? (double)m->made->info.token_bytes / bytes : 1;
     return 2 * step * (ratio > 1 ? ratio : 1);
 }
@@ -329,8 +327,7 @@ static void make_ready(el_compute *c, el_generation *g)
     const el_generation_pauses pauses = {make_time, &m};
     const edgellm_status status =
         el_generation_open(g, &c->options.model, &c->wake, &pauses, &g->error);
-    el_generation_set_stage(g,
-                            status == EDGELLM_OK ? EL_GENERATION_READY : EL_GENERATION_FAILED);
+    el_generation_set_stage(g, status == EDGELLM_OK ? EL_GENERATION_READY : EL_GENERATION_FAILED);
     c->options.wake(c->options.context);
 }
 

@@ -41,12 +41,12 @@ typedef struct el_generation_options {
 
 typedef struct el_generation {
     _Atomic int stage; /* el_generation_stage; what follows begins as zeroes */
-    uint64_t number;  /* the earlier one is the smaller */
-    uint64_t program; /* bytes of the program when nothing was loaded; 0: it is the first */
-    char kernel[16];  /* to be used; "": as the options say */
-    bool verifies;    /* the weights are checked, too */
-    bool is_back;     /* it is `file` that is opened, whatever has its name by now */
-    int file;         /* of the model, open: it is there even when its name is not; -1: none */
+    uint64_t number;   /* the earlier one is the smaller */
+    uint64_t program;  /* bytes of the program when nothing was loaded; 0: it is the first */
+    char kernel[16];   /* to be used; "": as the options say */
+    bool verifies;     /* the weights are checked, too */
+    bool is_back;      /* it is `file` that is opened, whatever has its name by now */
+    int file;          /* of the model, open: it is there even when its name is not; -1: none */
     edgellm_engine *engine;
     edgellm_model_info info;
     edgellm_memory_plan memory; /* what the server has, and the tasks, included */

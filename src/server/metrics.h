@@ -26,7 +26,7 @@ typedef struct el_metrics {
     uint64_t connections, turned_away;
     uint64_t keys_read, keys_kept; /* again; and that failed */
     uint64_t models[EL_SWAP_RESULTS];
-    el_histogram request;          /* those that were answered with tokens */
+    el_histogram request; /* those that were answered with tokens */
     el_histogram lateness;
 } el_metrics;
 

@@ -192,9 +192,10 @@ static void write_keys(const el_metrics *m, el_out *out)
 
 static void write_swaps(const el_metrics *m, el_out *out)
 {
-    family(out, "model_readings_total", "counter",
-           "How often the model's file was looked at again: swapped: it was another model, to which "
-           "requests go since; same: it was the same; kept: in vain, and the model stayed.");
+    family(
+        out, "model_readings_total", "counter",
+        "How often the model's file was looked at again: swapped: it was another model, to which "
+        "requests go since; same: it was the same; kept: in vain, and the model stayed.");
     for (el_swap_result i = 0; i < EL_SWAP_RESULTS; i++)
         el_out_print(out, "edgellm_model_readings_total{result=\"%s\"} %" PRIu64 "\n",
                      el_swap_result_names[i], m->models[i]);

@@ -51,7 +51,7 @@ struct el_server {
     void *timer, *heart;           /* of loop.c */
     bool is_draining, is_over, was_ready;
     bool ends_with_terminal; /* there was one, and its end is no more ignored than elsewhere */
-    uint64_t drain_until; /* in nanoseconds */
+    uint64_t drain_until;    /* in nanoseconds */
 };
 
 /* May what needs the model be asked? If not, why. */

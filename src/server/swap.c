@@ -154,8 +154,7 @@ static void tell_swapped(el_server *server)
     const el_generation *g = server->now;
     el_log_message(&server->log, logs_json(server),
                    "%s: another model from now on, %s: sessions of %u tokens, %.1f MB",
-                   server->model, g->fingerprint, g->memory.context,
-                   (double)g->memory.total / 1e6);
+                   server->model, g->fingerprint, g->memory.context, (double)g->memory.total / 1e6);
     tell(server, EL_SWAP_SWAPPED);
 }
 
@@ -263,8 +262,7 @@ static void retire(el_server *server, el_generation *g)
 static edgellm_status retires(el_server *server, edgellm_error *err)
 {
     (void)err;
-    if (is_unused(server, server->earlier, server->swap.is_wanted))
-        retire(server, server->earlier);
+    if (is_unused(server, server->earlier, server->swap.is_wanted)) retire(server, server->earlier);
     return EDGELLM_OK;
 }
 

@@ -43,8 +43,8 @@ extern const char *const el_swap_result_names[EL_SWAP_RESULTS];
 
 typedef struct el_swap {
     el_swap_state state;
-    bool is_wanted;    /* the signal came, and nothing was begun for it yet */
-    bool is_exclusive; /* both do not fit: no requests are taken until it is over */
+    bool is_wanted;               /* the signal came, and nothing was begun for it yet */
+    bool is_exclusive;            /* both do not fit: no requests are taken until it is over */
     el_generation *next, *closed; /* in the states that have one */
     uint64_t n_models, program;   /* so many there were; bytes of the program alone */
     int file;                     /* of the earlier one, to go back to, while exclusive; -1 */
