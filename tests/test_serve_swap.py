@@ -263,8 +263,8 @@ class Swapping(Case):
                    == raw(LONG, 20, 3))
         lines = self.ends(server)
         self.assertGreaterEqual(len(lines), 1)
-        self.assertEqual({"the model is the same" in line or "another model" in line
-                          for line in lines}, {True})
+        for line in lines:  # the file may be another again when it has been opened
+            self.assertRegex(line, "the model is the same|another model|was replaced while")
 
     def test_while_it_starts(self):
         place(LONG)
