@@ -268,20 +268,25 @@ class Swapping(Case):
 
     def test_while_it_starts(self):
         place(LONG)
-        process = serve.start("--port", "0", *CONTEXT, "--calibrate", "1500", model=str(PATH))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        process = serve.start("--port", port, *CONTEXT, "--calibrate", "1500", model=str(PATH))
+        self.addCleanup(process.communicate)
         self.addCleanup(process.kill)
-        time.sleep(0.4)
+        until = time.monotonic() + serve.WAIT
+        while time.monotonic() < until:  # it listens: from then on it is no longer ended by it
+            with contextlib.suppress(ConnectionError):
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
         place(OTHER)
-        process.send_signal(signal.SIGHUP)  # caught or not yet: it must not end it for nothing
+        process.send_signal(signal.SIGHUP)
         line = process.stdout.readline().decode()
-        if not line:  # before it waits for signals, one ends it as any program
-            self.assertEqual(process.wait(timeout=serve.WAIT), 129)
-            return
         self.assertIn("served at", line)
         self.assertRegex(process.stderr.readline().decode(), "another model|is the same")
         process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.communicate(timeout=serve.WAIT), (b"", b""))
-        self.assertEqual(process.returncode, 0)
+        self.assertEqual((process.stdout.read(), process.stderr.read()), (b"", b""))
+        self.assertEqual(process.wait(timeout=serve.WAIT), 0)
 
 
 class Kept(Case):
