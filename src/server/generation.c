@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "server/model_name.h"
 
 /* ---- the file ------------------------------------------------------------------------------ */
 
@@ -51,8 +52,7 @@ edgellm_status el_generation_load(el_generation *g, const el_generation_options 
     EL_TRY(open_file(g, o->model, err));
     EL_TRY(open_engine(g, o, err));
     edgellm_engine_info(g->engine, &g->info);
-    snprintf(g->fingerprint, sizeof g->fingerprint, "edgellm-%s-%08x", EDGELLM_VERSION,
-             g->info.identity[0] ^ g->info.identity[1] ^ g->info.identity[2]);
+    el_model_name_bits(&g->info, g->fingerprint, sizeof g->fingerprint);
     return g->is_back ? EDGELLM_OK : check_name(g, o->model, err);
 }
 

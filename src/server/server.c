@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -18,6 +17,7 @@
 #include "server/json_limits.h"
 #include "server/json_room.h"
 #include "server/loop.h"
+#include "server/model_name.h"
 #include "server/server_state.h"
 #include "server/stream.h"
 
@@ -155,19 +155,6 @@ static void check_hosts(el_server *server)
     const el_server_options *o = server->options;
     server->checks_host = server->keys.n == 0 && !o->place.path && el_place_is_local(&o->place);
     server->hosts = (el_hosts){o->allowed_hosts, o->n_allowed_hosts};
-}
-
-/* The file's name without what all such names end with. */
-static void name_model(el_server *server)
-{
-    static const char *const endings[] = {".bin", ".tm2"};
-    const char *path = server->options->model, *slash = strrchr(path, '/');
-    snprintf(server->model, sizeof server->model, "%s", slash ? slash + 1 : path);
-    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
-        const size_t len = strlen(server->model), n = strlen(endings[i]);
-        if (len > n && strcmp(server->model + len - n, endings[i]) == 0)
-            server->model[len - n] = '\0';
-    }
 }
 
 static size_t json_room(const el_server_options *o)
@@ -316,7 +303,7 @@ edgellm_status el_server_run(const el_server_options *options, edgellm_error *er
     server->options = options;
     server->started = time(NULL);
     server->signals = server->listener.fd = server->swap.file = -1;
-    name_model(server);
+    el_model_name(options->model, server->model, sizeof server->model);
     el_metrics_open(&server->metrics);
     el_log_open(&server->log, STDERR_FILENO);
     if (getrandom(&server->start_id, sizeof server->start_id, GRND_NONBLOCK) < 0)
