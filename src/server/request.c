@@ -10,29 +10,32 @@
 #include "server/json_room.h"
 #include "server/server_state.h"
 #include "server/stream.h"
+#include "server/tool_layout.h"
 
 /* ---- tokens -------------------------------------------------------------------------------- */
 
-static edgellm_status encode(const el_server *server, const el_ask *ask, el_task *task,
-                             size_t *count, edgellm_error *err)
+static edgellm_status encode(const el_server *server, const edgellm_message *messages, size_t n,
+                             el_task *task, size_t *count, edgellm_error *err)
 {
     const edgellm_engine *engine = server->compute.engine;
+    const el_ask *ask = &server->ask;
     const size_t room = server->compute.memory.context;
-    if (ask->n_messages > 0)
-        return edgellm_chat_prompt(engine, ask->messages, ask->n_messages, EDGELLM_CHAT_OPEN_ANSWER,
-                                   task->tokens, room, count, err);
+    if (n > 0)
+        return edgellm_chat_prompt(engine, messages, n, EDGELLM_CHAT_OPEN_ANSWER, task->tokens,
+                                   room, count, err);
     return edgellm_tokenize(engine, ask->prompt, ask->prompt_len,
                             EDGELLM_TOKENIZE_SPECIAL | EDGELLM_TOKENIZE_BOS, task->tokens, room,
                             count, err);
 }
 
-static bool lay_out(const el_server *server, const el_ask *ask, el_task *task, el_problem *problem)
+static bool lay_out(const el_server *server, const edgellm_message *messages, size_t n,
+                    el_task *task, el_problem *problem)
 {
-    const char *param = ask->prompt ? "prompt" : "messages";
+    const char *param = server->ask.prompt ? "prompt" : "messages";
     const uint32_t context = server->compute.memory.context;
     edgellm_error err;
     size_t count;
-    const edgellm_status status = encode(server, ask, task, &count, &err);
+    const edgellm_status status = encode(server, messages, n, task, &count, &err);
     if (status != EDGELLM_OK)
         return el_problem_set(
             problem, status == EDGELLM_ERR_MEMORY ? EL_PROBLEM_INTERNAL : EL_PROBLEM_REQUEST, param,
@@ -46,6 +49,23 @@ static bool lay_out(const el_server *server, const el_ask *ask, el_task *task, e
     task->request.tokens = task->tokens;
     task->request.count = (uint32_t)count;
     return true;
+}
+
+static const el_call_form *call_form(const el_server *server)
+{
+    return el_call_form_find(server->compute.info.chat_form);
+}
+
+static bool lay_out_request(const el_server *server, el_task *task, el_problem *problem)
+{
+    const el_ask *ask = &server->ask;
+    el_tool_layout layout;
+    if (!el_tool_layout_is_needed(ask))
+        return lay_out(server, ask->messages, ask->n_messages, task, problem);
+    const bool is_right = el_tool_layout_make(&layout, ask, call_form(server), problem) &&
+                          lay_out(server, layout.messages, layout.n_messages, task, problem);
+    el_tool_layout_release(&layout);
+    return is_right;
 }
 
 /* ---- the task ------------------------------------------------------------------------------ */
@@ -103,6 +123,10 @@ static void set_answer(el_server *server, const el_endpoint *endpoint, el_task *
     answer->fingerprint = server->fingerprint;
     answer->created = time(NULL);
     answer->stops = ask->stops;
+    answer->call_form = el_ask_may_call(ask) ? call_form(server) : NULL;
+    answer->only_first_calls =
+        answer->call_form && (!answer->call_form->follows_text || ask->keeps != EL_KEEPS_NOTHING ||
+                              ask->tool_choice != EL_TOOLS_AUTO);
     answer->include_usage = ask->include_usage;
     answer->ignore_eos = ask->ignore_eos;
     answer->deadline_ms = ask->deadline_ms;
@@ -116,8 +140,9 @@ el_task *el_request_task(el_server *server, el_problem *problem)
     const el_ask *ask = &server->ask;
     el_task *task;
     if (!find_task(server, &task, problem)) return NULL;
-    if (!lay_out(server, ask, task, problem)) return NULL; /* the task is still free */
-    if (!el_grammars_make(server->compute.engine, ask, &task->grammar, problem)) return NULL;
+    if (!lay_out_request(server, task, problem)) return NULL; /* the task is still free */
+    if (!el_grammars_make(server->compute.engine, ask, call_form(server), &task->grammar, problem))
+        return NULL;
     set_task(server, ask, task);
     return task;
 }
