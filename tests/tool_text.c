@@ -14,6 +14,12 @@
 
 enum { ROOM = 1 << 20 };
 
+/* What a request begins with; nothing is sampled here. */
+edgellm_sampler_options edgellm_sampler_defaults(void)
+{
+    return (edgellm_sampler_options){.temperature = 1};
+}
+
 static bool print_grammar(const el_ask *ask, const el_call_form *form, el_problem *problem)
 {
     char *text;
