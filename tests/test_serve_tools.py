@@ -146,7 +146,7 @@ class Required(Case):
             status, _, answer = ask(client, CHAT, self.body(max_tokens=n, seed=n))
             refused += status == 400
             if status == 400:
-                self.assertIn("max_tokens", answer["error"]["message"])
+                self.assertRegex(answer["error"]["message"], f" {n} (are|is) allowed: allow more")
                 continue
             taken += 1
             choice = answer["choices"][0]
@@ -206,16 +206,22 @@ HERMES = ("<|im_start|>system\n%s# Tools\n\nYou may call one or more functions t
 OPEN = "<|im_start|>assistant\n"
 
 
+def may_call(body):
+    return "tools" in body and body.get("tool_choice") != "none"
+
+
 def said(role, text):
     return f"<|im_start|>{role}\n{text}<|im_end|>\n"
 
 
 class Auto(Case):
     def same(self, prompt, **body):
-        """The answer is that to the prompt, as it is laid out: tools change no bit of free text."""
+        """The answer is that to the prompt, as it is laid out: tools change no bit of free text of
+        whole characters, which is not all that random weights write."""
         for seed in range(2):
             options = {"temperature": 1.5, "max_tokens": 40, "seed": seed}
-            right = self.server.answer(TEXT, prompt=prompt, **options)
+            whole = {"grammar": "root ::= .*"} if may_call(body) else {}
+            right = self.server.answer(TEXT, prompt=prompt, **whole, **options)
             answer = self.server.answer(CHAT, **body, **options)
             message = answer["choices"][0]["message"]
             self.assertEqual(message, {"role": "assistant", "content": right["choices"][0]["text"]})
@@ -312,7 +318,7 @@ class Llama3(Case):
                   'name and its value}.Do not use variables.\n\n' + tools + "fox<|eot_id|>" +
                   head % "assistant")
         options = {"temperature": 1.5, "max_tokens": 40, "seed": 1}
-        right = self.server.answer(TEXT, prompt=prompt, **options)
+        right = self.server.answer(TEXT, prompt=prompt, grammar="root ::= .*", **options)
         answer = self.server.answer(CHAT, messages=user(" fox\n"), tools=TOOLS, **options)
         self.assertEqual(answer["choices"][0]["message"]["content"], right["choices"][0]["text"])
         self.assertEqual(answer["usage"], right["usage"])
