@@ -160,6 +160,7 @@ class Tools(unittest.TestCase):
     def messages_of(self, text, calls):
         """The answer, and what its calls gave."""
         call = ollama.Message.ToolCall
+        text = text and text.replace("\0", "")  # random weights write it, and JSON's reader does not
         said = ollama.Message(role="assistant", content=text, tool_calls=[
             call(function=call.Function(name=name, arguments=arguments))
             for name, arguments in calls] or None)

@@ -719,22 +719,6 @@ static void save_asks(void)
     save_ask("ollama-chat", 3,
              "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\",\"images\":[],"
              "\"thinking\":\"\"}],\"tools\":[],\"keep_alive\":-1,\"options\":{\"seed\":\"x\"}}");
-    save_ask(
-        "tools", 1,
-        "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\","
-        "\"content\":null,\"tool_calls\":[{\"id\":\"c\",\"type\":\"function\",\"function\":{"
-        "\"name\":\"f\",\"arguments\":\"{\\\"a\\\": [1, {}]}\"}}]},{\"role\":\"tool\","
-        "\"tool_call_id\":\"c\",\"content\":\"2\"}],\"tools\":[{\"type\":\"function\","
-        "\"function\":{\"name\":\"f\",\"description\":\"d\",\"parameters\":{\"type\":\"object\","
-        "\"required\":[\"a\"],\"properties\":{\"a\":{\"$ref\":\"#/$defs/b\"}},\"$defs\":{\"b\":{"
-        "\"enum\":[1]}}}}},{\"type\":\"function\",\"function\":{\"name\":\"g\"}}],"
-        "\"tool_choice\":\"required\",\"parallel_tool_calls\":false}");
-    save_ask(
-        "ollama-tools", 3,
-        "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{"
-        "\"name\":\"f\",\"arguments\":{\"a\":1.5}}}]},{\"role\":\"tool\",\"content\":\"x\","
-        "\"tool_name\":\"f\"}],\"tools\":[{\"function\":{\"name\":\"f\",\"parameters\":{"
-        "\"properties\":{\"a\":{\"type\":\"number\"}}}}}],\"format\":\"json\"}");
     save_ask("load", 3, "{\"model\":\"m\",\"messages\":[]}");
     save_ask("show", 4, "{\"name\":\"m\",\"verbose\":true}");
     save_ask("request", 5,
