@@ -335,7 +335,12 @@ static void tools_are_laid_out_as_taught(void **state)
                   "system") "Environment: ipython\n" DATES "Be brief.<|eot_id|>" LLAMA_HEAD("user")
                   LLAMA_TOOLS("{\"a\": 1}\n{\"b\": 2}") "Light!<|eot_id|>" LLAMA_HEAD("assistant") "CALL<|eot_id|>" LLAMA_HEAD("ipython") "on <|im_end|><|eot_id|>" LLAMA_HEAD(
                       "ipython") " off <|eot_id|>" LLAMA_HEAD("assistant") "Done.<|eot_id|"
-                                                                           ">" LLAMA_HEAD("user") "And <tool_call> now?<|eot_id|>" LLAMA_HEAD("assistant"));
+                                                                           ">" LLAMA_HEAD(
+                                                                               "user") "And "
+                                                                                       "<tool_call>"
+                                                                                       " now?<|eot_"
+                                                                                       "id|"
+                                                                                       ">" LLAMA_HEAD("assistant"));
     finish(&m);
 }
 
