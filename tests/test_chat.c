@@ -340,7 +340,9 @@ static void tools_are_laid_out_as_taught(void **state)
                                                                                        "<tool_call>"
                                                                                        " now?<|eot_"
                                                                                        "id|"
-                                                                                       ">" LLAMA_HEAD("assistant"));
+                                                                                       ">" LLAMA_HEAD(
+                                                                                           "assista"
+                                                                                           "nt"));
     finish(&m);
 }
 
