@@ -2,16 +2,16 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include "base/clock.h"
-#include "server/grammars.h"
 #include "server/json_room.h"
+#include "server/prepare.h"
 #include "server/server_state.h"
 #include "server/stream.h"
 #include "server/tool_layout.h"
 
+<<<<<<< HEAD
 /* ---- tokens -------------------------------------------------------------------------------- */
 
 static edgellm_status encode(const el_server *server, const edgellm_message *messages, size_t n,
@@ -68,32 +68,9 @@ static bool lay_out_request(const el_server *server, el_task *task, el_problem *
     return is_right;
 }
 
+=======
+>>>>>>> main
 /* ---- the task ------------------------------------------------------------------------------ */
-
-static uint64_t seed_by_chance(void)
-{
-    uint32_t seed = 0;
-    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed)
-        seed = (uint32_t)el_clock_now();
-    return seed;
-}
-
-static void set_task(const el_server *server, const el_ask *ask, el_task *task)
-{
-    const uint32_t room = server->compute.memory.context - task->request.count + 1;
-    const uint32_t wanted = ask->max_tokens;
-    task->asked_ns = el_clock_now();
-    task->sampler = ask->sampler;
-    if (!ask->has_seed) task->sampler.seed = seed_by_chance();
-    task->may_shorten = wanted == 0;
-    task->request.max_tokens = wanted > 0 && wanted < room ? wanted : room;
-    task->request.stop_at_end = !ask->ignore_eos;
-    task->request.sampler = &task->sampler;
-    task->request.grammar = task->grammar;
-    task->request.logprobs = ask->logprobs;
-    if (ask->deadline_ms > 0)
-        task->request.deadline_ns = task->asked_ns + ask->deadline_ms * (uint64_t)1000000;
-}
 
 static bool find_task(el_server *server, el_task **task, el_problem *problem)
 {
@@ -138,13 +115,18 @@ static void set_answer(el_server *server, const el_endpoint *endpoint, el_task *
 el_task *el_request_task(el_server *server, el_problem *problem)
 {
     const el_ask *ask = &server->ask;
+    const el_compute *c = &server->compute;
     el_task *task;
     if (!find_task(server, &task, problem)) return NULL;
+<<<<<<< HEAD
     if (!lay_out_request(server, task, problem)) return NULL; /* the task is still free */
     if (!el_grammars_make(server->compute.engine, ask, call_form(server), &task->grammar, problem))
         return NULL;
     set_task(server, ask, task);
     return task;
+=======
+    return el_prepare_task(task, ask, c->engine, c->memory.context, problem) ? task : NULL;
+>>>>>>> main
 }
 
 void el_request_start(el_server *server, const el_endpoint *endpoint, el_task *task,
