@@ -9,67 +9,7 @@
 #include "server/prepare.h"
 #include "server/server_state.h"
 #include "server/stream.h"
-#include "server/tool_layout.h"
 
-<<<<<<< HEAD
-/* ---- tokens -------------------------------------------------------------------------------- */
-
-static edgellm_status encode(const el_server *server, const edgellm_message *messages, size_t n,
-                             el_task *task, size_t *count, edgellm_error *err)
-{
-    const edgellm_engine *engine = server->compute.engine;
-    const el_ask *ask = &server->ask;
-    const size_t room = server->compute.memory.context;
-    if (n > 0)
-        return edgellm_chat_prompt(engine, messages, n, EDGELLM_CHAT_OPEN_ANSWER, task->tokens,
-                                   room, count, err);
-    return edgellm_tokenize(engine, ask->prompt, ask->prompt_len,
-                            EDGELLM_TOKENIZE_SPECIAL | EDGELLM_TOKENIZE_BOS, task->tokens, room,
-                            count, err);
-}
-
-static bool lay_out(const el_server *server, const edgellm_message *messages, size_t n,
-                    el_task *task, el_problem *problem)
-{
-    const char *param = server->ask.prompt ? "prompt" : "messages";
-    const uint32_t context = server->compute.memory.context;
-    edgellm_error err;
-    size_t count;
-    const edgellm_status status = encode(server, messages, n, task, &count, &err);
-    if (status != EDGELLM_OK)
-        return el_problem_set(
-            problem, status == EDGELLM_ERR_MEMORY ? EL_PROBLEM_INTERNAL : EL_PROBLEM_REQUEST, param,
-            "%s", err.message);
-    if (count == 0)
-        return el_problem_set(problem, EL_PROBLEM_REQUEST, param, "the prompt has no tokens");
-    if (count > context)
-        return el_problem_set(problem, EL_PROBLEM_CONTEXT, param,
-                              "the prompt has %zu tokens, the context of a session %u", count,
-                              context);
-    task->request.tokens = task->tokens;
-    task->request.count = (uint32_t)count;
-    return true;
-}
-
-static const el_call_form *call_form(const el_server *server)
-{
-    return el_call_form_find(server->compute.info.chat_form);
-}
-
-static bool lay_out_request(const el_server *server, el_task *task, el_problem *problem)
-{
-    const el_ask *ask = &server->ask;
-    el_tool_layout layout;
-    if (!el_tool_layout_is_needed(ask))
-        return lay_out(server, ask->messages, ask->n_messages, task, problem);
-    const bool is_right = el_tool_layout_make(&layout, ask, call_form(server), problem) &&
-                          lay_out(server, layout.messages, layout.n_messages, task, problem);
-    el_tool_layout_release(&layout);
-    return is_right;
-}
-
-=======
->>>>>>> main
 /* ---- the task ------------------------------------------------------------------------------ */
 
 static bool find_task(el_server *server, el_task **task, el_problem *problem)
@@ -100,10 +40,7 @@ static void set_answer(el_server *server, const el_endpoint *endpoint, el_task *
     answer->fingerprint = server->fingerprint;
     answer->created = time(NULL);
     answer->stops = ask->stops;
-    answer->call_form = el_ask_may_call(ask) ? call_form(server) : NULL;
-    answer->only_first_calls =
-        answer->call_form && (!answer->call_form->follows_text || ask->keeps != EL_KEEPS_NOTHING ||
-                              ask->tool_choice != EL_TOOLS_AUTO);
+    el_prepare_calls(ask, answer->engine, &answer->call_form, &answer->only_first_calls);
     answer->include_usage = ask->include_usage;
     answer->ignore_eos = ask->ignore_eos;
     answer->deadline_ms = ask->deadline_ms;
@@ -118,15 +55,7 @@ el_task *el_request_task(el_server *server, el_problem *problem)
     const el_compute *c = &server->compute;
     el_task *task;
     if (!find_task(server, &task, problem)) return NULL;
-<<<<<<< HEAD
-    if (!lay_out_request(server, task, problem)) return NULL; /* the task is still free */
-    if (!el_grammars_make(server->compute.engine, ask, call_form(server), &task->grammar, problem))
-        return NULL;
-    set_task(server, ask, task);
-    return task;
-=======
     return el_prepare_task(task, ask, c->engine, c->memory.context, problem) ? task : NULL;
->>>>>>> main
 }
 
 void el_request_start(el_server *server, const el_endpoint *endpoint, el_task *task,
