@@ -100,8 +100,8 @@ endif()
 # ---- edgellm-batch ----
 # From requests in JSON to answers in JSON, without a network: what the server shares with it.
 set(answering_sources)
-foreach(name answer ask compute generation grammars histogram json_limits json_room model_name
-             openai_wire out prepare problem reader stops tasks)
+foreach(name answer ask ask_tools calls compute generation grammars histogram json_limits json_room model_name
+             openai_wire out prepare problem reader stops tasks tool_grammar tool_layout)
   list(APPEND answering_sources ${PROJECT_SOURCE_DIR}/src/server/${name}.c)
 endforeach()
 file(GLOB batch_module CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/batch/*.c)

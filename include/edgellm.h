@@ -112,6 +112,7 @@ typedef struct edgellm_model_info {
     const char *kernel_choice;
     const char *pretokenizer; /* such as "smollm" */
     bool has_chat_template;   /* edgellm_chat_prompt() will work */
+    const char *chat_form;    /* how it lays out: "chatml" or "llama3"; NULL: it will not work */
     uint32_t layers, dim, ffn_dim, heads, kv_heads, head_dim;
     uint32_t vocab;           /* number of tokens: ids are 0 .. vocab-1 */
     uint32_t context_trained; /* longest context the model was trained for, in tokens */
@@ -120,8 +121,7 @@ typedef struct edgellm_model_info {
     uint64_t file_bytes;      /* size of the file */
     uint64_t token_bytes;     /* of weights that are read to compute one token: all of them, but of
                                  an embedding that is not the head too only one row */
-    uint32_t identity[3];     /* tells models apart by what they compute: CRC-32s of the sections
-                                 model, vocab and tensors, that of every weight among them */
+    uint32_t identity[3];     /* tells models apart: CRC-32s of model, vocab and (all) tensors */
 } edgellm_model_info;
 
 EDGELLM_API void edgellm_engine_info(const edgellm_engine *engine, edgellm_model_info *info);
@@ -195,7 +195,8 @@ EDGELLM_API size_t edgellm_stream_flush(edgellm_stream *stream, char *text);
 /* Does this token end an answer (end of text, end of turn)? Thread-safe. */
 EDGELLM_API bool edgellm_is_end(const edgellm_engine *engine, uint32_t token);
 
-/* One message of a conversation; UTF-8, NUL-terminated. role: "system", "user", "assistant". */
+/* One message of a conversation; UTF-8, NUL-terminated. role: "system", "user", "assistant", "tool"
+ * (what a call gave), "tools" (one, at the start: what may be called, as its form wants it). */
 typedef struct edgellm_message {
     const char *role;
     const char *content;
@@ -203,8 +204,7 @@ typedef struct edgellm_message {
 
 typedef enum edgellm_chat_flags {
     EDGELLM_CHAT_OPEN_ANSWER = 1, /* end with the opening of the assistant's turn */
-    EDGELLM_CHAT_CONTINUE = 2     /* what follows an answer: begin with the end of its turn, and put
-                                     no default system message before the messages */
+    EDGELLM_CHAT_CONTINUE = 2     /* follows an answer: end its turn first; no default system one */
 } edgellm_chat_flags;
 
 /*

@@ -110,6 +110,7 @@ elseif(EDGELLM_CLI)
       set(bench bench)
     endif()
     el_python_test(serve_forms ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve_forms)
+    el_python_test(serve_tools ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve_tools)
     el_python_test(serve_ollama ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve_ollama ${bench})
     el_python_test(serve_web ${program} ${CMAKE_CURRENT_BINARY_DIR}/serve_web)
   elseif(EDGELLM_SERVE) # not tested is not passed

@@ -356,7 +356,7 @@ class Fields(Case):
         rows = [(CHAT, {}, "messages"), (CHAT, {"messages": []}, "messages"),
                 (CHAT, {"messages": "x"}, "messages"),
                 (CHAT, {"messages": [message] * 513}, "messages"),
-                (CHAT, {"messages": [message, {"role": "tool", "content": "x"}]},
+                (CHAT, {"messages": [message, {"role": "robot", "content": "x"}]},
                  "messages[1].role"),
                 (CHAT, {"messages": ["x"]}, "messages[0].role"),
                 (CHAT, {"messages": [{"role": "user"}]}, "messages[0].content"),
@@ -364,7 +364,7 @@ class Fields(Case):
                 (CHAT, {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
                  "messages[0].content"),
                 (CHAT, {"messages": [{"role": "assistant", "content": "", "tool_calls": [{}]}]},
-                 "messages[0].tool_calls"),
+                 "messages[0].tool_calls[0].function"),
                 (TEXT, {}, "prompt"), (TEXT, {"prompt": ["a", "b"]}, "prompt"),
                 (TEXT, {"prompt": [1, 2]}, "prompt"), (TEXT, {"prompt": ""}, "prompt"),
                 (TEXT, {"prompt": "x " * 300}, "prompt"),
@@ -379,8 +379,8 @@ class Fields(Case):
                  "response_format": ["text", {}, {"type": "yaml"}], "logprobs": [5, True],
                  "logit_bias": [{"5": 1}], "grammar": ["root ::= x", 5, "root ::= ("],
                  "json_schema": [{"a": 1}, "x", {"type": "string", "pattern": 5}]}
-        wrong_chat = {"tools": [[{"type": "function"}]], "tool_choice": ["required", {"a": 1}],
-                      "functions": [[{}]], "max_completion_tokens": [0], "top_logprobs": [3],
+        wrong_chat = {"tools": [{}, "x"], "tool_choice": ["required", {"a": 1}], "functions": [[{}]],
+                      "max_completion_tokens": [0], "top_logprobs": [3],
                       "audio": [{"voice": "x"}]}
         wrong_text = {"suffix": ["x"], "echo": [True], "best_of": [2]}
         for path, base, table in ((CHAT, chat, wrong), (TEXT, text, wrong), (CHAT, chat, wrong_chat),

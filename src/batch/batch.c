@@ -203,6 +203,7 @@ static void hand_over(batch *b, const el_envelope *e, el_task *task, uint64_t nu
     a->ignore_eos = b->ask.ignore_eos;
     a->deadline_ms = 0;
     snprintf(a->id, sizeof a->id, "%s-%016" PRIx64, e->url->id, b->fingerprint ^ number);
+    el_prepare_calls(&b->ask, a->engine, &a->call_form, &a->only_first_calls);
     el_answer_open(a);
     el_tasks_hand_over(a->tasks, task);
 }

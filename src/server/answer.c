@@ -6,9 +6,11 @@ void el_answer_open(el_answer *answer)
 {
     memset(&answer->ahead, 0, sizeof answer->ahead);
     answer->ahead.stops = &answer->stops;
+    answer->ahead.calls.form = answer->call_form;
+    answer->ahead.calls.only_first = answer->only_first_calls;
     answer->written = answer->ahead;
     answer->has_begun = answer->has_ended = answer->has_failed = answer->is_cancelled = false;
-    answer->n_text = 0;
+    answer->n_text = answer->no_call_at = 0;
     answer->finish = NULL;
 }
 
@@ -58,20 +60,35 @@ static void fail(el_answer *a)
     a->problem.forecast = task->forecast;
 }
 
+static void read_token(el_answer *a, uint32_t token)
+{
+    const char *text;
+    size_t len;
+    el_reader_push(&a->ahead, a->engine, token, &text);
+    while (el_reader_call(&a->ahead, &text, &len) != EL_CALL_NONE)
+        continue;
+    if (!el_calls_are_open(&a->ahead.calls)) a->no_call_at = a->ahead.at;
+}
+
 /* Reads on until something ends the text. */
 static void read_tokens(el_answer *a, uint32_t n)
 {
     const uint32_t *tokens = a->task->tokens + a->task->request.count;
     while (!a->has_ended && a->ahead.at < n) {
         const uint32_t token = tokens[a->ahead.at];
-        const char *text;
         if (!a->ignore_eos && edgellm_is_end(a->engine, token)) {
             end(a, "stop");
             return;
         }
-        el_reader_push(&a->ahead, a->engine, token, &text);
+        read_token(a, token);
         if (a->ahead.search.found) end(a, "stop");
     }
+}
+
+/* How many tokens may be written. */
+static uint32_t may_write(const el_answer *a)
+{
+    return a->wire->whole_calls && !a->has_ended ? a->no_call_at : a->ahead.at;
 }
 
 bool el_answer_look(el_answer *a)
@@ -91,7 +108,7 @@ bool el_answer_look(el_answer *a)
         else
             fail(a);
     }
-    return a->has_ended || a->has_failed || (a->wire->streams && a->written.at < a->ahead.at);
+    return a->has_ended || a->has_failed || (a->wire->streams && a->written.at < may_write(a));
 }
 
 /* ---- writing ------------------------------------------------------------------------------- */
@@ -106,15 +123,34 @@ static void write_piece(const el_answer *a, const char *text, size_t len, el_out
     if (len > 0) a->wire->piece(a, text, len, out);
 }
 
+static void write_calls(el_answer *a, el_out *out)
+{
+    const el_calls *calls = &a->written.calls;
+    const char *piece;
+    size_t len;
+    el_call_part part;
+    while ((part = el_reader_call(&a->written, &piece, &len)) != EL_CALL_NONE) {
+        const uint32_t n = part == EL_CALL_ENDS ? calls->n_done : calls->n;
+        if (a->wire->whole_calls && n > a->ahead.calls.n_done) continue;
+        if (part == EL_CALL_BEGINS)
+            a->wire->call(a, calls, out);
+        else if (part == EL_CALL_ARGUMENTS)
+            a->wire->arguments(a, calls, piece, len, out);
+        else
+            a->wire->call_end(a, out);
+    }
+}
+
 /* The tokens that `ahead` has read. False: there is no room for all. */
 static bool write_tokens(el_answer *a, el_out *out)
 {
     const uint32_t *tokens = a->task->tokens + a->task->request.count;
-    while (a->written.at < a->ahead.at) {
+    while (a->written.at < may_write(a)) {
         const char *text;
         if (!has_room(out)) return false;
         const size_t len = el_reader_push(&a->written, a->engine, tokens[a->written.at], &text);
         write_piece(a, text, len, out);
+        write_calls(a, out);
     }
     return true;
 }

@@ -21,10 +21,17 @@ typedef struct el_wire {
     void (*piece)(const el_answer *answer, const char *text, size_t len, el_out *out);
     void (*end)(const el_answer *answer, el_out *out);
     void (*fail)(const el_answer *answer, const el_problem *problem, el_out *out); /* after begin */
+    /* Calls of tools, behind all text: the last of calls->n begins; its arguments, or a part of
+     * them; it has ended. NULL: there are none. */
+    void (*call)(const el_answer *answer, const el_calls *calls, el_out *out);
+    void (*arguments)(const el_answer *answer, const el_calls *calls, const char *text, size_t len,
+                      el_out *out);
+    void (*call_end)(const el_answer *answer, el_out *out);
+    bool whole_calls; /* a call is written when all of it is there, or not at all */
 } el_wire;
 
 /* What any of these may write at once. */
-enum { EL_ANSWER_ROOM = 8192 };
+enum { EL_ANSWER_ROOM = 12288 };
 
 struct el_answer {
     const el_wire *wire;
@@ -35,10 +42,13 @@ struct el_answer {
     char id[40];
     int64_t created; /* seconds since 1970 */
     el_stop_list stops;
+    const el_call_form *call_form; /* NULL: it calls no tools */
+    bool only_first_calls;         /* el_calls.only_first */
     bool include_usage, ignore_eos;
     uint32_t deadline_ms; /* as asked for; 0: none */
     el_reader ahead;      /* goes on as soon as tokens come */
     el_reader written;    /* follows as there is room */
+    uint32_t no_call_at;  /* so many tokens of `ahead` end with no call open */
     bool has_begun, has_ended, has_failed;
     bool is_cancelled;  /* who asked wants no more of it: then its end is no failure */
     uint32_t n_text;    /* tokens of it that are text, once it has ended */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/ask_tools.h"
 #include "server/json_limits.h"
 
 #define WRONG(...) el_problem_set(problem, EL_PROBLEM_REQUEST, __VA_ARGS__)
@@ -145,11 +146,26 @@ static bool refuse(el_ask *ask, const field *f, json_t *value, el_problem *probl
                  f->name);
 }
 
-static bool read_tool_choice(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+/* Of the interface that tools had before, and where none are served. */
+static bool refuse_tool_choice(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
     const char *word = json_string_value(value);
     if (word && (strcmp(word, "none") == 0 || strcmp(word, "auto") == 0)) return true;
     return refuse(ask, f, value, problem);
+}
+
+/* ---- tools --------------------------------------------------------------------------------- */
+
+static bool read_tools(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    (void)f;
+    return el_ask_read_tools(ask, value, problem);
+}
+
+static bool read_tool_choice(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    (void)f;
+    return el_ask_read_tool_choice(ask, value, problem);
 }
 
 /* ---- what an answer keeps to --------------------------------------------------------------- */
@@ -309,44 +325,52 @@ static bool flatten_content(json_t *message)
 }
 
 /* As the chat templates know them; NULL: unknown. */
-static const char *role_of(const json_t *message)
+static const char *role_of(const el_ask *ask, const json_t *message)
 {
     static const char *const roles[][2] = {{"system", "system"},
                                            {"developer", "system"},
                                            {"user", "user"},
-                                           {"assistant", "assistant"}};
+                                           {"assistant", "assistant"},
+                                           {"tool", "tool"}};
+    const size_t n = sizeof roles / sizeof roles[0] - (ask->form == EL_ASK_STREAM);
     const char *role = json_string_value(json_object_get(message, "role"));
-    for (size_t i = 0; role && i < sizeof roles / sizeof roles[0]; i++)
+    for (size_t i = 0; role && i < n; i++)
         if (strcmp(role, roles[i][0]) == 0) return roles[i][1];
     return NULL;
 }
 
 static bool check_unserved(const el_ask *ask, const json_t *message, el_problem *problem)
 {
-    static const char *const names[] = {"tool_calls", "images"};
     char param[48];
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        snprintf(param, sizeof param, "messages[%u].%s", ask->n_messages, names[i]);
-        if (!is_empty(json_object_get(message, names[i])))
-            return WRONG(param, "'%s' are not served", names[i]);
-    }
-    return true;
+    if (is_empty(json_object_get(message, "images"))) return true;
+    snprintf(param, sizeof param, "messages[%u].images", ask->n_messages);
+    return WRONG(param, "'images' are not served");
+}
+
+/* Where there are calls there need be no text. */
+static const char *content_of(const el_ask *ask, json_t *message)
+{
+    const json_t *content = json_object_get(message, "content");
+    if (ask->calls[ask->n_messages] && (!content || json_is_null(content))) return "";
+    return flatten_content(message) ? json_string_value(json_object_get(message, "content")) : NULL;
 }
 
 static bool add_message(el_ask *ask, json_t *message, el_problem *problem)
 {
     char param[48];
-    const char *role = role_of(message);
+    const char *role = role_of(ask, message);
     snprintf(param, sizeof param, "messages[%u].role", ask->n_messages);
     if (!role)
-        return WRONG(param, "a message needs a 'role': system, developer, user or assistant");
+        return WRONG(param, "a message needs a 'role': system, developer, user, assistant%s",
+                     ask->form == EL_ASK_STREAM ? "" : " or tool");
     if (!check_unserved(ask, message, problem)) return false;
+    if (!el_ask_read_calls(ask, message, role, problem)) return false;
     snprintf(param, sizeof param, "messages[%u].content", ask->n_messages);
-    if (!flatten_content(message))
+    const char *content = content_of(ask, message);
+    if (!content)
         return WRONG(param, "a message needs a 'content': a string, or a list of "
                             "{\"type\": \"text\", \"text\": ...}");
-    ask->messages[ask->n_messages++] =
-        (edgellm_message){role, json_string_value(json_object_get(message, "content"))};
+    ask->messages[ask->n_messages++] = (edgellm_message){role, content};
     return true;
 }
 
@@ -404,6 +428,7 @@ enum {
     CHAT = EL_ASK_CHAT | EL_ASK_STREAM,
     COMPLETION = EL_ASK_COMPLETION | EL_ASK_STREAM,
     CHATS = CHAT | EL_ASK_OLLAMA_CHAT,
+    CALLS = EL_ASK_CHAT | EL_ASK_OLLAMA_CHAT,
     TEXTS = COMPLETION | EL_ASK_OLLAMA_GENERATE,
     SAMPLING = OPENAI | OPTIONS,
     ANY = OPENAI | OLLAMA,
@@ -450,10 +475,13 @@ static const field fields[] = {
     {"n", OPENAI, read_one, 0, 0, 0},
     {"best_of", COMPLETION, read_one, 0, 0, 0},
     {"response_format", OPENAI, read_response_format, 0, 0, 0},
-    {"tool_choice", CHAT, read_tool_choice, 0, 0, 0},
-    {"tools", CHATS, refuse, 0, 0, 0},
+    {"tools", CALLS, read_tools, 0, 0, 0},
+    {"tools", EL_ASK_STREAM, refuse, 0, 0, 0},
+    {"tool_choice", CALLS | OPTIONS, read_tool_choice, 0, 0, 0},
+    {"tool_choice", EL_ASK_STREAM, refuse_tool_choice, 0, 0, 0},
+    {"parallel_tool_calls", CALLS | OPTIONS, read_switch, AT(many_calls), 0, 0},
     {"functions", CHAT, refuse, 0, 0, 0},
-    {"function_call", CHAT, read_tool_choice, 0, 0, 0},
+    {"function_call", CHAT, refuse_tool_choice, 0, 0, 0},
     {"logprobs", EL_ASK_CHAT | EL_ASK_COMPLETION | OLLAMA, refuse, 0, 0, 0},
     {"logprobs", EL_ASK_STREAM, read_switch, AT(logprobs), 0, 0},
     {"top_logprobs", ANY, refuse, 0, 0, 0},
@@ -493,7 +521,7 @@ static bool read_options(el_ask *ask, const field *f, json_t *value, el_problem 
     char param[sizeof problem->param];
     if (!json_is_object(value)) return WRONG(f->name, "'options' must be an object");
     if (read_fields(ask, value, OPTIONS, problem)) return true;
-    snprintf(param, sizeof param, "options.%.40s", problem->param);
+    snprintf(param, sizeof param, "options.%.100s", problem->param);
     memcpy(problem->param, param, sizeof param);
     return false;
 }
@@ -573,12 +601,18 @@ static bool parse(el_ask *ask, const char *body, size_t len, el_problem *problem
     return true;
 }
 
+static bool read_checked(el_ask *ask, el_problem *problem)
+{
+    return read_all(ask, problem) && check_keeps(ask, problem) && el_ask_check_tools(ask, problem);
+}
+
 static void begin(el_ask *ask, el_ask_form form, json_t *root)
 {
     memset(ask, 0, sizeof *ask);
     ask->form = form;
     ask->root = root;
     ask->stream = (form & OLLAMA) != 0; /* unless it says otherwise */
+    ask->many_calls = true;
     ask->sampler = edgellm_sampler_defaults();
 }
 
@@ -591,13 +625,13 @@ bool el_ask_read(el_ask *ask, el_ask_form form, const char *body, size_t len, el
     if (extent.values > EL_JSON_VALUES)
         return el_problem_set(problem, EL_PROBLEM_BODY, NULL, "the body has more than %d values",
                               EL_JSON_VALUES);
-    return parse(ask, body, len, problem) && read_all(ask, problem) && check_keeps(ask, problem);
+    return parse(ask, body, len, problem) && read_checked(ask, problem);
 }
 
 bool el_ask_read_object(el_ask *ask, el_ask_form form, json_t *object, el_problem *problem)
 {
     begin(ask, form, object);
-    return read_all(ask, problem) && check_keeps(ask, problem);
+    return read_checked(ask, problem);
 }
 
 void el_ask_release(el_ask *ask)

@@ -9,10 +9,11 @@
 
 #include <jansson.h>
 
+#include "server/calls.h"
 #include "server/problem.h"
 #include "server/stops.h"
 
-enum { EL_ASK_MESSAGES = 512 };
+enum { EL_ASK_MESSAGES = 512, EL_TOOLS = 128 };
 
 typedef enum el_ask_form {
     EL_ASK_CHAT = 1,            /* messages */
@@ -42,6 +43,21 @@ typedef enum el_keeps {
     EL_KEEPS_OBJECT   /* any JSON object */
 } el_keeps;
 
+/* Whether an answer calls tools. */
+typedef enum el_tool_choice {
+    EL_TOOLS_AUTO,
+    EL_TOOLS_NONE,     /* they are not even told */
+    EL_TOOLS_REQUIRED, /* it does nothing else */
+    EL_TOOLS_ONE       /* it calls `tool`, and no other */
+} el_tool_choice;
+
+/* What may be called; all of it in `root`. */
+typedef struct el_tool {
+    const char *name;         /* 1 .. EL_TOOL_NAME letters, digits, - and _ */
+    const json_t *parameters; /* the schema of an object; NULL: it takes nothing */
+    const json_t *whole;      /* as it was given */
+} el_tool;
+
 typedef struct el_ask {
     el_ask_form form;
     uint32_t n_messages;                       /* 0: a text that goes on */
@@ -62,7 +78,15 @@ typedef struct el_ask {
     const char *keeps_field; /* where that was said */
     const char *grammar;     /* in `root` */
     const json_t *schema;    /* likewise */
-    json_t *root;            /* owned */
+    uint32_t n_tools;
+    el_tool tools[EL_TOOLS]; /* (n_tools) */
+    el_tool_choice tool_choice;
+    uint32_t tool;                        /* EL_TOOLS_ONE: its number */
+    const char *tool_wanted;              /* likewise: its name */
+    bool many_calls;                      /* one answer may call several times */
+    bool has_calls;                       /* messages have calls, or what they gave */
+    const json_t *calls[EL_ASK_MESSAGES]; /* (n_messages) of each; NULL: none */
+    json_t *root;                         /* owned */
 } el_ask;
 
 /*
@@ -74,6 +98,12 @@ bool el_ask_read(el_ask *ask, el_ask_form form, const char *body, size_t len, el
 bool el_ask_read_object(el_ask *ask, el_ask_form form, json_t *object, el_problem *problem);
 
 void el_ask_release(el_ask *ask);
+
+/* The answer may call a tool. */
+static inline bool el_ask_may_call(const el_ask *ask)
+{
+    return ask->n_tools > 0 && ask->tool_choice != EL_TOOLS_NONE;
+}
 
 /* It asks for no tokens. */
 static inline bool el_ask_is_empty(const el_ask *ask)

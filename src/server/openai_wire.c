@@ -4,6 +4,7 @@
  * deadline.
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "server/openai.h"
 
@@ -56,15 +57,67 @@ static void write_text(const el_answer *a, const char *text, size_t len, el_out 
     el_out_escaped(out, text, len);
 }
 
+/* It has ended: what `ahead` has found is all that there is. */
+static bool has_calls(const el_answer *a)
+{
+    return a->ahead.calls.n > 0;
+}
+
+static const char *finish_of(const el_answer *a)
+{
+    return has_calls(a) && a->finish[0] == 's' ? "tool_calls" : a->finish;
+}
+
+/* Where there is nothing but calls the content is null. */
+static bool has_content(const el_answer *a)
+{
+    return !has_calls(a) || a->ahead.calls.has_text;
+}
+
 static void begin_chat(const el_answer *a, el_out *out)
 {
     write_head(a, "chat.completion", out);
-    el_out_text(out, "{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"");
+    el_out_text(out, "{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
+    el_out_text(out, has_content(a) ? "\"" : "null");
+}
+
+/* What a call begins with, up to its arguments; its name in the world is made of the answer's. */
+static void write_call(const el_answer *a, const el_calls *calls, el_out *out)
+{
+    const char *number = strchr(a->id, '-');
+    el_out_print(out,
+                 "\"id\":\"call_%s%02u\",\"type\":\"function\",\"function\":{\"name\":\"%s\","
+                 "\"arguments\":\"",
+                 number ? number + 1 : a->id, calls->n - 1, calls->name);
+}
+
+static void begin_call(const el_answer *a, const el_calls *calls, el_out *out)
+{
+    if (calls->n > 1)
+        el_out_text(out, ",{");
+    else
+        el_out_print(out, "%s,\"tool_calls\":[{", has_content(a) ? "\"" : "");
+    write_call(a, calls, out);
+}
+
+static void write_arguments(const el_answer *a, const el_calls *calls, const char *text, size_t len,
+                            el_out *out)
+{
+    (void)a, (void)calls;
+    el_out_escaped(out, text, len);
+}
+
+static void end_call(const el_answer *a, el_out *out)
+{
+    (void)a;
+    el_out_text(out, "\"}}");
 }
 
 static void end_chat(const el_answer *a, el_out *out)
 {
-    el_out_print(out, "\"},\"logprobs\":null,\"finish_reason\":\"%s\"}],", a->finish);
+    const bool is_open = el_calls_are_open(&a->ahead.calls); /* it was cut short */
+    el_out_print(out, "%s%s},\"logprobs\":null,\"finish_reason\":\"%s\"}],", is_open ? "\"}}" : "",
+                 has_calls(a) ? "]" : "\"", finish_of(a));
     el_openai_write_end(a, true, out);
     el_out_text(out, "}");
 }
@@ -105,7 +158,7 @@ static void end_event(const el_answer *a, el_out *out)
 static void end_stream(const el_answer *a, const char *object, const char *empty, el_out *out)
 {
     begin_event(a, object, out);
-    el_out_print(out, "{\"index\":0,%s,\"finish_reason\":\"%s\"}],", empty, a->finish);
+    el_out_print(out, "{\"index\":0,%s,\"finish_reason\":\"%s\"}],", empty, finish_of(a));
     if (a->include_usage) el_out_text(out, "\"usage\":null,");
     el_openai_write_end(a, false, out);
     el_out_text(out, "}\n\n");
@@ -131,9 +184,45 @@ static void fail_stream(const el_answer *a, const el_problem *problem, el_out *o
 static void begin_chat_stream(const el_answer *a, el_out *out)
 {
     begin_event(a, CHAT_CHUNK, out);
-    el_out_text(out, "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},"
-                     "\"finish_reason\":null}");
+    /* Clients put text behind null as behind nothing; where no text comes it stays null. */
+    el_out_print(out,
+                 "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":%s},"
+                 "\"finish_reason\":null}",
+                 a->call_form ? "null" : "\"\"");
     end_event(a, out);
+}
+
+static void begin_call_event(const el_answer *a, const el_calls *calls, el_out *out)
+{
+    begin_event(a, CHAT_CHUNK, out);
+    el_out_print(out, "{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":%u,", calls->n - 1);
+}
+
+static void end_call_event(const el_answer *a, el_out *out)
+{
+    el_out_text(out, "\"}}]},\"finish_reason\":null}");
+    end_event(a, out);
+}
+
+static void call_piece(const el_answer *a, const el_calls *calls, el_out *out)
+{
+    begin_call_event(a, calls, out);
+    write_call(a, calls, out);
+    end_call_event(a, out);
+}
+
+static void arguments_piece(const el_answer *a, const el_calls *calls, const char *text, size_t len,
+                            el_out *out)
+{
+    begin_call_event(a, calls, out);
+    el_out_text(out, "\"function\":{\"arguments\":\"");
+    el_out_escaped(out, text, len);
+    end_call_event(a, out);
+}
+
+static void no_call_end(const el_answer *a, el_out *out)
+{
+    (void)a, (void)out; /* the next call, or the end, says so */
 }
 
 static void chat_piece(const el_answer *a, const char *text, size_t len, el_out *out)
@@ -174,10 +263,31 @@ static void end_completion_stream(const el_answer *a, el_out *out)
 #define JSON   "application/json"
 #define EVENTS "text/event-stream"
 
-const el_wire el_openai_chat = {JSON, false, begin_chat, write_text, end_chat, fail_whole};
-const el_wire el_openai_chat_stream = {EVENTS,          true,       begin_chat_stream, chat_piece,
-                                       end_chat_stream, fail_stream};
-const el_wire el_openai_completion = {JSON,       false,          begin_completion,
-                                      write_text, end_completion, fail_whole};
-const el_wire el_openai_completion_stream = {
-    EVENTS, true, begin_completion_stream, completion_piece, end_completion_stream, fail_stream};
+const el_wire el_openai_chat = {.content_type = JSON,
+                                .begin = begin_chat,
+                                .piece = write_text,
+                                .end = end_chat,
+                                .fail = fail_whole,
+                                .call = begin_call,
+                                .arguments = write_arguments,
+                                .call_end = end_call};
+const el_wire el_openai_chat_stream = {.content_type = EVENTS,
+                                       .streams = true,
+                                       .begin = begin_chat_stream,
+                                       .piece = chat_piece,
+                                       .end = end_chat_stream,
+                                       .fail = fail_stream,
+                                       .call = call_piece,
+                                       .arguments = arguments_piece,
+                                       .call_end = no_call_end};
+const el_wire el_openai_completion = {.content_type = JSON,
+                                      .begin = begin_completion,
+                                      .piece = write_text,
+                                      .end = end_completion,
+                                      .fail = fail_whole};
+const el_wire el_openai_completion_stream = {.content_type = EVENTS,
+                                             .streams = true,
+                                             .begin = begin_completion_stream,
+                                             .piece = completion_piece,
+                                             .end = end_completion_stream,
+                                             .fail = fail_stream};

@@ -4,27 +4,30 @@
 
 #include "base/clock.h"
 #include "server/grammars.h"
+#include "server/tool_layout.h"
 
 /* ---- tokens -------------------------------------------------------------------------------- */
 
-static edgellm_status encode(const edgellm_engine *engine, const el_ask *ask, uint32_t *tokens,
+static edgellm_status encode(const edgellm_engine *engine, const el_ask *ask,
+                             const edgellm_message *messages, size_t n, uint32_t *tokens,
                              size_t room, size_t *count, edgellm_error *err)
 {
-    if (ask->n_messages > 0)
-        return edgellm_chat_prompt(engine, ask->messages, ask->n_messages, EDGELLM_CHAT_OPEN_ANSWER,
-                                   tokens, room, count, err);
+    if (n > 0)
+        return edgellm_chat_prompt(engine, messages, n, EDGELLM_CHAT_OPEN_ANSWER, tokens, room,
+                                   count, err);
     return edgellm_tokenize(engine, ask->prompt, ask->prompt_len,
                             EDGELLM_TOKENIZE_SPECIAL | EDGELLM_TOKENIZE_BOS, tokens, room, count,
                             err);
 }
 
-static bool lay_out(el_task *task, const el_ask *ask, const edgellm_engine *engine,
-                    uint32_t context, el_problem *problem)
+static bool lay_out(el_task *task, const el_ask *ask, const edgellm_message *messages, size_t n,
+                    const edgellm_engine *engine, uint32_t context, el_problem *problem)
 {
     const char *param = ask->prompt ? "prompt" : "messages";
     edgellm_error err;
     size_t count;
-    const edgellm_status status = encode(engine, ask, task->tokens, context, &count, &err);
+    const edgellm_status status =
+        encode(engine, ask, messages, n, task->tokens, context, &count, &err);
     if (status != EDGELLM_OK)
         return el_problem_set(
             problem, status == EDGELLM_ERR_MEMORY ? EL_PROBLEM_INTERNAL : EL_PROBLEM_REQUEST, param,
@@ -38,6 +41,20 @@ static bool lay_out(el_task *task, const el_ask *ask, const edgellm_engine *engi
     task->request.tokens = task->tokens;
     task->request.count = (uint32_t)count;
     return true;
+}
+
+/* Messages that have to do with tools are laid out first. */
+static bool lay_out_all(el_task *task, const el_ask *ask, const el_call_form *form,
+                        const edgellm_engine *engine, uint32_t context, el_problem *problem)
+{
+    el_tool_layout layout;
+    if (!el_tool_layout_is_needed(ask))
+        return lay_out(task, ask, ask->messages, ask->n_messages, engine, context, problem);
+    const bool is_right =
+        el_tool_layout_make(&layout, ask, form, problem) &&
+        lay_out(task, ask, layout.messages, layout.n_messages, engine, context, problem);
+    el_tool_layout_release(&layout);
+    return is_right;
 }
 
 /* ---- the rest ------------------------------------------------------------------------------ */
@@ -67,11 +84,27 @@ static void set_task(el_task *task, const el_ask *ask, uint32_t context)
         task->request.deadline_ns = task->asked_ns + ask->deadline_ms * (uint64_t)1000000;
 }
 
+static const el_call_form *form_of(const edgellm_engine *engine)
+{
+    edgellm_model_info info;
+    edgellm_engine_info(engine, &info);
+    return el_call_form_find(info.chat_form);
+}
+
 bool el_prepare_task(el_task *task, const el_ask *ask, const edgellm_engine *engine,
                      uint32_t context, el_problem *problem)
 {
-    if (!lay_out(task, ask, engine, context, problem)) return false;
-    if (!el_grammars_make(engine, ask, &task->grammar, problem)) return false;
+    const el_call_form *form = form_of(engine);
+    if (!lay_out_all(task, ask, form, engine, context, problem)) return false;
+    if (!el_grammars_make(engine, ask, form, &task->grammar, problem)) return false;
     set_task(task, ask, context);
     return true;
+}
+
+void el_prepare_calls(const el_ask *ask, const edgellm_engine *engine, const el_call_form **form,
+                      bool *only_first)
+{
+    *form = el_ask_may_call(ask) ? form_of(engine) : NULL;
+    *only_first = *form && (!(*form)->follows_text || ask->keeps != EL_KEEPS_NOTHING ||
+                            ask->tool_choice != EL_TOOLS_AUTO);
 }

@@ -14,4 +14,8 @@
 bool el_prepare_task(el_task *task, const el_ask *ask, const edgellm_engine *engine,
                      uint32_t context, el_problem *problem);
 
+/* What its answer has of calls: el_answer.call_form, and only_first_calls. */
+void el_prepare_calls(const el_ask *ask, const edgellm_engine *engine, const el_call_form **form,
+                      bool *only_first);
+
 #endif

@@ -32,7 +32,7 @@ typedef enum el_problem_kind {
 
 typedef struct el_problem {
     el_problem_kind kind;
-    char param[64]; /* the field; "": none */
+    char param[192]; /* the field; "": none */
     char message[480];
     bool has_forecast;
     edgellm_forecast forecast;

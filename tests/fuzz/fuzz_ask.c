@@ -1,7 +1,8 @@
 /*
  * fuzz_ask.c: any body of a request, and any message of a WebSocket. It is refused with one clean
  * problem, or what was read is what a session takes; and jansson never needs more room than was
- * reckoned before.
+ * reckoned before. What it says of tools is laid out, and becomes a grammar, for each form of chat,
+ * or is refused as cleanly.
  *
  * Input: a byte, the form; the body.
  */
@@ -13,6 +14,8 @@
 #include "server/ask.h"
 #include "server/json_limits.h"
 #include "server/json_room.h"
+#include "server/tool_grammar.h"
+#include "server/tool_layout.h"
 
 enum { LONGEST = 1 << 16 };
 
@@ -111,6 +114,43 @@ static void check_problem(const el_problem *problem)
     check_param(problem, flat);
 }
 
+static void check_layout(const el_ask *ask, const el_call_form *form)
+{
+    static el_tool_layout layout;
+    el_problem problem = {.kind = EL_PROBLEM_KINDS};
+    if (!el_tool_layout_make(&layout, ask, form, &problem)) {
+        check_problem(&problem);
+    } else {
+        FUZZ_CHECK(layout.n_messages == ask->n_messages + el_ask_may_call(ask));
+        for (uint32_t i = 0; i < layout.n_messages; i++)
+            FUZZ_CHECK(layout.messages[i].role && layout.messages[i].content);
+    }
+    el_tool_layout_release(&layout);
+}
+
+/* Not all of them are compiled: that takes time, and is fuzz_grammar's. */
+static void check_grammar(const el_ask *ask, const el_call_form *form)
+{
+    el_problem problem = {.kind = EL_PROBLEM_KINDS};
+    char *text = NULL;
+    size_t len = 0;
+    if (el_tool_grammar(ask, form, &text, &len, &problem))
+        FUZZ_CHECK(len > 0 && strlen(text) == len && strncmp(text, "root ::=", 8) == 0);
+    else
+        check_problem(&problem);
+    free(text);
+}
+
+static void check_tools(const el_ask *ask)
+{
+    static const char *const forms[] = {"chatml", "llama3"};
+    for (int i = 0; i < 2; i++) {
+        const el_call_form *form = el_call_form_find(forms[i]);
+        if (el_tool_layout_is_needed(ask)) check_layout(ask, form);
+        if (el_ask_may_call(ask)) check_grammar(ask, form);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static el_ask ask;
@@ -131,6 +171,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const bool taken = el_ask_read(&ask, form, body, len, &problem);
     FUZZ_CHECK(el_json_room_used() <= el_json_room(len, reckoned.values));
     check_extent(&ask, reckoned);
+    if (taken) check_tools(&ask);
     if (taken)
         check_taken(&ask);
     else

@@ -170,7 +170,10 @@ static uint32_t vocab_of(const el_tiny_spec *s)
 
 static void put_tokens(el_bytes *b, const el_tiny_spec *s)
 {
-    static const char *const control[N_CONTROL] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
+    static const char *const chatml[N_CONTROL] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
+    static const char *const llama3[N_CONTROL] = {"<|end_header_id|>", "<|start_header_id|>",
+                                                  "<|eot_id|>"};
+    const char *const *control = s->llama3 ? llama3 : chatml;
     el_gguf_put_array(b, "tokenizer.ggml.tokens", 8, vocab_of(s));
     for (int i = 0; i < N_CONTROL; i++)
         el_bytes_text(b, control[i]);
@@ -203,10 +206,17 @@ static void put_tokenizer(el_bytes *b, const el_tiny_spec *s)
     el_gguf_put_u32(b, "tokenizer.ggml.unknown_token_id", EL_TINY_END_OF_TEXT);
     el_gguf_put_u32(b, "tokenizer.ggml.padding_token_id", EL_TINY_IM_END);
     el_gguf_put_bool(b, "tokenizer.ggml.add_bos_token", s->add_bos);
-    el_gguf_put_text(b, "tokenizer.chat_template",
-                     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + "
-                     "message['content'] + '<|im_end|>\n' }}{% endfor %}{% if "
-                     "add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}");
+    if (s->llama3)
+        el_gguf_put_text(b, "tokenizer.chat_template",
+                         "{% for message in messages %}{{ '<|start_header_id|>' + message['role'] "
+                         "+ '<|end_header_id|>\n\n' + message['content'] | trim + '<|eot_id|>' }}"
+                         "{% endfor %}");
+    else
+        el_gguf_put_text(
+            b, "tokenizer.chat_template",
+            "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + "
+            "message['content'] + '<|im_end|>\n' }}{% endfor %}{% if "
+            "add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}");
 }
 
 /* ---- weights --------------------------------------------------------------------------- */
