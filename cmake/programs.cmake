@@ -1,6 +1,6 @@
 # The programs. `edgellm` needs jansson and, for line editing, libedit; `edgellm-quantize`, which it
 # starts for `edgellm quantize`, needs OpenBLAS and LAPACKE too; `edgellm-serve`, for `edgellm serve`,
-# needs libwebsockets; `edgellm-bench-http`, which `edgellm bench` starts for servers, needs libcurl.
+# needs libwebsockets and OpenSSL; `edgellm-bench-http`, which `edgellm bench` starts for servers, needs libcurl.
 include(cmake/embed.cmake)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
@@ -23,7 +23,8 @@ target_compile_options(el_schema PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>
 set(src ${PROJECT_SOURCE_DIR}/src/cli)
 set(main_sources ${src}/main.c ${src}/quantize_main.c ${src}/quantize_blas.c ${src}/serve_main.c)
 set(common_sources)
-foreach(name external folders model options output program sensors signals stats)
+foreach(name board certificate certified external folders model options output program sensors
+        signals stats)
   list(APPEND common_sources ${src}/cli_${name}.c)
 endforeach()
 list(APPEND common_sources ${src}/doctor_tree.c)
@@ -95,11 +96,13 @@ endif()
 # ---- edgellm-serve ----
 if(EDGELLM_SERVE)
   pkg_check_modules(LIBWEBSOCKETS IMPORTED_TARGET libwebsockets>=4.1)
-  if(LIBWEBSOCKETS_FOUND)
+  pkg_check_modules(OPENSSL IMPORTED_TARGET openssl>=1.1.1) # its TLS is OpenSSL's
+  if(LIBWEBSOCKETS_FOUND AND OPENSSL_FOUND)
     file(GLOB server_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/server/*.c)
     add_library(el_server OBJECT ${server_sources})
     edgellm_embed(el_server src/server/openapi.json el_embedded_openapi application/json)
-    target_link_libraries(el_server PRIVATE edgellm_cli_flags PkgConfig::LIBWEBSOCKETS)
+    target_link_libraries(el_server PRIVATE edgellm_cli_flags PkgConfig::LIBWEBSOCKETS
+                                            PkgConfig::OPENSSL)
     target_compile_options(el_server PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
     # The web page: src/server/serve_web.c
     edgellm_embed(el_server web/index.html el_web_index "text/html; charset=utf-8")
@@ -112,11 +115,12 @@ if(EDGELLM_SERVE)
                                  $<TARGET_OBJECTS:el_cli_serve> $<TARGET_OBJECTS:el_server>
                                  $<TARGET_OBJECTS:el_schema>)
     target_link_libraries(edgellm-serve PRIVATE edgellm_cli_flags edgellm_static
-                                                PkgConfig::LIBWEBSOCKETS m)
+                                                PkgConfig::LIBWEBSOCKETS PkgConfig::OPENSSL m)
     add_dependencies(programs edgellm-serve)
   else()
-    message(STATUS "Without edgellm-serve, which answers over HTTP: libwebsockets 4.1 or later is "
-                   "missing (Debian: apt-get install libwebsockets-dev)")
+    message(STATUS "Without edgellm-serve, which answers over HTTP: libwebsockets 4.1 or later, "
+                   "or OpenSSL 1.1.1 or later, is missing (Debian: apt-get install libwebsockets-dev "
+                   "libssl-dev)")
   endif()
 endif()
 

@@ -60,6 +60,15 @@ static edgellm_status submit(const el_compute *c, el_task *task)
     }
 }
 
+/* Tokens of a request's prompt that its slot held already. */
+static uint32_t held_for(const el_compute *c, uint64_t id)
+{
+    edgellm_slot slot;
+    for (uint32_t i = 0; edgellm_scheduler_slot(c->scheduler, i, &slot); i++)
+        if (slot.id == id) return slot.held;
+    return 0;
+}
+
 /* False: there is no slot. A task that was refused is the network's again. */
 static bool begin(el_compute *c, el_task *task, bool *refused)
 {
@@ -72,6 +81,7 @@ static bool begin(el_compute *c, el_task *task, bool *refused)
     }
     task->error.status = EDGELLM_OK;
     task->was_taken = true;
+    task->cached = held_for(c, task->id);
     el_histogram_add(&c->meters.queue, task->began_ns - task->asked_ns);
     if (task->request.deadline_ns != 0) el_counter_add(&c->meters.accepted, 1);
     c->running[c->n_running++] = task;
@@ -207,6 +217,32 @@ static bool turn(el_compute *c)
     return t.steps + t.prompt_tokens + t.n_events > 0;
 }
 
+/* ---- files of slots ------------------------------------------------------------------------ */
+
+/* Somebody has a deadline, or may get one: what holds him up is not done. */
+static bool is_promised(const el_compute *c)
+{
+    bool promised = false;
+    for (uint32_t i = 0; i < c->n_running; i++)
+        promised |= c->running[i]->request.deadline_ns != 0;
+    for (uint32_t i = 0; i < c->n_waiting; i++)
+        promised |= c->waiting[i]->request.deadline_ns != 0;
+    return promised;
+}
+
+/* True if there was something to do. */
+static bool keep_slots(el_compute *c)
+{
+    bool is_ending = false; /* who was cancelled has his slot until the next turn: wait for it */
+    for (uint32_t i = 0; i < c->n_running; i++)
+        is_ending |= atomic_load(&c->running[i]->is_cancelled);
+    const bool did = !is_ending && el_slots_work(&c->slots, c->scheduler, is_promised(c));
+    el_slots_show(&c->slots, c->scheduler);
+    return did;
+}
+
+/* ---- the loop ------------------------------------------------------------------------------ */
+
 static void serve(el_compute *c)
 {
     while (!atomic_load(&c->is_stopping)) {
@@ -215,7 +251,8 @@ static void serve(el_compute *c)
         cancel_running(c);
         const bool ended = end_waiting(c);
         const bool refused = begin_waiting(c);
-        if (changed || ended || refused) c->options.wake(c->options.context);
+        const bool kept = keep_slots(c);
+        if (changed || ended || refused || kept) c->options.wake(c->options.context);
         if (!turn(c)) el_tasks_wait(&c->tasks);
     }
 }
@@ -227,7 +264,9 @@ static edgellm_status check_memory(el_compute *c, uint32_t n_tasks, edgellm_erro
 {
     const uint64_t most = c->options.scheduler.session.max_ram;
     edgellm_scheduler_memory(c->scheduler, &c->memory);
-    const uint64_t own = c->options.own_bytes + el_tasks_bytes(n_tasks, c->memory.context);
+    uint64_t own = c->options.own_bytes + el_tasks_bytes(n_tasks, c->memory.context);
+    el_slots_open(&c->slots, &c->memory, c->options.scheduler.slots);
+    if (c->options.keeps_slots) own += c->slots.most_bytes;
     c->memory.total += own;
     if (most == 0 || c->memory.total <= most) return EDGELLM_OK;
     return el_fail(err, EDGELLM_ERR_MEMORY,
@@ -236,9 +275,14 @@ static edgellm_status check_memory(el_compute *c, uint32_t n_tasks, edgellm_erro
                    c->memory.total, own, most);
 }
 
-static edgellm_status calibrate(el_compute *c, edgellm_error *err)
+/* By what is known already, or by a look. */
+static edgellm_status find_costs(el_compute *c, edgellm_error *err)
 {
+    const el_compute_options *o = &c->options;
     edgellm_costs costs;
+    EL_TRY(o->find_costs(o->costs_context, &c->info, c->scheduler, o->scheduler.slots,
+                         &c->forecasts, err));
+    if (c->forecasts.are_known) return EDGELLM_OK;
     EL_TRY(edgellm_scheduler_calibrate(c->scheduler, c->options.calibrate_ns, &costs, err));
     return edgellm_scheduler_set_costs(c->scheduler, &costs, err);
 }
@@ -254,7 +298,7 @@ static edgellm_status load(el_compute *c, edgellm_error *err)
     EL_TRY(el_tasks_open(&c->tasks, n, c->memory.context, err));
     c->waiting = calloc(n, sizeof(el_task *));
     if (!c->waiting) return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for a queue of %u", n);
-    return calibrate(c, err);
+    return find_costs(c, err);
 }
 
 static void *run(void *context)

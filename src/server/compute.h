@@ -11,6 +11,8 @@
 #include <sched.h>
 
 #include "server/histogram.h"
+#include "server/server.h"
+#include "server/slots.h"
 #include "server/tasks.h"
 
 typedef enum el_readiness {
@@ -23,9 +25,12 @@ typedef struct el_compute_options {
     const char *model;
     edgellm_engine_options engine;
     edgellm_scheduler_options scheduler;
-    uint32_t queue;              /* tasks that may wait for a slot */
-    uint64_t own_bytes;          /* that the rest of the server takes: counted for max_ram */
-    uint64_t calibrate_ns;       /* how long to measure what computing takes */
+    uint32_t queue;            /* tasks that may wait for a slot */
+    uint64_t own_bytes;        /* that the rest of the server takes: counted for max_ram */
+    el_find_costs *find_costs; /* what computing takes, where that is known */
+    void *costs_context;
+    uint64_t calibrate_ns;       /* else: how long to measure it */
+    bool keeps_slots;            /* in files: restoring one needs memory for it */
     const cpu_set_t *cores;      /* on which to compute; NULL: all that are allowed */
     void (*wake)(void *context); /* called by the thread: something has changed */
     void *context;
@@ -46,7 +51,9 @@ typedef struct el_compute {
     edgellm_engine *engine;
     edgellm_model_info info;
     edgellm_memory_plan memory; /* own_bytes and the tasks included */
+    el_forecasts forecasts;
     el_tasks tasks;
+    el_slots slots;
     el_compute_meters meters;
     /* the thread's own */
     edgellm_scheduler *scheduler;

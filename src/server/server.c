@@ -18,6 +18,7 @@
 #include "server/loop.h"
 #include "server/server_state.h"
 #include "server/stream.h"
+#include "server/tls.h"
 
 static const uint64_t last_words_ns = 2000000000; /* after the drain: to tell those that were cut */
 
@@ -65,7 +66,8 @@ static edgellm_status open_signals(el_server *server, sigset_t *before, edgellm_
     sigemptyset(&stops);
     sigaddset(&stops, SIGINT);
     sigaddset(&stops, SIGTERM);
-    if (server->options->key_file || !is_ignored(SIGHUP)) sigaddset(&stops, SIGHUP);
+    if (server->options->key_file || server->options->tls_certificate || !is_ignored(SIGHUP))
+        sigaddset(&stops, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &stops, before);
     server->signals = signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK);
     if (server->signals < 0)
@@ -102,6 +104,32 @@ void el_server_reread_keys(el_server *server)
     el_log_message(&server->log, is_json, "keys read again: there are %u now", keys.n);
 }
 
+/* ---- TLS ----------------------------------------------------------------------------------- */
+
+static edgellm_status open_tls(el_server *server, edgellm_error *err)
+{
+    const el_server_options *o = server->options;
+    if (!o->tls_certificate && !o->tls_key) return EDGELLM_OK;
+    if (!o->tls_certificate || !o->tls_key)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "--tls-cert and --tls-key go together: a certificate and its key");
+    if (o->place.path)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "--tls-cert is for TCP: at --unix only this user can ask");
+    return el_tls_read(&server->tls, o->tls_certificate, o->tls_key, err);
+}
+
+void el_server_reread_tls(el_server *server)
+{
+    const el_server_options *o = server->options;
+    edgellm_error err;
+    if (el_tls_read(&server->tls, o->tls_certificate, o->tls_key, &err) == EDGELLM_OK)
+        el_log_message(&server->log, o->log_requests, "certificate read again");
+    else
+        el_log_message(&server->log, o->log_requests, "%s; the certificate stays as it was",
+                       err.message);
+}
+
 /* ---- opening ------------------------------------------------------------------------------- */
 
 static edgellm_status check_place(const el_server *server, edgellm_error *err)
@@ -122,6 +150,17 @@ static void check_hosts(el_server *server)
     server->hosts = (el_hosts){o->allowed_hosts, o->n_allowed_hosts};
 }
 
+/* Better said now than when the first slot is to be saved. */
+static edgellm_status check_folder(const char *path, edgellm_error *err)
+{
+    struct stat folder;
+    if (!path) return EDGELLM_OK;
+    if (stat(path, &folder) == 0 && S_ISDIR(folder.st_mode) && access(path, W_OK | X_OK) == 0)
+        return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_IO,
+                   "--slot-save-path '%.200s' is no folder that can be written to", path);
+}
+
 /* The file's name without what all such names end with. */
 static void name_model(el_server *server)
 {
@@ -140,9 +179,19 @@ static size_t json_room(const el_server_options *o)
     return el_json_room((size_t)o->max_body, EL_JSON_VALUES);
 }
 
+static size_t long_text(const el_server_options *o)
+{
+    return o->max_body > EL_METRICS_TEXT ? (size_t)o->max_body : EL_METRICS_TEXT;
+}
+
+size_t el_server_long_text(const el_server *server)
+{
+    return long_text(server->options);
+}
+
 static uint64_t own_bytes(const el_server_options *o)
 {
-    const uint64_t body = o->max_body > EL_METRICS_TEXT ? o->max_body : EL_METRICS_TEXT;
+    const uint64_t body = long_text(o);
     return json_room(o) + sizeof(el_server) + EL_SERVER_OUT +
            o->connections * (sizeof(el_conn) + body) + el_streams_bytes(o->sessions + o->queue);
 }
@@ -153,6 +202,8 @@ static edgellm_status open_network(el_server *server, edgellm_error *err)
     EL_TRY(el_keys_read(&server->keys, o->key_file, o->key, err));
     EL_TRY(check_place(server, err));
     check_hosts(server);
+    EL_TRY(open_tls(server, err));
+    EL_TRY(check_folder(o->slot_folder, err));
     EL_TRY(el_listen(&server->listener, &o->place, err));
     server->conns = calloc(o->connections, sizeof *server->conns);
     if (!server->conns)
@@ -170,7 +221,10 @@ static edgellm_status start_computing(el_server *server, const cores *c, edgellm
         .scheduler = {.session = o->session, .slots = o->sessions},
         .queue = o->queue,
         .own_bytes = own_bytes(o),
+        .find_costs = o->find_costs,
+        .costs_context = o->costs_context,
         .calibrate_ns = o->calibrate_ms * (uint64_t)1000000,
+        .keeps_slots = o->slot_folder != NULL,
         .cores = c->are_split ? &c->compute : NULL,
         .wake = el_loop_wake,
         .context = server,
@@ -188,6 +242,7 @@ static void say_ready(el_server *server)
     const el_compute *c = &server->compute;
     const el_server_report report = {.model = server->model,
                                      .url = server->listener.url,
+                                     .forecasts_by = c->forecasts.by,
                                      .sessions = server->options->sessions,
                                      .memory = c->memory};
     server->was_ready = true;
@@ -249,6 +304,7 @@ static void close_all(el_server *server)
     el_notify("STOPPING=1");
     if (server->is_computing) el_compute_stop(&server->compute);
     el_loop_close(server); /* connections let go of their tasks */
+    el_tls_close(server->tls);
     el_streams_close(server);
     if (server->is_computing) el_compute_close(&server->compute);
     el_json_room_close();

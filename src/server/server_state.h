@@ -15,6 +15,7 @@
 #include "server/server.h"
 
 typedef struct el_stream el_stream;
+typedef struct el_tls el_tls;
 struct lws_context;
 struct lws_vhost;
 
@@ -29,6 +30,7 @@ struct el_server {
     el_keys keys;
     el_hosts hosts;
     bool checks_host; /* who asks by another name is refused */
+    el_tls *tls;      /* NULL: without */
     int signals;      /* a descriptor */
     struct lws_context *context;
     struct lws_vhost *vhost;
@@ -38,6 +40,7 @@ struct el_server {
     char fingerprint[64]; /* what an answer's bits depend on */
     int64_t started;      /* seconds since 1970 */
     el_conn *conns;       /* (options->connections) */
+    el_conn *slot_conn;   /* that waits for the job of compute.slots; NULL: nobody does */
     el_stream *streams;   /* (sessions + queue), as there are tasks */
     el_ask ask;           /* of the request in hand */
     el_metrics metrics;
@@ -53,8 +56,17 @@ struct el_server {
 /* May what needs the model be asked? If not, why. */
 bool el_server_is_ready(const el_server *server, el_problem *problem);
 
+/* A job of compute.slots is done: whoever waits for it is told. */
+void el_server_look_at_slots(el_server *server);
+
+/* Bytes of a long reply, at most; there is room for them. */
+size_t el_server_long_text(const el_server *server);
+
 /* Reads the file of keys again. If something is wrong with it the keys stay as they were; either
  * way there is a line in the log. */
 void el_server_reread_keys(el_server *server);
+
+/* The same with the certificate and its key. */
+void el_server_reread_tls(el_server *server);
 
 #endif
