@@ -280,8 +280,9 @@ static edgellm_status find_costs(el_compute *c, edgellm_error *err)
 {
     const el_compute_options *o = &c->options;
     edgellm_costs costs;
-    EL_TRY(o->find_costs(o->costs_context, &c->info, c->scheduler, o->scheduler.slots,
-                         &c->forecasts, err));
+    if (o->find_costs)
+        EL_TRY(o->find_costs(o->costs_context, &c->info, c->scheduler, o->scheduler.slots,
+                             &c->forecasts, err));
     if (c->forecasts.are_known) return EDGELLM_OK;
     EL_TRY(edgellm_scheduler_calibrate(c->scheduler, c->options.calibrate_ns, &costs, err));
     return edgellm_scheduler_set_costs(c->scheduler, &costs, err);

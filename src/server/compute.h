@@ -27,7 +27,7 @@ typedef struct el_compute_options {
     edgellm_scheduler_options scheduler;
     uint32_t queue;            /* tasks that may wait for a slot */
     uint64_t own_bytes;        /* that the rest of the server takes: counted for max_ram */
-    el_find_costs *find_costs; /* what computing takes, where that is known */
+    el_find_costs *find_costs; /* what computing takes, where it is known; or NULL */
     void *costs_context;
     uint64_t calibrate_ns;       /* else: how long to measure it */
     bool keeps_slots;            /* in files: restoring one needs memory for it */
