@@ -36,6 +36,7 @@ struct el_answer {
     int64_t created; /* seconds since 1970 */
     el_stop_list stops;
     bool include_usage, ignore_eos;
+    bool tells_cached;    /* usage says what was there already: it depends on who came before */
     uint32_t deadline_ms; /* as asked for; 0: none */
     el_reader ahead;      /* goes on as soon as tokens come */
     el_reader written;    /* follows as there is room */

@@ -21,9 +21,11 @@ static void write_usage(const el_answer *a, el_out *out)
 {
     const uint32_t prompt = a->task->request.count;
     el_out_print(out,
-                 "\"usage\":{\"prompt_tokens\":%u,\"completion_tokens\":%u,\"total_tokens\":%u,"
-                 "\"prompt_tokens_details\":{\"cached_tokens\":%u}}",
-                 prompt, a->n_text, prompt + a->n_text, a->task->cached);
+                 "\"usage\":{\"prompt_tokens\":%u,\"completion_tokens\":%u,\"total_tokens\":%u",
+                 prompt, a->n_text, prompt + a->n_text);
+    if (a->tells_cached)
+        el_out_print(out, ",\"prompt_tokens_details\":{\"cached_tokens\":%u}", a->task->cached);
+    el_out_text(out, "}");
 }
 
 static void write_timings(const el_answer *a, el_out *out)

@@ -41,6 +41,7 @@ static void set_answer(el_server *server, const el_endpoint *endpoint, el_task *
     answer->created = time(NULL);
     answer->stops = ask->stops;
     answer->include_usage = ask->include_usage;
+    answer->tells_cached = true;
     answer->ignore_eos = ask->ignore_eos;
     answer->deadline_ms = ask->deadline_ms;
     snprintf(answer->id, sizeof answer->id, "%s-%08" PRIx64 "%08" PRIx64, endpoint->id,
