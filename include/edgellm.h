@@ -156,10 +156,9 @@ typedef enum edgellm_tokenize_flags {
 } edgellm_tokenize_flags;
 
 /*
- * Turns `len` bytes of text (any bytes, NUL included) into tokens.
- * tokens: room for `capacity` ids; NULL with capacity 0 only counts.
- * *count: how many ids the text has, also when that is more than `capacity` (then the first
- * `capacity` are stored and the status is OK: compare).
+ * Turns `len` bytes of text (any bytes, NUL included) into tokens. tokens: room for `capacity` ids;
+ * NULL with capacity 0 only counts. *count: how many ids the text has, also when that is more than
+ * `capacity` (then the first `capacity` are stored and the status is OK: compare).
  * A vocabulary may lack a token for some byte. Such bytes are dropped, as the reference
  * tokenizers do; with KEEP_BYTES each becomes the id vocab + byte, which edgellm_detokenize()
  * turns back and edgellm_session_eval() refuses.
@@ -308,11 +307,10 @@ EDGELLM_API edgellm_status edgellm_session_eval(edgellm_session *session, const 
 
 /*
  * One more token for each of `count` sessions of one engine, in one pass over the weights:
- * tokens[i] is appended to sessions[i] and computed. Faster than one session after the other, with
- * the same bits. The work is done by the threads of the session with the largest context (the first
- * of several), whose batch must hold `count` tokens. sessions: all different, all exact or none;
- * nobody else may use any of them meanwhile. logits: room for (count, vocab) floats; each session
- * has its own too, as after edgellm_session_eval().
+ * tokens[i] is appended to sessions[i] and computed. Faster than one after the other, with the same
+ * bits. The threads of the session with the largest context (the first of several) do the work; its
+ * batch must hold `count` tokens. sessions: all different, all exact or none; nobody else may use
+ * any meanwhile. logits: room for (count, vocab) floats; each session has its own too.
  * Errors: CONTEXT (no room in one of the sessions), USAGE, FORMAT (logits overflow). After an error
  * no position has changed.
  */
@@ -455,11 +453,11 @@ EDGELLM_API edgellm_status edgellm_session_forecast(const edgellm_session *sessi
 /*
  * From now on edgellm_session_eval() computes no batch that would end after `deadline_ns`, a time
  * of CLOCK_MONOTONIC in nanoseconds; 0: no deadline. It asks before each batch whether the time
- * that is left holds its cost and margin, of a prompt's batch 1.15 times its cost at most (without
- * costs: whether there is time left), and returns DEADLINE if not. A batch that is slower than that
- * is given up at the end of the layer in which the deadline passes. What was computed of a longer
- * prompt stays: the position says how far it went, and with more time the rest can follow. The
- * session is as usable as after any eval, but has no logits unless nothing was computed.
+ * left holds its cost and margin, of a prompt's batch 1.15 times its cost at most (without costs:
+ * whether there is any), and returns DEADLINE if not. A slower batch is given up at the end of the
+ * layer in which the deadline passes. What was computed of a longer prompt stays: the position says
+ * how far it went, and with more time the rest can follow. The session is as usable as after any
+ * eval, but has no logits unless nothing was computed.
  * edgellm_sessions_eval() does not look at deadlines.
  */
 EDGELLM_API void edgellm_session_set_deadline(edgellm_session *session, uint64_t deadline_ns);
@@ -734,61 +732,62 @@ EDGELLM_API edgellm_status edgellm_scheduler_turn(edgellm_scheduler *scheduler, 
 /* For how many nanoseconds something else may compute now, so that every promise still holds then:
  * INFINITY: there is none. *next_ns: forecast of the next turn (0: nothing to do); may be NULL. */
 EDGELLM_API double edgellm_scheduler_slack(const edgellm_scheduler *scheduler, double *next_ns);
+typedef struct edgellm_slot {
+    edgellm_session *session; /* to look at; while the slot is free also to save, load, truncate */
+    uint64_t id;              /* of the request that has it; 0: it is free */
+    uint32_t held;            /* tokens that its last request did not compute: they were there */
+} edgellm_slot;
+
+/* Slot `number` (0, 1, ...) as it is between two turns; false past the last. */
+EDGELLM_API bool edgellm_scheduler_slot(const edgellm_scheduler *scheduler, uint32_t number,
+                                        edgellm_slot *slot);
 
 /* ---- session files --------------------------------------------------------------------- */
 
 /*
  * Saves a session (docs/SESSION.md): tokens, KV cache, logits, the sampler's options and state, and
- * `note_bytes` bytes of the caller's own (note: NULL if 0). The size grows with the position, not
- * with the context. The file appears under its name whole or not at all; what was there before is
- * replaced, whatever it was. Not part of the token path. Errors: IO, MEMORY, FORMAT (the KV cache
- * holds infinities: the weights are damaged).
+ * `note_bytes` bytes of the caller's own (note: NULL if 0). The size grows with the position alone.
+ * The file appears whole or not at all, in place of whatever had its name. Not part of the token
+ * path. Errors: IO, MEMORY, FORMAT (infinities in the KV cache: the weights are damaged).
  */
 EDGELLM_API edgellm_status edgellm_session_save(const edgellm_session *session, const char *path,
                                                 const void *note, size_t note_bytes,
                                                 edgellm_error *err);
 
 /*
- * Takes a saved session up again, in place of what `session` holds. Everything that follows
- * (logits, hash, draws) is bit-identical to never having stopped, on any instruction set, with any
- * number of threads, batch and context that the tokens fit into. The whole file is checked first:
- * after an error the session is as it was. Not part of the token path. Errors: IO; MEMORY (the file
- * cannot be mapped); FORMAT (damaged, or not a session file); UNSUPPORTED (another version); USAGE
- * (saved with another model file, or in the other of exact and int8 mode); CONTEXT (more tokens
- * than the context holds).
+ * Takes a saved session up again, in place of what `session` holds. What follows (logits, hash,
+ * draws) is bit-identical to never having stopped, on any instruction set, with any number of
+ * threads, batch and context that the tokens fit into. The whole file is checked first: after an
+ * error the session is as it was. Not part of the token path. Errors: IO; MEMORY (no room for the
+ * file); FORMAT (damaged, or no session file); UNSUPPORTED (another version); USAGE (of another
+ * model file, or of the other of exact and int8 mode); CONTEXT (too many tokens).
  */
 EDGELLM_API edgellm_status edgellm_session_load(edgellm_session *session, const char *path,
                                                 edgellm_error *err);
 
-/*
- * The first `position` tokens of a session as a file of their own, without sampler and logits: what
+/* The first `position` tokens of a session as a file of their own, without sampler and logits: what
  * many conversations begin with, a system message say, is computed once and loaded from then on.
- * Nothing of the session changes. Errors: as edgellm_session_save(); USAGE (more tokens than the
- * session holds).
- */
+ * Nothing of the session changes. Errors: as edgellm_session_save(); USAGE (not as many tokens). */
 EDGELLM_API edgellm_status edgellm_session_save_prefix(const edgellm_session *session,
                                                        uint32_t position, const char *path,
                                                        const void *note, size_t note_bytes,
                                                        edgellm_error *err);
 
 /*
- * Takes such a file in place of what `session` holds, if it holds these `count` tokens and this
- * note, byte for byte; a note that names what the bits depend on (edgellm_version()) keeps files of
- * other versions out. The sampler stays as it is. What follows is bit-identical to having computed
- * the tokens; the logits come with the next edgellm_session_eval(). Errors: as
- * edgellm_session_load(); USAGE (other tokens, another note).
+ * Takes such a file in place of what `session` holds, if it has these `count` tokens and this note,
+ * byte for byte; a note that names what the bits depend on (edgellm_version()) keeps files of other
+ * versions out. The sampler stays. What follows is bit-identical to having computed the tokens; the
+ * logits come with the next eval. Errors: as edgellm_session_load(); USAGE (other tokens or note).
  */
 EDGELLM_API edgellm_status edgellm_session_load_prefix(edgellm_session *session, const char *path,
                                                        const uint32_t *tokens, uint32_t count,
                                                        const void *note, size_t note_bytes,
                                                        edgellm_error *err);
 
-/*
- * The note in a session file, by itself: room for `capacity` bytes (NULL with 0 only counts). *len:
- * how many bytes the note has, also when that is more than `capacity` (then the first `capacity`
- * are stored and the status is OK: compare). Header and checksums are checked, values are not.
- * Errors: IO, MEMORY, FORMAT, UNSUPPORTED. Thread-safe.
- */
+/* The note in a session file, by itself: room for `capacity` bytes (NULL with 0 only counts). *len:
+ * how many bytes it has, also when that is more than `capacity` (then the first `capacity` are
+ * stored, and the status is OK). Header and checksums are checked, values are not. Errors: IO,
+ * MEMORY, FORMAT, UNSUPPORTED. Thread-safe. */
 EDGELLM_API edgellm_status edgellm_session_note(const char *path, void *note, size_t capacity,
                                                 size_t *len, edgellm_error *err);
 

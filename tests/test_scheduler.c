@@ -236,6 +236,65 @@ static void test_a_known_beginning_is_kept(void **state)
     end(&d);
 }
 
+#define SAVED EL_TEST_OUT "/scheduler_slot.els"
+
+static edgellm_slot slot_of(const desk *d, uint32_t number)
+{
+    edgellm_slot slot;
+    assert_true(edgellm_scheduler_slot(d->scheduler, number, &slot));
+    return slot;
+}
+
+/* The last answer is that of the other desk, and so are the logits behind it. */
+static void assert_same_end(const desk *a, uint32_t slot_a, const desk *b, uint32_t slot_b)
+{
+    const answer *one = &a->answers[a->n - 1], *other = &b->answers[b->n - 1];
+    const float *logits_a = edgellm_session_logits(slot_of(a, slot_a).session);
+    const float *logits_b = edgellm_session_logits(slot_of(b, slot_b).session);
+    assert_int_equal(one->n, other->n);
+    assert_memory_equal(one->tokens, other->tokens, one->n * sizeof *one->tokens);
+    assert_true(edgellm_hash_logits(EDGELLM_HASH_START, logits_a, EL_TINY_VOCAB) ==
+                edgellm_hash_logits(EDGELLM_HASH_START, logits_b, EL_TINY_VOCAB));
+}
+
+/* A beginning that is there, because it was computed for another request or comes from a file,
+ * changes nothing. */
+static void test_what_slots_hold(void **state)
+{
+    (void)state;
+    desk kept = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 1});
+    desk fresh = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 1});
+    desk loaded = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 2});
+    uint32_t prompt[40];
+    edgellm_error err;
+    edgellm_slot slot;
+    const edgellm_sampler_options sampler = sampler_of(4);
+    fill_prompt(prompt, 40, 6);
+    edgellm_request r = {.tokens = prompt, .count = 25, .max_tokens = 1, .sampler = &sampler};
+    assert_ok(submit(&kept, &r, &err));
+    assert_true(slot_of(&kept, 0).id == kept.answers[0].id);
+    run(&kept);
+    assert_true(slot_of(&kept, 0).id == 0 && slot_of(&kept, 0).held == 0);
+    assert_ok(edgellm_session_save(slot_of(&kept, 0).session, SAVED, NULL, 0, &err));
+    assert_ok(edgellm_session_load(slot_of(&loaded, 1).session, SAVED, &err));
+    assert_int_equal(edgellm_session_position(slot_of(&loaded, 1).session), 25);
+    r.count = 40;
+    r.max_tokens = 20;
+    desk *const desks[] = {&kept, &fresh, &loaded};
+    for (int i = 0; i < 3; i++) {
+        assert_ok(submit(desks[i], &r, &err));
+        run(desks[i]);
+    }
+    assert_int_equal(slot_of(&kept, 0).held, 25);
+    assert_int_equal(slot_of(&fresh, 0).held, 0);
+    assert_int_equal(slot_of(&loaded, 1).held, 25);
+    assert_same_end(&kept, 0, &fresh, 0);
+    assert_same_end(&loaded, 1, &fresh, 0);
+    assert_false(edgellm_scheduler_slot(fresh.scheduler, 1, &slot));
+    for (int i = 0; i < 3; i++)
+        end(desks[i]);
+}
+
 /* -------- ends -------- */
 
 static void test_a_token_may_end_the_answer(void **state)
@@ -769,6 +828,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bits_are_those_of_each_alone),
         cmocka_unit_test(test_a_known_beginning_is_kept),
+        cmocka_unit_test(test_what_slots_hold),
         cmocka_unit_test(test_a_token_may_end_the_answer),
         cmocka_unit_test(test_cancelled),
         cmocka_unit_test(test_logits_that_overflow),

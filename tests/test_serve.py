@@ -188,7 +188,7 @@ class Case(unittest.TestCase):
 class Routes(Case):
     def test_ready_line(self):
         self.assertRegex(self.server.line, r"\Aedgellm: tiny at http://127\.0\.0\.1:\d+ \| 4 sessions "
-                                           r"of 256 tokens, \d+ threads?, [\d.]+ MB\n\Z")
+                                           r"of 256 tokens, \d+ threads?, [\d.]+ MB \| forecasts by a calibration\n\Z")
 
     def test_health(self):
         status, headers, body = self.server.ask("/health")
@@ -212,8 +212,11 @@ class Routes(Case):
         self.assertEqual(choice["message"], {"role": "assistant", "content": right["text"]})
         self.assertEqual((choice["index"], choice["finish_reason"]), (0, "length"))
         n = right["prompt_tokens"]
+        cached = answer["usage"].pop("prompt_tokens_details")["cached_tokens"]
         self.assertEqual(answer["usage"], {"prompt_tokens": n, "completion_tokens": 20,
                                            "total_tokens": n + 20})
+        self.assertEqual((answer["timings"]["cache_n"], answer["timings"]["prompt_n"]),
+                         (cached, n - cached))
         self.assertEqual(answer["timings"]["predicted_n"], 20)
         self.assertGreater(answer["timings"]["prompt_ms"], 0)
 

@@ -199,7 +199,7 @@ static void hand_over(batch *b, const el_envelope *e, el_task *task, uint64_t nu
     a->fingerprint = b->bits;
     a->created = time(NULL);
     a->stops = b->ask.stops;
-    a->include_usage = a->is_cancelled = false;
+    a->include_usage = a->tells_cached = a->is_cancelled = false;
     a->ignore_eos = b->ask.ignore_eos;
     a->deadline_ms = 0;
     snprintf(a->id, sizeof a->id, "%s-%016" PRIx64, e->url->id, b->fingerprint ^ number);

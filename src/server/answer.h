@@ -45,6 +45,7 @@ struct el_answer {
     const el_call_form *call_form; /* NULL: it calls no tools */
     bool only_first_calls;         /* el_calls.only_first */
     bool include_usage, ignore_eos;
+    bool tells_cached;    /* usage says what was there already: it depends on who came before */
     uint32_t deadline_ms; /* as asked for; 0: none */
     el_reader ahead;      /* goes on as soon as tokens come */
     el_reader written;    /* follows as there is room */

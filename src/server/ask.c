@@ -277,6 +277,25 @@ static bool read_prompt(el_ask *ask, const field *f, json_t *value, el_problem *
     return true;
 }
 
+static bool read_content(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    if (!json_is_string(value)) return WRONG(f->name, "'content' must be a string");
+    ask->prompt = json_string_value(value);
+    ask->prompt_len = json_string_length(value);
+    return true;
+}
+
+static bool read_ids(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    json_int_t id;
+    if (!json_is_array(value)) return WRONG(f->name, "'tokens' must be a list of whole numbers");
+    for (size_t i = 0; i < json_array_size(value); i++)
+        if (!whole_of(json_array_get(value, i), &id) || id < 0 || (double)id > f->max)
+            return WRONG(f->name, "tokens[%zu] is no whole number from 0 to %.0f", i, f->max);
+    ask->ids = value;
+    return true;
+}
+
 /* The text of a part; NULL if it is something else. */
 static const char *text_of_part(const json_t *part)
 {
@@ -378,7 +397,7 @@ static bool read_messages(el_ask *ask, const field *f, json_t *value, el_problem
 {
     size_t i;
     json_t *message;
-    const size_t least = ask->form & (EL_ASK_CHAT | EL_ASK_STREAM) ? 1 : 0;
+    const size_t least = ask->form & (EL_ASK_CHAT | EL_ASK_STREAM | EL_ASK_TEMPLATE) ? 1 : 0;
     if (!json_is_array(value) || json_array_size(value) < least ||
         json_array_size(value) > EL_ASK_MESSAGES)
         return WRONG(f->name, "'messages' must be a list of %zu to %d messages", least,
@@ -432,6 +451,7 @@ enum {
     TEXTS = COMPLETION | EL_ASK_OLLAMA_GENERATE,
     SAMPLING = OPENAI | OPTIONS,
     ANY = OPENAI | OLLAMA,
+    SMALL = EL_ASK_TOKENIZE | EL_ASK_DETOKENIZE | EL_ASK_TEMPLATE | EL_ASK_SLOT,
     TOKENS_MAX = 1 << 24,
     DAY_MS = 86400000
 };
@@ -446,7 +466,13 @@ static const field fields[] = {
     {"from", ENVELOPE, read_whole, AT(from), 0, TOKENS_MAX},
     {"model", ANY | EL_ASK_OLLAMA_SHOW, read_text, AT(model), 0, 0},
     {"name", EL_ASK_OLLAMA_SHOW, read_text, AT(model), 0, 0},
-    {"messages", CHATS, read_messages, 0, 0, 0},
+    {"messages", CHATS | EL_ASK_TEMPLATE, read_messages, 0, 0, 0},
+    {"content", EL_ASK_TOKENIZE, read_content, 0, 0, 0},
+    {"add_special", EL_ASK_TOKENIZE, read_switch, AT(add_special), 0, 0},
+    {"parse_special", EL_ASK_TOKENIZE, read_switch, AT(parse_special), 0, 0},
+    {"with_pieces", EL_ASK_TOKENIZE, read_switch, AT(with_pieces), 0, 0},
+    {"tokens", EL_ASK_DETOKENIZE, read_ids, 0, 0, TOKENS_MAX},
+    {"filename", EL_ASK_SLOT, read_text, AT(filename), 0, 0},
     {"prompt", COMPLETION, read_prompt, 0, 0, 0},
     {"prompt", EL_ASK_OLLAMA_GENERATE, read_text, AT(prompt), 0, 0},
     {"system", EL_ASK_OLLAMA_GENERATE, read_text, AT(system), 0, 0},
@@ -535,6 +561,16 @@ static bool check_openai(const el_ask *ask, el_problem *problem)
     return true;
 }
 
+static bool check_small(const el_ask *ask, el_problem *problem)
+{
+    if (ask->form == EL_ASK_TOKENIZE && !ask->prompt)
+        return WRONG("content", "'content' is missing");
+    if (ask->form == EL_ASK_DETOKENIZE && !ask->ids) return WRONG("tokens", "'tokens' is missing");
+    if (ask->form == EL_ASK_TEMPLATE && ask->n_messages == 0)
+        return WRONG("messages", "'messages' is missing");
+    return true;
+}
+
 /* A prompt of Ollama's that is not raw is what a user says. */
 static bool check_ollama(el_ask *ask, el_problem *problem)
 {
@@ -577,6 +613,7 @@ static bool read_all(el_ask *ask, el_problem *problem)
 {
     if (ask->form == EL_ASK_STREAM) return read_message(ask, problem);
     if (!read_fields(ask, ask->root, (unsigned)ask->form, problem)) return false;
+    if (ask->form & SMALL) return check_small(ask, problem);
     return ask->form & OPENAI ? check_openai(ask, problem) : check_ollama(ask, problem);
 }
 
@@ -612,7 +649,8 @@ static void begin(el_ask *ask, el_ask_form form, json_t *root)
     ask->form = form;
     ask->root = root;
     ask->stream = (form & OLLAMA) != 0; /* unless it says otherwise */
-    ask->many_calls = true;
+    ask->many_calls = true;             /* likewise */
+    ask->parse_special = true;
     ask->sampler = edgellm_sampler_defaults();
 }
 

@@ -16,12 +16,16 @@
 enum { EL_ASK_MESSAGES = 512, EL_TOOLS = 128 };
 
 typedef enum el_ask_form {
-    EL_ASK_CHAT = 1,            /* messages */
-    EL_ASK_COMPLETION = 2,      /* a prompt */
-    EL_ASK_OLLAMA_CHAT = 4,     /* messages; none: nothing to compute */
-    EL_ASK_OLLAMA_GENERATE = 8, /* a prompt, laid out as messages unless it is raw; likewise */
-    EL_ASK_OLLAMA_SHOW = 16,    /* a model */
-    EL_ASK_STREAM = 32,         /* a message of a WebSocket (stream.h): `act` says which */
+    EL_ASK_CHAT = 1,             /* messages */
+    EL_ASK_COMPLETION = 2,       /* a prompt */
+    EL_ASK_OLLAMA_CHAT = 4,      /* messages; none: nothing to compute */
+    EL_ASK_OLLAMA_GENERATE = 8,  /* a prompt, laid out as messages unless it is raw; likewise */
+    EL_ASK_OLLAMA_SHOW = 16,     /* a model */
+    EL_ASK_STREAM = 32,          /* a message of a WebSocket (stream.h): `act` says which */
+    EL_ASK_TOKENIZE = 1 << 11,   /* a text */
+    EL_ASK_DETOKENIZE = 1 << 12, /* ids of tokens */
+    EL_ASK_TEMPLATE = 1 << 13,   /* messages */
+    EL_ASK_SLOT = 1 << 14        /* the name of a file, or nothing */
 } el_ask_form;
 
 /* What a message of a WebSocket wants. */
@@ -73,6 +77,9 @@ typedef struct el_ask {
     el_ask_act act;
     const char *id, *resume; /* in `root`; NULL: not given. id: 1 .. EL_ASK_ID_BYTES bytes */
     uint32_t from;           /* a token's index */
+    bool add_special, parse_special, with_pieces; /* of TOKENIZE, whose text is `prompt` */
+    const json_t *ids;                            /* in `root`: whole numbers, not negative */
+    const char *filename;                         /* in `root` */
     el_stop_list stops;
     el_keeps keeps;
     const char *keeps_field; /* where that was said */

@@ -96,6 +96,15 @@ static edgellm_status submit(const el_generation *g, el_task *task)
     }
 }
 
+/* Tokens of a request's prompt that its slot held already. */
+static uint32_t held_for(const el_generation *g, uint64_t id)
+{
+    edgellm_slot slot;
+    for (uint32_t i = 0; edgellm_scheduler_slot(g->scheduler, i, &slot); i++)
+        if (slot.id == id) return slot.held;
+    return 0;
+}
+
 /* False: there is no slot. A task that was refused is the network's again. */
 static bool begin(el_compute *c, el_generation *g, el_task *task, bool *refused)
 {
@@ -108,6 +117,7 @@ static bool begin(el_compute *c, el_generation *g, el_task *task, bool *refused)
     }
     task->error.status = EDGELLM_OK;
     task->was_taken = true;
+    task->cached = held_for(g, task->id);
     el_histogram_add(&c->meters.queue, task->began_ns - task->asked_ns);
     if (task->request.deadline_ns != 0) el_counter_add(&c->meters.accepted, 1);
     g->running[g->n_running++] = task;
@@ -262,6 +272,28 @@ static bool has_time(el_compute *c, const el_generation *g)
     return EDGELLM_ADMITTED_AT * next <= edgellm_scheduler_slack(other->scheduler, NULL);
 }
 
+/* Somebody has a deadline, or may get one: what holds him up is not done. */
+static bool is_promised(const el_compute *c)
+{
+    bool promised = false;
+    for (int i = 0; i < EL_GENERATIONS; i++) {
+        const el_generation *g = &c->generations[i];
+        if (is_ready(g)) promised |= has_promises(g) || awaits_promises(g);
+    }
+    return promised;
+}
+
+/* True if there was something to do with a file. */
+static bool keep_slots(const el_compute *c, el_generation *g)
+{
+    bool is_ending = false; /* who was cancelled has his slot until the next turn: wait for it */
+    for (uint32_t i = 0; i < g->n_running; i++)
+        is_ending |= atomic_load(&g->running[i]->is_cancelled);
+    const bool did = !is_ending && el_slots_work(&g->slots, g->scheduler, is_promised(c));
+    el_slots_show(&g->slots, g->scheduler);
+    return did;
+}
+
 /* What the network wants. True: there is an answer to it. */
 static bool take_in(el_compute *c, el_generation *g)
 {
@@ -270,7 +302,8 @@ static bool take_in(el_compute *c, el_generation *g)
     cancel_running(g);
     const bool ended = end_waiting(g);
     const bool refused = begin_waiting(c, g);
-    return changed || ended || refused;
+    const bool kept = keep_slots(c, g);
+    return changed || ended || refused || kept;
 }
 
 /* Does an action of each that is ready. False: there was nothing to do. */

@@ -75,7 +75,9 @@ static edgellm_status count_memory(el_generation *g, const el_generation_options
                                    edgellm_error *err)
 {
     const uint64_t most = o->scheduler.session.max_ram;
-    const uint64_t own = o->own_bytes + el_tasks_bytes(tasks_of(o), g->memory.context);
+    uint64_t own = o->own_bytes + el_tasks_bytes(tasks_of(o), g->memory.context);
+    el_slots_open(&g->slots, &g->memory, o->scheduler.slots);
+    if (o->keeps_slots) own += g->slots.most_bytes;
     if (g->program > 0) {
         g->memory.total -= g->memory.program;
         g->memory.program = g->program;
@@ -131,9 +133,15 @@ static edgellm_status open_tasks(el_generation *g, const el_generation_options *
     return EDGELLM_OK;
 }
 
-static edgellm_status calibrate(el_generation *g, const el_generation_options *o,
-                                const el_generation_pauses *pauses, edgellm_error *err)
+/* By what is known already, or by a look. */
+static edgellm_status find_costs(el_generation *g, const el_generation_options *o,
+                                 const el_generation_pauses *pauses, edgellm_error *err)
 {
+    if (o->find_costs)
+        EL_TRY(o->find_costs(o->costs_context, &g->info, g->scheduler, o->scheduler.slots,
+                             &g->forecasts, err));
+    g->costs = g->forecasts.costs;
+    if (g->forecasts.are_known) return EDGELLM_OK;
     EL_TRY(edgellm_scheduler_calibrate_beside(g->scheduler, o->calibrate_ns, pauses->before,
                                               pauses->context, &g->costs, err));
     return edgellm_scheduler_set_costs(g->scheduler, &g->costs, err);
@@ -150,7 +158,7 @@ static edgellm_status open_all(el_generation *g, const el_generation_options *o,
     edgellm_scheduler_memory(g->scheduler, &g->memory);
     EL_TRY(count_memory(g, o, err));
     EL_TRY(open_tasks(g, o, wake, err));
-    return calibrate(g, o, pauses, err);
+    return find_costs(g, o, pauses, err);
 }
 
 edgellm_status el_generation_open(el_generation *g, const el_generation_options *o, sem_t *wake,

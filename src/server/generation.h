@@ -15,6 +15,8 @@
 
 #include <sched.h>
 
+#include "server/server.h"
+#include "server/slots.h"
 #include "server/tasks.h"
 
 enum { EL_GENERATIONS = 2 };
@@ -33,9 +35,12 @@ typedef struct el_generation_options {
     const char *model; /* the path */
     edgellm_engine_options engine;
     edgellm_scheduler_options scheduler;
-    uint32_t queue;         /* tasks that may wait for a slot */
-    uint64_t own_bytes;     /* that the rest of the server takes: counted for max_ram */
-    uint64_t calibrate_ns;  /* how long to measure what computing takes */
+    uint32_t queue;            /* tasks that may wait for a slot */
+    uint64_t own_bytes;        /* that the rest of the server takes: counted for max_ram */
+    el_find_costs *find_costs; /* what computing takes, where it is known; or NULL */
+    void *costs_context;
+    uint64_t calibrate_ns;  /* else: how long to measure it */
+    bool keeps_slots;       /* in files: restoring one needs memory for it */
     const cpu_set_t *cores; /* on which to compute; NULL: all that are allowed */
 } el_generation_options;
 
@@ -52,6 +57,8 @@ typedef struct el_generation {
     edgellm_memory_plan memory; /* what the server has, and the tasks, included */
     char fingerprint[64];       /* what an answer's bits depend on */
     el_tasks tasks;
+    el_slots slots;
+    el_forecasts forecasts;
     edgellm_error error;
     /* the compute thread's own */
     edgellm_scheduler *scheduler;

@@ -22,8 +22,11 @@ static void write_usage(const el_answer *a, el_out *out)
 {
     const uint32_t prompt = a->task->request.count;
     el_out_print(out,
-                 "\"usage\":{\"prompt_tokens\":%u,\"completion_tokens\":%u,\"total_tokens\":%u}",
+                 "\"usage\":{\"prompt_tokens\":%u,\"completion_tokens\":%u,\"total_tokens\":%u",
                  prompt, a->n_text, prompt + a->n_text);
+    if (a->tells_cached)
+        el_out_print(out, ",\"prompt_tokens_details\":{\"cached_tokens\":%u}", a->task->cached);
+    el_out_text(out, "}");
 }
 
 static void write_timings(const el_answer *a, el_out *out)
@@ -31,7 +34,8 @@ static void write_timings(const el_answer *a, el_out *out)
     const el_answer_times t = el_answer_times_of(a);
     el_out_text(out, "\"timings\":{\"queue_ms\":");
     el_out_real(out, (double)t.queue_ns / 1e6);
-    el_out_print(out, ",\"prompt_n\":%u,\"prompt_ms\":", a->task->request.count);
+    el_out_print(out, ",\"cache_n\":%u,\"prompt_n\":%u,\"prompt_ms\":", a->task->cached,
+                 a->task->request.count - a->task->cached);
     el_out_real(out, (double)t.prompt_ns / 1e6);
     el_out_print(out, ",\"predicted_n\":%u,\"predicted_ms\":", a->n_text);
     el_out_real(out, (double)t.answer_ns / 1e6);

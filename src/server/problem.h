@@ -18,6 +18,7 @@ typedef enum el_problem_kind {
     EL_PROBLEM_ROUTE,    /* 404 */
     EL_PROBLEM_MODEL,    /* 404: there is another model */
     EL_PROBLEM_METHOD,   /* 405 */
+    EL_PROBLEM_BUSY,     /* 409: a slot cannot be saved or restored now */
     EL_PROBLEM_LENGTH,   /* 411 */
     EL_PROBLEM_BODY,     /* 413 */
     EL_PROBLEM_MEDIA,    /* 415 */

@@ -42,6 +42,7 @@ static void set_answer(el_server *server, const el_endpoint *endpoint, el_task *
     answer->stops = ask->stops;
     el_prepare_calls(ask, answer->engine, &answer->call_form, &answer->only_first_calls);
     answer->include_usage = ask->include_usage;
+    answer->tells_cached = true;
     answer->ignore_eos = ask->ignore_eos;
     answer->deadline_ms = ask->deadline_ms;
     snprintf(answer->id, sizeof answer->id, "%s-%08" PRIx64 "%08" PRIx64, endpoint->id,

@@ -20,6 +20,7 @@
 #include "server/model_name.h"
 #include "server/server_state.h"
 #include "server/stream.h"
+#include "server/tls.h"
 
 static const uint64_t last_words_ns = 2000000000; /* after the drain: to tell those that were cut */
 
@@ -125,6 +126,35 @@ static void notify_reloading(void)
     el_notify(state);
 }
 
+/* ---- TLS ----------------------------------------------------------------------------------- */
+
+static edgellm_status open_tls(el_server *server, edgellm_error *err)
+{
+    const el_server_options *o = server->options;
+    if (!o->tls_certificate && !o->tls_key) return EDGELLM_OK;
+    if (!o->tls_certificate || !o->tls_key)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "--tls-cert and --tls-key go together: a certificate and its key");
+    if (o->place.path)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "--tls-cert is for TCP: at --unix only this user can ask");
+    return el_tls_read(&server->tls, o->tls_certificate, o->tls_key, err);
+}
+
+/* If something is wrong with the files the certificate stays as it was. */
+static void reread_tls(el_server *server)
+{
+    const el_server_options *o = server->options;
+    edgellm_error err;
+    if (el_tls_read(&server->tls, o->tls_certificate, o->tls_key, &err) == EDGELLM_OK)
+        el_log_message(&server->log, o->log_requests, "certificate read again");
+    else
+        el_log_message(&server->log, o->log_requests, "%s; the certificate stays as it was",
+                       err.message);
+}
+
+/* ---- SIGHUP -------------------------------------------------------------------------------- */
+
 void el_server_look_again(el_server *server)
 {
     if (server->ends_with_terminal && !has_terminal()) {
@@ -134,6 +164,7 @@ void el_server_look_again(el_server *server)
     if (server->is_draining) return;
     if (server->was_ready) notify_reloading();
     if (server->options->key_file) reread_keys(server);
+    if (server->tls) reread_tls(server);
     el_swap_want(server);
 }
 
@@ -157,14 +188,35 @@ static void check_hosts(el_server *server)
     server->hosts = (el_hosts){o->allowed_hosts, o->n_allowed_hosts};
 }
 
+/* Better said now than when the first slot is to be saved. */
+static edgellm_status check_folder(const char *path, edgellm_error *err)
+{
+    struct stat folder;
+    if (!path) return EDGELLM_OK;
+    if (stat(path, &folder) == 0 && S_ISDIR(folder.st_mode) && access(path, W_OK | X_OK) == 0)
+        return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_IO,
+                   "--slot-save-path '%.200s' is no folder that can be written to", path);
+}
+
 static size_t json_room(const el_server_options *o)
 {
     return el_json_room((size_t)o->max_body, EL_JSON_VALUES);
 }
 
+static size_t long_text(const el_server_options *o)
+{
+    return o->max_body > EL_METRICS_TEXT ? (size_t)o->max_body : EL_METRICS_TEXT;
+}
+
+size_t el_server_long_text(const el_server *server)
+{
+    return long_text(server->options);
+}
+
 static uint64_t own_bytes(const el_server_options *o)
 {
-    const uint64_t body = o->max_body > EL_METRICS_TEXT ? o->max_body : EL_METRICS_TEXT;
+    const uint64_t body = long_text(o);
     return json_room(o) + sizeof(el_server) + EL_SERVER_OUT +
            o->connections * (sizeof(el_conn) + body) +
            el_streams_bytes(EL_GENERATIONS * (o->sessions + o->queue));
@@ -176,6 +228,8 @@ static edgellm_status open_network(el_server *server, edgellm_error *err)
     EL_TRY(el_keys_read(&server->keys, o->key_file, o->key, err));
     EL_TRY(check_place(server, err));
     check_hosts(server);
+    EL_TRY(open_tls(server, err));
+    EL_TRY(check_folder(o->slot_folder, err));
     EL_TRY(el_listen(&server->listener, &o->place, err));
     server->conns = calloc(o->connections, sizeof *server->conns);
     if (!server->conns)
@@ -193,7 +247,10 @@ static edgellm_status start_computing(el_server *server, const cores *c, edgellm
                   .scheduler = {.session = o->session, .slots = o->sessions},
                   .queue = o->queue,
                   .own_bytes = own_bytes(o),
+                  .find_costs = o->find_costs,
+                  .costs_context = o->costs_context,
                   .calibrate_ns = o->calibrate_ms * (uint64_t)1000000,
+                  .keeps_slots = o->slot_folder != NULL,
                   .cores = c->are_split ? &c->compute : NULL},
         .patience_ns = o->drain_s * (uint64_t)1000000000,
         .wake = el_loop_wake,
@@ -212,6 +269,7 @@ void el_server_say_ready(el_server *server)
 {
     const el_server_report report = {.model = server->model,
                                      .url = server->listener.url,
+                                     .forecasts_by = server->now->forecasts.by,
                                      .sessions = server->options->sessions,
                                      .memory = server->now->memory};
     server->was_ready = true;
@@ -285,6 +343,7 @@ static void close_all(el_server *server)
     el_swap_close(server);
     if (server->is_computing) el_compute_stop(&server->compute);
     el_loop_close(server); /* connections let go of their tasks */
+    el_tls_close(server->tls);
     el_streams_close(server);
     if (server->is_computing) el_compute_close(&server->compute);
     el_json_room_close();

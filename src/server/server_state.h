@@ -16,6 +16,7 @@
 #include "server/swap.h"
 
 typedef struct el_stream el_stream;
+typedef struct el_tls el_tls;
 struct lws_context;
 struct lws_vhost;
 
@@ -30,6 +31,7 @@ struct el_server {
     el_keys keys;
     el_hosts hosts;
     bool checks_host; /* who asks by another name is refused */
+    el_tls *tls;      /* NULL: without */
     int signals;      /* a descriptor */
     struct lws_context *context;
     struct lws_vhost *vhost;
@@ -41,6 +43,7 @@ struct el_server {
     char model[128];    /* its name, as told: that of the file */
     int64_t started;    /* seconds since 1970 */
     el_conn *conns;     /* (options->connections) */
+    el_conn *slot_conn; /* that waits for the job of a model's slots; NULL: nobody does */
     el_stream *streams; /* as many as there are tasks, of one model after those of the other */
     el_ask ask;         /* of the request in hand */
     el_metrics metrics;
@@ -57,8 +60,8 @@ struct el_server {
 /* May what needs the model be asked? If not, why. */
 bool el_server_is_ready(const el_server *server, el_problem *problem);
 
-/* SIGHUP: what may have changed is looked at again, the keys and the model; or, if what has gone is
- * the terminal that it was started from, it is as SIGTERM. */
+/* SIGHUP: what may have changed is looked at again, the keys, the certificate and the model; or, if
+ * what has gone is the terminal that it was started from, it is as SIGTERM. */
 void el_server_look_again(el_server *server);
 
 /* The first model is ready. */
@@ -66,5 +69,11 @@ void el_server_say_ready(el_server *server);
 
 /* The server ends when what runs has ended; asked for once more, at once. */
 void el_server_drain(el_server *server);
+
+/* A job of slots is done: whoever waits for it is told. */
+void el_server_look_at_slots(el_server *server);
+
+/* Bytes of a long reply, at most; there is room for them. */
+size_t el_server_long_text(const el_server *server);
 
 #endif

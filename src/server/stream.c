@@ -40,7 +40,7 @@ static void take_account(el_server *server, el_stream *s)
     static const char path[] = EL_STREAM_PATH;
     el_answer *a = &s->answer;
     if (!a->task || s->is_counted) return;
-    el_account account = {.route = el_route_find(path, sizeof path - 1),
+    el_account account = {.route = el_route_find(path, sizeof path - 1, NULL),
                           .status = a->has_failed ? el_problem_status(&a->problem) : 200,
                           .is_whole = s->is_told,
                           .asked_ns = a->task->asked_ns,

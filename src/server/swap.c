@@ -247,7 +247,7 @@ static bool is_unused(el_server *server, el_generation *g, bool is_in_the_way)
     el_streams_look(server);
     while (is_in_the_way && el_streams_make_room(server, &g->tasks)) {
     }
-    if (el_tasks_are_free(&g->tasks)) return true;
+    if (el_tasks_are_free(&g->tasks) && el_slots_stage(&g->slots) == EL_SLOT_FREE) return true;
     if (!server->is_draining) el_loop_wake_at(server, el_clock_now() + SECOND);
     return false;
 }

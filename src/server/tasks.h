@@ -44,6 +44,7 @@ typedef struct el_task {
     uint64_t id;                        /* of the scheduler */
     uint64_t began_ns;                  /* it got a slot */
     bool was_taken;                     /* and was not refused then */
+    uint32_t cached;                    /* tokens of its prompt that the slot held already */
     _Atomic uint64_t first_ns, last_ns; /* of its tokens */
     edgellm_forecast forecast;          /* all 0: none was made */
     edgellm_finish finish;

@@ -40,6 +40,10 @@ class Client(unittest.TestCase):
         self.assertEqual(answer.usage.completion_tokens, 20)
         self.assertEqual(answer.usage.total_tokens, self.right["prompt_tokens"] + 20)
         self.assertTrue(answer.system_fingerprint.startswith("edgellm-"))
+        again = self.client.chat.completions.create(
+            model="tiny", messages=MESSAGES, max_completion_tokens=20, temperature=0)
+        self.assertEqual(again.choices[0].message.content, choice.message.content)
+        self.assertEqual(again.usage.prompt_tokens_details.cached_tokens, again.usage.prompt_tokens - 1)
 
     def test_batch(self):
         """What is read line by line of a file that `edgellm batch` wrote is what the package knows."""

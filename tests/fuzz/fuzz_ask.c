@@ -75,7 +75,12 @@ static void check_taken(const el_ask *ask)
     if (ask->form == EL_ASK_STREAM) check_message(ask);
     FUZZ_CHECK(ask->form != EL_ASK_CHAT || ask->n_messages > 0);
     FUZZ_CHECK(ask->form != EL_ASK_COMPLETION || ask->prompt != NULL);
-    FUZZ_CHECK(ask->form <= EL_ASK_COMPLETION || ask->form == EL_ASK_STREAM || ask->model != NULL);
+    const bool is_ollama =
+        ask->form & (EL_ASK_OLLAMA_CHAT | EL_ASK_OLLAMA_GENERATE | EL_ASK_OLLAMA_SHOW);
+    FUZZ_CHECK(!is_ollama || ask->model != NULL);
+    FUZZ_CHECK(ask->form != EL_ASK_TEMPLATE || ask->n_messages > 0);
+    FUZZ_CHECK(ask->form != EL_ASK_TOKENIZE || ask->prompt != NULL);
+    FUZZ_CHECK(ask->form != EL_ASK_DETOKENIZE || json_is_array(ask->ids));
     FUZZ_CHECK(ask->form != EL_ASK_OLLAMA_GENERATE || ask->raw || el_ask_is_empty(ask) ||
                ask->messages[ask->n_messages - 1].content == ask->prompt);
     for (uint32_t i = 0; i < ask->n_messages; i++)
@@ -158,9 +163,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_input in = {data, size};
     el_problem problem = {.kind = EL_PROBLEM_KINDS};
     edgellm_error err = {0};
-    static const el_ask_form forms[] = {EL_ASK_COMPLETION,      EL_ASK_CHAT,
-                                        EL_ASK_OLLAMA_GENERATE, EL_ASK_OLLAMA_CHAT,
-                                        EL_ASK_OLLAMA_SHOW,     EL_ASK_STREAM};
+    static const el_ask_form forms[] = {
+        EL_ASK_COMPLETION,  EL_ASK_CHAT,   EL_ASK_OLLAMA_GENERATE, EL_ASK_OLLAMA_CHAT,
+        EL_ASK_OLLAMA_SHOW, EL_ASK_STREAM, EL_ASK_TOKENIZE,        EL_ASK_DETOKENIZE,
+        EL_ASK_TEMPLATE,    EL_ASK_SLOT};
     const el_ask_form form = forms[fuzz_byte(&in) % (sizeof forms / sizeof forms[0])];
     const size_t len = in.size < LONGEST ? in.size : LONGEST;
     const char *body = (const char *)in.data;
