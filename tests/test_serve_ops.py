@@ -625,6 +625,7 @@ class Tls(Case):
             ours.write_bytes(other.read_bytes())
         server.process.send_signal(signal.SIGHUP)
         self.assertEqual(server.process.stderr.readline(), b"edgellm: certificate read again\n")
+        self.assertEqual(server.process.stderr.readline(), b"edgellm: tiny: the model is the same\n")
         self.assertNotEqual(self.shown(server), old)
         self.assertEqual(self.shown(server), ssl.PEM_cert_to_DER_cert(new[0].read_text()))
         self.assertEqual(serve.ask(client, "/health")[0], 200)
@@ -632,6 +633,7 @@ class Tls(Case):
         server.process.send_signal(signal.SIGHUP)
         self.assertRegex(server.process.stderr.readline(),
                          rb"\Aedgellm: --tls-key .*; the certificate stays as it was\n\Z")
+        self.assertEqual(server.process.stderr.readline(), b"edgellm: tiny: the model is the same\n")
         self.assertEqual(self.shown(server), ssl.PEM_cert_to_DER_cert(new[0].read_text()))
         client.close()
         self.assertEqual(server.end(), (b"", b"", 0))
