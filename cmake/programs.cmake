@@ -1,6 +1,6 @@
 # The programs. `edgellm` needs jansson and, for line editing, libedit; `edgellm-quantize`, which it
 # starts for `edgellm quantize`, needs OpenBLAS and LAPACKE too; `edgellm-serve`, for `edgellm serve`,
-# needs libwebsockets; `edgellm-bench-http`, which `edgellm bench` starts for servers, needs libcurl.
+# needs libwebsockets and OpenSSL; `edgellm-bench-http`, which `edgellm bench` starts for servers, needs libcurl.
 # `edgellm-batch`, for `edgellm batch`, needs jansson alone; it is a program of its own because a board
 # that only answers has no use for it.
 include(cmake/embed.cmake)
@@ -26,7 +26,8 @@ set(src ${PROJECT_SOURCE_DIR}/src/cli)
 set(main_sources ${src}/main.c ${src}/quantize_main.c ${src}/quantize_blas.c ${src}/serve_main.c
                  ${src}/batch_main.c)
 set(common_sources)
-foreach(name external folders model options output program sensors signals stats)
+foreach(name board certificate certified external folders model options output program sensors
+        signals stats)
   list(APPEND common_sources ${src}/cli_${name}.c)
 endforeach()
 list(APPEND common_sources ${src}/doctor_tree.c)
@@ -100,8 +101,8 @@ endif()
 # ---- edgellm-batch ----
 # From requests in JSON to answers in JSON, without a network: what the server shares with it.
 set(answering_sources)
-foreach(name answer ask compute grammars histogram json_limits json_room logprobs model_name openai_wire out
-             prepare problem reader stops tasks)
+foreach(name answer ask ask_tools calls compute generation grammars histogram json_limits json_room logprobs
+             model_name openai_wire out prepare problem reader slots stops tasks tool_grammar tool_layout)
   list(APPEND answering_sources ${PROJECT_SOURCE_DIR}/src/server/${name}.c)
 endforeach()
 file(GLOB batch_module CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/batch/*.c)
@@ -122,12 +123,14 @@ endif()
 # ---- edgellm-serve ----
 if(EDGELLM_SERVE)
   pkg_check_modules(LIBWEBSOCKETS IMPORTED_TARGET libwebsockets>=4.1)
-  if(LIBWEBSOCKETS_FOUND)
+  pkg_check_modules(OPENSSL IMPORTED_TARGET openssl>=1.1.1) # its TLS is OpenSSL's
+  if(LIBWEBSOCKETS_FOUND AND OPENSSL_FOUND)
     file(GLOB server_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/server/*.c)
     list(REMOVE_ITEM server_sources ${answering_sources})
     add_library(el_server OBJECT ${server_sources})
     edgellm_embed(el_server src/server/openapi.json el_embedded_openapi application/json)
-    target_link_libraries(el_server PRIVATE edgellm_cli_flags PkgConfig::LIBWEBSOCKETS)
+    target_link_libraries(el_server PRIVATE edgellm_cli_flags PkgConfig::LIBWEBSOCKETS
+                                            PkgConfig::OPENSSL)
     target_compile_options(el_server PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
     # The web page: src/server/serve_web.c
     edgellm_embed(el_server web/index.html el_web_index "text/html; charset=utf-8")
@@ -141,11 +144,12 @@ if(EDGELLM_SERVE)
                                  $<TARGET_OBJECTS:el_answering>
                                  $<TARGET_OBJECTS:el_schema>)
     target_link_libraries(edgellm-serve PRIVATE edgellm_cli_flags edgellm_static
-                                                PkgConfig::LIBWEBSOCKETS m)
+                                                PkgConfig::LIBWEBSOCKETS PkgConfig::OPENSSL m)
     add_dependencies(programs edgellm-serve)
   else()
-    message(STATUS "Without edgellm-serve, which answers over HTTP: libwebsockets 4.1 or later is "
-                   "missing (Debian: apt-get install libwebsockets-dev)")
+    message(STATUS "Without edgellm-serve, which answers over HTTP: libwebsockets 4.1 or later, "
+                   "or OpenSSL 1.1.1 or later, is missing (Debian: apt-get install libwebsockets-dev "
+                   "libssl-dev)")
   endif()
 endif()
 

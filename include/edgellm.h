@@ -68,7 +68,6 @@ typedef struct edgellm_error {
 
 /* The version of the library that is linked, such as "0.1.0". Never NULL. Thread-safe. */
 EDGELLM_API const char *edgellm_version(void);
-
 /* A short name such as "format" for a status; "unknown" for other values. Thread-safe. */
 EDGELLM_API const char *edgellm_status_name(edgellm_status status);
 
@@ -113,6 +112,7 @@ typedef struct edgellm_model_info {
     const char *kernel_choice;
     const char *pretokenizer; /* such as "smollm" */
     bool has_chat_template;   /* edgellm_chat_prompt() will work */
+    const char *chat_form;    /* how it lays out: "chatml" or "llama3"; NULL: it will not work */
     uint32_t layers, dim, ffn_dim, heads, kv_heads, head_dim;
     uint32_t vocab;           /* number of tokens: ids are 0 .. vocab-1 */
     uint32_t context_trained; /* longest context the model was trained for, in tokens */
@@ -121,8 +121,7 @@ typedef struct edgellm_model_info {
     uint64_t file_bytes;      /* size of the file */
     uint64_t token_bytes;     /* of weights that are read to compute one token: all of them, but of
                                  an embedding that is not the head too only one row */
-    uint32_t identity[3];     /* tells models apart by what they compute: CRC-32s of the sections
-                                 model, vocab and tensors, that of every weight among them */
+    uint32_t identity[3];     /* tells models apart: CRC-32s of model, vocab and (all) tensors */
 } edgellm_model_info;
 
 EDGELLM_API void edgellm_engine_info(const edgellm_engine *engine, edgellm_model_info *info);
@@ -157,10 +156,9 @@ typedef enum edgellm_tokenize_flags {
 } edgellm_tokenize_flags;
 
 /*
- * Turns `len` bytes of text (any bytes, NUL included) into tokens.
- * tokens: room for `capacity` ids; NULL with capacity 0 only counts.
- * *count: how many ids the text has, also when that is more than `capacity` (then the first
- * `capacity` are stored and the status is OK: compare).
+ * Turns `len` bytes of text (any bytes, NUL included) into tokens. tokens: room for `capacity` ids;
+ * NULL with capacity 0 only counts. *count: how many ids the text has, also when that is more than
+ * `capacity` (then the first `capacity` are stored and the status is OK: compare).
  * A vocabulary may lack a token for some byte. Such bytes are dropped, as the reference
  * tokenizers do; with KEEP_BYTES each becomes the id vocab + byte, which edgellm_detokenize()
  * turns back and edgellm_session_eval() refuses.
@@ -170,11 +168,9 @@ EDGELLM_API edgellm_status edgellm_tokenize(const edgellm_engine *engine, const 
                                             size_t len, unsigned flags, uint32_t *tokens,
                                             size_t capacity, size_t *count, edgellm_error *err);
 
-/*
- * Turns tokens into bytes: writes at most `capacity` bytes (no NUL is added) and stores the full
+/* Turns tokens into bytes: writes at most `capacity` bytes (no NUL is added) and stores the full
  * length in *len. Special tokens give their names if `special`, else nothing.
- * Errors: USAGE (an id out of range). Thread-safe.
- */
+ * Errors: USAGE (an id out of range). Thread-safe. */
 EDGELLM_API edgellm_status edgellm_detokenize(const edgellm_engine *engine, const uint32_t *tokens,
                                               size_t count, bool special, char *text,
                                               size_t capacity, size_t *len, edgellm_error *err);
@@ -187,11 +183,9 @@ typedef struct edgellm_stream {
 
 #define EDGELLM_STREAM_BYTES 1024 /* room that one push or flush may need */
 
-/*
- * Appends one token and gives back the text that is now complete: whole UTF-8 characters only;
+/* Appends one token and gives back the text that is now complete: whole UTF-8 characters only;
  * bytes that can never become one are given as they are. Special tokens give nothing.
- * text: room for EDGELLM_STREAM_BYTES. Returns the number of bytes written.
- */
+ * text: room for EDGELLM_STREAM_BYTES. Returns the number of bytes written. */
 EDGELLM_API size_t edgellm_stream_push(const edgellm_engine *engine, edgellm_stream *stream,
                                        uint32_t token, char *text);
 /* Gives back what is held at the end of the answer: at most 4 bytes. */
@@ -200,7 +194,8 @@ EDGELLM_API size_t edgellm_stream_flush(edgellm_stream *stream, char *text);
 /* Does this token end an answer (end of text, end of turn)? Thread-safe. */
 EDGELLM_API bool edgellm_is_end(const edgellm_engine *engine, uint32_t token);
 
-/* One message of a conversation; UTF-8, NUL-terminated. role: "system", "user", "assistant". */
+/* One message of a conversation; UTF-8, NUL-terminated. role: "system", "user", "assistant", "tool"
+ * (what a call gave), "tools" (one, at the start: what may be called, as its form wants it). */
 typedef struct edgellm_message {
     const char *role;
     const char *content;
@@ -208,8 +203,7 @@ typedef struct edgellm_message {
 
 typedef enum edgellm_chat_flags {
     EDGELLM_CHAT_OPEN_ANSWER = 1, /* end with the opening of the assistant's turn */
-    EDGELLM_CHAT_CONTINUE = 2     /* what follows an answer: begin with the end of its turn, and put
-                                     no default system message before the messages */
+    EDGELLM_CHAT_CONTINUE = 2     /* follows an answer: end its turn first; no default system one */
 } edgellm_chat_flags;
 
 /*
@@ -271,13 +265,11 @@ typedef struct edgellm_memory_plan {
     uint32_t context, batch, n_threads; /* the options with defaults filled in */
 } edgellm_memory_plan;
 
-/*
- * States the memory for a model file without loading its weights. `options` may be NULL; memory
+/* States the memory for a model file without loading its weights. `options` may be NULL; memory
  * and memory_bytes in it are not looked at. (Own memory that is resident already when the engine is
  * opened is counted twice in total: under program too.)
  * Errors: as edgellm_engine_open(); USAGE (an option out of range); MEMORY (total > max_ram;
- * the message gives the numbers and what would fit; *plan is filled in then too).
- */
+ * the message gives the numbers and what would fit; *plan is filled in then too). */
 EDGELLM_API edgellm_status edgellm_plan(const char *path, const edgellm_session_options *options,
                                         edgellm_memory_plan *plan, edgellm_error *err);
 
@@ -313,11 +305,10 @@ EDGELLM_API edgellm_status edgellm_session_eval(edgellm_session *session, const 
 
 /*
  * One more token for each of `count` sessions of one engine, in one pass over the weights:
- * tokens[i] is appended to sessions[i] and computed. Faster than one session after the other, with
- * the same bits. The work is done by the threads of the session with the largest context (the first
- * of several), whose batch must hold `count` tokens. sessions: all different, all exact or none;
- * nobody else may use any of them meanwhile. logits: room for (count, vocab) floats; each session
- * has its own too, as after edgellm_session_eval().
+ * tokens[i] is appended to sessions[i] and computed. Faster than one after the other, with the same
+ * bits. The threads of the session with the largest context (the first of several) do the work; its
+ * batch must hold `count` tokens. sessions: all different, all exact or none; nobody else may use
+ * any meanwhile. logits: room for (count, vocab) floats; each session has its own too.
  * Errors: CONTEXT (no room in one of the sessions), USAGE, FORMAT (logits overflow). After an error
  * no position has changed.
  */
@@ -385,10 +376,8 @@ typedef struct edgellm_realtime {
  */
 EDGELLM_API void edgellm_session_realtime(const edgellm_session *session, edgellm_realtime *report);
 
-/*
- * Forgets all tokens from `position` on (0: everything), keeping the cached prefix. The logits
- * are undefined until the next eval. Errors: USAGE (position > current).
- */
+/* Forgets all tokens from `position` on (0: everything), keeping the cached prefix. The logits
+ * are undefined until the next eval. Errors: USAGE (position > current). */
 EDGELLM_API edgellm_status edgellm_session_truncate(edgellm_session *session, uint32_t position,
                                                     edgellm_error *err);
 
@@ -462,11 +451,11 @@ EDGELLM_API edgellm_status edgellm_session_forecast(const edgellm_session *sessi
 /*
  * From now on edgellm_session_eval() computes no batch that would end after `deadline_ns`, a time
  * of CLOCK_MONOTONIC in nanoseconds; 0: no deadline. It asks before each batch whether the time
- * that is left holds its cost and margin, of a prompt's batch 1.15 times its cost at most (without
- * costs: whether there is time left), and returns DEADLINE if not. A batch that is slower than that
- * is given up at the end of the layer in which the deadline passes. What was computed of a longer
- * prompt stays: the position says how far it went, and with more time the rest can follow. The
- * session is as usable as after any eval, but has no logits unless nothing was computed.
+ * left holds its cost and margin, of a prompt's batch 1.15 times its cost at most (without costs:
+ * whether there is any), and returns DEADLINE if not. A slower batch is given up at the end of the
+ * layer in which the deadline passes. What was computed of a longer prompt stays: the position says
+ * how far it went, and with more time the rest can follow. The session is as usable as after any
+ * eval, but has no logits unless nothing was computed.
  * edgellm_sessions_eval() does not look at deadlines.
  */
 EDGELLM_API void edgellm_session_set_deadline(edgellm_session *session, uint64_t deadline_ns);
@@ -648,6 +637,12 @@ EDGELLM_API edgellm_status edgellm_scheduler_calibrate(edgellm_scheduler *schedu
                                                        uint64_t budget_ns, edgellm_costs *costs,
                                                        edgellm_error *err);
 
+/* The same while others compute: `before` is called before each piece, with what that may take (0:
+ * nobody knows), and may use another scheduler. INTERRUPTED: it gave false. */
+EDGELLM_API edgellm_status edgellm_scheduler_calibrate_beside(
+    edgellm_scheduler *scheduler, uint64_t budget_ns, bool (*before)(void *context, double ns),
+    void *context, edgellm_costs *costs, edgellm_error *err);
+
 typedef struct edgellm_request {
     const uint32_t *tokens; /* (count) the prompt; copied */
     uint32_t count;         /* 1 or more */
@@ -738,48 +733,52 @@ typedef struct edgellm_turn {
 EDGELLM_API edgellm_status edgellm_scheduler_turn(edgellm_scheduler *scheduler, edgellm_turn *turn,
                                                   edgellm_error *err);
 
+/* For how many nanoseconds something else may compute now, so that every promise still holds then:
+ * INFINITY: there is none. *next_ns: forecast of the next turn (0: nothing to do); may be NULL. */
+EDGELLM_API double edgellm_scheduler_slack(const edgellm_scheduler *scheduler, double *next_ns);
+
+typedef struct edgellm_slot {
+    edgellm_session *session; /* to look at; while the slot is free also to save, load, truncate */
+    uint64_t id;              /* of the request that has it; 0: it is free */
+    uint32_t held;            /* tokens that its last request did not compute: they were there */
+} edgellm_slot;
+
+/* Slot `number` (0, 1, ...) as it is between two turns; false past the last. */
+EDGELLM_API bool edgellm_scheduler_slot(const edgellm_scheduler *scheduler, uint32_t number,
+                                        edgellm_slot *slot);
+
 /* ---- session files --------------------------------------------------------------------- */
 
-/*
- * Saves a session (docs/SESSION.md): tokens, KV cache, logits, the sampler's options and state, and
- * `note_bytes` bytes of the caller's own (note: NULL if 0). The size grows with the position, not
- * with the context. The file appears under its name whole or not at all; what was there before is
- * replaced, whatever it was. Not part of the token path. Errors: IO, MEMORY, FORMAT (the KV cache
- * holds infinities: the weights are damaged).
- */
+/* Saves a session (docs/SESSION.md): tokens, KV cache, logits, the sampler's options and state, and
+ * `note_bytes` bytes of the caller's own (note: NULL if 0). The size grows with the position alone.
+ * The file appears whole or not at all, in place of whatever had its name. Not part of the token
+ * path. Errors: IO, MEMORY, FORMAT (infinities in the KV cache: the weights are damaged). */
 EDGELLM_API edgellm_status edgellm_session_save(const edgellm_session *session, const char *path,
                                                 const void *note, size_t note_bytes,
                                                 edgellm_error *err);
 
-/*
- * Takes a saved session up again, in place of what `session` holds. Everything that follows
- * (logits, hash, draws) is bit-identical to never having stopped, on any instruction set, with any
- * number of threads, batch and context that the tokens fit into. The whole file is checked first:
- * after an error the session is as it was. Not part of the token path. Errors: IO; MEMORY (the file
- * cannot be mapped); FORMAT (damaged, or not a session file); UNSUPPORTED (another version); USAGE
- * (saved with another model file, or in the other of exact and int8 mode); CONTEXT (more tokens
- * than the context holds).
- */
+/* Takes a saved session up again, in place of what `session` holds. What follows (logits, hash,
+ * draws) is bit-identical to never having stopped, on any instruction set, with any number of
+ * threads, batch and context that the tokens fit into. The whole file is checked first: after an
+ * error the session is as it was. Not part of the token path. Errors: IO; MEMORY (no room for the
+ * file); FORMAT (damaged, or no session file); UNSUPPORTED (another version); USAGE (of another
+ * model file, or of the other of exact and int8 mode); CONTEXT (too many tokens). */
 EDGELLM_API edgellm_status edgellm_session_load(edgellm_session *session, const char *path,
                                                 edgellm_error *err);
 
-/*
- * The first `position` tokens of a session as a file of their own, without sampler and logits: what
+/* The first `position` tokens of a session as a file of their own, without sampler and logits: what
  * many conversations begin with, a system message say, is computed once and loaded from then on.
- * Nothing of the session changes. Errors: as edgellm_session_save(); USAGE (more tokens than the
- * session holds).
- */
+ * Nothing of the session changes. Errors: as edgellm_session_save(); USAGE (not as many tokens). */
 EDGELLM_API edgellm_status edgellm_session_save_prefix(const edgellm_session *session,
                                                        uint32_t position, const char *path,
                                                        const void *note, size_t note_bytes,
                                                        edgellm_error *err);
 
 /*
- * Takes such a file in place of what `session` holds, if it holds these `count` tokens and this
- * note, byte for byte; a note that names what the bits depend on (edgellm_version()) keeps files of
- * other versions out. The sampler stays as it is. What follows is bit-identical to having computed
- * the tokens; the logits come with the next edgellm_session_eval(). Errors: as
- * edgellm_session_load(); USAGE (other tokens, another note).
+ * Takes such a file in place of what `session` holds, if it has these `count` tokens and this note,
+ * byte for byte; a note that names what the bits depend on (edgellm_version()) keeps files of other
+ * versions out. The sampler stays. What follows is bit-identical to having computed the tokens; the
+ * logits come with the next eval. Errors: as edgellm_session_load(); USAGE (other tokens or note).
  */
 EDGELLM_API edgellm_status edgellm_session_load_prefix(edgellm_session *session, const char *path,
                                                        const uint32_t *tokens, uint32_t count,
@@ -787,9 +786,9 @@ EDGELLM_API edgellm_status edgellm_session_load_prefix(edgellm_session *session,
                                                        edgellm_error *err);
 
 /* The note in a session file, by itself: room for `capacity` bytes (NULL with 0 only counts). *len:
- * how many bytes the note has, also when that is more than `capacity` (then the first `capacity`
- * are stored and the status is OK: compare). Header and checksums are checked, values are not.
- * Errors: IO, MEMORY, FORMAT, UNSUPPORTED. Thread-safe. */
+ * how many bytes it has, also when that is more than `capacity` (then the first `capacity` are
+ * stored, and the status is OK). Header and checksums are checked, values are not. Errors: IO,
+ * MEMORY, FORMAT, UNSUPPORTED. Thread-safe. */
 EDGELLM_API edgellm_status edgellm_session_note(const char *path, void *note, size_t capacity,
                                                 size_t *len, edgellm_error *err);
 

@@ -46,6 +46,7 @@ test_packages="
 g++:has c++
 libcurl4-openssl-dev:library libcurl
 libwebsockets-dev:library libwebsockets
+libssl-dev:library openssl
 "
 web_packages="
 chromium:browser

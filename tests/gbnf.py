@@ -226,6 +226,9 @@ class Parser:
             return self.literal()
         if sign == "[":
             return self.characters()
+        if sign == ".":
+            self.at += 1
+            return ("class", [], True)
         if sign == "(":
             self.at += 1
             inner = self.choice()

@@ -76,7 +76,8 @@ def what_counts(answer):
     response = answer["response"]
     body = response and response["body"]
     if body and "choices" in body:
-        body = (body["object"], body["model"], body["choices"], body["usage"])
+        usage = {k: n for k, n in body["usage"].items() if k != "prompt_tokens_details"}  # a server's
+        body = (body["object"], body["model"], body["choices"], usage)
     return (response and response["status_code"], body, answer["error"])
 
 

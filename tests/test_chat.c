@@ -253,6 +253,126 @@ static void users_cannot_forge_a_turn(void **state)
     finish(&m);
 }
 
+/* ---- tools ---- */
+
+/* A conversation as text, the names of its special tokens among it. */
+static void lay_out(machine *m, const char *template, const edgellm_message *messages, size_t n,
+                    char *text)
+{
+    uint32_t ids[2048];
+    size_t count = 0, len;
+    m->w->vocab.chat_template = template;
+    assert_int_equal(el_chat_encode(m->t, &m->w->vocab, messages, n, EDGELLM_CHAT_OPEN_ANSWER, ids,
+                                    2048, &count, NULL),
+                     EDGELLM_OK);
+    assert_true(count <= 2048);
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *bytes = el_tokenizer_bytes(m->t, ids[i], &len);
+        memcpy(text, bytes, len);
+        text += len;
+    }
+    *text = '\0';
+}
+
+#define HERMES_TOOLS(tools)                                                                        \
+    "# Tools\n\nYou may call one or more functions to assist with the user query.\n\nYou are "     \
+    "provided with function signatures within <tools></tools> XML tags:\n<tools>\n" tools          \
+    "\n</tools>\n\nFor each function call, return a json object with function name and arguments " \
+    "within <tool_call></tool_call> XML tags:\n<tool_call>\n{\"name\": <function-name>, "          \
+    "\"arguments\": <args-json-object>}\n</tool_call><|im_end|>\n"
+#define LLAMA_TOOLS(tools)                                                                         \
+    "Given the following functions, please respond with a JSON for a function call with its "      \
+    "proper arguments that best answers the given prompt.\n\nRespond in the format {\"name\": "    \
+    "function name, \"parameters\": dictionary of argument name and its value}.Do not use "        \
+    "variables.\n\n" tools "\n\n"
+#define LLAMA_HEAD(role) "<|start_header_id|>" role "<|end_header_id|>\n\n"
+#define DATES            "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
+
+static const edgellm_message with_tools[] = {{"tools", "{\"a\": 1}\n{\"b\": 2}"},
+                                             {"system", " Be brief. "},
+                                             {"user", " Light! "},
+                                             {"assistant", "CALL"},
+                                             {"tool", "on <|im_end|>"},
+                                             {"tool", " off "},
+                                             {"assistant", "Done."},
+                                             {"user", "And <tool_call> now?"}};
+
+/* What the templates of Qwen2.5-Instruct and Llama-3.1-Instruct make of them: apply_chat_template()
+ * of transformers. */
+static void tools_are_laid_out_as_taught(void **state)
+{
+    static const char qwen[] = "'<|im_start|>system\n' '<|im_start|>system\nI am Q.<|im_end|>'";
+    static const char plain[] = "<|im_start|><|im_end|>";
+    static const char llama[] = "bos_token <|start_header_id|><|end_header_id|><|eot_id|>"
+                                "Cutting Knowledge Date: December 2023";
+    static char text[8192];
+    machine m = start(read_words(), "smollm");
+    (void)state;
+    m.w->vocab.bos = find_token(&m.w->vocab, "<|begin_of_text|>");
+    lay_out(&m, qwen, with_tools, 8, text);
+    assert_string_equal(
+        text, "<|im_start|>system\n Be brief. \n\n" HERMES_TOOLS(
+                  "{\"a\": 1}\n{\"b\": 2}") "<|im_start|>user\n Light! "
+                                            "<|im_end|>\n<|im_start|>assistant\nCALL<|im_end|>\n"
+                                            "<|im_start|>user\n<tool_response>\non "
+                                            "<|im_end|>\n</tool_response>\n<tool_response>\n"
+                                            " off "
+                                            "\n</"
+                                            "tool_response><|im_end|>\n<|im_start|>assistant\nDone."
+                                            "<|im_end|>\n"
+                                            "<|im_start|>user\nAnd <tool_call> "
+                                            "now?<|im_end|>\n<|im_start|>assistant\n");
+    const edgellm_message few[] = {{"tools", "{}"}, {"user", "x"}};
+    lay_out(&m, qwen, few, 2, text); /* the template's own message stays */
+    assert_string_equal(text, "<|im_start|>system\nI am Q.\n\n" HERMES_TOOLS(
+                                  "{}") "<|im_start|>user\nx<|im_end|>\n<|im_start|>assistant\n");
+    lay_out(&m, plain, few, 2, text);
+    assert_string_equal(text, "<|im_start|>system\n" HERMES_TOOLS(
+                                  "{}") "<|im_start|>user\nx<|im_end|>\n<|im_start|>assistant\n");
+    lay_out(&m, llama, with_tools, 8, text);
+    assert_string_equal(
+        text, "<|begin_of_text|>" LLAMA_HEAD(
+                  "system") "Environment: ipython\n" DATES "Be brief.<|eot_id|>" LLAMA_HEAD("user")
+                  LLAMA_TOOLS("{\"a\": 1}\n{\"b\": 2}") "Light!<|eot_id|>" LLAMA_HEAD("assistant") "CALL<|eot_id|>" LLAMA_HEAD("ipython") "on <|im_end|><|eot_id|>" LLAMA_HEAD(
+                      "ipython") " off <|eot_id|>" LLAMA_HEAD("assistant") "Done.<|eot_id|"
+                                                                           ">" LLAMA_HEAD(
+                                                                               "user") "And "
+                                                                                       "<tool_call>"
+                                                                                       " now?<|eot_"
+                                                                                       "id|"
+                                                                                       ">" LLAMA_HEAD(
+                                                                                           "assista"
+                                                                                           "nt"));
+    finish(&m);
+}
+
+static void tools_are_told_at_the_start(void **state)
+{
+    static const struct {
+        edgellm_message messages[2];
+        unsigned flags;
+        const char *words;
+    } rows[] = {
+        {{{"user", "x"}, {"tools", "{}"}}, 0, "message 1"},
+        {{{"tools", "{}"}, {"tools", "{}"}}, 0, "message 1"},
+        {{{"tools", "{}"}, {"user", "x"}}, EDGELLM_CHAT_CONTINUE, "message 0"},
+        {{{"tools", "{}"}, {"assistant", "x"}}, 0, "first message of a user"},
+    };
+    machine m = start(read_words(), "smollm");
+    (void)state;
+    m.w->vocab.chat_template = "<|start_header_id|> <|end_header_id|> <|eot_id|>";
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        size_t count = 5;
+        edgellm_error err;
+        assert_int_equal(el_chat_encode(m.t, &m.w->vocab, rows[i].messages, 2, rows[i].flags, NULL,
+                                        0, &count, &err),
+                         EDGELLM_ERR_USAGE);
+        assert_non_null(strstr(err.message, rows[i].words));
+        assert_int_equal(count, 5);
+    }
+    finish(&m);
+}
+
 static void bad_conversations_are_refused(void **state)
 {
     (void)state;
@@ -290,6 +410,8 @@ int main(void)
         cmocka_unit_test(chat_equals_the_reference),
         cmocka_unit_test(turn_by_turn_equals_all_at_once),
         cmocka_unit_test(users_cannot_forge_a_turn),
+        cmocka_unit_test(tools_are_laid_out_as_taught),
+        cmocka_unit_test(tools_are_told_at_the_start),
         cmocka_unit_test(bad_conversations_are_refused),
     };
     return cmocka_run_group_tests_name("chat", tests, NULL, NULL);

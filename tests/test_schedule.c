@@ -6,6 +6,8 @@
  */
 #include "support/test_help.h"
 
+#include <math.h>
+
 #include "engine/forecast.h"
 #include "engine/schedule.h"
 #include "support/naive_schedule.h"
@@ -204,8 +206,12 @@ static void check_no_more(const world *w, const el_action *a)
 static void check_turns(world *w, const el_action *a)
 {
     const el_job *first = first_promise(&w->s);
-    const double slack = naive_slack(&w->s, w->now);
-    if (!first) return;
+    const double slack = naive_slack(&w->s, w->now), told = el_schedule_slack(&w->s, w->now);
+    if (!first) {
+        assert_true(told == INFINITY);
+        return;
+    }
+    assert_true(told - slack < 1e-3 && slack - told < 1e-3);
     if (first->prompt > 0 || w->s.aside) assert_true(serves(a, (uint32_t)(first - w->s.jobs)));
     const bool ample = slack > 2 * EDGELLM_ADMITTED_AT * longest_action(&w->s) + 1;
     if (first->prompt == 0 && !w->s.aside && ample && w->s.actions > 0 && somebody_waits(w))

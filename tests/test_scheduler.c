@@ -1,138 +1,19 @@
 /*
  * test_scheduler.c: several requests on one engine: each gets the bits that a session alone would
- * give it, whatever comes between; what cannot be promised is refused with the numbers, what cannot
- * be kept ends in time; memory is as planned, and nothing is allocated.
+ * give it, whatever comes between; memory is as planned, and nothing is allocated. Deadlines:
+ * test_scheduler_deadlines.c.
  */
-#include "support/test_help.h"
+#include "support/desk.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "base/threads.h"
 #include "engine/engine.h"
 #include "engine/forecast.h"
-#include "support/tiny_file.h"
-#include "support/tiny_model.h"
 #include "support/token_path.h"
 
-enum { CONTEXT = 96, MOST = 64, REQUESTS = 12 };
 static const uint64_t hour = 3600000000000;
-
-/* A second for a step; a chunk of 4 as long as two. */
-static const edgellm_costs slow = {.step = 1e9,
-                                   .step_margin = 1e8,
-                                   .n_chunks = 1,
-                                   .chunk_tokens = {4},
-                                   .chunk = {2e9},
-                                   .chunk_margin = 1e8,
-                                   .n_passes = 1,
-                                   .pass_sessions = {4},
-                                   .pass = {2e9}};
-
-/* What came of a request. */
-typedef struct answer {
-    uint64_t id;
-    uint32_t tokens[MOST], n;
-    uint32_t first_turn; /* after which its first token was there */
-    edgellm_finish finish;
-} answer;
-
-typedef struct desk {
-    edgellm_engine *engine;
-    edgellm_scheduler *scheduler;
-    answer answers[REQUESTS];
-    uint32_t n, turns, prompt_tokens, shared; /* shared: passes of several */
-} desk;
-
-static desk begin(tiny_file file, edgellm_scheduler_options o)
-{
-    desk d = {.engine = tiny_file_open(file)};
-    edgellm_error err;
-    if (o.session.context == 0) o.session.context = CONTEXT;
-    if (o.session.threads == 0) o.session.threads = 1;
-    assert_ok(edgellm_scheduler_open(d.engine, &o, &d.scheduler, &err));
-    return d;
-}
-
-static void end(desk *d)
-{
-    edgellm_scheduler_close(d->scheduler);
-    edgellm_engine_close(d->engine);
-}
-
-static void fill_prompt(uint32_t *tokens, uint32_t n, uint32_t seed)
-{
-    for (uint32_t i = 0; i < n; i++)
-        tokens[i] = (seed * 101 + i * 37 + i * i * seed) % EL_TINY_VOCAB;
-}
-
-static edgellm_sampler_options sampler_of(uint32_t seed)
-{
-    edgellm_sampler_options o = edgellm_sampler_defaults();
-    o.seed = seed;
-    return o;
-}
-
-static edgellm_status submit(desk *d, const edgellm_request *r, edgellm_error *err)
-{
-    uint64_t id = 0;
-    edgellm_status status = edgellm_scheduler_submit(d->scheduler, r, &id, NULL, err);
-    assert_true((status == EDGELLM_OK) == (id != 0));
-    if (status == EDGELLM_OK) d->answers[d->n++].id = id;
-    return status;
-}
-
-static void note(desk *d, const edgellm_event *e)
-{
-    answer *a = d->answers;
-    while (a < d->answers + d->n && a->id != e->id)
-        a++;
-    assert_true(a < d->answers + d->n && a->finish == EDGELLM_FINISH_NOT);
-    assert_true(e->has_token || e->finish != EDGELLM_FINISH_NOT);
-    if (e->has_token && a->n == 0) a->first_turn = d->turns;
-    if (e->has_token) a->tokens[a->n++] = e->token;
-    a->finish = e->finish;
-}
-
-/* False: there was nothing to compute. */
-static bool turn(desk *d)
-{
-    edgellm_turn t;
-    edgellm_error err;
-    assert_ok(edgellm_scheduler_turn(d->scheduler, &t, &err));
-    d->turns++;
-    d->prompt_tokens += t.prompt_tokens;
-    d->shared += t.steps > 1;
-    assert_true(t.prompt_tokens == 0 || t.steps == 0);
-    for (uint32_t i = 0; i < t.n_events; i++)
-        note(d, &t.events[i]);
-    return t.prompt_tokens + t.steps > 0;
-}
-
-static void run(desk *d)
-{
-    while (turn(d))
-        assert_true(d->turns < 10000);
-}
-
-/* The same request by a session alone. */
-static void assert_as_alone(const desk *d, const answer *a, const edgellm_request *r, bool exact)
-{
-    const edgellm_session_options o = {.context = CONTEXT, .threads = 1, .exact = exact};
-    edgellm_session *session = NULL;
-    edgellm_error err;
-    assert_ok(edgellm_session_open(d->engine, &o, &session, &err));
-    assert_ok(edgellm_session_set_sampler(session, r->sampler, &err));
-    assert_ok(edgellm_session_eval(session, r->tokens, r->count, NULL, &err));
-    assert_true(a->n >= 1);
-    for (uint32_t i = 0; i < a->n; i++) {
-        const uint32_t token = edgellm_session_sample(session);
-        assert_int_equal(a->tokens[i], token);
-        if (i + 1 < a->n) assert_ok(edgellm_session_eval(session, &token, 1, NULL, &err));
-    }
-    edgellm_session_close(session);
-}
 
 /* -------- bits -------- */
 
@@ -233,6 +114,126 @@ static void test_a_known_beginning_is_kept(void **state)
     run(&d);
     assert_int_equal(d.prompt_tokens, 40 + 6 + 1);
     assert_as_alone(&d, &d.answers[3], &r, false);
+    end(&d);
+}
+
+#define SAVED EL_TEST_OUT "/scheduler_slot.els"
+
+static edgellm_slot slot_of(const desk *d, uint32_t number)
+{
+    edgellm_slot slot;
+    assert_true(edgellm_scheduler_slot(d->scheduler, number, &slot));
+    return slot;
+}
+
+/* The last answer is that of the other desk, and so are the logits behind it. */
+static void assert_same_end(const desk *a, uint32_t slot_a, const desk *b, uint32_t slot_b)
+{
+    const answer *one = &a->answers[a->n - 1], *other = &b->answers[b->n - 1];
+    const float *logits_a = edgellm_session_logits(slot_of(a, slot_a).session);
+    const float *logits_b = edgellm_session_logits(slot_of(b, slot_b).session);
+    assert_int_equal(one->n, other->n);
+    assert_memory_equal(one->tokens, other->tokens, one->n * sizeof *one->tokens);
+    assert_true(edgellm_hash_logits(EDGELLM_HASH_START, logits_a, EL_TINY_VOCAB) ==
+                edgellm_hash_logits(EDGELLM_HASH_START, logits_b, EL_TINY_VOCAB));
+}
+
+/* A beginning that is there, because it was computed for another request or comes from a file,
+ * changes nothing. */
+static void test_what_slots_hold(void **state)
+{
+    (void)state;
+    desk kept = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 1});
+    desk fresh = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 1});
+    desk loaded = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 2});
+    uint32_t prompt[40];
+    edgellm_error err;
+    edgellm_slot slot;
+    const edgellm_sampler_options sampler = sampler_of(4);
+    fill_prompt(prompt, 40, 6);
+    edgellm_request r = {.tokens = prompt, .count = 25, .max_tokens = 1, .sampler = &sampler};
+    assert_ok(submit(&kept, &r, &err));
+    assert_true(slot_of(&kept, 0).id == kept.answers[0].id);
+    run(&kept);
+    assert_true(slot_of(&kept, 0).id == 0 && slot_of(&kept, 0).held == 0);
+    assert_ok(edgellm_session_save(slot_of(&kept, 0).session, SAVED, NULL, 0, &err));
+    assert_ok(edgellm_session_load(slot_of(&loaded, 1).session, SAVED, &err));
+    assert_int_equal(edgellm_session_position(slot_of(&loaded, 1).session), 25);
+    r.count = 40;
+    r.max_tokens = 20;
+    desk *const desks[] = {&kept, &fresh, &loaded};
+    for (int i = 0; i < 3; i++) {
+        assert_ok(submit(desks[i], &r, &err));
+        run(desks[i]);
+    }
+    assert_int_equal(slot_of(&kept, 0).held, 25);
+    assert_int_equal(slot_of(&fresh, 0).held, 0);
+    assert_int_equal(slot_of(&loaded, 1).held, 25);
+    assert_same_end(&kept, 0, &fresh, 0);
+    assert_same_end(&loaded, 1, &fresh, 0);
+    assert_false(edgellm_scheduler_slot(fresh.scheduler, 1, &slot));
+    for (int i = 0; i < 3; i++)
+        end(desks[i]);
+}
+
+/* By the C library's functions. */
+static double log_softmax(const float *logits, uint32_t token)
+{
+    double best = -INFINITY, sum = 0;
+    for (uint32_t i = 0; i < EL_TINY_VOCAB; i++)
+        best = fmax(best, (double)logits[i]);
+    for (uint32_t i = 0; i < EL_TINY_VOCAB; i++)
+        sum += exp((double)logits[i] - best);
+    return (double)logits[token] - best - log(sum);
+}
+
+/* In the order of a sort by logit, then by id. */
+static void check_top(const edgellm_event *event, const float *logits, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t token = event->top[i].token;
+        uint32_t better = 0;
+        for (uint32_t k = 0; k < EL_TINY_VOCAB; k++)
+            better += logits[k] > logits[token] || (logits[k] == logits[token] && k < token);
+        assert_int_equal(better, i);
+        assert_true(fabs((double)event->top[i].logprob - log_softmax(logits, token)) < 1e-5);
+        if (token == event->token) assert_true(event->top[i].logprob == event->logprob);
+    }
+}
+
+/* They are those of the logits of a session that computes the same tokens. */
+static void test_logprobs(void **state)
+{
+    (void)state;
+    desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 2});
+    const edgellm_session_options alone = {.context = CONTEXT, .threads = 1};
+    edgellm_request r = dated(4, 20, 0);
+    edgellm_session *session;
+    edgellm_error err;
+    edgellm_turn t;
+    uint64_t id;
+    r.deadline_ns = 0;
+    r.logprobs = true;
+    r.top_logprobs = EDGELLM_TOP_LOGPROBS + 1;
+    assert_int_equal(edgellm_scheduler_submit(d.scheduler, &r, &id, NULL, &err), EDGELLM_ERR_USAGE);
+    r.top_logprobs = EDGELLM_TOP_LOGPROBS;
+    assert_ok(edgellm_session_open(d.engine, &alone, &session, &err));
+    assert_ok(edgellm_session_eval(session, r.tokens, r.count, NULL, &err));
+    assert_ok(edgellm_scheduler_submit(d.scheduler, &r, &id, NULL, &err));
+    for (uint32_t i = 0; i < 20; i++) {
+        assert_ok(edgellm_scheduler_turn(d.scheduler, &t, &err));
+        assert_true(t.n_events == 1 && t.events[0].has_token);
+        const uint32_t token = t.events[0].token;
+        const double right = log_softmax(edgellm_session_logits(session), token);
+        assert_true(fabs((double)t.events[0].logprob - right) < 1e-5 && right < 0);
+        check_top(&t.events[0], edgellm_session_logits(session), EDGELLM_TOP_LOGPROBS);
+        assert_ok(edgellm_session_eval(session, &token, 1, NULL, &err));
+    }
+    r.logprobs = false;
+    assert_ok(edgellm_scheduler_submit(d.scheduler, &r, &id, NULL, &err));
+    assert_ok(edgellm_scheduler_turn(d.scheduler, &t, &err));
+    assert_true(t.events[0].has_token && t.events[0].logprob == 0 && !t.events[0].top);
+    edgellm_session_close(session);
     end(&d);
 }
 
@@ -341,211 +342,7 @@ static void test_logits_that_overflow(void **state)
     }
 }
 
-/* -------- deadlines -------- */
-
-static const uint32_t few[40];
-
-static edgellm_request dated(uint32_t prompt, uint32_t tokens, double seconds)
-{
-    return (edgellm_request){.tokens = few,
-                             .count = prompt,
-                             .max_tokens = tokens,
-                             .deadline_ns = el_clock_now() + (uint64_t)(seconds * 1e9)};
-}
-
-static void test_what_cannot_be_promised_is_refused(void **state)
-{
-    (void)state;
-    desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 3, .chunk_ns = 2e9});
-    edgellm_error err = {0};
-    edgellm_forecast f;
-    uint64_t id = 0;
-    edgellm_request r = dated(4, 9, 20);
-    assert_int_equal(submit(&d, &r, &err), EDGELLM_ERR_USAGE);
-    assert_contains(err.message, "costs");
-    assert_int_equal(edgellm_scheduler_forecast(d.scheduler, &r, &f, &err), EDGELLM_ERR_USAGE);
-    assert_ok(edgellm_scheduler_set_costs(d.scheduler, &slow, &err));
-    r = dated(4, 9, 11.5); /* 1.15 * (2 + 8 + 0.1) = 11.615 */
-    assert_int_equal(edgellm_scheduler_submit(d.scheduler, &r, &id, &f, &err),
-                     EDGELLM_ERR_DEADLINE);
-    assert_true(id == 0 && f.tokens == 8 && !f.admitted);
-    assert_true(f.first_ns == 2e9 && f.answer_ns == 10e9 && f.margin_ns == 1e8);
-    assert_contains(err.message, "8 would fit, 11615.0 ms are enough");
-    r = dated(4, 9, 11.7);
-    assert_ok(submit(&d, &r, &err));
-    r = dated(4, 9, 23); /* behind it */
-    assert_int_equal(submit(&d, &r, &err), EDGELLM_ERR_DEADLINE);
-    assert_contains(err.message, "behind what is promised, takes 12000.0 ms");
-    r = dated(4, 2, 9); /* before it, and it would be broken */
-    assert_int_equal(submit(&d, &r, &err), EDGELLM_ERR_DEADLINE);
-    assert_contains(err.message, "later deadlines");
-    r = dated(4, 9, 24);
-    assert_ok(edgellm_scheduler_forecast(d.scheduler, &r, &f, &err));
-    assert_true(f.admitted && f.tokens == 9 && f.answer_ns == 20e9);
-    assert_ok(submit(&d, &r, &err));
-    run(&d); /* in less than a second, of course */
-    for (int i = 0; i < 2; i++)
-        assert_int_equal(d.answers[i].finish, EDGELLM_FINISH_LENGTH);
-    end(&d);
-}
-
-static edgellm_status change(const desk *d, uint32_t which, double seconds, edgellm_forecast *f,
-                             edgellm_error *err)
-{
-    const uint64_t deadline = seconds > 0 ? el_clock_now() + (uint64_t)(seconds * 1e9) : 0;
-    return edgellm_scheduler_set_deadline(d->scheduler, d->answers[which].id, deadline, f, err);
-}
-
-static void test_another_deadline(void **state)
-{
-    (void)state;
-    desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 3, .chunk_ns = 2e9});
-    edgellm_error err = {0};
-    edgellm_forecast f;
-    edgellm_request r = dated(4, 9, 20);
-    r.deadline_ns = 0;
-    assert_ok(submit(&d, &r, &err));
-    assert_int_equal(change(&d, 0, 20, &f, &err), EDGELLM_ERR_USAGE);
-    assert_contains(err.message, "costs");
-    assert_ok(change(&d, 0, 0, NULL, &err));
-    assert_ok(edgellm_scheduler_set_costs(d.scheduler, &slow, &err));
-    assert_int_equal(change(&d, 0, 11.5, &f, &err), EDGELLM_ERR_DEADLINE); /* as on arrival */
-    assert_true(f.tokens == 8 && f.first_ns == 2e9 && f.answer_ns == 10e9);
-    assert_ok(change(&d, 0, 11.8, &f, &err));
-    turn(&d); /* the prompt, and a token: eight are left, 1.15 * (8 + 0.1) = 9.315 */
-    assert_int_equal(change(&d, 0, 9.2, &f, &err), EDGELLM_ERR_DEADLINE);
-    assert_contains(err.message, "8 tokens that are left take 8000.0 ms");
-    assert_contains(err.message, "7 would fit, 9315.0 ms");
-    assert_true(f.tokens == 7 && f.first_ns == 1e9 && f.answer_ns == 8e9 && !f.admitted);
-    assert_ok(change(&d, 0, 9.6, &f, &err));
-    assert_true(f.tokens == 8 && f.admitted);
-    r = dated(4, 9, 24);
-    assert_ok(submit(&d, &r, &err));
-    assert_int_equal(change(&d, 1, 12, &f, &err), EDGELLM_ERR_DEADLINE); /* behind the first */
-    assert_ok(change(&d, 0, 0, &f, &err));
-    assert_ok(change(&d, 1, 12, &f, &err));
-    assert_int_equal(change(&d, 0, 9.6, &f, &err), EDGELLM_ERR_DEADLINE); /* the second's breaks */
-    assert_true(edgellm_scheduler_cancel(d.scheduler, d.answers[1].id));
-    assert_int_equal(change(&d, 1, 50, &f, &err), EDGELLM_ERR_USAGE);
-    assert_ok(change(&d, 0, 9.6, &f, &err));
-    run(&d);
-    assert_int_equal(d.answers[0].finish, EDGELLM_FINISH_LENGTH);
-    assert_int_equal(change(&d, 0, 50, &f, &err), EDGELLM_ERR_USAGE);
-    assert_int_equal(edgellm_scheduler_set_deadline(d.scheduler, 0, 0, &f, &err),
-                     EDGELLM_ERR_USAGE);
-    end(&d);
-}
-
-/* By the C library's functions. */
-static double log_softmax(const float *logits, uint32_t token)
-{
-    double best = -INFINITY, sum = 0;
-    for (uint32_t i = 0; i < EL_TINY_VOCAB; i++)
-        best = fmax(best, (double)logits[i]);
-    for (uint32_t i = 0; i < EL_TINY_VOCAB; i++)
-        sum += exp((double)logits[i] - best);
-    return (double)logits[token] - best - log(sum);
-}
-
-/* In the order of a sort by logit, then by id. */
-static void check_top(const edgellm_event *event, const float *logits, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t token = event->top[i].token;
-        uint32_t better = 0;
-        for (uint32_t k = 0; k < EL_TINY_VOCAB; k++)
-            better += logits[k] > logits[token] || (logits[k] == logits[token] && k < token);
-        assert_int_equal(better, i);
-        assert_true(fabs((double)event->top[i].logprob - log_softmax(logits, token)) < 1e-5);
-        if (token == event->token) assert_true(event->top[i].logprob == event->logprob);
-    }
-}
-
-/* They are those of the logits of a session that computes the same tokens. */
-static void test_logprobs(void **state)
-{
-    (void)state;
-    desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 2});
-    const edgellm_session_options alone = {.context = CONTEXT, .threads = 1};
-    edgellm_request r = dated(4, 20, 0);
-    edgellm_session *session;
-    edgellm_error err;
-    edgellm_turn t;
-    uint64_t id;
-    r.deadline_ns = 0;
-    r.logprobs = true;
-    r.top_logprobs = EDGELLM_TOP_LOGPROBS + 1;
-    assert_int_equal(edgellm_scheduler_submit(d.scheduler, &r, &id, NULL, &err), EDGELLM_ERR_USAGE);
-    r.top_logprobs = EDGELLM_TOP_LOGPROBS;
-    assert_ok(edgellm_session_open(d.engine, &alone, &session, &err));
-    assert_ok(edgellm_session_eval(session, r.tokens, r.count, NULL, &err));
-    assert_ok(edgellm_scheduler_submit(d.scheduler, &r, &id, NULL, &err));
-    for (uint32_t i = 0; i < 20; i++) {
-        assert_ok(edgellm_scheduler_turn(d.scheduler, &t, &err));
-        assert_true(t.n_events == 1 && t.events[0].has_token);
-        const uint32_t token = t.events[0].token;
-        const double right = log_softmax(edgellm_session_logits(session), token);
-        assert_true(fabs((double)t.events[0].logprob - right) < 1e-5 && right < 0);
-        check_top(&t.events[0], edgellm_session_logits(session), EDGELLM_TOP_LOGPROBS);
-        assert_ok(edgellm_session_eval(session, &token, 1, NULL, &err));
-    }
-    r.logprobs = false;
-    assert_ok(edgellm_scheduler_submit(d.scheduler, &r, &id, NULL, &err));
-    assert_ok(edgellm_scheduler_turn(d.scheduler, &t, &err));
-    assert_true(t.events[0].has_token && t.events[0].logprob == 0 && !t.events[0].top);
-    edgellm_session_close(session);
-    end(&d);
-}
-
-/* Costs turn out to be a hundred times what they were. */
-static void test_what_cannot_be_kept_ends(void **state)
-{
-    (void)state;
-    desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 4, .chunk_ns = 2e9});
-    edgellm_error err = {0};
-    assert_ok(edgellm_scheduler_set_costs(d.scheduler, &slow, &err));
-    edgellm_request r[] = {dated(4, 9, 30), dated(9, 9, 60), dated(2, 9, 7200)};
-    for (int i = 0; i < 3; i++)
-        assert_ok(submit(&d, &r[i], &err));
-    turn(&d);
-    turn(&d);
-    assert_true(d.answers[0].n > 0);
-    edgellm_costs dear = slow;
-    dear.step *= 100;
-    dear.chunk[0] *= 100;
-    assert_ok(edgellm_scheduler_set_costs(d.scheduler, &dear, &err));
-    run(&d);
-    assert_int_equal(d.answers[0].finish, EDGELLM_FINISH_DEADLINE);
-    assert_true(d.answers[0].n < 9);
-    assert_int_equal(d.answers[1].finish, EDGELLM_FINISH_DEADLINE);
-    assert_int_equal(d.answers[1].n, 0);
-    assert_int_equal(d.answers[2].finish, EDGELLM_FINISH_LENGTH);
-    end(&d);
-}
-
-/* In the middle of a long prompt: after its own, nothing comes between. */
-static void test_an_earlier_deadline_goes_first(void **state)
-{
-    (void)state;
-    for (int promised = 0; promised < 2; promised++) {
-        desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 2, .chunk_ns = 2e9});
-        edgellm_error err = {0};
-        assert_ok(edgellm_scheduler_set_costs(d.scheduler, &slow, &err));
-        edgellm_request large = dated(40, 20, 7200), urgent = dated(8, 5, 600);
-        if (!promised) large.deadline_ns = 0;
-        assert_ok(submit(&d, &large, &err));
-        for (int i = 0; i < 3; i++)
-            turn(&d);
-        assert_int_equal(d.prompt_tokens, 12);
-        assert_ok(submit(&d, &urgent, &err));
-        run(&d);
-        assert_int_equal(d.answers[1].first_turn, 5); /* two chunks */
-        assert_true(d.answers[0].first_turn > 5);
-        end(&d);
-    }
-}
-
-/* -------- arguments, measuring, memory -------- */
+/* -------- arguments, memory -------- */
 
 static void assert_bad(desk *d, edgellm_request r, edgellm_status expected, const char *part)
 {
@@ -609,35 +406,6 @@ static void test_bad_options(void **state)
     }
     edgellm_scheduler_close(NULL);
     edgellm_engine_close(engine);
-}
-
-static void test_measuring(void **state)
-{
-    (void)state;
-    desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 5, .session.batch = 16});
-    edgellm_error err = {0};
-    edgellm_costs costs;
-    edgellm_request r = {.tokens = few, .count = 10, .max_tokens = 5};
-    assert_ok(submit(&d, &r, &err));
-    assert_int_equal(edgellm_scheduler_calibrate(d.scheduler, 1000000, &costs, &err),
-                     EDGELLM_ERR_USAGE);
-    assert_contains(err.message, "request 1");
-    run(&d);
-    assert_ok(edgellm_scheduler_calibrate(d.scheduler, 5000000, &costs, &err));
-    assert_ok(el_costs_check(&costs, &err));
-    assert_true(costs.step > 0 && costs.n_chunks == 4 && costs.n_passes == 4);
-    assert_true(costs.chunk_tokens[3] == 16 && costs.pass_sessions[3] == 5);
-    for (int i = 0; i < 4; i++)
-        assert_true(costs.chunk[i] > 0 && costs.pass[i] > 0);
-    assert_ok(edgellm_scheduler_set_costs(d.scheduler, &costs, &err));
-    r = dated(10, 20, 60);
-    edgellm_sampler_options sampler = sampler_of(5);
-    r.sampler = &sampler;
-    assert_ok(submit(&d, &r, &err));
-    run(&d);
-    assert_int_equal(d.answers[1].n, 20);
-    assert_as_alone(&d, &d.answers[1], &r, false);
-    end(&d);
 }
 
 enum { ROOM = 16 << 20, FILL = 0xa5 };
@@ -724,17 +492,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bits_are_those_of_each_alone),
         cmocka_unit_test(test_a_known_beginning_is_kept),
+        cmocka_unit_test(test_what_slots_hold),
+        cmocka_unit_test(test_logprobs),
         cmocka_unit_test(test_a_token_may_end_the_answer),
         cmocka_unit_test(test_cancelled),
         cmocka_unit_test(test_logits_that_overflow),
-        cmocka_unit_test(test_what_cannot_be_promised_is_refused),
-        cmocka_unit_test(test_another_deadline),
-        cmocka_unit_test(test_logprobs),
-        cmocka_unit_test(test_what_cannot_be_kept_ends),
-        cmocka_unit_test(test_an_earlier_deadline_goes_first),
         cmocka_unit_test(test_bad_requests),
         cmocka_unit_test(test_bad_options),
-        cmocka_unit_test(test_measuring),
         cmocka_unit_test(test_memory_is_as_planned),
         cmocka_unit_test(test_a_cap_is_kept),
     };

@@ -188,7 +188,7 @@ class Case(unittest.TestCase):
 class Routes(Case):
     def test_ready_line(self):
         self.assertRegex(self.server.line, r"\Aedgellm: tiny at http://127\.0\.0\.1:\d+ \| 4 sessions "
-                                           r"of 256 tokens, \d+ threads?, [\d.]+ MB\n\Z")
+                                           r"of 256 tokens, \d+ threads?, [\d.]+ MB \| forecasts by a calibration\n\Z")
 
     def test_health(self):
         status, headers, body = self.server.ask("/health")
@@ -212,8 +212,11 @@ class Routes(Case):
         self.assertEqual(choice["message"], {"role": "assistant", "content": right["text"]})
         self.assertEqual((choice["index"], choice["finish_reason"]), (0, "length"))
         n = right["prompt_tokens"]
+        cached = answer["usage"].pop("prompt_tokens_details")["cached_tokens"]
         self.assertEqual(answer["usage"], {"prompt_tokens": n, "completion_tokens": 20,
                                            "total_tokens": n + 20})
+        self.assertEqual((answer["timings"]["cache_n"], answer["timings"]["prompt_n"]),
+                         (cached, n - cached))
         self.assertEqual(answer["timings"]["predicted_n"], 20)
         self.assertGreater(answer["timings"]["prompt_ms"], 0)
 
@@ -356,7 +359,7 @@ class Fields(Case):
         rows = [(CHAT, {}, "messages"), (CHAT, {"messages": []}, "messages"),
                 (CHAT, {"messages": "x"}, "messages"),
                 (CHAT, {"messages": [message] * 513}, "messages"),
-                (CHAT, {"messages": [message, {"role": "tool", "content": "x"}]},
+                (CHAT, {"messages": [message, {"role": "robot", "content": "x"}]},
                  "messages[1].role"),
                 (CHAT, {"messages": ["x"]}, "messages[0].role"),
                 (CHAT, {"messages": [{"role": "user"}]}, "messages[0].content"),
@@ -364,7 +367,7 @@ class Fields(Case):
                 (CHAT, {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
                  "messages[0].content"),
                 (CHAT, {"messages": [{"role": "assistant", "content": "", "tool_calls": [{}]}]},
-                 "messages[0].tool_calls"),
+                 "messages[0].tool_calls[0].function"),
                 (TEXT, {}, "prompt"), (TEXT, {"prompt": ["a", "b"]}, "prompt"),
                 (TEXT, {"prompt": [1, 2]}, "prompt"), (TEXT, {"prompt": ""}, "prompt"),
                 (TEXT, {"prompt": "x " * 300}, "prompt"),
@@ -379,8 +382,8 @@ class Fields(Case):
                  "response_format": ["text", {}, {"type": "yaml"}], "logprobs": [6, "x"],
                  "logit_bias": [{"5": 101}], "grammar": ["root ::= x", 5, "root ::= ("],
                  "json_schema": [{"a": 1}, "x", {"type": "string", "pattern": 5}]}
-        wrong_chat = {"tools": [[{"type": "function"}]], "tool_choice": ["required", {"a": 1}],
-                      "functions": [[{}]], "max_completion_tokens": [0], "top_logprobs": [3],
+        wrong_chat = {"tools": [{}, "x"], "tool_choice": ["required", {"a": 1}], "functions": [[{}]],
+                      "max_completion_tokens": [0], "top_logprobs": [3],
                       "audio": [{"voice": "x"}]}
         wrong_text = {"suffix": ["x"], "echo": [True], "best_of": [2]}
         for path, base, table in ((CHAT, chat, wrong), (TEXT, text, wrong), (CHAT, chat, wrong_chat),
@@ -934,7 +937,7 @@ class End(Case):
         return self.start("-c", "90000", *arguments, model=LONG)
 
     def test_idle(self):
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT):
             server = self.start()
             client = server.client()
             self.assertEqual(ask(client, "/health")[0], 200)  # a connection that is kept

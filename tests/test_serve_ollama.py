@@ -129,7 +129,7 @@ class Model(Case):
             status, _, shown = self.server.ask("/api/show", body)
             self.assertEqual(status, 200, shown)
             self.check_details(shown["details"])
-            self.assertEqual(shown["capabilities"], ["completion"])
+            self.assertEqual(shown["capabilities"], ["completion", "tools"])
             model, info = shown["model_info"], self.info()
             self.assertEqual(model["general.architecture"], "llama")
             self.assertEqual(model["general.parameter_count"], info["parameters"])
@@ -329,7 +329,7 @@ class Fields(Case):
         message = {"role": "user", "content": "x"}
         rows = [(CHAT, {"messages": messages}, param) for messages, param in (
             ("x", "messages"), ([message] * 513, "messages"), ([5], "messages[0].role"),
-            ([message, {"role": "tool", "content": "x"}], "messages[1].role"),
+            ([message, {"role": "robot", "content": "x"}], "messages[1].role"),
             ([{"role": "user"}], "messages[0].content"),
             ([{"role": "user", "content": 5}], "messages[0].content"),
             ([{**message, "images": ["aGk="]}], "messages[0].images"),
@@ -353,7 +353,7 @@ class Fields(Case):
         rows += [(GENERATE, {"prompt": "x", field: value}, field)
                  for field, value in (("suffix", "x"), ("template", "{{ .Prompt }}"),
                                       ("images", ["aGk="]), ("context", [1, 2]))]
-        rows += [(CHAT, {"messages": [message], "tools": [{"type": "function"}]}, "tools")]
+        rows += [(CHAT, {"messages": [message], "tools": {}}, "tools")]
         for path, base in ((CHAT, {"messages": [message]}), (GENERATE, {"prompt": "x"})):
             rows += [(path, {**base, field: value}, field) for field, values in both.items()
                      for value in values]

@@ -112,6 +112,8 @@ class Answers(Case):
         done, n = answer["last"], right["prompt_tokens"]
         self.assertEqual(answer["accepted"]["prompt_tokens"], n)
         self.assertEqual((done["type"], done["finish_reason"]), ("done", "length"))
+        cached = done["usage"].pop("prompt_tokens_details")["cached_tokens"]
+        self.assertEqual((done["timings"]["cache_n"], done["timings"]["prompt_n"]), (cached, n - cached))
         self.assertEqual(done["usage"], {"prompt_tokens": n, "completion_tokens": 20,
                                          "total_tokens": n + 20})
         self.assertEqual(done["timings"]["predicted_n"], 20)

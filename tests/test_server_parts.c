@@ -1,12 +1,14 @@
 /*
  * test_server_parts.c: what of the server needs no network: stop texts against a search in the
- * whole text, JSON text against jansson, the ring and tasks between two threads, keys, limits.
+ * whole text, calls of tools cut anywhere, JSON text against jansson, the ring and tasks between
+ * two threads, keys, limits.
  */
 #include <jansson.h>
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "server/calls.h"
 #include "server/json_limits.h"
 #include "server/keys.h"
 #include "server/problem.h"
@@ -122,6 +124,88 @@ static void test_long_stops(void **unused)
     assert_int_equal(el_stop_flush(&search, &out), 0);
 }
 
+/* ---- calls of tools ------------------------------------------------------------------------ */
+
+/* Text as it is, then for each call (NAME ARGUMENTS). */
+static void show_parts(el_calls *calls, const char *at, const char *end, char *shown)
+{
+    const char *piece;
+    size_t len;
+    el_call_part part;
+    while ((part = el_calls_next(calls, &at, end, &piece, &len)) != EL_CALL_NONE) {
+        if (part == EL_CALL_BEGINS)
+            sprintf(shown + strlen(shown), "(%s ", calls->name);
+        else if (part == EL_CALL_ARGUMENTS)
+            strncat(shown, piece, len);
+        else
+            strcat(shown, ")");
+    }
+    assert_ptr_equal(at, end);
+}
+
+/* As a reader does it, in pieces of random length. */
+static void show_in_pieces(el_calls *calls, const char *text, uint32_t longest, char *shown)
+{
+    char bytes[512];
+    size_t call = 0;
+    const char *end = text + strlen(text);
+    for (size_t n; text < end; text += n) {
+        const size_t held = el_calls_unhold(calls, bytes);
+        assert_true(held <= EL_CALLS_HELD);
+        n = 1 + random_below(longest);
+        if (n > (size_t)(end - text)) n = (size_t)(end - text);
+        memcpy(bytes + held, text, n);
+        call = 0;
+        if (calls->stage == EL_CALLS_TEXT)
+            strncat(shown, bytes, el_calls_text(calls, bytes, held + n, &call));
+        else
+            assert_int_equal(held, 0);
+        if (calls->stage != EL_CALLS_TEXT) show_parts(calls, bytes + call, bytes + held + n, shown);
+    }
+    if (calls->stage == EL_CALLS_TEXT) strncat(shown, bytes, el_calls_unhold(calls, bytes));
+}
+
+#define LAMP   "{\"a\": \"}]\\\"{\\\\\", \"b\": [{}, []]}"
+#define CHATML "<tool_call>\n{\"name\": \"lamp\", \"arguments\": " LAMP "}\n</tool_call>"
+#define OTHER  "<tool_call>\n{\"name\": \"x-1_\", \"arguments\": {}}\n</tool_call>"
+#define LLAMA3 "{\"name\": \"lamp\", \"parameters\": " LAMP "}"
+
+static void test_calls(void **unused)
+{
+    static const struct {
+        const char *form, *text, *shown;
+        bool only_first;
+        uint32_t n_done;
+    } rows[] = {
+        {"chatml", CHATML, "(lamp " LAMP ")", false, 1},
+        {"chatml", CHATML "\n" OTHER, "(lamp " LAMP ")(x-1_ {})", true, 2},
+        {"chatml", "Well\n\n" OTHER "\n" CHATML, "Well(x-1_ {})(lamp " LAMP ")", false, 2},
+        {"chatml", "<tool_<<tool_call\n" OTHER, "<tool_<<tool_call(x-1_ {})", false, 1},
+        {"chatml", "a\n\nb <tool_call\n\n", "a\n\nb <tool_call\n\n", false, 0},
+        {"chatml", "{\"a\": \"" OTHER "\"}", "{\"a\": \"" OTHER "\"}", true, 0},
+        {"chatml", "\n\n<tool", "\n\n<tool", false, 0},
+        {"chatml", "<tool_call>\n{\"name\": \"l", "", false, 0},
+        {"chatml", "<tool_call>\n{\"name\": \"l\", \"arguments\": {\"", "(l {\"", false, 0},
+        {"llama3", LLAMA3, "(lamp " LAMP ")", true, 1},
+        {"llama3", "{\"name\": 5}", "{\"name\": 5}", true, 0},
+        {"llama3", " " LLAMA3, " " LLAMA3, true, 0},
+        {"llama3", "{", "{", true, 0},
+        {NULL, CHATML, CHATML, false, 0},
+    };
+    (void)unused;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        for (uint32_t longest = 1; longest < 200; longest += 3) {
+            char shown[512] = "";
+            el_calls calls = {.form = el_call_form_find(rows[i].form),
+                              .only_first = rows[i].only_first};
+            show_in_pieces(&calls, rows[i].text, longest, shown);
+            assert_string_equal(shown, rows[i].shown);
+            assert_int_equal(calls.n_done, rows[i].n_done);
+            assert_int_equal(el_calls_are_open(&calls), strcmp(shown, "(l {\"") == 0);
+        }
+    }
+}
+
 /* ---- JSON text ----------------------------------------------------------------------------- */
 
 static void test_strings(void **unused)
@@ -189,7 +273,7 @@ static void *compute(void *context)
     for (;;) {
         el_task *task = el_tasks_next(tasks);
         if (!task) {
-            el_tasks_wait(tasks);
+            el_tasks_wait(tasks->wake);
             continue;
         }
         if (task->request.count == 0) return NULL;
@@ -237,9 +321,11 @@ static void test_tasks(void **unused)
     static const el_tasks_room room = {TASKS, CONTEXT, TOP, 7};
     el_tasks tasks;
     pthread_t thread;
+    sem_t wake;
     edgellm_error err;
     (void)unused;
-    assert_int_equal(el_tasks_open(&tasks, &room, &err), EDGELLM_OK);
+    assert_int_equal(sem_init(&wake, 0, 0), 0);
+    assert_int_equal(el_tasks_open(&tasks, &room, &wake, &err), EDGELLM_OK);
     assert_int_equal(pthread_create(&thread, NULL, compute, &tasks), 0);
     for (uint32_t round = 0; round < ROUNDS; round++) {
         el_task *two[2];
@@ -264,7 +350,12 @@ static void test_tasks(void **unused)
     el_tasks_sweep(&tasks);
     for (uint32_t i = 0; i < TASKS; i++)
         assert_int_equal(el_task_stage(&tasks.list[i]) == EL_STAGE_FREE, &tasks.list[i] != last);
+    assert_false(el_tasks_are_free(&tasks));
+    el_task_set_stage(last, EL_STAGE_ENDED);
+    el_tasks_abandon(&tasks, last);
+    assert_true(el_tasks_are_free(&tasks));
     el_tasks_close(&tasks);
+    sem_destroy(&wake);
 }
 
 static void test_retry_after(void **unused)
@@ -272,10 +363,13 @@ static void test_retry_after(void **unused)
     static const el_tasks_room room = {TASKS, CONTEXT, 0, 0};
     static const uint64_t second = 1000000000;
     el_tasks tasks;
+    sem_t wake;
     edgellm_error err;
     (void)unused;
-    assert_int_equal(el_tasks_open(&tasks, &room, &err), EDGELLM_OK);
+    assert_int_equal(sem_init(&wake, 0, 0), 0);
+    assert_int_equal(el_tasks_open(&tasks, &room, &wake, &err), EDGELLM_OK);
     assert_int_equal(el_tasks_retry_after(&tasks, 5 * second), 1);
+    assert_int_equal(el_tasks_all_after(&tasks, 5 * second), 1);
     for (uint32_t i = 0; i < 2; i++) { /* 3 of 10 and 23 tokens after 8 seconds: 14 and 40 more */
         el_task *task = el_tasks_find(&tasks);
         hand_over(&tasks, task, 0);
@@ -287,7 +381,10 @@ static void test_retry_after(void **unused)
     }
     assert_int_equal(el_tasks_retry_after(&tasks, 10 * second), 15);
     assert_int_equal(el_tasks_retry_after(&tasks, 10000 * second), 600);
+    assert_int_equal(el_tasks_all_after(&tasks, 10 * second), 41);
+    assert_int_equal(el_tasks_all_after(&tasks, 10000 * second), 600);
     el_tasks_close(&tasks);
+    sem_destroy(&wake);
 }
 
 /* ---- keys and problems --------------------------------------------------------------------- */
@@ -343,11 +440,11 @@ static void test_problems(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stops),       cmocka_unit_test(test_long_stops),
-        cmocka_unit_test(test_strings),     cmocka_unit_test(test_no_room),
-        cmocka_unit_test(test_limits),      cmocka_unit_test(test_tasks),
-        cmocka_unit_test(test_retry_after), cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_problems),
+        cmocka_unit_test(test_stops),   cmocka_unit_test(test_long_stops),
+        cmocka_unit_test(test_strings), cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_limits),  cmocka_unit_test(test_tasks),
+        cmocka_unit_test(test_calls),   cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_keys),    cmocka_unit_test(test_problems),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,10 +91,19 @@ async function greet() {
   }
 }
 
-function welcome(facts) {
+function tell(facts) {
   $("model").textContent = facts.model.id;
   document.title = `${facts.model.id} · EdgeLLM`;
   showFacts(facts, { total: $("memory-total"), bar: $("memory-bar"), list: $("memory"), facts: $("facts") });
+}
+
+// Another model may have taken the place of the one that there was.
+function tellAgain() {
+  askFacts(currentKey).then(tell, () => {});
+}
+
+function welcome(facts) {
+  tell(facts);
   $("key-form").hidden = true;
   if (!stream.isBusy) setState("good", "ready");
   stream.connect();
@@ -269,6 +278,7 @@ function done(turn, message) {
   keepAtEnd(() => turn.element.append(meta));
   $("bound").textContent = turn.bound;
   say(`${finishes[message.finish_reason] ?? ""}: ${turn.answer}`);
+  tellAgain();
 }
 
 function boundWords(record, bound) {

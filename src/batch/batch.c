@@ -42,6 +42,7 @@ typedef struct batch {
     char model[128], bits[64];
     el_ledger ledger;
     el_compute compute;
+    el_generation *served; /* the one that there is */
     bool is_computing;
     sem_t wake;
     el_ask ask;
@@ -96,13 +97,13 @@ static edgellm_status start_computing(batch *b, edgellm_error *err)
     const uint64_t own = el_json_room((size_t)o->max_line, EL_JSON_VALUES) + b->lines.size +
                          el_ledger_bytes(b->census.lines) + sizeof *b + b->n_places * sizeof(place);
     const el_compute_options options = {
-        .model = o->model,
-        .engine = o->engine,
-        .scheduler = {.session = o->session, .slots = o->sessions},
-        .queue = b->n_places - o->sessions,
-        .top_logprobs = EDGELLM_TOP_LOGPROBS,
-        .own_bytes = own,
-        .calibrate_ns = o->calibrate_ms * UINT64_C(1000000),
+        .model = {.model = o->model,
+                  .engine = o->engine,
+                  .scheduler = {.session = o->session, .slots = o->sessions},
+                  .queue = b->n_places - o->sessions,
+                  .top_logprobs = EDGELLM_TOP_LOGPROBS,
+                  .own_bytes = own,
+                  .calibrate_ns = o->calibrate_ms * UINT64_C(1000000)},
         .wake = wake,
         .context = &b->wake,
     };
@@ -110,6 +111,8 @@ static edgellm_status start_computing(batch *b, edgellm_error *err)
     if (!b->places) return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for the requests in hand");
     EL_TRY(el_compute_start(&b->compute, &options, err));
     b->is_computing = true;
+    b->served = &b->compute.generations[0];
+    el_compute_give(&b->compute, b->served);
     return EDGELLM_OK;
 }
 
@@ -139,12 +142,12 @@ static edgellm_status check_interrupted(const batch *b, edgellm_error *err)
 
 static edgellm_status wait_until_ready(batch *b, edgellm_error *err)
 {
-    while (el_compute_readiness(&b->compute) == EL_READINESS_LOADING) {
+    while (el_generation_stage_of(b->served) == EL_GENERATION_GIVEN) {
         EL_TRY(check_interrupted(b, err));
         wait_a_little(b);
     }
-    if (el_compute_readiness(&b->compute) == EL_READINESS_READY) return EDGELLM_OK;
-    *err = b->compute.error;
+    if (el_generation_stage_of(b->served) == EL_GENERATION_READY) return EDGELLM_OK;
+    *err = b->served->error;
     return err->status;
 }
 
@@ -181,31 +184,32 @@ static bool prepare(batch *b, const el_envelope *e, el_task *task, el_problem *p
     if (!check_ask(ask, problem)) return false;
     if (!ask->has_seed) ask->sampler.seed = b->options->seed;
     ask->has_seed = true;
-    return el_prepare_task(task, ask, b->compute.engine, b->compute.memory.context, problem);
+    return el_prepare_task(task, ask, b->served->engine, b->served->memory.context, problem);
 }
 
 static void hand_over(batch *b, const el_envelope *e, el_task *task, uint64_t number)
 {
-    place *p = &b->places[task - b->compute.tasks.list];
+    place *p = &b->places[task - b->served->tasks.list];
     el_answer *a = &p->answer;
     p->is_taken = true;
     p->number = number;
     b->n_taken++;
     snprintf(p->custom_id, sizeof p->custom_id, "%s", e->custom_id);
     a->wire = e->url->wire;
-    a->engine = b->compute.engine;
-    a->tasks = &b->compute.tasks;
+    a->engine = b->served->engine;
+    a->tasks = &b->served->tasks;
     a->task = task;
     a->model = b->model;
     a->fingerprint = b->bits;
     a->created = time(NULL);
     a->stops = b->ask.stops;
-    a->include_usage = a->is_cancelled = false;
+    a->include_usage = a->tells_cached = a->is_cancelled = false;
     a->ignore_eos = b->ask.ignore_eos;
     a->deadline_ms = 0;
     a->tells = a->wire->details && b->ask.logprobs;
     a->logprobs = (el_logprobs){.before = el_logprobs_chars(b->ask.prompt, b->ask.prompt_len)};
     snprintf(a->id, sizeof a->id, "%s-%016" PRIx64, e->url->id, b->fingerprint ^ number);
+    el_prepare_calls(&b->ask, a->engine, &a->call_form, &a->only_first_calls);
     el_answer_open(a);
     el_tasks_hand_over(a->tasks, task);
 }
@@ -237,7 +241,7 @@ static edgellm_status begin(batch *b, const el_line *line, el_task *task, edgell
 /* Reads on until all tasks are taken. */
 static edgellm_status begin_more(batch *b, edgellm_error *err)
 {
-    el_tasks *tasks = &b->compute.tasks;
+    el_tasks *tasks = &b->served->tasks;
     el_line line;
     bool any;
     while (!b->at_end) {

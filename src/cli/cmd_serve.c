@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cli/cli_certificate.h"
 #include "cli/cli_folders.h"
 #include "cli/cli_model.h"
 #include "cli/cli_output.h"
@@ -14,7 +15,7 @@
 
 typedef struct serve_values {
     el_cli_model_values model;
-    const char *host, *path, *key_file;
+    const char *host, *path, *key_file, *tls_certificate, *tls_key, *slot_folder, *certificate;
     el_cli_texts hosts;
     bool insecure, no_web;
     uint32_t port, sessions, queue, connections, drain, reader, resume, heartbeat, calibrate, log;
@@ -28,21 +29,44 @@ static const el_cli_choice logs[] = {{"none", LOG_NONE}, {"json", LOG_JSON}, {NU
 
 static void say_ready(const el_server_report *r)
 {
-    printf("edgellm: %s at %s | %u session%s of %u tokens, %u thread%s, %.1f MB\n", r->model,
-           r->url, r->sessions, r->sessions == 1 ? "" : "s", r->memory.context, r->memory.n_threads,
-           r->memory.n_threads == 1 ? "" : "s", (double)r->memory.total / EL_CLI_MB);
+    printf(
+        "edgellm: %s at %s | %u session%s of %u tokens, %u thread%s, %.1f MB | forecasts by %s\n",
+        r->model, r->url, r->sessions, r->sessions == 1 ? "" : "s", r->memory.context,
+        r->memory.n_threads, r->memory.n_threads == 1 ? "" : "s",
+        (double)r->memory.total / EL_CLI_MB, r->forecasts_by);
     (void)fflush(stdout);
+}
+
+/* By a certificate, where one holds; one that was named has to. */
+static edgellm_status find_costs(void *context, const edgellm_model_info *info,
+                                 edgellm_scheduler *scheduler, uint32_t sessions,
+                                 el_forecasts *forecasts, edgellm_error *err)
+{
+    const serve_values *v = context;
+    const el_cli_model model = {.info = *info};
+    el_cli_certified c = {.path = NULL};
+    const edgellm_status status = el_cli_certified_find_passes(
+        &c, v->certificate, &model, scheduler, sessions, &v->model.session, err);
+    forecasts->are_known = status == EDGELLM_OK && c.holds;
+    forecasts->costs = c.certificate.costs;
+    if (forecasts->are_known)
+        snprintf(forecasts->by, sizeof forecasts->by, "the certificate '%s'", c.path);
+    else
+        snprintf(forecasts->by, sizeof forecasts->by, "a calibration%s%s",
+                 c.path != NULL ? ": " : "", c.path != NULL ? c.why.message : "");
+    el_cli_certified_release(&c);
+    return status;
 }
 
 static edgellm_status serve(const void *values, char **operands, int n_operands, edgellm_error *err)
 {
-    const serve_values *v = values;
+    serve_values copy = *(const serve_values *)values, *v = &copy; /* the server hands it back */
     char *cache = el_cli_cache_folder(NULL);
     el_cli_serve_senses senses;
     el_server_options o = {.model = operands[0],
                            .engine = v->model.engine,
                            .session = v->model.session,
-                           .place = {v->host, v->port, v->path},
+                           .place = {v->host, v->port, v->path, v->tls_certificate != NULL},
                            .key_file = v->key_file,
                            .key = getenv("EDGELLM_API_KEY"),
                            .allowed_hosts = v->hosts.text,
@@ -58,7 +82,12 @@ static edgellm_status serve(const void *values, char **operands, int n_operands,
                            .reader_s = v->reader,
                            .resume_s = v->resume,
                            .heartbeat_s = v->heartbeat,
+                           .find_costs = find_costs,
+                           .costs_context = v,
                            .calibrate_ms = v->calibrate,
+                           .tls_certificate = v->tls_certificate,
+                           .tls_key = v->tls_key,
+                           .slot_folder = v->slot_folder,
                            .log_requests = v->log == LOG_JSON,
                            .interrupted = el_cli_interrupted,
                            .ready = say_ready,
@@ -86,6 +115,11 @@ static const el_cli_option options[] = {
      "listen at a Unix socket instead, for its owner alone", 0, 0, NULL},
     {"api-key-file", 0, EL_CLI_TEXT, FIELD(key_file), "FILE", NULL,
      "a key a line; one more: EDGELLM_API_KEY", 0, 0, NULL},
+    {"tls-cert", 0, EL_CLI_TEXT, FIELD(tls_certificate), "FILE", NULL,
+     "with TLS, by this certificate (PEM, those that vouch for it behind it)", 0, 0, NULL},
+    {"tls-key", 0, EL_CLI_TEXT, FIELD(tls_key), "FILE", NULL, "its key (PEM)", 0, 0, NULL},
+    {"slot-save-path", 0, EL_CLI_TEXT, FIELD(slot_folder), "FOLDER", NULL,
+     "where POST /slots/N saves what sessions hold", 0, 0, NULL},
     {"allow-host", 0, EL_CLI_TEXTS, FIELD(hosts), "NAME", NULL,
      "without keys: a name to be asked by beside localhost; several times", 0, 0, NULL},
     {"insecure", 0, EL_CLI_ON, FIELD(insecure), NULL, NULL,
@@ -111,7 +145,8 @@ static const el_cli_option options[] = {
     {"drain", 0, EL_CLI_U32, FIELD(drain), "S", "30",
      "seconds that running answers have after SIGTERM", 0, 3600, NULL},
     {"calibrate", 0, EL_CLI_U32, FIELD(calibrate), "MS", "500",
-     "how long to measure, at the start, what tokens take", 1, 60000, NULL},
+     "how long tokens are timed at the start, without a certificate", 1, 60000, NULL},
+    EL_CLI_CERTIFICATE_ROW(serve_values),
     EL_CLI_CONTEXT_ROW(serve_values, NULL,
                        "tokens of each session; 512, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(serve_values),
@@ -127,12 +162,16 @@ const el_cli_command el_cli_cmd_serve = {
         "Answers over HTTP, as OpenAI's interface has it: /v1/chat/completions, /v1/completions,\n"
         "/v1/embeddings, /v1/models; as Ollama's: /api/chat, /api/generate, /api/embed,\n"
         "/api/tags, /api/show, /api/ps; over a WebSocket, several at a time: /v1/stream; for\n"
-        "browsers, a page at /; /health, /metrics, /openapi.json (docs/SERVER.md). All memory is\n"
-        "there before the first request. One line says when it is ready. Where there is more than\n"
-        "one core, one is the network's: without -j all others compute. A request may carry\n"
-        "deadline_ms: what cannot be answered in time is refused at once, with the forecast.\n"
-        "SIGTERM or Ctrl-C: what runs may end, then exit code 0; a second one ends it. SIGHUP:\n"
-        "--api-key-file is read again.\n",
+        "browsers, a page at /; /health, /metrics, /openapi.json, /slots, /props, /tokenize,\n"
+        "/detokenize, /apply-template (docs/SERVER.md).\n"
+        "All memory is there before the first request. One line says when it is ready.\n"
+        "Where there is more than one core, one is the network's: without\n"
+        "-j all others compute. A request may carry deadline_ms: what cannot be answered in time\n"
+        "is refused at once, with the forecast. SIGTERM or Ctrl-C: what runs may end, then exit\n"
+        "code 0; a second one ends it. SIGHUP: --api-key-file and --tls-cert are read again, and\n"
+        "another model under the name MODEL takes the place of the one that is served.\n"
+        "Forecasts are made by a certificate of edgellm certify --sessions N with as many threads\n"
+        "(-j), if there is one for all sessions, else by a look at the start.\n",
     .examples = "  edgellm serve model.tm2.bin\n"
                 "  edgellm serve model.tm2.bin --port 8080 --sessions 2 -c 2048 --rt\n"
                 "  edgellm serve model.tm2.bin --unix model.sock --max-ram 256M\n",

@@ -143,6 +143,7 @@ void edgellm_engine_info(const edgellm_engine *engine, edgellm_model_info *info)
         .kernel_choice = el_choice_names[engine->choice],
         .pretokenizer = engine->file.vocab.pretokenizer,
         .has_chat_template = el_chat_find(&engine->file.vocab) != NULL,
+        .chat_form = el_chat_form(el_chat_find(&engine->file.vocab)),
         .layers = c->layers,
         .dim = c->dim,
         .ffn_dim = c->ffn_dim,

@@ -1,5 +1,7 @@
 #include "engine/schedule.h"
 
+#include <math.h>
+
 #include "engine/forecast.h"
 
 /* ---- times ---------------------------------------------------------------------------------- */
@@ -319,6 +321,19 @@ el_action el_schedule_next(const el_schedule *s, el_nanoseconds now)
     const el_action a = choose(s, &q, now);
     const el_job *lost = lost_with(s, &q, &a, now);
     return lost ? (el_action){.kind = EL_ACTION_END, .jobs = {place_of(s, lost)}} : a;
+}
+
+double el_schedule_slack(const el_schedule *s, el_nanoseconds now)
+{
+    const queue q = line_up(s);
+    double least = INFINITY, rest = 0;
+    for (uint32_t i = 0; i < q.promised; i++) {
+        const el_job *j = q.jobs[i];
+        rest += rest_of(s, j);
+        const double slack = time_left(j, now) - EDGELLM_ADMITTED_AT * (rest + margin_of(s, j));
+        if (slack < least) least = slack;
+    }
+    return least;
 }
 
 void el_schedule_did(el_schedule *s, const el_action *a)

@@ -80,6 +80,10 @@ edgellm_forecast el_schedule_set_deadline(el_schedule *s, uint32_t place, el_nan
 /* What comes next. No job may have neither prompt nor steps left. */
 el_action el_schedule_next(const el_schedule *s, el_nanoseconds now);
 
+/* For how long something else may compute first, and every promise still holds: INFINITY if there
+ * is none, below 0 if one does not hold now. */
+double el_schedule_slack(const el_schedule *s, el_nanoseconds now);
+
 /* It was done. */
 void el_schedule_did(el_schedule *s, const el_action *action);
 

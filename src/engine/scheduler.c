@@ -95,7 +95,8 @@ edgellm_status edgellm_scheduler_plan(const char *path, const edgellm_scheduler_
     const edgellm_scheduler_options defaults = {.slots = 0};
     edgellm_engine *engine;
     needs n;
-    EL_TRY(edgellm_engine_open(path, NULL, &engine, err));
+    const edgellm_engine_options with = {.grammars = options && options->session.grammar};
+    EL_TRY(edgellm_engine_open(path, &with, &engine, err));
     edgellm_status status = find_needs(engine, options ? options : &defaults, &n, err);
     if (status == EDGELLM_OK) {
         *plan = plan_of(engine, &n);

@@ -19,6 +19,7 @@ typedef struct el_slot {
     edgellm_session *session; /* its tokens go on behind the position with those of the prompt */
     uint64_t id;              /* 0: free */
     uint32_t token;           /* the last one chosen: what the next step computes */
+    uint32_t held;            /* tokens that its last request found there */
     bool stop_at_end, has_grammar, is_cancelled, logprobs, wants_embedding, wants_hash;
     uint64_t hash;    /* of the logits so far */
     float *embedding; /* (dim) */

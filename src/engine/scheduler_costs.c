@@ -47,14 +47,22 @@ static edgellm_status time_pass(edgellm_scheduler *s, uint32_t n, double *ns, ed
 
 typedef edgellm_status (*time_fn)(edgellm_scheduler *s, uint32_t n, double *ns, edgellm_error *err);
 
-/* The median of some. */
-static edgellm_status measure(edgellm_scheduler *s, time_fn time, uint32_t n, double budget,
-                              double *result, edgellm_error *err)
+/* What all have in common: how long each may take, and who computes beside it. */
+typedef struct terms {
+    double budget;
+    const el_beside *beside;
+} terms;
+
+/* The median of some. `most`: what the first of them may take. */
+static edgellm_status measure(edgellm_scheduler *s, time_fn time, uint32_t n, double most,
+                              const terms *t, double *result, edgellm_error *err)
 {
     double sorted[ROUNDS_MOST] = {0}, spent = 0;
     uint32_t rounds = 0;
-    while (rounds < ROUNDS_MOST && (rounds < ROUNDS_LEAST || spent < budget)) {
+    while (rounds < ROUNDS_MOST && (rounds < ROUNDS_LEAST || spent < t->budget)) {
         double ns;
+        if (!el_beside_may(t->beside, rounds > 0 ? sorted[rounds - 1] : most))
+            return el_fail(err, EDGELLM_ERR_INTERRUPTED, "measuring was ended");
         EL_TRY(time(s, n, &ns, err));
         uint32_t at = rounds++;
         for (; at > 0 && sorted[at - 1] > ns; at--)
@@ -79,19 +87,30 @@ static uint32_t choose_rows(const uint32_t *rows, uint32_t n_rows, uint32_t most
     return n;
 }
 
-static edgellm_status measure_tables(edgellm_scheduler *s, double budget, edgellm_costs *c,
-                                     edgellm_error *err)
+/* No more than of a chunk that was measured, or of as many as it takes of those. */
+static double chunk_most(const edgellm_costs *c, double chunk, uint32_t chunk_tokens, uint32_t n)
 {
+    if (chunk_tokens == 0) return n * c->step;
+    return n > chunk_tokens ? chunk * n / chunk_tokens : chunk;
+}
+
+static edgellm_status measure_tables(edgellm_scheduler *s, double budget, const el_beside *beside,
+                                     edgellm_costs *c, edgellm_error *err)
+{
+    const double chunk = c->chunk[0];
+    const uint32_t tokens = c->n_chunks > 0 ? c->chunk_tokens[0] : 0;
     const uint32_t context = s->slots[0].session->forward.context, batch = s->schedule.batch;
     c->n_chunks = choose_rows(chunk_rows, sizeof chunk_rows / sizeof chunk_rows[0],
                               batch < context ? batch : context, c->chunk_tokens);
     c->n_passes = choose_rows(pass_rows, sizeof pass_rows / sizeof pass_rows[0],
                               s->n_slots < batch ? s->n_slots : batch, c->pass_sessions);
-    const double each = budget / (c->n_chunks + c->n_passes + 1);
+    const terms t = {budget / (c->n_chunks + c->n_passes + 1), beside};
     for (uint32_t i = 0; i < c->n_passes; i++)
-        EL_TRY(measure(s, time_pass, c->pass_sessions[i], each, &c->pass[i], err));
+        EL_TRY(measure(s, time_pass, c->pass_sessions[i], c->pass_sessions[i] * c->step, &t,
+                       &c->pass[i], err));
     for (uint32_t i = 0; i < c->n_chunks; i++)
-        EL_TRY(measure(s, time_chunk, c->chunk_tokens[i], each, &c->chunk[i], err));
+        EL_TRY(measure(s, time_chunk, c->chunk_tokens[i],
+                       chunk_most(c, chunk, tokens, c->chunk_tokens[i]), &t, &c->chunk[i], err));
     return EDGELLM_OK;
 }
 
@@ -111,13 +130,28 @@ static edgellm_status set_out(edgellm_scheduler *s, edgellm_error *err)
     return EDGELLM_OK;
 }
 
+static edgellm_status calibrate(edgellm_scheduler *s, uint64_t budget_ns, const el_beside *beside,
+                                edgellm_costs *costs, edgellm_error *err)
+{
+    edgellm_costs measured;
+    EL_TRY(set_out(s, err));
+    EL_TRY(el_session_calibrate(s->slots[0].session, budget_ns / 2, beside, &measured, err));
+    EL_TRY(measure_tables(s, (double)budget_ns / 2, beside, &measured, err));
+    *costs = measured;
+    return EDGELLM_OK;
+}
+
 edgellm_status edgellm_scheduler_calibrate(edgellm_scheduler *scheduler, uint64_t budget_ns,
                                            edgellm_costs *costs, edgellm_error *err)
 {
-    edgellm_costs measured;
-    EL_TRY(set_out(scheduler, err));
-    EL_TRY(edgellm_session_calibrate(scheduler->slots[0].session, budget_ns / 2, &measured, err));
-    EL_TRY(measure_tables(scheduler, (double)budget_ns / 2, &measured, err));
-    *costs = measured;
-    return EDGELLM_OK;
+    return calibrate(scheduler, budget_ns, NULL, costs, err);
+}
+
+edgellm_status edgellm_scheduler_calibrate_beside(edgellm_scheduler *scheduler, uint64_t budget_ns,
+                                                  bool (*before)(void *context, double ns),
+                                                  void *context, edgellm_costs *costs,
+                                                  edgellm_error *err)
+{
+    const el_beside beside = {before, context};
+    return calibrate(scheduler, budget_ns, &beside, costs, err);
 }

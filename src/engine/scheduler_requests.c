@@ -132,6 +132,7 @@ static void settle(edgellm_scheduler *s, uint32_t place, const edgellm_request *
     const el_job job = job_of(r, held);
     el_slot *slot = &s->slots[place];
     slot->id = ++s->last_id;
+    slot->held = held;
     slot->stop_at_end = r->stop_at_end;
     slot->has_grammar = r->grammar != NULL;
     slot->is_cancelled = false;
@@ -384,4 +385,21 @@ edgellm_status edgellm_scheduler_turn(edgellm_scheduler *scheduler, edgellm_turn
         a = el_schedule_next(&scheduler->schedule, el_clock_now());
     }
     return a.kind == EL_ACTION_NONE ? EDGELLM_OK : act(scheduler, &a, turn, err);
+}
+
+double edgellm_scheduler_slack(const edgellm_scheduler *scheduler, double *next_ns)
+{
+    const el_nanoseconds now = el_clock_now();
+    if (next_ns) *next_ns = el_schedule_next(&scheduler->schedule, now).time;
+    return el_schedule_slack(&scheduler->schedule, now);
+}
+
+/* ---- looking -------------------------------------------------------------------------------- */
+
+bool edgellm_scheduler_slot(const edgellm_scheduler *scheduler, uint32_t number, edgellm_slot *slot)
+{
+    if (number >= scheduler->n_slots) return false;
+    const el_slot *s = &scheduler->slots[number];
+    *slot = (edgellm_slot){s->session, s->id, s->held};
+    return true;
 }

@@ -82,4 +82,19 @@ edgellm_status el_session_check_tokens(const edgellm_session *session, const uin
 edgellm_status el_session_check_logits(const edgellm_session *session, const float *logits,
                                        size_t rows, edgellm_error *err);
 
+/* Who computes beside a calibration: asked before each piece, with what it may take (0: nobody
+ * knows); false ends it. */
+typedef struct el_beside {
+    bool (*before)(void *context, double ns);
+    void *context;
+} el_beside;
+
+/* beside NULL: nobody, and it may go on. */
+bool el_beside_may(const el_beside *beside, double ns);
+
+/* As edgellm_session_calibrate(). Errors: also INTERRUPTED. */
+edgellm_status el_session_calibrate(edgellm_session *session, uint64_t budget_ns,
+                                    const el_beside *beside, edgellm_costs *costs,
+                                    edgellm_error *err);
+
 #endif

@@ -101,13 +101,28 @@ static double slope(double at_first, double at_last, uint32_t first, uint32_t la
     return last > first ? larger(at_last - at_first, 0) / (last - first) : 0;
 }
 
-static void measure_steps(edgellm_session *s, uint32_t first, double budget, edgellm_costs *c)
+static double longest(const times *t)
+{
+    return t->n > 0 ? t->ns[t->n - 1] : 0;
+}
+
+bool el_beside_may(const el_beside *beside, double ns)
+{
+    return !beside || beside->before(beside->context, ns);
+}
+
+/* False: the other wants no more of it. */
+static bool measure_steps(edgellm_session *s, uint32_t first, double budget,
+                          const el_beside *beside, edgellm_costs *c)
 {
     const uint32_t last = s->forward.context - 1;
     times low = {.n = 0}, high = {.n = 0};
     double spent = 0;
     for (uint32_t i = 0; i < ROUNDS_MOST && (i < ROUNDS_LEAST || spent < budget); i++) {
-        const double at_first = time_once(s, first, 1), at_last = time_once(s, last, 1);
+        if (!el_beside_may(beside, longest(&low))) return false;
+        const double at_first = time_once(s, first, 1);
+        if (!el_beside_may(beside, longest(&high))) return false;
+        const double at_last = time_once(s, last, 1);
         add(&low, at_first);
         add(&high, at_last);
         spent += at_first + at_last;
@@ -115,6 +130,7 @@ static void measure_steps(edgellm_session *s, uint32_t first, double budget, edg
     c->step_position = slope(median(&low), median(&high), first, last);
     c->step = larger(median(&low) - c->step_position * first, 0);
     c->step_margin = larger(spread(&low), spread(&high));
+    return true;
 }
 
 /* A chunk of as many tokens as the budget holds, for a token of a prompt takes no longer than a
@@ -128,14 +144,18 @@ static uint32_t chunk_size(const edgellm_session *s, uint32_t room, double budge
     return n < room ? n : room;
 }
 
-static void measure_chunks(edgellm_session *s, uint32_t first, double budget, edgellm_costs *c)
+static bool measure_chunks(edgellm_session *s, uint32_t first, double budget,
+                           const el_beside *beside, edgellm_costs *c)
 {
     const uint32_t n = chunk_size(s, s->forward.context - first, budget, c->step);
     const uint32_t last = s->forward.context - n;
     times low = {.n = 0}, high = {.n = 0};
-    if (n < 2) return;
+    const double most = n * (c->step + c->step_position * s->forward.context);
+    if (n < 2) return true;
     for (int i = 0; i < CHUNK_ROUNDS; i++) {
+        if (!el_beside_may(beside, most)) return false;
         add(&low, time_once(s, first, n));
+        if (!el_beside_may(beside, most)) return false;
         add(&high, time_once(s, last, n));
     }
     c->n_chunks = 1;
@@ -143,10 +163,27 @@ static void measure_chunks(edgellm_session *s, uint32_t first, double budget, ed
     c->chunk_pair = slope(low.ns[0], high.ns[0], first, last) / n; /* of what was least disturbed */
     c->chunk[0] = larger(median(&low) - c->chunk_pair * n * first, 0);
     c->chunk_margin = spread(&low) * s->forward.batch / n;
+    return true;
+}
+
+static bool measure(edgellm_session *s, double budget, const el_beside *beside, edgellm_costs *c)
+{
+    const uint32_t first = s->position;
+    if (!el_beside_may(beside, 0)) return false;
+    time_once(s, first, 1); /* what is slow the first time */
+    return measure_steps(s, first, budget / 2, beside, c) &&
+           measure_chunks(s, first, budget / 2, beside, c);
 }
 
 edgellm_status edgellm_session_calibrate(edgellm_session *session, uint64_t budget_ns,
                                          edgellm_costs *costs, edgellm_error *err)
+{
+    return el_session_calibrate(session, budget_ns, NULL, costs, err);
+}
+
+edgellm_status el_session_calibrate(edgellm_session *session, uint64_t budget_ns,
+                                    const el_beside *beside, edgellm_costs *costs,
+                                    edgellm_error *err)
 {
     const uint32_t position = session->position;
     const el_sampler sampler = session->sampler;
@@ -156,12 +193,12 @@ edgellm_status edgellm_session_calibrate(edgellm_session *session, uint64_t budg
                        "the context of %u is full: nothing is left to calibrate with", position);
     el_fpenv env = el_fpenv_enter();
     session->logits_at = 0;
-    time_once(session, position, 1); /* what is slow the first time */
-    measure_steps(session, position, (double)budget_ns / 2, &measured);
-    measure_chunks(session, position, (double)budget_ns / 2, &measured);
+    const bool is_whole = measure(session, (double)budget_ns, beside, &measured);
     session->position = position;
     session->sampler = sampler;
-    edgellm_status status = el_session_check_logits(session, session->forward.logits, 1, err);
+    edgellm_status status = is_whole
+                                ? el_session_check_logits(session, session->forward.logits, 1, err)
+                                : el_fail(err, EDGELLM_ERR_INTERRUPTED, "measuring was ended");
     el_fpenv_leave(env);
     if (status == EDGELLM_OK)
         *costs = measured;

@@ -40,10 +40,8 @@ static edgellm_status put_rule(el_schema_work *w, uint32_t rule)
     w->rule = place;
     w->has_row = false;
     w->places[place].first_edge = w->n_edges;
-    if (rule == 0)
-        el_schema_put(w, "root ::= ");
-    else
-        el_schema_put(w, "r%u ::= ", rule);
+    el_schema_put_name(w, rule);
+    el_schema_put(w, " ::= ");
     EL_TRY(el_schema_put_body(w, place));
     el_schema_put(w, "\n");
     if (w->has_row) EL_TRY(el_schema_put_row(w, place));
@@ -53,30 +51,32 @@ static edgellm_status put_rule(el_schema_work *w, uint32_t rule)
 }
 
 /* The root may refer to what is defined in it. */
-static edgellm_status begin(el_schema_work *w)
+static edgellm_status begin(el_schema_work *w, const el_schema_document *document)
 {
-    uint32_t place = 0;
-    w->places[0] = (el_schema_place){.node = w->root,
-                                     .keyword = "#",
-                                     .index = EL_SCHEMA_NONE,
-                                     .outer = EL_SCHEMA_NONE,
-                                     .rule = EL_SCHEMA_NONE};
-    w->n_places = 1;
-    if (!json_is_object(w->root) && !json_is_boolean(w->root))
-        return el_schema_fail(w, 0, NULL, EDGELLM_ERR_FORMAT, "a schema is an object");
-    if (is_too_deep(w->root, 0))
-        return el_schema_fail(w, 0, NULL, EDGELLM_ERR_UNSUPPORTED, "nested deeper than %d",
+    uint32_t place = w->n_places;
+    if (place == EL_SCHEMA_PLACES || w->n_rules == EL_SCHEMA_RULES)
+        return el_fail(w->err, EDGELLM_ERR_UNSUPPORTED, "schema: there are too many");
+    w->places[w->n_places++] = (el_schema_place){.node = document->schema,
+                                                 .document = document,
+                                                 .keyword = "#",
+                                                 .index = EL_SCHEMA_NONE,
+                                                 .outer = EL_SCHEMA_NONE,
+                                                 .rule = EL_SCHEMA_NONE};
+    if (!json_is_object(document->schema) && !json_is_boolean(document->schema))
+        return el_schema_fail(w, place, NULL, EDGELLM_ERR_FORMAT, "a schema is an object");
+    if (is_too_deep(document->schema, 0))
+        return el_schema_fail(w, place, NULL, EDGELLM_ERR_UNSUPPORTED, "nested deeper than %d",
                               EL_SCHEMA_DEPTH);
     EL_TRY(el_schema_resolve(w, &place));
-    w->places[place].rule = 0;
-    w->rules[0] = place;
-    w->n_rules = 1;
+    w->places[place].rule = w->n_rules;
+    w->rules[w->n_rules++] = place;
     return EDGELLM_OK;
 }
 
 static edgellm_status write_all(el_schema_work *w)
 {
-    EL_TRY(begin(w));
+    for (size_t i = 0; i < w->n_documents; i++)
+        EL_TRY(begin(w, &w->documents[i]));
     for (uint32_t rule = 0; rule < w->n_rules; rule++)
         EL_TRY(put_rule(w, rule));
     EL_TRY(el_schema_check_finite(w));
@@ -84,15 +84,16 @@ static edgellm_status write_all(el_schema_work *w)
     return check_text(w);
 }
 
-edgellm_status el_schema_grammar_of(const json_t *schema, char **text, size_t *text_len,
-                                    edgellm_error *err)
+edgellm_status el_schema_rules_of(const el_schema_document *documents, size_t n, char **text,
+                                  size_t *text_len, edgellm_error *err)
 {
     *text = NULL;
     *text_len = 0;
     el_schema_work *w = calloc(1, sizeof *w);
     if (!w) return el_fail(err, EDGELLM_ERR_MEMORY, "no memory to read a schema");
     w->err = err;
-    w->root = schema;
+    w->documents = documents;
+    w->n_documents = n;
     const edgellm_status status = write_all(w);
     if (status == EDGELLM_OK) {
         *text = w->text.at;
@@ -102,6 +103,13 @@ edgellm_status el_schema_grammar_of(const json_t *schema, char **text, size_t *t
     }
     free(w);
     return status;
+}
+
+edgellm_status el_schema_grammar_of(const json_t *schema, char **text, size_t *text_len,
+                                    edgellm_error *err)
+{
+    const el_schema_document document = {schema, NULL};
+    return el_schema_rules_of(&document, 1, text, text_len, err);
 }
 
 /* jansson calls some strings for which it has no memory a mistake in the text; who has none at the

@@ -36,4 +36,16 @@ edgellm_status el_schema_grammar(const char *schema, size_t len, char **text, si
 edgellm_status el_schema_grammar_of(const struct json_t *schema, char **text, size_t *text_len,
                                     edgellm_error *err);
 
+/*
+ * The rules of several schemas, each a document of its own, for a grammar that the caller goes on
+ * with: r0 is that of the first, r1 of the second; there is no `root`. `label`: where the schema
+ * stands; places in it are told behind it, "tools[2].function.parameters.properties.a".
+ */
+typedef struct el_schema_document {
+    const struct json_t *schema;
+    const char *label;
+} el_schema_document;
+edgellm_status el_schema_rules_of(const el_schema_document *documents, size_t n, char **text,
+                                  size_t *text_len, edgellm_error *err);
+
 #endif

@@ -76,7 +76,7 @@ static edgellm_status look_up(el_schema_work *w, uint32_t place, const char *nam
         return el_schema_fail(w, place, name, EDGELLM_ERR_UNSUPPORTED,
                               "this keyword is not supported");
     *group = keywords[i].group & ~(unsigned)(AT_ROOT | FALSE_ONLY);
-    if (keywords[i].group == AT_ROOT && w->places[place].node != w->root)
+    if (keywords[i].group == AT_ROOT && w->places[place].node != w->places[place].document->schema)
         return el_schema_fail(w, place, name, EDGELLM_ERR_UNSUPPORTED,
                               "this keyword is supported at the root only");
     if (keywords[i].group & FALSE_ONLY && !json_is_false(el_schema_get(w, place, name)))

@@ -44,6 +44,14 @@ void el_schema_put(el_schema_work *w, const char *format, ...)
     if (len > 0) el_schema_put_bytes(w, text, (size_t)len);
 }
 
+void el_schema_put_name(el_schema_work *w, uint32_t rule)
+{
+    if (rule == 0 && !w->documents->label)
+        el_schema_put(w, "root");
+    else
+        el_schema_put(w, "r%u", rule);
+}
+
 void el_schema_put_count(el_schema_work *w, uint32_t least, uint32_t most)
 {
     if (least < 2 && most == EL_SCHEMA_NONE)

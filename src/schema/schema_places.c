@@ -13,6 +13,7 @@ enum { PATH_BYTES = 200, HOPS = 64, TOKEN_BYTES = 256 };
 typedef struct path {
     char at[PATH_BYTES + 4]; /* and "..." */
     size_t used;
+    bool is_dotted; /* it began with a label */
 } path;
 
 static void add(path *p, const char *text)
@@ -22,13 +23,25 @@ static void add(path *p, const char *text)
     memcpy(p->at + p->used, *text ? "..." : "", *text ? 4 : 1);
 }
 
-/* As a JSON pointer has it. */
+/* As a JSON pointer has it, or as the fields of a request are named. */
 static void add_name(path *p, const char *name)
 {
-    add(p, "/");
-    for (; *name; name++) {
+    add(p, p->is_dotted ? "." : "/");
+    if (p->is_dotted) add(p, name);
+    for (; *name && !p->is_dotted; name++) {
         const char one[2] = {*name, 0};
         add(p, *name == '~' ? "~0" : *name == '/' ? "~1" : one);
+    }
+}
+
+/* Where a chain of places begins: "#", or a pointer from there. */
+static void add_start(path *p, const char *label, const char *pointer)
+{
+    p->is_dotted = label != NULL;
+    add(p, label ? label : pointer);
+    for (pointer++; label && *pointer; pointer++) {
+        const char one[2] = {*pointer, 0};
+        add(p, *pointer == '/' ? "." : one);
     }
 }
 
@@ -40,7 +53,7 @@ static void add_place(const el_schema_work *w, path *p, uint32_t place)
         chain[n++] = place;
         place = w->places[place].outer;
     }
-    add(p, w->places[place].keyword);
+    add_start(p, w->places[place].document->label, w->places[place].keyword);
     while (n > 0) {
         const el_schema_place *at = &w->places[chain[--n]];
         char number[16];
@@ -99,6 +112,7 @@ edgellm_status el_schema_within(el_schema_work *w, uint32_t outer, const char *k
     if (name) node = json_object_get(node, name);
     if (index != EL_SCHEMA_NONE) node = json_array_get(node, index);
     const el_schema_place made = {.node = node,
+                                  .document = w->places[outer].document,
                                   .keyword = keyword,
                                   .name = name,
                                   .index = index,
@@ -162,7 +176,9 @@ static edgellm_status follow(el_schema_work *w, uint32_t from, uint32_t *to)
     if (text[0] != '#')
         return el_schema_fail(w, from, "$ref", EDGELLM_ERR_UNSUPPORTED,
                               "only places in the same schema (#/...) can be referred to");
-    const el_schema_place found = {.node = find(w->root, text),
+    const el_schema_document *document = w->places[from].document;
+    const el_schema_place found = {.node = find(document->schema, text),
+                                   .document = document,
                                    .keyword = text,
                                    .index = EL_SCHEMA_NONE,
                                    .outer = EL_SCHEMA_NONE,

@@ -25,10 +25,7 @@ static edgellm_status put_rule_name(el_schema_work *w, uint32_t place, el_schema
         at->rule = w->n_rules;
         w->rules[w->n_rules++] = place;
     }
-    if (at->rule == 0)
-        el_schema_put(w, "root");
-    else
-        el_schema_put(w, "r%u", at->rule);
+    el_schema_put_name(w, at->rule);
     return add_edge(w, place, way);
 }
 

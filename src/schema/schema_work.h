@@ -25,6 +25,7 @@ enum {
 
 typedef struct el_schema_place {
     const json_t *node;
+    const el_schema_document *document;
     const char *keyword; /* of `outer`, under which it stands; without `outer` the whole path */
     const char *name;    /* of the member there, or NULL */
     uint32_t index;      /* of the element there, or NONE */
@@ -78,7 +79,8 @@ typedef enum el_schema_shared {
 
 typedef struct el_schema_work {
     edgellm_error *err;
-    const json_t *root;
+    const el_schema_document *documents;
+    size_t n_documents;
     el_schema_text text;
     uint32_t shared; /* a bit for each that is named */
     uint32_t steps;
@@ -96,6 +98,8 @@ void el_schema_put(el_schema_work *w, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void el_schema_put_bytes(el_schema_work *w, const char *bytes, size_t len);
 void el_schema_put_shared(el_schema_work *w, el_schema_shared rule);
+/* The name of a rule for values: the first is `root`, unless there are several documents. */
+void el_schema_put_name(el_schema_work *w, uint32_t rule);
 void el_schema_put_shared_rules(el_schema_work *w);
 /* Spaces that nobody needs go, from there to the end. */
 void el_schema_tidy(el_schema_work *w, size_t from);

@@ -6,10 +6,13 @@ void el_answer_open(el_answer *answer)
 {
     memset(&answer->ahead, 0, sizeof answer->ahead);
     answer->ahead.stops = &answer->stops;
+    answer->ahead.calls.form = answer->call_form;
+    answer->ahead.calls.only_first = answer->only_first_calls;
     answer->written = answer->ahead;
     answer->has_begun = answer->has_ended = answer->has_failed = answer->is_cancelled = false;
-    answer->has_closed = answer->is_telling = answer->has_told = answer->is_sent = false;
-    answer->n_text = 0;
+    answer->has_closed = answer->is_telling = answer->is_calling = false;
+    answer->has_told = answer->is_sent = false;
+    answer->n_text = answer->no_call_at = 0;
     answer->finish = NULL;
     answer->first = answer->current = answer;
     answer->next = NULL;
@@ -73,20 +76,35 @@ static void fail(el_answer *a)
     a->problem.forecast = task->forecast;
 }
 
+static void read_token(el_answer *a, uint32_t token)
+{
+    const char *text;
+    size_t len;
+    el_reader_push(&a->ahead, a->engine, token, &text);
+    while (el_reader_call(&a->ahead, &text, &len) != EL_CALL_NONE)
+        continue;
+    if (!el_calls_are_open(&a->ahead.calls)) a->no_call_at = a->ahead.at;
+}
+
 /* Reads on until something ends the text. */
 static void read_tokens(el_answer *a, uint32_t n)
 {
     const uint32_t *tokens = a->task->tokens + a->task->request.count;
     while (!a->has_ended && a->ahead.at < n) {
         const uint32_t token = tokens[a->ahead.at];
-        const char *text;
         if (!a->ignore_eos && edgellm_is_end(a->engine, token)) {
             end(a, "stop");
             return;
         }
-        el_reader_push(&a->ahead, a->engine, token, &text);
+        read_token(a, token);
         if (a->ahead.search.found) end(a, "stop");
     }
+}
+
+/* How many tokens may be written. */
+static uint32_t may_write(const el_answer *a)
+{
+    return a->wire->whole_calls && !a->has_ended ? a->no_call_at : a->ahead.at;
 }
 
 static void look_at(el_answer *a)
@@ -132,7 +150,7 @@ static bool has_news(const el_answer *first)
 {
     bool any = false, all = true;
     for (const el_answer *a = first; a; a = a->next) {
-        const bool comes = first->wire->streams && a->written.at < a->ahead.at;
+        const bool comes = first->wire->streams && a->written.at < may_write(a);
         any |= !a->has_closed && (a->has_ended || comes);
         all &= a->has_ended;
     }
@@ -166,16 +184,45 @@ static bool finish_piece(el_answer *a, el_out *out)
     return !a->is_telling;
 }
 
+static void write_calls(el_answer *a, el_out *out)
+{
+    const el_calls *calls = &a->written.calls;
+    const char *piece;
+    size_t len;
+    el_call_part part;
+    while ((part = el_reader_call(&a->written, &piece, &len)) != EL_CALL_NONE) {
+        const uint32_t n = part == EL_CALL_ENDS ? calls->n_done : calls->n;
+        if (a->wire->whole_calls && n > a->ahead.calls.n_done) continue;
+        if (part == EL_CALL_BEGINS)
+            a->wire->call(a, calls, out);
+        else if (part == EL_CALL_ARGUMENTS)
+            a->wire->arguments(a, calls, piece, len, out);
+        else
+            a->wire->call_end(a, out);
+    }
+}
+
+/* What belongs behind the last token: behind its piece, then its calls. False: likewise. */
+static bool finish_token(el_answer *a, el_out *out)
+{
+    if (!finish_piece(a, out)) return false;
+    if (a->is_calling && !el_answer_has_room(out)) return false;
+    if (a->is_calling) write_calls(a, out);
+    a->is_calling = false;
+    return true;
+}
+
 /* The tokens that `ahead` has read. False: there is no room for all. */
 static bool write_tokens(el_answer *a, el_out *out)
 {
     const uint32_t *tokens = a->task->tokens + a->task->request.count;
-    while (finish_piece(a, out)) {
+    while (finish_token(a, out)) {
         const char *text;
-        if (a->written.at == a->ahead.at) return true;
+        if (a->written.at == may_write(a)) return true;
         if (!el_answer_has_room(out)) return false;
         const size_t len = el_reader_push(&a->written, a->engine, tokens[a->written.at], &text);
         if (len > 0) write_piece(a, text, len, out);
+        a->is_calling = a->written.calls.form != NULL;
     }
     return false;
 }
@@ -206,11 +253,15 @@ static bool write_details(el_answer *a, el_out *out)
     return are_told || a->has_told;
 }
 
+static bool is_behind(const el_answer *a)
+{
+    return a->written.at < may_write(a) || a->is_telling || a->is_calling;
+}
+
 /* As much of a choice as there is. False: there is no room for all of it. */
 static bool write_choice(el_answer *a, el_out *out)
 {
-    if (a->has_closed || (!a->has_ended && a->written.at == a->ahead.at && !a->is_telling))
-        return true;
+    if (a->has_closed || (!a->has_ended && !is_behind(a))) return true;
     if (!el_answer_has_room(out)) return false;
     if (!a->has_begun) a->wire->begin(a, out);
     a->has_begun = true;

@@ -29,6 +29,13 @@ typedef struct el_wire {
      * all of a whole answer's; as much of it as there is room for. True: it is over. NULL: nothing
      * ever does. */
     bool (*details)(el_answer *answer, el_out *out);
+    /* Calls of tools, behind all text: the last of calls->n begins; its arguments, or a part of
+     * them; it has ended. NULL: there are none. */
+    void (*call)(const el_answer *answer, const el_calls *calls, el_out *out);
+    void (*arguments)(const el_answer *answer, const el_calls *calls, const char *text, size_t len,
+                      el_out *out);
+    void (*call_end)(const el_answer *answer, el_out *out);
+    bool whole_calls; /* a call is written when all of it is there, or not at all */
 } el_wire;
 
 /* What any of these may write at once. */
@@ -48,7 +55,10 @@ struct el_answer {
     char id[40];
     int64_t created; /* seconds since 1970 */
     el_stop_list stops;
+    const el_call_form *call_form; /* NULL: it calls no tools */
+    bool only_first_calls;         /* el_calls.only_first */
     bool include_usage, ignore_eos;
+    bool tells_cached;       /* usage says what was there already: it depends on who came before */
     uint32_t deadline_ms;    /* as asked for; 0: none */
     uint32_t index;          /* among the choices */
     bool tells;              /* details: log-probabilities, or an embedding */
@@ -59,10 +69,12 @@ struct el_answer {
     el_answer *current;      /* of the first: whose turn it is to be written */
     el_reader ahead;         /* goes on as soon as tokens come */
     el_reader written;       /* follows as there is room */
+    uint32_t no_call_at;     /* so many tokens of `ahead` end with no call open */
     bool has_begun, has_ended, has_failed;
     bool is_sent;       /* of the first: something of the request is written */
     bool has_closed;    /* its end is written */
     bool is_telling;    /* the details of a piece are not all written */
+    bool is_calling;    /* the calls in the last token are not */
     bool has_told;      /* those of a whole answer are */
     bool is_cancelled;  /* who asked wants no more of it: then its end is no failure */
     uint32_t n_text;    /* tokens of it that are text, once it has ended */

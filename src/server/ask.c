@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/ask_tools.h"
 #include "server/json_limits.h"
 
 #define WRONG(...) el_problem_set(problem, EL_PROBLEM_REQUEST, __VA_ARGS__)
@@ -193,11 +194,26 @@ static bool refuse(el_ask *ask, const field *f, json_t *value, el_problem *probl
                  f->name);
 }
 
-static bool read_tool_choice(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+/* Of the interface that tools had before, and where none are served. */
+static bool refuse_tool_choice(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
     const char *word = json_string_value(value);
     if (word && (strcmp(word, "none") == 0 || strcmp(word, "auto") == 0)) return true;
     return refuse(ask, f, value, problem);
+}
+
+/* ---- tools --------------------------------------------------------------------------------- */
+
+static bool read_tools(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    (void)f;
+    return el_ask_read_tools(ask, value, problem);
+}
+
+static bool read_tool_choice(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    (void)f;
+    return el_ask_read_tool_choice(ask, value, problem);
 }
 
 /* ---- what an answer keeps to --------------------------------------------------------------- */
@@ -336,6 +352,25 @@ static bool read_encoding(el_ask *ask, const field *f, json_t *value, el_problem
     return WRONG(f->name, "'encoding_format' must be float or base64");
 }
 
+static bool read_content(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    if (!json_is_string(value)) return WRONG(f->name, "'content' must be a string");
+    ask->prompt = json_string_value(value);
+    ask->prompt_len = json_string_length(value);
+    return true;
+}
+
+static bool read_ids(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    json_int_t id;
+    if (!json_is_array(value)) return WRONG(f->name, "'tokens' must be a list of whole numbers");
+    for (size_t i = 0; i < json_array_size(value); i++)
+        if (!whole_of(json_array_get(value, i), &id) || id < 0 || (double)id > f->max)
+            return WRONG(f->name, "tokens[%zu] is no whole number from 0 to %.0f", i, f->max);
+    ask->ids = value;
+    return true;
+}
+
 /* The text of a part; NULL if it is something else. */
 static const char *text_of_part(const json_t *part)
 {
@@ -384,44 +419,52 @@ static bool flatten_content(json_t *message)
 }
 
 /* As the chat templates know them; NULL: unknown. */
-static const char *role_of(const json_t *message)
+static const char *role_of(const el_ask *ask, const json_t *message)
 {
     static const char *const roles[][2] = {{"system", "system"},
                                            {"developer", "system"},
                                            {"user", "user"},
-                                           {"assistant", "assistant"}};
+                                           {"assistant", "assistant"},
+                                           {"tool", "tool"}};
+    const size_t n = sizeof roles / sizeof roles[0] - (ask->form == EL_ASK_STREAM);
     const char *role = json_string_value(json_object_get(message, "role"));
-    for (size_t i = 0; role && i < sizeof roles / sizeof roles[0]; i++)
+    for (size_t i = 0; role && i < n; i++)
         if (strcmp(role, roles[i][0]) == 0) return roles[i][1];
     return NULL;
 }
 
 static bool check_unserved(const el_ask *ask, const json_t *message, el_problem *problem)
 {
-    static const char *const names[] = {"tool_calls", "images"};
     char param[48];
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        snprintf(param, sizeof param, "messages[%u].%s", ask->n_messages, names[i]);
-        if (!is_empty(json_object_get(message, names[i])))
-            return WRONG(param, "'%s' are not served", names[i]);
-    }
-    return true;
+    if (is_empty(json_object_get(message, "images"))) return true;
+    snprintf(param, sizeof param, "messages[%u].images", ask->n_messages);
+    return WRONG(param, "'images' are not served");
+}
+
+/* Where there are calls there need be no text. */
+static const char *content_of(const el_ask *ask, json_t *message)
+{
+    const json_t *content = json_object_get(message, "content");
+    if (ask->calls[ask->n_messages] && (!content || json_is_null(content))) return "";
+    return flatten_content(message) ? json_string_value(json_object_get(message, "content")) : NULL;
 }
 
 static bool add_message(el_ask *ask, json_t *message, el_problem *problem)
 {
     char param[48];
-    const char *role = role_of(message);
+    const char *role = role_of(ask, message);
     snprintf(param, sizeof param, "messages[%u].role", ask->n_messages);
     if (!role)
-        return WRONG(param, "a message needs a 'role': system, developer, user or assistant");
+        return WRONG(param, "a message needs a 'role': system, developer, user, assistant%s",
+                     ask->form == EL_ASK_STREAM ? "" : " or tool");
     if (!check_unserved(ask, message, problem)) return false;
+    if (!el_ask_read_calls(ask, message, role, problem)) return false;
     snprintf(param, sizeof param, "messages[%u].content", ask->n_messages);
-    if (!flatten_content(message))
+    const char *content = content_of(ask, message);
+    if (!content)
         return WRONG(param, "a message needs a 'content': a string, or a list of "
                             "{\"type\": \"text\", \"text\": ...}");
-    ask->messages[ask->n_messages++] =
-        (edgellm_message){role, json_string_value(json_object_get(message, "content"))};
+    ask->messages[ask->n_messages++] = (edgellm_message){role, content};
     return true;
 }
 
@@ -429,7 +472,7 @@ static bool read_messages(el_ask *ask, const field *f, json_t *value, el_problem
 {
     size_t i;
     json_t *message;
-    const size_t least = ask->form & (EL_ASK_CHAT | EL_ASK_STREAM) ? 1 : 0;
+    const size_t least = ask->form & (EL_ASK_CHAT | EL_ASK_STREAM | EL_ASK_TEMPLATE) ? 1 : 0;
     if (!json_is_array(value) || json_array_size(value) < least ||
         json_array_size(value) > EL_ASK_MESSAGES)
         return WRONG(f->name, "'messages' must be a list of %zu to %d messages", least,
@@ -479,10 +522,12 @@ enum {
     CHAT = EL_ASK_CHAT | EL_ASK_STREAM,
     COMPLETION = EL_ASK_COMPLETION | EL_ASK_STREAM,
     CHATS = CHAT | EL_ASK_OLLAMA_CHAT,
+    CALLS = EL_ASK_CHAT | EL_ASK_OLLAMA_CHAT,
     TEXTS = COMPLETION | EL_ASK_OLLAMA_GENERATE,
     SAMPLING = OPENAI | OPTIONS,
     ANY = OPENAI | OLLAMA,
     EMBEDS = EL_ASK_EMBED | EL_ASK_OLLAMA_EMBED,
+    SMALL = EL_ASK_TOKENIZE | EL_ASK_DETOKENIZE | EL_ASK_TEMPLATE | EL_ASK_SLOT,
     TOKENS_MAX = 1 << 24,
     DAY_MS = 86400000
 };
@@ -497,7 +542,13 @@ static const field fields[] = {
     {"from", ENVELOPE, read_whole, AT(from), 0, TOKENS_MAX},
     {"model", ANY | EL_ASK_OLLAMA_SHOW | EMBEDS, read_text, AT(model), 0, 0},
     {"name", EL_ASK_OLLAMA_SHOW, read_text, AT(model), 0, 0},
-    {"messages", CHATS, read_messages, 0, 0, 0},
+    {"messages", CHATS | EL_ASK_TEMPLATE, read_messages, 0, 0, 0},
+    {"content", EL_ASK_TOKENIZE, read_content, 0, 0, 0},
+    {"add_special", EL_ASK_TOKENIZE, read_switch, AT(add_special), 0, 0},
+    {"parse_special", EL_ASK_TOKENIZE, read_switch, AT(parse_special), 0, 0},
+    {"with_pieces", EL_ASK_TOKENIZE, read_switch, AT(with_pieces), 0, 0},
+    {"tokens", EL_ASK_DETOKENIZE, read_ids, 0, 0, TOKENS_MAX},
+    {"filename", EL_ASK_SLOT, read_text, AT(filename), 0, 0},
     {"prompt", COMPLETION, read_prompt, 0, 0, 0},
     {"prompt", EL_ASK_OLLAMA_GENERATE, read_text, AT(prompt), 0, 0},
     {"system", EL_ASK_OLLAMA_GENERATE, read_text, AT(system), 0, 0},
@@ -530,10 +581,13 @@ static const field fields[] = {
     {"n", EL_ASK_STREAM, read_one, 0, 0, 0},
     {"best_of", COMPLETION, read_one, 0, 0, 0},
     {"response_format", OPENAI, read_response_format, 0, 0, 0},
-    {"tool_choice", CHAT, read_tool_choice, 0, 0, 0},
-    {"tools", CHATS, refuse, 0, 0, 0},
+    {"tools", CALLS, read_tools, 0, 0, 0},
+    {"tools", EL_ASK_STREAM, refuse, 0, 0, 0},
+    {"tool_choice", CALLS | OPTIONS, read_tool_choice, 0, 0, 0},
+    {"tool_choice", EL_ASK_STREAM, refuse_tool_choice, 0, 0, 0},
+    {"parallel_tool_calls", CALLS | OPTIONS, read_switch, AT(many_calls), 0, 0},
     {"functions", CHAT, refuse, 0, 0, 0},
-    {"function_call", CHAT, read_tool_choice, 0, 0, 0},
+    {"function_call", CHAT, refuse_tool_choice, 0, 0, 0},
     {"logprobs", OLLAMA, refuse, 0, 0, 0},
     {"logprobs", CHAT, read_switch, AT(logprobs), 0, 0},
     {"logprobs", EL_ASK_COMPLETION, read_logprobs, AT(top_logprobs), 0, EL_ASK_COMPLETION_TOP},
@@ -576,7 +630,7 @@ static bool read_options(el_ask *ask, const field *f, json_t *value, el_problem 
     char param[sizeof problem->param];
     if (!json_is_object(value)) return WRONG(f->name, "'options' must be an object");
     if (read_fields(ask, value, OPTIONS, problem)) return true;
-    snprintf(param, sizeof param, "options.%.40s", problem->param);
+    snprintf(param, sizeof param, "options.%.100s", problem->param);
     memcpy(problem->param, param, sizeof param);
     return false;
 }
@@ -589,6 +643,16 @@ static bool check_openai(const el_ask *ask, el_problem *problem)
         return WRONG("prompt", "'prompt' is missing");
     if (ask->top_logprobs > 0 && !ask->logprobs)
         return WRONG("top_logprobs", "'top_logprobs' needs 'logprobs': true");
+    return true;
+}
+
+static bool check_small(const el_ask *ask, el_problem *problem)
+{
+    if (ask->form == EL_ASK_TOKENIZE && !ask->prompt)
+        return WRONG("content", "'content' is missing");
+    if (ask->form == EL_ASK_DETOKENIZE && !ask->ids) return WRONG("tokens", "'tokens' is missing");
+    if (ask->form == EL_ASK_TEMPLATE && ask->n_messages == 0)
+        return WRONG("messages", "'messages' is missing");
     return true;
 }
 
@@ -642,6 +706,7 @@ static bool read_all(el_ask *ask, el_problem *problem)
     if (ask->form == EL_ASK_STREAM) return read_message(ask, problem);
     if (!read_fields(ask, ask->root, (unsigned)ask->form, problem)) return false;
     if (el_ask_is_embed(ask)) return check_embed(ask, problem);
+    if (ask->form & SMALL) return check_small(ask, problem);
     return ask->form & OPENAI ? check_openai(ask, problem) : check_ollama(ask, problem);
 }
 
@@ -666,12 +731,19 @@ static bool parse(el_ask *ask, const char *body, size_t len, el_problem *problem
     return true;
 }
 
+static bool read_checked(el_ask *ask, el_problem *problem)
+{
+    return read_all(ask, problem) && check_keeps(ask, problem) && el_ask_check_tools(ask, problem);
+}
+
 static void begin(el_ask *ask, el_ask_form form, json_t *root)
 {
     memset(ask, 0, sizeof *ask);
     ask->form = form;
     ask->root = root;
     ask->stream = (form & OLLAMA) != 0; /* unless it says otherwise */
+    ask->many_calls = true;             /* likewise */
+    ask->parse_special = true;
     ask->sampler = edgellm_sampler_defaults();
     ask->n = 1;
 }
@@ -685,13 +757,13 @@ bool el_ask_read(el_ask *ask, el_ask_form form, const char *body, size_t len, el
     if (extent.values > EL_JSON_VALUES)
         return el_problem_set(problem, EL_PROBLEM_BODY, NULL, "the body has more than %d values",
                               EL_JSON_VALUES);
-    return parse(ask, body, len, problem) && read_all(ask, problem) && check_keeps(ask, problem);
+    return parse(ask, body, len, problem) && read_checked(ask, problem);
 }
 
 bool el_ask_read_object(el_ask *ask, el_ask_form form, json_t *object, el_problem *problem)
 {
     begin(ask, form, object);
-    return read_all(ask, problem) && check_keeps(ask, problem);
+    return read_checked(ask, problem);
 }
 
 void el_ask_release(el_ask *ask)

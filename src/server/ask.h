@@ -9,11 +9,13 @@
 
 #include <jansson.h>
 
+#include "server/calls.h"
 #include "server/problem.h"
 #include "server/stops.h"
 
 enum {
     EL_ASK_MESSAGES = 512,
+    EL_TOOLS = 128,
     EL_ASK_CHOICES = 8,
     EL_ASK_INPUTS = 64,
     EL_ASK_BIASES = 300,
@@ -21,14 +23,18 @@ enum {
 };
 
 typedef enum el_ask_form {
-    EL_ASK_CHAT = 1,            /* messages */
-    EL_ASK_COMPLETION = 2,      /* a prompt */
-    EL_ASK_OLLAMA_CHAT = 4,     /* messages; none: nothing to compute */
-    EL_ASK_OLLAMA_GENERATE = 8, /* a prompt, laid out as messages unless it is raw; likewise */
-    EL_ASK_OLLAMA_SHOW = 16,    /* a model */
-    EL_ASK_STREAM = 32,         /* a message of a WebSocket (stream.h): `act` says which */
-    EL_ASK_EMBED = 64,          /* inputs, each of which is one of the choices */
-    EL_ASK_OLLAMA_EMBED = 128,  /* likewise */
+    EL_ASK_CHAT = 1,             /* messages */
+    EL_ASK_COMPLETION = 2,       /* a prompt */
+    EL_ASK_OLLAMA_CHAT = 4,      /* messages; none: nothing to compute */
+    EL_ASK_OLLAMA_GENERATE = 8,  /* a prompt, laid out as messages unless it is raw; likewise */
+    EL_ASK_OLLAMA_SHOW = 16,     /* a model */
+    EL_ASK_STREAM = 32,          /* a message of a WebSocket (stream.h): `act` says which */
+    EL_ASK_EMBED = 64,           /* inputs, each of which is one of the choices */
+    EL_ASK_OLLAMA_EMBED = 128,   /* likewise */
+    EL_ASK_TOKENIZE = 1 << 11,   /* a text */
+    EL_ASK_DETOKENIZE = 1 << 12, /* ids of tokens */
+    EL_ASK_TEMPLATE = 1 << 13,   /* messages */
+    EL_ASK_SLOT = 1 << 14        /* the name of a file, or nothing */
 } el_ask_form;
 
 /* What a message of a WebSocket wants. */
@@ -49,6 +55,21 @@ typedef enum el_keeps {
     EL_KEEPS_SCHEMA,  /* `schema` */
     EL_KEEPS_OBJECT   /* any JSON object */
 } el_keeps;
+
+/* Whether an answer calls tools. */
+typedef enum el_tool_choice {
+    EL_TOOLS_AUTO,
+    EL_TOOLS_NONE,     /* they are not even told */
+    EL_TOOLS_REQUIRED, /* it does nothing else */
+    EL_TOOLS_ONE       /* it calls `tool`, and no other */
+} el_tool_choice;
+
+/* What may be called; all of it in `root`. */
+typedef struct el_tool {
+    const char *name;         /* 1 .. EL_TOOL_NAME letters, digits, - and _ */
+    const json_t *parameters; /* the schema of an object; NULL: it takes nothing */
+    const json_t *whole;      /* as it was given */
+} el_tool;
 
 typedef struct el_ask {
     el_ask_form form;
@@ -71,12 +92,23 @@ typedef struct el_ask {
     el_ask_act act;
     const char *id, *resume; /* in `root`; NULL: not given. id: 1 .. EL_ASK_ID_BYTES bytes */
     uint32_t from;           /* a token's index */
+    bool add_special, parse_special, with_pieces; /* of TOKENIZE, whose text is `prompt` */
+    const json_t *ids;                            /* in `root`: whole numbers, not negative */
+    const char *filename;                         /* in `root` */
     el_stop_list stops;
     el_keeps keeps;
     const char *keeps_field; /* where that was said */
     const char *grammar;     /* in `root` */
     const json_t *schema;    /* likewise */
-    json_t *root;            /* owned */
+    uint32_t n_tools;
+    el_tool tools[EL_TOOLS]; /* (n_tools) */
+    el_tool_choice tool_choice;
+    uint32_t tool;                        /* EL_TOOLS_ONE: its number */
+    const char *tool_wanted;              /* likewise: its name */
+    bool many_calls;                      /* one answer may call several times */
+    bool has_calls;                       /* messages have calls, or what they gave */
+    const json_t *calls[EL_ASK_MESSAGES]; /* (n_messages) of each; NULL: none */
+    json_t *root;                         /* owned */
 } el_ask;
 
 /*
@@ -99,6 +131,12 @@ static inline bool el_ask_is_embed(const el_ask *ask)
 static inline const json_t *el_ask_input(const el_ask *ask, uint32_t index)
 {
     return json_is_array(ask->inputs) ? json_array_get(ask->inputs, index) : ask->inputs;
+}
+
+/* The answer may call a tool. */
+static inline bool el_ask_may_call(const el_ask *ask)
+{
+    return ask->n_tools > 0 && ask->tool_choice != EL_TOOLS_NONE;
 }
 
 /* It asks for no tokens. */

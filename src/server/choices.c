@@ -4,13 +4,18 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "server/grammars.h"
 #include "server/prepare.h"
 #include "server/server_state.h"
 
-static uint32_t count_of(const el_server *server)
+/* For one model. */
+static uint32_t tasks_of(const el_server *server)
 {
     return server->options->sessions + server->options->queue;
+}
+
+static uint32_t count_of(const el_server *server)
+{
+    return EL_GENERATIONS * tasks_of(server);
 }
 
 uint64_t el_choices_bytes(uint32_t n)
@@ -50,11 +55,12 @@ static bool prepare(el_server *server, el_task *task, const el_task *first, uint
                     el_problem *problem)
 {
     const el_ask *ask = &server->ask;
+    const el_generation *now = server->now;
     copy(task, first, index);
-    if (el_ask_is_embed(ask) && !el_prepare_input(task, ask, index, server->compute.engine,
-                                                  server->compute.memory.context, problem))
+    if (el_ask_is_embed(ask) &&
+        !el_prepare_input(task, ask, index, now->engine, now->memory.context, problem))
         return false;
-    if (!el_grammars_make(server->compute.engine, ask, &task->grammar, problem)) return false;
+    if (!el_prepare_grammar(task, ask, now->engine, problem)) return false;
     task->request.grammar = task->grammar;
     return true;
 }
@@ -71,7 +77,7 @@ bool el_choices_make(el_server *server, el_task *first, el_task **others, el_pro
 {
     const el_task *last = first;
     for (uint32_t i = 0; i + 1 < server->ask.n; i++) {
-        el_task *task = el_tasks_find_next(&server->compute.tasks, last); /* there are as many */
+        el_task *task = el_tasks_find_next(&server->now->tasks, last); /* there are as many */
         others[i] = task;
         if (!prepare(server, task, first, i + 1, problem)) {
             undo(others, i + 1);
@@ -83,12 +89,20 @@ bool el_choices_make(el_server *server, el_task *first, el_task **others, el_pro
     return true;
 }
 
+/* Its own, as tasks and models have their places. */
+static el_answer *choice_of(el_server *server, const el_task *task)
+{
+    const el_generation *g = server->now;
+    const uint32_t before = (uint32_t)(g - server->compute.generations) * tasks_of(server);
+    return &server->choices[before + (task - g->tasks.list)];
+}
+
 void el_choices_start(el_server *server, const el_endpoint *endpoint, el_task *const *others,
                       el_answer *first)
 {
     el_answer *last = first;
     for (uint32_t i = 0; i + 1 < server->ask.n; i++) {
-        el_answer *answer = &server->choices[others[i] - server->compute.tasks.list];
+        el_answer *answer = choice_of(server, others[i]);
         el_request_start(server, endpoint, others[i], answer);
         memcpy(answer->id, first->id, sizeof answer->id);
         answer->created = first->created;

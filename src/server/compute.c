@@ -1,11 +1,46 @@
 #include "server/compute.h"
 
-#include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/error.h"
+
+/* ---- promises ------------------------------------------------------------------------------ */
+
+static bool is_ready(const el_generation *g)
+{
+    return el_generation_stage_of(g) == EL_GENERATION_READY;
+}
+
+/* The other one that is ready; NULL: there is none. */
+static el_generation *other_of(el_compute *c, const el_generation *g)
+{
+    el_generation *other = &c->generations[g == &c->generations[0]];
+    return is_ready(other) ? other : NULL;
+}
+
+static bool has_promises(const el_generation *g)
+{
+    for (uint32_t i = 0; i < g->n_running; i++)
+        if (g->running[i]->request.deadline_ns != 0) return true;
+    return false;
+}
+
+static bool awaits_promises(const el_generation *g)
+{
+    for (uint32_t i = 0; i < g->n_waiting; i++)
+        if (g->waiting[i]->request.deadline_ns != 0) return true;
+    return false;
+}
+
+/* Schedulers know only their own: so one at a time has promises, and the earlier one first. */
+static bool may_promise(el_compute *c, const el_generation *g)
+{
+    const el_generation *other = other_of(c, g);
+    if (c->is_holding) return false;
+    if (!other) return true;
+    return !has_promises(other) && (g->number < other->number || !awaits_promises(other));
+}
 
 /* ---- tasks begin --------------------------------------------------------------------------- */
 
@@ -15,10 +50,10 @@ static void end(el_task *task, edgellm_finish finish)
     el_task_set_stage(task, EL_STAGE_ENDED);
 }
 
-static void take_new(el_compute *c)
+static void take_new(el_generation *g)
 {
-    for (el_task *task = el_tasks_next(&c->tasks); task; task = el_tasks_next(&c->tasks))
-        c->waiting[c->n_waiting++] = task;
+    for (el_task *task = el_tasks_next(&g->tasks); task; task = el_tasks_next(&g->tasks))
+        g->waiting[g->n_waiting++] = task;
 }
 
 /* Before that one: the earlier deadline, and any deadline before none. */
@@ -27,32 +62,33 @@ static bool goes_before(const el_task *a, const el_task *b)
     return a->request.deadline_ns - 1 < b->request.deadline_ns - 1; /* 0, none, is the largest */
 }
 
-/* The place of the task that is to have the next slot. */
-static uint32_t first_waiting(const el_compute *c)
+/* The place of the task that is to have the next slot; n_waiting: there is none. */
+static uint32_t first_waiting(const el_generation *g, bool with_deadlines)
 {
-    uint32_t first = 0;
-    for (uint32_t i = 1; i < c->n_waiting; i++)
-        if (goes_before(c->waiting[i], c->waiting[first])) first = i;
+    uint32_t first = g->n_waiting;
+    for (uint32_t i = 0; i < g->n_waiting; i++) {
+        if (!with_deadlines && g->waiting[i]->request.deadline_ns != 0) continue;
+        if (first == g->n_waiting || goes_before(g->waiting[i], g->waiting[first])) first = i;
+    }
     return first;
 }
 
-static void remove_waiting(el_compute *c, uint32_t place)
+static void remove_waiting(el_generation *g, uint32_t place)
 {
-    c->n_waiting--;
-    memmove(c->waiting + place, c->waiting + place + 1,
-            (c->n_waiting - place) * sizeof *c->waiting);
+    g->n_waiting--;
+    memmove(g->waiting + place, g->waiting + place + 1, (g->n_waiting - place) * sizeof(el_task *));
 }
 
 enum { SHORTENINGS = 4 };
 
 /* Where nobody said how many tokens, as many as fit before the deadline: a few less than the
  * refusal says, since time goes on. */
-static edgellm_status submit(const el_compute *c, el_task *task)
+static edgellm_status submit(const el_generation *g, el_task *task)
 {
     for (int i = 0;; i++) {
         task->began_ns = el_clock_now();
         const edgellm_status status = edgellm_scheduler_submit(
-            c->scheduler, &task->request, &task->id, &task->forecast, &task->error);
+            g->scheduler, &task->request, &task->id, &task->forecast, &task->error);
         const uint32_t fit = task->forecast.tokens;
         if (status != EDGELLM_ERR_DEADLINE || !task->may_shorten || i == SHORTENINGS) return status;
         if (fit == 0 || fit > task->request.max_tokens) return status;
@@ -60,10 +96,19 @@ static edgellm_status submit(const el_compute *c, el_task *task)
     }
 }
 
-/* False: there is no slot. A task that was refused is the network's again. */
-static bool begin(el_compute *c, el_task *task, bool *refused)
+/* Tokens of a request's prompt that its slot held already. */
+static uint32_t held_for(const el_generation *g, uint64_t id)
 {
-    const edgellm_status status = submit(c, task);
+    edgellm_slot slot;
+    for (uint32_t i = 0; edgellm_scheduler_slot(g->scheduler, i, &slot); i++)
+        if (slot.id == id) return slot.held;
+    return 0;
+}
+
+/* False: there is no slot. A task that was refused is the network's again. */
+static bool begin(el_compute *c, el_generation *g, el_task *task, bool *refused)
+{
+    const edgellm_status status = submit(g, task);
     if (status == EDGELLM_ERR_BUSY) return false;
     if (status != EDGELLM_OK) {
         end(task, EDGELLM_FINISH_NOT);
@@ -72,32 +117,32 @@ static bool begin(el_compute *c, el_task *task, bool *refused)
     }
     task->error.status = EDGELLM_OK;
     task->was_taken = true;
+    task->cached = held_for(g, task->id);
     el_histogram_add(&c->meters.queue, task->began_ns - task->asked_ns);
     if (task->request.deadline_ns != 0) el_counter_add(&c->meters.accepted, 1);
-    c->running[c->n_running++] = task;
+    g->running[g->n_running++] = task;
     el_task_set_stage(task, EL_STAGE_RUNNING);
     return true;
 }
 
 /* Into free slots; true if one of them was refused instead. */
-static bool begin_waiting(el_compute *c)
+static bool begin_waiting(el_compute *c, el_generation *g)
 {
     bool refused = false;
-    while (c->n_waiting > 0) {
-        const uint32_t place = first_waiting(c);
-        if (!begin(c, c->waiting[place], &refused)) break;
-        remove_waiting(c, place);
+    for (;;) {
+        const uint32_t place = first_waiting(g, may_promise(c, g));
+        if (place == g->n_waiting || !begin(c, g, g->waiting[place], &refused)) return refused;
+        remove_waiting(g, place);
     }
-    return refused;
 }
 
 /* Who waits and was cancelled, or whose time has passed, waits no more. */
-static bool end_waiting(el_compute *c)
+static bool end_waiting(el_generation *g)
 {
     const uint64_t now = el_clock_now();
     bool ended = false;
-    for (uint32_t i = c->n_waiting; i-- > 0;) {
-        el_task *task = c->waiting[i];
+    for (uint32_t i = g->n_waiting; i-- > 0;) {
+        el_task *task = g->waiting[i];
         const bool late = task->request.deadline_ns != 0 && now >= task->request.deadline_ns;
         const bool cancelled = atomic_load(&task->is_cancelled);
         if (!late && !cancelled) continue;
@@ -106,18 +151,18 @@ static bool end_waiting(el_compute *c)
         else
             el_fail(&task->error, EDGELLM_ERR_DEADLINE,
                     "the deadline has passed while all slots were taken");
-        remove_waiting(c, i);
+        remove_waiting(g, i);
         end(task, cancelled ? EDGELLM_FINISH_CANCELLED : EDGELLM_FINISH_NOT);
         ended = true;
     }
     return ended;
 }
 
-static void cancel_running(const el_compute *c)
+static void cancel_running(const el_generation *g)
 {
-    for (uint32_t i = 0; i < c->n_running; i++)
-        if (atomic_load(&c->running[i]->is_cancelled))
-            edgellm_scheduler_cancel(c->scheduler, c->running[i]->id); /* again: without effect */
+    for (uint32_t i = 0; i < g->n_running; i++)
+        if (atomic_load(&g->running[i]->is_cancelled))
+            edgellm_scheduler_cancel(g->scheduler, g->running[i]->id); /* again: without effect */
 }
 
 /* ---- other deadlines ----------------------------------------------------------------------- */
@@ -136,12 +181,19 @@ static bool change_waiting(el_task *task)
     return true;
 }
 
-static bool change_running(el_compute *c, el_task *task)
+static bool change_running(el_compute *c, const el_generation *g, el_task *task)
 {
     const uint64_t deadline = task->changed.deadline_ns;
     edgellm_forecast *f = &task->changed.forecast;
     const double passed = (double)(el_clock_now() - task->began_ns);
-    if (edgellm_scheduler_set_deadline(c->scheduler, task->id, deadline, f, &task->changed.error) !=
+    const el_generation *other = other_of(c, g);
+    if (deadline != 0 && other && has_promises(other)) {
+        *f = (edgellm_forecast){.answer_ns = 0};
+        el_fail(&task->changed.error, EDGELLM_ERR_DEADLINE,
+                "another model keeps deadlines now; the deadline is as it was: try again");
+        return false;
+    }
+    if (edgellm_scheduler_set_deadline(g->scheduler, task->id, deadline, f, &task->changed.error) !=
         EDGELLM_OK)
         return false;
     f->first_ns += passed;
@@ -153,15 +205,15 @@ static bool change_running(el_compute *c, el_task *task)
 }
 
 /* True if one was answered. */
-static bool change_deadlines(el_compute *c)
+static bool change_deadlines(el_compute *c, el_generation *g)
 {
-    const uint32_t n = c->n_running + c->n_waiting;
+    const uint32_t n = g->n_running + g->n_waiting;
     bool any = false;
     for (uint32_t i = 0; i < n; i++) {
-        const bool runs = i < c->n_running;
-        el_task *task = runs ? c->running[i] : c->waiting[i - c->n_running];
+        const bool runs = i < g->n_running;
+        el_task *task = runs ? g->running[i] : g->waiting[i - g->n_running];
         if (el_task_change(task) != EL_CHANGE_ASKED) continue;
-        const bool taken = runs ? change_running(c, task) : change_waiting(task);
+        const bool taken = runs ? change_running(c, g, task) : change_waiting(task);
         el_task_answer_change(task, taken ? EL_CHANGE_TAKEN : EL_CHANGE_REFUSED);
         any = true;
     }
@@ -183,95 +235,185 @@ static void take_token(el_compute *c, el_task *task, const edgellm_event *event)
     el_task_add(task, event->token, event->logprob, now);
 }
 
-static void take_event(el_compute *c, const edgellm_event *event, const edgellm_error *err)
+static void take_event(el_compute *c, el_generation *g, const edgellm_event *event,
+                       const edgellm_error *err)
 {
     uint32_t i = 0;
-    while (i < c->n_running && c->running[i]->id != event->id)
+    while (i < g->n_running && g->running[i]->id != event->id)
         i++;
-    if (i == c->n_running) return; /* there is none that was not submitted here */
-    el_task *task = c->running[i];
+    if (i == g->n_running) return; /* there is none that was not submitted here */
+    el_task *task = g->running[i];
     if (event->has_token) take_token(c, task, event);
-    if (event->embedding) el_tasks_set_embedding(&c->tasks, task, event->embedding);
+    if (event->embedding) el_tasks_set_embedding(&g->tasks, task, event->embedding);
     if (event->finish == EDGELLM_FINISH_NOT) return;
-    c->running[i] = c->running[--c->n_running];
+    g->running[i] = g->running[--g->n_running];
     if (event->finish == EDGELLM_FINISH_FAILED) task->error = *err;
     end(task, event->finish);
 }
 
 /* Does one action. False: there was nothing to do. */
-static bool turn(el_compute *c)
+static bool turn(el_compute *c, el_generation *g)
 {
     edgellm_turn t;
     edgellm_error err = {EDGELLM_OK, ""};
-    (void)edgellm_scheduler_turn(c->scheduler, &t, &err); /* those that failed get the error */
+    (void)edgellm_scheduler_turn(g->scheduler, &t, &err); /* those that failed get the error */
     for (uint32_t i = 0; i < t.n_events; i++)
-        take_event(c, &t.events[i], &err);
+        take_event(c, g, &t.events[i], &err);
     if (t.n_events > 0) c->options.wake(c->options.context);
     return t.steps + t.prompt_tokens + t.n_events > 0;
 }
 
-static void serve(el_compute *c)
+/* ---- two models ---------------------------------------------------------------------------- */
+
+/* Is there time for the next action of one, for which every promise of the other waits? */
+static bool has_time(el_compute *c, const el_generation *g)
 {
-    while (!atomic_load(&c->is_stopping)) {
-        take_new(c);
-        const bool changed = change_deadlines(c); /* before a cancel that came after it */
-        cancel_running(c);
-        const bool ended = end_waiting(c);
-        const bool refused = begin_waiting(c);
-        if (changed || ended || refused) c->options.wake(c->options.context);
-        if (!turn(c)) el_tasks_wait(&c->tasks);
+    const el_generation *other = other_of(c, g);
+    double next;
+    if (!other) return true;
+    (void)edgellm_scheduler_slack(g->scheduler, &next);
+    return EDGELLM_ADMITTED_AT * next <= edgellm_scheduler_slack(other->scheduler, NULL);
+}
+
+/* Somebody has a deadline, or may get one: what holds him up is not done. */
+static bool is_promised(const el_compute *c)
+{
+    bool promised = false;
+    for (int i = 0; i < EL_GENERATIONS; i++) {
+        const el_generation *g = &c->generations[i];
+        if (is_ready(g)) promised |= has_promises(g) || awaits_promises(g);
+    }
+    return promised;
+}
+
+/* True if there was something to do with a file. */
+static bool keep_slots(const el_compute *c, el_generation *g)
+{
+    bool is_ending = false; /* who was cancelled has his slot until the next turn: wait for it */
+    for (uint32_t i = 0; i < g->n_running; i++)
+        is_ending |= atomic_load(&g->running[i]->is_cancelled);
+    const bool did = !is_ending && el_slots_work(&g->slots, g->scheduler, is_promised(c));
+    el_slots_show(&g->slots, g->scheduler);
+    return did;
+}
+
+/* What the network wants. True: there is an answer to it. */
+static bool take_in(el_compute *c, el_generation *g)
+{
+    take_new(g);
+    const bool changed = change_deadlines(c, g); /* before a cancel that came after it */
+    cancel_running(g);
+    const bool ended = end_waiting(g);
+    const bool refused = begin_waiting(c, g);
+    const bool kept = keep_slots(c, g);
+    return changed || ended || refused || kept;
+}
+
+/* Does an action of each that is ready. False: there was nothing to do. */
+static bool serve_once(el_compute *c)
+{
+    bool answered = false, worked = false;
+    for (int i = 0; i < EL_GENERATIONS; i++)
+        if (is_ready(&c->generations[i])) answered |= take_in(c, &c->generations[i]);
+    if (answered) c->options.wake(c->options.context);
+    for (int i = 0; i < EL_GENERATIONS; i++) {
+        el_generation *g = &c->generations[i];
+        if (is_ready(g) && has_time(c, g)) worked |= turn(c, g);
+    }
+    return worked;
+}
+
+/* ---- making ready -------------------------------------------------------------------------- */
+
+typedef struct making {
+    el_compute *c;
+    const el_generation *made;
+} making;
+
+/* A step of a model that nobody has measured, by those of the one that there is. */
+static double guess_step(const making *m, const el_generation *known)
+{
+    const double bytes = (double)known->info.token_bytes;
+    const double step = known->costs.step + known->costs.step_position * m->made->memory.context;
+    const double ratio = bytes > 0 ? (double)m->made->info.token_bytes / bytes : 1;
+    return 2 * step * (ratio > 1 ? ratio : 1);
+}
+
+/* Before a piece of that work: the other model goes on until its promises leave time for it. */
+static bool make_time(void *context, double ns)
+{
+    const making *m = context;
+    el_compute *c = m->c;
+    const el_generation *other = other_of(c, m->made);
+    if (!other) return !atomic_load(&c->is_stopping);
+    const double needed = EDGELLM_ADMITTED_AT * (ns > 0 ? ns : guess_step(m, other));
+    const uint64_t until = el_clock_now() + c->options.patience_ns;
+    do {
+        (void)serve_once(c);
+        c->is_holding = el_clock_now() >= until;
+    } while (!atomic_load(&c->is_stopping) &&
+             edgellm_scheduler_slack(other->scheduler, NULL) < needed);
+    c->is_holding = false;
+    return !atomic_load(&c->is_stopping);
+}
+
+static void make_ready(el_compute *c, el_generation *g)
+{
+    making m = {c, g};
+    const el_generation_pauses pauses = {make_time, &m};
+    const edgellm_status status =
+        el_generation_open(g, &c->options.model, &c->wake, &pauses, &g->error);
+    el_generation_set_stage(g, status == EDGELLM_OK ? EL_GENERATION_READY : EL_GENERATION_FAILED);
+    c->options.wake(c->options.context);
+}
+
+/* A scheduler that may have made this thread real-time is closed by it; others where it disturbs
+ * nobody. */
+static void let_go(el_compute *c, el_generation *g)
+{
+    if (c->options.model.scheduler.session.realtime) {
+        edgellm_scheduler_close(g->scheduler);
+        g->scheduler = NULL;
+    }
+    el_generation_set_stage(g, EL_GENERATION_LEFT);
+    c->options.wake(c->options.context);
+}
+
+/* What the network wants done with whole models. */
+static void change_models(el_compute *c)
+{
+    for (int i = 0; i < EL_GENERATIONS; i++) {
+        el_generation *g = &c->generations[i];
+        const el_generation_stage stage = el_generation_stage_of(g);
+        if (stage == EL_GENERATION_GIVEN) make_ready(c, g);
+        if (stage == EL_GENERATION_RETIRED) let_go(c, g);
     }
 }
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
-/* The plan of the scheduler, and what the server has beside it. */
-static edgellm_status check_memory(el_compute *c, const el_tasks_room *room, edgellm_error *err)
+/* By the thread that they may have made real-time. */
+static void close_schedulers(el_compute *c)
 {
-    const uint64_t most = c->options.scheduler.session.max_ram;
-    const uint64_t own = c->options.own_bytes + el_tasks_bytes(room);
-    c->memory.total += own;
-    if (most == 0 || c->memory.total <= most) return EDGELLM_OK;
-    return el_fail(err, EDGELLM_ERR_MEMORY,
-                   "the plan needs %" PRIu64 " bytes, %" PRIu64 " of them for connections and the "
-                   "queue; --max-ram is %" PRIu64
-                   ": fewer --sessions, a smaller -c, --queue or --top-logprobs",
-                   c->memory.total, own, most);
-}
-
-static edgellm_status calibrate(el_compute *c, edgellm_error *err)
-{
-    edgellm_costs costs;
-    EL_TRY(edgellm_scheduler_calibrate(c->scheduler, c->options.calibrate_ns, &costs, err));
-    return edgellm_scheduler_set_costs(c->scheduler, &costs, err);
-}
-
-static edgellm_status load(el_compute *c, edgellm_error *err)
-{
-    const uint32_t n = c->options.scheduler.slots + c->options.queue;
-    if (c->options.cores) sched_setaffinity(0, sizeof *c->options.cores, c->options.cores);
-    EL_TRY(edgellm_engine_open(c->options.model, &c->options.engine, &c->engine, err));
-    edgellm_engine_info(c->engine, &c->info);
-    EL_TRY(edgellm_scheduler_open(c->engine, &c->options.scheduler, &c->scheduler, err));
-    edgellm_scheduler_memory(c->scheduler, &c->memory);
-    const el_tasks_room room = {n, c->memory.context, c->options.top_logprobs, c->info.dim};
-    EL_TRY(check_memory(c, &room, err));
-    EL_TRY(el_tasks_open(&c->tasks, &room, err));
-    c->waiting = calloc(n, sizeof(el_task *));
-    if (!c->waiting) return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for a queue of %u", n);
-    return calibrate(c, err);
+    for (int i = 0; i < EL_GENERATIONS; i++) {
+        el_generation *g = &c->generations[i];
+        const el_generation_stage stage = el_generation_stage_of(g);
+        if (stage != EL_GENERATION_READY && stage != EL_GENERATION_RETIRED) continue;
+        edgellm_scheduler_close(g->scheduler);
+        g->scheduler = NULL;
+    }
 }
 
 static void *run(void *context)
 {
     el_compute *c = context;
-    const edgellm_status status = load(c, &c->error);
-    atomic_store_explicit(&c->readiness,
-                          status == EDGELLM_OK ? EL_READINESS_READY : EL_READINESS_FAILED,
-                          memory_order_release);
-    c->options.wake(c->options.context);
-    if (status == EDGELLM_OK) serve(c);
-    edgellm_scheduler_close(c->scheduler); /* by the thread that it may have made real-time */
+    const cpu_set_t *cores = c->options.model.cores;
+    if (cores) sched_setaffinity(0, sizeof *cores, cores);
+    while (!atomic_load(&c->is_stopping)) {
+        change_models(c);
+        if (!serve_once(c)) el_tasks_wait(&c->wake);
+    }
+    close_schedulers(c);
     return NULL;
 }
 
@@ -279,22 +421,42 @@ edgellm_status el_compute_start(el_compute *compute, const el_compute_options *o
                                 edgellm_error *err)
 {
     *compute = (el_compute){.options = *options};
+    for (int i = 0; i < EL_GENERATIONS; i++)
+        el_generation_clear(&compute->generations[i]);
+    sem_init(&compute->wake, 0, 0);
     const int failure = pthread_create(&compute->thread, NULL, run, compute);
     if (failure == 0) return EDGELLM_OK;
+    sem_destroy(&compute->wake);
     return el_fail(err, EDGELLM_ERR_MEMORY, "cannot start the thread that computes: %s",
                    strerror(failure));
+}
+
+static void tell(el_compute *compute, el_generation *g, el_generation_stage stage)
+{
+    el_generation_set_stage(g, stage);
+    sem_post(&compute->wake);
+}
+
+void el_compute_give(el_compute *compute, el_generation *g)
+{
+    tell(compute, g, EL_GENERATION_GIVEN);
+}
+
+void el_compute_retire(el_compute *compute, el_generation *g)
+{
+    tell(compute, g, EL_GENERATION_RETIRED);
 }
 
 void el_compute_stop(el_compute *compute)
 {
     atomic_store(&compute->is_stopping, true);
-    if (el_compute_readiness(compute) == EL_READINESS_READY) el_tasks_wake(&compute->tasks);
+    sem_post(&compute->wake);
     pthread_join(compute->thread, NULL);
 }
 
 void el_compute_close(el_compute *compute)
 {
-    free(compute->waiting);
-    el_tasks_close(&compute->tasks);
-    edgellm_engine_close(compute->engine);
+    for (int i = 0; i < EL_GENERATIONS; i++)
+        el_generation_close(&compute->generations[i]);
+    sem_destroy(&compute->wake);
 }

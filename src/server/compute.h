@@ -1,33 +1,26 @@
 /*
- * compute.h: the thread that computes. It opens the model and a scheduler, which belong to it, and
- * then does turns for the tasks that the network hands over; where there is none it sleeps. Between
- * the start and the end of an answer it allocates nothing and makes two calls of the kernel for a
- * turn at most: those that wake the network.
+ * compute.h: the thread that computes. It makes models ready (generation.h) and then does turns of
+ * their schedulers for the tasks that the network hands over; where there is none it sleeps.
+ * Between the start and the end of an answer it allocates nothing and makes two calls of the kernel
+ * for a turn at most: those that wake the network.
+ *
+ * Two models at a time share it, while one takes the other's place: each has an action in turn.
+ * Promises of deadlines are given by one of them at a time, the earlier first, and nothing is done
+ * for the other, nor to make it ready, that would not leave all of them holding
+ * (edgellm_scheduler_slack()).
  */
 #ifndef EL_SERVER_COMPUTE_H
 #define EL_SERVER_COMPUTE_H
 
 #include <pthread.h>
-#include <sched.h>
 
+#include "server/generation.h"
 #include "server/histogram.h"
-#include "server/tasks.h"
-
-typedef enum el_readiness {
-    EL_READINESS_LOADING,
-    EL_READINESS_READY,
-    EL_READINESS_FAILED, /* `error` says why; the thread has ended */
-} el_readiness;
 
 typedef struct el_compute_options {
-    const char *model;
-    edgellm_engine_options engine;
-    edgellm_scheduler_options scheduler;
-    uint32_t queue;              /* tasks that may wait for a slot */
-    uint32_t top_logprobs;       /* the most that a task may want */
-    uint64_t own_bytes;          /* that the rest of the server takes: counted for max_ram */
-    uint64_t calibrate_ns;       /* how long to measure what computing takes */
-    const cpu_set_t *cores;      /* on which to compute; NULL: all that are allowed */
+    el_generation_options model;
+    uint64_t patience_ns; /* a model that is made ready waits so long for promises to leave time;
+                             then no new ones are given until they do */
     void (*wake)(void *context); /* called by the thread: something has changed */
     void *context;
 } el_compute_options;
@@ -42,35 +35,25 @@ typedef struct el_compute_meters {
 typedef struct el_compute {
     el_compute_options options;
     pthread_t thread;
-    _Atomic int readiness; /* el_readiness; what follows is the network's to read from READY on */
-    edgellm_error error;
-    edgellm_engine *engine;
-    edgellm_model_info info;
-    edgellm_memory_plan memory; /* own_bytes and the tasks included */
-    el_tasks tasks;
+    el_generation generations[EL_GENERATIONS];
     el_compute_meters meters;
-    /* the thread's own */
-    edgellm_scheduler *scheduler;
+    sem_t wake;
     _Atomic bool is_stopping;
-    el_task *running[EDGELLM_SCHEDULER_SLOTS];
-    uint32_t n_running;
-    el_task **waiting; /* (tasks), in the order in which they came */
-    uint32_t n_waiting;
+    bool is_holding; /* the thread's own: no new promises */
 } el_compute;
 
-/* Starts the thread; everything else is told by `readiness`. Errors: MEMORY. */
+/* Starts the thread. Errors: MEMORY. */
 edgellm_status el_compute_start(el_compute *compute, const el_compute_options *options,
                                 edgellm_error *err);
 
-static inline el_readiness el_compute_readiness(const el_compute *compute)
-{
-    return (el_readiness)atomic_load_explicit(&compute->readiness, memory_order_acquire);
-}
+/* One that is NONE is to be made ready; or one that is READY, whose tasks are all free, let go. */
+void el_compute_give(el_compute *compute, el_generation *g);
+void el_compute_retire(el_compute *compute, el_generation *g);
 
-/* Ends it after the turn in hand, and whatever it computed. Also where it has failed. */
+/* Ends it after the turn in hand, and whatever it computed. */
 void el_compute_stop(el_compute *compute);
 
-/* After that: lets tasks and engine go, which the network may still have in hand until here. */
+/* After that: lets tasks and engines go, which the network may still have in hand until here. */
 void el_compute_close(el_compute *compute);
 
 #endif

@@ -61,6 +61,12 @@ el_out el_conn_long_text(el_conn *conn, size_t room)
     return (el_out){.at = conn->body, .room = conn->body_room};
 }
 
+void el_conn_reply_later(el_conn *conn)
+{
+    conn->reply = EL_REPLY_LATER;
+    lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0); /* it takes what it takes */
+}
+
 void el_conn_reply_bytes(el_conn *conn, unsigned status, const char *bytes, size_t len)
 {
     conn->reply = EL_REPLY_BYTES;
@@ -318,6 +324,7 @@ void el_conn_look(el_conn *conn)
 void el_conn_on_close(el_conn *conn)
 {
     forget_request(conn, false);
+    if (conn->server->slot_conn == conn) conn->server->slot_conn = NULL;
     if (conn->is_stream) el_streams_lose(conn);
     conn->is_stream = conn->is_closing = false;
     conn->text_len = 0;
@@ -399,6 +406,15 @@ static bool check_host(const el_conn *conn, el_problem *problem)
         host);
 }
 
+/* What stands behind the path: it is gone when the body is there. */
+static void read_action(el_conn *conn)
+{
+    static const char name[] = "action=";
+    char text[sizeof name + EL_CONN_ACTION];
+    const char *value = lws_get_urlarg_by_name(conn->wsi, name, text, sizeof text);
+    snprintf(conn->action, sizeof conn->action, "%s", value ? value : "");
+}
+
 /* Everything that can be said before the body. */
 static bool check_head(el_conn *conn, const char *path, size_t len, el_problem *problem)
 {
@@ -406,8 +422,9 @@ static bool check_head(el_conn *conn, const char *path, size_t len, el_problem *
     int uri_len;
     const int method = lws_http_get_uri_and_method(conn->wsi, &uri, &uri_len);
     const bool has_length = read_length(conn);
-    const el_route *route = el_route_find(path, len);
+    const el_route *route = el_route_find(path, len, &conn->number);
     conn->route = route;
+    read_action(conn);
     conn->is_head = method == LWSHUMETH_HEAD;
     if (!check_host(conn, problem)) return false;
     if (!route)
@@ -529,12 +546,23 @@ bool el_conn_on_body(el_conn *conn, const char *bytes, size_t len)
     return el_conn_keep(conn, bytes, len);
 }
 
+/* Since its head there was a model, and none takes requests now. */
+static bool lost_its_model(const el_conn *conn, el_problem *problem)
+{
+    return conn->route->needs_model && conn->server->swap.is_exclusive &&
+           !el_server_is_ready(conn->server, problem);
+}
+
 bool el_conn_on_body_end(el_conn *conn)
 {
+    el_problem problem;
     if (conn->is_refused) return conn->reply != EL_REPLY_NONE;          /* else it is sent: close */
     if (!conn->is_asking || conn->reply != EL_REPLY_NONE) return false; /* more than one request */
     conn->asked_ns = el_clock_now();
-    conn->route->serve(conn);
-    el_conn_drop_body(conn);
+    if (lost_its_model(conn, &problem))
+        el_conn_reply_problem(conn, &problem);
+    else
+        conn->route->serve(conn);
+    if (conn->reply != EL_REPLY_BYTES) el_conn_drop_body(conn); /* these may be in its place */
     return true;
 }

@@ -21,10 +21,17 @@ typedef struct el_server el_server;
 
 enum {
     EL_CONN_TEXT = 6144, /* of a reply that is a text */
-    EL_CONN_PEER = 48    /* an address */
+    EL_CONN_PEER = 48,   /* an address */
+    EL_CONN_ACTION = 16  /* a word */
 };
 
-typedef enum el_reply { EL_REPLY_NONE, EL_REPLY_TEXT, EL_REPLY_BYTES, EL_REPLY_ANSWER } el_reply;
+typedef enum el_reply {
+    EL_REPLY_NONE,
+    EL_REPLY_LATER, /* it is being made */
+    EL_REPLY_TEXT,
+    EL_REPLY_BYTES,
+    EL_REPLY_ANSWER
+} el_reply;
 
 typedef struct el_header {
     const char *name, *value; /* the name with its colon; NULL: the end of a list */
@@ -38,8 +45,10 @@ struct el_conn {
     char id[EL_REQUEST_ID + 1];
     bool is_asking; /* its head is there, its reply not all gone */
     const el_route *route;
-    uint64_t asked_ns; /* its head came; then: all of it did */
-    char *body;        /* (body_room), owned; or that of a long reply */
+    uint32_t number;             /* in its path, where the route has one */
+    char action[EL_CONN_ACTION]; /* of "?action=" behind the path; "": none */
+    uint64_t asked_ns;           /* its head came; then: all of it did */
+    char *body;                  /* (body_room), owned; or that of a long reply */
     size_t body_len, body_room;
     uint64_t body_left;  /* bytes that are still to come */
     uint64_t body_until; /* in nanoseconds: when it has to be there */
@@ -73,6 +82,9 @@ void el_conn_reply(el_conn *conn, unsigned status, const el_out *text);
 
 /* For a longer one: memory that lasts until it is sent; `at` is NULL if there is none. */
 el_out el_conn_long_text(el_conn *conn, size_t room);
+
+/* It comes when something has been done for it; a server has one such (server->slot_conn). */
+void el_conn_reply_later(el_conn *conn);
 
 /* Bytes that stay where they are until they are sent. */
 void el_conn_reply_bytes(el_conn *conn, unsigned status, const char *bytes, size_t len);

@@ -126,7 +126,15 @@ static void end_ollama(const el_answer *a, el_out *out)
 
 #define JSON "application/json"
 
-const el_wire el_openai_embedding = {JSON,       false, begin_openai, write_nothing,
-                                     end_openai, fail,  write_numbers};
-const el_wire el_ollama_embedding = {JSON,       false, begin_ollama, write_nothing,
-                                     end_ollama, fail,  write_numbers};
+const el_wire el_openai_embedding = {.content_type = JSON,
+                                     .begin = begin_openai,
+                                     .piece = write_nothing,
+                                     .end = end_openai,
+                                     .fail = fail,
+                                     .details = write_numbers};
+const el_wire el_ollama_embedding = {.content_type = JSON,
+                                     .begin = begin_ollama,
+                                     .piece = write_nothing,
+                                     .end = end_ollama,
+                                     .fail = fail,
+                                     .details = write_numbers};

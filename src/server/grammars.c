@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "schema/schema.h"
+#include "server/tool_grammar.h"
 
 /* schema NULL: any object. */
 static edgellm_status of_schema(const edgellm_engine *engine, const json_t *schema,
@@ -19,11 +20,27 @@ static edgellm_status of_schema(const edgellm_engine *engine, const json_t *sche
     return status;
 }
 
-bool el_grammars_make(const edgellm_engine *engine, const el_ask *ask, edgellm_grammar **grammar,
-                      el_problem *problem)
+static bool of_tools(const edgellm_engine *engine, const el_ask *ask, const el_call_form *form,
+                     edgellm_grammar **grammar, el_problem *problem)
+{
+    edgellm_error err = {EDGELLM_OK, ""};
+    char *text = NULL;
+    size_t len = 0;
+    bool is_right = el_tool_grammar(ask, form, &text, &len, problem);
+    if (is_right && edgellm_grammar_create(engine, text, len, grammar, &err) != EDGELLM_OK)
+        is_right = el_problem_set(
+            problem, err.status == EDGELLM_ERR_MEMORY ? EL_PROBLEM_INTERNAL : EL_PROBLEM_REQUEST,
+            "tools", "'tools': %s", err.message);
+    free(text);
+    return is_right;
+}
+
+bool el_grammars_make(const edgellm_engine *engine, const el_ask *ask, const el_call_form *form,
+                      edgellm_grammar **grammar, el_problem *problem)
 {
     edgellm_error err = {EDGELLM_OK, ""};
     *grammar = NULL;
+    if (el_ask_may_call(ask)) return of_tools(engine, ask, form, grammar, problem);
     if (ask->keeps == EL_KEEPS_NOTHING) return true;
     const edgellm_status status =
         ask->keeps == EL_KEEPS_GRAMMAR

@@ -1,7 +1,9 @@
 /*
  * json_room.h: jansson's memory in the server: one room made before the start, from which all of a
  * request's JSON is taken, and which is empty again when that was read. jansson has one allocator a
- * process, so this is one of the variables that the program cannot do without. One thread uses it.
+ * process, so this is one of the variables that the program cannot do without. It is the room of
+ * the thread that opened it; what others do with jansson (they read a certificate) takes
+ * malloc()'s.
  */
 #ifndef EL_SERVER_JSON_ROOM_H
 #define EL_SERVER_JSON_ROOM_H

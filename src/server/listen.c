@@ -56,7 +56,7 @@ static int bind_to(const struct sockaddr *address, socklen_t len)
     return -1;
 }
 
-static void name_address(el_listener *listener)
+static void name_address(el_listener *listener, bool is_secret)
 {
     struct sockaddr_storage address;
     socklen_t len = sizeof address;
@@ -65,7 +65,8 @@ static void name_address(el_listener *listener)
     (void)getnameinfo((struct sockaddr *)&address, len, host, sizeof host, port, sizeof port,
                       NI_NUMERICHOST | NI_NUMERICSERV);
     snprintf(listener->url, sizeof listener->url,
-             strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s", host, port);
+             strchr(host, ':') ? "http%s://[%s]:%s" : "http%s://%s:%s", is_secret ? "s" : "", host,
+             port);
 }
 
 static edgellm_status listen_tcp(el_listener *listener, const el_place *place, edgellm_error *err)
@@ -79,7 +80,7 @@ static edgellm_status listen_tcp(el_listener *listener, const el_place *place, e
         return el_fail(err, EDGELLM_ERR_IO, "cannot listen at %.200s, port %u: %s%s", place->host,
                        place->port, strerror(failure),
                        failure == EADDRINUSE ? "; another --port, or 0 for any" : "");
-    name_address(listener);
+    name_address(listener, place->is_secret);
     return EDGELLM_OK;
 }
 

@@ -16,6 +16,7 @@ typedef struct el_place {
     const char *host; /* a name or an address */
     uint32_t port;    /* 0: any that is free */
     const char *path; /* a Unix socket instead, if it is not NULL */
+    bool is_secret;   /* by TLS */
 } el_place;
 
 typedef struct el_listener {

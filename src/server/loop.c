@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "server/server_state.h"
 #include "server/stream.h"
+#include "server/tls.h"
 
 enum {
     HEAD_BYTES = 8192,    /* of a request */
@@ -51,8 +52,9 @@ static int upgrade(struct lws *wsi, el_conn *conn, const char *to)
 
 static void look_at_all(el_server *server)
 {
-    if (el_compute_readiness(&server->compute) == EL_READINESS_READY)
-        el_tasks_sweep(&server->compute.tasks);
+    if (server->now) el_tasks_sweep(&server->now->tasks);
+    if (server->earlier) el_tasks_sweep(&server->earlier->tasks);
+    el_server_look_at_slots(server);
     el_streams_look(server);
     for (uint32_t i = 0; i < server->options->connections; i++)
         if (server->conns[i].wsi) el_conn_look(&server->conns[i]);
@@ -102,7 +104,10 @@ static int on_connection(struct lws *wsi, el_conn *conn, enum lws_callback_reaso
 static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                    size_t len)
 {
-    (void)user;
+    if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS) {
+        if (server_of(wsi)->tls) el_tls_use(server_of(wsi)->tls, user);
+        return 0;
+    }
     if (reason == LWS_CALLBACK_EVENT_WAIT_CANCELLED) {
         look_at_all(server_of(wsi));
         return 0;
@@ -129,18 +134,26 @@ static void turn_away(int fd)
     close(fd);
 }
 
+/* What is said in plain text on a port with TLS is no handshake, and ends there. */
+static lws_adoption_type type_of(const el_server *server)
+{
+    const lws_adoption_type plain = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP;
+    return server->tls ? plain | LWS_ADOPT_ALLOW_SSL : plain;
+}
+
 static void take_in(el_server *server, int fd)
 {
     el_conn *conn = free_conn(server);
     if (!conn) {
         server->metrics.turned_away++;
-        turn_away(fd);
+        if (server->tls)
+            close(fd); /* a word would take a handshake */
+        else
+            turn_away(fd);
         return;
     }
-    const lws_adopt_desc_t taken = {.vh = server->vhost,
-                                    .type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP,
-                                    .fd.sockfd = fd,
-                                    .opaque = conn};
+    const lws_adopt_desc_t taken = {
+        .vh = server->vhost, .type = type_of(server), .fd.sockfd = fd, .opaque = conn};
     conn->server = server;
     server->metrics.connections++;
     el_peer_name(fd, conn->peer, sizeof conn->peer);
@@ -163,18 +176,6 @@ static int on_listener(struct lws *wsi, enum lws_callback_reasons reason, void *
 
 /* ---- signals ------------------------------------------------------------------------------- */
 
-static void drain(el_server *server)
-{
-    if (server->is_draining) { /* the second signal */
-        server->is_over = true;
-        return;
-    }
-    server->is_draining = true;
-    server->drain_until = el_clock_now() + server->options->drain_s * UINT64_C(1000000000);
-    el_loop_wake_at(server, server->drain_until);
-    el_streams_drain(server);
-}
-
 static int on_signal(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                      size_t len)
 {
@@ -183,10 +184,10 @@ static int on_signal(struct lws *wsi, enum lws_callback_reasons reason, void *us
     if (reason != LWS_CALLBACK_RAW_RX_FILE) return 0;
     el_server *server = server_of(wsi);
     if (read(server->signals, &signal, sizeof signal) != (ssize_t)sizeof signal) return 0;
-    if (signal.ssi_signo == SIGHUP && server->options->key_file)
-        el_server_reread_keys(server);
+    if (signal.ssi_signo == SIGHUP)
+        el_server_look_again(server);
     else
-        drain(server);
+        el_server_drain(server);
     return 0;
 }
 
@@ -212,13 +213,16 @@ static bool watch(const el_server *server, int fd, const char *protocol)
 static struct lws_context_creation_info info_of(el_server *server)
 {
     const unsigned connections = server->options->connections;
+    const uint64_t tls =
+        LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
     return (struct lws_context_creation_info){
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .protocols = protocols,
         .user = server,
         .gid = -1,
         .uid = -1,
-        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
+        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | (server->tls ? tls : 0),
+        .alpn = "http/1.1",
         .server_string = "edgellm",
         .max_http_header_data2 = HEAD_BYTES,
         .max_http_header_pool2 = connections,

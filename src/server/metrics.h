@@ -7,6 +7,7 @@
 
 #include "server/account.h"
 #include "server/histogram.h"
+#include "server/swap.h"
 
 /* A route and a status that there were; so many of them can never be. */
 enum { EL_METRICS_ROWS = 256 };
@@ -24,7 +25,8 @@ typedef struct el_metrics {
     uint64_t deadlines[EL_DEADLINE_RESULTS];
     uint64_t connections, turned_away;
     uint64_t keys_read, keys_kept; /* again; and that failed */
-    el_histogram request;          /* those that were answered with tokens */
+    uint64_t models[EL_SWAP_RESULTS];
+    el_histogram request; /* those that were answered with tokens */
     el_histogram lateness;
 } el_metrics;
 

@@ -18,7 +18,7 @@ static bool is_model(const el_server *server, const char *name)
 
 bool el_ollama_check(const el_server *server, el_ask *ask, el_problem *problem)
 {
-    const uint32_t context = server->compute.memory.context;
+    const uint32_t context = server->now->memory.context;
     if (!is_model(server, ask->model))
         return el_problem_set(problem, EL_PROBLEM_MODEL, "model",
                               "model '%.100s' not found: this server has '%s'", ask->model,
@@ -31,7 +31,7 @@ bool el_ollama_check(const el_server *server, el_ask *ask, el_problem *problem)
             ask->num_ctx, context, ask->num_ctx);
     /* As `edgellm run`: a text goes on where there is no template. */
     if (ask->form == EL_ASK_OLLAMA_GENERATE && ask->n_messages == 1 &&
-        !server->compute.info.has_chat_template)
+        !server->now->info.has_chat_template)
         ask->n_messages = 0;
     return true;
 }
@@ -70,7 +70,7 @@ static void write_tagged(const el_server *server, const char *before, el_out *ou
 
 void el_ollama_write_entry(const el_server *server, uint64_t size, el_out *out)
 {
-    const uint32_t *id = server->compute.info.identity;
+    const uint32_t *id = server->now->info.identity;
     write_tagged(server, "{\"name\":\"", out);
     write_tagged(server, ",\"model\":\"", out);
     el_out_print(out, ",\"digest\":\"%08x%08x%08x\",\"size\":%" PRIu64 ",", id[0], id[1], id[2],
@@ -99,10 +99,10 @@ static const char *main_codec(const el_server *server)
 {
     tally tallies[CODECS] = {{"", 0}};
     const tally *most = tallies;
-    for (uint32_t i = 0; i < server->compute.info.tensors; i++) {
+    for (uint32_t i = 0; i < server->now->info.tensors; i++) {
         edgellm_tensor_info tensor;
         edgellm_error err;
-        if (edgellm_engine_tensor(server->compute.engine, i, &tensor, &err) == EDGELLM_OK)
+        if (edgellm_engine_tensor(server->now->engine, i, &tensor, &err) == EDGELLM_OK)
             count(tallies, &tensor);
     }
     for (size_t i = 1; i < CODECS; i++)
@@ -126,7 +126,7 @@ static void write_size(uint64_t n, el_out *out)
 
 void el_ollama_write_details(const el_server *server, el_out *out)
 {
-    const edgellm_model_info *info = &server->compute.info;
+    const edgellm_model_info *info = &server->now->info;
     el_out_text(out, "\"details\":{\"parent_model\":\"\",\"format\":\"tm2\",\"family\":");
     el_out_string(out, info->architecture);
     el_out_text(out, ",\"families\":[");

@@ -50,8 +50,34 @@ static void end_generate(const el_answer *a, el_out *out)
 
 static void end_chat(const el_answer *a, el_out *out)
 {
-    el_out_text(out, "\"}");
+    el_out_text(out, a->ahead.calls.n_done > 0 ? "]}" : "\"}");
     write_end(a, out);
+}
+
+/* A call up to its arguments, which are JSON as they come. */
+static void write_call(const el_calls *calls, el_out *out)
+{
+    el_out_print(out, "{\"function\":{\"name\":\"%s\",\"arguments\":", calls->name);
+}
+
+static void begin_call(const el_answer *a, const el_calls *calls, el_out *out)
+{
+    (void)a;
+    el_out_text(out, calls->n > 1 ? "," : "\",\"tool_calls\":[");
+    write_call(calls, out);
+}
+
+static void write_arguments(const el_answer *a, const el_calls *calls, const char *text, size_t len,
+                            el_out *out)
+{
+    (void)a, (void)calls;
+    el_out_bytes(out, text, len);
+}
+
+static void end_call(const el_answer *a, el_out *out)
+{
+    (void)a;
+    el_out_text(out, "}}");
 }
 
 /* ---- streamed ------------------------------------------------------------------------------ */
@@ -75,6 +101,19 @@ static void chat_piece(const el_answer *a, const char *text, size_t len, el_out 
     el_out_text(out, "\"},\"done\":false}\n");
 }
 
+static void begin_call_line(const el_answer *a, const el_calls *calls, el_out *out)
+{
+    begin_chat(a, out);
+    el_out_text(out, "\",\"tool_calls\":[");
+    write_call(calls, out);
+}
+
+static void end_call_line(const el_answer *a, el_out *out)
+{
+    (void)a;
+    el_out_text(out, "}}]},\"done\":false}\n");
+}
+
 static void end_generate_stream(const el_answer *a, el_out *out)
 {
     begin_generate(a, out);
@@ -85,7 +124,8 @@ static void end_generate_stream(const el_answer *a, el_out *out)
 static void end_chat_stream(const el_answer *a, el_out *out)
 {
     begin_chat(a, out);
-    end_chat(a, out);
+    el_out_text(out, "\"}");
+    write_end(a, out);
     el_out_text(out, "\n");
 }
 
@@ -102,10 +142,33 @@ static void fail(const el_answer *a, const el_problem *problem, el_out *out)
 #define JSON  "application/json"
 #define LINES "application/x-ndjson"
 
-const el_wire el_ollama_generate = {JSON, false, begin_generate, write_text, end_generate,
-                                    fail, NULL};
-const el_wire el_ollama_generate_stream = {
-    LINES, true, begin_stream, generate_piece, end_generate_stream, fail, NULL};
-const el_wire el_ollama_chat = {JSON, false, begin_chat, write_text, end_chat, fail, NULL};
-const el_wire el_ollama_chat_stream = {LINES,           true, begin_stream, chat_piece,
-                                       end_chat_stream, fail, NULL};
+const el_wire el_ollama_generate = {.content_type = JSON,
+                                    .begin = begin_generate,
+                                    .piece = write_text,
+                                    .end = end_generate,
+                                    .fail = fail};
+const el_wire el_ollama_generate_stream = {.content_type = LINES,
+                                           .streams = true,
+                                           .begin = begin_stream,
+                                           .piece = generate_piece,
+                                           .end = end_generate_stream,
+                                           .fail = fail};
+const el_wire el_ollama_chat = {.content_type = JSON,
+                                .begin = begin_chat,
+                                .piece = write_text,
+                                .end = end_chat,
+                                .fail = fail,
+                                .call = begin_call,
+                                .arguments = write_arguments,
+                                .call_end = end_call,
+                                .whole_calls = true};
+const el_wire el_ollama_chat_stream = {.content_type = LINES,
+                                       .streams = true,
+                                       .begin = begin_stream,
+                                       .piece = chat_piece,
+                                       .end = end_chat_stream,
+                                       .fail = fail,
+                                       .call = begin_call_line,
+                                       .arguments = write_arguments,
+                                       .call_end = end_call_line,
+                                       .whole_calls = true};

@@ -5,6 +5,7 @@
  * ends it.
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "server/openai.h"
 
@@ -22,16 +23,22 @@ static void write_usage(const el_answer *a, el_out *out)
 {
     const uint32_t prompt = a->task->request.count, n = el_answer_tokens(a);
     el_out_print(out,
-                 "\"usage\":{\"prompt_tokens\":%u,\"completion_tokens\":%u,\"total_tokens\":%u}",
+                 "\"usage\":{\"prompt_tokens\":%u,\"completion_tokens\":%u,\"total_tokens\":%u",
                  prompt, n, prompt + n);
+    if (a->tells_cached)
+        el_out_print(out, ",\"prompt_tokens_details\":{\"cached_tokens\":%u}",
+                     a->first->task->cached);
+    el_out_text(out, "}");
 }
 
 static void write_timings(const el_answer *a, el_out *out)
 {
     const el_answer_times t = el_answer_times_of(a);
+    const el_task *first = a->first->task;
     el_out_text(out, "\"timings\":{\"queue_ms\":");
     el_out_real(out, (double)t.queue_ns / 1e6);
-    el_out_print(out, ",\"prompt_n\":%u,\"prompt_ms\":", a->task->request.count);
+    el_out_print(out, ",\"cache_n\":%u,\"prompt_n\":%u,\"prompt_ms\":", first->cached,
+                 first->request.count - first->cached);
     el_out_real(out, (double)t.prompt_ns / 1e6);
     el_out_print(out, ",\"predicted_n\":%u,\"predicted_ms\":", el_answer_tokens(a));
     el_out_real(out, (double)t.answer_ns / 1e6);
@@ -68,6 +75,23 @@ static void write_text(const el_answer *a, const char *text, size_t len, el_out 
     el_out_escaped(out, text, len);
 }
 
+/* It has ended: what `ahead` has found is all that there is. */
+static bool has_calls(const el_answer *a)
+{
+    return a->ahead.calls.n > 0;
+}
+
+static const char *finish_of(const el_answer *a)
+{
+    return has_calls(a) && a->finish[0] == 's' ? "tool_calls" : a->finish;
+}
+
+/* Where there is nothing but calls the content is null. */
+static bool has_content(const el_answer *a)
+{
+    return !has_calls(a) || a->ahead.calls.has_text;
+}
+
 /* The next of the list; the first stands behind what all have in common. */
 static void begin_choice(const el_answer *a, const char *object, el_out *out)
 {
@@ -80,7 +104,7 @@ static void begin_choice(const el_answer *a, const char *object, el_out *out)
 
 static void end_choice(const el_answer *a, el_out *out)
 {
-    el_out_print(out, ",\"finish_reason\":\"%s\"", a->finish);
+    el_out_print(out, ",\"finish_reason\":\"%s\"", finish_of(a));
     el_openai_write_hash(a, out);
     el_out_text(out, "}");
     if (a->next) return;
@@ -92,19 +116,61 @@ static void end_choice(const el_answer *a, el_out *out)
 static void begin_chat(const el_answer *a, el_out *out)
 {
     begin_choice(a, "chat.completion", out);
-    el_out_text(out, "\"message\":{\"role\":\"assistant\",\"content\":\"");
+    el_out_text(out, "\"message\":{\"role\":\"assistant\",\"content\":");
+    el_out_text(out, has_content(a) ? "\"" : "null");
+}
+
+/* What a call begins with, up to its arguments; its name in the world is made of the answer's, and
+ * of its number among the calls of all choices. */
+static void write_call(const el_answer *a, const el_calls *calls, el_out *out)
+{
+    const char *number = strchr(a->id, '-');
+    el_out_print(out,
+                 "\"id\":\"call_%s%02x\",\"type\":\"function\",\"function\":{\"name\":\"%s\","
+                 "\"arguments\":\"",
+                 number ? number + 1 : a->id, a->index * EL_CALLS + calls->n - 1, calls->name);
+}
+
+static void begin_call(const el_answer *a, const el_calls *calls, el_out *out)
+{
+    if (calls->n > 1)
+        el_out_text(out, ",{");
+    else
+        el_out_print(out, "%s,\"tool_calls\":[{", has_content(a) ? "\"" : "");
+    write_call(a, calls, out);
+}
+
+static void write_arguments(const el_answer *a, const el_calls *calls, const char *text, size_t len,
+                            el_out *out)
+{
+    (void)a, (void)calls;
+    el_out_escaped(out, text, len);
+}
+
+static void end_call(const el_answer *a, el_out *out)
+{
+    (void)a;
+    el_out_text(out, "\"}}");
+}
+
+static void end_message(const el_answer *a, el_out *out)
+{
+    const bool is_open = el_calls_are_open(&a->ahead.calls); /* it was cut short */
+    el_out_print(out, "%s%s}", is_open ? "\"}}" : "", has_calls(a) ? "]" : "\"");
 }
 
 static bool chat_logprobs(el_answer *a, el_out *out)
 {
     if (!el_answer_has_room(out)) return false;
-    if (!a->logprobs.is_open) el_out_text(out, "\"},\"logprobs\":");
+    if (!a->logprobs.is_open) end_message(a, out);
+    if (!a->logprobs.is_open) el_out_text(out, ",\"logprobs\":");
     return el_logprobs_write_chat(a, out);
 }
 
 static void end_chat(const el_answer *a, el_out *out)
 {
-    if (!a->tells) el_out_text(out, "\"},\"logprobs\":null");
+    if (!a->tells) end_message(a, out);
+    if (!a->tells) el_out_text(out, ",\"logprobs\":null");
     end_choice(a, out);
 }
 
@@ -171,7 +237,7 @@ static void end_choice_event(const el_answer *a, const char *object, const char 
 {
     const bool is_last = el_answer_is_last(a);
     begin_choice_event(a, object, out);
-    el_out_print(out, "%s,\"finish_reason\":\"%s\"", empty, a->finish);
+    el_out_print(out, "%s,\"finish_reason\":\"%s\"", empty, finish_of(a));
     el_openai_write_hash(a, out);
     el_out_text(out, "}]");
     if (a->include_usage) el_out_text(out, ",\"usage\":null");
@@ -206,16 +272,52 @@ static bool event_logprobs(el_answer *a, bool (*write)(el_answer *a, el_out *out
 static void begin_chat_stream(const el_answer *a, el_out *out)
 {
     begin_choice_event(a, CHAT_CHUNK, out);
-    el_out_text(out, "\"delta\":{\"role\":\"assistant\",\"content\":\"\"}");
+    /* Clients put text behind null as behind nothing; where no text comes it stays null. */
+    el_out_print(out, "\"delta\":{\"role\":\"assistant\",\"content\":%s}",
+                 a->call_form ? "null" : "\"\"");
     end_event(a, out);
+}
+
+static void begin_call_event(const el_answer *a, const el_calls *calls, el_out *out)
+{
+    begin_choice_event(a, CHAT_CHUNK, out);
+    el_out_print(out, "\"delta\":{\"tool_calls\":[{\"index\":%u,", calls->n - 1);
+}
+
+static void end_call_event(const el_answer *a, el_out *out)
+{
+    el_out_text(out, "\"}}]}");
+    end_event(a, out);
+}
+
+static void call_piece(const el_answer *a, const el_calls *calls, el_out *out)
+{
+    begin_call_event(a, calls, out);
+    write_call(a, calls, out);
+    end_call_event(a, out);
+}
+
+static void arguments_piece(const el_answer *a, const el_calls *calls, const char *text, size_t len,
+                            el_out *out)
+{
+    begin_call_event(a, calls, out);
+    el_out_text(out, "\"function\":{\"arguments\":\"");
+    el_out_escaped(out, text, len);
+    end_call_event(a, out);
+}
+
+static void no_call_end(const el_answer *a, el_out *out)
+{
+    (void)a, (void)out; /* the next call, or the end, says so */
 }
 
 static void chat_piece(const el_answer *a, const char *text, size_t len, el_out *out)
 {
+    const bool is_text = len > 0 || !a->call_form; /* behind calls there are but their details */
     begin_choice_event(a, CHAT_CHUNK, out);
-    el_out_text(out, "\"delta\":{\"content\":\"");
+    el_out_text(out, is_text ? "\"delta\":{\"content\":\"" : "\"delta\":{");
     el_out_escaped(out, text, len);
-    el_out_text(out, "\"}");
+    el_out_text(out, is_text ? "\"}" : "}");
     if (!a->tells) end_event(a, out);
 }
 
@@ -262,17 +364,35 @@ static void end_completion_stream(const el_answer *a, el_out *out)
 #define JSON   "application/json"
 #define EVENTS "text/event-stream"
 
-const el_wire el_openai_chat = {JSON,     false,      begin_chat,   write_text,
-                                end_chat, fail_whole, chat_logprobs};
-const el_wire el_openai_chat_stream = {
-    EVENTS,          true,        begin_chat_stream,   chat_piece,
-    end_chat_stream, fail_stream, chat_stream_logprobs};
-const el_wire el_openai_completion = {JSON,           false,      begin_completion,   write_text,
-                                      end_completion, fail_whole, completion_logprobs};
-const el_wire el_openai_completion_stream = {EVENTS,
-                                             true,
-                                             begin_completion_stream,
-                                             completion_piece,
-                                             end_completion_stream,
-                                             fail_stream,
-                                             completion_stream_logprobs};
+const el_wire el_openai_chat = {.content_type = JSON,
+                                .begin = begin_chat,
+                                .piece = write_text,
+                                .end = end_chat,
+                                .fail = fail_whole,
+                                .details = chat_logprobs,
+                                .call = begin_call,
+                                .arguments = write_arguments,
+                                .call_end = end_call};
+const el_wire el_openai_chat_stream = {.content_type = EVENTS,
+                                       .streams = true,
+                                       .begin = begin_chat_stream,
+                                       .piece = chat_piece,
+                                       .end = end_chat_stream,
+                                       .fail = fail_stream,
+                                       .details = chat_stream_logprobs,
+                                       .call = call_piece,
+                                       .arguments = arguments_piece,
+                                       .call_end = no_call_end};
+const el_wire el_openai_completion = {.content_type = JSON,
+                                      .begin = begin_completion,
+                                      .piece = write_text,
+                                      .end = end_completion,
+                                      .fail = fail_whole,
+                                      .details = completion_logprobs};
+const el_wire el_openai_completion_stream = {.content_type = EVENTS,
+                                             .streams = true,
+                                             .begin = begin_completion_stream,
+                                             .piece = completion_piece,
+                                             .end = end_completion_stream,
+                                             .fail = fail_stream,
+                                             .details = completion_stream_logprobs};

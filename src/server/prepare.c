@@ -5,21 +5,25 @@
 
 #include "base/clock.h"
 #include "server/grammars.h"
+#include "server/tool_layout.h"
 
 /* ---- tokens -------------------------------------------------------------------------------- */
 
 /* What is embedded is text all through. */
-static edgellm_status encode(const edgellm_engine *engine, const el_ask *ask, uint32_t input,
-                             uint32_t *tokens, size_t room, size_t *count, edgellm_error *err)
+static edgellm_status encode_input(const edgellm_engine *engine, const json_t *text,
+                                   uint32_t *tokens, size_t room, size_t *count, edgellm_error *err)
 {
-    if (el_ask_is_embed(ask)) {
-        const json_t *text = el_ask_input(ask, input);
-        return edgellm_tokenize(engine, json_string_value(text), json_string_length(text),
-                                EDGELLM_TOKENIZE_BOS, tokens, room, count, err);
-    }
-    if (ask->n_messages > 0)
-        return edgellm_chat_prompt(engine, ask->messages, ask->n_messages, EDGELLM_CHAT_OPEN_ANSWER,
-                                   tokens, room, count, err);
+    return edgellm_tokenize(engine, json_string_value(text), json_string_length(text),
+                            EDGELLM_TOKENIZE_BOS, tokens, room, count, err);
+}
+
+static edgellm_status encode(const edgellm_engine *engine, const el_ask *ask,
+                             const edgellm_message *messages, size_t n, uint32_t *tokens,
+                             size_t room, size_t *count, edgellm_error *err)
+{
+    if (n > 0)
+        return edgellm_chat_prompt(engine, messages, n, EDGELLM_CHAT_OPEN_ANSWER, tokens, room,
+                                   count, err);
     return edgellm_tokenize(engine, ask->prompt, ask->prompt_len,
                             EDGELLM_TOKENIZE_SPECIAL | EDGELLM_TOKENIZE_BOS, tokens, room, count,
                             err);
@@ -31,17 +35,15 @@ static const char *param_of(const el_ask *ask)
     return ask->prompt ? "prompt" : "messages";
 }
 
-bool el_prepare_input(el_task *task, const el_ask *ask, uint32_t input,
-                      const edgellm_engine *engine, uint32_t context, el_problem *problem)
+/* What came of them: `count` tokens in the task, or what is wrong. */
+static bool take_tokens(el_task *task, const el_ask *ask, size_t count, uint32_t context,
+                        const edgellm_error *err, el_problem *problem)
 {
     const char *param = param_of(ask);
-    edgellm_error err;
-    size_t count;
-    const edgellm_status status = encode(engine, ask, input, task->tokens, context, &count, &err);
-    if (status != EDGELLM_OK)
+    if (err->status != EDGELLM_OK)
         return el_problem_set(
-            problem, status == EDGELLM_ERR_MEMORY ? EL_PROBLEM_INTERNAL : EL_PROBLEM_REQUEST, param,
-            "%s", err.message);
+            problem, err->status == EDGELLM_ERR_MEMORY ? EL_PROBLEM_INTERNAL : EL_PROBLEM_REQUEST,
+            param, "%s", err->message);
     if (count == 0)
         return el_problem_set(problem, EL_PROBLEM_REQUEST, param, "the prompt has no tokens");
     if (count > context)
@@ -51,6 +53,39 @@ bool el_prepare_input(el_task *task, const el_ask *ask, uint32_t input,
     task->request.tokens = task->tokens;
     task->request.count = (uint32_t)count;
     return true;
+}
+
+bool el_prepare_input(el_task *task, const el_ask *ask, uint32_t input,
+                      const edgellm_engine *engine, uint32_t context, el_problem *problem)
+{
+    edgellm_error err = {EDGELLM_OK, ""};
+    size_t count = 0;
+    (void)encode_input(engine, el_ask_input(ask, input), task->tokens, context, &count, &err);
+    return take_tokens(task, ask, count, context, &err, problem);
+}
+
+static bool lay_out(el_task *task, const el_ask *ask, const edgellm_message *messages, size_t n,
+                    const edgellm_engine *engine, uint32_t context, el_problem *problem)
+{
+    edgellm_error err = {EDGELLM_OK, ""};
+    size_t count = 0;
+    (void)encode(engine, ask, messages, n, task->tokens, context, &count, &err);
+    return take_tokens(task, ask, count, context, &err, problem);
+}
+
+/* Messages that have to do with tools are laid out first. */
+static bool lay_out_all(el_task *task, const el_ask *ask, const el_call_form *form,
+                        const edgellm_engine *engine, uint32_t context, el_problem *problem)
+{
+    el_tool_layout layout;
+    if (el_ask_is_embed(ask)) return el_prepare_input(task, ask, 0, engine, context, problem);
+    if (!el_tool_layout_is_needed(ask))
+        return lay_out(task, ask, ask->messages, ask->n_messages, engine, context, problem);
+    const bool is_right =
+        el_tool_layout_make(&layout, ask, form, problem) &&
+        lay_out(task, ask, layout.messages, layout.n_messages, engine, context, problem);
+    el_tool_layout_release(&layout);
+    return is_right;
 }
 
 /* ---- the rest ------------------------------------------------------------------------------ */
@@ -86,13 +121,35 @@ static void set_task(el_task *task, const el_ask *ask, uint32_t vocab, uint32_t 
         task->request.deadline_ns = task->asked_ns + ask->deadline_ms * (uint64_t)1000000;
 }
 
-bool el_prepare_task(el_task *task, const el_ask *ask, const edgellm_engine *engine,
-                     uint32_t context, el_problem *problem)
+static const el_call_form *form_of(const edgellm_engine *engine)
 {
     edgellm_model_info info;
     edgellm_engine_info(engine, &info);
-    if (!el_prepare_input(task, ask, 0, engine, context, problem)) return false;
-    if (!el_grammars_make(engine, ask, &task->grammar, problem)) return false;
+    return el_call_form_find(info.chat_form);
+}
+
+bool el_prepare_grammar(el_task *task, const el_ask *ask, const edgellm_engine *engine,
+                        el_problem *problem)
+{
+    return el_grammars_make(engine, ask, form_of(engine), &task->grammar, problem);
+}
+
+bool el_prepare_task(el_task *task, const el_ask *ask, const edgellm_engine *engine,
+                     uint32_t context, el_problem *problem)
+{
+    const el_call_form *form = form_of(engine);
+    edgellm_model_info info;
+    edgellm_engine_info(engine, &info);
+    if (!lay_out_all(task, ask, form, engine, context, problem)) return false;
+    if (!el_prepare_grammar(task, ask, engine, problem)) return false;
     set_task(task, ask, info.vocab, context);
     return true;
+}
+
+void el_prepare_calls(const el_ask *ask, const edgellm_engine *engine, const el_call_form **form,
+                      bool *only_first)
+{
+    *form = el_ask_may_call(ask) ? form_of(engine) : NULL;
+    *only_first = *form && (!(*form)->follows_text || ask->keeps != EL_KEEPS_NOTHING ||
+                            ask->tool_choice != EL_TOOLS_AUTO);
 }

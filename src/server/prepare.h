@@ -18,4 +18,12 @@ bool el_prepare_task(el_task *task, const el_ask *ask, const edgellm_engine *eng
 bool el_prepare_input(el_task *task, const el_ask *ask, uint32_t input,
                       const edgellm_engine *engine, uint32_t context, el_problem *problem);
 
+/* For another task of the same request: a grammar of its own, if it needs one. */
+bool el_prepare_grammar(el_task *task, const el_ask *ask, const edgellm_engine *engine,
+                        el_problem *problem);
+
+/* What its answer has of calls: el_answer.call_form, and only_first_calls. */
+void el_prepare_calls(const el_ask *ask, const edgellm_engine *engine, const el_call_form **form,
+                      bool *only_first);
+
 #endif

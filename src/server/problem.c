@@ -15,6 +15,7 @@ static const struct {
     [EL_PROBLEM_ROUTE] = {404, "invalid_request_error", "not_found"},
     [EL_PROBLEM_MODEL] = {404, "invalid_request_error", "model_not_found"},
     [EL_PROBLEM_METHOD] = {405, "invalid_request_error", "method_not_allowed"},
+    [EL_PROBLEM_BUSY] = {409, "invalid_request_error", "slot_busy"},
     [EL_PROBLEM_LENGTH] = {411, "invalid_request_error", "length_required"},
     [EL_PROBLEM_BODY] = {413, "invalid_request_error", "body_too_large"},
     [EL_PROBLEM_MEDIA] = {415, "invalid_request_error", "unsupported_media_type"},

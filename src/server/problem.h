@@ -18,6 +18,7 @@ typedef enum el_problem_kind {
     EL_PROBLEM_ROUTE,    /* 404 */
     EL_PROBLEM_MODEL,    /* 404: there is another model */
     EL_PROBLEM_METHOD,   /* 405 */
+    EL_PROBLEM_BUSY,     /* 409: a slot cannot be saved or restored now */
     EL_PROBLEM_LENGTH,   /* 411 */
     EL_PROBLEM_BODY,     /* 413 */
     EL_PROBLEM_MEDIA,    /* 415 */
@@ -32,7 +33,7 @@ typedef enum el_problem_kind {
 
 typedef struct el_problem {
     el_problem_kind kind;
-    char param[64]; /* the field; "": none */
+    char param[192]; /* the field; "": none */
     char message[480];
     bool has_forecast;
     edgellm_forecast forecast;

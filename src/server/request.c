@@ -16,17 +16,17 @@
 /* What only the model and the server's options say of a request. */
 static bool check(const el_server *server, const el_ask *ask, el_problem *problem)
 {
-    const uint32_t vocab = server->compute.info.vocab,
+    const uint32_t vocab = server->now->info.vocab,
                    places = server->options->sessions + server->options->queue;
     if (ask->n > places)
         return el_problem_set(problem, EL_PROBLEM_REQUEST, el_ask_is_embed(ask) ? "input" : "n",
                               "this is %u requests, and there are %u places for them here "
                               "(--sessions, --queue)",
                               ask->n, places);
-    if (ask->dimensions > 0 && ask->dimensions != server->compute.info.dim)
+    if (ask->dimensions > 0 && ask->dimensions != server->now->info.dim)
         return el_problem_set(problem, EL_PROBLEM_REQUEST, "dimensions",
                               "embeddings of this model have %u dimensions, not %u",
-                              server->compute.info.dim, ask->dimensions);
+                              server->now->info.dim, ask->dimensions);
     if (ask->top_logprobs > server->options->top_logprobs)
         return el_problem_set(problem, EL_PROBLEM_REQUEST,
                               ask->form == EL_ASK_COMPLETION ? "logprobs" : "top_logprobs",
@@ -44,9 +44,9 @@ static bool check(const el_server *server, const el_ask *ask, el_problem *proble
 /* The first of those that are free, if there are as many as the request needs. */
 static bool find_task(el_server *server, el_task **task, el_problem *problem)
 {
-    el_tasks *tasks = &server->compute.tasks;
+    el_tasks *tasks = &server->now->tasks;
     el_tasks_sweep(tasks);
-    while (el_tasks_n_free(tasks) < server->ask.n && el_streams_make_room(server)) {
+    while (el_tasks_n_free(tasks) < server->ask.n && el_streams_make_room(server, tasks)) {
     }
     *task = el_tasks_n_free(tasks) >= server->ask.n ? el_tasks_find(tasks) : NULL;
     if (*task) return true;
@@ -64,14 +64,16 @@ static void set_answer(el_server *server, const el_endpoint *endpoint, el_task *
 {
     const el_ask *ask = &server->ask;
     answer->wire = ask->stream ? endpoint->streamed : endpoint->whole;
-    answer->engine = server->compute.engine;
-    answer->tasks = &server->compute.tasks;
+    answer->engine = server->now->engine;
+    answer->tasks = &server->now->tasks;
     answer->task = task;
     answer->model = server->model;
-    answer->fingerprint = server->fingerprint;
+    answer->fingerprint = server->now->fingerprint;
     answer->created = time(NULL);
     answer->stops = ask->stops;
+    el_prepare_calls(ask, answer->engine, &answer->call_form, &answer->only_first_calls);
     answer->include_usage = ask->include_usage;
+    answer->tells_cached = true;
     answer->ignore_eos = ask->ignore_eos;
     answer->deadline_ms = ask->deadline_ms;
     answer->tells = answer->wire->details && (ask->logprobs || el_ask_is_embed(ask));
@@ -86,17 +88,17 @@ static void set_answer(el_server *server, const el_endpoint *endpoint, el_task *
 el_task *el_request_task(el_server *server, el_problem *problem)
 {
     const el_ask *ask = &server->ask;
-    const el_compute *c = &server->compute;
     el_task *task;
     if (!check(server, ask, problem) || !find_task(server, &task, problem)) return NULL;
-    return el_prepare_task(task, ask, c->engine, c->memory.context, problem) ? task : NULL;
+    const el_generation *now = server->now;
+    return el_prepare_task(task, ask, now->engine, now->memory.context, problem) ? task : NULL;
 }
 
 void el_request_start(el_server *server, const el_endpoint *endpoint, el_task *task,
                       el_answer *answer)
 {
     set_answer(server, endpoint, task, answer);
-    el_tasks_hand_over(&server->compute.tasks, task);
+    el_tasks_hand_over(&server->now->tasks, task);
 }
 
 static bool take(el_conn *conn, const el_endpoint *endpoint, el_problem *problem)

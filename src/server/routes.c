@@ -19,6 +19,13 @@ static const el_route routes[] = {
     {"/web/facts.js", false, false, false, el_serve_web, NULL},
     {"/web/icon.svg", false, false, false, el_serve_web, NULL},
     {EL_STREAM_PATH, false, true, true, el_serve_stream, NULL},
+    /* llama.cpp's server's */
+    {"/props", false, true, true, el_serve_props, NULL},
+    {"/slots", false, true, true, el_serve_slots, NULL},
+    {"/slots/{id}", true, true, true, el_serve_slot, NULL},
+    {"/tokenize", true, true, true, el_serve_tokenize, NULL},
+    {"/detokenize", true, true, true, el_serve_detokenize, NULL},
+    {"/apply-template", true, true, true, el_serve_apply_template, NULL},
     /* Ollama's */
     {"/", false, false, false, el_serve_root, el_problem_write_flat},
     {"/api/version", false, true, false, el_serve_api_version, el_problem_write_flat},
@@ -35,10 +42,32 @@ const el_route *el_route_at(size_t number)
     return number < sizeof routes / sizeof routes[0] ? &routes[number] : NULL;
 }
 
-const el_route *el_route_find(const char *path, size_t len)
+enum { DIGITS = 4 };
+
+/* One to DIGITS of them, and nothing else. */
+static bool read_number(const char *text, size_t len, uint32_t *number)
+{
+    uint32_t value = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9') return false;
+        value = value * 10 + (uint32_t)(text[i] - '0');
+    }
+    *number = value;
+    return len >= 1 && len <= DIGITS;
+}
+
+/* A number stands at the end of a path. */
+static bool fits(const char *wanted, const char *path, size_t len, uint32_t *number)
+{
+    const char *place = strchr(wanted, '{');
+    const size_t before = place ? (size_t)(place - wanted) : strlen(wanted);
+    if (len < before || memcmp(wanted, path, before) != 0) return false;
+    return place ? read_number(path + before, len - before, number) : len == before;
+}
+
+const el_route *el_route_find(const char *path, size_t len, uint32_t *number)
 {
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
-        if (strlen(routes[i].path) == len && memcmp(routes[i].path, path, len) == 0)
-            return &routes[i];
+        if (fits(routes[i].path, path, len, number)) return &routes[i];
     return NULL;
 }

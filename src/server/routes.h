@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "server/problem.h"
 
@@ -15,7 +16,7 @@
 typedef struct el_conn el_conn;
 
 typedef struct el_route {
-    const char *path;
+    const char *path; /* "{id}" in it: a number */
     bool is_post;     /* it has a body of JSON; else it is GET */
     bool needs_key;   /* where there are keys */
     bool needs_model; /* 503 while it is loaded, and while the server shuts down */
@@ -25,8 +26,8 @@ typedef struct el_route {
     void (*write_problem)(const el_problem *problem, el_out *out);
 } el_route;
 
-/* NULL: there is none. */
-const el_route *el_route_find(const char *path, size_t len);
+/* NULL: there is none. *number: where its path has one. */
+const el_route *el_route_find(const char *path, size_t len, uint32_t *number);
 
 /* Each, by its number from 0 on; NULL: no more. */
 const el_route *el_route_at(size_t number);
@@ -39,6 +40,12 @@ void el_serve_chat(el_conn *conn);
 void el_serve_completions(el_conn *conn);
 void el_serve_embeddings(el_conn *conn);
 void el_serve_stream(el_conn *conn);
+void el_serve_slots(el_conn *conn);
+void el_serve_slot(el_conn *conn);
+void el_serve_props(el_conn *conn);
+void el_serve_tokenize(el_conn *conn);
+void el_serve_detokenize(el_conn *conn);
+void el_serve_apply_template(el_conn *conn);
 void el_serve_root(el_conn *conn);
 void el_serve_web(el_conn *conn);
 void el_serve_api_version(el_conn *conn);

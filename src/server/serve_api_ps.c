@@ -7,7 +7,7 @@
 void el_serve_api_ps(el_conn *conn)
 {
     const el_server *server = conn->server;
-    const edgellm_memory_plan *memory = &server->compute.memory;
+    const edgellm_memory_plan *memory = &server->now->memory;
     el_out out = el_conn_text(conn);
     el_out_text(&out, "{\"models\":[");
     el_ollama_write_entry(server, memory->total, &out);

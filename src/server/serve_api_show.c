@@ -37,8 +37,9 @@ static void reply(el_conn *conn)
                 "{\"license\":\"\",\"modelfile\":\"\",\"parameters\":\"\",\"template\":\"\",");
     el_ollama_write_details(server, &out);
     el_out_text(&out, ",");
-    write_info(&server->compute.info, &out);
-    el_out_text(&out, ",\"capabilities\":[\"completion\"],\"modified_at\":");
+    write_info(&server->now->info, &out);
+    el_out_print(&out, ",\"capabilities\":[\"completion\"%s],\"modified_at\":",
+                 el_call_form_find(server->now->info.chat_form) ? ",\"tools\"" : "");
     el_ollama_write_time(el_ollama_modified(server), &out);
     el_out_text(&out, "}");
     el_conn_reply(conn, 200, &out);

@@ -7,7 +7,7 @@ void el_serve_api_tags(el_conn *conn)
     const el_server *server = conn->server;
     el_out out = el_conn_text(conn);
     el_out_text(&out, "{\"models\":[");
-    el_ollama_write_entry(server, server->compute.info.file_bytes, &out);
+    el_ollama_write_entry(server, server->now->info.file_bytes, &out);
     el_out_text(&out, "\"modified_at\":");
     el_ollama_write_time(el_ollama_modified(server), &out);
     el_out_text(&out, ",");

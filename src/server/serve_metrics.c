@@ -102,12 +102,17 @@ static void write_deadlines(const el_metrics *m, const el_compute *c, el_out *ou
 
 /* ---- the server ---------------------------------------------------------------------------- */
 
+static void count_tasks(const el_generation *g, uint64_t *n)
+{
+    for (uint32_t i = 0; g && i < g->tasks.n; i++)
+        n[el_task_stage(&g->tasks.list[i])]++;
+}
+
 static void write_tasks(const el_server *server, el_out *out)
 {
     uint64_t n[EL_STAGE_ENDED + 1] = {0};
-    const el_tasks *tasks = &server->compute.tasks;
-    for (uint32_t i = 0; server->was_ready && i < tasks->n; i++)
-        n[el_task_stage(&tasks->list[i])]++;
+    count_tasks(server->now, n);
+    count_tasks(server->earlier, n);
     one(out, "queue_length", "gauge", n[EL_STAGE_ASKED], "Requests that wait for a session.");
     one(out, "queue_places", "gauge", server->options->queue, "Requests that may wait.");
     one(out, "sessions_taken", "gauge", n[EL_STAGE_RUNNING], "Sessions that compute an answer.");
@@ -167,11 +172,11 @@ static void write_build(const el_server *server, el_out *out)
 {
     family(out, "build_info", "gauge", "1; what runs is in the labels.");
     el_out_text(out, "edgellm_build_info{version=\"" EDGELLM_VERSION "\",");
-    label(out, "kernel", server->compute.info.kernel);
+    label(out, "kernel", server->now->info.kernel);
     el_out_text(out, ",");
     label(out, "model", server->model);
     el_out_text(out, ",");
-    label(out, "fingerprint", server->fingerprint);
+    label(out, "fingerprint", server->now->fingerprint);
     el_out_text(out, "} 1\n");
 }
 
@@ -185,6 +190,17 @@ static void write_keys(const el_metrics *m, el_out *out)
                  m->keys_read, m->keys_kept);
 }
 
+static void write_swaps(const el_metrics *m, el_out *out)
+{
+    family(
+        out, "model_readings_total", "counter",
+        "How often the model's file was looked at again: swapped: it was another model, to which "
+        "requests go since; same: it was the same; kept: in vain, and the model stayed.");
+    for (el_swap_result i = 0; i < EL_SWAP_RESULTS; i++)
+        el_out_print(out, "edgellm_model_readings_total{result=\"%s\"} %" PRIu64 "\n",
+                     el_swap_result_names[i], m->models[i]);
+}
+
 static void write_log(const el_server *server, el_out *out)
 {
     one(out, "log_lines_total", "counter", server->log.written, "Lines of the log.");
@@ -195,10 +211,11 @@ static void write_log(const el_server *server, el_out *out)
 /* What only is there when the model is. */
 static void write_model(const el_server *server, el_out *out)
 {
-    one(out, "ready", "gauge", server->was_ready && !server->is_draining,
+    el_problem problem;
+    one(out, "ready", "gauge", el_server_is_ready(server, &problem),
         "1: requests are taken; 0: the model is loaded, or the server shuts down.");
-    if (!server->was_ready) return;
-    write_memory(&server->compute.memory, out);
+    if (!server->now) return;
+    write_memory(&server->now->memory, out);
     write_build(server, out);
 }
 
@@ -218,6 +235,7 @@ void el_serve_metrics(el_conn *conn)
     write_tasks(server, &out);
     write_connections(server, &out);
     write_keys(&server->metrics, &out);
+    write_swaps(&server->metrics, &out);
     write_log(server, &out);
     write_model(server, &out);
     write_senses(server, &out);

@@ -23,7 +23,7 @@ static void write_memory(const edgellm_memory_plan *m, el_out *out)
 void el_serve_models(el_conn *conn)
 {
     const el_server *server = conn->server;
-    const edgellm_model_info *info = &server->compute.info;
+    const edgellm_model_info *info = &server->now->info;
     el_out out = el_conn_text(conn);
     el_out_text(&out, "{\"object\":\"list\",\"data\":[{\"id\":");
     el_out_string(&out, server->model);
@@ -35,10 +35,10 @@ void el_serve_models(el_conn *conn)
                  ",\"n_vocab\":%u,\"n_ctx\":%u,\"n_ctx_train\":%u,\"n_embd\":%u,\"n_params\":"
                  "%" PRIu64 ",\"size\":%" PRIu64
                  ",\"kernel\":\"%s\",\"n_threads\":%u,\"n_sessions\":%u",
-                 info->vocab, server->compute.memory.context, info->context_trained, info->dim,
-                 info->parameters, info->file_bytes, info->kernel, server->compute.memory.n_threads,
+                 info->vocab, server->now->memory.context, info->context_trained, info->dim,
+                 info->parameters, info->file_bytes, info->kernel, server->now->memory.n_threads,
                  server->options->sessions);
-    write_memory(&server->compute.memory, &out);
+    write_memory(&server->now->memory, &out);
     el_out_text(&out, "}}]}");
     el_conn_reply(conn, 200, &out);
 }

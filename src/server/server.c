@@ -1,6 +1,9 @@
 #include "server/server.h"
 
+#include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
@@ -18,6 +21,7 @@
 #include "server/model_name.h"
 #include "server/server_state.h"
 #include "server/stream.h"
+#include "server/tls.h"
 
 static const uint64_t last_words_ns = 2000000000; /* after the drain: to tell those that were cut */
 
@@ -25,8 +29,10 @@ bool el_server_is_ready(const el_server *server, el_problem *problem)
 {
     if (server->is_draining)
         return el_problem_set(problem, EL_PROBLEM_STOPPING, NULL, "The server is shutting down");
-    if (server->was_ready) return true;
-    return el_problem_set(problem, EL_PROBLEM_LOADING, NULL, "Loading model");
+    if (server->now && !server->swap.is_exclusive) return true;
+    el_problem_set(problem, EL_PROBLEM_LOADING, NULL, "Loading model");
+    if (server->was_ready) problem->retry_after = el_swap_retry_after(server);
+    return false;
 }
 
 /* ---- cores --------------------------------------------------------------------------------- */
@@ -58,14 +64,23 @@ static bool is_ignored(int number)
     return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
+/* The terminal that it was started from, while there is one. */
+static bool has_terminal(void)
+{
+    const int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0) close(fd);
+    return fd >= 0;
+}
+
 /* From here on they are read, in the loop, instead of caught. */
 static edgellm_status open_signals(el_server *server, sigset_t *before, edgellm_error *err)
 {
     sigset_t stops;
+    server->ends_with_terminal = !is_ignored(SIGHUP) && has_terminal();
     sigemptyset(&stops);
     sigaddset(&stops, SIGINT);
     sigaddset(&stops, SIGTERM);
-    if (server->options->key_file || !is_ignored(SIGHUP)) sigaddset(&stops, SIGHUP);
+    sigaddset(&stops, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &stops, before);
     server->signals = signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK);
     if (server->signals < 0)
@@ -87,7 +102,8 @@ static edgellm_status read_again(const el_server_options *o, el_keys *keys, edge
     return el_keys_read(keys, o->key_file, o->key, err);
 }
 
-void el_server_reread_keys(el_server *server)
+/* If something is wrong with the file the keys stay as they were. */
+static void reread_keys(el_server *server)
 {
     const bool is_json = server->options->log_requests;
     el_keys keys;
@@ -100,6 +116,57 @@ void el_server_reread_keys(el_server *server)
     server->keys = keys;
     server->metrics.keys_read++;
     el_log_message(&server->log, is_json, "keys read again: there are %u now", keys.n);
+}
+
+/* systemd takes the time that is told to be after the signal's. */
+static void notify_reloading(void)
+{
+    char state[64];
+    snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+             (uint64_t)el_clock_now() / 1000);
+    el_notify(state);
+}
+
+/* ---- TLS ----------------------------------------------------------------------------------- */
+
+static edgellm_status open_tls(el_server *server, edgellm_error *err)
+{
+    const el_server_options *o = server->options;
+    if (!o->tls_certificate && !o->tls_key) return EDGELLM_OK;
+    if (!o->tls_certificate || !o->tls_key)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "--tls-cert and --tls-key go together: a certificate and its key");
+    if (o->place.path)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "--tls-cert is for TCP: at --unix only this user can ask");
+    return el_tls_read(&server->tls, o->tls_certificate, o->tls_key, err);
+}
+
+/* If something is wrong with the files the certificate stays as it was. */
+static void reread_tls(el_server *server)
+{
+    const el_server_options *o = server->options;
+    edgellm_error err;
+    if (el_tls_read(&server->tls, o->tls_certificate, o->tls_key, &err) == EDGELLM_OK)
+        el_log_message(&server->log, o->log_requests, "certificate read again");
+    else
+        el_log_message(&server->log, o->log_requests, "%s; the certificate stays as it was",
+                       err.message);
+}
+
+/* ---- SIGHUP -------------------------------------------------------------------------------- */
+
+void el_server_look_again(el_server *server)
+{
+    if (server->ends_with_terminal && !has_terminal()) {
+        el_server_drain(server);
+        return;
+    }
+    if (server->is_draining) return;
+    if (server->was_ready) notify_reloading();
+    if (server->options->key_file) reread_keys(server);
+    if (server->tls) reread_tls(server);
+    el_swap_want(server);
 }
 
 /* ---- opening ------------------------------------------------------------------------------- */
@@ -122,17 +189,39 @@ static void check_hosts(el_server *server)
     server->hosts = (el_hosts){o->allowed_hosts, o->n_allowed_hosts};
 }
 
+/* Better said now than when the first slot is to be saved. */
+static edgellm_status check_folder(const char *path, edgellm_error *err)
+{
+    struct stat folder;
+    if (!path) return EDGELLM_OK;
+    if (stat(path, &folder) == 0 && S_ISDIR(folder.st_mode) && access(path, W_OK | X_OK) == 0)
+        return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_IO,
+                   "--slot-save-path '%.200s' is no folder that can be written to", path);
+}
+
 static size_t json_room(const el_server_options *o)
 {
     return el_json_room((size_t)o->max_body, EL_JSON_VALUES);
 }
 
+static size_t long_text(const el_server_options *o)
+{
+    return o->max_body > EL_METRICS_TEXT ? (size_t)o->max_body : EL_METRICS_TEXT;
+}
+
+size_t el_server_long_text(const el_server *server)
+{
+    return long_text(server->options);
+}
+
 static uint64_t own_bytes(const el_server_options *o)
 {
-    const uint64_t body = o->max_body > EL_METRICS_TEXT ? o->max_body : EL_METRICS_TEXT;
+    const uint64_t body = long_text(o);
     return json_room(o) + sizeof(el_server) + EL_SERVER_OUT +
-           o->connections * (sizeof(el_conn) + body) + el_streams_bytes(o->sessions + o->queue) +
-           el_choices_bytes(o->sessions + o->queue);
+           o->connections * (sizeof(el_conn) + body) +
+           el_streams_bytes(EL_GENERATIONS * (o->sessions + o->queue)) +
+           el_choices_bytes(EL_GENERATIONS * (o->sessions + o->queue));
 }
 
 static edgellm_status open_network(el_server *server, edgellm_error *err)
@@ -141,6 +230,8 @@ static edgellm_status open_network(el_server *server, edgellm_error *err)
     EL_TRY(el_keys_read(&server->keys, o->key_file, o->key, err));
     EL_TRY(check_place(server, err));
     check_hosts(server);
+    EL_TRY(open_tls(server, err));
+    EL_TRY(check_folder(o->slot_folder, err));
     EL_TRY(el_listen(&server->listener, &o->place, err));
     server->conns = calloc(o->connections, sizeof *server->conns);
     if (!server->conns)
@@ -154,46 +245,68 @@ static edgellm_status start_computing(el_server *server, const cores *c, edgellm
 {
     const el_server_options *o = server->options;
     const el_compute_options options = {
-        .model = o->model,
-        .engine = o->engine,
-        .scheduler = {.session = o->session, .slots = o->sessions},
-        .queue = o->queue,
-        .top_logprobs = o->top_logprobs,
-        .own_bytes = own_bytes(o),
-        .calibrate_ns = o->calibrate_ms * (uint64_t)1000000,
-        .cores = c->are_split ? &c->compute : NULL,
+        .model = {.model = o->model,
+                  .engine = o->engine,
+                  .scheduler = {.session = o->session, .slots = o->sessions},
+                  .queue = o->queue,
+                  .top_logprobs = o->top_logprobs,
+                  .own_bytes = own_bytes(o),
+                  .find_costs = o->find_costs,
+                  .costs_context = o->costs_context,
+                  .calibrate_ns = o->calibrate_ms * (uint64_t)1000000,
+                  .keeps_slots = o->slot_folder != NULL,
+                  .cores = c->are_split ? &c->compute : NULL},
+        .patience_ns = o->drain_s * (uint64_t)1000000000,
         .wake = el_loop_wake,
         .context = server,
     };
     EL_TRY(el_compute_start(&server->compute, &options, err));
     server->is_computing = true;
+    el_swap_begin(server);
     if (c->are_split) sched_setaffinity(0, sizeof c->network, &c->network);
     return EDGELLM_OK;
 }
 
 /* ---- serving ------------------------------------------------------------------------------- */
 
-static void say_ready(el_server *server)
+void el_server_say_ready(el_server *server)
 {
-    const el_compute *c = &server->compute;
     const el_server_report report = {.model = server->model,
                                      .url = server->listener.url,
+                                     .forecasts_by = server->now->forecasts.by,
                                      .sessions = server->options->sessions,
-                                     .memory = c->memory};
+                                     .memory = server->now->memory};
     server->was_ready = true;
-    el_model_name_bits(&c->info, server->fingerprint, sizeof server->fingerprint);
     server->options->ready(&report);
     el_notify("READY=1");
+    if (server->swap.is_wanted) notify_reloading();
+}
+
+void el_server_drain(el_server *server)
+{
+    if (server->is_draining) { /* the second signal */
+        server->is_over = true;
+        return;
+    }
+    server->is_draining = true;
+    server->drain_until = el_clock_now() + server->options->drain_s * UINT64_C(1000000000);
+    el_loop_wake_at(server, server->drain_until);
+    el_streams_drain(server);
+}
+
+static void cancel_all(el_generation *g)
+{
+    for (uint32_t i = 0; g && i < g->tasks.n; i++) {
+        const el_stage stage = el_task_stage(&g->tasks.list[i]);
+        if (stage == EL_STAGE_ASKED || stage == EL_STAGE_RUNNING)
+            el_tasks_cancel(&g->tasks, &g->tasks.list[i]);
+    }
 }
 
 static void cut_off(el_server *server)
 {
-    el_tasks *tasks = &server->compute.tasks;
-    for (uint32_t i = 0; server->was_ready && i < tasks->n; i++) {
-        const el_stage stage = el_task_stage(&tasks->list[i]);
-        if (stage == EL_STAGE_ASKED || stage == EL_STAGE_RUNNING)
-            el_tasks_cancel(tasks, &tasks->list[i]);
-    }
+    cancel_all(server->now);
+    cancel_all(server->earlier);
     el_loop_wake_at(server, server->drain_until + last_words_ns);
 }
 
@@ -212,12 +325,7 @@ static edgellm_status serve(el_server *server, edgellm_error *err)
 {
     while (!server->is_over) {
         el_loop_step(server);
-        const el_readiness readiness = el_compute_readiness(&server->compute);
-        if (readiness == EL_READINESS_FAILED) {
-            *err = server->compute.error;
-            return err->status;
-        }
-        if (readiness == EL_READINESS_READY && !server->was_ready) say_ready(server);
+        EL_TRY(el_swap_go_on(server, err));
         go_on_draining(server);
     }
     return EDGELLM_OK;
@@ -236,8 +344,10 @@ static edgellm_status open_and_serve(el_server *server, const cores *c, edgellm_
 static void close_all(el_server *server)
 {
     el_notify("STOPPING=1");
+    el_swap_close(server);
     if (server->is_computing) el_compute_stop(&server->compute);
     el_loop_close(server); /* connections let go of their tasks */
+    el_tls_close(server->tls);
     el_streams_close(server);
     if (server->is_computing) el_compute_close(&server->compute);
     el_json_room_close();
@@ -256,7 +366,7 @@ edgellm_status el_server_run(const el_server_options *options, edgellm_error *er
     if (!server) return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for the server");
     server->options = options;
     server->started = time(NULL);
-    server->signals = server->listener.fd = -1;
+    server->signals = server->listener.fd = server->swap.file = -1;
     el_model_name(options->model, server->model, sizeof server->model);
     el_metrics_open(&server->metrics);
     el_log_open(&server->log, STDERR_FILENO);

@@ -1,5 +1,5 @@
 /*
- * server.h: a server for one model over HTTP, on libwebsockets, which nothing here mentions. Two
+ * server.h: a server for a model over HTTP, on libwebsockets, which nothing here mentions. Two
  * threads: the caller's, in which all of the network is, and one that computes (compute.h). Between
  * them are tasks, made before the start (tasks.h).
  */
@@ -8,9 +8,24 @@
 
 #include "server/listen.h"
 
+enum { EL_FORECASTS_BY = 640 };
+
+/* By what forecasts are made. */
+typedef struct el_forecasts {
+    bool are_known; /* what computing takes was set, to `costs`; else it is to be measured */
+    edgellm_costs costs;
+    char by[EL_FORECASTS_BY];
+} el_forecasts;
+
+/* Sets what computing takes, where something is known of it, and says in any case by what forecasts
+ * are made. Called by the thread that computes. */
+typedef edgellm_status el_find_costs(void *context, const edgellm_model_info *info,
+                                     edgellm_scheduler *scheduler, uint32_t sessions,
+                                     el_forecasts *forecasts, edgellm_error *err);
+
 /* What it says when it is ready. */
 typedef struct el_server_report {
-    const char *model, *url;
+    const char *model, *url, *forecasts_by;
     uint32_t sessions;
     edgellm_memory_plan memory;
 } el_server_report;
@@ -49,18 +64,23 @@ typedef struct el_server_options {
     uint32_t reader_s;    /* how long a reader may take nothing */
     uint32_t resume_s;    /* how long an answer is kept whose WebSocket has ended */
     uint32_t heartbeat_s; /* between pings of a WebSocket */
+    el_find_costs *find_costs;
+    void *costs_context;
     uint32_t calibrate_ms;
-    bool log_requests;        /* a line of JSON on standard error for each */
-    int (*interrupted)(void); /* a signal that came before it begins */
+    const char *tls_certificate, *tls_key; /* files; NULL: without TLS */
+    const char *slot_folder;               /* where slots may be saved; NULL: nowhere */
+    bool log_requests;                     /* a line of JSON on standard error for each */
+    int (*interrupted)(void);              /* a signal that came before it begins */
     void (*ready)(const el_server_report *report);
     void (*sense)(void *sense_context, el_senses *senses); /* for /metrics */
     void *sense_context;
 } el_server_options;
 
-/* Serves until SIGTERM, SIGINT, or, where there is no file of keys, SIGHUP (unless that is
- * ignored): then requests that run may end, and OK is returned. A second one ends them. With a file
- * of keys SIGHUP has it read again. Errors: IO, USAGE, MEMORY, and those of edgellm_engine_open()
- * and edgellm_scheduler_open(). */
+/* Serves until SIGTERM or SIGINT, or until the terminal that it was started from has gone (unless
+ * SIGHUP is ignored): then requests that run may end, and OK is returned. A second one ends them.
+ * SIGHUP otherwise has the file of keys read again, and that of the model looked at: another model
+ * takes the place of the one that is served (swap.h). Errors: IO, USAGE, MEMORY, and those of
+ * edgellm_engine_open() and edgellm_scheduler_open(). */
 edgellm_status el_server_run(const el_server_options *options, edgellm_error *err);
 
 #endif

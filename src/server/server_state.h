@@ -13,8 +13,10 @@
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/server.h"
+#include "server/swap.h"
 
 typedef struct el_stream el_stream;
+typedef struct el_tls el_tls;
 struct lws_context;
 struct lws_vhost;
 
@@ -29,18 +31,22 @@ struct el_server {
     el_keys keys;
     el_hosts hosts;
     bool checks_host; /* who asks by another name is refused */
+    el_tls *tls;      /* NULL: without */
     int signals;      /* a descriptor */
     struct lws_context *context;
     struct lws_vhost *vhost;
     el_compute compute;
-    bool is_computing;    /* compute was started */
-    char model[128];      /* its name, as told */
-    char fingerprint[64]; /* what an answer's bits depend on */
-    int64_t started;      /* seconds since 1970 */
-    el_conn *conns;       /* (options->connections) */
-    el_stream *streams;   /* (sessions + queue), as there are tasks */
-    el_answer *choices;   /* likewise: answers of requests that have several, but the first */
-    el_ask ask;           /* of the request in hand */
+    bool is_computing;      /* compute was started */
+    el_generation *now;     /* the model that new requests go to; NULL: there is none now */
+    el_generation *earlier; /* its last requests end, while others go to `now`; NULL: none */
+    el_swap swap;
+    char model[128];    /* its name, as told: that of the file */
+    int64_t started;    /* seconds since 1970 */
+    el_conn *conns;     /* (options->connections) */
+    el_conn *slot_conn; /* that waits for the job of a model's slots; NULL: nobody does */
+    el_stream *streams; /* as many as there are tasks, of one model after those of the other */
+    el_answer *choices; /* likewise: answers of requests that have several, but the first */
+    el_ask ask;         /* of the request in hand */
     el_metrics metrics;
     el_log log;
     uint32_t start_id, n_requests; /* for names of requests */
@@ -48,14 +54,27 @@ struct el_server {
     char *out;                     /* EL_SERVER_OUT and what frames it */
     void *timer, *heart;           /* of loop.c */
     bool is_draining, is_over, was_ready;
-    uint64_t drain_until; /* in nanoseconds */
+    bool ends_with_terminal; /* there was one, and its end is no more ignored than elsewhere */
+    uint64_t drain_until;    /* in nanoseconds */
 };
 
 /* May what needs the model be asked? If not, why. */
 bool el_server_is_ready(const el_server *server, el_problem *problem);
 
-/* Reads the file of keys again. If something is wrong with it the keys stay as they were; either
- * way there is a line in the log. */
-void el_server_reread_keys(el_server *server);
+/* SIGHUP: what may have changed is looked at again, the keys, the certificate and the model; or, if
+ * what has gone is the terminal that it was started from, it is as SIGTERM. */
+void el_server_look_again(el_server *server);
+
+/* The first model is ready. */
+void el_server_say_ready(el_server *server);
+
+/* The server ends when what runs has ended; asked for once more, at once. */
+void el_server_drain(el_server *server);
+
+/* A job of slots is done: whoever waits for it is told. */
+void el_server_look_at_slots(el_server *server);
+
+/* Bytes of a long reply, at most; there is room for them. */
+size_t el_server_long_text(const el_server *server);
 
 #endif

@@ -9,9 +9,15 @@
 #include "server/request.h"
 #include "server/server_state.h"
 
-static uint32_t count_of(const el_server *server)
+/* For one model. */
+static uint32_t tasks_of(const el_server *server)
 {
     return server->options->sessions + server->options->queue;
+}
+
+uint32_t el_streams_count(const el_server *server)
+{
+    return EL_GENERATIONS * tasks_of(server);
 }
 
 uint64_t el_streams_bytes(uint32_t n)
@@ -21,9 +27,9 @@ uint64_t el_streams_bytes(uint32_t n)
 
 edgellm_status el_streams_open(el_server *server, edgellm_error *err)
 {
-    server->streams = calloc(count_of(server), sizeof *server->streams);
+    server->streams = calloc(el_streams_count(server), sizeof *server->streams);
     if (server->streams) return EDGELLM_OK;
-    return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u requests", count_of(server));
+    return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u requests", el_streams_count(server));
 }
 
 /* ---- their life ---------------------------------------------------------------------------- */
@@ -34,7 +40,7 @@ static void take_account(el_server *server, el_stream *s)
     static const char path[] = EL_STREAM_PATH;
     el_answer *a = &s->answer;
     if (!a->task || s->is_counted) return;
-    el_account account = {.route = el_route_find(path, sizeof path - 1),
+    el_account account = {.route = el_route_find(path, sizeof path - 1, NULL),
                           .status = a->has_failed ? el_problem_status(&a->problem) : 200,
                           .is_whole = s->is_told,
                           .asked_ns = a->task->asked_ns,
@@ -57,7 +63,7 @@ static void forget(el_server *server, el_stream *s)
 
 void el_streams_close(el_server *server)
 {
-    for (uint32_t i = 0; server->streams && i < count_of(server); i++)
+    for (uint32_t i = 0; server->streams && i < el_streams_count(server); i++)
         forget(server, &server->streams[i]);
     free(server->streams);
     server->streams = NULL;
@@ -81,22 +87,23 @@ void el_stream_tell(el_stream *stream)
 void el_streams_lose(const el_conn *conn)
 {
     el_server *server = conn->server;
-    for (uint32_t i = 0; i < count_of(server); i++)
+    for (uint32_t i = 0; i < el_streams_count(server); i++)
         if (server->streams[i].owner == conn) disown(server, &server->streams[i]);
 }
 
 void el_streams_drop(const el_conn *conn)
 {
     el_server *server = conn->server;
-    for (uint32_t i = 0; i < count_of(server); i++)
+    for (uint32_t i = 0; i < el_streams_count(server); i++)
         if (server->streams[i].owner == conn) forget(server, &server->streams[i]);
 }
 
-bool el_streams_make_room(el_server *server)
+bool el_streams_make_room(el_server *server, const el_tasks *tasks)
 {
     el_stream *oldest = NULL;
-    for (uint32_t i = 0; i < count_of(server); i++) {
+    for (uint32_t i = 0; i < el_streams_count(server); i++) {
         el_stream *s = &server->streams[i];
+        if (s->answer.tasks != tasks) continue;
         if (s->is_told && (!oldest || s->kept_until < oldest->kept_until)) oldest = s;
     }
     if (oldest) forget(server, oldest);
@@ -113,7 +120,7 @@ bool el_stream_has_news(el_stream *stream)
 void el_streams_look(el_server *server)
 {
     const uint64_t now = el_clock_now();
-    for (uint32_t i = 0; i < count_of(server); i++) {
+    for (uint32_t i = 0; i < el_streams_count(server); i++) {
         el_stream *s = &server->streams[i];
         if (!s->answer.task) continue;
         if (!s->owner && now >= s->kept_until)
@@ -125,7 +132,7 @@ void el_streams_look(el_server *server)
 
 void el_streams_drain(el_server *server)
 {
-    for (uint32_t i = 0; i < count_of(server); i++)
+    for (uint32_t i = 0; i < el_streams_count(server); i++)
         if (server->streams[i].answer.task && !server->streams[i].owner)
             forget(server, &server->streams[i]);
     for (uint32_t i = 0; i < server->options->connections; i++)
@@ -138,14 +145,14 @@ void el_streams_drain(el_server *server)
 unsigned el_streams_of(const el_conn *conn)
 {
     unsigned n = 0;
-    for (uint32_t i = 0; i < count_of(conn->server); i++)
+    for (uint32_t i = 0; i < el_streams_count(conn->server); i++)
         n += conn->server->streams[i].owner == conn;
     return n;
 }
 
 el_stream *el_stream_named(const el_conn *conn, const char *id)
 {
-    for (uint32_t i = 0; i < count_of(conn->server); i++) {
+    for (uint32_t i = 0; i < el_streams_count(conn->server); i++) {
         el_stream *s = &conn->server->streams[i];
         if (s->owner == conn && strcmp(s->id, id) == 0) return s;
     }
@@ -164,6 +171,12 @@ static bool has_place(const el_conn *conn, const char *id, el_problem *problem)
 
 /* ---- a request ----------------------------------------------------------------------------- */
 
+static el_stream *stream_of(const el_server *server, const el_generation *g, const el_task *task)
+{
+    const uint32_t before = (uint32_t)(g - server->compute.generations) * tasks_of(server);
+    return &server->streams[before + (task - g->tasks.list)];
+}
+
 el_stream *el_stream_begin(el_conn *conn, el_problem *problem)
 {
     static const el_wire wire = {.streams = true}; /* written by stream_messages.c */
@@ -180,7 +193,7 @@ el_stream *el_stream_begin(el_conn *conn, el_problem *problem)
     }
     el_task *task = el_request_task(server, problem);
     if (!task) return NULL;
-    el_stream *s = &server->streams[task - server->compute.tasks.list];
+    el_stream *s = stream_of(server, server->now, task);
     *s = begun;
     el_request_start(server, &endpoint, task, &s->answer);
     return s;
@@ -231,7 +244,7 @@ static bool read_secret(const char *text, unsigned char *secret)
 static el_stream *with_secret(const el_server *server, const unsigned char *secret)
 {
     el_stream *found = NULL;
-    for (uint32_t i = 0; i < count_of(server); i++) {
+    for (uint32_t i = 0; i < el_streams_count(server); i++) {
         unsigned differs = !server->streams[i].answer.task;
         for (int k = 0; k < EL_STREAM_SECRET; k++)
             differs |= (unsigned)(secret[k] ^ server->streams[i].secret[k]);

@@ -52,7 +52,8 @@ static bool make_all(el_tasks *tasks, const el_tasks_room *room)
            tasks->embeddings;
 }
 
-edgellm_status el_tasks_open(el_tasks *tasks, const el_tasks_room *room, edgellm_error *err)
+edgellm_status el_tasks_open(el_tasks *tasks, const el_tasks_room *room, sem_t *wake,
+                             edgellm_error *err)
 {
     const size_t each = (size_t)room->context + 1;
     memset(tasks, 0, sizeof *tasks);
@@ -72,14 +73,13 @@ edgellm_status el_tasks_open(el_tasks *tasks, const el_tasks_room *room, edgellm
     }
     tasks->asked.slots = tasks->memory + room->n * each;
     tasks->asked.size = el_ring_size(room->n);
-    sem_init(&tasks->wake, 0, 0);
+    tasks->wake = wake;
     return EDGELLM_OK;
 }
 
 void el_tasks_close(el_tasks *tasks)
 {
     if (!tasks->list) return;
-    sem_destroy(&tasks->wake);
     for (uint32_t i = 0; i < tasks->n; i++)
         edgellm_grammar_destroy(tasks->list[i].grammar);
     release_memory(tasks);
@@ -124,13 +124,13 @@ void el_tasks_hand_over(el_tasks *tasks, el_task *task)
 {
     el_task_set_stage(task, EL_STAGE_ASKED);
     el_ring_add(&tasks->asked, (uint32_t)(task - tasks->list)); /* holds as many as there are */
-    el_tasks_wake(tasks);
+    sem_post(tasks->wake);
 }
 
 void el_tasks_cancel(el_tasks *tasks, el_task *task)
 {
     atomic_store(&task->is_cancelled, true);
-    el_tasks_wake(tasks);
+    sem_post(tasks->wake);
 }
 
 bool el_tasks_change(el_tasks *tasks, el_task *task, uint64_t deadline_ns)
@@ -138,7 +138,7 @@ bool el_tasks_change(el_tasks *tasks, el_task *task, uint64_t deadline_ns)
     if (el_task_change(task) == EL_CHANGE_ASKED) return false;
     task->changed.deadline_ns = deadline_ns;
     el_task_answer_change(task, EL_CHANGE_ASKED);
-    el_tasks_wake(tasks);
+    sem_post(tasks->wake);
     return true;
 }
 
@@ -168,12 +168,25 @@ void el_tasks_sweep(el_tasks *tasks)
     }
 }
 
+bool el_tasks_are_free(el_tasks *tasks)
+{
+    el_tasks_sweep(tasks);
+    for (uint32_t i = 0; i < tasks->n; i++)
+        if (el_task_stage(&tasks->list[i]) != EL_STAGE_FREE) return false;
+    return true;
+}
+
 /* Seconds until a task that runs has made all its tokens, if it goes on as it did. */
 static double seconds_left(const el_task *task, uint64_t now)
 {
     const uint32_t made = atomic_load(&task->n_answer);
     const double each = (double)(now - task->began_ns) / (made + 1.0);
     return each * (task->request.max_tokens - made) / 1e9;
+}
+
+static uint32_t whole_seconds(double seconds)
+{
+    return (uint32_t)(seconds < RETRY_MOST - 1 ? seconds + 1 : RETRY_MOST);
 }
 
 uint32_t el_tasks_retry_after(const el_tasks *tasks, uint64_t now_ns)
@@ -187,7 +200,19 @@ uint32_t el_tasks_retry_after(const el_tasks *tasks, uint64_t now_ns)
         if (left < least) least = left;
         any = true;
     }
-    return any ? (uint32_t)(least < RETRY_MOST - 1 ? least + 1 : RETRY_MOST) : 1;
+    return any ? whole_seconds(least) : 1;
+}
+
+uint32_t el_tasks_all_after(const el_tasks *tasks, uint64_t now_ns)
+{
+    double most = 0;
+    for (uint32_t i = 0; i < tasks->n; i++) {
+        const el_task *task = &tasks->list[i];
+        if (el_task_stage(task) != EL_STAGE_RUNNING) continue;
+        const double left = seconds_left(task, now_ns);
+        if (left > most) most = left;
+    }
+    return whole_seconds(most);
 }
 
 /* ---- by the compute thread ----------------------------------------------------------------- */
@@ -198,15 +223,10 @@ el_task *el_tasks_next(el_tasks *tasks)
     return el_ring_take(&tasks->asked, &number) ? &tasks->list[number] : NULL;
 }
 
-void el_tasks_wait(el_tasks *tasks)
+void el_tasks_wait(sem_t *wake)
 {
-    while (sem_wait(&tasks->wake) != 0 && errno == EINTR) {
+    while (sem_wait(wake) != 0 && errno == EINTR) {
     }
-}
-
-void el_tasks_wake(el_tasks *tasks)
-{
-    sem_post(&tasks->wake);
 }
 
 void el_task_set_top(el_task *task, const edgellm_logprob *top)

@@ -49,6 +49,7 @@ typedef struct el_task {
     uint64_t id;                        /* of the scheduler */
     uint64_t began_ns;                  /* it got a slot */
     bool was_taken;                     /* and was not refused then */
+    uint32_t cached;                    /* tokens of its prompt that the slot held already */
     _Atomic uint64_t first_ns, last_ns; /* of its tokens, or when its embedding was there */
     uint64_t hash;                      /* as of the last token that was added */
     edgellm_forecast forecast;          /* all 0: none was made */
@@ -84,14 +85,15 @@ typedef struct el_tasks {
     edgellm_logprob *top;
     float *embeddings;
     el_ring asked;
-    sem_t wake; /* of the compute thread */
+    sem_t *wake; /* of the compute thread: its own */
 } el_tasks;
 
 /* What el_tasks_open() will allocate. */
 uint64_t el_tasks_bytes(const el_tasks_room *room);
 
-/* Errors: MEMORY. */
-edgellm_status el_tasks_open(el_tasks *tasks, const el_tasks_room *room, edgellm_error *err);
+/* wake: what the thread that computes sleeps on. Errors: MEMORY. */
+edgellm_status el_tasks_open(el_tasks *tasks, const el_tasks_room *room, sem_t *wake,
+                             edgellm_error *err);
 void el_tasks_close(el_tasks *tasks);
 
 static inline el_stage el_task_stage(const el_task *task)
@@ -129,17 +131,21 @@ void el_tasks_abandon(el_tasks *tasks, el_task *task);
 /* Frees those that have ended and that nobody waits for. */
 void el_tasks_sweep(el_tasks *tasks);
 
-/* In how many seconds, 1 .. 600, a slot should be free, by the pace of those that run. */
+/* None is in use; those that can be are freed. */
+bool el_tasks_are_free(el_tasks *tasks);
+
+/* In how many seconds, 1 .. 600, a slot should be free, or all of them, by the pace of those that
+ * run. */
 uint32_t el_tasks_retry_after(const el_tasks *tasks, uint64_t now_ns);
+uint32_t el_tasks_all_after(const el_tasks *tasks, uint64_t now_ns);
 
 /* ---- by the compute thread ----------------------------------------------------------------- */
 
 /* The next that was handed over; NULL if there is none. */
 el_task *el_tasks_next(el_tasks *tasks);
 
-/* Sleeps until something was handed over or cancelled, or somebody called the other. */
-void el_tasks_wait(el_tasks *tasks);
-void el_tasks_wake(el_tasks *tasks);
+/* Sleeps until something was handed over or cancelled, or somebody posted it. */
+void el_tasks_wait(sem_t *wake);
 
 /* What was probable beside the next token: (request.top_logprobs). Before that is added. */
 void el_task_set_top(el_task *task, const edgellm_logprob *top);

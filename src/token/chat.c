@@ -14,22 +14,64 @@
  * tokens is one text. An open answer is a frame as far as `gap`.
  */
 struct el_chat_template {
+    const char *form;
     const char *open, *middle, *close; /* names of special tokens, which the template's text has */
     const char *gap, *end;
     bool trims;        /* white space around a content is left out */
     const char *dated; /* where the template has this text, a system message begins with `dates` */
     const char *dates;
+    /* What may be called stands between these, at the end of the system message, or before what the
+     * user says first; word for word as models of the family were taught. */
+    const char *tools_before, *tools_after;
+    bool tools_with_user;
+    const char *tools_note; /* stands before `dates` then */
+    /* What calls gave: the role, and what is around it; several in a row are one frame, a line end
+     * between them. NULL: nothing is around it, and each is a frame. */
+    const char *result_role, *result_before, *result_after;
 };
 
 static const el_chat_template rows[] = {
-    /* ChatML: SmolLM, SmolLM2, Qwen, Yi */
-    {"<|im_start|>", NULL, "<|im_end|>", "\n", "\n", false, NULL, NULL},
+    /* ChatML: SmolLM, SmolLM2, Qwen, Yi; tools as Hermes and Qwen know them */
+    {.form = "chatml",
+     .open = "<|im_start|>",
+     .close = "<|im_end|>",
+     .gap = "\n",
+     .end = "\n",
+     .tools_before = "# Tools\n\nYou may call one or more functions to assist with the user query."
+                     "\n\nYou are provided with function signatures within <tools></tools> XML "
+                     "tags:\n<tools>\n",
+     .tools_after = "\n</tools>\n\nFor each function call, return a json object with function name "
+                    "and arguments within <tool_call></tool_call> XML tags:\n<tool_call>\n"
+                    "{\"name\": <function-name>, \"arguments\": <args-json-object>}\n</tool_call>",
+     .result_role = "user",
+     .result_before = "<tool_response>\n",
+     .result_after = "\n</tool_response>"},
     /* Llama 3; from 3.1 on with dates, of which "today" is what the template says where nobody
      * tells it the day: answers are the same tomorrow */
-    {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "\n\n", "", true,
-     "Cutting Knowledge Date: December 2023",
-     "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"},
+    {.form = "llama3",
+     .open = "<|start_header_id|>",
+     .middle = "<|end_header_id|>",
+     .close = "<|eot_id|>",
+     .gap = "\n\n",
+     .end = "",
+     .trims = true,
+     .dated = "Cutting Knowledge Date: December 2023",
+     .dates = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n",
+     .tools_before =
+         "Given the following functions, please respond with a JSON for a function call "
+         "with its proper arguments that best answers the given prompt.\n\nRespond in "
+         "the format {\"name\": function name, \"parameters\": dictionary of argument "
+         "name and its value}.Do not use variables.\n\n",
+     .tools_after = "\n\n",
+     .tools_with_user = true,
+     .tools_note = "Environment: ipython\n",
+     .result_role = "ipython"},
 };
+
+const char *el_chat_form(const el_chat_template *row)
+{
+    return row ? row->form : NULL;
+}
 
 /* ---- recognising ---- */
 
@@ -132,7 +174,9 @@ typedef struct layout {
     uint32_t open, middle, close;
     uint32_t *tokens;
     size_t capacity, count;
-    char *text; /* room for the longest role, gap, dates and content */
+    const char *tools; /* what may be called; NULL: nothing, or it was told */
+    char *text;        /* (len) since the last token; there is room for the longest */
+    size_t len;
 } layout;
 
 static void put_token(layout *out, uint32_t token)
@@ -141,45 +185,59 @@ static void put_token(layout *out, uint32_t token)
     out->count++;
 }
 
-static edgellm_status put_text(layout *out, const char *text, size_t len, edgellm_error *err)
+/* The text since the last token. */
+static edgellm_status put_text(layout *out, edgellm_error *err)
 {
+    const size_t len = out->len;
+    out->len = 0;
     if (len == 0) return EDGELLM_OK;
     size_t used = out->count < out->capacity ? out->count : out->capacity;
     uint32_t *tokens = out->capacity > 0 ? out->tokens + used : NULL;
     size_t count;
-    EL_TRY(el_tokenizer_encode(out->t, text, len, EDGELLM_TOKENIZE_PLAIN, tokens,
+    EL_TRY(el_tokenizer_encode(out->t, out->text, len, EDGELLM_TOKENIZE_PLAIN, tokens,
                                out->capacity - used, &count, err));
     out->count += count;
     return EDGELLM_OK;
 }
 
+static void add(layout *out, const char *text, size_t len)
+{
+    memcpy(out->text + out->len, text, len);
+    out->len += len;
+}
+
+static void add_text(layout *out, const char *text)
+{
+    if (text != NULL) add(out, text, strlen(text));
+}
+
+/* A frame up to its content. */
+static edgellm_status put_open(layout *out, const char *role, edgellm_error *err)
+{
+    put_token(out, out->open);
+    add_text(out, role);
+    if (out->row->middle != NULL) {
+        EL_TRY(put_text(out, err));
+        put_token(out, out->middle);
+    }
+    add_text(out, out->row->gap);
+    return EDGELLM_OK;
+}
+
 static edgellm_status put_close(layout *out, edgellm_error *err)
 {
+    EL_TRY(put_text(out, err));
     put_token(out, out->close);
-    return put_text(out, out->row->end, strlen(out->row->end), err);
+    add_text(out, out->row->end);
+    return put_text(out, err);
 }
 
-static size_t append(char *text, size_t len, const char *more, size_t more_len)
+static void add_tools(layout *out)
 {
-    memcpy(text + len, more, more_len);
-    return len + more_len;
-}
-
-/* A frame up to its content, which begins with `head`. */
-static edgellm_status put_open(layout *out, const char *role, const char *head, const char *content,
-                               size_t content_len, edgellm_error *err)
-{
-    size_t len = append(out->text, 0, role, strlen(role));
-    put_token(out, out->open);
-    if (out->row->middle != NULL) {
-        EL_TRY(put_text(out, out->text, len, err));
-        put_token(out, out->middle);
-        len = 0;
-    }
-    len = append(out->text, len, out->row->gap, strlen(out->row->gap));
-    len = append(out->text, len, head, strlen(head));
-    len = append(out->text, len, content, content_len);
-    return put_text(out, out->text, len, err);
+    add_text(out, out->row->tools_before);
+    add_text(out, out->tools);
+    add_text(out, out->row->tools_after);
+    out->tools = NULL;
 }
 
 /* What Python takes for white space, which templates trim. */
@@ -212,12 +270,33 @@ static const char *trim(const char *text, size_t *len)
     return text + begin;
 }
 
-static edgellm_status put_message(layout *out, const char *role, const char *head,
-                                  const char *content, edgellm_error *err)
+static void add_content(layout *out, const char *content)
 {
     size_t len = strlen(content);
     if (out->row->trims) content = trim(content, &len);
-    EL_TRY(put_open(out, role, head, content, len, err));
+    add(out, content, len);
+}
+
+static edgellm_status put_message(layout *out, const edgellm_message *message, edgellm_error *err)
+{
+    EL_TRY(put_open(out, message->role, err));
+    if (out->tools != NULL && strcmp(message->role, "user") == 0) add_tools(out);
+    add_content(out, message->content);
+    return put_close(out, err);
+}
+
+/* content NULL: there is none, but tools are told there. */
+static edgellm_status put_system(layout *out, bool is_dated, const char *content,
+                                 edgellm_error *err)
+{
+    EL_TRY(put_open(out, "system", err));
+    if (is_dated && out->tools != NULL) add_text(out, out->row->tools_note);
+    if (is_dated) add_text(out, out->row->dates);
+    if (content != NULL) add_content(out, content);
+    if (out->tools != NULL && !out->row->tools_with_user) {
+        if (content != NULL) add_text(out, "\n\n");
+        add_tools(out);
+    }
     return put_close(out, err);
 }
 
@@ -226,13 +305,16 @@ static edgellm_status put_default(layout *out, const char *source, edgellm_error
 {
     const char *begin, *end;
     char quote;
-    if (!find_default(out->row, source, &begin, &end, &quote)) return EDGELLM_OK;
+    if (!find_default(out->row, source, &begin, &end, &quote)) {
+        const bool is_needed = out->tools != NULL && !out->row->tools_with_user;
+        return is_needed ? put_system(out, false, NULL, err) : EDGELLM_OK;
+    }
     char *content = malloc((size_t)(end - begin) + 1);
     if (content == NULL) return el_fail(err, EDGELLM_ERR_MEMORY, "chat: no memory");
-    const size_t len = unescape(content, begin, end, quote != '\0');
-    edgellm_status status = put_open(out, "system", "", content, len, err);
+    content[unescape(content, begin, end, quote != '\0')] = '\0';
+    edgellm_status status = put_system(out, false, content, err);
     free(content);
-    return status == EDGELLM_OK ? put_close(out, err) : status;
+    return status;
 }
 
 /* What a conversation begins with: *taken is set if that was its first message. */
@@ -241,55 +323,106 @@ static edgellm_status put_start(layout *out, const el_vocab *vocab, const edgell
 {
     const el_chat_template *row = out->row;
     const char *source = vocab->chat_template;
-    const bool given = strcmp(first->role, "system") == 0;
+    *taken = strcmp(first->role, "system") == 0;
     if (vocab->bos != EL_TOKEN_NONE && strstr(source, "bos_token") != NULL)
         put_token(out, vocab->bos);
-    *taken = given;
     if (row->dated != NULL && strstr(source, row->dated) != NULL)
-        return put_message(out, "system", row->dates, given ? first->content : "", err);
-    if (given) return put_message(out, "system", "", first->content, err);
+        return put_system(out, true, *taken ? first->content : "", err);
+    if (*taken) return put_system(out, false, first->content, err);
     return put_default(out, source, err);
 }
 
+/* What calls gave: the message, and those that follow if they are one frame; *i stands on the last
+ * of them then. */
+static edgellm_status put_results(layout *out, const edgellm_message *messages, size_t n, size_t *i,
+                                  edgellm_error *err)
+{
+    const el_chat_template *row = out->row;
+    EL_TRY(put_open(out, row->result_role, err));
+    for (;; ++*i) {
+        add_text(out, row->result_before);
+        add_text(out, messages[*i].content);
+        add_text(out, row->result_after);
+        if (row->result_before == NULL || *i + 1 == n || strcmp(messages[*i + 1].role, "tool") != 0)
+            break;
+        add_text(out, "\n");
+    }
+    return put_close(out, err);
+}
+
+static edgellm_status put_messages(layout *out, const edgellm_message *messages, size_t n,
+                                   edgellm_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        const bool is_result = strcmp(messages[i].role, "tool") == 0;
+        EL_TRY(is_result ? put_results(out, messages, n, &i, err)
+                         : put_message(out, &messages[i], err));
+    }
+    if (out->tools == NULL) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_USAGE,
+                   "chat: the tools are told with the first message of a user, and there is none");
+}
+
 static edgellm_status put_all(layout *out, const el_vocab *vocab, const edgellm_message *messages,
-                              size_t n_messages, unsigned flags, edgellm_error *err)
+                              size_t n, unsigned flags, edgellm_error *err)
 {
     bool taken = false;
+    if (n > 0 && strcmp(messages[0].role, "tools") == 0) {
+        out->tools = messages[0].content;
+        messages++, n--;
+    }
     if (flags & EDGELLM_CHAT_CONTINUE)
         EL_TRY(put_close(out, err));
-    else if (n_messages > 0)
+    else if (n > 0)
         EL_TRY(put_start(out, vocab, &messages[0], &taken, err));
-    for (size_t i = taken; i < n_messages; i++)
-        EL_TRY(put_message(out, messages[i].role, "", messages[i].content, err));
+    EL_TRY(put_messages(out, messages + taken, n - taken, err));
     if (!(flags & EDGELLM_CHAT_OPEN_ANSWER)) return EDGELLM_OK;
-    return put_open(out, "assistant", "", "", 0, err);
+    EL_TRY(put_open(out, "assistant", err));
+    return put_text(out, err);
 }
 
-static bool is_role(const char *role)
+static edgellm_status check_role(size_t i, const char *role, unsigned flags, edgellm_error *err)
 {
-    static const char *const roles[] = {"system", "user", "assistant"};
-    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
-        if (strcmp(role, roles[i]) == 0) return true;
+    static const char *const roles[] = {"system", "user", "assistant", "tool"};
+    for (size_t k = 0; k < sizeof roles / sizeof roles[0]; k++) {
+        if (strcmp(role, roles[k]) == 0) return EDGELLM_OK;
     }
-    return false;
+    if (strcmp(role, "tools") != 0)
+        return el_fail(
+            err, EDGELLM_ERR_USAGE,
+            "chat: message %zu has the role \"%.40s\", not system, user, assistant, tool "
+            "or tools",
+            i, role);
+    if (i == 0 && !(flags & EDGELLM_CHAT_CONTINUE)) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_USAGE,
+                   "chat: message %zu: tools are told once, before all that is said", i);
 }
 
-/* Bytes that the longest message may need as text, the default one included. */
+/* Bytes of what the form says itself in one frame, and behind it. */
+static size_t own_bytes(const el_chat_template *row)
+{
+    const char *const texts[] = {row->gap,          row->end,         row->dates,
+                                 row->tools_before, row->tools_after, row->tools_note,
+                                 row->result_role};
+    size_t sum = sizeof "assistant" + 2; /* a line end or two before the tools */
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        sum += texts[i] != NULL ? strlen(texts[i]) : 0;
+    return sum;
+}
+
+/* Bytes that the longest frame may need as text: results, and tools with what is said, share one,
+ * so all messages together, the default one included. */
 static edgellm_status measure(const el_chat_template *row, const char *source,
-                              const edgellm_message *messages, size_t n_messages, size_t *room,
-                              edgellm_error *err)
+                              const edgellm_message *messages, size_t n_messages, unsigned flags,
+                              size_t *room, edgellm_error *err)
 {
-    *room = strlen(source);
+    const size_t around =
+        row->result_before ? strlen(row->result_before) + strlen(row->result_after) + 1 : 0;
+    *room = strlen(source) + own_bytes(row);
     for (size_t i = 0; i < n_messages; i++) {
-        if (!is_role(messages[i].role))
-            return el_fail(err, EDGELLM_ERR_USAGE,
-                           "chat: message %zu has the role \"%.40s\", not system, user or "
-                           "assistant",
-                           i, messages[i].role);
-        size_t content = strlen(messages[i].content);
-        if (content > *room) *room = content;
+        EL_TRY(check_role(i, messages[i].role, flags, err));
+        *room += strlen(messages[i].content) + around;
     }
-    *room += sizeof "assistant" + strlen(row->gap) + (row->dates ? strlen(row->dates) : 0);
     return EDGELLM_OK;
 }
 
@@ -305,11 +438,11 @@ edgellm_status el_chat_encode(const el_tokenizer *t, const el_vocab *vocab,
                 ? "chat: the model's chat template is not one of those known (ChatML, Llama 3)"
                 : "chat: the model has no chat template");
     size_t room;
-    EL_TRY(measure(row, vocab->chat_template, messages, n_messages, &room, err));
+    EL_TRY(measure(row, vocab->chat_template, messages, n_messages, flags, &room, err));
 
     char *text = malloc(room);
     if (text == NULL)
-        return el_fail(err, EDGELLM_ERR_MEMORY, "chat: no memory for a message of %zu bytes", room);
+        return el_fail(err, EDGELLM_ERR_MEMORY, "chat: no memory for messages of %zu bytes", room);
     layout out = {.t = t, .row = row, .tokens = tokens, .capacity = capacity, .text = text};
     out.open = find_special(vocab, row->open);
     out.middle = row->middle ? find_special(vocab, row->middle) : EL_TOKEN_NONE;

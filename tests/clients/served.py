@@ -15,6 +15,12 @@ OUT = pathlib.Path(sys.argv[3]).absolute()
 TINY = str(OUT / "tiny.tm2.bin")
 KEY = "a-key"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
+ROOMS = {"type": "object", "required": ["room", "on"], "properties": {
+    "room": {"type": "string", "enum": ["kitchen", "hall"]}, "on": {"type": "boolean"}}}
+TOOLS = [{"type": "function", "function": {"name": "switch_lamp", "description": "Switches a lamp.",
+                                           "parameters": ROOMS}},
+         {"type": "function", "function": {"name": "get_time", "description": "The time of day.",
+                                           "parameters": {"type": "object", "properties": {}}}}]
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "the fox"}]
 os.environ["EDGELLM_CACHE"] = "none"
 

@@ -13,7 +13,7 @@ import unittest
 
 import ollama
 import served
-from served import HEADERS, MESSAGES, TINY, run
+from served import HEADERS, MESSAGES, TINY, TOOLS, run
 
 
 GREEDY = {"num_predict": 20, "temperature": 0}
@@ -48,7 +48,7 @@ class Client(unittest.TestCase):
                          ("tiny:latest", model.digest, 256))
         shown = self.client.show("tiny:latest")
         self.assertEqual((shown.capabilities, shown.modelinfo["llama.context_length"]),
-                         (["completion"], 256))
+                         (["completion", "tools"], 256))
 
     def test_chat(self):
         answer = self.client.chat("tiny", MESSAGES, options=GREEDY, think=False, keep_alive="-1s")
@@ -121,10 +121,108 @@ class Client(unittest.TestCase):
                        options={"deadline_ms": 1, "num_predict": 150})
         self.fails(400, "'num_ctx'", self.client.chat, "tiny", MESSAGES,
                    options={"num_ctx": 8192})
-        tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
-        self.fails(400, "'tools'", self.client.chat, "tiny", MESSAGES, tools=[tool])
+        tool = {"type": "function", "function": {"name": "two words", "parameters": {}}}
+        self.fails(400, "'name'", self.client.chat, "tiny", MESSAGES, tools=[tool])
         with ollama.Client(host=self.url) as stranger:
             self.fails(401, "key", stranger.list)
+
+
+class Tools(unittest.TestCase):
+    """A conversation with tools as Home Assistant holds it: each round is a stream of a client that
+    does not block, calls are in message.tool_calls, results are messages without a name."""
+    @classmethod
+    def setUpClass(cls):
+        cls.server = served.Server("-c", "8192", kind=("long",))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.end()
+
+    async def round(self, messages, **options):
+        """Text and calls of an answer."""
+        client = ollama.AsyncClient(host=self.server.url, headers=HEADERS)
+        stream = await client.chat(model="tiny", messages=list(messages), tools=TOOLS, stream=True,
+                                   keep_alive="60s", think=False, format=None,
+                                   options={"num_ctx": 8192, "temperature": 2, "repeat_penalty": 1,
+                                            "num_predict": 400, **options})
+        text, calls = "", []
+        async for response in stream:
+            message = response["message"]
+            if (found := message.get("tool_calls")) is not None:
+                calls += [(call["function"]["name"], call["function"]["arguments"]) for call in found]
+            if (content := message.get("content")) is not None:
+                text += content
+        self.assertTrue(response["done"])
+        self.assertIn(response["done_reason"], ("stop", "length"))
+        await client.close()
+        return text, calls
+
+    def messages_of(self, text, calls):
+        """The answer, and what its calls gave."""
+        call = ollama.Message.ToolCall
+        text = text and text.replace("\0", "")  # random weights write it, and JSON's reader does not
+        said = ollama.Message(role="assistant", content=text, tool_calls=[
+            call(function=call.Function(name=name, arguments=arguments))
+            for name, arguments in calls] or None)
+        return [said] + [ollama.Message(role="tool", content=json.dumps({"data": {"n": n}, "error": None}))
+                         for n in range(len(calls))]
+
+    def check(self, calls):
+        for name, arguments in calls:
+            if name == "get_time":
+                self.assertEqual(arguments, {})
+            else:
+                self.assertEqual((name, set(arguments)), ("switch_lamp", {"room", "on"}))
+                self.assertIn(arguments["room"], ("kitchen", "hall"))
+                self.assertIsInstance(arguments["on"], bool)
+
+    def test_rounds(self):
+        async def talk(seed):
+            messages = [ollama.Message(**message) for message in MESSAGES]
+            text, calls = await self.round(messages, seed=seed, tool_choice="required")
+            self.assertEqual(text, "")
+            self.assertTrue(calls)
+            self.check(calls)
+            messages += self.messages_of(None, calls)
+            text, calls = await self.round(messages, seed=seed)
+            self.check(calls)
+            self.assertTrue(text or calls)
+            messages += self.messages_of(text, calls) + [ollama.Message(role="user", content="And?")]
+            text, calls = await self.round(messages, seed=seed, tool_choice="required",
+                                           parallel_tool_calls=False)
+            self.assertEqual((text, len(calls)), ("", 1))
+            self.check(calls)
+        for seed in range(4):
+            asyncio.run(talk(seed))
+
+    def test_functions_of_python(self):
+        """The package makes the schema itself."""
+        def set_level(room: str, level: int) -> str:
+            """Sets how bright it is.
+
+            Args:
+                room: Where.
+                level: In percent.
+            """
+            return f"{room} {level}"
+        with ollama.Client(host=self.server.url, headers=HEADERS) as client:
+            for stream in (False, True):
+                answers = client.chat("tiny", MESSAGES, tools=[set_level], stream=stream,
+                                      options={"tool_choice": "required", "num_predict": 300, "seed": 3,
+                                               "parallel_tool_calls": False})
+                answers = list(answers) if stream else [answers]
+                calls = [call for answer in answers for call in answer.message.tool_calls or ()]
+                self.assertEqual(len(calls), 1)
+                self.assertEqual(calls[0].function.name, "set_level")
+                set_level(**calls[0].function.arguments)
+                self.assertIsInstance(calls[0].function.arguments["level"], int)
+
+    def test_format_beside_them(self):
+        with ollama.Client(host=self.server.url, headers=HEADERS) as client:
+            answer = client.chat("tiny", MESSAGES, tools=TOOLS, format=served.ROOMS,
+                                 options={"num_predict": 300, "temperature": 2, "seed": 1})
+        if not answer.message.tool_calls:
+            self.assertEqual(set(json.loads(answer.message.content)), {"room", "on"})
 
 
 if __name__ == "__main__":

@@ -119,9 +119,9 @@ test("what is wrong has its class", async () => {
     const chat = (more) => client.chat.completions.create({ model: "tiny", messages, ...more });
     await assert.rejects(chat({ n: 2 }), (error) => error instanceof OpenAI.BadRequestError &&
         error.status === 400 && error.param === "n" && error.type === "invalid_request_error");
-    const tool = { type: "function", function: { name: "f", parameters: {} } };
+    const tool = { type: "function", function: { name: "two words", parameters: {} } };
     await assert.rejects(chat({ tools: [tool] }),
-        (error) => error instanceof OpenAI.BadRequestError && error.param === "tools");
+        (error) => error instanceof OpenAI.BadRequestError && error.param === "tools[0].function.name");
     await assert.rejects(client.completions.create({ model: "tiny", prompt: "x ".repeat(1000) }),
         (error) => error.code === "context_length_exceeded");
     await assert.rejects(client.embeddings.create({ model: "tiny", input: "x" }),

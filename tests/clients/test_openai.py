@@ -13,7 +13,7 @@ import unittest
 import openai
 import served
 from openai.types.chat import ChatCompletionTokenLogprob
-from served import KEY, MESSAGES, run
+from served import KEY, MESSAGES, TOOLS, run
 
 
 
@@ -42,6 +42,10 @@ class Client(unittest.TestCase):
         self.assertEqual(answer.usage.completion_tokens, 20)
         self.assertEqual(answer.usage.total_tokens, self.right["prompt_tokens"] + 20)
         self.assertTrue(answer.system_fingerprint.startswith("edgellm-"))
+        again = self.client.chat.completions.create(
+            model="tiny", messages=MESSAGES, max_completion_tokens=20, temperature=0)
+        self.assertEqual(again.choices[0].message.content, choice.message.content)
+        self.assertEqual(again.usage.prompt_tokens_details.cached_tokens, again.usage.prompt_tokens - 1)
 
     def test_batch(self):
         """What is read line by line of a file that `edgellm batch` wrote is what the package knows."""
@@ -162,10 +166,10 @@ class Client(unittest.TestCase):
             chat.create(model="tiny", messages=MESSAGES, n=9)
         self.assertEqual((caught.exception.param, caught.exception.type),
                          ("n", "invalid_request_error"))
-        tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+        tool = {"type": "function", "function": {"name": "two words", "parameters": {}}}
         with self.assertRaises(openai.BadRequestError) as caught:
             chat.create(model="tiny", messages=MESSAGES, tools=[tool])
-        self.assertEqual(caught.exception.param, "tools")
+        self.assertEqual(caught.exception.param, "tools[0].function.name")
         with self.assertRaises(openai.BadRequestError) as caught:
             self.client.completions.create(model="tiny", prompt="x " * 1000)
         self.assertEqual(caught.exception.code, "context_length_exceeded")
@@ -178,6 +182,78 @@ class Client(unittest.TestCase):
             self.client.completions.create(model="tiny", prompt="the fox " * 20, max_tokens=150,
                                            extra_body={"deadline_ms": 1})
         self.assertGreater(caught.exception.body["forecast"]["answer_ms"], 0)
+
+
+class Tools(unittest.TestCase):
+    """Calls as the package and its helpers read them, and what they gave in the next round."""
+    @classmethod
+    def setUpClass(cls):
+        cls.server = served.Server("-c", "4096", kind=("long",))
+        cls.chat = openai.OpenAI(base_url=cls.server.url + "/v1", api_key=KEY,
+                                 max_retries=0).chat.completions
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.end()
+
+    def options(self, seed):
+        return {"model": "tiny", "tools": TOOLS, "temperature": 2, "seed": seed, "max_tokens": 400,
+                "extra_body": {"repeat_penalty": 1}}
+
+    def is_right(self, name, arguments):
+        if name == "get_time":
+            self.assertEqual(arguments, {})
+        else:
+            self.assertEqual((name, set(arguments)), ("switch_lamp", {"room", "on"}))
+            self.assertIn(arguments["room"], ("kitchen", "hall"))
+            self.assertIsInstance(arguments["on"], bool)
+
+    def test_rounds(self):
+        for seed in range(4):
+            answer = self.chat.create(messages=MESSAGES, tool_choice="required", **self.options(seed))
+            choice = answer.choices[0]
+            self.assertEqual((choice.finish_reason, choice.message.content), ("tool_calls", None))
+            messages = [*MESSAGES, choice.message]
+            for call in choice.message.tool_calls:
+                self.is_right(call.function.name, json.loads(call.function.arguments))
+                messages.append({"role": "tool", "tool_call_id": call.id, "content": "done"})
+            answer = self.chat.create(messages=messages, tool_choice="auto", **self.options(seed))
+            self.assertTrue(answer.choices[0].message.content or answer.choices[0].message.tool_calls)
+
+    def test_stream_is_accumulated(self):
+        for seed in range(4):
+            whole = self.chat.create(messages=MESSAGES, tool_choice="required", **self.options(seed))
+            with self.chat.stream(messages=MESSAGES, tool_choice="required",
+                                  **self.options(seed)) as stream:
+                events = list(stream)
+                final = stream.get_final_completion().choices[0]
+            self.assertEqual((final.finish_reason, final.message.content), ("tool_calls", None))
+            got, right = ([(call.function.name, call.function.arguments)
+                           for call in message.tool_calls]
+                          for message in (final.message, whole.choices[0].message))
+            self.assertEqual(got, right)
+            done = [event for event in events
+                    if event.type == "tool_calls.function.arguments.done"]
+            self.assertEqual([(event.name, event.arguments) for event in done], right)
+            deltas = "".join(event.arguments_delta for event in events
+                             if event.type == "tool_calls.function.arguments.delta")
+            self.assertEqual(deltas, "".join(arguments for _, arguments in right))
+
+    def test_one(self):
+        choice = {"type": "function", "function": {"name": "get_time"}}
+        answer = self.chat.create(messages=MESSAGES, tool_choice=choice, parallel_tool_calls=False,
+                                  **self.options(1))
+        call, = answer.choices[0].message.tool_calls
+        self.assertEqual((call.function.name, call.function.arguments, call.type),
+                         ("get_time", "{}", "function"))
+
+    def test_place_of_an_error(self):
+        tool = {"type": "function", "function": {"name": "f", "parameters": {
+            "type": "object", "properties": {"x": {"type": "integer", "multipleOf": 3}}}}}
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.chat.create(model="tiny", messages=MESSAGES, tools=[*TOOLS, tool])
+        self.assertEqual(caught.exception.param,
+                         "tools[2].function.parameters.properties.x.multipleOf")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 /*
  * fuzz_ask.c: any body of a request, and any message of a WebSocket. It is refused with one clean
  * problem, or what was read is what a session takes; and jansson never needs more room than was
- * reckoned before.
+ * reckoned before. What it says of tools is laid out, and becomes a grammar, for each form of chat,
+ * or is refused as cleanly.
  *
  * Input: a byte, the form; the body.
  */
@@ -13,6 +14,8 @@
 #include "server/ask.h"
 #include "server/json_limits.h"
 #include "server/json_room.h"
+#include "server/tool_grammar.h"
+#include "server/tool_layout.h"
 
 enum { LONGEST = 1 << 16 };
 
@@ -84,8 +87,12 @@ static void check_taken(const el_ask *ask)
     if (ask->form == EL_ASK_STREAM) check_message(ask);
     FUZZ_CHECK(ask->form != EL_ASK_CHAT || ask->n_messages > 0);
     FUZZ_CHECK(ask->form != EL_ASK_COMPLETION || ask->prompt != NULL);
-    FUZZ_CHECK(ask->form <= EL_ASK_COMPLETION || ask->form == EL_ASK_STREAM ||
-               ask->form == EL_ASK_EMBED || ask->model != NULL);
+    const bool is_ollama = ask->form & (EL_ASK_OLLAMA_CHAT | EL_ASK_OLLAMA_GENERATE |
+                                        EL_ASK_OLLAMA_SHOW | EL_ASK_OLLAMA_EMBED);
+    FUZZ_CHECK(!is_ollama || ask->model != NULL);
+    FUZZ_CHECK(ask->form != EL_ASK_TEMPLATE || ask->n_messages > 0);
+    FUZZ_CHECK(ask->form != EL_ASK_TOKENIZE || ask->prompt != NULL);
+    FUZZ_CHECK(ask->form != EL_ASK_DETOKENIZE || json_is_array(ask->ids));
     FUZZ_CHECK(ask->form != EL_ASK_OLLAMA_GENERATE || ask->raw || el_ask_is_empty(ask) ||
                ask->messages[ask->n_messages - 1].content == ask->prompt);
     for (uint32_t i = 0; i < ask->n_messages; i++)
@@ -132,6 +139,43 @@ static void check_problem(const el_problem *problem)
     check_param(problem, flat);
 }
 
+static void check_layout(const el_ask *ask, const el_call_form *form)
+{
+    static el_tool_layout layout;
+    el_problem problem = {.kind = EL_PROBLEM_KINDS};
+    if (!el_tool_layout_make(&layout, ask, form, &problem)) {
+        check_problem(&problem);
+    } else {
+        FUZZ_CHECK(layout.n_messages == ask->n_messages + el_ask_may_call(ask));
+        for (uint32_t i = 0; i < layout.n_messages; i++)
+            FUZZ_CHECK(layout.messages[i].role && layout.messages[i].content);
+    }
+    el_tool_layout_release(&layout);
+}
+
+/* Not all of them are compiled: that takes time, and is fuzz_grammar's. */
+static void check_grammar(const el_ask *ask, const el_call_form *form)
+{
+    el_problem problem = {.kind = EL_PROBLEM_KINDS};
+    char *text = NULL;
+    size_t len = 0;
+    if (el_tool_grammar(ask, form, &text, &len, &problem))
+        FUZZ_CHECK(len > 0 && strlen(text) == len && strncmp(text, "root ::=", 8) == 0);
+    else
+        check_problem(&problem);
+    free(text);
+}
+
+static void check_tools(const el_ask *ask)
+{
+    static const char *const forms[] = {"chatml", "llama3"};
+    for (int i = 0; i < 2; i++) {
+        const el_call_form *form = el_call_form_find(forms[i]);
+        if (el_tool_layout_is_needed(ask)) check_layout(ask, form);
+        if (el_ask_may_call(ask)) check_grammar(ask, form);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static el_ask ask;
@@ -140,8 +184,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     el_problem problem = {.kind = EL_PROBLEM_KINDS};
     edgellm_error err = {0};
     static const el_ask_form forms[] = {
-        EL_ASK_COMPLETION,  EL_ASK_CHAT,   EL_ASK_OLLAMA_GENERATE, EL_ASK_OLLAMA_CHAT,
-        EL_ASK_OLLAMA_SHOW, EL_ASK_STREAM, EL_ASK_EMBED,           EL_ASK_OLLAMA_EMBED};
+        EL_ASK_COMPLETION,  EL_ASK_CHAT,       EL_ASK_OLLAMA_GENERATE, EL_ASK_OLLAMA_CHAT,
+        EL_ASK_OLLAMA_SHOW, EL_ASK_STREAM,     EL_ASK_EMBED,           EL_ASK_OLLAMA_EMBED,
+        EL_ASK_TOKENIZE,    EL_ASK_DETOKENIZE, EL_ASK_TEMPLATE,        EL_ASK_SLOT};
     const el_ask_form form = forms[fuzz_byte(&in) % (sizeof forms / sizeof forms[0])];
     const size_t len = in.size < LONGEST ? in.size : LONGEST;
     const char *body = (const char *)in.data;
@@ -152,6 +197,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const bool taken = el_ask_read(&ask, form, body, len, &problem);
     FUZZ_CHECK(el_json_room_used() <= el_json_room(len, reckoned.values));
     check_extent(&ask, reckoned);
+    if (taken) check_tools(&ask);
     if (taken)
         check_taken(&ask);
     else

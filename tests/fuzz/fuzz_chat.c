@@ -55,12 +55,12 @@ typedef struct talk {
     bool known_roles;
 } talk;
 
-static const char *const roles[] = {"system", "user", "assistant"};
+static const char *const roles[] = {"system", "user", "assistant", "tool"};
 
 static bool is_known(const char *role)
 {
     bool known = false;
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
         known |= strcmp(role, roles[i]) == 0;
     return known;
 }
@@ -73,7 +73,9 @@ static void read_talk(talk *t, fuzz_input *in)
         char *role = pick == 15 ? fuzz_text(in) : NULL, *content = fuzz_text(in);
         t->owned[2 * t->n] = role;
         t->owned[2 * t->n + 1] = content;
-        t->messages[t->n] = (edgellm_message){role ? role : roles[pick % 3], content};
+        t->messages[t->n] =
+            (edgellm_message){role ? role : roles[pick == 14 ? 3 : pick % 3], content};
+        if (role && strcmp(role, "tools") == 0) role[0] = 'T'; /* they are no message: below */
         t->known_roles &= is_known(t->messages[t->n].role);
         t->n++;
     }
@@ -99,6 +101,25 @@ static void put_text(el_bytes *out, const char *text)
         put_id(out, (uint8_t)*text);
 }
 
+static void put_said(el_bytes *out, const edgellm_message *message)
+{
+    put_text(out, message->role);
+    put_text(out, "\n");
+    put_text(out, message->content);
+}
+
+/* Several in a row are one frame; the last of them. */
+static size_t put_results(el_bytes *out, const talk *t, size_t i)
+{
+    put_text(out, "user");
+    for (;; i++) {
+        put_text(out, "\n<tool_response>\n");
+        put_text(out, t->messages[i].content);
+        put_text(out, "\n</tool_response>");
+        if (i + 1 == t->n || strcmp(t->messages[i + 1].role, "tool") != 0) return i;
+    }
+}
+
 static el_bytes expected_ids(const talk *t, unsigned flags)
 {
     el_bytes out = {0};
@@ -108,9 +129,10 @@ static el_bytes expected_ids(const talk *t, unsigned flags)
     }
     for (size_t i = 0; i < t->n; i++) {
         put_id(&out, OPEN);
-        put_text(&out, t->messages[i].role);
-        put_text(&out, "\n");
-        put_text(&out, t->messages[i].content);
+        if (strcmp(t->messages[i].role, "tool") == 0)
+            i = put_results(&out, t, i);
+        else
+            put_said(&out, &t->messages[i]);
         put_id(&out, CLOSE);
         put_text(&out, "\n");
     }

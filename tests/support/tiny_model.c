@@ -163,10 +163,18 @@ static void printable_of_byte(uint32_t byte, char text[3])
     }
 }
 
-static void put_tokens(el_bytes *b)
+static uint32_t vocab_of(const el_tiny_spec *s)
 {
-    static const char *const control[N_CONTROL] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
-    el_gguf_put_array(b, "tokenizer.ggml.tokens", 8, EL_TINY_VOCAB);
+    return EL_TINY_VOCAB - s->left_out;
+}
+
+static void put_tokens(el_bytes *b, const el_tiny_spec *s)
+{
+    static const char *const chatml[N_CONTROL] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
+    static const char *const llama3[N_CONTROL] = {"<|end_header_id|>", "<|start_header_id|>",
+                                                  "<|eot_id|>"};
+    const char *const *control = s->llama3 ? llama3 : chatml;
+    el_gguf_put_array(b, "tokenizer.ggml.tokens", 8, vocab_of(s));
     for (int i = 0; i < N_CONTROL; i++)
         el_bytes_text(b, control[i]);
     for (uint32_t byte = 0; byte < 256; byte++) {
@@ -174,7 +182,7 @@ static void put_tokens(el_bytes *b)
         printable_of_byte(byte, text);
         el_bytes_text(b, text);
     }
-    for (int i = 0; i < N_MERGES; i++) {
+    for (uint32_t i = 0; i < N_MERGES - s->left_out; i++) {
         const char *space = strchr(merges[i], ' ');
         char joined[16];
         snprintf(joined, sizeof joined, "%.*s%s", (int)(space - merges[i]), merges[i], space + 1);
@@ -186,22 +194,29 @@ static void put_tokenizer(el_bytes *b, const el_tiny_spec *s)
 {
     el_gguf_put_text(b, "tokenizer.ggml.model", "gpt2");
     el_gguf_put_text(b, "tokenizer.ggml.pre", "smollm");
-    put_tokens(b);
-    el_gguf_put_array(b, "tokenizer.ggml.token_type", 5, EL_TINY_VOCAB);
-    for (int i = 0; i < EL_TINY_VOCAB; i++)
+    put_tokens(b, s);
+    el_gguf_put_array(b, "tokenizer.ggml.token_type", 5, vocab_of(s));
+    for (uint32_t i = 0; i < vocab_of(s); i++)
         el_bytes_u32(b, i < N_CONTROL ? 3 : 1);
-    el_gguf_put_array(b, "tokenizer.ggml.merges", 8, N_MERGES);
-    for (int i = 0; i < N_MERGES; i++)
+    el_gguf_put_array(b, "tokenizer.ggml.merges", 8, N_MERGES - s->left_out);
+    for (uint32_t i = 0; i < N_MERGES - s->left_out; i++)
         el_bytes_text(b, merges[i]);
     el_gguf_put_u32(b, "tokenizer.ggml.bos_token_id", EL_TINY_IM_START);
     el_gguf_put_u32(b, "tokenizer.ggml.eos_token_id", EL_TINY_IM_END);
     el_gguf_put_u32(b, "tokenizer.ggml.unknown_token_id", EL_TINY_END_OF_TEXT);
     el_gguf_put_u32(b, "tokenizer.ggml.padding_token_id", EL_TINY_IM_END);
     el_gguf_put_bool(b, "tokenizer.ggml.add_bos_token", s->add_bos);
-    el_gguf_put_text(b, "tokenizer.chat_template",
-                     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + "
-                     "message['content'] + '<|im_end|>\n' }}{% endfor %}{% if "
-                     "add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}");
+    if (s->llama3)
+        el_gguf_put_text(b, "tokenizer.chat_template",
+                         "{% for message in messages %}{{ '<|start_header_id|>' + message['role'] "
+                         "+ '<|end_header_id|>\n\n' + message['content'] | trim + '<|eot_id|>' }}"
+                         "{% endfor %}");
+    else
+        el_gguf_put_text(
+            b, "tokenizer.chat_template",
+            "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + "
+            "message['content'] + '<|im_end|>\n' }}{% endfor %}{% if "
+            "add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}");
 }
 
 /* ---- weights --------------------------------------------------------------------------- */
@@ -455,11 +470,11 @@ static void put_layer(maker *m, const el_tiny_spec *s, uint32_t layer)
 
 static void put_tensors(maker *m, const el_tiny_spec *s)
 {
-    put_matrix(m, "token_embd.weight", s->embedding_type, EL_TINY_VOCAB, s->dim);
+    put_matrix(m, "token_embd.weight", s->embedding_type, vocab_of(s), s->dim);
     for (uint32_t layer = 0; layer < s->layers; layer++)
         put_layer(m, s, layer);
     put_norm(m, "output_norm.weight", s->dim);
-    if (s->separate_head) put_matrix(m, "output.weight", s->embedding_type, EL_TINY_VOCAB, s->dim);
+    if (s->separate_head) put_matrix(m, "output.weight", s->embedding_type, vocab_of(s), s->dim);
 }
 
 /* ---- the file -------------------------------------------------------------------------- */
@@ -479,7 +494,7 @@ static void put_values(el_bytes *b, const el_tiny_spec *s)
     el_gguf_put_f32(b, "llama.rope.freq_base", 10000.0f);
     el_gguf_put_f32(b, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
     el_gguf_put_u32(b, "llama.rope.dimension_count", s->dim / s->heads);
-    el_gguf_put_u32(b, "llama.vocab_size", EL_TINY_VOCAB);
+    el_gguf_put_u32(b, "llama.vocab_size", vocab_of(s));
     put_tokenizer(b, s); /* 11 entries */
 }
 

@@ -53,6 +53,8 @@ typedef struct el_tiny_spec {
     uint32_t embedding_type; /* the same: of token_embd.weight and output.weight */
     bool separate_head;      /* with output.weight; else the embedding is the head too */
     bool add_bos;            /* texts begin with <|im_start|> */
+    uint32_t left_out;       /* of the merges, the last ones: a smaller vocabulary */
+    bool llama3;             /* its chat template is Llama 3's, not ChatML */
     bool rotated;            /* rows of matrices are R w (FORMAT.md); f32, widths in 64s */
     bool lone;               /* of 64 weights all but one are 0: rounded to 8 bits without loss,
                                 rotated or not; f32, widths in 64s */
