@@ -140,11 +140,30 @@ static size_t json_room(const el_server_options *o)
     return el_json_room((size_t)o->max_body, EL_JSON_VALUES);
 }
 
+static uint64_t longest_body(const el_server_options *o)
+{
+    return o->max_body > EL_METRICS_TEXT ? o->max_body : EL_METRICS_TEXT;
+}
+
+uint64_t el_server_shared(const el_server_options *options)
+{
+    const uint64_t most = EL_SERVER_BODIES;
+    return (options->connections < most ? options->connections : most) * longest_body(options);
+}
+
+/* What a connection takes at most, but for what all share. */
+static uint64_t connection_bytes(void)
+{
+    return sizeof(el_conn) + EL_CONN_BODY + EL_LOOP_CONNECTION;
+}
+
+/* One body is there twice while it grows. */
 static uint64_t own_bytes(const el_server_options *o)
 {
-    const uint64_t body = o->max_body > EL_METRICS_TEXT ? o->max_body : EL_METRICS_TEXT;
-    return json_room(o) + sizeof(el_server) + EL_SERVER_OUT +
-           o->connections * (sizeof(el_conn) + body) + el_streams_bytes(o->sessions + o->queue);
+    const uint32_t tasks = o->sessions + o->queue;
+    return json_room(o) + sizeof(el_server) + EL_SERVER_OUT + o->connections * connection_bytes() +
+           el_server_shared(o) + longest_body(o) + tasks * sizeof(el_conn *) +
+           el_streams_bytes(tasks);
 }
 
 static edgellm_status open_network(el_server *server, edgellm_error *err)
@@ -155,7 +174,8 @@ static edgellm_status open_network(el_server *server, edgellm_error *err)
     check_hosts(server);
     EL_TRY(el_listen(&server->listener, &o->place, err));
     server->conns = calloc(o->connections, sizeof *server->conns);
-    if (!server->conns)
+    server->asking = calloc(o->sessions + o->queue, sizeof(el_conn *));
+    if (!server->conns || !server->asking)
         return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u connections", o->connections);
     EL_TRY(el_streams_open(server, err));
     return el_loop_open(server, err);
@@ -189,6 +209,8 @@ static void say_ready(el_server *server)
     const el_server_report report = {.model = server->model,
                                      .url = server->listener.url,
                                      .sessions = server->options->sessions,
+                                     .connections = server->options->connections,
+                                     .connection_bytes = connection_bytes(),
                                      .memory = c->memory};
     server->was_ready = true;
     snprintf(server->fingerprint, sizeof server->fingerprint, "edgellm-%s-%08x", EDGELLM_VERSION,
@@ -253,6 +275,7 @@ static void close_all(el_server *server)
     if (server->is_computing) el_compute_close(&server->compute);
     el_json_room_close();
     free(server->conns);
+    free(server->asking);
     el_listener_close(&server->listener);
     if (server->signals >= 0) close(server->signals);
     el_log_close(&server->log);

@@ -11,7 +11,8 @@
 /* What it says when it is ready. */
 typedef struct el_server_report {
     const char *model, *url;
-    uint32_t sessions;
+    uint32_t sessions, connections;
+    uint64_t connection_bytes; /* what one takes at most; they are in the plan, as all else */
     edgellm_memory_plan memory;
 } el_server_report;
 

@@ -20,7 +20,8 @@ struct lws_vhost;
 
 enum {
     EL_SERVER_OUT = 2 * EL_ANSWER_ROOM, /* bytes that are sent at once */
-    EL_METRICS_TEXT = 65536             /* of /metrics, at most */
+    EL_METRICS_TEXT = 65536,            /* of /metrics, at most */
+    EL_SERVER_BODIES = 16 /* long bodies and replies that there is room for at a time */
 };
 
 struct el_server {
@@ -38,6 +39,9 @@ struct el_server {
     char fingerprint[64]; /* what an answer's bits depend on */
     int64_t started;      /* seconds since 1970 */
     el_conn *conns;       /* (options->connections) */
+    uint32_t first_free;  /* no connection before this one is free */
+    el_conn **asking;     /* (sessions + queue) whose answer a task is; NULL: no connection's */
+    uint64_t shared_used; /* bytes of bodies and replies, beyond EL_CONN_BODY of each */
     el_stream *streams;   /* (sessions + queue), as there are tasks */
     el_ask ask;           /* of the request in hand */
     el_metrics metrics;
@@ -49,6 +53,9 @@ struct el_server {
     bool is_draining, is_over, was_ready;
     uint64_t drain_until; /* in nanoseconds */
 };
+
+/* Bytes of bodies and replies that all connections share. */
+uint64_t el_server_shared(const el_server_options *options);
 
 /* May what needs the model be asked? If not, why. */
 bool el_server_is_ready(const el_server *server, el_problem *problem);
