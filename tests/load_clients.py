@@ -7,12 +7,32 @@ import dataclasses
 import datetime
 import json
 import math
+import os
 import random
 import re
 import time
 
 PATH = "/v1/completions"
 REFUSALS = (422, 429, 503)
+
+
+class Cores:
+    """The server and the engine beside it have one; who asks has the others, if there are any."""
+
+    def __init__(self, wanted=None):
+        permitted = os.sched_getaffinity(0)
+        self.server = wanted if wanted is not None else max(permitted)
+        self.others = sorted(permitted - {self.server})
+        if self.others:
+            os.sched_setaffinity(0, self.others)
+
+    def enter(self):
+        """For preexec_fn."""
+        os.sched_setaffinity(0, {self.server})
+
+    def __str__(self):
+        others = ", ".join(map(str, self.others))
+        return f"the server has core {self.server}, who asks " + (others or "the same")
 
 
 @dataclasses.dataclass

@@ -229,22 +229,20 @@ class Memory(Case):
         self.in_time(server)
         if not SANITIZED:
             self.assertLessEqual(self.resident(server), plan)
-        body = json.dumps({"prompt": "fox", "max_tokens": 1}).encode()
-        long_one = body + b" " * (length - len(body))
-        status, headers, answer = server.ask(TEXT, long_one)
-        self.assertEqual((status, headers["retry-after"], answer["error"]["type"]),
-                         (429, "1", "rate_limit_error"))
-        self.assertIn("long body", answer["error"]["message"])
-        refused = 0
+        replies = []
         for sock in kept:
             with contextlib.suppress(ConnectionError):
                 sock.sendall(b" ")  # the last byte: those that had room get their reply now
-            refused += read_some(sock).startswith(b"HTTP/1.1 429 ")
-        self.assertEqual(refused, len(kept) - 16)
+            replies.append(read_some(sock))
+        refused = [reply for reply in replies if reply.startswith(b"HTTP/1.1 429 ")]
+        self.assertTrue(len(kept) - 16 <= len(refused) <= len(kept) - 8, len(refused))
+        self.assertIn(b"\r\nretry-after: 1\r\n", refused[0])
+        self.assertIn(b"another long body", refused[0])
         for sock in kept:
             sock.close()
         self.until(server, connections=1)
-        self.assertEqual(server.ask(TEXT, long_one)[0], 200)
+        body = json.dumps({"prompt": "fox", "max_tokens": 1}).encode()
+        self.assertEqual(server.ask(TEXT, body + b" " * (length - len(body)))[0], 200)
         self.ends_well(server)
 
 

@@ -53,20 +53,6 @@ def arguments():
     return p.parse_args()
 
 
-class Cores:
-    """The server and the engine have one; who asks has the others, if there are any."""
-
-    def __init__(self, wanted):
-        self.all = os.sched_getaffinity(0)
-        self.server = wanted if wanted is not None else max(self.all)
-        self.others = self.all - {self.server}
-        if self.others:
-            os.sched_setaffinity(0, self.others)
-
-    def enter(self):
-        os.sched_setaffinity(0, {self.server})
-
-
 class Checks:
     def __init__(self):
         self.figures, self.failed = {}, []
@@ -298,11 +284,11 @@ def run_idle(a, cores, checks):
 
 def main():
     a = arguments()
-    cores, checks = Cores(a.core), Checks()
+    cores, checks = load_clients.Cores(a.core), Checks()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a file for each connection
     os.environ["EDGELLM_CACHE"] = "none"
-    print(f"       the server has core {cores.server}, who asks {sorted(cores.others) or 'the same'}")
+    print(f"       {cores}")
     if a.only != "idle":
         run_load(a, cores, checks)
     if a.only != "load":
