@@ -43,6 +43,7 @@ class Outcome:
     deadline_ms: int | None
     status: int = 0
     whole: bool = False
+    turned_away: bool = False  # there was no place for the connection
     retry_after: float = 0
     arrivals: list = dataclasses.field(default_factory=list)
     tokens: int = 0
@@ -110,7 +111,8 @@ async def ask(port, body, name):
             await read_events(reader, outcome)
         else:
             text = await reader.readexactly(int(headers["content-length"]))
-            outcome.whole = "error" in json.loads(text)
+            outcome.turned_away = outcome.status == 503 and not text
+            outcome.whole = outcome.turned_away or "error" in json.loads(text)
     except (OSError, EOFError, ValueError, KeyError):
         pass  # it is neither answered nor refused
     if writer:

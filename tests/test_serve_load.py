@@ -65,7 +65,7 @@ class Case(unittest.TestCase):
 
     def in_time(self, server):
         """A normal request is answered, within its deadline."""
-        answer = server.answer(TEXT, prompt="the fox", max_tokens=3, deadline_ms=1000 * WAIT)
+        answer = server.answer(TEXT, max_tokens=3, deadline_ms=1000 * WAIT, **ENDLESS)
         self.assertEqual(answer["usage"]["completion_tokens"], 3)
         self.assertFalse(answer["deadline"]["ended_by_deadline"])
 
@@ -77,8 +77,7 @@ class Load(Case):
 
     def test_answered_or_refused(self):
         """Nothing is lost, whoever asks at the same time: 32 clients, of which not all have a place."""
-        server = self.start("-c", 512, "--sessions", self.SESSIONS, "--queue", self.QUEUE,
-                            "--connections", 40)
+        server = self.start("-c", 512, "--sessions", self.SESSIONS, "--queue", self.QUEUE)
 
         def body(chance):
             asked = {**ENDLESS, "max_tokens": chance.randint(1, 400), "temperature": 0}
@@ -98,9 +97,10 @@ class Load(Case):
         self.until(server, connections=1, sessions_taken=0, queue_length=0)
         self.ends_well(server)
         lines = [line for line in self.log() if line["id"].startswith("load-")]
+        told = [o for o in load.outcomes if not o.turned_away]
         self.assertEqual({line["id"]: line["outcome"] for line in lines},
-                         {o.name: "done" if o.answered else "refused" for o in load.outcomes})
-        self.assertEqual(len(lines), load.sent)
+                         {o.name: "done" if o.answered else "refused" for o in told})
+        self.assertEqual(len(lines), len(told))
 
     def test_all_at_once_and_by_their_deadlines(self):
         """16 are admitted at once, 8 wait, the next is refused; of those that wait the one with the
@@ -197,7 +197,7 @@ class Memory(Case):
         for _ in range(5):
             for sock in kept:
                 with contextlib.suppress(OSError):
-                    sock.sendall(head("GET", "/openapi.json"))
+                    sock.sendall(head("GET", "/openapi.json", X_Long="y" * 7000))
             time.sleep(0.3)
         return kept
 
@@ -310,6 +310,7 @@ class Attacks(Case):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             sock.close()
             if i % 50 == 0:
+                self.until(self.server, connections=1)  # all places may be taken by those
                 self.in_time(self.server)
         self.end()
 

@@ -14,7 +14,7 @@ enum {
     /* What libwebsockets takes for a connection at most, HTTP or WebSocket: its own state, the head
      * of a request, what came and is not read yet, and what was written while the reader takes
      * nothing. Measured, not in any of its documents; tests/test_serve_load.py holds it to this. */
-    EL_LOOP_CONNECTION = 40960
+    EL_LOOP_CONNECTION = 28672
 };
 
 /* Needs the listener, signals and conns of the server. Errors: MEMORY, IO. */
