@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -22,6 +23,9 @@ enum {
     CHUNK_FRAME = 32,     /* bytes around a piece of an answer */
     MESSAGE_PIECE = 1024, /* bytes of a message that are looked at at once */
     ACCEPTED_MOST = 16,   /* connections taken in before anything else is looked at */
+    MANY_OPEN = 1000, /* connections from which on the network rests, where it shares its core, */
+    RESTS = 3,        /* so many times as long as it was busy, */
+    REST_MOST_NS = 20000000 /* and no longer than that */
 };
 
 static el_server *server_of(struct lws *wsi)
@@ -67,6 +71,7 @@ static void closed(struct lws *wsi, el_conn *conn)
     const uint32_t place = (uint32_t)(conn - server->conns);
     lws_set_opaque_user_data(wsi, NULL);
     el_conn_on_close(conn);
+    server->n_open--;
     if (place < server->first_free) server->first_free = place;
 }
 
@@ -76,6 +81,7 @@ static int on_connection(struct lws *wsi, el_conn *conn, enum lws_callback_reaso
     switch (reason) {
     case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
         conn->wsi = wsi;
+        conn->server->n_open++;
         return 0;
     case LWS_CALLBACK_HTTP:
         return verdict(el_conn_on_head(conn, in, len));
@@ -285,9 +291,29 @@ edgellm_status el_loop_open(el_server *server, edgellm_error *err)
                    "files may be open (ulimit -n)");
 }
 
+static uint64_t busy_ns(void)
+{
+    struct timespec t = {0};
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+/* Each event of one connection takes time for all of them, of poll() and of libwebsockets' list of
+ * timers: thousands that are idle, but for their pings, would take the core from the thread that
+ * computes. What comes meanwhile is dealt with together. */
+static void rest(uint64_t busy)
+{
+    const uint64_t ns = RESTS * busy < REST_MOST_NS ? RESTS * busy : REST_MOST_NS;
+    const struct timespec some = {.tv_nsec = (long)ns};
+    (void)nanosleep(&some, NULL);
+}
+
 void el_loop_step(el_server *server)
 {
+    const bool rests = server->shares_core && server->n_open >= MANY_OPEN;
+    const uint64_t before = rests ? busy_ns() : 0;
     (void)lws_service(server->context, 0);
+    if (rests) rest(busy_ns() - before);
 }
 
 void el_loop_wake(void *server)

@@ -197,6 +197,7 @@ static edgellm_status start_computing(el_server *server, const cores *c, edgellm
     };
     EL_TRY(el_compute_start(&server->compute, &options, err));
     server->is_computing = true;
+    server->shares_core = !c->are_split;
     if (c->are_split) sched_setaffinity(0, sizeof c->network, &c->network);
     return EDGELLM_OK;
 }

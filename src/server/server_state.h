@@ -35,10 +35,12 @@ struct el_server {
     struct lws_vhost *vhost;
     el_compute compute;
     bool is_computing;    /* compute was started */
+    bool shares_core;     /* the network has none of its own */
     char model[128];      /* its name, as told */
     char fingerprint[64]; /* what an answer's bits depend on */
     int64_t started;      /* seconds since 1970 */
     el_conn *conns;       /* (options->connections) */
+    uint32_t n_open;      /* of them */
     uint32_t first_free;  /* no connection before this one is free */
     el_conn **asking;     /* (sessions + queue) whose answer a task is; NULL: no connection's */
     uint64_t shared_used; /* bytes of bodies and replies, beyond EL_CONN_BODY of each */
