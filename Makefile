@@ -20,7 +20,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-large \
         bench-codecs bench-attention bench-peak bench-peers bench-boot bench-stream bench-serve soak conformance format \
         format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
-        talk distil test-distil test-clients test-web
+        talk distil test-distil test-clients test-web test-faults
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
@@ -28,7 +28,7 @@ help:
 	@echo "      bench bench-boot bench-stream bench-serve bench-large bench-codecs bench-attention bench-peak bench-peers soak"
 	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
-	@echo "      distil test-distil test-clients test-web"
+	@echo "      distil test-distil test-clients test-web test-faults"
 
 .DEFAULT_GOAL := help
 
@@ -81,6 +81,14 @@ lint:
 	@scripts/setup.sh --lint
 	@cmake --preset clang >/dev/null
 	@scripts/lint.sh build/clang $(JOBS)
+
+# Every call of the system's that the program makes fails once: `make test` tries a part of them.
+test-faults: SETUP = --test
+test-faults: setup build/release/CMakeCache.txt
+	cmake --build build/release --parallel $(JOBS)
+	printf '%s\n' failures writers | xargs -P $(JOBS) -I PART python3 tests/test_faults_cli.py \
+	    $(EDGELLM) build/release/tests/make_tiny build/release/tests/libedgellm_inject.so \
+	    build/release/tests/faults_PART PART all
 
 # What the tests reach, per module. What they don't: make coverage ARGS="format token/bpe.c"
 coverage: setup build/coverage/CMakeCache.txt
