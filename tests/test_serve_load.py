@@ -49,8 +49,10 @@ class Case(unittest.TestCase):
         self.assertEqual(server.end(), (b"", None, 0), self.log_path.read_text()[-3000:])
 
     def metric(self, server, name):
-        text = server.ask("/metrics")[2]
-        return float(re.search(rf"^edgellm_{name} (\S+)$", text, re.M).group(1))
+        """None: it was turned away."""
+        status, _, text = server.ask("/metrics")
+        self.assertIn(status, (200, 503))
+        return float(re.search(rf"^edgellm_{name} (\S+)$", text, re.M).group(1)) if text else None
 
     def until(self, server, **wanted):
         """Soon the metrics are that. Who asks has a connection too."""
@@ -59,7 +61,7 @@ class Case(unittest.TestCase):
             got = None
             while got != value:
                 self.assertLess(time.monotonic(), end, (name, got, value))
-                with contextlib.suppress(ConnectionError, AttributeError, serve.http.client.HTTPException):
+                with contextlib.suppress(ConnectionError, serve.http.client.HTTPException):
                     got = self.metric(server, name)
                 time.sleep(0.02)
 
@@ -227,6 +229,7 @@ class Memory(Case):
                 sock.sendall(head("POST", TEXT, Content_Length=length, Content_Type="application/json")
                              + b" " * (length - 1))
         self.in_time(server)
+        self.assertEqual(self.metric(server, "connection_places"), 64)  # there is room for it
         if not SANITIZED:
             self.assertLessEqual(self.resident(server), plan)
         replies = []
@@ -235,7 +238,8 @@ class Memory(Case):
                 sock.sendall(b" ")  # the last byte: those that had room get their reply now
             replies.append(read_some(sock))
         refused = [reply for reply in replies if reply.startswith(b"HTTP/1.1 429 ")]
-        self.assertTrue(len(kept) - 16 <= len(refused) <= len(kept) - 8, len(refused))
+        # Those whose bytes came late may have found room that others had given back by then.
+        self.assertTrue(0 < len(refused) <= len(kept) - 8, len(refused))
         self.assertIn(b"\r\nretry-after: 1\r\n", refused[0])
         self.assertIn(b"another long body", refused[0])
         for sock in kept:

@@ -35,12 +35,12 @@ static uint64_t shared_by(size_t room)
     return room > EL_CONN_BODY ? room - EL_CONN_BODY : 0;
 }
 
-/* False: there is no memory, or others have all that is shared; then it is as it was. */
-static bool resize_body(el_conn *conn, size_t room)
+/* False: there is no memory, or others have all that is shared, `most`; then it is as it was. */
+static bool resize_body(el_conn *conn, size_t room, uint64_t most)
 {
     el_server *server = conn->server;
     const uint64_t used = server->shared_used - shared_by(conn->body_room) + shared_by(room);
-    if (used > el_server_shared(server->options)) return false;
+    if (used > most) return false;
     char *body = realloc(conn->body, room);
     if (!body) return false;
     server->shared_used = used;
@@ -85,7 +85,7 @@ void el_conn_reply(el_conn *conn, unsigned status, const el_out *text)
 el_out el_conn_long_text(el_conn *conn, size_t room)
 {
     el_conn_drop_body(conn);
-    (void)resize_body(conn, room);
+    (void)resize_body(conn, room, el_server_shared(conn->server->options) + EL_METRICS_TEXT);
     return (el_out){.at = conn->body, .room = conn->body_room};
 }
 
@@ -520,7 +520,7 @@ static bool grow(el_conn *conn, size_t wanted)
     while (room < wanted)
         room *= 2;
     if (room > conn->server->options->max_body) room = (size_t)conn->server->options->max_body;
-    return resize_body(conn, room);
+    return resize_body(conn, room, el_server_shared(conn->server->options));
 }
 
 bool el_conn_keep(el_conn *conn, const char *bytes, size_t len)

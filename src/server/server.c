@@ -162,7 +162,7 @@ static uint64_t own_bytes(const el_server_options *o)
 {
     const uint32_t tasks = o->sessions + o->queue;
     return json_room(o) + sizeof(el_server) + EL_SERVER_OUT + o->connections * connection_bytes() +
-           el_server_shared(o) + longest_body(o) + tasks * sizeof(el_conn *) +
+           el_server_shared(o) + EL_METRICS_TEXT + longest_body(o) + tasks * sizeof(el_conn *) +
            el_streams_bytes(tasks);
 }
 

@@ -56,7 +56,8 @@ struct el_server {
     uint64_t drain_until; /* in nanoseconds */
 };
 
-/* Bytes of bodies and replies that all connections share. */
+/* Bytes of bodies and replies that all connections share. There is room for /metrics beside them,
+ * or bodies would keep out who wants to know why all is full. */
 uint64_t el_server_shared(const el_server_options *options);
 
 /* May what needs the model be asked? If not, why. */
