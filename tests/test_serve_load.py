@@ -90,7 +90,7 @@ class Load(Case):
         load = load_clients.Load(server.port, 32, 3, body).run()
         self.assertEqual(load.broken, [])
         self.assertEqual(len(load.answered) + len(load.refused), load.sent)
-        self.assertGreater(len(load.answered), 32)
+        self.assertGreater(len(load.answered), 0)
         self.assertIn(422, {o.status for o in load.refused})
         for o in load.answered:
             self.assertEqual(o.finish, "length", o)
