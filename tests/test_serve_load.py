@@ -115,7 +115,7 @@ class Load(Case):
         for name, minutes in (("a", 50), ("b", None), ("c", 20), ("d", 40), ("e", None), ("f", 10),
                               ("g", 30), ("h", 60)):
             client = server.client()
-            body = {**ENDLESS, "max_tokens": 300}
+            body = {**ENDLESS, "max_tokens": 30}
             if minutes:
                 body["deadline_ms"] = 60000 * minutes
             client.request("POST", TEXT, json.dumps(body), {**JSON, "X-Request-Id": name})
