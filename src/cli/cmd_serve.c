@@ -28,11 +28,12 @@ static const el_cli_choice logs[] = {{"none", LOG_NONE}, {"json", LOG_JSON}, {NU
 
 static void say_ready(const el_server_report *r)
 {
-    printf(
-        "edgellm: %s at %s | %u session%s of %u tokens, %u thread%s, %.1f MB | forecasts by %s\n",
-        r->model, r->url, r->sessions, r->sessions == 1 ? "" : "s", r->memory.context,
-        r->memory.n_threads, r->memory.n_threads == 1 ? "" : "s",
-        (double)r->memory.total / EL_CLI_MB, r->forecasts_by);
+    printf("edgellm: %s at %s | %u session%s of %u tokens, %u thread%s, %u connection%s of at most "
+           "%.1f kB, %.1f MB | forecasts by %s\n",
+           r->model, r->url, r->sessions, r->sessions == 1 ? "" : "s", r->memory.context,
+           r->memory.n_threads, r->memory.n_threads == 1 ? "" : "s", r->connections,
+           r->connections == 1 ? "" : "s", (double)r->connection_bytes / 1e3,
+           (double)r->memory.total / EL_CLI_MB, r->forecasts_by);
     (void)fflush(stdout);
 }
 
@@ -127,7 +128,7 @@ static const el_cli_option options[] = {
      EDGELLM_SCHEDULER_SLOTS, NULL},
     {"queue", 0, EL_CLI_U32, FIELD(queue), "N", "16", "requests that may wait for one of them", 0,
      1024, NULL},
-    {"connections", 0, EL_CLI_U32, FIELD(connections), "N", "64", "at a time", 1, 1024, NULL},
+    {"connections", 0, EL_CLI_U32, FIELD(connections), "N", "64", "at a time", 1, 32768, NULL},
     {"max-body", 0, EL_CLI_SIZE, FIELD(max_body), "SIZE", "256K", "of a request", 1024, 16777216,
      NULL},
     {"reader-timeout", 0, EL_CLI_U32, FIELD(reader), "S", "20",
