@@ -19,16 +19,21 @@ struct el_chat_template {
     bool trims;        /* white space around a content is left out */
     const char *dated; /* where the template has this text, a system message begins with `dates` */
     const char *dates;
+    const char *answers; /* the role of answers, if not "assistant" */
+    const char *joined;  /* a system message is no turn: it stands, and then this, before what the
+                            next user's turn says; NULL: it is one */
 };
 
 static const el_chat_template rows[] = {
     /* ChatML: SmolLM, SmolLM2, Qwen, Yi */
-    {"<|im_start|>", NULL, "<|im_end|>", "\n", "\n", false, NULL, NULL},
+    {"<|im_start|>", NULL, "<|im_end|>", "\n", "\n", false, NULL, NULL, NULL, NULL},
     /* Llama 3; from 3.1 on with dates, of which "today" is what the template says where nobody
      * tells it the day: answers are the same tomorrow */
     {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "\n\n", "", true,
      "Cutting Knowledge Date: December 2023",
-     "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"},
+     "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n", NULL, NULL},
+    /* Gemma 2 and 3. Templates of Gemma 2 refuse system messages: here they are as in Gemma 3 */
+    {"<start_of_turn>", NULL, "<end_of_turn>", "\n", "\n", true, NULL, NULL, "model", "\n\n"},
 };
 
 /* ---- recognising ---- */
@@ -132,7 +137,8 @@ typedef struct layout {
     uint32_t open, middle, close;
     uint32_t *tokens;
     size_t capacity, count;
-    char *text; /* room for the longest role, gap, dates and content */
+    char *text;          /* room for the longest role, gap, dates, and content after another */
+    const char *pending; /* a system message that waits for the user's; NULL: none does */
 } layout;
 
 static void put_token(layout *out, uint32_t token)
@@ -165,11 +171,27 @@ static size_t append(char *text, size_t len, const char *more, size_t more_len)
     return len + more_len;
 }
 
+/* What the template calls a role. */
+static const char *name_of_role(const el_chat_template *row, const char *role)
+{
+    return row->answers != NULL && strcmp(role, "assistant") == 0 ? row->answers : role;
+}
+
+/* Puts the system message that waits before what a user says. */
+static size_t append_pending(layout *out, size_t len)
+{
+    len = append(out->text, len, out->pending, strlen(out->pending));
+    out->pending = NULL;
+    return append(out->text, len, out->row->joined, strlen(out->row->joined));
+}
+
 /* A frame up to its content, which begins with `head`. */
 static edgellm_status put_open(layout *out, const char *role, const char *head, const char *content,
                                size_t content_len, edgellm_error *err)
 {
-    size_t len = append(out->text, 0, role, strlen(role));
+    const bool joins = out->pending != NULL && strcmp(role, "user") == 0;
+    const char *name = name_of_role(out->row, role);
+    size_t len = append(out->text, 0, name, strlen(name));
     put_token(out, out->open);
     if (out->row->middle != NULL) {
         EL_TRY(put_text(out, out->text, len, err));
@@ -178,6 +200,7 @@ static edgellm_status put_open(layout *out, const char *role, const char *head, 
     }
     len = append(out->text, len, out->row->gap, strlen(out->row->gap));
     len = append(out->text, len, head, strlen(head));
+    if (joins) len = append_pending(out, len);
     len = append(out->text, len, content, content_len);
     return put_text(out, out->text, len, err);
 }
@@ -221,6 +244,23 @@ static edgellm_status put_message(layout *out, const char *role, const char *hea
     return put_close(out, err);
 }
 
+/* A system message that no user's follows is a user's turn of its own. */
+static edgellm_status put_pending(layout *out, edgellm_error *err)
+{
+    const char *alone = out->pending;
+    out->pending = NULL;
+    return alone != NULL ? put_message(out, "user", "", alone, err) : EDGELLM_OK;
+}
+
+static edgellm_status put_turn(layout *out, const edgellm_message *message, edgellm_error *err)
+{
+    const bool waits = out->row->joined != NULL && strcmp(message->role, "system") == 0;
+    if (waits || strcmp(message->role, "user") != 0) EL_TRY(put_pending(out, err));
+    if (!waits) return put_message(out, message->role, "", message->content, err);
+    out->pending = message->content;
+    return EDGELLM_OK;
+}
+
 /* The template's own message, where nobody gave one. */
 static edgellm_status put_default(layout *out, const char *source, edgellm_error *err)
 {
@@ -241,7 +281,7 @@ static edgellm_status put_start(layout *out, const el_vocab *vocab, const edgell
 {
     const el_chat_template *row = out->row;
     const char *source = vocab->chat_template;
-    const bool given = strcmp(first->role, "system") == 0;
+    const bool given = strcmp(first->role, "system") == 0 && row->joined == NULL;
     if (vocab->bos != EL_TOKEN_NONE && strstr(source, "bos_token") != NULL)
         put_token(out, vocab->bos);
     *taken = given;
@@ -260,7 +300,8 @@ static edgellm_status put_all(layout *out, const el_vocab *vocab, const edgellm_
     else if (n_messages > 0)
         EL_TRY(put_start(out, vocab, &messages[0], &taken, err));
     for (size_t i = taken; i < n_messages; i++)
-        EL_TRY(put_message(out, messages[i].role, "", messages[i].content, err));
+        EL_TRY(put_turn(out, &messages[i], err));
+    EL_TRY(put_pending(out, err));
     if (!(flags & EDGELLM_CHAT_OPEN_ANSWER)) return EDGELLM_OK;
     return put_open(out, "assistant", "", "", 0, err);
 }
@@ -289,6 +330,7 @@ static edgellm_status measure(const el_chat_template *row, const char *source,
         size_t content = strlen(messages[i].content);
         if (content > *room) *room = content;
     }
+    if (row->joined != NULL) *room += *room + strlen(row->joined);
     *room += sizeof "assistant" + strlen(row->gap) + (row->dates ? strlen(row->dates) : 0);
     return EDGELLM_OK;
 }
@@ -302,7 +344,8 @@ edgellm_status el_chat_encode(const el_tokenizer *t, const el_vocab *vocab,
         return el_fail(
             err, EDGELLM_ERR_UNSUPPORTED,
             vocab->chat_template[0] != '\0'
-                ? "chat: the model's chat template is not one of those known (ChatML, Llama 3)"
+                ? "chat: the model's chat template is not one of those known (ChatML, Llama 3, "
+                  "Gemma)"
                 : "chat: the model has no chat template");
     size_t room;
     EL_TRY(measure(row, vocab->chat_template, messages, n_messages, &room, err));

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/half.h"
 #include "cli/cli_certificate.h"
 #include "cli/cli_options.h"
 #include "cli/cli_output.h"
@@ -210,6 +211,45 @@ static void save_odd_values(void)
     save("gguf", "values", &b);
 }
 
+/* A vocabulary of pieces with scores, and the numbers of Gemma 3; no tensors. */
+static void save_pieces(const char *name, float worst)
+{
+    static const char *const tokens[] = {"<bos>", "<0x41>",           "\xe2\x96\x81",
+                                         "a",     "\xe2\x96\x81\x61", "<end_of_turn>"};
+    static const uint8_t types[] = {3, 6, 1, 1, 1, 4};
+    const uint32_t n = sizeof tokens / sizeof *tokens;
+    el_bytes b = {0};
+    el_bytes_put(&b, "GGUF", 4);
+    el_bytes_u32(&b, 3);
+    el_bytes_u64(&b, 0);
+    el_bytes_u64(&b, 17);
+    el_gguf_put_text(&b, "general.architecture", "gemma3");
+    el_gguf_put_u32(&b, "gemma3.block_count", 6);
+    el_gguf_put_u32(&b, "gemma3.context_length", CONTEXT);
+    el_gguf_put_u32(&b, "gemma3.embedding_length", 8);
+    el_gguf_put_u32(&b, "gemma3.feed_forward_length", 8);
+    el_gguf_put_u32(&b, "gemma3.attention.head_count", HEADS);
+    el_gguf_put_u32(&b, "gemma3.attention.sliding_window", 16);
+    el_gguf_put_f32(&b, "gemma3.attention.layer_norm_rms_epsilon", 1e-5f);
+    el_gguf_put_text(&b, "gemma3.rope.scaling.type", "linear");
+    el_gguf_put_f32(&b, "gemma3.rope.scaling.factor", 8.0f);
+    el_gguf_put_text(&b, "tokenizer.ggml.model", "llama");
+    el_gguf_put_array(&b, "tokenizer.ggml.tokens", 8, n);
+    for (uint32_t i = 0; i < n; i++)
+        el_bytes_text(&b, tokens[i]);
+    el_gguf_put_array(&b, "tokenizer.ggml.token_type", 5, n);
+    for (uint32_t i = 0; i < n; i++)
+        el_bytes_u32(&b, types[i]);
+    el_gguf_put_array(&b, "tokenizer.ggml.scores", 6, n);
+    for (uint32_t i = 0; i < n; i++)
+        el_bytes_u32(&b, el_bits_of_float(i < 4 ? -(float)i : worst));
+    el_gguf_put_u32(&b, "tokenizer.ggml.bos_token_id", 0);
+    el_gguf_put_bool(&b, "tokenizer.ggml.add_space_prefix", true);
+    el_gguf_put_bool(&b, "tokenizer.ggml.remove_extra_whitespaces", false);
+    el_bytes_align(&b, 32);
+    save("gguf", name, &b);
+}
+
 /* The metadata alone, with one more entry or one that is not what it should be. */
 static void save_variant(const char *name, void (*extra)(el_bytes *b), uint32_t entries)
 {
@@ -279,6 +319,8 @@ static void save_ggufs(void)
     save("gguf", "cut", &cut);
     save_odd_values();
     save_variants();
+    save_pieces("pieces", 0.5f);
+    save_pieces("pieces-nan", __builtin_nanf(""));
 }
 
 /* ---- TM2: the same models, every codec -------------------------------------------------- */
@@ -432,10 +474,10 @@ static void save_tokens(void)
         "<|im_end|>the\x80\xff\xe2\x82 <u><u>>\xc3",
         "     \xc2\xa0 the     12the   ",
     };
-    for (unsigned i = 0; i < 8; i++) {
+    for (unsigned i = 0; i < 10; i++) { /* four pre-tokenizers, then none */
         char name[16];
         snprintf(name, sizeof name, "text%u", i);
-        save_token(name, i % 4, i < 4 ? "" : "z!", i % 2 ? "<u>" : "", texts[(i + i / 4) % 4]);
+        save_token(name, i % 5, i < 5 ? "" : "z!", i % 2 ? "<u>" : "", texts[(i + i / 5) % 4]);
     }
     save_words();
 }
