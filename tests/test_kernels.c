@@ -577,8 +577,8 @@ static void test_built(void **state)
 #define OPERATIONS(X)                                                                              \
     X(quantize)                                                                                    \
     X(rms_norm)                                                                                    \
-    X(rotate) X(add) X(swiglu) X(geglu) X(soft_cap) X(gelu_and_tanh) X(rope) X(attend)             \
-        X(attend_exact)
+    X(rotate)                                                                                      \
+    X(add) X(swiglu) X(geglu) X(soft_cap) X(gelu_and_tanh) X(rope) X(attend) X(attend_exact)
 
 #define X(name)                                                                                    \
     static void test_##name(void **state)                                                          \

@@ -151,9 +151,9 @@ class GoldenFile(unittest.TestCase):
         return data
 
     def test_other_version(self):
-        for version in (0, 2, 5):
+        for version in (0, 2, 6):
             with self.assertRaisesRegex(tm2.UnsupportedError,
-                                        f"version {version}.*versions 3 to 4"):
+                                        f"version {version}.*versions 3 to 5"):
                 open_bytes(self.with_version(version))
 
     def test_codecs_of_a_version(self):
