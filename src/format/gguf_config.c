@@ -143,7 +143,8 @@ static const family *family_of(const reader *r)
 
 static edgellm_status read_family(const reader *r, const family *f, el_config *c)
 {
-    const float scale = 1.0f / __builtin_sqrtf((float)(c->dim / c->heads));
+    const uint32_t width = c->dim / c->heads;
+    const float scale = 1.0f / __builtin_sqrtf((float)width);
     EL_TRY(need_u32(r, "attention.sliding_window", &c->window));
     EL_TRY(want_u32(r, "attention.sliding_window_pattern", f->pattern, &c->pattern));
     EL_TRY(want_f32(r, "rope.freq_base_swa", f->local_rope_base, &c->local_rope_base));

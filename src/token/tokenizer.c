@@ -197,7 +197,7 @@ static edgellm_status encode_text(encoding *e, const el_names *names, const uint
     while (pos < len) {
         size_t begin, end;
         uint32_t id = el_names_find(names, text, len, pos, &begin, &end);
-        if (e->space_next && (begin > pos || !is_special(e, id))) {
+        if (e->own != NULL && e->space_next && (begin > pos || !is_special(e, id))) {
             put_space(e, &pos);
             id = el_names_find(names, text, len, pos, &begin, &end);
         }
@@ -239,7 +239,7 @@ static edgellm_status encode_any(encoding *e, const el_names *names, const uint8
     const bool space_first = e->t->vocab->space_first;
     if (e->t->pretokenizer != NULL || (!space_first && !has_marked_space(text, len)))
         return encode_text(e, names, text, len, 0, err);
-    uint8_t *copy = malloc(len + 1);
+    uint8_t *copy = calloc(len + 1, 1);
     if (copy == NULL)
         return el_fail(err, EDGELLM_ERR_MEMORY, "tokenizer: no memory for %zu bytes", len + 1);
     e->own = space_first ? copy : NULL;
