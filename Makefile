@@ -20,7 +20,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-large \
         bench-codecs bench-attention bench-peak bench-peers bench-boot bench-stream soak conformance format \
         format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
-        talk distil test-distil test-clients test-web
+        talk distil test-distil test-clients test-web test-faults test-examples
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
@@ -28,7 +28,7 @@ help:
 	@echo "      bench bench-boot bench-stream bench-large bench-codecs bench-attention bench-peak bench-peers soak"
 	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
-	@echo "      distil test-distil test-clients test-web"
+	@echo "      distil test-distil test-clients test-web test-faults test-examples"
 
 .DEFAULT_GOAL := help
 
@@ -81,6 +81,14 @@ lint:
 	@scripts/setup.sh --lint
 	@cmake --preset clang >/dev/null
 	@scripts/lint.sh build/clang $(JOBS)
+
+# Every call of the system's that the program makes fails once: `make test` tries a part of them.
+test-faults: SETUP = --test
+test-faults: setup build/release/CMakeCache.txt
+	cmake --build build/release --parallel $(JOBS)
+	printf '%s\n' failures writers | xargs -P $(JOBS) -I PART python3 tests/test_faults_cli.py \
+	    $(EDGELLM) build/release/tests/make_tiny build/release/tests/libedgellm_inject.so \
+	    build/release/tests/faults_PART PART all
 
 # What the tests reach, per module. What they don't: make coverage ARGS="format token/bpe.c"
 coverage: setup build/coverage/CMakeCache.txt
@@ -163,8 +171,9 @@ test-distil: setup build/release/CMakeCache.txt
 	cmake --build build/release --parallel $(JOBS)
 	@tools/distil.sh test
 
-# `edgellm serve` asked by OpenAI's and Ollama's Python packages, and by `websockets`, which are taken into build/venv.
-test-clients: SETUP = --test
+# `edgellm serve` asked by OpenAI's and Ollama's Python packages, and by `websockets`, which are taken into build/venv, and
+# by OpenAI's for Node (build/node).
+test-clients: SETUP = --clients
 test-clients: setup build/release/CMakeCache.txt
 	cmake --build build/release --target programs make_tiny --parallel $(JOBS)
 	@tools/test_clients.sh
@@ -174,6 +183,11 @@ test-web: SETUP = --web
 test-web: setup build/release/CMakeCache.txt
 	cmake --build build/release --target programs make_tiny --parallel $(JOBS)
 	@tools/test_web.sh $(ARGS)
+
+# examples/smart_home.py and machine_monitor.py, beside a broker (Mosquitto) and a server with the real model.
+test-examples: SETUP = --examples
+test-examples: setup model
+	@tools/test_examples.sh
 
 conformance: model
 	tools/conformance.sh

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs the system packages that are missing, and asks nobody if none is.
-#   scripts/setup.sh [--test | --web | --lint | --fuzz | --ci | --mca | --quality]
-#       also what `make test` needs; what `make test-web`, `make lint`, `make fuzz` need; what .ci/run
-#       needs, that is all of these but the browser; what `make mca` needs, the text that `make
+#   scripts/setup.sh [--test | --web | --clients | --examples | --lint | --fuzz | --ci | --mca | --quality]
+#       also what `make test` needs; what `make test-web`, `make test-clients`, `make test-examples`,
+#       `make lint`, `make fuzz` need; what .ci/run needs, that is what test, lint and fuzz need and more; what `make mca` needs, the text that `make
 #       quality` reads, and nothing else
 # Each line of the tables is a package and the command that proves it is there, so that tools
 # installed by other means count, and nothing is asked of apt when all is well.
@@ -23,6 +23,7 @@ fuzzes() { echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n);
 int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d[0] + (int)n; }' |
     clang -fsanitize=fuzzer,address -x c -o /dev/null - 2>/dev/null; }
 exists() { [ -e "$1" ]; }
+broker() { has mosquitto || exists /usr/sbin/mosquitto; }
 browser() { has "${CHROMIUM:-chromium}" || has chromium-browser || has google-chrome; }
 pip() { python3 -c 'import importlib.util as u; exit(u.find_spec("pip") is None)'; }
 
@@ -47,6 +48,14 @@ libwebsockets-dev:library libwebsockets
 "
 web_packages="
 chromium:browser
+"
+clients_packages="
+nodejs:has node
+npm:has npm
+"
+examples_packages="
+mosquitto:broker
+mosquitto-clients:has mosquitto_pub
 "
 lint_packages="
 clang:has clang
@@ -93,6 +102,8 @@ list=$packages
 case "${1:-}" in
 --test) list="$packages$test_packages" ;;
 --web) list="$packages$test_packages$web_packages" ;;
+--clients) list="$packages$test_packages$clients_packages" ;;
+--examples) list="$packages$test_packages$examples_packages" ;;
 --lint) list="$packages$test_packages$lint_packages" ;;
 --fuzz) list="$packages$fuzz_packages" ;;
 --mca) list=$mca_packages ;;

@@ -122,6 +122,23 @@ class Pipes(Case):
         self.assertEqual(json.loads(self.chat("fox\n", "--json")[0])["timings"]["token_ms"]["samples"]
                          + 1, 8)
 
+    def test_answers_keep_to_a_schema_or_a_grammar(self):
+        folder = self.temporary()
+        flag, long, words = folder / "flag.json", folder / "long.json", folder / "words.gbnf"
+        flag.write_text('{"type": "boolean"}')
+        long.write_text('{"const": "more than eight tokens can hold"}')
+        words.write_text('root ::= "yes" | "no"')
+        objects = self.answers("the quick\nfox\n", "--json-schema", flag, "--save", folder / "talk.els")
+        objects += self.answers("dog\nfox\n", "--json-schema", flag, "--load", folder / "talk.els")
+        self.assertEqual([o["finish"] for o in objects], ["end"] * 4)
+        self.assertTrue({o["text"] for o in objects} <= {"true", "false"})
+        self.assertIn(self.chat("fox\n", "--grammar", words)[0], (b"yes\n", b"no\n"))
+        for o in self.answers("the\nfox\n", "--json-schema", long, code=USAGE):
+            self.assertIn("shortest answer", o["error"]["message"])
+        for wrong in (["--ignore-eos"], ["--grammar", words]):
+            self.assertIn(b"leave one out" if len(wrong) == 1 else b"one thing", self.chat(
+                "fox\n", "--json-schema", flag, *wrong, code=USAGE)[1])
+
     def test_an_answer_comes_before_the_next_question_is_there(self):
         process = subprocess.Popen([EDGELLM, "chat", TM2, "-q"], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE)

@@ -3,10 +3,12 @@
 Nth such call fails, for N = 1, 2, 3, ... until a run does not come that far; and for commands that
 write, SIGKILL at every moment that touches a file.
 
-    python3 tests/test_faults_cli.py EDGELLM MAKE_TINY INJECT OUT_DIR failures | writers | valgrind
+    python3 tests/test_faults_cli.py EDGELLM MAKE_TINY INJECT OUT_DIR failures | writers | valgrind [all]
 
 `failures`: each call of each command fails; `writers`: a run of hours is broken off, writers are
 killed; `valgrind`: some failures, each looked through for leaks and wrong accesses, which is slow.
+Without `all` (`make test-faults`, some ten minutes) only some of the later N are tried: commands make
+most of their calls alike, and each has others of them fail.
 INJECT is the library of tests/faults/inject.c. Standard library only. A new command is a row of COMMANDS; one
 that writes a file, a row of WRITERS too.
 """
@@ -25,6 +27,7 @@ import zlib
 
 EDGELLM, MAKE_TINY, INJECT = (os.path.abspath(path) for path in sys.argv[1:4])
 PART = sys.argv[5]
+ALL = sys.argv[6:] == ["all"]
 OUT = pathlib.Path(sys.argv[4]).absolute()
 WORK = OUT / "work"  # the folder in which commands write
 GGUF, TM2, TEXT = str(OUT / "tiny.gguf"), str(OUT / "tiny.tm2.bin"), str(OUT / "text")
@@ -123,6 +126,14 @@ MEASURED = re.compile(r"(_ms|tok_s|_gb_s|share|_rss|seconds|program|total|planne
 CHANCE = {"outliers", "threads"}
 # Of a certificate: what /proc and /sys tell, or not; of a soak, what became of each request.
 UNTOLD = {"board", "conditions", "requests", "gap_ms"}
+
+
+def is_tried(name, call, n):
+    """Whether the nth call of a kind is failed in that command."""
+    if ALL or n <= 10:
+        return True
+    share = 16 if call == "memory" else 4
+    return n % share == zlib.crc32(f"{name} {call}".encode()) % share
 
 
 def run(arguments, fault=None, **options):
@@ -258,11 +269,7 @@ class Failures(unittest.TestCase):
         for call, how, codes in FAULTS:
             codes = codes | {0} if call in SURVIVES.get(name, ()) else codes
             for n in range(1, MOST_RUNS):
-                # Once started anew it is the program that "quantize" fails call by call.
-                if name in ANEW and n > 50 and n % 17 != 0:
-                    continue
-                # Most calls for memory are the same in all commands: others in each of them.
-                if call == "memory" and n > 50 and n % 4 != zlib.crc32(name.encode()) % 4:
+                if not is_tried(name, call, n):
                     continue
                 if TARGET.read_bytes() != old(arguments):
                     put_old(arguments)
@@ -356,8 +363,9 @@ class Calibrated(unittest.TestCase):
             n = 1
             while self.fail_once(call, n, how, codes, right):
                 made[call] = n
-                # Allocations are hundreds, and most of the files are opened again by each session.
-                n += 17 if call == "memory" else 7 if call == "open" and n > 40 else 1
+                n += 1
+                while not is_tried("calibrated", call, n):
+                    n += 1
         print("%-18s" % "calibrated", made, file=sys.stderr)
         self.assertLessEqual({call for call, *_ in self.FAULTS}, set(made))
         self.assertGreater(made["write"], 10)  # a journal's records, and the files
@@ -379,16 +387,19 @@ class Killed(unittest.TestCase):
         self.assertEqual(content(arguments), right, what)
         self.assertEqual(os.listdir(WORK), [TARGET.name], what)
 
-    def kill_at_every(self, call, arguments, right):
-        """Returns how often; and how often the new file was in place."""
-        finished = 0
+    def kill_at_every(self, name, call, right):
+        """Returns at how many moments; and how often the new file was in place."""
+        arguments, moments, finished = WRITERS[name], 0, 0
         for n in range(1, MOST_RUNS):
+            if not is_tried(name, call, n):
+                continue
             put_old(arguments)
             done, reached = run(arguments, (call, n, "kill"))
             if not reached:
                 self.assertEqual(done.returncode, 0, done.stderr)
-                return n - 1, finished
+                return moments, finished
             self.assertEqual(done.returncode, -signal.SIGKILL, (call, n))
+            moments += 1
             finished += self.check_target(arguments, right, (call, n))
             self.clean_run(arguments, right, (call, n))
         return self.fail("there is no end")
@@ -400,7 +411,7 @@ class Killed(unittest.TestCase):
             right = content(arguments)
             self.assertNotEqual(right, old(arguments))
             self.clean_run(arguments, right, name)
-            kills = {call: self.kill_at_every(call, arguments, right)
+            kills = {call: self.kill_at_every(name, call, right)
                      for call in ("open", "write", "fsync", "close", "rename")}
             print("%-18s" % name, "killed at", kills, file=sys.stderr)
             self.assertGreater(kills["write"][0], 1)

@@ -354,7 +354,7 @@ static void test_too_many_ways(void **state)
     edgellm_error err;
     char *at = text + sprintf(text, "root ::= \"a\" (");
     (void)state;
-    for (int i = 0; i < 300; i++)
+    for (int i = 0; i < 600; i++)
         at += sprintf(at, "%s\"b\" \"%d\"", i > 0 ? " | " : "", i);
     strcpy(at, ")");
     assert_int_equal(make(&p, text, &err), EDGELLM_OK);
@@ -362,8 +362,185 @@ static void test_too_many_ways(void **state)
     const el_mask *mask;
     assert_false(take_token(1 + 'a'));
     assert_int_equal(el_matcher_mask(&world.matcher, 1000, &mask, &err), EDGELLM_ERR_UNSUPPORTED);
-    assert_non_null(strstr(err.message, "more than 128 ways"));
+    assert_non_null(strstr(err.message, "more than 512 ways"));
     el_program_release(&p);
+}
+
+/* As many in a row that may be left out as an object of a schema may have. */
+static void test_a_wide_row(void **state)
+{
+    enum { MEMBERS = 256 };
+    static char text[MEMBERS * 20];
+    el_program p;
+    edgellm_error err;
+    char *at = text + sprintf(text, "root ::= \"{\"");
+    (void)state;
+    for (int i = 0; i < MEMBERS; i++)
+        at += sprintf(at, " (\"p%03d\")?", i);
+    strcpy(at, " \"}\"");
+    assert_int_equal(make(&p, text, &err), EDGELLM_OK);
+    assert_int_equal(el_matcher_begin(&world.matcher, &p, &err), EDGELLM_OK);
+    assert_true(take_token(1 + '{'));
+    for (int i = 0; i < MEMBERS; i += 5) {
+        const char least = (char)('0' + (i > 4 ? i - 4 : 0) / 100);
+        const char digits[] = {(char)('0' + i / 100), (char)('0' + i / 10 % 10),
+                               (char)('0' + i % 10)};
+        assert_true(in_mask(mask_now(100000), 1 + '}'));
+        assert_true(take_token(1 + 'p'));
+        for (int d = 0; d < 3; d++) { /* nothing that was passed over comes later */
+            const el_mask *mask = mask_now(100000);
+            for (char c = '0'; d == 0 && c < least; c++)
+                assert_false(in_mask(mask, 1 + (uint32_t)c));
+            assert_true(in_mask(mask, 1 + (uint32_t)digits[d]));
+            assert_true(take_token(1 + (uint32_t)digits[d]));
+        }
+    }
+    assert_false(in_mask(mask_now(100000), 1 + 'p'));
+    assert_true(take_token(1 + '}'));
+    assert_true(take_token(world.end));
+    el_program_release(&p);
+}
+
+/* ---- counts that are enough --------------------------------------------------------------------
+ */
+
+typedef struct counts {
+    int least, most;
+} counts;
+
+/* Bits: how many letters so many repetitions of something can have, of which `inner` says the same.
+ */
+static uint64_t repeated(uint64_t inner, counts c)
+{
+    uint64_t reached = 1, all = c.least == 0;
+    for (int done = 1; done <= c.most; done++) {
+        uint64_t next = 0;
+        for (int n = 0; n < 40; n++)
+            if (inner >> n & 1) next |= reached << n;
+        reached = next & (((uint64_t)1 << 60) - 1);
+        if (done >= c.least) all |= reached;
+    }
+    return all;
+}
+
+/* "!" may follow n letters if a sum says so, and one more letter if a longer sum does. */
+static void check_lengths(uint64_t lengths)
+{
+    for (int n = 0; n < 40; n++) {
+        const el_mask *mask = mask_now(100000);
+        assert_int_equal(in_mask(mask, 1 + '!'), lengths >> n & 1);
+        assert_int_equal(in_mask(mask, 1 + 'x'), lengths >> (n + 1) != 0);
+        if (lengths >> (n + 1) == 0) return;
+        assert_true(take_token(1 + 'x'));
+    }
+}
+
+/* All that three repetitions in each other can be, with few counts. */
+static void test_nested_counts(void **state)
+{
+    static const counts of[] = {{0, 1}, {0, 3}, {1, 1}, {1, 3}, {2, 3}, {3, 3}};
+    enum { KINDS = sizeof of / sizeof *of };
+    (void)state;
+    for (int i = 0; i < KINDS * KINDS * KINDS; i++) {
+        const counts a = of[i % KINDS], b = of[i / KINDS % KINDS], c = of[i / KINDS / KINDS];
+        char text[100];
+        el_program p;
+        edgellm_error err;
+        snprintf(text, sizeof text, "root ::= ((\"x\"{%d,%d}){%d,%d}){%d,%d} \"!\"", a.least,
+                 a.most, b.least, b.most, c.least, c.most);
+        assert_int_equal(make(&p, text, &err), EDGELLM_OK);
+        assert_int_equal(el_matcher_begin(&world.matcher, &p, &err), EDGELLM_OK);
+        check_lengths(repeated(repeated(repeated(2, a), b), c));
+        el_program_release(&p);
+    }
+}
+
+/* Parts that can be told apart in many ways: what counts more than it needs is no way of its own.
+ */
+static void test_counts_are_few_ways(void **state)
+{
+    el_program p;
+    edgellm_error err;
+    (void)state;
+    assert_int_equal(make(&p, "root ::= ([a-z]{1,3}){1,400} \"!\"", &err), EDGELLM_OK);
+    assert_int_equal(el_matcher_begin(&world.matcher, &p, &err), EDGELLM_OK);
+    for (int i = 0; i < 1200; i++) {
+        assert_true(in_mask(mask_now(100000), 1 + 'x'));
+        assert_true(take_token(1 + 'x'));
+        assert_true(world.matcher.states[world.matcher.current].n <= 6);
+    }
+    const el_mask *mask = mask_now(100000);
+    assert_true(in_mask(mask, 1 + '!') && !in_mask(mask, 1 + 'x'));
+    el_program_release(&p);
+}
+
+/* ---- work --------------------------------------------------------------------------------------
+ */
+
+/* The text of palindromes, of which every token leads to a state of its own. */
+static void write_palindromes(char *at)
+{
+    at += sprintf(at, "root ::= \"-\"");
+    for (int c = 'a'; c <= 'z'; c++)
+        at += sprintf(at, " | \"%c\" root \"%c\"", c, c);
+}
+
+/* 26 letters, and 1500 texts of 30 letters. */
+static machine many_tokens(uint32_t *vocab)
+{
+    uint64_t random = 3;
+    words *w = new_words();
+    add_word(w, EL_TOKEN_CONTROL, "<|im_end|>");
+    add_word(w, EL_TOKEN_NORMAL, "-");
+    for (int c = 'a'; c <= 'z'; c++)
+        add_token(w, EL_TOKEN_NORMAL, &(char){(char)c}, 1);
+    for (int i = 0; i < 1500; i++) {
+        char text[30];
+        for (size_t k = 0; k < sizeof text; k++)
+            text[k] = (char)('a' + next_random(&random) % 26);
+        add_token(w, EL_TOKEN_NORMAL, text, sizeof text);
+    }
+    *vocab = w->vocab.n_tokens;
+    return start(w, "gpt2");
+}
+
+/* A mask that takes too much work is an error, whatever the matcher knew, and others go on. */
+static void test_too_much_work(void **state)
+{
+    static char text[1000];
+    el_trie trie;
+    el_matcher m;
+    el_arena measure = el_arena_measure(), arena;
+    edgellm_error err;
+    el_program hard, easy;
+    const el_mask *mask;
+    uint32_t vocab;
+    machine own = many_tokens(&vocab);
+    (void)state;
+    assert_int_equal(el_trie_open(&trie, own.t, vocab, vocab, &err), EDGELLM_OK);
+    el_matcher_layout(&m, &trie, &measure);
+    assert_int_equal(el_arena_reserve(&arena, measure.used, &err), EDGELLM_OK);
+    el_matcher_layout(&m, &trie, &arena);
+    write_palindromes(text);
+    assert_int_equal(el_program_make(&hard, text, strlen(text), &trie, &err), EDGELLM_OK);
+    strcpy(text, "root ::= [a-z]{0,500} \"-\"");
+    assert_int_equal(el_program_make(&easy, text, strlen(text), &trie, &err), EDGELLM_OK);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(el_matcher_begin(&m, &hard, &err), EDGELLM_OK);
+        for (int k = 0; k <= i; k++) {
+            assert_int_equal(el_matcher_mask(&m, 1000, &mask, &err), EDGELLM_ERR_UNSUPPORTED);
+            assert_non_null(strstr(err.message, "too long to find out"));
+            assert_true(m.work <= 2 * EL_MASK_WORK);
+        }
+        assert_int_equal(el_matcher_begin(&m, &easy, &err), EDGELLM_OK);
+        assert_int_equal(el_matcher_mask(&m, 1000, &mask, &err), EDGELLM_OK);
+        assert_int_equal(mask->count, vocab - 1);
+    }
+    el_program_release(&hard);
+    el_program_release(&easy);
+    el_arena_release(&arena);
+    el_trie_close(&trie);
+    finish(&own);
 }
 
 /* When memory for states runs out all is found again: the same masks as on a fresh matcher. */
@@ -386,10 +563,18 @@ static void test_forgetting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_trie),        cmocka_unit_test(test_masks),
-        cmocka_unit_test(test_budgets),     cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_bounds),      cmocka_unit_test(test_a_chain_of_rules),
-        cmocka_unit_test(test_deep_stacks), cmocka_unit_test(test_too_many_ways),
+        cmocka_unit_test(test_trie),
+        cmocka_unit_test(test_masks),
+        cmocka_unit_test(test_budgets),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_a_chain_of_rules),
+        cmocka_unit_test(test_deep_stacks),
+        cmocka_unit_test(test_too_many_ways),
+        cmocka_unit_test(test_a_wide_row),
+        cmocka_unit_test(test_nested_counts),
+        cmocka_unit_test(test_counts_are_few_ways),
+        cmocka_unit_test(test_too_much_work),
         cmocka_unit_test(test_forgetting),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -42,8 +42,12 @@ static bool walk(const edgellm_engine *engine, el_matcher *m, const uint32_t *id
     edgellm_error err;
     for (size_t i = 0; i <= n; i++) {
         const el_nanoseconds start = el_clock_now();
-        if (el_matcher_mask(m, UINT32_MAX, &mask, &err) != EDGELLM_OK) return false;
+        const edgellm_status status = el_matcher_mask(m, UINT32_MAX, &mask, &err);
         const double us = (double)(el_clock_now() - start) / 1e3;
+        if (status != EDGELLM_OK) {
+            printf("%8.1f us  %s\n", us, err.message);
+            return false;
+        }
         size_t len = 0;
         const uint8_t *bytes = i < n ? el_tokenizer_bytes(engine->tokenizer, ids[i], &len) : NULL;
         printf("%8.1f us  %6u allowed  %.*s\n", us, mask->count, (int)len,

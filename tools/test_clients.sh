@@ -1,6 +1,7 @@
 #!/bin/sh
 # `edgellm serve` asked by the packages that people use (tests/clients), in a Python environment with
-# them (build/venv, or EDGELLM_VENV, which is not changed).
+# them (build/venv, or EDGELLM_VENV, which is not changed), and those of Node (build/node, or
+# NODE_PACKAGES, likewise).
 set -eu
 cd "$(dirname "$0")/.."
 . tools/conformance/venv.sh
@@ -10,6 +11,7 @@ prometheus_client_version=0.26.0
 schemathesis_version=4.32.5
 jsonschema_version=4.26.0
 websockets_version=17.4
+openai_node_version=6.49.0
 venv_python
 if [ -z "${EDGELLM_VENV:-}" ]; then
     venv_has jsonschema || venv_pip "jsonschema==$jsonschema_version"
@@ -19,6 +21,17 @@ if [ -z "${EDGELLM_VENV:-}" ]; then
     venv_has prometheus_client || venv_pip "prometheus_client==$prometheus_client_version"
     venv_has schemathesis || venv_pip "schemathesis==$schemathesis_version"
 fi
+if [ -z "${NODE_PACKAGES:-}" ]; then
+    NODE_PACKAGES=build/node
+    installed=$NODE_PACKAGES/node_modules/openai/package.json
+    if ! grep -qs "\"version\": \"$openai_node_version\"" "$installed"; then
+        npm install --silent --no-audit --no-fund --prefix "$NODE_PACKAGES" "openai@$openai_node_version"
+    fi
+fi
+export NODE_PACKAGES
 for test in tests/clients/test_*.py; do
     "$PYTHON" "$test" build/release/edgellm build/release/tests/make_tiny build/release/tests/clients
+done
+for test in tests/clients/test_*.mjs; do
+    node "$test" build/release/edgellm build/release/tests/make_tiny build/release/tests/clients
 done

@@ -8,6 +8,7 @@
 #include "cli/cli_answer.h"
 #include "cli/cli_conversation.h"
 #include "cli/cli_editor.h"
+#include "cli/cli_grammar.h"
 #include "cli/cli_prompt_cache.h"
 #include "cli/cli_sampler.h"
 
@@ -18,6 +19,7 @@ typedef struct el_cli_chat_values {
     el_cli_answer_options answer;
     el_cli_climate_values climate;
     const char *system, *load, *save, *certificate, *prompt_cache;
+    el_cli_grammar_values grammar;
     bool no_history, json, quiet;
 } el_cli_chat_values;
 
@@ -36,6 +38,7 @@ typedef struct el_cli_chat {
     el_cli_certified certified;
     el_cli_prompt_cache cache;
     el_cli_climate climate;
+    edgellm_grammar *grammar; /* of each answer; NULL: none */
     el_cli_chat_word *words;
     bool leaves;           /* /quit */
     double stopped_ms;     /* when Ctrl-C last stopped an answer */

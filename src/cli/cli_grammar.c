@@ -10,6 +10,15 @@ const char *el_cli_grammar_option(const el_cli_grammar_values *values)
     return values->schema != NULL ? "--json-schema" : NULL;
 }
 
+edgellm_status el_cli_grammar_check(const el_cli_grammar_values *values, bool ignore_eos,
+                                    edgellm_error *err)
+{
+    const char *keeps = el_cli_grammar_option(values);
+    if (keeps == NULL || !ignore_eos) return EDGELLM_OK;
+    return el_cli_fail(err, EDGELLM_ERR_USAGE,
+                       "--ignore-eos goes on past the end that %s has: leave one out", keeps);
+}
+
 static edgellm_status of_schema(const edgellm_engine *engine, const el_cli_bytes *schema,
                                 edgellm_grammar **grammar, edgellm_error *err)
 {

@@ -19,11 +19,16 @@ typedef struct el_cli_grammar_values {
      .help = "answers are what the GBNF grammar in FILE allows, and whole"},                       \
     {                                                                                              \
         .name = "json-schema", .kind = EL_CLI_TEXT, .field = offsetof(type, grammar.schema),       \
-        .argument = "FILE", .help = "answers are JSON as the schema in FILE has it, and whole"     \
+        .argument = "FILE",                                                                        \
+        .help = "answers are whole JSON of the schema in FILE (use --repeat-penalty 1)"            \
     }
 
 /* The option that was given; NULL: none. */
 const char *el_cli_grammar_option(const el_cli_grammar_values *values);
+
+/* Do the options go together? Errors: USAGE. */
+edgellm_status el_cli_grammar_check(const el_cli_grammar_values *values, bool ignore_eos,
+                                    edgellm_error *err);
 
 /* Reads the file; nothing to do if there is none. Release with edgellm_grammar_destroy(). Errors:
  * USAGE (both were given), IO, FORMAT (the message names the file and the place in it), MEMORY,

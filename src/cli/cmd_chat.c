@@ -86,15 +86,34 @@ static edgellm_status load_opening(el_cli_chat *chat, edgellm_error *err)
                                     err);
 }
 
+/* Each answer keeps to the grammar from its beginning; what is loaded takes it off. */
+static edgellm_status begin_answer(el_cli_chat *chat, edgellm_error *err)
+{
+    const size_t room = chat->talk.context - chat->talk.n_tokens + 1;
+    const size_t most = chat->v.answer.max_tokens < room ? chat->v.answer.max_tokens : room;
+    EL_CLI_TRY(load_opening(chat, err));
+    return edgellm_session_set_grammar(chat->model.session, chat->grammar, (uint32_t)most, err);
+}
+
+/* In between there is none: a session that keeps to one is not saved. */
+static edgellm_status end_answer(el_cli_chat *chat, edgellm_status status, edgellm_error *err)
+{
+    edgellm_error late = {EDGELLM_OK, ""};
+    const edgellm_status off = edgellm_session_set_grammar(chat->model.session, NULL, 0, &late);
+    if (status != EDGELLM_OK || off == EDGELLM_OK) return status;
+    *err = late;
+    return off;
+}
+
 static edgellm_status make_answer(el_cli_chat *chat, edgellm_error *err)
 {
     el_cli_answer_options o = chat->v.answer;
     o.mute = chat->v.json;
     o.certified = &chat->certified;
     o.climate = &chat->climate;
-    EL_CLI_TRY(load_opening(chat, err));
+    EL_CLI_TRY(begin_answer(chat, err));
     el_cli_tokens ahead = el_cli_conversation_ahead(&chat->talk);
-    return el_cli_answer_make(&chat->answer, &chat->model, &ahead, &o, err);
+    return end_answer(chat, el_cli_answer_make(&chat->answer, &chat->model, &ahead, &o, err), err);
 }
 
 /* The question is part of the conversation. Errors: those that end the program. */
@@ -147,6 +166,8 @@ static edgellm_status ask(el_cli_chat *chat, const char *text, edgellm_error *er
                 dropped == 1 ? " is" : "s are");
     }
     status = answer_question(chat, dropped, err);
+    if (status == EDGELLM_ERR_USAGE)
+        return tell_of_message(chat, err); /* no room for the grammar */
     if (status != EDGELLM_ERR_INTERRUPTED) return status;
     err->message[0] = '\0';
     chat->stopped_ms = el_cli_now_ms();
@@ -229,6 +250,7 @@ static edgellm_status converse(el_cli_chat *chat, edgellm_error *err)
 static edgellm_status start_session(el_cli_chat *chat, edgellm_error *err)
 {
     edgellm_session_options o = chat->v.model.session;
+    o.grammar = el_cli_grammar_option(&chat->v.grammar) != NULL;
     if (!chat->model.info.has_chat_template) {
         return el_cli_fail(err, EDGELLM_ERR_UNSUPPORTED,
                            "this model has no chat template that is known: see edgellm run --raw");
@@ -252,6 +274,7 @@ static edgellm_status prepare(el_cli_chat *chat, edgellm_error *err)
 {
     EL_CLI_TRY(
         el_cli_climate_open(&chat->climate, &chat->v.climate, chat->v.model.session.realtime, err));
+    EL_CLI_TRY(el_cli_grammar_read(chat->model.engine, &chat->v.grammar, &chat->grammar, err));
     EL_CLI_TRY(start_session(chat, err));
     EL_CLI_TRY(el_cli_prompt_cache_check(&chat->cache, err));
     EL_CLI_TRY(el_cli_conversation_open(&chat->talk, &chat->model, chat->v.system, err));
@@ -290,11 +313,14 @@ static void free_words(el_cli_chat_word *word)
 static edgellm_status chat(const void *values, char **operands, int n_operands, edgellm_error *err)
 {
     el_cli_chat chat = {.v = *(const el_cli_chat_values *)values};
+    edgellm_engine_options engine = chat.v.model.engine;
     (void)n_operands;
+    EL_CLI_TRY(el_cli_grammar_check(&chat.v.grammar, chat.v.answer.ignore_eos, err));
+    engine.grammars = el_cli_grammar_option(&chat.v.grammar) != NULL;
     if (chat.v.save != NULL) EL_CLI_TRY(el_cli_chat_check_save(chat.v.save, err));
     el_cli_prompt_cache_open(&chat.cache, chat.v.prompt_cache, operands[0],
                              chat.v.model.session.exact);
-    EL_CLI_TRY(el_cli_model_open(&chat.model, operands[0], &chat.v.model.engine, err));
+    EL_CLI_TRY(el_cli_model_open(&chat.model, operands[0], &engine, err));
     edgellm_status status = prepare(&chat, err);
     if (status == EDGELLM_OK) {
         status = converse(&chat, err);
@@ -307,6 +333,7 @@ static edgellm_status chat(const void *values, char **operands, int n_operands, 
     el_cli_prompt_cache_release(&chat.cache);
     el_cli_climate_release(&chat.climate);
     el_cli_model_close(&chat.model);
+    edgellm_grammar_destroy(chat.grammar);
     free_words(chat.words);
     return status;
 }
@@ -324,6 +351,7 @@ static const el_cli_option options[] = {
     EL_CLI_CHAT_TOKENS_ROW(el_cli_chat_values),
     {"ignore-eos", 0, EL_CLI_ON, FIELD(answer.ignore_eos), NULL, NULL, "go on past end tokens", 0,
      0, NULL},
+    EL_CLI_GRAMMAR_ROWS(el_cli_chat_values),
     EL_CLI_SAMPLER_ROWS(el_cli_chat_values),
     EL_CLI_CONTEXT_ROW(el_cli_chat_values, NULL,
                        "context in tokens; 2048, or less if the model knows less"),
@@ -363,7 +391,8 @@ const el_cli_command el_cli_cmd_chat = {
                 "  edgellm chat model.tm2.bin --system \"You answer in one sentence.\"\n"
                 "  edgellm chat model.tm2.bin --save talk.els\n"
                 "  edgellm chat model.tm2.bin --load talk.els --save talk.els\n"
-                "  edgellm chat model.tm2.bin -s 1 --json < questions.txt\n",
+                "  edgellm chat model.tm2.bin -s 1 --json < questions.txt\n"
+                "  edgellm chat model.tm2.bin --json-schema lamp.json --repeat-penalty 1\n",
     .options = options,
     .values_size = sizeof(el_cli_chat_values),
     .min_operands = 1,

@@ -287,12 +287,8 @@ static edgellm_status run(const void *values, char **operands, int n_operands, e
                            "give the prompt with either -p TEXT or --prompt-file FILE");
     }
     EL_CLI_TRY(el_cli_deadline_check(&v->deadline, err));
-    const char *keeps = el_cli_grammar_option(&v->grammar);
-    if (keeps != NULL && v->answer.ignore_eos) {
-        return el_cli_fail(err, EDGELLM_ERR_USAGE,
-                           "--ignore-eos goes on past the end that %s has: leave one out", keeps);
-    }
-    engine.grammars = keeps != NULL;
+    EL_CLI_TRY(el_cli_grammar_check(&v->grammar, v->answer.ignore_eos, err));
+    engine.grammars = el_cli_grammar_option(&v->grammar) != NULL;
     if (v->deadline.ms > 0 && (v->climate.target_rate > 0 || v->climate.max_temp > 0)) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE,
                            "--deadline-ms asks for haste, --target-rate and --max-temp hold back: "

@@ -11,7 +11,7 @@ void el_matcher_layout(el_matcher *m, const el_trie *trie, el_arena *arena)
     m->cells = el_arena_take(arena, EL_CELLS, sizeof *m->cells);
     m->items = el_arena_take(arena, EL_CLOSURE_MAX, sizeof *m->items);
     m->seen = el_arena_take(arena, EL_CLOSURE_SLOTS, sizeof *m->seen);
-    m->found = el_arena_take(arena, EL_CONFIGS_OF_STATE, sizeof *m->found);
+    m->found = el_arena_take(arena, EL_CLOSURE_MAX, sizeof *m->found);
     m->chain = el_arena_take(arena, EL_FRAMES, sizeof *m->chain);
     m->path = el_arena_take(arena, trie->depth + 1, sizeof *m->path);
     m->path_nodes = el_arena_take(arena, trie->depth + 1, sizeof *m->path_nodes);

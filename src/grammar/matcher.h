@@ -8,8 +8,13 @@
  *   cell    of a state and a class of bytes: the state that follows, once it was asked for
  *   mask    the tokens that may follow a state, kept while there is room
  *
- * When frames, configs or states run out, all are forgotten but what the answer stands on, and are
- * found again as they are needed: this changes times, never results.
+ * A config that can do nothing but what another of its state can is left out: one of which a
+ * repetition that has had enough was done more often than in the other.
+ *
+ * When frames, configs or states run out, or much was computed, all are forgotten but what the
+ * answer stands on, and are found again as they are needed: this changes times, never results. A
+ * mask in which that happens is begun again once all is forgotten, so that whether it is then too
+ * much work does not depend on what was known before.
  *
  *   stacks.c      frames
  *   states.c      configs and states, by closure
@@ -26,15 +31,19 @@ enum {
     EL_FRAMES = 4096,
     EL_FRAME_SLOTS = 2 * EL_FRAMES,
     EL_STACK_MAX = 1000, /* frames of a stack */
-    EL_CONFIGS = 16384,
-    EL_CONFIGS_OF_STATE = 128,
+    EL_CONFIGS = 1 << 16,
+    EL_CONFIGS_OF_STATE = 512, /* as many properties in a row, or values of an enum */
     EL_STATES = 512,
     EL_STATE_SLOTS = 2 * EL_STATES,
     EL_CELLS = 1 << 16,
-    EL_CLOSURE_MAX = 512,
+    EL_CLOSURE_MAX = 2048,
     EL_CLOSURE_SLOTS = 2 * EL_CLOSURE_MAX,
     EL_HEIGHTS = 14, /* of what is below a node of the trie: 0 .. 7, then up to 15, 31 ... 255 */
-    EL_MASKS = 8     /* kept */
+    EL_MASKS = 8,    /* kept */
+
+    EL_WORK = 1 << 17,      /* steps of closures until all is forgotten, as if room had run out */
+    EL_MASK_WORK = 1 << 19, /* of one mask that had to forget: beyond it the answer is an error */
+    EL_STACK_COMPARED = 16  /* frames from the top in which two stacks are compared */
 };
 
 #define EL_STATE_DEAD    0u      /* no text goes on like this */
@@ -51,9 +60,26 @@ typedef struct el_frame {
     uint32_t depth;
 } el_frame;
 
-typedef struct el_wait {
-    uint32_t node, stack;
-} el_wait;
+/* A node and a stack in one number, in whose order configs lie. */
+typedef uint32_t el_wait;
+
+static inline el_wait el_wait_of(uint32_t node, uint32_t stack)
+{
+    return node * EL_FRAMES + stack;
+}
+
+static inline uint32_t el_wait_node(el_wait w)
+{
+    return w / EL_FRAMES;
+}
+
+static inline uint32_t el_wait_stack(el_wait w)
+{
+    return w % EL_FRAMES;
+}
+
+_Static_assert((uint64_t)EL_PROGRAM_NODES_MAX *EL_FRAMES <= (uint64_t)UINT32_MAX + 1,
+               "a config is one number");
 
 typedef struct el_state {
     uint32_t first; /* configs [first, first + n) */
@@ -86,11 +112,12 @@ typedef struct el_matcher {
     el_closure_item *items; /* (EL_CLOSURE_MAX) */
     uint32_t *seen;         /* (EL_CLOSURE_SLOTS) generation and index of an item */
     uint32_t n_items, generation;
-    el_wait *found; /* (EL_CONFIGS_OF_STATE) */
+    el_wait *found; /* (EL_CLOSURE_MAX) */
     uint32_t n_found;
+    uint32_t work; /* since all was forgotten */
     bool found_end;
     bool full;       /* there is no room: forget, and try again */
-    bool over_bound; /* more ways than EL_CONFIGS_OF_STATE: none of them is followed */
+    bool over_bound; /* more steps than EL_CLOSURE_MAX: no way is followed */
     uint32_t *chain; /* (EL_FRAMES) scratch of stacks */
 
     uint16_t *path;              /* (trie depth + 1) states of a walk */
@@ -116,7 +143,8 @@ uint32_t el_matcher_needs(const el_matcher *m);
 /*
  * The tokens that may follow, if `left` tokens are left with this one and the one that ends the
  * answer: of those only such that the end stays in reach; if it is not, those that lead nearest to
- * it. Valid until the next call. Errors: UNSUPPORTED (all ways go over a bound).
+ * it. Valid until the next call. Errors: UNSUPPORTED (all ways go over a bound, or it would be more
+ * than EL_MASK_WORK).
  */
 edgellm_status el_matcher_mask(el_matcher *m, uint32_t left, const el_mask **mask,
                                edgellm_error *err);
@@ -132,6 +160,8 @@ uint32_t el_stacks_push(el_matcher *m, uint32_t node, uint32_t count, uint32_t b
 /* The same stack with EL_COUNT_PLENTY where a repetition has had enough, and has a limit that is
  * more than `far` times away. EL_FRAMES: there is no room. */
 uint32_t el_stacks_plenty(el_matcher *m, uint32_t stack, uint32_t far);
+/* Can whatever stands on stack `a` do all that it could on `b`, at no higher cost? */
+bool el_stacks_ease(const el_matcher *m, uint32_t a, uint32_t b);
 void el_stacks_reset(el_matcher *m);
 /* Keeps the frames under the configs of a state, which it corrects. */
 void el_stacks_keep(el_matcher *m, const el_state *state);

@@ -71,12 +71,36 @@ uint32_t el_stacks_plenty(el_matcher *m, uint32_t stack, uint32_t far)
         m->chain[n++] = stack;
         stack = m->frames[stack].below;
     }
+    m->work += n;
     while (n-- > 0 && stack != EL_FRAMES) {
         const el_frame *f = &m->frames[m->chain[n]];
         const uint32_t count = is_far(m->program, f, far) ? EL_COUNT_PLENTY : f->count;
         stack = el_stacks_push(m, f->node, count, stack);
     }
     return stack;
+}
+
+/* Of two frames at the same place: has the repetition had enough in both, and less in `f`? */
+static bool eases(const el_program *p, const el_frame *f, const el_frame *g)
+{
+    const el_node *node = &p->nodes[f->node];
+    if (f->node != g->node) return false;
+    if (f->count == g->count) return true;
+    if (f->count == EL_COUNT_PLENTY) return true;
+    return g->count != EL_COUNT_PLENTY && f->count < g->count &&
+           (f->count + 1 >= node->least || p->nodes[node->first].nullable);
+}
+
+bool el_stacks_ease(const el_matcher *m, uint32_t a, uint32_t b)
+{
+    for (uint32_t n = 0; a != b; n++) {
+        const el_frame *f = &m->frames[a], *g = &m->frames[b];
+        if (n == EL_STACK_COMPARED || f->depth != g->depth || !eases(m->program, f, g))
+            return false;
+        a = f->below;
+        b = g->below;
+    }
+    return true;
 }
 
 void el_stacks_reset(el_matcher *m)
@@ -92,7 +116,7 @@ void el_stacks_keep(el_matcher *m, const el_state *state)
     const uint32_t n = m->n_frames;
     memset(renamed, 0, n * sizeof *renamed);
     for (uint32_t c = state->first; c < state->first + state->n; c++)
-        renamed[m->configs[c].stack] = 1;
+        renamed[el_wait_stack(m->configs[c])] = 1;
     for (uint32_t i = n; i-- > 1;)
         if (renamed[i]) renamed[m->frames[i].below] = 1;
     el_stacks_reset(m);
@@ -106,5 +130,6 @@ void el_stacks_keep(el_matcher *m, const el_state *state)
         renamed[i] = m->n_frames++;
     }
     for (uint32_t c = state->first; c < state->first + state->n; c++)
-        m->configs[c].stack = renamed[m->configs[c].stack];
+        m->configs[c] =
+            el_wait_of(el_wait_node(m->configs[c]), renamed[el_wait_stack(m->configs[c])]);
 }

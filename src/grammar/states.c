@@ -2,7 +2,10 @@
 
 #include "grammar/matcher.h"
 
-enum { GENERATIONS = 1 << 22 };
+enum { GENERATIONS = 1 << 20 };
+
+_Static_assert((uint64_t)GENERATIONS *EL_CLOSURE_SLOTS <= (uint64_t)UINT32_MAX + 1,
+               "a slot holds a generation and an item");
 
 /* ---- closure --------------------------------------------------------------------------------- */
 
@@ -74,23 +77,58 @@ static void call(el_matcher *m, uint32_t at, uint32_t stack, uint32_t fresh)
         put_item(m, node->first, el_stacks_push(m, at, 0, stack), fresh + 1);
 }
 
+/* The first config that was found of this number or more. */
+static uint32_t place_of(const el_matcher *m, el_wait wait)
+{
+    uint32_t from = 0, to = m->n_found;
+    while (from < to) {
+        const uint32_t middle = from + (to - from) / 2;
+        if (m->found[middle] < wait)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
+/* Is there a config at the same node, from `from` to `to`, that can do all that this one can? Only
+ * a stack that counts can have counted more than it needs. */
+static bool is_eased(const el_matcher *m, uint32_t stack, uint32_t from, uint32_t to)
+{
+    if (!m->frames[stack].counts) return false;
+    for (uint32_t i = from; i < to; i++)
+        if (el_stacks_ease(m, el_wait_stack(m->found[i]), stack)) return true;
+    return false;
+}
+
+/* Takes out those that can do nothing but what this one can. */
+static void drop_eased(el_matcher *m, uint32_t stack, uint32_t from, uint32_t to)
+{
+    uint32_t left = from;
+    for (uint32_t i = from; i < to; i++) {
+        const uint32_t other = el_wait_stack(m->found[i]);
+        if (m->frames[other].counts && el_stacks_ease(m, stack, other)) continue;
+        m->found[left++] = m->found[i];
+    }
+    if (left == to) return;
+    memmove(m->found + left, m->found + to, (m->n_found - to) * sizeof *m->found);
+    m->n_found -= to - left;
+}
+
+/* What is found is in order, so that equal sets are equal lists. */
 static void keep(el_matcher *m, uint32_t node, uint32_t stack)
 {
-    const uint32_t cost = el_cost_add(m->program->nodes[node].cost, m->frames[stack].cost);
-    if (cost == EL_COST_NONE) return;
-    uint32_t at = m->n_found;
-    for (uint32_t i = 0; i < m->n_found; i++)
-        if (m->found[i].node == node && m->found[i].stack == stack) return;
-    if (at == EL_CONFIGS_OF_STATE) {
-        m->over_bound = true;
-        return;
-    }
-    for (; at > 0; at--) { /* in order: equal sets are equal lists */
-        const el_wait *c = &m->found[at - 1];
-        if (c->node < node || (c->node == node && c->stack < stack)) break;
-        m->found[at] = *c;
-    }
-    m->found[at] = (el_wait){node, stack};
+    const el_wait wait = el_wait_of(node, stack);
+    if (el_cost_add(m->program->nodes[node].cost, m->frames[stack].cost) == EL_COST_NONE) return;
+    const uint32_t from = place_of(m, el_wait_of(node, 0));
+    const uint32_t to = place_of(m, el_wait_of(node, EL_FRAMES - 1) + 1);
+    uint32_t at = place_of(m, wait);
+    if (at < to && m->found[at] == wait) return;
+    if (is_eased(m, stack, from, to)) return;
+    drop_eased(m, stack, from, to);
+    at = place_of(m, wait);
+    memmove(m->found + at + 1, m->found + at, (m->n_found - at) * sizeof *m->found);
+    m->found[at] = wait;
     m->n_found++;
 }
 
@@ -127,7 +165,7 @@ static uint32_t hash_found(const el_matcher *m)
 {
     uint32_t h = m->found_end;
     for (uint32_t i = 0; i < m->n_found; i++)
-        h = (h ^ m->found[i].node * 0x9e3779b1u ^ m->found[i].stack * 0x85ebca6bu) * 16777619u;
+        h = (h ^ m->found[i] * 0x9e3779b1u) * 16777619u;
     return h ^ h >> 15;
 }
 
@@ -144,8 +182,9 @@ static el_state measured(const el_matcher *m)
                   .cost = m->found_end ? 0 : EL_COST_NONE,
                   .accepts = m->found_end};
     for (uint32_t i = 0; i < m->n_found; i++) {
-        const el_frame *f = &m->frames[m->found[i].stack];
-        const uint32_t cost = el_cost_add(m->program->nodes[m->found[i].node].cost, f->cost);
+        const el_frame *f = &m->frames[el_wait_stack(m->found[i])];
+        const uint32_t node = el_wait_node(m->found[i]);
+        const uint32_t cost = el_cost_add(m->program->nodes[node].cost, f->cost);
         if (cost < s.cost) s.cost = cost;
         s.counts |= f->counts;
     }
@@ -171,11 +210,25 @@ static uint16_t add_state(el_matcher *m, uint32_t slot)
 static uint16_t state_found(el_matcher *m)
 {
     if (m->full) return EL_STATE_UNKNOWN;
-    if (m->over_bound || (m->n_found == 0 && !m->found_end)) return EL_STATE_DEAD;
+    if (m->over_bound || m->n_found > EL_CONFIGS_OF_STATE) return EL_STATE_DEAD;
+    if (m->n_found == 0 && !m->found_end) return EL_STATE_DEAD;
     uint32_t slot = hash_found(m) % EL_STATE_SLOTS;
     for (; m->state_slots[slot] != 0; slot = (slot + 1) % EL_STATE_SLOTS)
         if (is_found(m, &m->states[m->state_slots[slot]])) return m->state_slots[slot];
     return add_state(m, slot);
+}
+
+/* Configs that were compared with each other. What is counted does not depend on the order in which
+ * they were found. */
+static uint32_t comparisons(const el_matcher *m)
+{
+    uint32_t n = 0, run = 0;
+    for (uint32_t i = 0; i < m->n_found; i++) {
+        const bool goes_on = i > 0 && el_wait_node(m->found[i]) == el_wait_node(m->found[i - 1]);
+        run = goes_on ? run + 1 : 0;
+        if (m->frames[el_wait_stack(m->found[i])].counts) n += run;
+    }
+    return n;
 }
 
 static uint16_t compute_step(el_matcher *m, uint16_t from, uint8_t byte)
@@ -184,12 +237,13 @@ static uint16_t compute_step(el_matcher *m, uint16_t from, uint8_t byte)
     const el_state *s = &m->states[from];
     begin_closure(m);
     for (uint32_t c = s->first; c < s->first + s->n; c++) {
-        const el_node *node = &p->nodes[m->configs[c].node];
+        const el_node *node = &p->nodes[el_wait_node(m->configs[c])];
         for (uint32_t e = node->first; e < node->first + node->count; e++)
             if (byte >= p->edges[e].low && byte <= p->edges[e].high)
-                put_item(m, p->edges[e].to, m->configs[c].stack, 0);
+                put_item(m, p->edges[e].to, el_wait_stack(m->configs[c]), 0);
     }
     close_items(m);
+    m->work += s->n + m->n_items + comparisons(m);
     return state_found(m);
 }
 
@@ -206,6 +260,7 @@ static void reset_states(el_matcher *m)
     memset(m->cells, 0, m->program->n_classes * sizeof *m->cells); /* the dead stay dead */
     m->n_states = 1;
     m->n_configs = 0;
+    m->work = 0;
     m->most_states = EL_CELLS / m->program->n_classes;
     if (m->most_states > EL_STATES) m->most_states = EL_STATES;
 }
@@ -227,7 +282,7 @@ void el_states_forget(el_matcher *m)
     begin_closure(m);
     m->found_end = s.accepts;
     for (uint32_t c = s.first; c < s.first + s.n; c++)
-        keep(m, m->configs[c].node, m->configs[c].stack);
+        keep(m, el_wait_node(m->configs[c]), el_wait_stack(m->configs[c]));
     reset_states(m);
     m->current = state_found(m);
     el_masks_forget(m);
@@ -255,9 +310,9 @@ uint16_t el_states_plenty(el_matcher *m, uint16_t state, uint32_t height)
     begin_closure(m);
     m->found_end = s->accepts;
     for (uint32_t c = s->first; c < s->first + s->n; c++) {
-        const uint32_t stack = el_stacks_plenty(m, m->configs[c].stack, far);
+        const uint32_t stack = el_stacks_plenty(m, el_wait_stack(m->configs[c]), far);
         if (stack == EL_FRAMES) return state;
-        keep(m, m->configs[c].node, stack);
+        keep(m, el_wait_node(m->configs[c]), stack);
     }
     const uint16_t plenty = state_found(m);
     if (plenty == EL_STATE_UNKNOWN) return state;

@@ -3,6 +3,9 @@
  * out; where all bytes below lead back to the same state, as in the middle of a string, all is
  * taken; else the walk goes on below. Where a repetition has a limit that no token below can reach,
  * it goes on with the state that does not count (el_states_plenty()), of which the same holds.
+ *
+ * When room runs out for the first time the walk begins again with all forgotten: then it, and how
+ * much work it takes, is the same whatever the matcher did before.
  */
 #include "grammar/token_mask.h"
 
@@ -87,6 +90,9 @@ typedef struct walk {
     el_matcher *m;
     el_mask *mask;
     uint32_t limit; /* the most that a state after a token may cost */
+    bool is_fresh;  /* all was forgotten when it began */
+    bool has_run_out;
+    uint32_t work; /* before all was last forgotten */
 } walk;
 
 static bool is_no_state(uint16_t state)
@@ -99,22 +105,26 @@ static uint16_t state_at(el_matcher *m, uint32_t i)
 {
     const el_trie_node *node = &m->trie->nodes[i];
     const uint16_t state = el_states_go(m, m->path[node->depth - 1], node->byte);
-    m->path_nodes[node->depth] = i;
     if (is_no_state(state) || !m->states[state].counts || node->height == 0 ||
         node->height == HEIGHT_MAX)
         return state;
     return el_states_plenty(m, state, node->height);
 }
 
-/* All was forgotten: finds the states down to a node again. */
+/* Forgets all, and finds the states down to a node again. */
 static uint16_t find_again(walk *w, uint32_t depth)
 {
     el_matcher *m = w->m;
+    w->work += m->work;
+    w->has_run_out = !w->is_fresh || w->work > EL_MASK_WORK;
+    if (w->has_run_out) return EL_STATE_DEAD;
     el_states_forget(m);
     m->path[0] = el_states_plenty(m, m->current, m->trie->depth);
     for (uint32_t d = 1; d <= depth; d++) {
         m->path[d] = state_at(m, m->path_nodes[d]);
-        if (is_no_state(m->path[d])) return m->path[d];
+        if (!is_no_state(m->path[d])) continue;
+        w->has_run_out = d < depth; /* not even the way here fits */
+        return m->path[d];
     }
     return m->path[depth];
 }
@@ -146,7 +156,8 @@ static uint32_t visit(walk *w, uint32_t i)
 {
     el_matcher *m = w->m;
     const el_trie_node *node = &m->trie->nodes[i], *next = node + 1;
-    uint16_t state = state_at(m, i);
+    m->path_nodes[node->depth] = i;
+    uint16_t state = m->work > EL_WORK ? EL_STATE_UNKNOWN : state_at(m, i);
     if (state == EL_STATE_UNKNOWN) state = find_again(w, node->depth);
     if (is_no_state(state)) return node->skip;
     const uint32_t cost = m->states[state].cost;
@@ -177,17 +188,32 @@ void el_masks_forget(el_matcher *m)
         m->masks[i].state = EL_STATE_DEAD;
 }
 
-static void fill(el_matcher *m, el_mask *mask, uint32_t limit)
+/* The whole walk; false: room has run out. */
+static bool walk_all(walk *w)
 {
-    walk w = {.m = m, .mask = mask, .limit = limit};
+    el_matcher *m = w->m;
+    el_mask *mask = w->mask;
     memset(mask->words, 0, words_of(m->trie) * sizeof *mask->words);
     mask->bounded = false;
     mask->most = 0;
     mask->ends = m->states[m->current].accepts;
     m->path[0] = el_states_plenty(m, m->current, m->trie->depth);
-    for (uint32_t i = 0; i < m->trie->n_nodes;)
-        i = visit(&w, i);
+    for (uint32_t i = 0; i < m->trie->n_nodes && !w->has_run_out;)
+        i = visit(w, i);
     mask->count = count_bits(mask);
+    return !w->has_run_out;
+}
+
+static edgellm_status fill(el_matcher *m, el_mask *mask, uint32_t limit, edgellm_error *err)
+{
+    walk w = {.m = m, .mask = mask, .limit = limit};
+    if (walk_all(&w)) return EDGELLM_OK;
+    el_states_forget(m);
+    w = (walk){.m = m, .mask = mask, .limit = limit, .is_fresh = true};
+    if (walk_all(&w)) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                   "which tokens the grammar allows here would take too long to find out: let "
+                   "fewer of its ways begin alike");
 }
 
 /* A mask that was made for the same state, and holds for the limit. */
@@ -229,7 +255,7 @@ static edgellm_status make_mask(el_matcher *m, uint32_t limit, const el_mask **m
 {
     el_mask *made = &m->masks[m->next_mask];
     made->state = EL_STATE_DEAD;
-    fill(m, made, limit);
+    EL_TRY(fill(m, made, limit, err));
     *mask = made;
     if (made->count == 0 && !made->ends) return el_matcher_fail_bound(err);
     if (made->bounded) return EDGELLM_OK;

@@ -16,8 +16,8 @@
 enum {
     EL_SCHEMA_PLACES = 4096,
     EL_SCHEMA_EDGES = 8192,
-    EL_SCHEMA_PARTS = 32,      /* objects that allOf makes one of */
-    EL_SCHEMA_STEPS = 1000000, /* what may be compared in all */
+    EL_SCHEMA_PARTS = 32,     /* objects that allOf makes one of */
+    EL_SCHEMA_STEPS = 250000, /* what may be compared in all */
     EL_SCHEMA_NONE = UINT32_MAX
 };
 

@@ -55,6 +55,22 @@ class Schemas(unittest.TestCase):
         jsonschema.Draft202012Validator(schema, format_checker=checker).validate(value)
         return None
 
+    def test_wide_schemas(self):
+        """As many properties as an object may have, and lists of 400 values."""
+        names = [f"{'set' if i % 3 else 'get'}_{i:03}" for i in range(256)]
+        values = [f"{'Port' if i % 4 else 'North'} {i * 7919 % 1000}" for i in range(400)]
+        flag, one_of = {"type": "boolean"}, {"enum": values}
+        seen = set()
+        for seed in range(12):
+            required = names[::64] if seed % 2 else names[seed::100] if seed % 3 else []
+            schema = {"type": "object", "properties": {n: one_of if n == names[200] else flag for n in names},
+                      "required": required, "additionalProperties": False}
+            self.assertIsNone(self.judge(schema, seed, 900))
+            self.assertIsNone(self.judge({"type": "array", "items": one_of, "minItems": 2, "maxItems": 4}, seed, 200))
+            answer = self.ask({"type": "object", "properties": dict.fromkeys(names, flag)}, seed, 900)[1]
+            seen |= set(json.loads(answer["choices"][0]["text"]))
+        self.assertGreater(len(seen), 5)
+
     def test_random_schemas(self):
         refused = []
         for seed in range(SCHEMAS):

@@ -36,6 +36,7 @@ class Bench:
         self.peer_file = os.path.join(options.work, "q4_0.gguf")
         self.files = {name: os.path.join(options.work, name.replace(" ", "-") + ".tm2.bin")
                       for name, *_ in FILES}
+        self.others = {os.path.basename(path): (program, path) for program, path in options.llama_bench}
         for path in options.file:
             self.files[os.path.basename(path)] = path
 
@@ -99,6 +100,14 @@ class Bench:
                 "peak_rss": decode["peak_rss"], "python_rss": decode["python_rss"],
                 "version": decode["version"], "first_token_ms": first["first_token_ms"]}
 
+    def another(self, program, path):
+        """By a llama-bench of llama.cpp or what was made of it; its answer begins at position 0."""
+        rows = json.loads(self.run(program, "-m", path, "-t", "1", "-p", str(PREFILL), "-n",
+                                   str(self.options.tokens), "-r", "1", "-o", "json"))
+        speed = {bool(row["n_gen"]): row["avg_ts"] for row in rows}
+        return {"decode_tok_s": speed[True], "prefill_tok_s": speed[False], "peak_rss": None,
+                "first_token_ms": None}
+
     # ---- all of them ----------------------------------------------------------------------
 
     def measure(self):
@@ -108,6 +117,8 @@ class Bench:
             for level in self.options.cpumask:
                 contestants.append((f"{name}, {level}", lambda path=path, level=level:
                                     self.ours(path, "--cpumask", level)))
+        for name, (program, path) in self.others.items():
+            contestants.append((name, lambda program=program, path=path: self.another(program, path)))
         blocks = {name: [] for name, _ in contestants}
         for block in range(self.options.blocks):
             turn = block % len(contestants)
@@ -118,14 +129,16 @@ class Bench:
 
 
 def median(blocks, key):
-    return statistics.median(b[key] for b in blocks)
+    """None, if it was not measured."""
+    return None if blocks[0][key] is None else statistics.median(b[key] for b in blocks)
 
 
 def summary(bench, blocks):
     """What is printed and stored: medians, and ratios to the peer with their range by block."""
     rows = {}
     for name, results in blocks.items():
-        path = bench.files.get(name.rsplit(", ", 1)[0], bench.peer_file)
+        _, path = bench.others.get(name, (None, bench.peer_file))
+        path = bench.files.get(name.rsplit(", ", 1)[0], path)
         row = {"file_bytes": os.path.getsize(path)}
         for key in ("decode_tok_s", "prefill_tok_s", "first_token_ms", "peak_rss"):
             row[key] = median(results, key)
@@ -148,8 +161,9 @@ def print_table(rows, blocks, core):
             low, high = row[key + "_ratio_range"]
             return (f"{row[key + '_tok_s']:9.1f}  {row[key + '_ratio']:5.2f} "
                     f"({low:.2f} .. {high:.2f})")
-        print(f"{name:20s} {row['file_bytes'] / 1e6:6.1f}   {cell('decode'):34s} "
-              f"{cell('prefill'):34s} {row['first_token_ms']:10.1f} {row['peak_rss'] / 1e6:11.1f}")
+        first, peak = row["first_token_ms"], row["peak_rss"]
+        print(f"{name:20s} {row['file_bytes'] / 1e6:6.1f}   {cell('decode'):34s} {cell('prefill'):34s} "
+              f"{'-' if first is None else f'{first:.1f}':>10s} {'-' if peak is None else f'{peak / 1e6:.1f}':>11s}")
     python = blocks[PEER][0]["python_rss"] / 1e6
     print(f"\nFirst token, prompt of {START_TOKENS} tokens, files in the page cache. EdgeLLM: from "
           "before the process exists to its\nfirst byte of text. llama.cpp: from loading the model "
@@ -188,6 +202,8 @@ def main():
     parser.add_argument("--file", action="append", default=[], help="a TM2 file, measured too")
     parser.add_argument("--cpumask", action="append", default=[], metavar="LEVEL",
                         help="also with no newer instructions than these, such as avx2")
+    parser.add_argument("--llama-bench", action="append", default=[], nargs=2, metavar=("PROGRAM", "GGUF"),
+                        help="also what this llama-bench measures of that file")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     bench = Bench(options)
