@@ -20,7 +20,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-large \
         bench-codecs bench-attention bench-peak bench-peers bench-boot bench-stream soak conformance format \
         format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
-        talk distil test-distil test-clients test-web test-faults test-examples
+        talk distil test-distil test-clients test-web test-faults test-examples test-scale example-ray
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
@@ -28,7 +28,7 @@ help:
 	@echo "      bench bench-boot bench-stream bench-large bench-codecs bench-attention bench-peak bench-peers soak"
 	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
-	@echo "      distil test-distil test-clients test-web test-faults test-examples"
+	@echo "      distil test-distil test-clients test-web test-faults test-examples test-scale example-ray"
 
 .DEFAULT_GOAL := help
 
@@ -183,6 +183,17 @@ test-web: SETUP = --web
 test-web: setup build/release/CMakeCache.txt
 	cmake --build build/release --target programs make_tiny --parallel $(JOBS)
 	@tools/test_web.sh $(ARGS)
+
+# Two servers behind nginx and HAProxy, one of which is killed; the manifests for Kubernetes (docs/SCALE.md).
+test-scale: SETUP = --scale
+test-scale: setup build/release/CMakeCache.txt
+	cmake --build build/release --target programs make_tiny --parallel $(JOBS)
+	@tools/test_scale.sh
+
+# A batch in shards, by Ray from PyPI, which is taken into build/venv-ray.
+example-ray: model
+	@cmake --build build/release --target programs --parallel $(JOBS)
+	@tools/example_ray.sh $(MODEL)
 
 # examples/smart_home.py and machine_monitor.py, beside a broker (Mosquitto) and a server with the real model.
 test-examples: SETUP = --examples

@@ -1,6 +1,8 @@
 # The programs. `edgellm` needs jansson and, for line editing, libedit; `edgellm-quantize`, which it
 # starts for `edgellm quantize`, needs OpenBLAS and LAPACKE too; `edgellm-serve`, for `edgellm serve`,
 # needs libwebsockets; `edgellm-bench-http`, which `edgellm bench` starts for servers, needs libcurl.
+# `edgellm-batch`, for `edgellm batch`, needs jansson alone; it is a program of its own because a board
+# that only answers has no use for it.
 include(cmake/embed.cmake)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
@@ -21,13 +23,15 @@ target_compile_options(el_schema PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>
 # Their sources, each compiled once: what both share, and what is one's own. The fuzzer of arguments
 # (tests/fuzz) takes all three, but its own main files.
 set(src ${PROJECT_SOURCE_DIR}/src/cli)
-set(main_sources ${src}/main.c ${src}/quantize_main.c ${src}/quantize_blas.c ${src}/serve_main.c)
+set(main_sources ${src}/main.c ${src}/quantize_main.c ${src}/quantize_blas.c ${src}/serve_main.c
+                 ${src}/batch_main.c)
 set(common_sources)
 foreach(name external folders model options output program sensors signals stats)
   list(APPEND common_sources ${src}/cli_${name}.c)
 endforeach()
 list(APPEND common_sources ${src}/doctor_tree.c)
 set(serve_sources ${src}/cmd_serve.c ${src}/serve_senses.c)
+set(batch_sources ${src}/cmd_batch.c)
 file(GLOB quantize_sources CONFIGURE_DEPENDS ${src}/cmd_quantize.c ${src}/quantize_*.c)
 set(bench_http_sources)
 foreach(name client events main ollama openai processes servers)
@@ -36,7 +40,7 @@ endforeach()
 file(GLOB core_sources CONFIGURE_DEPENDS ${src}/*.c)
 list(REMOVE_ITEM quantize_sources ${main_sources})
 list(REMOVE_ITEM core_sources ${main_sources} ${common_sources} ${quantize_sources}
-                              ${bench_http_sources} ${serve_sources})
+                              ${bench_http_sources} ${serve_sources} ${batch_sources})
 if(NOT EDGELLM_EDITLINE)
   list(REMOVE_ITEM core_sources ${src}/cli_editline.c)
 endif()
@@ -44,7 +48,8 @@ add_library(el_cli_common OBJECT ${common_sources})
 add_library(el_cli_core OBJECT ${core_sources})
 add_library(el_cli_quantize OBJECT ${quantize_sources})
 add_library(el_cli_serve OBJECT ${serve_sources})
-foreach(part common core quantize serve)
+add_library(el_cli_batch OBJECT ${batch_sources})
+foreach(part common core quantize serve batch)
   target_link_libraries(el_cli_${part} PRIVATE edgellm_cli_flags)
   # Nothing here is worth its room in memory on a board of 256 MB: small, not fast.
   target_compile_options(el_cli_${part} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
@@ -92,11 +97,34 @@ if(EDGELLM_QUANTIZE)
   add_dependencies(programs edgellm-quantize)
 endif()
 
+# ---- edgellm-batch ----
+# From requests in JSON to answers in JSON, without a network: what the server shares with it.
+set(answering_sources)
+foreach(name answer ask compute grammars histogram json_limits json_room model_name openai_wire out
+             prepare problem reader stops tasks)
+  list(APPEND answering_sources ${PROJECT_SOURCE_DIR}/src/server/${name}.c)
+endforeach()
+file(GLOB batch_module CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/batch/*.c)
+add_library(el_answering OBJECT ${answering_sources})
+add_library(el_batch OBJECT ${batch_module})
+foreach(part answering batch)
+  target_link_libraries(el_${part} PRIVATE edgellm_cli_flags)
+  target_compile_options(el_${part} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
+endforeach()
+if(EDGELLM_BATCH)
+  add_executable(edgellm-batch ${src}/batch_main.c ${common_objects} $<TARGET_OBJECTS:el_cli_batch>
+                               $<TARGET_OBJECTS:el_batch> $<TARGET_OBJECTS:el_answering>
+                               $<TARGET_OBJECTS:el_schema>)
+  target_link_libraries(edgellm-batch PRIVATE edgellm_cli_flags edgellm_static m)
+  add_dependencies(programs edgellm-batch)
+endif()
+
 # ---- edgellm-serve ----
 if(EDGELLM_SERVE)
   pkg_check_modules(LIBWEBSOCKETS IMPORTED_TARGET libwebsockets>=4.1)
   if(LIBWEBSOCKETS_FOUND)
     file(GLOB server_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/server/*.c)
+    list(REMOVE_ITEM server_sources ${answering_sources})
     add_library(el_server OBJECT ${server_sources})
     edgellm_embed(el_server src/server/openapi.json el_embedded_openapi application/json)
     target_link_libraries(el_server PRIVATE edgellm_cli_flags PkgConfig::LIBWEBSOCKETS)
@@ -110,6 +138,7 @@ if(EDGELLM_SERVE)
     edgellm_embed(el_server web/icon.svg el_web_icon image/svg+xml)
     add_executable(edgellm-serve ${src}/serve_main.c ${common_objects}
                                  $<TARGET_OBJECTS:el_cli_serve> $<TARGET_OBJECTS:el_server>
+                                 $<TARGET_OBJECTS:el_answering>
                                  $<TARGET_OBJECTS:el_schema>)
     target_link_libraries(edgellm-serve PRIVATE edgellm_cli_flags edgellm_static
                                                 PkgConfig::LIBWEBSOCKETS m)

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs the system packages that are missing, and asks nobody if none is.
-#   scripts/setup.sh [--test | --web | --clients | --examples | --lint | --fuzz | --ci | --mca | --quality]
+#   scripts/setup.sh [--test | --web | --clients | --examples | --scale | --lint | --fuzz | --ci | --mca | --quality]
 #       also what `make test` needs; what `make test-web`, `make test-clients`, `make test-examples`,
-#       `make lint`, `make fuzz` need; what .ci/run needs, that is what test, lint and fuzz need and more; what `make mca` needs, the text that `make
+#       `make test-scale`, `make lint`, `make fuzz` need; what .ci/run needs, that is what test, lint and fuzz need and more; what `make mca` needs, the text that `make
 #       quality` reads, and nothing else
 # Each line of the tables is a package and the command that proves it is there, so that tools
 # installed by other means count, and nothing is asked of apt when all is well.
@@ -17,6 +17,7 @@ recent_cmake() {
         END { exit !recent }'
 }
 has() { command -v "$1" >/dev/null 2>&1; }
+has_in_sbin() { PATH=$PATH:/usr/sbin has "$1"; }
 openblas() { library openblas || library blas-openblas; }
 library() { pkg-config --exists "$1" 2>/dev/null; }
 fuzzes() { echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n);
@@ -48,6 +49,10 @@ libwebsockets-dev:library libwebsockets
 "
 web_packages="
 chromium:browser
+"
+scale_packages="
+nginx:has_in_sbin nginx
+haproxy:has_in_sbin haproxy
 "
 clients_packages="
 nodejs:has node
@@ -102,6 +107,7 @@ list=$packages
 case "${1:-}" in
 --test) list="$packages$test_packages" ;;
 --web) list="$packages$test_packages$web_packages" ;;
+--scale) list="$packages$test_packages$scale_packages" ;;
 --clients) list="$packages$test_packages$clients_packages" ;;
 --examples) list="$packages$test_packages$examples_packages" ;;
 --lint) list="$packages$test_packages$lint_packages" ;;

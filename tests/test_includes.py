@@ -36,10 +36,12 @@ MAY_INCLUDE = {
     # base/clock.h: and times servers in whole nanoseconds
     # token/chars.h: what is UTF-8
     "server": ["base", "token/chars.h", "schema/schema.h"],
+    # what lies between a request and an answer, the network left out
+    "batch": ["base", "server"],
     "schema": ["base"],
-    # server/server.h: `edgellm serve` starts it
-    "cli": ["server/server.h", "base/outfile.h", "base/mapfile.h", "base/threads.h", "base/throttle.h",
-            "base/clock.h", "schema/schema.h", "quant/plan.h",
+    # server/server.h: `edgellm serve` starts it; batch/batch.h: `edgellm batch`
+    "cli": ["server/server.h", "batch/batch.h", "base/outfile.h", "base/mapfile.h", "base/threads.h",
+            "base/throttle.h", "base/clock.h", "schema/schema.h", "quant/plan.h",
             "quant/quantize.h", "train/compress.h"],
 }
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-DEDGELLM_BUILDING", f"-I{ROOT}/include", f"-I{ROOT}/src",

@@ -41,6 +41,7 @@ extern const el_cli_command el_cli_cmd_certify;
 extern const el_cli_command el_cli_cmd_soak;
 extern const el_cli_command el_cli_cmd_doctor;
 extern const el_cli_command el_cli_cmd_serve;
+extern const el_cli_command el_cli_cmd_batch;
 
 /* Writes the message (what is not printable UTF-8 becomes '?') and returns `status`. */
 edgellm_status el_cli_fail(edgellm_error *err, edgellm_status status, const char *format, ...)

@@ -27,6 +27,8 @@ static const command_row commands[] = {
     {.built_in = &el_cli_cmd_soak},
     {.built_in = &el_cli_cmd_doctor},
     {.external = {"serve", "answer over HTTP, as OpenAI's interface and Ollama's", "the server"}},
+    {.external = {"batch", "answer a file of requests, in OpenAI's batch format",
+                  "the batch program"}},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -573,19 +573,31 @@ static bool parse(el_ask *ask, const char *body, size_t len, el_problem *problem
     return true;
 }
 
+static void begin(el_ask *ask, el_ask_form form, json_t *root)
+{
+    memset(ask, 0, sizeof *ask);
+    ask->form = form;
+    ask->root = root;
+    ask->stream = (form & OLLAMA) != 0; /* unless it says otherwise */
+    ask->sampler = edgellm_sampler_defaults();
+}
+
 bool el_ask_read(el_ask *ask, el_ask_form form, const char *body, size_t len, el_problem *problem)
 {
     const el_json_extent extent = el_json_measure(body, len);
-    memset(ask, 0, sizeof *ask);
-    ask->form = form;
-    ask->stream = (form & OLLAMA) != 0; /* unless it says otherwise */
-    ask->sampler = edgellm_sampler_defaults();
+    begin(ask, form, NULL);
     if (extent.depth > EL_JSON_DEPTH)
         return WRONG(NULL, "the body nests deeper than %d", EL_JSON_DEPTH);
     if (extent.values > EL_JSON_VALUES)
         return el_problem_set(problem, EL_PROBLEM_BODY, NULL, "the body has more than %d values",
                               EL_JSON_VALUES);
     return parse(ask, body, len, problem) && read_all(ask, problem) && check_keeps(ask, problem);
+}
+
+bool el_ask_read_object(el_ask *ask, el_ask_form form, json_t *object, el_problem *problem)
+{
+    begin(ask, form, object);
+    return read_all(ask, problem) && check_keeps(ask, problem);
 }
 
 void el_ask_release(el_ask *ask)

@@ -70,6 +70,9 @@ typedef struct el_ask {
  * kinds: REQUEST, BODY (too many values), INTERNAL (no memory).
  */
 bool el_ask_read(el_ask *ask, el_ask_form form, const char *body, size_t len, el_problem *problem);
+/* The same of an object that was parsed already, which it takes over. */
+bool el_ask_read_object(el_ask *ask, el_ask_form form, json_t *object, el_problem *problem);
+
 void el_ask_release(el_ask *ask);
 
 /* It asks for no tokens. */

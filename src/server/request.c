@@ -2,78 +2,15 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include "base/clock.h"
-#include "server/grammars.h"
 #include "server/json_room.h"
+#include "server/prepare.h"
 #include "server/server_state.h"
 #include "server/stream.h"
 
-/* ---- tokens -------------------------------------------------------------------------------- */
-
-static edgellm_status encode(const el_server *server, const el_ask *ask, el_task *task,
-                             size_t *count, edgellm_error *err)
-{
-    const edgellm_engine *engine = server->compute.engine;
-    const size_t room = server->compute.memory.context;
-    if (ask->n_messages > 0)
-        return edgellm_chat_prompt(engine, ask->messages, ask->n_messages, EDGELLM_CHAT_OPEN_ANSWER,
-                                   task->tokens, room, count, err);
-    return edgellm_tokenize(engine, ask->prompt, ask->prompt_len,
-                            EDGELLM_TOKENIZE_SPECIAL | EDGELLM_TOKENIZE_BOS, task->tokens, room,
-                            count, err);
-}
-
-static bool lay_out(const el_server *server, const el_ask *ask, el_task *task, el_problem *problem)
-{
-    const char *param = ask->prompt ? "prompt" : "messages";
-    const uint32_t context = server->compute.memory.context;
-    edgellm_error err;
-    size_t count;
-    const edgellm_status status = encode(server, ask, task, &count, &err);
-    if (status != EDGELLM_OK)
-        return el_problem_set(
-            problem, status == EDGELLM_ERR_MEMORY ? EL_PROBLEM_INTERNAL : EL_PROBLEM_REQUEST, param,
-            "%s", err.message);
-    if (count == 0)
-        return el_problem_set(problem, EL_PROBLEM_REQUEST, param, "the prompt has no tokens");
-    if (count > context)
-        return el_problem_set(problem, EL_PROBLEM_CONTEXT, param,
-                              "the prompt has %zu tokens, the context of a session %u", count,
-                              context);
-    task->request.tokens = task->tokens;
-    task->request.count = (uint32_t)count;
-    return true;
-}
-
 /* ---- the task ------------------------------------------------------------------------------ */
-
-static uint64_t seed_by_chance(void)
-{
-    uint32_t seed = 0;
-    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed)
-        seed = (uint32_t)el_clock_now();
-    return seed;
-}
-
-static void set_task(const el_server *server, const el_ask *ask, el_task *task)
-{
-    const uint32_t room = server->compute.memory.context - task->request.count + 1;
-    const uint32_t wanted = ask->max_tokens;
-    task->asked_ns = el_clock_now();
-    task->sampler = ask->sampler;
-    if (!ask->has_seed) task->sampler.seed = seed_by_chance();
-    task->may_shorten = wanted == 0;
-    task->request.max_tokens = wanted > 0 && wanted < room ? wanted : room;
-    task->request.stop_at_end = !ask->ignore_eos;
-    task->request.sampler = &task->sampler;
-    task->request.grammar = task->grammar;
-    task->request.logprobs = ask->logprobs;
-    if (ask->deadline_ms > 0)
-        task->request.deadline_ns = task->asked_ns + ask->deadline_ms * (uint64_t)1000000;
-}
 
 static bool find_task(el_server *server, el_task **task, el_problem *problem)
 {
@@ -114,12 +51,10 @@ static void set_answer(el_server *server, const el_endpoint *endpoint, el_task *
 el_task *el_request_task(el_server *server, el_problem *problem)
 {
     const el_ask *ask = &server->ask;
+    const el_compute *c = &server->compute;
     el_task *task;
     if (!find_task(server, &task, problem)) return NULL;
-    if (!lay_out(server, ask, task, problem)) return NULL; /* the task is still free */
-    if (!el_grammars_make(server->compute.engine, ask, &task->grammar, problem)) return NULL;
-    set_task(server, ask, task);
-    return task;
+    return el_prepare_task(task, ask, c->engine, c->memory.context, problem) ? task : NULL;
 }
 
 void el_request_start(el_server *server, const el_endpoint *endpoint, el_task *task,

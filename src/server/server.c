@@ -1,9 +1,7 @@
 #include "server/server.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -16,6 +14,7 @@
 #include "server/json_limits.h"
 #include "server/json_room.h"
 #include "server/loop.h"
+#include "server/model_name.h"
 #include "server/server_state.h"
 #include "server/stream.h"
 
@@ -122,19 +121,6 @@ static void check_hosts(el_server *server)
     server->hosts = (el_hosts){o->allowed_hosts, o->n_allowed_hosts};
 }
 
-/* The file's name without what all such names end with. */
-static void name_model(el_server *server)
-{
-    static const char *const endings[] = {".bin", ".tm2"};
-    const char *path = server->options->model, *slash = strrchr(path, '/');
-    snprintf(server->model, sizeof server->model, "%s", slash ? slash + 1 : path);
-    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
-        const size_t len = strlen(server->model), n = strlen(endings[i]);
-        if (len > n && strcmp(server->model + len - n, endings[i]) == 0)
-            server->model[len - n] = '\0';
-    }
-}
-
 static size_t json_room(const el_server_options *o)
 {
     return el_json_room((size_t)o->max_body, EL_JSON_VALUES);
@@ -191,8 +177,7 @@ static void say_ready(el_server *server)
                                      .sessions = server->options->sessions,
                                      .memory = c->memory};
     server->was_ready = true;
-    snprintf(server->fingerprint, sizeof server->fingerprint, "edgellm-%s-%08x", EDGELLM_VERSION,
-             c->info.identity[0] ^ c->info.identity[1] ^ c->info.identity[2]);
+    el_model_name_bits(&c->info, server->fingerprint, sizeof server->fingerprint);
     server->options->ready(&report);
     el_notify("READY=1");
 }
@@ -267,7 +252,7 @@ edgellm_status el_server_run(const el_server_options *options, edgellm_error *er
     server->options = options;
     server->started = time(NULL);
     server->signals = server->listener.fd = -1;
-    name_model(server);
+    el_model_name(options->model, server->model, sizeof server->model);
     el_metrics_open(&server->metrics);
     el_log_open(&server->log, STDERR_FILENO);
     if (getrandom(&server->start_id, sizeof server->start_id, GRND_NONBLOCK) < 0)

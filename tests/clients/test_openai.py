@@ -6,6 +6,7 @@
 Needs the package openai: `make test-clients`.
 """
 import json
+import subprocess
 import sys
 import unittest
 
@@ -40,6 +41,25 @@ class Client(unittest.TestCase):
         self.assertEqual(answer.usage.completion_tokens, 20)
         self.assertEqual(answer.usage.total_tokens, self.right["prompt_tokens"] + 20)
         self.assertTrue(answer.system_fingerprint.startswith("edgellm-"))
+
+    def test_batch(self):
+        """What is read line by line of a file that `edgellm batch` wrote is what the package knows."""
+        source, target = served.OUT / "in.jsonl", served.OUT / "out.jsonl"
+        asked = {"/v1/chat/completions": {"messages": MESSAGES}, "/v1/completions": {"prompt": "the fox"}}
+        source.write_text("".join(json.dumps(
+            {"custom_id": url, "method": "POST", "url": url,
+             "body": {"model": "tiny", "max_tokens": 20, "temperature": 0, **body}}) + "\n"
+            for url, body in asked.items()))
+        subprocess.run([served.EDGELLM, "batch", served.TINY, source, "-o", target, "-q"], check=True,
+                       timeout=60)
+        answers = {a["custom_id"]: a["response"] for a in map(json.loads, target.open())}
+        self.assertEqual({a["status_code"] for a in answers.values()}, {200})
+        chat = openai.types.chat.ChatCompletion.model_validate(
+            answers["/v1/chat/completions"]["body"], strict=True)
+        self.assertEqual(chat.choices[0].message.content, self.right["text"])
+        text = openai.types.Completion.model_validate(answers["/v1/completions"]["body"], strict=True)
+        same = self.client.completions.create(model="tiny", prompt="the fox", max_tokens=20, temperature=0)
+        self.assertEqual((text.choices[0].text, text.usage), (same.choices[0].text, same.usage))
 
     def test_chat_stream(self):
         stream = self.client.chat.completions.create(
