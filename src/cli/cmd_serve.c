@@ -142,7 +142,7 @@ static const el_cli_option options[] = {
     {"drain", 0, EL_CLI_U32, FIELD(drain), "S", "30",
      "seconds that running answers have after SIGTERM", 0, 3600, NULL},
     {"calibrate", 0, EL_CLI_U32, FIELD(calibrate), "MS", "500",
-     "how long to measure, at the start, what tokens take, without a certificate", 1, 60000, NULL},
+     "how long to measure what tokens take, without a certificate", 1, 60000, NULL},
     EL_CLI_CERTIFICATE_ROW(serve_values),
     EL_CLI_CONTEXT_ROW(serve_values, NULL,
                        "tokens of each session; 512, or less if the model knows less"),
