@@ -344,6 +344,83 @@ static void test_config_defaults(void **state)
     el_gguf_close(&file);
 }
 
+static void start_gemma(el_hand *h, const char *name, uint32_t layers)
+{
+    static const char *const numbers[] = {"block_count",
+                                          "context_length",
+                                          "embedding_length",
+                                          "feed_forward_length",
+                                          "attention.head_count",
+                                          "attention.key_length",
+                                          "attention.sliding_window",
+                                          "vocab_size"};
+    const uint32_t values[] = {layers, 64, 64, 32, 4, 8, 16, 3};
+    char key[96];
+    el_hand_text(h, "general.architecture", name);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        snprintf(key, sizeof key, "%s.%s", name, numbers[i]);
+        el_hand_u32(h, key, values[i]);
+    }
+    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", name);
+    el_gguf_put_f32(&h->values, key, 1e-6f);
+    h->n_values++;
+}
+
+static el_config config_of_file(el_hand *h)
+{
+    edgellm_error err;
+    el_gguf file;
+    el_config c;
+    assert_true(el_hand_save(h, PATH));
+    assert_ok(el_gguf_open(&file, PATH, &err));
+    assert_ok(el_gguf_config(&file, &c, &err));
+    el_gguf_close(&file);
+    return c;
+}
+
+/* What files of Gemma leave out, and what they may say. */
+static void test_config_of_gemma(void **state)
+{
+    (void)state;
+    el_hand h = el_hand_start();
+    start_gemma(&h, "gemma3", 12);
+    el_config c = config_of_file(&h);
+    assert_true(c.window == 16 && c.pattern == 6 && c.head_dim == 8 && c.rotary_dim == 8);
+    assert_true(c.rope_base == 1e6f && c.local_rope_base == 1e4f && c.rope_factor == 0);
+    assert_true(c.attention_scale == 0 && c.attention_cap == 0 && c.logit_cap == 0);
+
+    h = el_hand_start();
+    start_gemma(&h, "gemma2", 26);
+    c = config_of_file(&h);
+    assert_true(c.window == 16 && c.pattern == 2 && c.rope_base == 1e4f);
+    assert_true(c.local_rope_base == 0 && c.attention_cap == 50 && c.logit_cap == 30);
+
+    h = el_hand_start(); /* Gemma 3 of 27 B scales by another width */
+    start_gemma(&h, "gemma3", 62);
+    el_hand_text(&h, "gemma3.rope.scaling.type", "linear");
+    el_gguf_put_f32(&h.values, "gemma3.rope.scaling.factor", 8);
+    el_gguf_put_f32(&h.values, "gemma3.rope.freq_base_swa", 500);
+    h.n_values += 2;
+    c = config_of_file(&h);
+    assert_true(c.attention_scale == 0.25f && c.rope_factor == 8 && c.local_rope_base == 500);
+}
+
+static void no_window(el_hand *h)
+{
+    h->values.size = 0;
+    h->n_values = 0;
+    start_gemma(h, "gemma3", 6);
+    el_hand_u32(h, "gemma3.attention.sliding_window_pattern", 0);
+}
+
+static void scaled_gemma2(el_hand *h)
+{
+    h->values.size = 0;
+    h->n_values = 0;
+    start_gemma(h, "gemma2", 6);
+    el_hand_text(h, "gemma2.rope.scaling.type", "linear");
+}
+
 static void long_architecture(el_hand *h)
 {
     h->n_values = 0; /* in place of the one that is there */
@@ -414,6 +491,8 @@ static void test_bad_configs(void **state)
         {scaled_positions, EDGELLM_ERR_UNSUPPORTED, "xyz.rope.scaling.type"},
         {huge_vocab, EDGELLM_ERR_FORMAT, "vocab is 1073741824"},
         {infinite_base, EDGELLM_ERR_FORMAT, "rope_base inf"},
+        {no_window, EDGELLM_ERR_FORMAT, "a window of 16 positions in layers of a pattern of 0"},
+        {scaled_gemma2, EDGELLM_ERR_UNSUPPORTED, "gemma2.rope.scaling.type"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         edgellm_error err = {0};
@@ -460,6 +539,102 @@ static void test_vocab_defaults(void **state)
     el_gguf_close(&file);
 }
 
+/* ---- pieces with scores ------------------------------------------------------------------ */
+
+static void add_pieces(el_hand *h, const char *byte, float score)
+{
+    const char *const tokens[] = {"<bos>",
+                                  byte,
+                                  "\xe2\x96\x81",
+                                  "a",
+                                  "\xe2\x96\x81\x61\xe2\x96",
+                                  "<start_of_turn>",
+                                  "\xe2\x96\x81\xe2\x96\x81"};
+    static const uint32_t types[] = {3, 6, 1, 1, 1, 4, 4};
+    const float scores[] = {5, 0, -3, -1, score, 9, 8};
+    el_hand_text(h, "tokenizer.ggml.model", "llama");
+    el_hand_texts(h, "tokenizer.ggml.tokens", 7, tokens);
+    el_hand_array(h, "tokenizer.ggml.token_type", 5, 7);
+    for (int i = 0; i < 7; i++)
+        el_bytes_u32(&h->values, types[i]);
+    el_hand_array(h, "tokenizer.ggml.scores", 6, 7);
+    for (int i = 0; i < 7; i++)
+        el_bytes_u32(&h->values, el_bits_of_float(scores[i]));
+    el_hand_u32(h, "tokenizer.ggml.bos_token_id", 0);
+}
+
+static void test_pieces(void **state)
+{
+    (void)state;
+    edgellm_error err;
+    el_gguf file;
+    el_vocab v;
+    el_hand h = el_hand_start();
+    add_pieces(&h, "<0xC3>", -1);
+    assert_true(el_hand_save(&h, PATH));
+    assert_ok(el_gguf_open(&file, PATH, &err));
+    assert_ok(el_gguf_vocab(&file, &v, &err));
+    assert_string_equal(v.pretokenizer, "spm");
+    assert_token(&v, 0, "<bos>", 5);
+    assert_token(&v, 1, "\xc3", 1);
+    assert_token(&v, 2, " ", 1);
+    assert_token(&v, 4, " a\xe2\x96", 4); /* what is no whole U+2581 stays */
+    assert_token(&v, 6, "  ", 2);
+    assert_int_equal(v.types[1], EL_TOKEN_BYTE);
+    assert_int_equal(v.types[5], EL_TOKEN_CONTROL); /* a border of turns, whatever the file says */
+    assert_int_equal(v.types[6], EL_TOKEN_USER);
+    static const uint32_t ranks[] = {0, 0, 1, 0, 0, 0, 0}; /* equal ones are equal */
+    assert_memory_equal(v.ranks, ranks, sizeof ranks);
+    assert_true(v.add_bos && v.space_first && v.n_merges == 0); /* unless the file says */
+    el_gguf_close(&file);
+
+    h = el_hand_start();
+    add_pieces(&h, "<0x00>", 7);
+    el_gguf_put_bool(&h.values, "tokenizer.ggml.add_space_prefix", false);
+    el_gguf_put_bool(&h.values, "tokenizer.ggml.add_bos_token", false);
+    h.n_values += 2;
+    assert_true(el_hand_save(&h, PATH));
+    assert_ok(el_gguf_open(&file, PATH, &err));
+    assert_ok(el_gguf_vocab(&file, &v, &err));
+    assert_token(&v, 1, "\0", 1);
+    assert_true(v.ranks[4] == 0 && v.ranks[3] == 1 && v.ranks[2] == 2);
+    assert_true(!v.add_bos && !v.space_first);
+    el_gguf_close(&file);
+}
+
+static void odd_byte(el_hand *h)
+{
+    add_pieces(h, "<0xc3>", 0); /* in small letters: never written so */
+}
+
+static void score_of_nothing(el_hand *h)
+{
+    add_pieces(h, "<0x41>", __builtin_nanf(""));
+}
+
+static void no_scores(el_hand *h)
+{
+    static const char *const tokens[] = {"a", "b"};
+    el_hand_text(h, "tokenizer.ggml.model", "llama");
+    el_hand_texts(h, "tokenizer.ggml.tokens", 2, tokens);
+}
+
+static void shorter_spaces(el_hand *h)
+{
+    add_pieces(h, "<0x41>", 0);
+    el_gguf_put_bool(&h->values, "tokenizer.ggml.remove_extra_whitespaces", true);
+    h->n_values++;
+}
+
+static void other_letters(el_hand *h)
+{
+    add_pieces(h, "<0x41>", 0);
+    el_hand_array(h, "tokenizer.ggml.precompiled_charsmap", 0, 1);
+    el_bytes_put(&h->values, "x", 1);
+}
+
+/* ---- vocabularies that are refused --------------------------------------------------------- */
+
 static void add_two_tokens(el_hand *h)
 {
     static const char *const tokens[] = {"a", "b"};
@@ -493,9 +668,9 @@ static void no_model(el_hand *h)
     el_hand_u32(h, "x", 1);
 }
 
-static void spm_model(el_hand *h)
+static void other_model(el_hand *h)
 {
-    el_hand_text(h, "tokenizer.ggml.model", "llama");
+    el_hand_text(h, "tokenizer.ggml.model", "bert");
 }
 
 static void no_tokens(el_hand *h)
@@ -568,7 +743,7 @@ static void test_bad_vocabs(void **state)
     (void)state;
     static const bad_model rows[] = {
         {no_model, EDGELLM_ERR_FORMAT, "'tokenizer.ggml.model' is missing"},
-        {spm_model, EDGELLM_ERR_UNSUPPORTED, "'llama'"},
+        {other_model, EDGELLM_ERR_UNSUPPORTED, "'bert' is not supported"},
         {no_tokens, EDGELLM_ERR_FORMAT, "0 entries"},
         {few_types, EDGELLM_ERR_FORMAT, "1 token types for 2"},
         {odd_type, EDGELLM_ERR_FORMAT, "unknown type 7"},
@@ -579,6 +754,11 @@ static void test_bad_vocabs(void **state)
         {bad_template, EDGELLM_ERR_FORMAT, "chat_template"},
         {number_for_pre, EDGELLM_ERR_FORMAT, "'tokenizer.ggml.pre' is no string"},
         {long_pre, EDGELLM_ERR_UNSUPPORTED, "a-very-long-name"},
+        {odd_byte, EDGELLM_ERR_FORMAT, "token 1 is a byte, but its name '<0xc3>'"},
+        {score_of_nothing, EDGELLM_ERR_FORMAT, "the score of token 4 is no number"},
+        {no_scores, EDGELLM_ERR_FORMAT, "0 scores for the tokens"},
+        {shorter_spaces, EDGELLM_ERR_UNSUPPORTED, "remove_extra_whitespaces"},
+        {other_letters, EDGELLM_ERR_UNSUPPORTED, "precompiled_charsmap"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         edgellm_error err = {0};
@@ -602,7 +782,9 @@ int main(void)
         cmocka_unit_test(test_alignment),
         cmocka_unit_test(test_config_defaults),
         cmocka_unit_test(test_bad_configs),
+        cmocka_unit_test(test_config_of_gemma),
         cmocka_unit_test(test_vocab_defaults),
+        cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_pretokenizer_names),
         cmocka_unit_test(test_bad_vocabs),
     };

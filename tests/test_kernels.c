@@ -3,6 +3,8 @@
  * bit against a naive reference written from kernels.h: random and extreme values, odd widths,
  * unaligned vectors, garbage where nothing may be read, canaries around whatever is written.
  */
+#include <math.h>
+
 #include "support/kernel_check.h"
 
 #include "base/detmath.h"
@@ -176,6 +178,69 @@ static void check_swiglu(const el_kernels *k)
     }
 }
 
+static void check_geglu(const el_kernels *k)
+{
+    random_state r = {8};
+    for (size_t w = 0; w < LENGTH(widths); w++) {
+        for (unsigned kind = 0; kind < FLOAT_KINDS; kind++) {
+            uint32_t n = widths[w];
+            guarded gate = guard_floats(n), up = guard_floats(n);
+            float want[1536];
+            fill_floats(&r, gate.data, n, kind);
+            fill_floats(&r, up.data, n, 0);
+            for (uint32_t i = 0; i < n; i++) {
+                float g = ((float *)gate.data)[i], square = g * g;
+                float inner = -1.5957691216057308f + -0.07135481627260025f * square;
+                want[i] = (g / (1.0f + el_expf(g * inner))) * ((float *)up.data)[i];
+            }
+            k->geglu(gate.data, up.data, n);
+            assert_same_bits(gate.data, want, n, "geglu", k);
+            unguard(&up);
+            unguard(&gate);
+        }
+    }
+}
+
+static float ref_soft_cap(float x, float cap)
+{
+    const float e = el_expf(x / cap * -2.0f);
+    return (1.0f - e) / (1.0f + e) * cap;
+}
+
+static void check_soft_cap(const el_kernels *k)
+{
+    random_state r = {9};
+    static const float caps[] = {0.01f, 1.0f, 30.0f, 50.0f};
+    for (size_t w = 0; w < LENGTH(widths); w++) {
+        for (unsigned kind = 0; kind < FLOAT_KINDS; kind++) {
+            const uint32_t n = widths[w];
+            const float cap = caps[(w + kind) % LENGTH(caps)];
+            guarded x = guard_floats(n);
+            float want[1536];
+            fill_floats(&r, x.data, n, kind);
+            for (uint32_t i = 0; i < n; i++)
+                want[i] = ref_soft_cap(((float *)x.data)[i], cap);
+            k->soft_cap(x.data, n, cap);
+            assert_same_bits(x.data, want, n, "soft_cap", k);
+            unguard(&x);
+        }
+    }
+}
+
+/* The definitions themselves, which no other test of this file holds. */
+static void check_gelu_and_tanh(const el_kernels *k)
+{
+    for (float x = -12.0f; x <= 12.0f; x += 0.0625f) {
+        const double z = sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * pow((double)x, 3));
+        const double want = 0.5 * (double)x * (1 + tanh(z));
+        float gate = x, up = 1.0f, capped = x;
+        k->geglu(&gate, &up, 1);
+        k->soft_cap(&capped, 1, 3.0f);
+        assert_true(fabs((double)gate - want) < 2e-6);
+        assert_true(fabs((double)capped - 3 * tanh((double)x / 3)) < 2e-6);
+    }
+}
+
 static void check_rope(const el_kernels *k)
 {
     static const struct {
@@ -310,26 +375,35 @@ static float ref_mix(const el_kv *kv, const float *values, uint32_t head_dim, co
     return total;
 }
 
-static void ref_attend(const el_kv *kv, const float *query, uint32_t head_dim, uint32_t length,
-                       float inv_sqrt, float *out)
+/* What becomes of a score; positions are counted from 0, whatever is computed. */
+static float ref_finish(const el_attended *of, uint32_t p, float score)
 {
+    score = score * of->scale;
+    if (of->cap != 0.0f) score = ref_soft_cap(score, of->cap);
+    return p < of->begin ? -INFINITY : score;
+}
+
+static void ref_attend(const el_kv *kv, const float *query, const el_attended *of, float *out)
+{
+    const uint32_t head_dim = of->head_dim, length = of->end;
     int8_t q[EL_HEAD_DIM_MAX];
     float qs[8], e[POSITIONS] = {0};
     int32_t sum[8];
     ref_quantize(query, head_dim, q, qs, sum);
     for (uint32_t p = 0; p < length; p++)
-        e[p] = ref_score(kv, q, qs, p) * inv_sqrt;
+        e[p] = ref_finish(of, p, ref_score(kv, q, qs, p));
     float factor = 1.0f / ref_weigh(e, length);
     for (uint32_t d = 0; d < head_dim; d++)
         out[d] = ref_mix(kv, NULL, head_dim, e, length, d) * factor;
 }
 
 static void ref_attend_exact(const float *keys, const float *values, const float *query,
-                             uint32_t head_dim, uint32_t length, float inv_sqrt, float *out)
+                             const el_attended *of, float *out)
 {
+    const uint32_t head_dim = of->head_dim, length = of->end;
     float e[POSITIONS] = {0};
     for (uint32_t p = 0; p < length; p++)
-        e[p] = ref_dot(keys + p * head_dim, query, head_dim) * inv_sqrt;
+        e[p] = ref_finish(of, p, ref_dot(keys + p * head_dim, query, head_dim));
     float factor = 1.0f / ref_weigh(e, length);
     for (uint32_t d = 0; d < head_dim; d++)
         out[d] = ref_mix(NULL, values, head_dim, e, length, d) * factor;
@@ -342,31 +416,51 @@ enum { HEADS = 5 }; /* of queries that share keys and values: more than any leve
 
 /* On the queries' first `heads`, more than any level takes at once. */
 static void check_attend_heads(const el_kernels *k, const el_kv *kv, const float *queries,
-                               uint32_t heads, uint32_t head_dim, uint32_t length,
-                               uint32_t computed, float inv_sqrt, const float *want)
+                               uint32_t heads, const el_attended *of, const float *want)
 {
     const uint32_t most = heads < EL_ATTEND_HEADS ? heads : EL_ATTEND_HEADS;
-    guarded scores = guard_floats((computed + 63) / 64 * 64 * most);
-    guarded out = guard_floats(heads * head_dim);
-    k->attend(kv, queries, heads, head_dim, length, computed, inv_sqrt, scores.data, out.data);
-    assert_same_bits(out.data, want, heads * head_dim, "attend", k);
+    guarded scores = guard_floats((of->last - of->first + 63) / 64 * 64 * most);
+    guarded out = guard_floats(heads * of->head_dim);
+    k->attend(kv, queries, heads, of, scores.data, out.data);
+    assert_same_bits(out.data, want, heads * of->head_dim, "attend", k);
     unguard(&out);
     unguard(&scores);
 }
 
-/* What is past the length has keys of any kind, and costs its time without changing a bit. */
+/* What is past the end has keys of any kind, and costs its time without changing a bit; so does
+ * what is before the beginning. */
 static void check_attend_lengths(const el_kernels *k, const el_kv *kv, const float *queries,
-                                 uint32_t head_dim, float inv_sqrt)
+                                 el_attended of)
 {
     float want[HEADS * EL_HEAD_DIM_MAX];
     for (size_t i = 0; i < LENGTH(lengths); i++) {
-        const uint32_t n = lengths[i];
+        of.end = of.last = lengths[i];
+        of.first = 0;
+        if (of.begin >= of.end) continue;
         for (uint32_t h = 0; h < HEADS; h++)
-            ref_attend(kv, queries + h * head_dim, head_dim, n, inv_sqrt, want + h * head_dim);
+            ref_attend(kv, queries + h * of.head_dim, &of, want + h * of.head_dim);
         for (uint32_t heads = 1; heads <= HEADS; heads++)
-            check_attend_heads(k, kv, queries, heads, head_dim, n, n, inv_sqrt, want);
-        for (uint32_t computed = (n + 15) / 16 * 16; computed <= POSITIONS; computed += 144)
-            check_attend_heads(k, kv, queries, 1, head_dim, n, computed, inv_sqrt, want);
+            check_attend_heads(k, kv, queries, heads, &of, want);
+        for (of.first = 0; of.first <= of.begin; of.first += 64)
+            for (of.last = (of.end + 15) / 16 * 16; of.last <= POSITIONS; of.last += 144)
+                check_attend_heads(k, kv, queries, 1, &of, want);
+    }
+}
+
+/* Scales, caps and beginnings: 60 makes many weights 0. */
+static void check_attend_ways(const el_kernels *k, const el_kv *kv, const float *queries,
+                              uint32_t dim)
+{
+    static const el_attended ways[] = {{.scale = 0.125f},
+                                       {.scale = 60.0f},
+                                       {.scale = 0.125f, .cap = 0.5f},
+                                       {.scale = 0.125f, .begin = 1},
+                                       {.scale = 60.0f, .begin = 64, .cap = 50.0f},
+                                       {.scale = 0.125f, .begin = 127}};
+    for (size_t i = 0; i < LENGTH(ways); i++) {
+        el_attended of = ways[i];
+        of.head_dim = dim;
+        check_attend_lengths(k, kv, queries, of);
     }
 }
 
@@ -391,8 +485,7 @@ static void check_attend(const el_kernels *k)
         assert_memory_equal(got.kscale.data, want.kscale.data, want.kscale.size);
         assert_memory_equal(got.vscale.data, want.vscale.data, want.vscale.size);
         fill_floats(&r, query.data, HEADS * dim, 0);
-        check_attend_lengths(k, &got.kv, query.data, dim, 0.125f);
-        check_attend_lengths(k, &got.kv, query.data, dim, 60.0f); /* many weights become 0 */
+        check_attend_ways(k, &got.kv, query.data, dim);
         unguard(&query);
         free_kv(&want);
         free_kv(&got);
@@ -408,8 +501,9 @@ static void check_small_weights(const el_kernels *k)
         values[2 * p] = 0x1p120f;
         values[2 * p + 1] = p % 2 ? 0x1p126f : -0x1p126f;
     }
-    ref_attend_exact(keys, values, query, 2, 64, 1.0f, want);
-    k->attend_exact(keys, values, query, 2, 64, 1.0f, scores, got);
+    const el_attended of = {.head_dim = 2, .end = 64, .last = 64, .scale = 1.0f};
+    ref_attend_exact(keys, values, query, &of, want);
+    k->attend_exact(keys, values, query, &of, scores, got);
     assert_same_bits(got, want, 2, "small weights", k);
 }
 
@@ -425,11 +519,19 @@ static void check_attend_exact(const el_kernels *k)
         fill_floats(&r, values.data, 300 * dim, 0);
         fill_floats(&r, query.data, dim, 0);
         for (size_t i = 0; i < LENGTH(lengths); i++) {
-            float want[EL_HEAD_DIM_MAX];
-            ref_attend_exact(keys.data, values.data, query.data, dim, lengths[i], 0.25f, want);
-            k->attend_exact(keys.data, values.data, query.data, dim, lengths[i], 0.25f, scores.data,
-                            out.data);
-            assert_same_bits(out.data, want, dim, "attend_exact", k);
+            for (uint32_t begin = 0; begin < lengths[i]; begin += 70) {
+                float want[EL_HEAD_DIM_MAX];
+                const el_attended of = {.head_dim = dim,
+                                        .begin = begin,
+                                        .end = lengths[i],
+                                        .first = begin / 64 * 64,
+                                        .last = lengths[i],
+                                        .scale = 0.25f,
+                                        .cap = begin ? 2.0f : 0.0f};
+                ref_attend_exact(keys.data, values.data, query.data, &of, want);
+                k->attend_exact(keys.data, values.data, query.data, &of, scores.data, out.data);
+                assert_same_bits(out.data, want, dim, "attend_exact", k);
+            }
         }
         unguard(&scores);
         unguard(&out);
@@ -474,7 +576,9 @@ static void test_built(void **state)
 
 #define OPERATIONS(X)                                                                              \
     X(quantize)                                                                                    \
-    X(rms_norm) X(rotate) X(add) X(swiglu) X(rope) X(attend) X(attend_exact)
+    X(rms_norm)                                                                                    \
+    X(rotate)                                                                                      \
+    X(add) X(swiglu) X(geglu) X(soft_cap) X(gelu_and_tanh) X(rope) X(attend) X(attend_exact)
 
 #define X(name)                                                                                    \
     static void test_##name(void **state)                                                          \

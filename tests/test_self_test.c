@@ -80,6 +80,18 @@ static void swiglu(float *gate, const float *up, uint32_t n)
     spoil(&gate[n - 1]);
 }
 
+static void geglu(float *gate, const float *up, uint32_t n)
+{
+    sound.geglu(gate, up, n);
+    spoil(&gate[n - 1]);
+}
+
+static void soft_cap(float *x, uint32_t n, float cap)
+{
+    sound.soft_cap(x, n, cap);
+    spoil(&x[n - 1]);
+}
+
 static void rope(float *x, uint32_t heads, uint32_t head_dim, uint32_t rotary_dim,
                  const float *cosine, const float *sine)
 {
@@ -95,19 +107,18 @@ static void kv_store(const el_kv *kv, uint32_t position, const float *key, const
 }
 
 /* Wrong for the last head only. */
-static void attend(const el_kv *kv, const float *queries, uint32_t heads, uint32_t head_dim,
-                   uint32_t length, uint32_t computed, float inv_sqrt, float *scores, float *out)
+static void attend(const el_kv *kv, const float *queries, uint32_t heads, const el_attended *of,
+                   float *scores, float *out)
 {
-    sound.attend(kv, queries, heads, head_dim, length, computed, inv_sqrt, scores, out);
-    spoil(&out[heads * head_dim - 1]);
+    sound.attend(kv, queries, heads, of, scores, out);
+    spoil(&out[heads * of->head_dim - 1]);
 }
 
 static void attend_exact(const float *keys, const float *values, const float *query,
-                         uint32_t head_dim, uint32_t length, float inv_sqrt, float *scores,
-                         float *out)
+                         const el_attended *of, float *scores, float *out)
 {
-    sound.attend_exact(keys, values, query, head_dim, length, inv_sqrt, scores, out);
-    spoil(&out[head_dim - 1]);
+    sound.attend_exact(keys, values, query, of, scores, out);
+    spoil(&out[of->head_dim - 1]);
 }
 
 /* The sound table, which passes for one of another level. */
@@ -136,6 +147,8 @@ static void wrong_operations_are_found(void **state)
     FINDS(rotate, "rotate");
     FINDS(add, "add");
     FINDS(swiglu, "swiglu");
+    FINDS(geglu, "geglu");
+    FINDS(soft_cap, "soft_cap");
     FINDS(rope, "rope");
     FINDS(matmul_exact, "matmul_exact");
     FINDS(kv_store, "attend");

@@ -48,7 +48,7 @@ def setUpModule():
 
 def start(*arguments, model=TINY, **options):
     command = [EDGELLM, "serve", model, "--calibrate", "20", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    return subprocess.Popen(command, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
 
 
 class Server:
@@ -188,7 +188,8 @@ class Case(unittest.TestCase):
 class Routes(Case):
     def test_ready_line(self):
         self.assertRegex(self.server.line, r"\Aedgellm: tiny at http://127\.0\.0\.1:\d+ \| 4 sessions "
-                                           r"of 256 tokens, \d+ threads?, [\d.]+ MB \| forecasts by a calibration\n\Z")
+                                            r"of 256 tokens, \d+ threads?, 64 connections of at "
+                                            r"most [\d.]+ kB, [\d.]+ MB \| forecasts by a calibration\n\Z")
 
     def test_health(self):
         status, headers, body = self.server.ask("/health")

@@ -1,6 +1,7 @@
 /*
  * test_tm2.c: the TM2 file: what is written is read back, value by value; the golden file is read
  * as docs/FORMAT.md says, and written again byte for byte; one of an older version is still read.
+ * golden.tm2.bin is of version 4, which is written where nothing of version 5 is needed.
  * Damaged files: test_tm2_bad.c.
  *
  * When the format changes on purpose: copy golden.tm2.bin from the folder of this program to
@@ -28,23 +29,73 @@
 
 #define GOLDEN   EL_TEST_DATA "/golden.tm2.bin"
 #define GOLDEN_3 EL_TEST_DATA "/golden_3.tm2.bin" /* as version 3 wrote it */
+#define GOLDEN_5 EL_TEST_DATA "/golden_5.tm2.bin"
 #define FOLDER   EL_TEST_OUT "/tm2"
 #define PATH     FOLDER "/test.tm2.bin"
 
 /* ---- the golden file ------------------------------------------------------------------- */
 
-static void test_golden_bytes(void **state)
+static void assert_same_files(const char *made_path, const char *golden_path)
 {
-    (void)state;
-    edgellm_error err;
     el_bytes made, golden;
-    assert_ok(el_golden_write(EL_TEST_OUT "/golden.tm2.bin", &err));
-    assert_true(el_bytes_load(&made, EL_TEST_OUT "/golden.tm2.bin"));
-    assert_true(el_bytes_load(&golden, GOLDEN));
+    assert_true(el_bytes_load(&made, made_path));
+    assert_true(el_bytes_load(&golden, golden_path));
     assert_int_equal(made.size, golden.size);
     assert_memory_equal(made.data, golden.data, golden.size);
     free(made.data);
     free(golden.data);
+}
+
+static void test_golden_bytes(void **state)
+{
+    (void)state;
+    edgellm_error err;
+    assert_ok(el_golden_write(EL_TEST_OUT "/golden.tm2.bin", &err));
+    assert_same_files(EL_TEST_OUT "/golden.tm2.bin", GOLDEN);
+    assert_ok(el_golden_5_write(EL_TEST_OUT "/golden_5.tm2.bin", &err));
+    assert_same_files(EL_TEST_OUT "/golden_5.tm2.bin", GOLDEN_5);
+}
+
+static void test_golden_5(void **state)
+{
+    (void)state;
+    edgellm_error err;
+    el_tm2 file;
+    const el_vocab v = el_golden_5_vocab();
+    const el_config c = el_golden_5_config();
+    assert_ok(el_tm2_open(&file, GOLDEN_5, true, &err));
+    assert_int_equal(file.version, 5);
+    assert_memory_equal(&file.config, &c, sizeof c);
+    assert_string_equal(file.vocab.pretokenizer, "spm");
+    assert_int_equal(file.vocab.space_first, 1);
+    assert_int_equal(file.vocab.add_bos, 1);
+    assert_memory_equal(file.vocab.ranks, v.ranks, v.n_tokens * sizeof *v.ranks);
+    assert_memory_equal(file.vocab.types, v.types, v.n_tokens);
+    assert_memory_equal(file.vocab.bytes, v.bytes, v.starts[v.n_tokens]);
+    el_tm2_close(&file);
+}
+
+/* A file has ranks if and only if its vocabulary is one that is merged by them. */
+static void test_ranks_are_asked_for(void **state)
+{
+    (void)state;
+    edgellm_error err;
+    el_tm2_writer *writer;
+    const el_config c = el_golden_5_config();
+    el_vocab v = el_golden_5_vocab();
+    v.ranks = NULL;
+    v.space_first = 0;
+    assert_int_equal(el_tm2_create(&writer, PATH, &c, &v, 0, &err), EDGELLM_ERR_FORMAT);
+    assert_contains(err.message, "'spm' needs ranks");
+    v = el_golden_5_vocab();
+    v.pretokenizer = "gpt2";
+    assert_int_equal(el_tm2_create(&writer, PATH, &c, &v, 0, &err), EDGELLM_ERR_FORMAT);
+    assert_contains(err.message, "'gpt2' has no ranks");
+    v = el_golden_5_vocab();
+    v.n_merges = 1;
+    v.merges = &(el_merge){2, 3};
+    assert_int_equal(el_tm2_create(&writer, PATH, &c, &v, 0, &err), EDGELLM_ERR_FORMAT);
+    assert_contains(err.message, "both ranks and merges");
 }
 
 /* The CRC-32 of the weights that a tensor stands for, as float32. */
@@ -177,7 +228,7 @@ static void test_find(void **state)
     edgellm_error err;
     el_tm2 file;
     assert_ok(el_tm2_open(&file, GOLDEN, true, &err));
-    assert_int_equal(file.version, EL_TM2_VERSION);
+    assert_int_equal(file.version, EL_TM2_USUAL);
     assert_golden_tensors(&file, el_golden_count);
     el_tensor t = {.rows = 77};
     static const char *const others[] = {"", "a", "s3.f16.640", "s3.f16.6", "zzz"};
@@ -510,6 +561,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden_bytes), cmocka_unit_test(test_golden_values),
         cmocka_unit_test(test_golden_text),  cmocka_unit_test(test_version_3),
+        cmocka_unit_test(test_golden_5),     cmocka_unit_test(test_ranks_are_asked_for),
         cmocka_unit_test(test_find),         cmocka_unit_test(test_matrix_and_vector),
         cmocka_unit_test(test_empty_model),  cmocka_unit_test(test_refused),
         cmocka_unit_test(test_nan_weight),   cmocka_unit_test(test_floats_are_not_rotated),

@@ -15,6 +15,7 @@ import zlib
 HERE = os.path.dirname(os.path.abspath(__file__))
 GOLDEN = os.path.join(HERE, "data", "golden.tm2.bin")
 GOLDEN_3 = os.path.join(HERE, "data", "golden_3.tm2.bin")  # as version 3 wrote it
+GOLDEN_5 = os.path.join(HERE, "data", "golden_5.tm2.bin")  # what is new in version 5
 EXPECTED = os.path.join(HERE, "data", "golden.expected")
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(HERE, "..", "tools"))
@@ -58,6 +59,19 @@ class GoldenFile(unittest.TestCase):
         self.assertEqual(vocab["merges"], [(1, 2)])
         self.assertEqual((vocab["bos"], vocab["eos"]), (tm2.NONE, 0))
         self.assertEqual(vocab["pretokenizer"], "gpt2")
+
+    def test_version_5(self):
+        file = tm2.TM2File(GOLDEN_5)
+        file.check()
+        c, vocab = file.config, file.vocab
+        self.assertEqual((file.version, self.file.version), (5, 4))
+        self.assertEqual([c["window"], c["pattern"], c["local_rope_base"], c["rope_factor"]],
+                         [512, 6, 1000.5, 8])
+        self.assertEqual([c["attention_scale"], c["attention_cap"], c["logit_cap"]], [0.0625, 50, 30])
+        self.assertEqual(vocab["tokens"], [b"<bos>", b"\xff", b" a", b"a", b" ", b"b", b"ab"])
+        self.assertEqual(vocab["ranks"], [0, 0, 7, 8, 9, 2, 1])
+        self.assertEqual((vocab["space_first"], vocab["merges"]), (True, []))
+        self.assertEqual((self.file.config["window"], self.file.vocab["ranks"]), (0, None))
 
     def test_names_and_shapes(self):
         with open(EXPECTED, encoding="ascii") as stream:
@@ -137,9 +151,9 @@ class GoldenFile(unittest.TestCase):
         return data
 
     def test_other_version(self):
-        for version in (0, 2, 5):
+        for version in (0, 2, 6):
             with self.assertRaisesRegex(tm2.UnsupportedError,
-                                        f"version {version}.*versions 3 to 4"):
+                                        f"version {version}.*versions 3 to 5"):
                 open_bytes(self.with_version(version))
 
     def test_codecs_of_a_version(self):

@@ -32,11 +32,12 @@ static edgellm_status unpack(const el_vocab *v, const uint8_t *packed, uint64_t 
     edgellm_error err = {0};
     *out = (el_vocab){.n_tokens = v->n_tokens,
                       .n_merges = v->n_merges,
+                      .pretokenizer = v->pretokenizer,
                       .bos = EL_TOKEN_NONE,
                       .eos = EL_TOKEN_NONE,
                       .unk = EL_TOKEN_NONE,
                       .pad = EL_TOKEN_NONE};
-    return el_vocab_unpack(out, v->starts[v->n_tokens], packed, size, 0, memory, &err);
+    return el_vocab_unpack(out, true, v->starts[v->n_tokens], packed, size, 0, memory, &err);
 }
 
 /* Returns the packed bytes. */
@@ -51,6 +52,8 @@ static uint64_t assert_comes_back(const el_vocab *v)
     assert_memory_equal(found.types, v->types, v->n_tokens);
     if (v->n_merges > 0)
         assert_memory_equal(found.merges, v->merges, v->n_merges * sizeof *v->merges);
+    assert_true(!found.ranks == !v->ranks);
+    if (v->ranks) assert_memory_equal(found.ranks, v->ranks, v->n_tokens * sizeof *v->ranks);
     if (v->starts[v->n_tokens] > 0)
         assert_memory_equal(found.bytes, v->bytes, v->starts[v->n_tokens]);
     el_arena_release(&memory);
@@ -233,9 +236,66 @@ static void cut_off(void **unused)
     free(w);
 }
 
+/* Ranks in order cost a few bytes for all; any others come back too. */
+static void ranks_come_back(void **state)
+{
+    (void)state;
+    uint32_t ranks[200];
+    words *w = new_words();
+    for (uint32_t i = 0; i < 200; i++) {
+        add_token(w, EL_TOKEN_NORMAL, &(uint8_t){(uint8_t)i}, 1);
+        ranks[i] = i + 5;
+    }
+    const uint64_t without = assert_comes_back(&w->vocab);
+    w->vocab.pretokenizer = "spm";
+    w->vocab.ranks = ranks;
+    assert_int_equal(assert_comes_back(&w->vocab), without + 1 + 2);
+    for (uint32_t i = 0; i < 200; i++)
+        ranks[i] = i * 2654435761u;
+    ranks[3] = ranks[77] = UINT32_MAX;
+    ranks[4] = 0; /* what UINT32_MAX would grow to */
+    assert_comes_back(&w->vocab);
+    free(w);
+}
+
+/* Runs of ranks that do not fit, after ten tokens. */
+static void bad_ranks_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t bytes[8];
+        uint64_t size;
+    } cases[] = {{{0, 9}, 2},                              /* too few */
+                 {{0, 11}, 2},                             /* too many */
+                 {{0, 0}, 2},                              /* none */
+                 {{0, 9, 1}, 3},                           /* without a length */
+                 {{0, 10, 0}, 3},                          /* bytes after them */
+                 {{0xff, 0xff, 0xff, 0xff, 0x0f, 10}, 6}}; /* beyond 32 bits */
+    words *w = new_words();
+    for (int i = 0; i < 10; i++)
+        add_word(w, EL_TOKEN_NORMAL, "a");
+    uint64_t size;
+    uint8_t *packed = pack(&w->vocab, &size);
+    uint8_t longer[256];
+    assert_true(size + 8 <= sizeof longer);
+    memcpy(longer, packed, size);
+    w->vocab.pretokenizer = "spm";
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        el_vocab found;
+        el_arena memory;
+        memcpy(longer + size, cases[i].bytes, sizeof cases[i].bytes);
+        assert_int_equal(unpack(&w->vocab, longer, size + cases[i].size, &found, &memory),
+                         EDGELLM_ERR_FORMAT);
+    }
+    free(packed);
+    free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ranks_come_back),
+        cmocka_unit_test(bad_ranks_are_refused),
         cmocka_unit_test(merges_in_order_cost_nothing_but_themselves),
         cmocka_unit_test(spare_merges_are_passed_over),
         cmocka_unit_test(merges_that_make_nothing_are_kept),

@@ -304,8 +304,9 @@ __attribute__((noinline)) static void run_attend(bench *b, const bench_way *w)
     const bench_head *h = &b->head;
     float out[EL_HEAD_DIM_MAX];
     (void)w;
-    b->kernels.attend(&h->kv, h->query, 1, h->head_dim, h->length, h->length, h->inv_sqrt,
-                      h->scores, out);
+    const el_attended of = {
+        .head_dim = h->head_dim, .end = h->length, .last = h->length, .scale = h->inv_sqrt};
+    b->kernels.attend(&h->kv, h->query, 1, &of, h->scores, out);
 }
 
 #if defined(__x86_64__)

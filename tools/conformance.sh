@@ -1,6 +1,6 @@
 #!/bin/sh
 # Holds EdgeLLM to outside judges (docs/CONFORMANCE.md): the tokenizer to Hugging Face's
-# tokenizers, logits and perplexity to transformers, perplexity to llama.cpp.
+# tokenizers and to sentencepiece, logits and perplexity to transformers, perplexity to llama.cpp.
 #   make conformance                   tokens and logits
 #   WIKITEXT=FILE make conformance     and perplexity on the first 40 chunks of that text
 # CHUNKS=N fewer chunks; LLAMA_PPL=X llama.cpp's perplexity, not measured; EDGELLM_VENV=DIR a
@@ -32,6 +32,7 @@ judge() {
 }
 
 judge "tokens" "$PYTHON" tools/conformance_tokens.py "$gguf" --tool "$build/tests/tokenize_lines"
+judge "pieces" "$PYTHON" tools/conformance_pieces.py --tool "$build/tests/tokenize_lines" --work "$work"
 judge "committed vectors" "$PYTHON" tools/conformance/vectors.py tests/data
 judge "committed embeddings" "$PYTHON" tools/conformance/embeddings.py tests/data
 judge "logits" "$PYTHON" tools/conformance/logits.py --build "$build" --work "$work" --gguf "$gguf"

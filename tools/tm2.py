@@ -24,7 +24,7 @@ except ImportError:
     numpy = None
 
 MAGIC = bytes.fromhex("93544d320d0a1a0a")
-VERSIONS = {3: 10, 4: 13}  # those that are read, and how many codecs each has
+VERSIONS = {3: 10, 4: 13, 5: 13}  # those that are read, and how many codecs each has
 SECTION_NAMES = ["model", "vocab", "template", "weights", "tensors", "manifest"]
 HEADER_BYTES, ENTRY_BYTES, TENSOR_BYTES = 64, 40, 128
 NONE = 0xFFFFFFFF
@@ -204,7 +204,8 @@ class TM2File:
 
     def _read_model(self):
         data = self.section("model")
-        need(len(data) == 164, "section model: size is not 164")
+        size = 164 if self.version < 5 else 192
+        need(len(data) == size, f"section model: size is not {size}")
         names = ["layers", "dim", "ffn_dim", "heads", "kv_heads", "head_dim", "rotary_dim",
                  "vocab", "context", "rope_base", "norm_eps"]
         c = dict(zip(names, struct.unpack_from("<9I2f", data, 120)))
@@ -220,6 +221,14 @@ class TM2File:
              "section model: rotary_dim")
         for name in ("rope_base", "norm_eps"):
             need(0 < c[name] <= 1e30, f"section model: {name} is {c[name]}")
+        more = ["window", "pattern", "local_rope_base", "rope_factor", "attention_scale",
+                "attention_cap", "logit_cap"]
+        values = struct.unpack_from("<2I5f", data, 164) if self.version >= 5 else [0] * 7
+        c.update(zip(more, values))
+        need(c["window"] <= 1 << 28 and c["pattern"] <= 1024, "section model: window, pattern")
+        need((c["window"] == 0) == (c["pattern"] == 0), "section model: window without pattern")
+        for name in more[2:]:
+            need(0 <= c[name] <= 1e30, f"section model: {name} is {c[name]}")
         need(c["architecture"], "section model: no architecture")
         self.config = c
 
@@ -231,9 +240,13 @@ class TM2File:
         n, merges, n_bytes = v["n_tokens"], v["n_merges"], v["n_bytes"]
         need(n == self.config["vocab"], "section vocab: n_tokens differs from section model")
         need(data[28] <= 1 and (not data[28] or v["bos"] != NONE), "section vocab: add_bos")
-        need(not any(data[29:32]) and not any(data[48:64]), "section vocab: reserved bytes")
+        need(not any(data[29:32]) and not any(data[49:64]), "section vocab: reserved bytes")
         v["add_bos"] = bool(data[28])
         v["pretokenizer"] = padded_text(data[32:48], "pre-tokeniser")
+        ranked = self.version >= 5 and v["pretokenizer"] == "spm"
+        need(data[48] <= ranked, "section vocab: space_first")
+        v["space_first"] = bool(data[48])
+        need(not (ranked and merges), "section vocab: ranks and merges")
         need(v["pretokenizer"], "section vocab: no pre-tokeniser")
         for name in ("bos", "eos", "unk", "pad"):
             need(v[name] < n or v[name] == NONE, f"section vocab: {name} is {v[name]}")
@@ -243,8 +256,19 @@ class TM2File:
         need(all(i < n for pair in v["merges"] for i in pair), "section vocab: merges")
         v["tokens"], v["types"] = self._unpack_tokens(packed, v["merges"], n)
         need(sum(map(len, v["tokens"])) == n_bytes, "section vocab: n_bytes")
+        v["ranks"] = self._unpack_ranks(packed, n) if ranked else None
         need(packed.at == len(packed.data), "section vocab: bytes after the last token")
         self.vocab = v
+
+    @staticmethod
+    def _unpack_ranks(packed, n):
+        ranks = []
+        while len(ranks) < n:
+            first, count = packed.number(), packed.number()
+            need(0 < count <= n - len(ranks), "section vocab: length of a run of ranks")
+            need(first + count - 1 < 1 << 32, "section vocab: rank")
+            ranks += range(first, first + count)
+        return ranks
 
     @staticmethod
     def _unpack_tokens(packed, merges, n):

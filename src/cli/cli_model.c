@@ -91,12 +91,14 @@ edgellm_status el_cli_read(const char *path, el_cli_bytes *bytes, edgellm_error 
 edgellm_status el_cli_tokenize(const edgellm_engine *engine, const char *text, size_t len,
                                unsigned flags, el_cli_tokens *tokens, edgellm_error *err)
 {
-    /* A text has at most one token a byte, so one pass is enough. */
-    uint32_t *ids = len < SIZE_MAX / 8 ? malloc((len + 1) * sizeof *ids) : NULL;
+    /* A text has at most one token a byte, so one pass is enough; before them may come a space and
+     * the token of a beginning. */
+    const size_t room = len < SIZE_MAX / 8 ? len + 2 : 0;
+    uint32_t *ids = room > 0 ? malloc(room * sizeof *ids) : NULL;
     size_t count = 0;
     if (ids == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the tokens");
-    edgellm_status status = edgellm_tokenize(engine, text, len, flags, ids, len + 1, &count, err);
-    if (status == EDGELLM_OK && count > len + 1) {
+    edgellm_status status = edgellm_tokenize(engine, text, len, flags, ids, room, &count, err);
+    if (status == EDGELLM_OK && count > room) {
         status = el_cli_fail(err, EDGELLM_ERR_INTERNAL, "%zu bytes gave %zu tokens", len, count);
     }
     if (status != EDGELLM_OK) {

@@ -29,11 +29,12 @@ static const el_cli_choice logs[] = {{"none", LOG_NONE}, {"json", LOG_JSON}, {NU
 
 static void say_ready(const el_server_report *r)
 {
-    printf(
-        "edgellm: %s at %s | %u session%s of %u tokens, %u thread%s, %.1f MB | forecasts by %s\n",
-        r->model, r->url, r->sessions, r->sessions == 1 ? "" : "s", r->memory.context,
-        r->memory.n_threads, r->memory.n_threads == 1 ? "" : "s",
-        (double)r->memory.total / EL_CLI_MB, r->forecasts_by);
+    printf("edgellm: %s at %s | %u session%s of %u tokens, %u thread%s, %u connection%s of at most "
+           "%.1f kB, %.1f MB | forecasts by %s\n",
+           r->model, r->url, r->sessions, r->sessions == 1 ? "" : "s", r->memory.context,
+           r->memory.n_threads, r->memory.n_threads == 1 ? "" : "s", r->connections,
+           r->connections == 1 ? "" : "s", (double)r->connection_bytes / 1e3,
+           (double)r->memory.total / EL_CLI_MB, r->forecasts_by);
     (void)fflush(stdout);
 }
 
@@ -131,7 +132,7 @@ static const el_cli_option options[] = {
      1024, NULL},
     {"top-logprobs", 0, EL_CLI_U32, FIELD(top_logprobs), "N", "20",
      "the most that a request may want: 8 bytes each a token", 0, EDGELLM_TOP_LOGPROBS, NULL},
-    {"connections", 0, EL_CLI_U32, FIELD(connections), "N", "64", "at a time", 1, 1024, NULL},
+    {"connections", 0, EL_CLI_U32, FIELD(connections), "N", "64", "at a time", 1, 32768, NULL},
     {"max-body", 0, EL_CLI_SIZE, FIELD(max_body), "SIZE", "256K", "of a request", 1024, 16777216,
      NULL},
     {"reader-timeout", 0, EL_CLI_U32, FIELD(reader), "S", "20",
@@ -145,7 +146,7 @@ static const el_cli_option options[] = {
     {"drain", 0, EL_CLI_U32, FIELD(drain), "S", "30",
      "seconds that running answers have after SIGTERM", 0, 3600, NULL},
     {"calibrate", 0, EL_CLI_U32, FIELD(calibrate), "MS", "500",
-     "how long tokens are timed at the start, without a certificate", 1, 60000, NULL},
+     "how long to measure what tokens take, without a certificate", 1, 60000, NULL},
     EL_CLI_CERTIFICATE_ROW(serve_values),
     EL_CLI_CONTEXT_ROW(serve_values, NULL,
                        "tokens of each session; 512, or less if the model knows less"),

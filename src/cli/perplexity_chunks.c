@@ -25,6 +25,17 @@ static edgellm_status count_chunks(el_cli_chunks *c, const char *path, uint32_t 
     return EDGELLM_OK;
 }
 
+static edgellm_status begin_chunks(el_cli_chunks *c, const el_cli_model *model, edgellm_error *err)
+{
+    uint32_t first = 0;
+    size_t count = 0;
+    EL_CLI_TRY(
+        edgellm_tokenize(model->engine, "", 0, EDGELLM_TOKENIZE_BOS, &first, 1, &count, err));
+    for (size_t i = 0; count == 1 && i < c->count; i++)
+        c->tokens.ids[i * c->context] = first;
+    return EDGELLM_OK;
+}
+
 edgellm_status el_cli_chunks_read(el_cli_chunks *chunks, const el_cli_model *model,
                                   const char *path, uint32_t most, edgellm_error *err)
 {
@@ -36,6 +47,7 @@ edgellm_status el_cli_chunks_read(el_cli_chunks *chunks, const el_cli_model *mod
     edgellm_status status =
         el_cli_tokenize(model->engine, c.text, c.len, EDGELLM_TOKENIZE_PLAIN, &c.tokens, err);
     if (status == EDGELLM_OK) status = count_chunks(&c, path, most, err);
+    if (status == EDGELLM_OK) status = begin_chunks(&c, model, err);
     if (status == EDGELLM_OK) {
         *chunks = c;
     } else {

@@ -1,7 +1,8 @@
 /*
  * perplexity_chunks.h: a text as llama.cpp scores it: the tokens of the whole file without a first
  * special one, cut in chunks of the context; in each, with an empty cache, the second half is
- * scored: position j, from c/2 to c-2, predicts token j+1.
+ * scored: position j, from c/2 to c-2, predicts token j+1. Where a vocabulary asks for a token at
+ * the beginning of a text, the first token of each chunk gives way to it.
  */
 #ifndef EL_CLI_PERPLEXITY_CHUNKS_H
 #define EL_CLI_PERPLEXITY_CHUNKS_H

@@ -81,6 +81,31 @@ static bool number_is_sane(float x)
     return x > 0 && x <= 1e30f; /* false for NaN and infinity */
 }
 
+/* Those that are 0 where a model has no such thing. */
+static edgellm_status check_more_numbers(const el_config *c, const char *where, edgellm_error *err)
+{
+    const struct {
+        const char *name;
+        float value;
+    } numbers[] = {{"local_rope_base", c->local_rope_base},
+                   {"rope_factor", c->rope_factor},
+                   {"attention_scale", c->attention_scale},
+                   {"attention_cap", c->attention_cap},
+                   {"logit_cap", c->logit_cap}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (numbers[i].value == 0 || number_is_sane(numbers[i].value)) continue;
+        return el_fail(err, EDGELLM_ERR_FORMAT, "%s: %s %g must be 0, or positive and finite",
+                       where, numbers[i].name, (double)numbers[i].value);
+    }
+    if (c->window > EL_MAX_CONTEXT || c->pattern > EL_MAX_LAYERS || !c->window != !c->pattern) {
+        return el_fail(err, EDGELLM_ERR_FORMAT,
+                       "%s: a window of %u positions in layers of a pattern of %u: not 1..%u and "
+                       "1..%u, or both 0",
+                       where, c->window, c->pattern, EL_MAX_CONTEXT, EL_MAX_LAYERS);
+    }
+    return EDGELLM_OK;
+}
+
 edgellm_status el_config_check(const el_config *c, const char *where, edgellm_error *err)
 {
     const struct {
@@ -115,6 +140,7 @@ edgellm_status el_config_check(const el_config *c, const char *where, edgellm_er
                        "%s: rope_base %g and norm_eps %g must be positive and finite", where,
                        (double)c->rope_base, (double)c->norm_eps);
     }
+    EL_TRY(check_more_numbers(c, where, err));
     if (!c->architecture[0] || !name_is_padded(c->architecture, sizeof c->architecture) ||
         !name_is_padded(c->name, sizeof c->name)) {
         return el_fail(err, EDGELLM_ERR_FORMAT,
@@ -155,6 +181,14 @@ static edgellm_status check_special(const el_vocab *v, const char *where, edgell
             return el_fail(err, EDGELLM_ERR_FORMAT, "%s: %s token %u is not below %u", where,
                            ids[i].name, ids[i].id, v->n_tokens);
         }
+    }
+    if (v->space_first > 1 || (v->space_first && !v->ranks)) {
+        return el_fail(err, EDGELLM_ERR_FORMAT,
+                       "%s: space_first is %u, not 0, or 1 in a vocabulary with ranks", where,
+                       v->space_first);
+    }
+    if (v->ranks && v->n_merges > 0) {
+        return el_fail(err, EDGELLM_ERR_FORMAT, "%s: there are both ranks and merges", where);
     }
     if (v->add_bos > 1 || (v->add_bos && v->bos == EL_TOKEN_NONE)) {
         return el_fail(err, EDGELLM_ERR_FORMAT, "%s: add_bos is %u and bos is %s", where,

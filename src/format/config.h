@@ -14,6 +14,13 @@ typedef struct el_config {
     uint32_t heads, kv_heads, head_dim, rotary_dim;
     uint32_t vocab, context; /* context: the longest it was trained for */
     float rope_base, norm_eps;
+    /* 0 where a model has no such thing */
+    uint32_t window;  /* positions that a local layer attends to, its own included */
+    uint32_t pattern; /* of so many layers the last attends to all, those before it are local */
+    float local_rope_base; /* of local layers; 0: rope_base */
+    float rope_factor; /* by which positions are divided, but not in layers of local_rope_base */
+    float attention_scale;          /* of scores; 0: 1 / sqrt(head_dim) */
+    float attention_cap, logit_cap; /* soft caps of scores and logits */
 } el_config;
 
 #endif

@@ -120,16 +120,53 @@ static edgellm_status scaled(const reader *r, const char *what)
                    what);
 }
 
+/* What an architecture has beside the numbers that all have, and what files leave out. */
+typedef struct family {
+    const char *name;
+    uint32_t pattern; /* layers */
+    float rope_base, local_rope_base, attention_cap, logit_cap;
+    uint32_t wide_layers;  /* a model of so many scales scores by dim / heads, not by head_dim */
+    bool scales_positions; /* linearly, but not in layers of local_rope_base */
+} family;
+
+static const family families[] = {
+    {"gemma2", 2, 10000.0f, 0, 50.0f, 30.0f, 46, false},
+    {"gemma3", 6, 1000000.0f, 10000.0f, 0, 0, 62, true},
+};
+
+static const family *family_of(const reader *r)
+{
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        if (strcmp(families[i].name, r->architecture) == 0) return &families[i];
+    return NULL;
+}
+
+static edgellm_status read_family(const reader *r, const family *f, el_config *c)
+{
+    const uint32_t width = c->dim / c->heads;
+    const float scale = 1.0f / __builtin_sqrtf((float)width);
+    EL_TRY(need_u32(r, "attention.sliding_window", &c->window));
+    EL_TRY(want_u32(r, "attention.sliding_window_pattern", f->pattern, &c->pattern));
+    EL_TRY(want_f32(r, "rope.freq_base_swa", f->local_rope_base, &c->local_rope_base));
+    EL_TRY(want_f32(r, "attention.scale", c->layers == f->wide_layers ? scale : 0,
+                    &c->attention_scale));
+    EL_TRY(want_f32(r, "attn_logit_softcapping", f->attention_cap, &c->attention_cap));
+    return want_f32(r, "final_logit_softcapping", f->logit_cap, &c->logit_cap);
+}
+
 /* Positions that are stretched would give wrong answers far into a text: refuse, do not ignore.
  * A factor without a type means linear scaling; a 0 means none. What Llama 3 has is a tensor,
  * rope_freqs.weight, which the model takes. */
-static edgellm_status refuse_scaling(const reader *r)
+static edgellm_status refuse_scaling(const reader *r, const family *f, el_config *c)
 {
     static const char *const factors[] = {"rope.scaling.factor", "rope.scale_linear"};
     char key[KEY_BYTES];
     const char *text;
     size_t len;
     make_key(r, "rope.scaling.type", key);
+    if (f && f->scales_positions && el_gguf_string(r->file, key, &text, &len) && len == 6 &&
+        memcmp(text, "linear", 6) == 0)
+        return need_f32(r, "rope.scaling.factor", &c->rope_factor);
     if (el_gguf_get(r->file, key)) {
         bool none =
             el_gguf_string(r->file, key, &text, &len) && len == 4 && memcmp(text, "none", 4) == 0;
@@ -145,6 +182,7 @@ static edgellm_status refuse_scaling(const reader *r)
 
 static edgellm_status read_config(const reader *r, el_config *c)
 {
+    const family *f = family_of(r);
     if (el_gguf_get(r->file, "general.name")) {
         EL_TRY(copy_text(r, "general.name", c->name, sizeof c->name));
     }
@@ -153,10 +191,11 @@ static edgellm_status read_config(const reader *r, el_config *c)
     EL_TRY(need_u32(r, "feed_forward_length", &c->ffn_dim));
     EL_TRY(need_u32(r, "context_length", &c->context));
     EL_TRY(read_heads(r, c));
-    EL_TRY(want_f32(r, "rope.freq_base", 10000.0f, &c->rope_base));
+    EL_TRY(want_f32(r, "rope.freq_base", f ? f->rope_base : 10000.0f, &c->rope_base));
     EL_TRY(need_f32(r, "attention.layer_norm_rms_epsilon", &c->norm_eps));
     EL_TRY(read_vocab_size(r, c));
-    EL_TRY(refuse_scaling(r));
+    if (f) EL_TRY(read_family(r, f, c));
+    EL_TRY(refuse_scaling(r, f, c));
     return el_config_check(c, "metadata", r->err);
 }
 

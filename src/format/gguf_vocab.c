@@ -1,14 +1,16 @@
 /*
- * gguf_vocab.c: a byte-level BPE vocabulary from GGUF metadata. GGUF stores normal tokens and
- * merges in GPT-2's printable mapping (a space is U+0120); the result holds raw bytes and ids.
+ * gguf_vocab.c: a vocabulary from GGUF metadata; the result holds raw bytes and ids. Of byte-level
+ * BPE (model "gpt2") GGUF stores normal tokens and merges in GPT-2's printable mapping (a space is
+ * U+0120). Of SentencePiece's BPE ("llama") it stores pieces with scores (gguf_pieces.c).
  * Everything lies in one block, owned by the file:
  *
- *     merges | starts | types | token bytes | pre-tokenizer | chat template
+ *     merges | starts | ranks | types | token bytes | pre-tokenizer | chat template
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "format/checks.h"
+#include "format/gguf_pieces.h"
 #include "format/gguf_value.h"
 
 #define WHERE          "metadata, tokenizer"
@@ -19,11 +21,12 @@ typedef struct builder {
     const el_gguf *file;
     edgellm_error *err;
     const el_gguf_value *tokens, *types, *merges; /* types, merges: NULL if absent */
+    const el_gguf_value *scores;                  /* of pieces; else NULL */
     const char *chat_template;
     size_t template_len;
     uint64_t token_bytes; /* of all tokens in the source: decoding never lengthens */
     el_merge *out_merges;
-    uint32_t *out_starts;
+    uint32_t *out_starts, *out_ranks;
     uint8_t *out_types, *out_bytes;
     char *out_pretokenizer, *out_template;
 } builder;
@@ -77,7 +80,8 @@ static edgellm_status find_array(const builder *b, const char *key, uint32_t ele
                    key);
 }
 
-static edgellm_status check_model(const builder *b)
+/* *scored: pieces with scores, or merges. */
+static edgellm_status check_model(const builder *b, bool *scored)
 {
     const char *model;
     size_t len;
@@ -85,17 +89,31 @@ static edgellm_status check_model(const builder *b)
         return el_fail(b->err, EDGELLM_ERR_FORMAT,
                        WHERE ": 'tokenizer.ggml.model' is missing: the file has no vocabulary");
     }
-    if (len == 4 && memcmp(model, "gpt2", 4) == 0) return EDGELLM_OK;
+    *scored = len == 5 && memcmp(model, "llama", 5) == 0;
+    if (*scored || (len == 4 && memcmp(model, "gpt2", 4) == 0)) return EDGELLM_OK;
     return el_fail(b->err, EDGELLM_ERR_UNSUPPORTED,
-                   WHERE ": model '%.*s' is not supported, only 'gpt2' (byte-level BPE)",
+                   WHERE ": model '%.*s' is not supported, only 'gpt2' (byte-level BPE) and "
+                         "'llama' (SentencePiece's BPE)",
                    len > 32 ? 32 : (int)len, model);
 }
 
-static edgellm_status find_arrays(builder *b)
+static edgellm_status find_scores(builder *b)
+{
+    EL_TRY(find_array(b, "tokenizer.ggml.scores", EL_GGUF_F32, &b->scores));
+    if (b->scores && b->tokens && b->scores->count == b->tokens->count) return EDGELLM_OK;
+    return el_fail(b->err, EDGELLM_ERR_FORMAT,
+                   WHERE ": %llu scores for the tokens of a model 'llama', not one for each",
+                   b->scores ? (unsigned long long)b->scores->count : 0ull);
+}
+
+static edgellm_status find_arrays(builder *b, bool scored)
 {
     EL_TRY(find_array(b, "tokenizer.ggml.tokens", EL_GGUF_STRING, &b->tokens));
     EL_TRY(find_array(b, "tokenizer.ggml.token_type", EL_GGUF_I32, &b->types));
-    EL_TRY(find_array(b, "tokenizer.ggml.merges", EL_GGUF_STRING, &b->merges));
+    if (scored)
+        EL_TRY(find_scores(b));
+    else
+        EL_TRY(find_array(b, "tokenizer.ggml.merges", EL_GGUF_STRING, &b->merges));
     if (!b->tokens || b->tokens->count < 1 || b->tokens->count > EL_MAX_VOCAB) {
         return el_fail(b->err, EDGELLM_ERR_FORMAT,
                        WHERE ": 'tokenizer.ggml.tokens' has %llu entries, not 1..%u",
@@ -142,14 +160,16 @@ static edgellm_status count_bytes(builder *b)
 static void *allocate(builder *b)
 {
     uint64_t n = b->tokens->count, n_merges = b->merges ? b->merges->count : 0;
-    uint64_t need = n_merges * sizeof(el_merge) + (n + 1) * sizeof(uint32_t) + n + b->token_bytes +
-                    PRETOKEN_BYTES + b->template_len + 1;
+    const uint64_t n_ranks = b->scores ? n : 0;
+    uint64_t need = n_merges * sizeof(el_merge) + (n + 1 + n_ranks) * sizeof(uint32_t) + n +
+                    b->token_bytes + PRETOKEN_BYTES + b->template_len + 1;
     if (need > SIZE_MAX) return NULL;
     uint8_t *memory = calloc(1, (size_t)need);
     if (!memory) return NULL;
     b->out_merges = (el_merge *)(void *)memory;
     b->out_starts = (uint32_t *)(void *)(b->out_merges + n_merges);
-    b->out_types = (uint8_t *)(b->out_starts + n + 1);
+    b->out_ranks = b->out_starts + n + 1;
+    b->out_types = (uint8_t *)(b->out_ranks + n_ranks);
     b->out_bytes = b->out_types + n;
     b->out_pretokenizer = (char *)b->out_bytes + b->token_bytes;
     b->out_template = b->out_pretokenizer + PRETOKEN_BYTES;
@@ -169,8 +189,11 @@ static edgellm_status fill_tokens(builder *b)
             return el_fail(b->err, EDGELLM_ERR_FORMAT, WHERE ": token %u has the unknown type %u",
                            i, type);
         }
+        if (b->scores) type = el_gguf_piece_type((el_token_type)type, text, len);
         b->out_types[i] = (uint8_t)type;
-        if (type == EL_TOKEN_NORMAL) {
+        if (b->scores) {
+            EL_TRY(el_gguf_piece(b->out_bytes + used, (el_token_type)type, text, &len, i, b->err));
+        } else if (type == EL_TOKEN_NORMAL) {
             len = decode_token((const uint8_t *)text, len, b->out_bytes + used);
         } else if (len) {
             memcpy(b->out_bytes + used, text, len);
@@ -298,8 +321,11 @@ static uint32_t special_id(const el_gguf *file, const char *key)
 
 static void fill_view(const builder *b, el_vocab *v)
 {
-    bool add_bos = false;
+    bool add_bos = b->scores != NULL, space_first = b->scores != NULL; /* unless the file says */
     el_gguf_bool(b->file, "tokenizer.ggml.add_bos_token", &add_bos);
+    el_gguf_bool(b->file, "tokenizer.ggml.add_space_prefix", &space_first);
+    if (special_id(b->file, "tokenizer.ggml.bos_token_id") == EL_TOKEN_NONE && b->scores)
+        add_bos = false;
     *v = (el_vocab){
         .n_tokens = (uint32_t)b->tokens->count,
         .n_merges = b->merges ? (uint32_t)b->merges->count : 0,
@@ -307,6 +333,7 @@ static void fill_view(const builder *b, el_vocab *v)
         .starts = b->out_starts,
         .types = b->out_types,
         .merges = b->out_merges,
+        .ranks = b->scores ? b->out_ranks : NULL,
         .pretokenizer = b->out_pretokenizer,
         .chat_template = b->out_template,
         .bos = special_id(b->file, "tokenizer.ggml.bos_token_id"),
@@ -314,6 +341,7 @@ static void fill_view(const builder *b, el_vocab *v)
         .unk = special_id(b->file, "tokenizer.ggml.unknown_token_id"),
         .pad = special_id(b->file, "tokenizer.ggml.padding_token_id"),
         .add_bos = add_bos,
+        .space_first = b->scores && space_first,
     };
     memcpy(b->out_template, b->chat_template, b->template_len);
 }
@@ -321,8 +349,14 @@ static void fill_view(const builder *b, el_vocab *v)
 static edgellm_status fill(builder *b, el_vocab *v)
 {
     EL_TRY(fill_tokens(b));
-    EL_TRY(fill_merges(b));
-    EL_TRY(fill_pretokenizer(b));
+    if (b->scores) {
+        EL_TRY(el_gguf_ranks(b->scores, b->out_types, b->out_ranks, b->err));
+        EL_TRY(el_gguf_refuse_normalizing(b->file, b->err));
+        memcpy(b->out_pretokenizer, "spm", sizeof "spm");
+    } else {
+        EL_TRY(fill_merges(b));
+        EL_TRY(fill_pretokenizer(b));
+    }
     fill_view(b, v);
     return el_vocab_check(v, v->starts[v->n_tokens], WHERE, b->err);
 }
@@ -330,8 +364,9 @@ static edgellm_status fill(builder *b, el_vocab *v)
 edgellm_status el_gguf_vocab(el_gguf *file, el_vocab *vocab, edgellm_error *err)
 {
     builder b = {.file = file, .err = err};
-    EL_TRY(check_model(&b));
-    EL_TRY(find_arrays(&b));
+    bool scored = false;
+    EL_TRY(check_model(&b, &scored));
+    EL_TRY(find_arrays(&b, scored));
     EL_TRY(find_template(&b));
     EL_TRY(count_bytes(&b));
     void *memory = allocate(&b);

@@ -174,10 +174,12 @@ static edgellm_status read_model(el_tm2 *file, edgellm_error *err)
 {
     section s = section_of(&file->map, EL_TM2_MODEL);
     el_config *c = &file->config;
-    if (s.size != EL_TM2_MODEL_BYTES) return bad(err, "model", s.offset, "size", "is not 164");
+    if (s.size != el_tm2_model_bytes(file->version))
+        return bad(err, "model", s.offset, "size", file->version < 5 ? "is not 164" : "is not 192");
+    memset(c, 0, sizeof *c);
     memcpy(c->architecture, s.data + EL_TM2_AT_ARCHITECTURE, sizeof c->architecture);
     memcpy(c->name, s.data + EL_TM2_AT_MODEL_NAME, sizeof c->name);
-    for (int i = 0; i < EL_TM2_NUMBERS; i++) {
+    for (int i = 0; i < el_tm2_number_count(file->version); i++) {
         memcpy((char *)c + el_tm2_numbers[i], s.data + EL_TM2_AT_NUMBERS + (size_t)i * 4, 4);
     }
     return el_config_check(c, "section model", err);
@@ -204,7 +206,9 @@ static edgellm_status read_vocab_head(el_tm2 *file, const section *s, uint32_t *
         return bad(err, "vocab", s->offset + EL_TM2_AT_PRETOKENIZER, "pre-tokenizer",
                    "is not a NUL-padded name");
     }
-    if (!el_all_zero(h + EL_TM2_AT_ADD_BOS + 1, 3) ||
+    const bool scored = file->version >= 5 && el_vocab_is_scored(v);
+    v->space_first = scored ? h[EL_TM2_AT_SPACE_FIRST] : 0;
+    if (!el_all_zero(h + EL_TM2_AT_ADD_BOS + 1, 3) || (!scored && h[EL_TM2_AT_SPACE_FIRST]) ||
         !el_all_zero(h + EL_TM2_AT_VOCAB_ZERO, EL_TM2_VOCAB_HEAD_BYTES - EL_TM2_AT_VOCAB_ZERO)) {
         return bad(err, "vocab", s->offset + EL_TM2_AT_ADD_BOS, "reserved bytes", "are not 0");
     }
@@ -220,7 +224,7 @@ static edgellm_status read_vocab(el_tm2 *file, edgellm_error *err)
     if (v->n_tokens != file->config.vocab) {
         return bad(err, "vocab", s.offset, "n_tokens", "differs from vocab in section model");
     }
-    EL_TRY(el_vocab_unpack(v, bytes, s.data + EL_TM2_VOCAB_HEAD_BYTES,
+    EL_TRY(el_vocab_unpack(v, file->version >= 5, bytes, s.data + EL_TM2_VOCAB_HEAD_BYTES,
                            s.size - EL_TM2_VOCAB_HEAD_BYTES, s.offset + EL_TM2_VOCAB_HEAD_BYTES,
                            &file->vocab_memory, err));
     return el_vocab_check(v, bytes, "section vocab", err);
@@ -272,7 +276,8 @@ void el_tm2_tensor(const el_tm2 *file, uint32_t index, el_tensor *tensor)
 static edgellm_status check_codec(const el_tm2 *file, const el_tensor *t, uint64_t at,
                                   edgellm_error *err)
 {
-    static const uint8_t codecs[] = {EL_CODEC_B1, EL_CODEC_T1 + 1}; /* below it, from OLDEST on */
+    /* below it, from OLDEST on */
+    static const uint8_t codecs[] = {EL_CODEC_B1, EL_CODEC_T1 + 1, EL_CODEC_T1 + 1};
     _Static_assert(sizeof codecs == EL_TM2_VERSION - EL_TM2_OLDEST + 1, "one for each version");
     _Static_assert(EL_CODEC_COUNT == EL_CODEC_T1 + 1, "a new codec is a new version");
     if (t->codec < codecs[file->version - EL_TM2_OLDEST]) return EDGELLM_OK;

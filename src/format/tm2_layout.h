@@ -59,9 +59,21 @@ enum {
     EL_TM2_AT_ARCHITECTURE = 0,
     EL_TM2_AT_MODEL_NAME = 24,
     EL_TM2_AT_NUMBERS = 120, /* in the order of el_tm2_numbers */
-    EL_TM2_NUMBERS = 11,
-    EL_TM2_MODEL_BYTES = 164
+    EL_TM2_NUMBERS_4 = 11,   /* up to version 4 */
+    EL_TM2_NUMBERS = 18,
+    EL_TM2_MODEL_BYTES = 192
 };
+
+/* Numbers in section model, and its bytes, of a version. */
+static inline int el_tm2_number_count(uint32_t version)
+{
+    return version < 5 ? EL_TM2_NUMBERS_4 : EL_TM2_NUMBERS;
+}
+
+static inline uint64_t el_tm2_model_bytes(uint32_t version)
+{
+    return EL_TM2_AT_NUMBERS + 4 * (uint64_t)el_tm2_number_count(version);
+}
 
 /* section vocab: this head, then what vocab_pack.h makes */
 enum {
@@ -72,7 +84,8 @@ enum {
     EL_TM2_AT_ADD_BOS = 28,
     EL_TM2_AT_PRETOKENIZER = 32,
     EL_TM2_PRETOKENIZER_BYTES = 16,
-    EL_TM2_AT_VOCAB_ZERO = 48,
+    EL_TM2_AT_SPACE_FIRST = 48, /* from version 5 on; reserved before */
+    EL_TM2_AT_VOCAB_ZERO = 49,
     EL_TM2_VOCAB_HEAD_BYTES = 64
 };
 

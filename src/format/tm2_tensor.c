@@ -17,10 +17,25 @@ const char el_tm2_section_names[EL_TM2_SECTIONS][EL_TM2_SECTION_NAME_BYTES] = {
 const char *const el_table_endings[EL_TABLE_PARTS] = {".weight", ".rest.weight", ".last.weight"};
 
 const uint16_t el_tm2_numbers[EL_TM2_NUMBERS] = {
-    offsetof(el_config, layers),     offsetof(el_config, dim),      offsetof(el_config, ffn_dim),
-    offsetof(el_config, heads),      offsetof(el_config, kv_heads), offsetof(el_config, head_dim),
-    offsetof(el_config, rotary_dim), offsetof(el_config, vocab),    offsetof(el_config, context),
-    offsetof(el_config, rope_base),  offsetof(el_config, norm_eps),
+    offsetof(el_config, layers),
+    offsetof(el_config, dim),
+    offsetof(el_config, ffn_dim),
+    offsetof(el_config, heads),
+    offsetof(el_config, kv_heads),
+    offsetof(el_config, head_dim),
+    offsetof(el_config, rotary_dim),
+    offsetof(el_config, vocab),
+    offsetof(el_config, context),
+    offsetof(el_config, rope_base),
+    offsetof(el_config, norm_eps),
+    /* from version 5 on */
+    offsetof(el_config, window),
+    offsetof(el_config, pattern),
+    offsetof(el_config, local_rope_base),
+    offsetof(el_config, rope_factor),
+    offsetof(el_config, attention_scale),
+    offsetof(el_config, attention_cap),
+    offsetof(el_config, logit_cap),
 };
 
 /* ---- shape ----------------------------------------------------------------------------- */

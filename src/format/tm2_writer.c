@@ -17,7 +17,8 @@ struct el_tm2_writer {
     uint32_t n_tensors, max_tensors;
     uint64_t section_start;
     uint32_t section_crc;
-    bool failed; /* a tensor was refused: the file would lack it */
+    uint32_t version; /* the oldest that has all there is */
+    bool failed;      /* a tensor was refused: the file would lack it */
 };
 
 /* ---- sections -------------------------------------------------------------------------- */
@@ -46,16 +47,26 @@ static void end_section(el_tm2_writer *w, int index)
     memcpy(entry + EL_TM2_AT_NAME, el_tm2_section_names[index], EL_TM2_SECTION_NAME_BYTES);
 }
 
+/* A file that needs nothing of version 5 can be read by programs that know version 4. */
+static uint32_t version_for(const el_config *c, const el_vocab *v)
+{
+    static const uint8_t none[4];
+    if (el_vocab_is_scored(v)) return 5;
+    for (int i = EL_TM2_NUMBERS_4; i < EL_TM2_NUMBERS; i++)
+        if (memcmp((const char *)c + el_tm2_numbers[i], none, sizeof none) != 0) return 5;
+    return EL_TM2_USUAL;
+}
+
 static void write_model(el_tm2_writer *w, const el_config *c)
 {
     uint8_t model[EL_TM2_MODEL_BYTES] = {0};
     memcpy(model + EL_TM2_AT_ARCHITECTURE, c->architecture, sizeof c->architecture);
     memcpy(model + EL_TM2_AT_MODEL_NAME, c->name, sizeof c->name);
-    for (int i = 0; i < EL_TM2_NUMBERS; i++) {
+    for (int i = 0; i < el_tm2_number_count(w->version); i++) {
         memcpy(model + EL_TM2_AT_NUMBERS + (size_t)i * 4, (const char *)c + el_tm2_numbers[i], 4);
     }
     begin_section(w);
-    emit(w, model, sizeof model);
+    emit(w, model, el_tm2_model_bytes(w->version));
     end_section(w, EL_TM2_MODEL);
 }
 
@@ -75,6 +86,7 @@ static edgellm_status write_vocab(el_tm2_writer *w, const el_vocab *v, edgellm_e
     el_store32(head + EL_TM2_AT_SPECIAL + 8, v->unk);
     el_store32(head + EL_TM2_AT_SPECIAL + 12, v->pad);
     head[EL_TM2_AT_ADD_BOS] = v->add_bos;
+    head[EL_TM2_AT_SPACE_FIRST] = v->space_first;
     memcpy(head + EL_TM2_AT_PRETOKENIZER, v->pretokenizer, strlen(v->pretokenizer));
     begin_section(w);
     emit(w, head, sizeof head);
@@ -102,6 +114,10 @@ static edgellm_status check_input(const el_config *config, const el_vocab *v, ui
     if (v->n_tokens != config->vocab) {
         return el_fail(err, EDGELLM_ERR_FORMAT, "vocab: %u tokens, but config says %u", v->n_tokens,
                        config->vocab);
+    }
+    if (el_vocab_is_scored(v) != (v->ranks != NULL)) {
+        return el_fail(err, EDGELLM_ERR_FORMAT, "vocab: pre-tokenizer '%.32s' %s ranks",
+                       v->pretokenizer, v->ranks ? "has no" : "needs");
     }
     size_t len = strlen(v->pretokenizer);
     if (len == 0 || len >= EL_TM2_PRETOKENIZER_BYTES || !el_text_is_valid(v->pretokenizer, len)) {
@@ -135,6 +151,7 @@ edgellm_status el_tm2_create(el_tm2_writer **writer, const char *path, const el_
     }
     w->entries = entries;
     w->max_tensors = max_tensors;
+    w->version = version_for(config, vocab);
     el_outfile_write(&w->out, w->head, sizeof w->head);
     write_model(w, config);
     status = write_vocab(w, vocab, err);
@@ -221,7 +238,7 @@ static void fill_header(el_tm2_writer *w)
 {
     uint8_t *h = w->head;
     memcpy(h, EL_TM2_MAGIC, EL_TM2_MAGIC_BYTES);
-    el_store32(h + EL_TM2_AT_VERSION, EL_TM2_VERSION);
+    el_store32(h + EL_TM2_AT_VERSION, w->version);
     el_store32(h + EL_TM2_AT_SECTIONS, EL_TM2_SECTIONS);
     el_store64(h + EL_TM2_AT_FILE_BYTES, w->out.written);
     el_store32(h + EL_TM2_AT_TABLE_CRC, el_crc32(0, h + EL_TM2_HEADER_BYTES, EL_TM2_TABLE_BYTES));

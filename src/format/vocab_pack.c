@@ -77,6 +77,17 @@ static run find_run(const el_vocab *v, uint32_t merge, uint32_t id)
     return r;
 }
 
+/* Runs of ranks that grow by one from token to token: the first of them, and how many. */
+static void put_ranks(sink *s, const el_vocab *v)
+{
+    for (uint32_t id = 0, end; id < v->n_tokens; id = end) {
+        for (end = id + 1; end < v->n_tokens; end++)
+            if (v->ranks[end - 1] == UINT32_MAX || v->ranks[end] != v->ranks[end - 1] + 1) break;
+        put_number(s, v->ranks[id]);
+        put_number(s, end - id);
+    }
+}
+
 uint64_t el_vocab_pack(const el_vocab *v, uint8_t *packed)
 {
     sink s = {.to = packed};
@@ -97,6 +108,7 @@ uint64_t el_vocab_pack(const el_vocab *v, uint8_t *packed)
             put_bytes(&s, v->bytes + v->starts[id], length_of(v, id));
         }
     }
+    if (v->ranks) put_ranks(&s, v);
     return s.count;
 }
 
@@ -142,7 +154,7 @@ static edgellm_status take_merges(source *s, el_merge *merges, uint32_t n)
 /* What is being filled in, and how far. */
 typedef struct target {
     el_merge *merges;
-    uint32_t *starts;
+    uint32_t *starts, *ranks; /* ranks: NULL if there are none */
     uint8_t *types, *bytes;
     uint32_t n_tokens, n_merges, n_bytes; /* room */
     uint32_t id, merge;                   /* the next */
@@ -218,32 +230,56 @@ static edgellm_status take_tokens(source *s, target *t)
             EL_TRY(spell(s, t, r.type));
     }
     if (t->starts[t->n_tokens] != t->n_bytes) return bad(s, "they have less than n_bytes bytes");
+    return EDGELLM_OK;
+}
+
+static edgellm_status take_ranks(source *s, const target *t)
+{
+    for (uint32_t id = 0; id < t->n_tokens;) {
+        uint32_t rank, count;
+        EL_TRY(take_number(s, &rank));
+        EL_TRY(take_number(s, &count));
+        if (count == 0 || count > t->n_tokens - id)
+            return bad(s, "a run of ranks has none, or more than there are tokens left");
+        if (rank > UINT32_MAX - (count - 1)) return bad(s, "a rank is longer than 32 bits");
+        for (; count > 0; count--)
+            t->ranks[id++] = rank++;
+    }
+    return EDGELLM_OK;
+}
+
+static edgellm_status take_all(source *s, target *t)
+{
+    EL_TRY(take_merges(s, t->merges, t->n_merges));
+    EL_TRY(take_tokens(s, t));
+    if (t->ranks) EL_TRY(take_ranks(s, t));
     return s->at == s->end ? EDGELLM_OK : bad(s, "bytes follow the last one");
 }
 
-static void layout(target *t, el_arena *arena)
+static void layout(target *t, bool ranks, el_arena *arena)
 {
+    if (ranks) t->ranks = el_arena_take(arena, t->n_tokens, sizeof *t->ranks);
     t->merges = el_arena_take(arena, t->n_merges, sizeof *t->merges);
     t->starts = el_arena_take(arena, (size_t)t->n_tokens + 1, sizeof *t->starts);
     t->types = el_arena_take(arena, t->n_tokens, 1);
     t->bytes = el_arena_take(arena, t->n_bytes, 1);
 }
 
-edgellm_status el_vocab_unpack(el_vocab *v, uint32_t token_bytes, const uint8_t *packed,
+edgellm_status el_vocab_unpack(el_vocab *v, bool ranks, uint32_t token_bytes, const uint8_t *packed,
                                uint64_t size, uint64_t offset, el_arena *memory, edgellm_error *err)
 {
+    const bool scored = ranks && el_vocab_is_scored(v);
     source s = {packed, packed + size, packed, offset, err};
     target t = {.n_tokens = v->n_tokens, .n_merges = v->n_merges, .n_bytes = token_bytes};
     el_arena measure = el_arena_measure(), arena;
     /* What cannot be true asks for no memory: a merge takes two bytes. */
     if (v->n_tokens > EL_MAX_VOCAB || v->n_merges > size / 2 || token_bytes > EL_MAX_VOCAB_BYTES)
         return bad(&s, "there cannot be as many tokens, merges or bytes as the section says");
-    layout(&t, &measure);
+    layout(&t, scored, &measure);
     EL_TRY(el_arena_reserve(&arena, measure.used, err));
-    layout(&t, &arena);
+    layout(&t, scored, &arena);
 
-    edgellm_status status = take_merges(&s, t.merges, t.n_merges);
-    if (status == EDGELLM_OK) status = take_tokens(&s, &t);
+    edgellm_status status = take_all(&s, &t);
     if (status != EDGELLM_OK) {
         el_arena_release(&arena);
         return status;
@@ -251,6 +287,7 @@ edgellm_status el_vocab_unpack(el_vocab *v, uint32_t token_bytes, const uint8_t 
     v->merges = t.merges;
     v->starts = t.starts;
     v->types = t.types;
+    v->ranks = t.ranks;
     v->bytes = t.bytes;
     *memory = arena;
     return EDGELLM_OK;

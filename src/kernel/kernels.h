@@ -48,6 +48,15 @@ typedef void (*el_add_fn)(float *x, const float *y, uint32_t n);
 /* gate = (gate / (1 + exp(-gate))) * up, exp as el_expf, argument clamped to 88. */
 typedef void (*el_swiglu_fn)(float *gate, const float *up, uint32_t n);
 
+/* The same with GELU, its tanh form written as a logistic function:
+ * gate = (gate / (1 + exp(gate * (A + B * (gate * gate))))) * up. */
+#define EL_GELU_A (-1.5957691216057308f)  /* -2 sqrt(2 / pi) */
+#define EL_GELU_B (-0.07135481627260025f) /* that times 0.044715 */
+typedef void (*el_geglu_fn)(float *gate, const float *up, uint32_t n);
+
+/* x = cap * tanh(x / cap): e = exp((x / cap) * -2); x = ((1 - e) / (1 + e)) * cap. */
+typedef void (*el_soft_cap_fn)(float *x, uint32_t n, float cap);
+
 /*
  * Rotates pairs (2i, 2i+1) of each head in place: x' = x*c - y*s, y' = x*s + y*c.
  * x: (heads, head_dim); cosine, sine: (rotary_dim / 2) of this position; dims past it stay.
@@ -90,29 +99,37 @@ static inline size_t el_kv_kscale_at(const el_kv *kv, uint32_t position, uint32_
 typedef void (*el_kv_store_fn)(const el_kv *kv, uint32_t position, const float *key,
                                const float *value, uint32_t head_dim);
 
+/* What attention looks at, and how. */
+typedef struct el_attended {
+    uint32_t head_dim;
+    uint32_t begin, end;  /* positions that count */
+    uint32_t first, last; /* positions that are computed, see below */
+    float scale;          /* of scores */
+    float cap;            /* soft cap of scores, after that; 0: none */
+} el_attended;
+
 /*
- * Attention of query heads over positions 0 .. length-1 of the KV head that they share, each:
- *     score(p) = (sum over blocks ascending of (float)dot * (qs * ks)) * inv_sqrt
+ * Attention of query heads over positions begin .. end-1 of the KV head that they share, each:
+ *     score(p) = (sum over blocks ascending of (float)dot * (qs * ks)) * scale, capped
  *     largest score first; e(p) = el_expf(score - largest)
  *     per 64 positions, by absolute position: sum of e in 16 lanes (lane p mod 16), and
  *     mix(d) = sum ascending over p of (e(p) * vs) * (float)v(p, d), each starting at 0;
  *     blocks of 64 are added in ascending order; out(d) = mix(d) * (1 / sum)
  * queries, out: (heads, head_dim); queries are quantised here. scores: scratch for as many heads,
- * but at most EL_ATTEND_HEADS, of `computed` rounded up to 64 floats each. computed: length; or
- * more, a multiple of 16: positions from `length` on are computed too and count for nothing, so
- * that the cost is that of so many. Bits are the same. Their keys may hold anything; the scales of
- * their values are finite.
+ * but at most EL_ATTEND_HEADS, of last - first rounded up to 64 floats each. first: at most begin,
+ * a multiple of 64; last: end, or more and a multiple of 16. Positions before begin, and from end
+ * on, are computed too and count for nothing, so that the cost is that of so many. Bits are the
+ * same. Their keys may hold anything; the scales of their values are finite.
  */
 #define EL_ATTEND_HEADS 4
+#define EL_ATTEND_SPAN  64
 typedef void (*el_attend_fn)(const el_kv *kv, const float *queries, uint32_t heads,
-                             uint32_t head_dim, uint32_t length, uint32_t computed, float inv_sqrt,
-                             float *scores, float *out);
+                             const el_attended *of, float *scores, float *out);
 
 /* The same for one head in exact mode: keys and values are float32, (position, head_dim) each; dot
- * products in 16 lanes; mix as above with v unscaled. */
+ * products in 16 lanes; mix as above with v unscaled. last: end. */
 typedef void (*el_attend_exact_fn)(const float *keys, const float *values, const float *query,
-                                   uint32_t head_dim, uint32_t length, float inv_sqrt,
-                                   float *scores, float *out);
+                                   const el_attended *of, float *scores, float *out);
 
 typedef struct el_kernels {
     const char *name;
@@ -124,6 +141,8 @@ typedef struct el_kernels {
     el_rotate_fn rotate;
     el_add_fn add;
     el_swiglu_fn swiglu;
+    el_geglu_fn geglu;
+    el_soft_cap_fn soft_cap;
     el_rope_fn rope;
     el_kv_store_fn kv_store;
     el_attend_fn attend;

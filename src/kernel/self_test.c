@@ -151,6 +151,16 @@ static void run_swiglu(const el_kernels *k, work *w)
     k->swiglu(w->x, w->y, ODD);
 }
 
+static void run_geglu(const el_kernels *k, work *w)
+{
+    k->geglu(w->x, w->y, ODD);
+}
+
+static void run_soft_cap(const el_kernels *k, work *w)
+{
+    k->soft_cap(w->x, ODD, 0.5f);
+}
+
 static void run_rope(const el_kernels *k, work *w)
 {
     k->rope(w->x, WIDE / HEAD, HEAD, HEAD, w->y, w->z);
@@ -179,8 +189,15 @@ static void run_attention(const el_kernels *k, cache *a)
         k->kv_store(&kv, p, key, value, HEAD);
     }
     fill_floats(&c, a->query, HEADS * HEAD);
-    k->attend(&kv, a->query, HEADS, HEAD, POSITIONS, POSITIONS, 0.125f, a->scores, a->out);
-    k->attend(&kv, a->query, HEADS, HEAD, EL_TILE - 1, 2 * EL_TILE, 0.125f, a->scores, a->part);
+    const el_attended all = {
+        .head_dim = HEAD, .end = POSITIONS, .last = POSITIONS, .scale = 0.125f};
+    el_attended part = all;
+    k->attend(&kv, a->query, HEADS, &all, a->scores, a->out);
+    part.begin = 3;
+    part.end = EL_TILE - 1;
+    part.last = 2 * EL_TILE;
+    part.cap = 0.5f;
+    k->attend(&kv, a->query, HEADS, &part, a->scores, a->part);
     memset(a->scores, 0, sizeof a->scores); /* scratch: not of the result */
 }
 
@@ -200,8 +217,14 @@ static bool attention_exact_is_right(const el_kernels *k, const el_kernels *scal
     fill_floats(&c, keys, POSITIONS * HEAD);
     fill_floats(&c, values, POSITIONS * HEAD);
     fill_floats(&c, query, HEAD);
-    k->attend_exact(keys, values, query, HEAD, POSITIONS, 0.125f, scores, ours);
-    scalar->attend_exact(keys, values, query, HEAD, POSITIONS, 0.125f, scores, theirs);
+    const el_attended of = {.head_dim = HEAD,
+                            .begin = 3,
+                            .end = POSITIONS,
+                            .last = POSITIONS,
+                            .scale = 0.125f,
+                            .cap = 2};
+    k->attend_exact(keys, values, query, &of, scores, ours);
+    scalar->attend_exact(keys, values, query, &of, scores, theirs);
     return are_same(ours, theirs, sizeof ours);
 }
 
@@ -212,7 +235,8 @@ static const struct {
     void (*run)(const el_kernels *k, work *w);
 } vector_ops[] = {
     {"quantize", run_quantize}, {"rms_norm", run_rms_norm}, {"rotate", run_rotate},
-    {"add", run_add},           {"swiglu", run_swiglu},     {"rope", run_rope},
+    {"add", run_add},           {"swiglu", run_swiglu},     {"geglu", run_geglu},
+    {"rope", run_rope},         {"soft_cap", run_soft_cap},
 };
 
 static const struct {

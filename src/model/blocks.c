@@ -73,14 +73,17 @@ static el_span next_span(el_portion *p)
     return span;
 }
 
-void el_block_norm(el_forward *f, const float *weight, bool add, unsigned rotations,
-                   unsigned member, unsigned size)
+void el_block_norm(el_forward *f, const el_norm *norm, unsigned rotations, unsigned member,
+                   unsigned size)
 {
     const uint32_t dim = f->model->config.dim;
+    const float eps = f->model->config.norm_eps;
     for (uint32_t t = member; t < f->n; t += size) {
-        float *x = f->x + (size_t)t * dim, *h = f->h + (size_t)t * dim;
-        if (add) f->kernels->add(x, f->y + (size_t)t * dim, dim);
-        f->kernels->rms_norm(x, weight, dim, f->model->config.norm_eps, h);
+        const size_t at = (size_t)t * dim;
+        float *x = f->x + at, *y = f->y + at, *h = f->h + at;
+        if (norm->add && norm->post) f->kernels->rms_norm(y, norm->post, dim, eps, y);
+        if (norm->add) f->kernels->add(x, y, dim);
+        f->kernels->rms_norm(x, norm->weight, dim, eps, h);
         make_input(f, rotations, h, dim, (el_span){t, 0, blocks_of(dim)});
     }
     el_crew_barrier(f->crew);
@@ -118,13 +121,26 @@ void el_block_project(el_forward *f, const el_matrix *m, float *out, unsigned me
     project(f, m, out, m->rows, member, size);
 }
 
-void el_block_project_table(el_forward *f, const el_table *table, float *out, unsigned member,
-                            unsigned size)
+/* Caps the rows of a matrix that this member has computed. */
+static void cap_rows(el_forward *f, const el_matrix *m, float *out, unsigned member, unsigned size)
 {
     const uint32_t stride = f->model->config.vocab;
-    for (uint32_t i = 0; i < table->parts; i++) {
-        project(f, &table->part[i], out, stride, member, size);
-        out += table->part[i].rows;
+    uint32_t begin, end;
+    el_share(m->tiles, member, size, &begin, &end);
+    begin *= EL_TILE;
+    end = end * EL_TILE < m->rows ? end * EL_TILE : m->rows;
+    for (uint32_t t = 0; t < f->n && begin < end; t++)
+        f->kernels->soft_cap(out + (size_t)t * stride + begin, end - begin,
+                             f->model->config.logit_cap);
+}
+
+void el_block_project_head(el_forward *f, const el_table *head, float *out, unsigned member,
+                           unsigned size)
+{
+    for (uint32_t i = 0; i < head->parts; i++) {
+        project(f, &head->part[i], out, f->model->config.vocab, member, size);
+        if (f->model->config.logit_cap != 0) cap_rows(f, &head->part[i], out, member, size);
+        out += head->part[i].rows;
     }
 }
 
@@ -158,9 +174,11 @@ static void rotate_and_store(el_forward *f, uint32_t layer, uint32_t token, uint
     const el_place *place = &f->places[token];
     const uint32_t position = place->position, group = c->heads / c->kv_heads;
     const size_t at = ((size_t)token * c->kv_heads + kv_head) * c->head_dim;
-    const float *cosine = f->cosine + (size_t)position * (c->rotary_dim / 2);
-    const float *sine = f->sine + (size_t)position * (c->rotary_dim / 2);
-    finish_group(f, &f->model->layers[layer], kv_head, at);
+    const el_layer *l = &f->model->layers[layer];
+    const el_angles *angles = l->local ? &f->local_angles : &f->angles;
+    const float *cosine = angles->cosine + (size_t)position * (c->rotary_dim / 2);
+    const float *sine = angles->sine + (size_t)position * (c->rotary_dim / 2);
+    finish_group(f, l, kv_head, at);
     f->kernels->rope(f->q + at * group, group, c->head_dim, c->rotary_dim, cosine, sine);
     f->kernels->rope(f->k + at, 1, c->head_dim, c->rotary_dim, cosine, sine);
     const size_t plane = (size_t)layer * c->kv_heads + kv_head;
@@ -173,26 +191,38 @@ static void rotate_and_store(el_forward *f, uint32_t layer, uint32_t token, uint
     f->kernels->kv_store(&place->cache->planes[plane], position, f->k + at, f->v + at, c->head_dim);
 }
 
-static float inv_sqrt_of(const el_config *c)
-{
-    return 1.0f / __builtin_sqrtf((float)c->head_dim);
-}
-
 /* Heads of one token that share keys and values. */
 typedef struct el_heads {
     uint32_t token, first, count;
     size_t plane; /* of the cache */
+    bool local;   /* of a local layer */
 } el_heads;
+
+/* What a token attends to; where attention is padded, everything is computed. */
+static el_attended attended_by(const el_forward *f, const el_heads *h)
+{
+    const el_config *c = &f->model->config;
+    const el_place *place = &f->places[h->token];
+    const uint32_t end = place->position + 1, padded = place->cache->padded;
+    const uint32_t begin = h->local && end > c->window ? end - c->window : 0;
+    return (el_attended){.head_dim = c->head_dim,
+                         .begin = begin,
+                         .end = end,
+                         .first = padded ? 0 : begin / EL_ATTEND_SPAN * EL_ATTEND_SPAN,
+                         .last = padded ? padded : end,
+                         .scale = f->model->attention_scale,
+                         .cap = c->attention_cap};
+}
 
 static void attend_exact(el_forward *f, const el_heads *h, float *scores)
 {
     const el_config *c = &f->model->config;
     const el_cache *cache = f->places[h->token].cache;
+    const el_attended of = attended_by(f, h);
     for (uint32_t i = 0; i < h->count; i++) {
         const size_t at = ((size_t)h->token * c->heads + h->first + i) * c->head_dim;
         f->kernels->attend_exact(cache->keys + h->plane * cache->plane,
-                                 cache->values + h->plane * cache->plane, f->q + at, c->head_dim,
-                                 f->places[h->token].position + 1, inv_sqrt_of(c), scores,
+                                 cache->values + h->plane * cache->plane, f->q + at, &of, scores,
                                  f->h + at);
     }
 }
@@ -200,11 +230,10 @@ static void attend_exact(el_forward *f, const el_heads *h, float *scores)
 static void attend(el_forward *f, const el_heads *h, float *scores)
 {
     const el_config *c = &f->model->config;
-    const el_place *place = &f->places[h->token];
     const size_t at = ((size_t)h->token * c->heads + h->first) * c->head_dim;
-    const uint32_t length = place->position + 1, padded = place->cache->padded;
-    f->kernels->attend(&place->cache->planes[h->plane], f->q + at, h->count, c->head_dim, length,
-                       padded ? padded : length, inv_sqrt_of(c), scores, f->h + at);
+    const el_attended of = attended_by(f, h);
+    f->kernels->attend(&f->places[h->token].cache->planes[h->plane], f->q + at, h->count, &of,
+                       scores, f->h + at);
 }
 
 /*
@@ -224,7 +253,8 @@ static void attend_all(el_forward *f, uint32_t layer, unsigned member, unsigned 
         const el_heads h = {.token = i / steps / c->kv_heads,
                             .first = kv_head * group + begin,
                             .count = group - begin < step ? group - begin : step,
-                            .plane = (size_t)layer * c->kv_heads + kv_head};
+                            .plane = (size_t)layer * c->kv_heads + kv_head,
+                            .local = f->model->layers[layer].local};
         if (f->exact)
             attend_exact(f, &h, scores);
         else
@@ -252,7 +282,7 @@ void el_block_attention(el_forward *f, uint32_t layer, unsigned rotations, unsig
     el_crew_barrier(f->crew);
 }
 
-void el_block_swiglu(el_forward *f, unsigned rotations, unsigned member, unsigned size)
+void el_block_gate(el_forward *f, unsigned rotations, unsigned member, unsigned size)
 {
     const uint32_t width = f->model->config.ffn_dim;
     el_crew_barrier(f->crew);
@@ -261,7 +291,11 @@ void el_block_swiglu(el_forward *f, unsigned rotations, unsigned member, unsigne
         const el_span s = next_span(&p);
         uint32_t first, n = columns_of(&s, width, &first);
         float *gate = f->gate + (size_t)s.token * width + first;
-        f->kernels->swiglu(gate, f->up + (size_t)s.token * width + first, n);
+        const float *up = f->up + (size_t)s.token * width + first;
+        if (f->model->architecture->gelu)
+            f->kernels->geglu(gate, up, n);
+        else
+            f->kernels->swiglu(gate, up, n);
         make_input(f, rotations, gate, width, s);
     }
     el_crew_barrier(f->crew);

@@ -61,14 +61,26 @@ static edgellm_status load_norms(el_layer *l, el_layer_names *n, const el_config
     return vector(n, "attn_k_norm.weight", c->head_dim, &l->k_norm, err);
 }
 
+static edgellm_status load_post_norms(el_layer *l, el_layer_names *n, const el_config *c,
+                                      edgellm_error *err)
+{
+    EL_TRY(vector(n, "post_attention_norm.weight", c->dim, &l->attn_post_norm, err));
+    return vector(n, "post_ffw_norm.weight", c->dim, &l->ffn_post_norm, err);
+}
+
 /* Tensors that change the result, and those who take them. */
 static const struct {
     const char *part;
     unsigned extra;
 } optional[] = {
-    {"attn_q.bias", EL_DECODER_BIASES},       {"attn_k.bias", EL_DECODER_BIASES},
-    {"attn_v.bias", EL_DECODER_BIASES},       {"attn_output.bias", 0},
-    {"attn_q_norm.weight", EL_DECODER_NORMS}, {"attn_k_norm.weight", EL_DECODER_NORMS},
+    {"attn_q.bias", EL_DECODER_BIASES},
+    {"attn_k.bias", EL_DECODER_BIASES},
+    {"attn_v.bias", EL_DECODER_BIASES},
+    {"attn_output.bias", 0},
+    {"attn_q_norm.weight", EL_DECODER_NORMS},
+    {"attn_k_norm.weight", EL_DECODER_NORMS},
+    {"post_attention_norm.weight", EL_DECODER_POST_NORMS},
+    {"post_ffw_norm.weight", EL_DECODER_POST_NORMS},
 };
 
 static edgellm_status refuse_others(el_layer_names *n, const el_model *model, unsigned extra,
@@ -92,6 +104,8 @@ static edgellm_status load_layer(el_layer *l, el_layer_names *n, const el_model 
     EL_TRY(load_plain(l, n, c, err));
     if (extra & EL_DECODER_BIASES) EL_TRY(load_biases(l, n, c, err));
     if (extra & EL_DECODER_NORMS) EL_TRY(load_norms(l, n, c, err));
+    if (extra & EL_DECODER_POST_NORMS) EL_TRY(load_post_norms(l, n, c, err));
+    l->local = c->pattern > 0 && (n->layer + 1) % c->pattern != 0;
     return refuse_others(n, model, extra, err);
 }
 
@@ -133,20 +147,24 @@ edgellm_status el_decoder_load(el_model *model, const el_tm2 *file, unsigned ext
 
 void el_decoder_layers(el_forward *f, unsigned member, unsigned size)
 {
+    const float *post = NULL;
     for (uint32_t i = 0; i < f->model->config.layers; i++) {
         const el_layer *l = &f->model->layers[i];
-        el_block_norm(f, l->attn_norm, i > 0, attention_rotations(l), member, size);
+        const el_norm before = {l->attn_norm, i > 0, post};
+        const el_norm between = {l->ffn_norm, true, l->attn_post_norm};
+        el_block_norm(f, &before, attention_rotations(l), member, size);
         el_block_project(f, &l->wq, f->q, member, size);
         el_block_project(f, &l->wk, f->k, member, size);
         el_block_project(f, &l->wv, f->v, member, size);
         el_block_attention(f, i, bit(&l->wo), member, size);
         el_block_project(f, &l->wo, f->y, member, size);
         el_crew_barrier(f->crew);
-        el_block_norm(f, l->ffn_norm, true, feed_rotations(l), member, size);
+        el_block_norm(f, &between, feed_rotations(l), member, size);
         el_block_project(f, &l->gate, f->gate, member, size);
         el_block_project(f, &l->up, f->up, member, size);
-        el_block_swiglu(f, bit(&l->down), member, size);
+        el_block_gate(f, bit(&l->down), member, size);
         el_block_project(f, &l->down, f->y, member, size);
+        post = l->ffn_post_norm;
         if (el_block_layer_ends(f, member)) return;
     }
 }

@@ -1,6 +1,7 @@
 /*
  * decoder.h: what Llama and its kin share: layers of grouped-query attention with rotary positions
- * and of SwiGLU, each after an RMS norm. An architecture says what it has beside that.
+ * and of a gated feed-forward, each after an RMS norm. An architecture says what it has beside
+ * that.
  */
 #ifndef EL_MODEL_DECODER_H
 #define EL_MODEL_DECODER_H
@@ -9,8 +10,9 @@
 
 /* What a layer has more, a bit each. */
 typedef enum el_decoder_extra {
-    EL_DECODER_BIASES = 1 << 0, /* of queries, keys and values */
-    EL_DECODER_NORMS = 1 << 1,  /* of each head's queries and keys */
+    EL_DECODER_BIASES = 1 << 0,     /* of queries, keys and values */
+    EL_DECODER_NORMS = 1 << 1,      /* of each head's queries and keys */
+    EL_DECODER_POST_NORMS = 1 << 2, /* of what attention and feed-forward give */
 } el_decoder_extra;
 
 /* Finds the layers' tensors. Errors: FORMAT, naming the tensor; UNSUPPORTED: a tensor that would be

@@ -12,23 +12,41 @@ static uint32_t round_up(uint32_t n, uint32_t multiple)
     return (n + multiple - 1) / multiple * multiple;
 }
 
-/* Rotary angles: position * base^(-2i / rotary_dim), in double (Su et al. 2021), over a factor of
- * the model's where it has some. */
-static void fill_rotary_tables(el_forward *f)
+/* Of dimension i: base^(-2i / rotary_dim), in double (Su et al. 2021), over factors of the model's
+ * where it has some. */
+static double frequency_of(const el_model *m, uint32_t i, bool local)
 {
-    const el_config *c = &f->model->config;
-    const uint32_t half = c->rotary_dim / 2;
-    const double log_base = el_log((double)c->rope_base);
+    const el_config *c = &m->config;
+    const double base = (double)(local ? c->local_rope_base : c->rope_base);
+    double frequency = el_exp(-2.0 * i / c->rotary_dim * el_log(base));
+    if (local) return frequency;
+    if (m->rope_factors) frequency /= (double)m->rope_factors[i];
+    if (c->rope_factor != 0) frequency /= (double)c->rope_factor;
+    return frequency;
+}
+
+static void fill_angles(const el_forward *f, const el_angles *angles, bool local)
+{
+    const uint32_t half = f->model->config.rotary_dim / 2;
     for (uint32_t i = 0; i < half; i++) {
-        double frequency = el_exp(-2.0 * i / c->rotary_dim * log_base);
-        if (f->model->rope_factors) frequency /= (double)f->model->rope_factors[i];
+        const double frequency = frequency_of(f->model, i, local);
         for (uint32_t p = 0; p < f->context; p++) {
             double sine, cosine;
             el_sincos(p * frequency, &sine, &cosine);
-            f->cosine[(size_t)p * half + i] = (float)cosine;
-            f->sine[(size_t)p * half + i] = (float)sine;
+            angles->cosine[(size_t)p * half + i] = (float)cosine;
+            angles->sine[(size_t)p * half + i] = (float)sine;
         }
     }
+}
+
+static el_angles layout_angles(const el_forward *f, el_arena *arena, bool local)
+{
+    const size_t half = f->model->config.rotary_dim / 2;
+    el_angles angles;
+    angles.cosine = el_arena_take(arena, f->context, half * sizeof(float));
+    angles.sine = el_arena_take(arena, f->context, half * sizeof(float));
+    if (angles.cosine) fill_angles(f, &angles, local);
+    return angles;
 }
 
 static void layout_int8_cache(el_forward *f, el_arena *arena)
@@ -101,7 +119,6 @@ size_t el_forward_scores(const el_forward *f)
 
 el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena)
 {
-    const size_t angles = f->model->config.rotary_dim / 2;
     const size_t start = arena->used;
     f->cache.kv_heads = f->model->config.kv_heads;
     if (f->exact)
@@ -109,10 +126,9 @@ el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena)
     else
         layout_int8_cache(f, arena);
     const size_t cache_end = arena->used;
-    f->cosine = el_arena_take(arena, f->context, angles * sizeof(float));
-    f->sine = el_arena_take(arena, f->context, angles * sizeof(float));
+    f->angles = f->local_angles = layout_angles(f, arena, false);
+    if (f->model->config.local_rope_base != 0) f->local_angles = layout_angles(f, arena, true);
     layout_activations(f, arena);
-    if (f->cosine) fill_rotary_tables(f);
     return (el_forward_bytes){.kv_cache = cache_end - start, .scratch = arena->used - cache_end};
 }
 
@@ -124,17 +140,27 @@ static void run_head(el_forward *f, unsigned member, unsigned size)
     tail.x += skip;
     tail.y += skip;
     tail.n = f->n - f->head_first;
-    el_block_norm(&tail, f->model->output_norm, true, el_table_rotations(&f->model->head), member,
-                  size);
-    el_block_project_table(&tail, &f->model->head, f->head_out, member, size);
+    const el_layer *last = &f->model->layers[f->model->config.layers - 1];
+    const el_norm norm = {f->model->output_norm, true, last->ffn_post_norm};
+    el_block_norm(&tail, &norm, el_table_rotations(&f->model->head), member, size);
+    el_block_project_head(&tail, &f->model->head, f->head_out, member, size);
+}
+
+static void embed(el_forward *f, uint32_t t)
+{
+    const uint32_t dim = f->model->config.dim;
+    float *x = f->x + (size_t)t * dim;
+    el_table_row(&f->model->embedding, f->tokens[t], x);
+    if (!f->model->architecture->scales_embedding) return;
+    for (uint32_t i = 0; i < dim; i++)
+        x[i] *= f->model->embedding_scale;
 }
 
 static void run_member(void *context, unsigned member, unsigned size)
 {
     el_forward *f = context;
-    const uint32_t dim = f->model->config.dim;
     for (uint32_t t = member; t < f->n; t += size)
-        el_table_row(&f->model->embedding, f->tokens[t], f->x + (size_t)t * dim);
+        embed(f, t);
     el_crew_barrier(f->crew);
     f->model->architecture->layers(f, member, size);
     if (f->head_first < f->n && !f->stopped) run_head(f, member, size);

@@ -31,6 +31,11 @@ typedef struct el_place {
     uint32_t position;
 } el_place;
 
+/* Of positions, for rotary embedding: (context, rotary_dim / 2) each. */
+typedef struct el_angles {
+    float *cosine, *sine;
+} el_angles;
+
 /* What matrices of one rotation meet. */
 typedef struct el_input {
     float *exact; /* (batch, widest input of a matrix); exact mode only */
@@ -46,9 +51,10 @@ struct el_forward {
     bool constant_time; /* not in exact mode */
 
     el_cache cache;
-    float *cosine, *sine; /* (context, rotary_dim / 2) */
-    float *x;             /* (batch, dim) the residual stream */
-    float *h;             /* (batch, dim or heads * head_dim): becomes an input, and is used up */
+    el_angles angles;       /* of positions */
+    el_angles local_angles; /* in local layers: the same, if the model has no others */
+    float *x;               /* (batch, dim) the residual stream */
+    float *h;               /* (batch, dim or heads * head_dim): becomes an input, and is used up */
     el_input input[EL_ROTATIONS]; /* those that the model has */
     float *q;                     /* (batch, heads * head_dim) */
     float *k, *v;                 /* (batch, kv_heads * head_dim) */
@@ -91,17 +97,24 @@ void el_forward_run(el_forward *f);
 
 /* Where a block makes an input, `rotations` are those of the matrices that meet it, a bit each. */
 
-/* The input rms_norm(x) * weight for each token. If `add`, x += y first. Ends with a barrier. */
-void el_block_norm(el_forward *f, const float *weight, bool add, unsigned rotations,
-                   unsigned member, unsigned size);
+typedef struct el_norm {
+    const float *weight; /* (dim) */
+    bool add;            /* x += y first */
+    const float *post;   /* (dim): and before that, y = rms_norm(y) * post; NULL: not */
+} el_norm;
+
+/* The input rms_norm(x) * weight for each token. Ends with a barrier. */
+void el_block_norm(el_forward *f, const el_norm *norm, unsigned rotations, unsigned member,
+                   unsigned size);
 
 /* out (n, rows) = the input times one matrix; no barrier: several may follow one another. */
 void el_block_project(el_forward *f, const el_matrix *m, float *out, unsigned member,
                       unsigned size);
 
-/* The same for a table: out (n, vocab), each part at its columns. */
-void el_block_project_table(el_forward *f, const el_table *table, float *out, unsigned member,
-                            unsigned size);
+/* The logits: the same for the head, out (n, vocab), each part at its columns; capped where the
+ * model caps them. */
+void el_block_project_head(el_forward *f, const el_table *head, float *out, unsigned member,
+                           unsigned size);
 
 /* Biases and norms of q, k and v where the layer has such, rotary embedding of q and k, cache, and
  * grouped-query attention of one layer: from q, k, v to an input of width heads * head_dim. Starts
@@ -112,8 +125,8 @@ void el_block_attention(el_forward *f, uint32_t layer, unsigned rotations, unsig
 /* Ends a layer, with a barrier: has the deadline passed? Then no member goes on. */
 bool el_block_layer_ends(el_forward *f, unsigned member);
 
-/* SwiGLU of gate and up (Shazeer 2020): an input of width ffn_dim. Starts and ends with a barrier.
- */
-void el_block_swiglu(el_forward *f, unsigned rotations, unsigned member, unsigned size);
+/* SwiGLU or GEGLU of gate and up (Shazeer 2020): an input of width ffn_dim. Starts and ends with a
+ * barrier. */
+void el_block_gate(el_forward *f, unsigned rotations, unsigned member, unsigned size);
 
 #endif

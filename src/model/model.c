@@ -3,11 +3,14 @@
 #include <string.h>
 
 #include "kernel/kernels.h"
+#include "model/gemma2.h"
+#include "model/gemma3.h"
 #include "model/llama.h"
 #include "model/qwen2.h"
 #include "model/qwen3.h"
 
-static const el_architecture *const architectures[] = {&el_llama, &el_qwen2, &el_qwen3};
+static const el_architecture *const architectures[] = {&el_llama, &el_qwen2, &el_qwen3, &el_gemma2,
+                                                       &el_gemma3};
 
 enum { N_ARCHITECTURES = sizeof architectures / sizeof architectures[0] };
 
@@ -27,9 +30,16 @@ static edgellm_status check_config(const el_config *c, edgellm_error *err)
     if (c->rotary_dim % 2 != 0 || c->rotary_dim > c->head_dim)
         return el_fail(err, EDGELLM_ERR_FORMAT, "model: rotary_dim %u does not fit head_dim %u",
                        c->rotary_dim, c->head_dim);
-    if (!(c->rope_base >= 1.0f)) /* angles would grow beyond position * 1 */
+    /* angles would grow beyond position * 1 */
+    if (!(c->rope_base >= 1.0f))
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED, "model: rope_base %g is below 1",
                        (double)c->rope_base);
+    if (c->local_rope_base != 0 && !(c->local_rope_base >= 1.0f))
+        return el_fail(err, EDGELLM_ERR_UNSUPPORTED, "model: local_rope_base %g is below 1",
+                       (double)c->local_rope_base);
+    if (c->rope_factor != 0 && !(c->rope_factor >= 1.0f))
+        return el_fail(err, EDGELLM_ERR_UNSUPPORTED, "model: rope_factor %g is below 1",
+                       (double)c->rope_factor);
     return EDGELLM_OK;
 }
 
@@ -76,6 +86,14 @@ static uint64_t token_bytes(const el_model *m, const el_tm2 *file)
     return all - table + table / m->config.vocab;
 }
 
+static void set_scales(el_model *m)
+{
+    const el_config *c = &m->config;
+    m->embedding_scale = m->architecture->scales_embedding ? __builtin_sqrtf((float)c->dim) : 1.0f;
+    m->attention_scale =
+        c->attention_scale != 0 ? c->attention_scale : 1.0f / __builtin_sqrtf((float)c->head_dim);
+}
+
 edgellm_status el_model_load(el_model *model, const el_tm2 *file, el_arena *arena,
                              edgellm_error *err)
 {
@@ -84,12 +102,13 @@ edgellm_status el_model_load(el_model *model, const el_tm2 *file, el_arena *aren
     if (!architecture)
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
                        "model: architecture \"%s\" is not one this version runs (llama, qwen2, "
-                       "qwen3)",
+                       "qwen3, gemma2, gemma3)",
                        c->architecture);
     EL_TRY(check_config(c, err));
     el_layer *layers = el_arena_take(arena, c->layers, sizeof(el_layer));
     if (!layers) return EDGELLM_OK;
     *model = (el_model){.architecture = architecture, .config = *c, .layers = layers};
+    set_scales(model);
     EL_TRY(load_ends(model, file, err));
     EL_TRY(load_rope_factors(model, file, err));
     model->rotations = el_table_rotations(&model->head);

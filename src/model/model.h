@@ -19,6 +19,8 @@ typedef struct el_architecture {
     edgellm_status (*load)(el_model *model, const el_tm2 *file, edgellm_error *err);
     /* Computes all layers for the batch in f->x; run by every member of the crew. */
     void (*layers)(el_forward *f, unsigned member, unsigned size);
+    bool gelu;             /* the gate's function: GELU in its tanh form, else SiLU */
+    bool scales_embedding; /* by sqrt(dim) */
 } el_architecture;
 
 typedef struct el_layer {
@@ -29,9 +31,12 @@ typedef struct el_layer {
     const float *k_bias, *v_bias; /* (kv_heads * head_dim), likewise */
     const float *q_norm, *k_norm; /* (head_dim), of each head; NULL: none */
     el_matrix wo;                 /* (dim, heads * head_dim) */
+    const float *attn_post_norm;  /* (dim), of what wo gives; NULL: none */
     const float *ffn_norm;        /* (dim) */
     el_matrix gate, up;           /* (ffn_dim, dim) */
     el_matrix down;               /* (dim, ffn_dim) */
+    const float *ffn_post_norm;   /* (dim), of what down gives; NULL: none */
+    bool local;                   /* attends to the last config.window positions alone */
 } el_layer;
 
 struct el_model {
@@ -41,10 +46,11 @@ struct el_model {
     el_table head;            /* (vocab, dim); the embedding itself if the file has no other */
     const float *output_norm; /* (dim) */
     const float
-        *rope_factors;    /* (rotary_dim / 2) by which wave lengths are longer; NULL: by none */
-    el_layer *layers;     /* (config.layers), in the arena */
-    unsigned rotations;   /* those of the matrices that inputs meet, a bit each */
-    uint64_t token_bytes; /* of weights that are read to compute one token */
+        *rope_factors; /* (rotary_dim / 2) by which wave lengths are longer; NULL: by none */
+    el_layer *layers;  /* (config.layers), in the arena */
+    float embedding_scale, attention_scale; /* by which rows and scores are multiplied */
+    unsigned rotations;                     /* those of the matrices that inputs meet, a bit each */
+    uint64_t token_bytes;                   /* of weights that are read to compute one token */
 };
 
 /* Fills in the model; on a measuring arena only counts. Errors: FORMAT, UNSUPPORTED. */

@@ -7,17 +7,6 @@
 #include "server/prepare.h"
 #include "server/server_state.h"
 
-/* For one model. */
-static uint32_t tasks_of(const el_server *server)
-{
-    return server->options->sessions + server->options->queue;
-}
-
-static uint32_t count_of(const el_server *server)
-{
-    return EL_GENERATIONS * tasks_of(server);
-}
-
 uint64_t el_choices_bytes(uint32_t n)
 {
     return n * sizeof(el_answer);
@@ -25,9 +14,10 @@ uint64_t el_choices_bytes(uint32_t n)
 
 edgellm_status el_choices_open(el_server *server, edgellm_error *err)
 {
-    server->choices = calloc(count_of(server), sizeof *server->choices);
+    const uint32_t n = el_server_tasks(server->options);
+    server->choices = calloc(n, sizeof *server->choices);
     if (server->choices) return EDGELLM_OK;
-    return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u answers", count_of(server));
+    return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u answers", n);
 }
 
 void el_choices_close(el_server *server)
@@ -89,20 +79,13 @@ bool el_choices_make(el_server *server, el_task *first, el_task **others, el_pro
     return true;
 }
 
-/* Its own, as tasks and models have their places. */
-static el_answer *choice_of(el_server *server, const el_task *task)
-{
-    const el_generation *g = server->now;
-    const uint32_t before = (uint32_t)(g - server->compute.generations) * tasks_of(server);
-    return &server->choices[before + (task - g->tasks.list)];
-}
-
 void el_choices_start(el_server *server, const el_endpoint *endpoint, el_task *const *others,
                       el_answer *first)
 {
     el_answer *last = first;
     for (uint32_t i = 0; i + 1 < server->ask.n; i++) {
-        el_answer *answer = choice_of(server, others[i]);
+        el_answer *answer =
+            &server->choices[el_server_place(server, &server->now->tasks, others[i])];
         el_request_start(server, endpoint, others[i], answer);
         memcpy(answer->id, first->id, sizeof answer->id);
         answer->created = first->created;

@@ -13,7 +13,6 @@
 
 enum {
     BODY_SECONDS = 30, /* for all of a body */
-    BODY_FIRST = 4096, /* bytes of it that there is room for at first */
     CHUNK_HEAD = 8     /* "00ffff\r\n" */
 };
 #define DISCARD_MOST ((uint64_t)256 << 20) /* bytes of a refused body that are still read */
@@ -26,6 +25,36 @@ static size_t header(const el_conn *conn, enum lws_token_indexes name, char *val
     const int len = lws_hdr_copy(conn->wsi, value, (int)room, name);
     if (len <= 0) value[0] = '\0';
     return len > 0 ? (size_t)len : 0;
+}
+
+/* ---- memory for bodies and long replies ---------------------------------------------------- */
+
+/* Of what all share; the rest is the connection's own. */
+static uint64_t shared_by(size_t room)
+{
+    return room > EL_CONN_BODY ? room - EL_CONN_BODY : 0;
+}
+
+/* False: there is no memory, or others have all that is shared, `most`; then it is as it was. */
+static bool resize_body(el_conn *conn, size_t room, uint64_t most)
+{
+    el_server *server = conn->server;
+    const uint64_t used = server->shared_used - shared_by(conn->body_room) + shared_by(room);
+    if (used > most) return false;
+    char *body = realloc(conn->body, room);
+    if (!body) return false;
+    server->shared_used = used;
+    conn->body = body;
+    conn->body_room = room;
+    return true;
+}
+
+void el_conn_drop_body(el_conn *conn)
+{
+    conn->server->shared_used -= shared_by(conn->body_room);
+    free(conn->body);
+    conn->body = NULL;
+    conn->body_len = conn->body_room = 0;
 }
 
 /* ---- the reply of a route ------------------------------------------------------------------ */
@@ -55,9 +84,8 @@ void el_conn_reply(el_conn *conn, unsigned status, const el_out *text)
 
 el_out el_conn_long_text(el_conn *conn, size_t room)
 {
-    free(conn->body);
-    conn->body = malloc(room);
-    conn->body_room = conn->body ? room : 0;
+    el_conn_drop_body(conn);
+    (void)resize_body(conn, room, el_server_shared(conn->server->options) + EL_METRICS_TEXT);
     return (el_out){.at = conn->body, .room = conn->body_room};
 }
 
@@ -100,10 +128,18 @@ void el_conn_reply_problem(el_conn *conn, const el_problem *problem)
     el_conn_reply(conn, el_problem_status(problem), &out);
 }
 
+/* Where the loop finds whose answer a task is. */
+static el_conn **asking_at(const el_conn *conn)
+{
+    const el_answer *answer = &conn->answer;
+    return &conn->server->asking[el_server_place(conn->server, answer->tasks, answer->task)];
+}
+
 void el_conn_reply_answer(el_conn *conn)
 {
     conn->reply = EL_REPLY_ANSWER;
     conn->status = 200;
+    *asking_at(conn) = conn;
     conn->closes |= !conn->is_chunked;                 /* nothing else tells where it ends */
     lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0); /* it takes what it takes */
 }
@@ -209,16 +245,10 @@ static void take_account(const el_conn *conn, bool is_whole)
         el_log_request(&conn->server->log, &account, conn->id, conn->peer);
 }
 
-void el_conn_drop_body(el_conn *conn)
-{
-    free(conn->body);
-    conn->body = NULL;
-    conn->body_len = conn->body_room = 0;
-}
-
 static void forget_request(el_conn *conn, bool is_whole)
 {
     if (conn->is_asking) take_account(conn, is_whole);
+    if (conn->answer.task) *asking_at(conn) = NULL;
     el_answer_close(&conn->answer);
     el_conn_drop_body(conn);
     conn->reply = EL_REPLY_NONE;
@@ -515,15 +545,11 @@ bool el_conn_on_upgrade(el_conn *conn, const char *path, size_t len)
 
 static bool grow(el_conn *conn, size_t wanted)
 {
-    size_t room = conn->body_room > 0 ? conn->body_room : BODY_FIRST;
+    size_t room = conn->body_room > 0 ? conn->body_room : EL_CONN_BODY;
     while (room < wanted)
         room *= 2;
     if (room > conn->server->options->max_body) room = (size_t)conn->server->options->max_body;
-    char *body = realloc(conn->body, room);
-    if (!body) return false;
-    conn->body = body;
-    conn->body_room = room;
-    return true;
+    return resize_body(conn, room, el_server_shared(conn->server->options));
 }
 
 bool el_conn_keep(el_conn *conn, const char *bytes, size_t len)
@@ -532,6 +558,18 @@ bool el_conn_keep(el_conn *conn, const char *bytes, size_t len)
     if (len > 0) memcpy(conn->body + conn->body_len, bytes, len);
     conn->body_len += len;
     return true;
+}
+
+/* Others have all that is shared, with long bodies of theirs. */
+static void refuse_body(el_conn *conn)
+{
+    el_problem problem;
+    el_problem_set(&problem, EL_PROBLEM_QUEUE, NULL,
+                   "there is no room for another long body now: try again later");
+    problem.retry_after = 1;
+    el_conn_drop_body(conn);
+    conn->is_refused = conn->closes = true;
+    el_conn_reply_problem(conn, &problem);
 }
 
 bool el_conn_on_body(el_conn *conn, const char *bytes, size_t len)
@@ -543,7 +581,8 @@ bool el_conn_on_body(el_conn *conn, const char *bytes, size_t len)
     }
     if (len > conn->body_left) return false;
     conn->body_left -= len;
-    return el_conn_keep(conn, bytes, len);
+    if (!el_conn_keep(conn, bytes, len)) refuse_body(conn);
+    return true;
 }
 
 /* Since its head there was a model, and none takes requests now. */

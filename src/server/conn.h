@@ -1,7 +1,9 @@
 /*
  * conn.h: one connection: a request comes in, one reply goes out, and again. Its memory was made
- * before the start, but for the body of a request, which grows as it comes, up to the bound. The
- * parts that know libwebsockets are conn.c and loop.c.
+ * before the start, but for the body of a request, which grows as it comes, up to the bound: each
+ * connection has EL_CONN_BODY of it, and the rest is from what all connections share, so that many
+ * idle ones cost little and a few long bodies cannot keep short requests out. The parts that know
+ * libwebsockets are conn.c and loop.c.
  *
  *   head -> (body) -> serve() of the route -> reply: a text, or an answer as it is made
  *
@@ -21,6 +23,7 @@ typedef struct el_server el_server;
 
 enum {
     EL_CONN_TEXT = 6144, /* of a reply that is a text */
+    EL_CONN_BODY = 4096, /* bytes of a body that there is room for in any case */
     EL_CONN_PEER = 48,   /* an address */
     EL_CONN_ACTION = 16  /* a word */
 };
@@ -80,7 +83,8 @@ struct el_conn {
 el_out el_conn_text(el_conn *conn);
 void el_conn_reply(el_conn *conn, unsigned status, const el_out *text);
 
-/* For a longer one: memory that lasts until it is sent; `at` is NULL if there is none. */
+/* For a longer one: memory that lasts until it is sent; `at` is NULL if there is none, or others
+ * have all that is shared. */
 el_out el_conn_long_text(el_conn *conn, size_t room);
 
 /* It comes when something has been done for it; a server has one such (server->slot_conn). */
@@ -104,8 +108,8 @@ void el_conn_reply_answer(el_conn *conn);
 /* Waits for the reader to take something, for --reader-timeout at most. */
 void el_conn_want_write(el_conn *conn);
 
-/* Adds to the body; false: there is no memory. The caller knows that it is no longer than it may
- * be. */
+/* Adds to the body; false: there is no memory, or others have all that is shared. The caller knows
+ * that it is no longer than it may be. */
 bool el_conn_keep(el_conn *conn, const char *bytes, size_t len);
 void el_conn_drop_body(el_conn *conn);
 

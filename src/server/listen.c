@@ -15,7 +15,7 @@
 
 #include "base/error.h"
 
-enum { BACKLOG = 64, SEND_BYTES = 65536, REST_NS = 10000000 };
+enum { BACKLOG = 256, SEND_BYTES = 65536, REST_NS = 10000000 };
 
 bool el_place_is_local(const el_place *place)
 {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -19,9 +20,13 @@ enum {
     HEAD_SECONDS = 20,    /* for a request's head, and between pieces of its body */
     IDLE_SECONDS = 60,    /* between requests */
     OTHER_FILES = 16,     /* beside connections: signals, events, what libwebsockets has */
+    SPARE_FILES = 48,     /* that whoever started it may have left open, where they are permitted */
     CHUNK_FRAME = 32,     /* bytes around a piece of an answer */
     MESSAGE_PIECE = 1024, /* bytes of a message that are looked at at once */
     ACCEPTED_MOST = 16,   /* connections taken in before anything else is looked at */
+    MANY_OPEN = 1000, /* connections from which on the network rests, where it shares its core, */
+    RESTS = 3,        /* so many times as long as it was busy, */
+    REST_MOST_NS = 20000000 /* and no longer than that */
 };
 
 static el_server *server_of(struct lws *wsi)
@@ -55,16 +60,20 @@ static void look_at_all(el_server *server)
     if (server->now) el_tasks_sweep(&server->now->tasks);
     if (server->earlier) el_tasks_sweep(&server->earlier->tasks);
     el_server_look_at_slots(server);
+    for (uint32_t i = 0; i < el_server_tasks(server->options); i++)
+        if (server->asking[i]) el_conn_look(server->asking[i]);
     el_streams_look(server);
-    for (uint32_t i = 0; i < server->options->connections; i++)
-        if (server->conns[i].wsi) el_conn_look(&server->conns[i]);
 }
 
 static void closed(struct lws *wsi, el_conn *conn)
 {
     if (!conn || conn->wsi != wsi) return;
+    el_server *server = conn->server;
+    const uint32_t place = (uint32_t)(conn - server->conns);
     lws_set_opaque_user_data(wsi, NULL);
     el_conn_on_close(conn);
+    server->n_open--;
+    if (place < server->first_free) server->first_free = place;
 }
 
 static int on_connection(struct lws *wsi, el_conn *conn, enum lws_callback_reasons reason,
@@ -73,6 +82,7 @@ static int on_connection(struct lws *wsi, el_conn *conn, enum lws_callback_reaso
     switch (reason) {
     case LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED:
         conn->wsi = wsi;
+        conn->server->n_open++;
         return 0;
     case LWS_CALLBACK_HTTP:
         return verdict(el_conn_on_head(conn, in, len));
@@ -118,11 +128,12 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
 
 /* ---- the listening socket ------------------------------------------------------------------ */
 
-static el_conn *free_conn(const el_server *server)
+static el_conn *free_conn(el_server *server)
 {
-    for (uint32_t i = 0; i < server->options->connections; i++)
-        if (!server->conns[i].wsi) return &server->conns[i];
-    return NULL;
+    const uint32_t n = server->options->connections;
+    while (server->first_free < n && server->conns[server->first_free].wsi)
+        server->first_free++;
+    return server->first_free < n ? &server->conns[server->first_free] : NULL;
 }
 
 /* More than there is room for: a word, if it goes out at once. */
@@ -210,9 +221,8 @@ static bool watch(const el_server *server, int fd, const char *protocol)
                                       NULL) != NULL;
 }
 
-static struct lws_context_creation_info info_of(el_server *server)
+static struct lws_context_creation_info info_of(el_server *server, unsigned files)
 {
-    const unsigned connections = server->options->connections;
     const uint64_t tls =
         LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
     return (struct lws_context_creation_info){
@@ -225,8 +235,8 @@ static struct lws_context_creation_info info_of(el_server *server)
         .alpn = "http/1.1",
         .server_string = "edgellm",
         .max_http_header_data2 = HEAD_BYTES,
-        .max_http_header_pool2 = connections,
-        .fd_limit_per_thread = connections + OTHER_FILES,
+        .max_http_header_pool2 = server->options->connections,
+        .fd_limit_per_thread = files,
         .timeout_secs = HEAD_SECONDS,
         .timeout_secs_ah_idle = HEAD_SECONDS,
         .keepalive_timeout = IDLE_SECONDS,
@@ -234,14 +244,17 @@ static struct lws_context_creation_info info_of(el_server *server)
     };
 }
 
-/* A file for each connection must be there before the first. */
-static edgellm_status permit_files(const el_server *server, edgellm_error *err)
+/* A file for each connection must be there before the first. No more are permitted either: where
+ * libwebsockets is told of fewer than the system's bound, it looks through all connections for each
+ * event of one. */
+static edgellm_status permit_files(const el_server *server, unsigned *files, edgellm_error *err)
 {
-    struct rlimit limit;
-    const rlim_t wanted = server->options->connections + OTHER_FILES;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return EDGELLM_OK;
+    struct rlimit limit = {0};
+    const rlim_t wanted = server->options->connections + OTHER_FILES, many = wanted + SPARE_FILES;
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
     const rlim_t had = limit.rlim_cur;
-    limit.rlim_cur = wanted;
+    limit.rlim_cur = many < limit.rlim_max ? many : limit.rlim_max;
+    *files = (unsigned)limit.rlim_cur;
     if (wanted <= limit.rlim_max && setrlimit(RLIMIT_NOFILE, &limit) == 0) return EDGELLM_OK;
     return el_fail(err, EDGELLM_ERR_IO,
                    "%u connections need %llu open files, %llu are permitted: fewer --connections, "
@@ -262,10 +275,11 @@ static void *make_heart(uint32_t seconds)
 
 edgellm_status el_loop_open(el_server *server, edgellm_error *err)
 {
+    unsigned files;
+    EL_TRY(permit_files(server, &files, err));
     server->heart = make_heart(server->options->heartbeat_s);
-    const struct lws_context_creation_info info = info_of(server);
+    const struct lws_context_creation_info info = info_of(server, files);
     lws_set_log_level(0, NULL);
-    EL_TRY(permit_files(server, err));
     server->out = malloc(LWS_PRE + EL_LOOP_HEAD + CHUNK_FRAME + EL_SERVER_OUT);
     server->timer = calloc(1, sizeof(lws_sorted_usec_list_t));
     if (!server->out || !server->timer || !server->heart)
@@ -280,9 +294,29 @@ edgellm_status el_loop_open(el_server *server, edgellm_error *err)
                    "files may be open (ulimit -n)");
 }
 
+static uint64_t busy_ns(void)
+{
+    struct timespec t = {0};
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+/* Each event of one connection takes time for all of them, of poll() and of libwebsockets' list of
+ * timers: thousands that are idle, but for their pings, would take the core from the thread that
+ * computes. What comes meanwhile is dealt with together. */
+static void rest(uint64_t busy)
+{
+    const uint64_t ns = RESTS * busy < REST_MOST_NS ? RESTS * busy : REST_MOST_NS;
+    const struct timespec some = {.tv_nsec = (long)ns};
+    (void)nanosleep(&some, NULL);
+}
+
 void el_loop_step(el_server *server)
 {
+    const bool rests = server->shares_core && server->n_open >= MANY_OPEN;
+    const uint64_t before = rests ? busy_ns() : 0;
     (void)lws_service(server->context, 0);
+    if (rests) rest(busy_ns() - before);
 }
 
 void el_loop_wake(void *server)

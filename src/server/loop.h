@@ -9,7 +9,13 @@
 
 typedef struct el_server el_server;
 
-enum { EL_LOOP_HEAD = 1024 }; /* bytes for the head of a reply, in front of server->out's others */
+enum {
+    EL_LOOP_HEAD = 1024, /* bytes for the head of a reply, in front of server->out's others */
+    /* What libwebsockets takes for a connection at most, HTTP or WebSocket: its own state, the head
+     * of a request, what came and is not read yet, and what was written while the reader takes
+     * nothing. Measured, not in any of its documents; tests/test_serve_load.py holds it to this. */
+    EL_LOOP_CONNECTION = 28672
+};
 
 /* Needs the listener, signals and conns of the server. Errors: MEMORY, IO. */
 edgellm_status el_loop_open(el_server *server, edgellm_error *err);

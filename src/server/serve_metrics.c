@@ -121,10 +121,7 @@ static void write_tasks(const el_server *server, el_out *out)
 
 static void write_connections(const el_server *server, el_out *out)
 {
-    uint64_t n = 0;
-    for (uint32_t i = 0; i < server->options->connections; i++)
-        n += server->conns[i].wsi != NULL;
-    one(out, "connections", "gauge", n, "Connections that are open.");
+    one(out, "connections", "gauge", server->n_open, "Connections that are open.");
     one(out, "connection_places", "gauge", server->options->connections,
         "Connections that may be open.");
     one(out, "connections_total", "counter", server->metrics.connections,

@@ -205,23 +205,46 @@ static size_t json_room(const el_server_options *o)
     return el_json_room((size_t)o->max_body, EL_JSON_VALUES);
 }
 
-static size_t long_text(const el_server_options *o)
+static uint64_t longest_body(const el_server_options *o)
 {
-    return o->max_body > EL_METRICS_TEXT ? (size_t)o->max_body : EL_METRICS_TEXT;
+    return o->max_body > EL_METRICS_TEXT ? o->max_body : EL_METRICS_TEXT;
 }
 
 size_t el_server_long_text(const el_server *server)
 {
-    return long_text(server->options);
+    return (size_t)longest_body(server->options);
 }
 
+uint64_t el_server_shared(const el_server_options *options)
+{
+    const uint64_t most = EL_SERVER_BODIES;
+    return (options->connections < most ? options->connections : most) * longest_body(options);
+}
+
+/* What a connection takes at most, but for what all share. */
+static uint64_t connection_bytes(void)
+{
+    return sizeof(el_conn) + EL_CONN_BODY + EL_LOOP_CONNECTION;
+}
+
+uint32_t el_server_tasks(const el_server_options *options)
+{
+    return EL_GENERATIONS * (options->sessions + options->queue);
+}
+
+uint32_t el_server_place(const el_server *server, const el_tasks *tasks, const el_task *task)
+{
+    const bool is_second = tasks == &server->compute.generations[1].tasks;
+    return (uint32_t)(task - tasks->list) + (is_second ? el_server_tasks(server->options) / 2 : 0);
+}
+
+/* One body is there twice while it grows. */
 static uint64_t own_bytes(const el_server_options *o)
 {
-    const uint64_t body = long_text(o);
-    return json_room(o) + sizeof(el_server) + EL_SERVER_OUT +
-           o->connections * (sizeof(el_conn) + body) +
-           el_streams_bytes(EL_GENERATIONS * (o->sessions + o->queue)) +
-           el_choices_bytes(EL_GENERATIONS * (o->sessions + o->queue));
+    const uint32_t tasks = el_server_tasks(o);
+    return json_room(o) + sizeof(el_server) + EL_SERVER_OUT + o->connections * connection_bytes() +
+           el_server_shared(o) + EL_METRICS_TEXT + longest_body(o) + tasks * sizeof(el_conn *) +
+           el_streams_bytes(tasks) + el_choices_bytes(tasks);
 }
 
 static edgellm_status open_network(el_server *server, edgellm_error *err)
@@ -234,7 +257,8 @@ static edgellm_status open_network(el_server *server, edgellm_error *err)
     EL_TRY(check_folder(o->slot_folder, err));
     EL_TRY(el_listen(&server->listener, &o->place, err));
     server->conns = calloc(o->connections, sizeof *server->conns);
-    if (!server->conns)
+    server->asking = calloc(el_server_tasks(o), sizeof(el_conn *));
+    if (!server->conns || !server->asking)
         return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u connections", o->connections);
     EL_TRY(el_streams_open(server, err));
     EL_TRY(el_choices_open(server, err));
@@ -262,6 +286,7 @@ static edgellm_status start_computing(el_server *server, const cores *c, edgellm
     };
     EL_TRY(el_compute_start(&server->compute, &options, err));
     server->is_computing = true;
+    server->shares_core = !c->are_split;
     el_swap_begin(server);
     if (c->are_split) sched_setaffinity(0, sizeof c->network, &c->network);
     return EDGELLM_OK;
@@ -275,6 +300,8 @@ void el_server_say_ready(el_server *server)
                                      .url = server->listener.url,
                                      .forecasts_by = server->now->forecasts.by,
                                      .sessions = server->options->sessions,
+                                     .connections = server->options->connections,
+                                     .connection_bytes = connection_bytes(),
                                      .memory = server->now->memory};
     server->was_ready = true;
     server->options->ready(&report);
@@ -353,6 +380,7 @@ static void close_all(el_server *server)
     el_json_room_close();
     free(server->conns);
     el_choices_close(server);
+    free(server->asking);
     el_listener_close(&server->listener);
     if (server->signals >= 0) close(server->signals);
     el_log_close(&server->log);

@@ -26,7 +26,8 @@ typedef edgellm_status el_find_costs(void *context, const edgellm_model_info *in
 /* What it says when it is ready. */
 typedef struct el_server_report {
     const char *model, *url, *forecasts_by;
-    uint32_t sessions;
+    uint32_t sessions, connections;
+    uint64_t connection_bytes; /* what one takes at most; they are in the plan, as all else */
     edgellm_memory_plan memory;
 } el_server_report;
 

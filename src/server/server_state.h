@@ -22,7 +22,8 @@ struct lws_vhost;
 
 enum {
     EL_SERVER_OUT = 2 * EL_ANSWER_ROOM, /* bytes that are sent at once */
-    EL_METRICS_TEXT = 65536             /* of /metrics, at most */
+    EL_METRICS_TEXT = 65536,            /* of /metrics, at most */
+    EL_SERVER_BODIES = 16 /* long bodies and replies that there is room for at a time */
 };
 
 struct el_server {
@@ -37,16 +38,21 @@ struct el_server {
     struct lws_vhost *vhost;
     el_compute compute;
     bool is_computing;      /* compute was started */
+    bool shares_core;       /* the network has none of its own */
     el_generation *now;     /* the model that new requests go to; NULL: there is none now */
     el_generation *earlier; /* its last requests end, while others go to `now`; NULL: none */
     el_swap swap;
-    char model[128];    /* its name, as told: that of the file */
-    int64_t started;    /* seconds since 1970 */
-    el_conn *conns;     /* (options->connections) */
-    el_conn *slot_conn; /* that waits for the job of a model's slots; NULL: nobody does */
-    el_stream *streams; /* as many as there are tasks, of one model after those of the other */
-    el_answer *choices; /* likewise: answers of requests that have several, but the first */
-    el_ask ask;         /* of the request in hand */
+    char model[128];      /* its name, as told: that of the file */
+    int64_t started;      /* seconds since 1970 */
+    el_conn *conns;       /* (options->connections) */
+    uint32_t n_open;      /* of them */
+    uint32_t first_free;  /* no connection before this one is free */
+    el_conn **asking;     /* (el_server_tasks) whose answer a task is; NULL: no connection's */
+    el_conn *slot_conn;   /* that waits for the job of a model's slots; NULL: nobody does */
+    uint64_t shared_used; /* bytes of bodies and replies, beyond EL_CONN_BODY of each */
+    el_stream *streams;   /* (el_server_tasks) */
+    el_answer *choices;   /* (el_server_tasks) of requests that have several, but the first */
+    el_ask ask;           /* of the request in hand */
     el_metrics metrics;
     el_log log;
     uint32_t start_id, n_requests; /* for names of requests */
@@ -57,6 +63,16 @@ struct el_server {
     bool ends_with_terminal; /* there was one, and its end is no more ignored than elsewhere */
     uint64_t drain_until;    /* in nanoseconds */
 };
+
+/* Bytes of bodies and replies that all connections share. There is room for /metrics beside them,
+ * or bodies would keep out who wants to know why all is full. */
+uint64_t el_server_shared(const el_server_options *options);
+
+/* Tasks that there may be: of one model, after those of the other. */
+uint32_t el_server_tasks(const el_server_options *options);
+
+/* The place of one of them: 0, 1, ... */
+uint32_t el_server_place(const el_server *server, const el_tasks *tasks, const el_task *task);
 
 /* May what needs the model be asked? If not, why. */
 bool el_server_is_ready(const el_server *server, el_problem *problem);

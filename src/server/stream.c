@@ -9,15 +9,9 @@
 #include "server/request.h"
 #include "server/server_state.h"
 
-/* For one model. */
-static uint32_t tasks_of(const el_server *server)
-{
-    return server->options->sessions + server->options->queue;
-}
-
 uint32_t el_streams_count(const el_server *server)
 {
-    return EL_GENERATIONS * tasks_of(server);
+    return el_server_tasks(server->options);
 }
 
 uint64_t el_streams_bytes(uint32_t n)
@@ -173,8 +167,7 @@ static bool has_place(const el_conn *conn, const char *id, el_problem *problem)
 
 static el_stream *stream_of(const el_server *server, const el_generation *g, const el_task *task)
 {
-    const uint32_t before = (uint32_t)(g - server->compute.generations) * tasks_of(server);
-    return &server->streams[before + (task - g->tasks.list)];
+    return &server->streams[el_server_place(server, &g->tasks, task)];
 }
 
 el_stream *el_stream_begin(el_conn *conn, el_problem *problem)

@@ -85,8 +85,7 @@ void el_bpe_work_release(el_bpe_work *work)
     memset(work, 0, sizeof *work);
 }
 
-/* Room for a piece of n bytes. What was there is lost. */
-static edgellm_status make_room(el_bpe_work *work, size_t n, edgellm_error *err)
+edgellm_status el_bpe_work_room(el_bpe_work *work, size_t n, edgellm_error *err)
 {
     if (n <= work->capacity) return EDGELLM_OK;
     el_bpe_work_release(work);
@@ -104,9 +103,9 @@ static edgellm_status make_room(el_bpe_work *work, size_t n, edgellm_error *err)
     return EDGELLM_OK;
 }
 
-/* ---- the heap: smallest entry first ---- */
+/* ---- the heap ---- */
 
-static void heap_push(el_bpe_work *work, uint64_t entry)
+void el_bpe_work_push(el_bpe_work *work, uint64_t entry)
 {
     uint64_t *heap = work->heap;
     uint32_t at = work->n_heap++;
@@ -117,7 +116,7 @@ static void heap_push(el_bpe_work *work, uint64_t entry)
     heap[at] = entry;
 }
 
-static uint64_t heap_pop(el_bpe_work *work)
+uint64_t el_bpe_work_pop(el_bpe_work *work)
 {
     uint64_t *heap = work->heap;
     uint64_t top = heap[0], last = heap[--work->n_heap];
@@ -143,7 +142,7 @@ static void propose(const el_bpe *bpe, el_bpe_work *work, uint32_t at)
     const el_symbol *symbol = &work->symbols[at];
     if (symbol->next == EL_TOKEN_NONE) return;
     uint32_t rank = rank_of(bpe, symbol->id, work->symbols[symbol->next].id);
-    if (rank != EL_TOKEN_NONE) heap_push(work, (uint64_t)rank << 32 | at);
+    if (rank != EL_TOKEN_NONE) el_bpe_work_push(work, (uint64_t)rank << 32 | at);
 }
 
 static void fill_symbols(const el_bpe *bpe, el_bpe_work *work, const uint8_t *piece, size_t len,
@@ -187,14 +186,14 @@ static void join(const el_bpe *bpe, el_bpe_work *work, uint32_t rank, uint32_t a
 edgellm_status el_bpe_merge(const el_bpe *bpe, el_bpe_work *work, const uint8_t *piece, size_t len,
                             bool keep, edgellm_error *err)
 {
-    EL_TRY(make_room(work, len, err));
+    EL_TRY(el_bpe_work_room(work, len, err));
     fill_symbols(bpe, work, piece, len, keep);
     work->n_heap = 0;
     for (uint32_t at = 0; at < work->n_symbols; at++)
         propose(bpe, work, at);
     /* At most n - 1 entries now; each merge takes one and adds two, so never more than 2n. */
     while (work->n_heap > 0) {
-        uint64_t entry = heap_pop(work);
+        uint64_t entry = el_bpe_work_pop(work);
         uint32_t rank = (uint32_t)(entry >> 32), at = (uint32_t)entry;
         if (still_fits(bpe, work, rank, at)) join(bpe, work, rank, at);
     }

@@ -41,6 +41,13 @@ typedef struct el_bpe_work {
 
 void el_bpe_work_release(el_bpe_work *work);
 
+/* Room for a piece of n bytes, a symbol each. What was there is lost. Errors: MEMORY. */
+edgellm_status el_bpe_work_room(el_bpe_work *work, size_t n, edgellm_error *err);
+
+/* The heap, smallest entry first. Nobody pushes beyond 2 * capacity, nor pops from an empty one. */
+void el_bpe_work_push(el_bpe_work *work, uint64_t entry);
+uint64_t el_bpe_work_pop(el_bpe_work *work);
+
 /*
  * Merges one piece. The tokens are then work->symbols[0], and on by `next` (none if n_symbols is
  * 0). Bytes without a token are dropped before merging, or become n_tokens + byte if `keep`.

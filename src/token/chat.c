@@ -28,6 +28,9 @@ struct el_chat_template {
     /* What calls gave: the role, and what is around it; several in a row are one frame, a line end
      * between them. NULL: nothing is around it, and each is a frame. */
     const char *result_role, *result_before, *result_after;
+    const char *answers; /* the role of answers, if not "assistant" */
+    const char *joined;  /* a system message is no turn: it stands, and then this, before what the
+                            next user's turn says; NULL: it is one */
 };
 
 static const el_chat_template rows[] = {
@@ -66,6 +69,16 @@ static const el_chat_template rows[] = {
      .tools_with_user = true,
      .tools_note = "Environment: ipython\n",
      .result_role = "ipython"},
+    /* Gemma 2 and 3, which know no tools. Templates of Gemma 2 refuse system messages: here they
+     * are as in Gemma 3 */
+    {.form = "gemma",
+     .open = "<start_of_turn>",
+     .close = "<end_of_turn>",
+     .gap = "\n",
+     .end = "\n",
+     .trims = true,
+     .answers = "model",
+     .joined = "\n\n"},
 };
 
 const char *el_chat_form(const el_chat_template *row)
@@ -174,8 +187,9 @@ typedef struct layout {
     uint32_t open, middle, close;
     uint32_t *tokens;
     size_t capacity, count;
-    const char *tools; /* what may be called; NULL: nothing, or it was told */
-    char *text;        /* (len) since the last token; there is room for the longest */
+    const char *tools;   /* what may be called; NULL: nothing, or it was told */
+    const char *pending; /* a system message that waits for the user's; NULL: none does */
+    char *text;          /* (len) since the last token; there is room for the longest */
     size_t len;
 } layout;
 
@@ -214,8 +228,9 @@ static void add_text(layout *out, const char *text)
 /* A frame up to its content. */
 static edgellm_status put_open(layout *out, const char *role, edgellm_error *err)
 {
+    const bool is_renamed = out->row->answers != NULL && strcmp(role, "assistant") == 0;
     put_token(out, out->open);
-    add_text(out, role);
+    add_text(out, is_renamed ? out->row->answers : role);
     if (out->row->middle != NULL) {
         EL_TRY(put_text(out, err));
         put_token(out, out->middle);
@@ -277,12 +292,40 @@ static void add_content(layout *out, const char *content)
     add(out, content, len);
 }
 
-static edgellm_status put_message(layout *out, const edgellm_message *message, edgellm_error *err)
+/* Puts the system message that waits before what a user says. */
+static void add_pending(layout *out)
 {
-    EL_TRY(put_open(out, message->role, err));
-    if (out->tools != NULL && strcmp(message->role, "user") == 0) add_tools(out);
-    add_content(out, message->content);
+    add_text(out, out->pending);
+    add_text(out, out->row->joined);
+    out->pending = NULL;
+}
+
+static edgellm_status put_message(layout *out, const char *role, const char *content,
+                                  edgellm_error *err)
+{
+    const bool is_user = strcmp(role, "user") == 0;
+    EL_TRY(put_open(out, role, err));
+    if (out->tools != NULL && is_user) add_tools(out);
+    if (out->pending != NULL && is_user) add_pending(out);
+    add_content(out, content);
     return put_close(out, err);
+}
+
+/* A system message that no user's follows is a user's turn of its own. */
+static edgellm_status put_pending(layout *out, edgellm_error *err)
+{
+    const char *alone = out->pending;
+    out->pending = NULL;
+    return alone != NULL ? put_message(out, "user", alone, err) : EDGELLM_OK;
+}
+
+static edgellm_status put_turn(layout *out, const edgellm_message *message, edgellm_error *err)
+{
+    const bool waits = out->row->joined != NULL && strcmp(message->role, "system") == 0;
+    if (waits || strcmp(message->role, "user") != 0) EL_TRY(put_pending(out, err));
+    if (!waits) return put_message(out, message->role, message->content, err);
+    out->pending = message->content;
+    return EDGELLM_OK;
 }
 
 /* content NULL: there is none, but tools are told there. */
@@ -323,7 +366,7 @@ static edgellm_status put_start(layout *out, const el_vocab *vocab, const edgell
 {
     const el_chat_template *row = out->row;
     const char *source = vocab->chat_template;
-    *taken = strcmp(first->role, "system") == 0;
+    *taken = strcmp(first->role, "system") == 0 && row->joined == NULL;
     if (vocab->bos != EL_TOKEN_NONE && strstr(source, "bos_token") != NULL)
         put_token(out, vocab->bos);
     if (row->dated != NULL && strstr(source, row->dated) != NULL)
@@ -356,8 +399,9 @@ static edgellm_status put_messages(layout *out, const edgellm_message *messages,
     for (size_t i = 0; i < n; i++) {
         const bool is_result = strcmp(messages[i].role, "tool") == 0;
         EL_TRY(is_result ? put_results(out, messages, n, &i, err)
-                         : put_message(out, &messages[i], err));
+                         : put_turn(out, &messages[i], err));
     }
+    EL_TRY(put_pending(out, err));
     if (out->tools == NULL) return EDGELLM_OK;
     return el_fail(err, EDGELLM_ERR_USAGE,
                    "chat: the tools are told with the first message of a user, and there is none");
@@ -381,9 +425,13 @@ static edgellm_status put_all(layout *out, const el_vocab *vocab, const edgellm_
     return put_text(out, err);
 }
 
-static edgellm_status check_role(size_t i, const char *role, unsigned flags, edgellm_error *err)
+static edgellm_status check_role(const el_chat_template *row, size_t i, const char *role,
+                                 unsigned flags, edgellm_error *err)
 {
     static const char *const roles[] = {"system", "user", "assistant", "tool"};
+    if (row->tools_before == NULL && strncmp(role, "tool", 4) == 0)
+        return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                       "chat: message %zu: the model's chat template knows no tools", i);
     for (size_t k = 0; k < sizeof roles / sizeof roles[0]; k++) {
         if (strcmp(role, roles[k]) == 0) return EDGELLM_OK;
     }
@@ -403,7 +451,7 @@ static size_t own_bytes(const el_chat_template *row)
 {
     const char *const texts[] = {row->gap,          row->end,         row->dates,
                                  row->tools_before, row->tools_after, row->tools_note,
-                                 row->result_role};
+                                 row->result_role,  row->joined};
     size_t sum = sizeof "assistant" + 2; /* a line end or two before the tools */
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         sum += texts[i] != NULL ? strlen(texts[i]) : 0;
@@ -420,7 +468,7 @@ static edgellm_status measure(const el_chat_template *row, const char *source,
         row->result_before ? strlen(row->result_before) + strlen(row->result_after) + 1 : 0;
     *room = strlen(source) + own_bytes(row);
     for (size_t i = 0; i < n_messages; i++) {
-        EL_TRY(check_role(i, messages[i].role, flags, err));
+        EL_TRY(check_role(row, i, messages[i].role, flags, err));
         *room += strlen(messages[i].content) + around;
     }
     return EDGELLM_OK;
@@ -435,7 +483,8 @@ edgellm_status el_chat_encode(const el_tokenizer *t, const el_vocab *vocab,
         return el_fail(
             err, EDGELLM_ERR_UNSUPPORTED,
             vocab->chat_template[0] != '\0'
-                ? "chat: the model's chat template is not one of those known (ChatML, Llama 3)"
+                ? "chat: the model's chat template is not one of those known (ChatML, Llama 3, "
+                  "Gemma)"
                 : "chat: the model has no chat template");
     size_t room;
     EL_TRY(measure(row, vocab->chat_template, messages, n_messages, flags, &room, err));

@@ -45,20 +45,30 @@ static uint32_t find_slot(const el_lookup *lookup, const uint8_t *left, size_t l
     return slot;
 }
 
-el_lookup el_lookup_build(const el_vocab *vocab, uint32_t *slots)
+static el_lookup build(const el_vocab *vocab, bool normal, uint32_t *slots)
 {
     el_lookup lookup = {.vocab = vocab, .slots = slots};
     lookup.mask = el_lookup_slots(vocab->n_tokens) - 1;
     for (uint32_t id = 0; id < vocab->n_tokens; id++) {
         size_t len;
         const uint8_t *bytes = el_vocab_bytes(vocab, id, &len);
-        if (len == 0) continue;
+        if (len == 0 || (normal && vocab->types[id] != EL_TOKEN_NORMAL)) continue;
         uint32_t slot = find_slot(&lookup, bytes, len, bytes, 0);
         bool is_better = slots[slot] != 0 && el_vocab_is_special(vocab, slots[slot] - 1) &&
                          !el_vocab_is_special(vocab, id);
         if (slots[slot] == 0 || is_better) slots[slot] = id + 1;
     }
     return lookup;
+}
+
+el_lookup el_lookup_build(const el_vocab *vocab, uint32_t *slots)
+{
+    return build(vocab, false, slots);
+}
+
+el_lookup el_lookup_build_normal(const el_vocab *vocab, uint32_t *slots)
+{
+    return build(vocab, true, slots);
 }
 
 uint32_t el_lookup_pair(const el_lookup *lookup, const uint8_t *left, size_t left_len,

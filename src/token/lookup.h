@@ -24,6 +24,9 @@ uint32_t el_lookup_slots(uint32_t n);
 /* `slots`: el_lookup_slots(vocab->n_tokens) zeroes. */
 el_lookup el_lookup_build(const el_vocab *vocab, uint32_t *slots);
 
+/* The same of normal tokens alone. */
+el_lookup el_lookup_build_normal(const el_vocab *vocab, uint32_t *slots);
+
 /* The token whose bytes are those of `left` and then `right`; EL_TOKEN_NONE if there is none. */
 uint32_t el_lookup_pair(const el_lookup *lookup, const uint8_t *left, size_t left_len,
                         const uint8_t *right, size_t right_len);

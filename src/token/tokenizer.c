@@ -8,6 +8,7 @@
 #include "token/chars.h"
 #include "token/names.h"
 #include "token/pretoken.h"
+#include "token/spm.h"
 
 #define MOST_ENTRIES     (1u << 24) /* tokens, and merges: ids and hashes stay far from 2^32 */
 #define MOST_TEXT        0x7FFFFFFFu
@@ -15,10 +16,11 @@
 
 struct el_tokenizer {
     const el_vocab *vocab;
-    const el_pretokenizer *pretokenizer;
-    el_bpe bpe;
-    el_lookup lookup;           /* only with pretokenizer->whole_pieces */
-    el_names names, user_names; /* with special tokens, and without */
+    const el_pretokenizer *pretokenizer; /* NULL: SentencePiece's BPE */
+    el_bpe bpe;                          /* with a pre-tokenizer */
+    el_spm spm;                          /* without */
+    el_lookup lookup;                    /* only with pretokenizer->whole_pieces */
+    el_names names, user_names;          /* with special tokens, and without */
 };
 
 /* ---- init ---- */
@@ -59,14 +61,31 @@ static edgellm_status build_lookup(el_lookup *lookup, const el_pretokenizer *row
     return EDGELLM_OK;
 }
 
+/* The tables for merging. */
+static edgellm_status build_merges(el_tokenizer *t, el_arena *arena, edgellm_error *err)
+{
+    el_lookup lookup = {0};
+    uint32_t *temporary = NULL;
+    if (!t->pretokenizer) {
+        el_spm_build(&t->spm, t->vocab, arena);
+        return EDGELLM_OK;
+    }
+    edgellm_status status =
+        build_lookup(&lookup, t->pretokenizer, t->vocab, arena, &temporary, err);
+    if (status == EDGELLM_OK) status = el_bpe_build(&t->bpe, t->vocab, &lookup, arena, err);
+    free(temporary);
+    if (t->pretokenizer->whole_pieces) t->lookup = lookup;
+    return status;
+}
+
 edgellm_status el_tokenizer_init(el_tokenizer **tokenizer, const el_vocab *vocab, el_arena *arena,
                                  edgellm_error *err)
 {
-    const el_pretokenizer *row = el_pretoken_find(vocab->pretokenizer);
-    if (row == NULL)
+    const el_pretokenizer *row = vocab->ranks ? NULL : el_pretoken_find(vocab->pretokenizer);
+    if (row == NULL && vocab->ranks == NULL)
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
                        "tokenizer: unknown pre-tokenizer \"%.40s\"; known are smollm, gpt2, "
-                       "llama3 and qwen2",
+                       "llama3, qwen2 and spm (with ranks)",
                        vocab->pretokenizer);
     EL_TRY(check_vocab(vocab, err));
 
@@ -74,14 +93,8 @@ edgellm_status el_tokenizer_init(el_tokenizer **tokenizer, const el_vocab *vocab
     el_tokenizer build = {.vocab = vocab, .pretokenizer = row};
     el_names_build(&build.names, vocab, true, arena);
     el_names_build(&build.user_names, vocab, false, arena);
-    el_lookup lookup = {0};
-    uint32_t *temporary = NULL;
-    edgellm_status status = build_lookup(&lookup, row, vocab, arena, &temporary, err);
-    if (status == EDGELLM_OK) status = el_bpe_build(&build.bpe, vocab, &lookup, arena, err);
-    free(temporary);
+    edgellm_status status = build_merges(&build, arena, err);
     if (status != EDGELLM_OK || arena->base == NULL) return status;
-
-    if (row->whole_pieces) build.lookup = lookup;
     *t = build;
     *tokenizer = t;
     return EDGELLM_OK;
@@ -95,6 +108,8 @@ typedef struct encoding {
     uint32_t *tokens;
     size_t capacity, count;
     el_bpe_work work;
+    uint8_t *own;    /* of vocabularies that put a space before a text: the text, to be changed */
+    bool space_next; /* before what comes next */
 } encoding;
 
 static void put(encoding *e, uint32_t token)
@@ -121,9 +136,40 @@ static edgellm_status encode_piece(encoding *e, const uint8_t *piece, size_t len
     return EDGELLM_OK;
 }
 
+/* Bytes that are in no token: those of bytes, or one for the unknown, or nothing. */
+static void put_bytes(encoding *e, const uint8_t *bytes, size_t size, bool *unknown)
+{
+    const el_vocab *vocab = e->t->vocab;
+    for (size_t i = 0; i < size; i++) {
+        uint32_t id = e->t->spm.byte_ids[bytes[i]];
+        if (id == EL_TOKEN_NONE && e->keep) id = vocab->n_tokens + bytes[i];
+        if (id == EL_TOKEN_NONE && !*unknown && vocab->unk != EL_TOKEN_NONE) put(e, vocab->unk);
+        *unknown = id == EL_TOKEN_NONE;
+        if (id != EL_TOKEN_NONE) put(e, id);
+    }
+}
+
+static edgellm_status encode_scored(encoding *e, const uint8_t *text, size_t len,
+                                    edgellm_error *err)
+{
+    bool unknown = false;
+    EL_TRY(el_spm_merge(&e->t->spm, &e->work, text, len, err));
+    for (size_t at = 0, begin = 0, size; at < len; begin = at) {
+        const uint32_t id = el_spm_next(&e->t->spm, &e->work, text, &at, &size);
+        if (id == EL_TOKEN_NONE) {
+            put_bytes(e, text + begin, size, &unknown);
+            continue;
+        }
+        put(e, id);
+        unknown = false;
+    }
+    return EDGELLM_OK;
+}
+
 static edgellm_status encode_segment(encoding *e, const uint8_t *text, size_t len,
                                      edgellm_error *err)
 {
+    if (e->t->pretokenizer == NULL) return encode_scored(e, text, len, err);
     el_cutter cutter = el_pretoken_start(e->t->pretokenizer, text, len);
     size_t piece_len;
     const uint8_t *piece;
@@ -132,18 +178,76 @@ static edgellm_status encode_segment(encoding *e, const uint8_t *text, size_t le
     return EDGELLM_OK;
 }
 
-static edgellm_status encode_text(encoding *e, const el_names *names, const uint8_t *text,
-                                  size_t len, edgellm_error *err)
+/* A space before place `pos`, where something stands that is done with. */
+static void put_space(encoding *e, size_t *pos)
 {
-    size_t pos = 0;
+    e->own[--*pos] = ' ';
+    e->space_next = false;
+}
+
+static bool is_special(const encoding *e, uint32_t id)
+{
+    return id != EL_TOKEN_NONE && el_vocab_is_special(e->t->vocab, id);
+}
+
+/* From place `pos` on. */
+static edgellm_status encode_text(encoding *e, const el_names *names, const uint8_t *text,
+                                  size_t len, size_t pos, edgellm_error *err)
+{
     while (pos < len) {
         size_t begin, end;
         uint32_t id = el_names_find(names, text, len, pos, &begin, &end);
+        if (e->own != NULL && e->space_next && (begin > pos || !is_special(e, id))) {
+            put_space(e, &pos);
+            id = el_names_find(names, text, len, pos, &begin, &end);
+        }
         EL_TRY(encode_segment(e, text + pos, begin - pos, err));
         if (id != EL_TOKEN_NONE) put(e, id);
+        if (e->own != NULL && is_special(e, id)) e->space_next = true;
         pos = end;
     }
     return EDGELLM_OK;
+}
+
+/* U+2581 is what SentencePiece writes for a space, and cannot tell from one. */
+#define SPACE       "\xe2\x96\x81"
+#define SPACE_BYTES 3
+
+/* Copies the text with spaces where it has U+2581; returns the number of bytes. */
+static size_t plain_spaces(uint8_t *copy, const uint8_t *text, size_t len)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len;) {
+        const bool is = len - i >= SPACE_BYTES && memcmp(text + i, SPACE, SPACE_BYTES) == 0;
+        copy[n++] = is ? ' ' : text[i];
+        i += is ? SPACE_BYTES : 1;
+    }
+    return n;
+}
+
+static bool has_marked_space(const uint8_t *text, size_t len)
+{
+    for (size_t i = 0; i + SPACE_BYTES <= len; i++)
+        if (memcmp(text + i, SPACE, SPACE_BYTES) == 0) return true;
+    return false;
+}
+
+/* Text of pieces with scores may have to be changed: then there is a copy, with room before it. */
+static edgellm_status encode_any(encoding *e, const el_names *names, const uint8_t *text,
+                                 size_t len, edgellm_error *err)
+{
+    const bool space_first = e->t->vocab->space_first;
+    if (e->t->pretokenizer != NULL || (!space_first && !has_marked_space(text, len)))
+        return encode_text(e, names, text, len, 0, err);
+    uint8_t *copy = calloc(len + 1, 1);
+    if (copy == NULL)
+        return el_fail(err, EDGELLM_ERR_MEMORY, "tokenizer: no memory for %zu bytes", len + 1);
+    e->own = space_first ? copy : NULL;
+    e->space_next = space_first;
+    len = 1 + plain_spaces(copy + 1, text, len);
+    edgellm_status status = encode_text(e, names, copy, len, 1, err);
+    free(copy);
+    return status;
 }
 
 edgellm_status el_tokenizer_encode(const el_tokenizer *t, const char *text, size_t len,
@@ -156,7 +260,7 @@ edgellm_status el_tokenizer_encode(const el_tokenizer *t, const char *text, size
     encoding e = {.t = t, .tokens = tokens, .capacity = capacity};
     e.keep = flags & EDGELLM_TOKENIZE_KEEP_BYTES;
     const el_names *names = flags & EDGELLM_TOKENIZE_SPECIAL ? &t->names : &t->user_names;
-    edgellm_status status = encode_text(&e, names, (const uint8_t *)text, len, err);
+    edgellm_status status = encode_any(&e, names, (const uint8_t *)text, len, err);
     el_bpe_work_release(&e.work);
     if (status == EDGELLM_OK) *count = e.count;
     return status;

@@ -17,6 +17,7 @@
 #include "format/ggml_types.h"
 #include "format/tm2.h"
 #include "fuzz/commands.h"
+#include "fuzz/seed_gguf.h"
 #include "fuzz/session_model.h"
 #include "quant/quantize.h"
 #include "support/tiny_model.h"
@@ -183,33 +184,6 @@ static el_bytes make_gguf(uint32_t version, uint32_t type, const char *pretokeni
     return make_gguf_of(block > 8 ? block : 8, version, type, pretokenizer, pick);
 }
 
-/* Metadata of every type, arrays in arrays; no tensors. */
-static void save_odd_values(void)
-{
-    el_bytes b = {0};
-    el_bytes_put(&b, "GGUF", 4);
-    el_bytes_u32(&b, 3);
-    el_bytes_u64(&b, 0);
-    el_bytes_u64(&b, 13);
-    for (uint32_t type = 0; type < 13; type++) {
-        static const uint8_t bytes[13] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
-        char key[2] = {(char)('a' + type), 0};
-        el_bytes_text(&b, key);
-        el_bytes_u32(&b, type);
-        for (int i = 0; i < bytes[type]; i++)
-            put_byte(&b, 1);
-        if (type == 8) el_bytes_text(&b, "text");
-        if (type != 9) continue;
-        el_bytes_u32(&b, 9); /* an array of one array of two strings */
-        el_bytes_u64(&b, 1);
-        el_bytes_u32(&b, 8);
-        el_bytes_u64(&b, 2);
-        el_bytes_text(&b, "x");
-        el_bytes_text(&b, "");
-    }
-    save("gguf", "values", &b);
-}
-
 /* The metadata alone, with one more entry or one that is not what it should be. */
 static void save_variant(const char *name, void (*extra)(el_bytes *b), uint32_t entries)
 {
@@ -277,8 +251,12 @@ static void save_ggufs(void)
     el_bytes cut = make_gguf(3, EL_GGML_F16, "smollm", 0);
     cut.size -= 200;
     save("gguf", "cut", &cut);
-    save_odd_values();
     save_variants();
+    el_bytes values = seed_values(), pieces = seed_pieces(0.5f),
+             bad = seed_pieces(__builtin_nanf(""));
+    save("gguf", "values", &values);
+    save("gguf", "pieces", &pieces);
+    save("gguf", "pieces-nan", &bad);
 }
 
 /* ---- TM2: the same models, every codec -------------------------------------------------- */
@@ -432,10 +410,10 @@ static void save_tokens(void)
         "<|im_end|>the\x80\xff\xe2\x82 <u><u>>\xc3",
         "     \xc2\xa0 the     12the   ",
     };
-    for (unsigned i = 0; i < 8; i++) {
+    for (unsigned i = 0; i < 10; i++) { /* four pre-tokenizers, then none */
         char name[16];
         snprintf(name, sizeof name, "text%u", i);
-        save_token(name, i % 4, i < 4 ? "" : "z!", i % 2 ? "<u>" : "", texts[(i + i / 4) % 4]);
+        save_token(name, i % 5, i < 5 ? "" : "z!", i % 2 ? "<u>" : "", texts[(i + i / 5) % 4]);
     }
     save_words();
 }

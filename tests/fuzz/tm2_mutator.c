@@ -126,7 +126,7 @@ static void seal(uint8_t *data, size_t size)
     const uint32_t version = el_load32(data + EL_TM2_AT_VERSION);
     memcpy(data, EL_TM2_MAGIC, EL_TM2_MAGIC_BYTES);
     if (version < EL_TM2_OLDEST || version > EL_TM2_VERSION)
-        el_store32(data + EL_TM2_AT_VERSION, EL_TM2_VERSION);
+        el_store32(data + EL_TM2_AT_VERSION, EL_TM2_USUAL);
     el_store32(data + EL_TM2_AT_SECTIONS, EL_TM2_SECTIONS);
     el_store64(data + EL_TM2_AT_FILE_BYTES, size);
     el_store32(data + EL_TM2_AT_TABLE_CRC,

@@ -164,13 +164,52 @@ el_vocab el_golden_vocab(void)
                       .pad = EL_TOKEN_NONE};
 }
 
-edgellm_status el_golden_write(const char *path, edgellm_error *err)
+el_config el_golden_5_config(void)
 {
-    el_config config = el_golden_config();
-    el_vocab vocab = el_golden_vocab();
+    el_config c = el_golden_config();
+    memcpy(c.architecture, "gemma3", sizeof "gemma3");
+    c.vocab = 7;
+    c.window = 512;
+    c.pattern = 6;
+    c.local_rope_base = 1000.5f;
+    c.rope_factor = 8;
+    c.attention_scale = 0.0625f;
+    c.attention_cap = 50;
+    c.logit_cap = 30;
+    return c;
+}
+
+el_vocab el_golden_5_vocab(void)
+{
+    static const uint32_t starts[] = {0, 5, 6, 8, 9, 10, 11, 13};
+    static const uint8_t types[] = {3, 6, 1, 1, 1, 1, 1};
+    static const uint32_t ranks[] = {0, 0, 7, 8, 9, 2, 1};
+    return (el_vocab){.n_tokens = 7,
+                      .bytes = (const uint8_t *)"<bos>\xff"
+                                                " a"
+                                                "a"
+                                                " "
+                                                "b"
+                                                "ab",
+                      .starts = starts,
+                      .types = types,
+                      .ranks = ranks,
+                      .pretokenizer = "spm",
+                      .chat_template = "",
+                      .bos = 0,
+                      .eos = EL_TOKEN_NONE,
+                      .unk = EL_TOKEN_NONE,
+                      .pad = EL_TOKEN_NONE,
+                      .add_bos = 1,
+                      .space_first = 1};
+}
+
+static edgellm_status write_file(const char *path, const el_config *config, const el_vocab *vocab,
+                                 uint32_t count, edgellm_error *err)
+{
     el_tm2_writer *writer;
-    EL_TRY(el_tm2_create(&writer, path, &config, &vocab, el_golden_count, err));
-    for (uint32_t i = 0; i < el_golden_count; i++) {
+    EL_TRY(el_tm2_create(&writer, path, config, vocab, count, err));
+    for (uint32_t i = 0; i < count; i++) {
         el_tensor t = el_golden_tensor(i);
         edgellm_status status = el_tm2_put(writer, &t, err);
         free((void *)(uintptr_t)t.data);
@@ -180,4 +219,18 @@ edgellm_status el_golden_write(const char *path, edgellm_error *err)
         }
     }
     return el_tm2_finish(writer, EL_GOLDEN_MANIFEST, NULL, NULL, err);
+}
+
+edgellm_status el_golden_write(const char *path, edgellm_error *err)
+{
+    const el_config config = el_golden_config();
+    const el_vocab vocab = el_golden_vocab();
+    return write_file(path, &config, &vocab, el_golden_count, err);
+}
+
+edgellm_status el_golden_5_write(const char *path, edgellm_error *err)
+{
+    const el_config config = el_golden_5_config();
+    const el_vocab vocab = el_golden_5_vocab();
+    return write_file(path, &config, &vocab, 1, err);
 }

@@ -20,4 +20,9 @@ el_vocab el_golden_vocab(void);
 
 edgellm_status el_golden_write(const char *path, edgellm_error *err);
 
+/* What only version 5 has: golden_5.tm2.bin, with the first tensor alone. */
+el_config el_golden_5_config(void);
+el_vocab el_golden_5_vocab(void);
+edgellm_status el_golden_5_write(const char *path, edgellm_error *err);
+
 #endif

@@ -25,14 +25,20 @@ def pairs(x):
     return x.unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)
 
 
-def attention(module, query, key, value, attention_mask, scaling, **_):
+def attention(module, query, key, value, attention_mask, scaling, sliding_window=None,
+              softcap=None, **_):
     repeat = query.shape[1] // key.shape[1]
     q = rounded(pairs(query))
     k = rounded(pairs(key)).repeat_interleave(repeat, 1)
     v = rounded(value).repeat_interleave(repeat, 1)
     length = q.shape[2]
     hidden = torch.ones(length, length, dtype=torch.bool).triu(1)
-    scores = (q @ k.transpose(2, 3) * scaling).masked_fill(hidden, float("-inf"))
+    if sliding_window:
+        hidden |= torch.ones(length, length, dtype=torch.bool).tril(-sliding_window)
+    scores = q @ k.transpose(2, 3) * scaling
+    if softcap:
+        scores = softcap * torch.tanh(scores / softcap)
+    scores = scores.masked_fill(hidden, float("-inf"))
     return (scores.softmax(-1) @ v).transpose(1, 2).contiguous(), None
 
 

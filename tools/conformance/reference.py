@@ -9,7 +9,8 @@ import gguf
 import numpy as np
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import (LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM,
+from transformers import (Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig,
+                          LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM,
                           Qwen3Config, Qwen3ForCausalLM)
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
@@ -25,13 +26,26 @@ NAMES = {  # GGUF's names of a layer's tensors -> transformers'
 }
 
 
+GEMMA_NAMES = {
+    "post_attention_norm.weight": "post_attention_layernorm.weight",
+    "ffn_norm.weight": "pre_feedforward_layernorm.weight",
+    "post_ffw_norm.weight": "post_feedforward_layernorm.weight",
+}
+HEAD_NORMS = {f"attn_{x}_norm.weight": f"self_attn.{x}_norm.weight" for x in "qk"}
+
+
 class Architecture:
     """What transformers calls an architecture of GGUF, and how its files differ from Llama's."""
 
-    def __init__(self, config, model, more=None, pairs=False, **options):
+    def __init__(self, config, model, more=None, pairs=False, pattern=0, **options):
         self.config, self.model, self.options = config, model, options
         self.names = NAMES | (more or {})
-        self.pairs = pairs  # rotary pairs side by side in the file
+        self.pairs = pairs      # rotary pairs side by side in the file
+        self.pattern = pattern  # Gemma: of so many layers the last attends to all positions
+
+    def norm(self, weight):
+        """A norm's weight as transformers has it: Gemma's adds 1, GGUF's does not."""
+        return weight - 1 if self.pattern else weight
 
 
 ARCHITECTURES = {
@@ -39,9 +53,10 @@ ARCHITECTURES = {
                           attention_bias=False, mlp_bias=False),
     "qwen2": Architecture(Qwen2Config, Qwen2ForCausalLM, {
         f"attn_{x}.bias": f"self_attn.{x}_proj.bias" for x in "qkv"}),
-    "qwen3": Architecture(Qwen3Config, Qwen3ForCausalLM, {
-        f"attn_{x}_norm.weight": f"self_attn.{x}_norm.weight" for x in "qk"},
-                          attention_bias=False),
+    "qwen3": Architecture(Qwen3Config, Qwen3ForCausalLM, HEAD_NORMS, attention_bias=False),
+    "gemma2": Architecture(Gemma2Config, Gemma2ForCausalLM, GEMMA_NAMES, pattern=2),
+    "gemma3": Architecture(Gemma3TextConfig, Gemma3ForCausalLM, GEMMA_NAMES | HEAD_NORMS,
+                           pattern=6),
 }
 
 
@@ -100,9 +115,44 @@ class Rounded(Source):
         return halves_from_pairs(weight, 1) if is_norm else weight
 
 
+def gemma_options(name, layers, head_dim, window, base, caps=(None, None), local_base=10000.0,
+                  factor=1.0):
+    """What Gemma's configurations have in other words, or have more; caps of scores and logits."""
+    pattern = ARCHITECTURES[name].pattern
+    everywhere = {"rope_type": "default", "rope_theta": base}
+    if name == "gemma3":
+        if factor != 1.0:
+            everywhere |= {"rope_type": "linear", "factor": factor}
+        everywhere = {"full_attention": everywhere,
+                      "sliding_attention": {"rope_type": "default", "rope_theta": local_base}}
+    return dict(
+        hidden_activation="gelu_pytorch_tanh", query_pre_attn_scalar=head_dim,
+        sliding_window=window, rope_parameters=everywhere, attn_logit_softcapping=caps[0],
+        final_logit_softcapping=caps[1],
+        layer_types=["full_attention" if (i + 1) % pattern == 0 else "sliding_attention"
+                     for i in range(layers)])
+
+
+def special_options(source, head_dim):
+    """Options of the configuration that not all architectures have."""
+    if not source.architecture.pattern:
+        return {"hidden_act": "silu",
+                "rope_parameters": {"rope_type": "default",
+                                    "rope_theta": source.number("rope.freq_base", 10000.0)}}
+    gemma2 = source.name == "gemma2"
+    return gemma_options(
+        source.name, source.number("block_count"), head_dim,
+        source.number("attention.sliding_window"),
+        source.number("rope.freq_base", 10000.0 if gemma2 else 1000000.0),
+        (source.number("attn_logit_softcapping", 50.0 if gemma2 else None),
+         source.number("final_logit_softcapping", 30.0 if gemma2 else None)),
+        source.number("rope.freq_base_swa", 10000.0), source.number("rope.scaling.factor", 1.0))
+
+
 def config_of(source):
     heads = source.number("attention.head_count")
     dim = source.number("embedding_length")
+    head_dim = source.number("attention.key_length", dim // heads)
     return source.architecture.config(
         vocab_size=len(source.get("tokenizer.ggml.tokens")),
         hidden_size=dim,
@@ -110,13 +160,11 @@ def config_of(source):
         num_hidden_layers=source.number("block_count"),
         num_attention_heads=heads,
         num_key_value_heads=source.number("attention.head_count_kv", heads),
-        head_dim=source.number("attention.key_length", dim // heads),
+        head_dim=head_dim,
         max_position_embeddings=source.number("context_length"),
         rms_norm_eps=source.number("attention.layer_norm_rms_epsilon"),
-        rope_parameters={"rope_type": "default",
-                         "rope_theta": source.number("rope.freq_base", 10000.0)},
         tie_word_embeddings="output.weight" not in source.tensors,
-        hidden_act="silu", **source.architecture.options)
+        **special_options(source, head_dim), **source.architecture.options)
 
 
 def halves_from_pairs(weight, heads):
@@ -135,7 +183,7 @@ def pairs_from_halves(weight, heads):
 def state_of(source, config):
     """All weights under transformers' names."""
     state = {"model.embed_tokens.weight": source.weights("token_embd.weight"),
-             "model.norm.weight": source.weights("output_norm.weight")}
+             "model.norm.weight": source.architecture.norm(source.weights("output_norm.weight"))}
     if not config.tie_word_embeddings:
         state["lm_head.weight"] = source.weights("output.weight")
     for layer in range(config.num_hidden_layers):
@@ -145,6 +193,8 @@ def state_of(source, config):
                 weight = halves_from_pairs(weight, config.num_attention_heads)
             elif source.architecture.pairs and ours == "attn_k.weight":
                 weight = halves_from_pairs(weight, config.num_key_value_heads)
+            elif "norm" in ours:
+                weight = source.architecture.norm(weight)
             state[f"model.layers.{layer}.{theirs}"] = weight
     return state
 

@@ -4,7 +4,9 @@ Each row of MODELS varies what can go wrong: grouped heads, heads that are no mu
 wide, a head of its own or a tied one, an odd vocabulary, the block types that TM2 takes over as
 they are (Q4_0, Q4_1, Q8_0), and F32 / F16 tensors with odd widths, which TM2 rounds to 8 bits; and
 the architectures beside Llama's: Qwen2's biases, those of keys as large as in the real models, which
-is what breaks coarse caches, Qwen3's norms of heads, and the stretched positions of Llama 3.
+is what breaks coarse caches, Qwen3's norms of heads, the stretched positions of Llama 3, and what
+Gemma 2 and 3 have of their own: windows shorter than the text, caps low enough to be felt, heads wider
+than the embedding, and a vocabulary of pieces with scores.
 """
 import json
 import os
@@ -14,7 +16,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from reference import ARCHITECTURES, pairs_from_halves
+from reference import ARCHITECTURES, gemma_options, pairs_from_halves
 
 Q4_0, Q4_1, Q8_0 = (gguf.GGMLQuantizationType[n] for n in ("Q4_0", "Q4_1", "Q8_0"))
 F16, F32 = gguf.GGMLQuantizationType.F16, gguf.GGMLQuantizationType.F32
@@ -41,6 +43,12 @@ MODELS = {
                    tied=True, types=(Q8_0, Q8_0, Q4_0, None),
                    rope={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
                          "high_freq_factor": 4.0, "original_max_position_embeddings": 64}),
+    "gemma2": dict(seed=9, vocab=291, dim=32, ffn=64, layers=3, heads=4, kv=2, head_dim=16,
+                   tied=True, types=(Q8_0, Q8_0, Q4_0, None), architecture="gemma2",
+                   gemma=dict(window=20, base=10000.0, caps=(3.0, 6.0))),
+    "gemma3": dict(seed=10, vocab=291, dim=32, ffn=64, layers=7, heads=2, kv=1, head_dim=32,
+                   tied=True, types=(Q8_0, Q8_0, Q4_0, None), architecture="gemma3",
+                   gemma=dict(window=24, base=1000000.0, factor=4.0)),
 }
 LOSSLESS = [name for name in MODELS if name != "float"]
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -54,18 +62,26 @@ def architecture_of(m):
 def make_model(m):
     torch.manual_seed(m["seed"])
     architecture = ARCHITECTURES[architecture_of(m)]
+    if "gemma" in m:
+        special = gemma_options(architecture_of(m), m["layers"], m["head_dim"], **m["gemma"])
+    else:
+        special = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}
+                                      | m.get("rope", {})}
     config = architecture.config(
         vocab_size=m["vocab"], hidden_size=m["dim"], intermediate_size=m["ffn"],
         num_hidden_layers=m["layers"], num_attention_heads=m["heads"],
         num_key_value_heads=m["kv"], head_dim=m["head_dim"], max_position_embeddings=CONTEXT,
-        rms_norm_eps=1e-5,
-        rope_parameters={"rope_type": "default", "rope_theta": 10000.0} | m.get("rope", {}),
-        tie_word_embeddings=m["tied"], initializer_range=0.08, **architecture.options)
+        rms_norm_eps=1e-5, tie_word_embeddings=m["tied"], initializer_range=0.08,
+        **special, **architecture.options)
     model = architecture.model(config).to(torch.float32).eval()
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if "norm" in name:
+            if "norm" in name and "gemma" in m:  # short numbers: exact with 1 added, as in GGUF
+                weight.copy_(torch.round(0.2 * torch.randn(weight.shape) * 1024) / 1024)
+            elif "norm" in name:
                 weight.copy_(1 + 0.2 * torch.randn(weight.shape))
+            elif "embed" in name and "gemma" in m:  # which are multiplied by sqrt(dim)
+                weight.copy_(0.16 * torch.randn(weight.shape))
             elif "embed" in name or "lm_head" in name:
                 weight.mul_(2)  # logits with a spread like a real model's
             elif name.endswith("k_proj.bias"):
@@ -92,8 +108,51 @@ def make_vocabulary(size):
     return tokens, merges
 
 
+PIECES = ["\u2581", *"etaoinshrdlu,.", "\u2581t", "he", "in", "er", "an", "\u2581the", "\u2581a", "on",
+          "re", "\u2581s", "st", "en", "or", "\u2581o", "\u2581in", "\u2581w", "\u2581b"]
+
+
+def add_pieces(out, size):
+    """A vocabulary as SentencePiece's: special tokens, bytes, and pieces, the best first."""
+    special = ["<pad>", "<eos>", "<bos>"]
+    tokens = special + [f"<0x{i:02X}>" for i in range(256)] + PIECES
+    if len(tokens) != size:
+        raise ValueError(f"{len(tokens)} tokens, wanted {size}")
+    out.add_tokenizer_model("llama")
+    out.add_token_list(tokens)
+    out.add_token_scores([0.0] * 259 + [-float(i) for i in range(len(PIECES))])
+    out.add_token_types([3] * len(special) + [6] * 256 + [1] * len(PIECES))
+    out.add_bos_token_id(2)
+    out.add_eos_token_id(1)
+    out.add_add_bos_token(True)
+    out.add_add_space_prefix(False)
+
+
+def add_merges(out, size):
+    tokens, merges = make_vocabulary(size)
+    out.add_tokenizer_model("gpt2")
+    out.add_tokenizer_pre("smollm")
+    out.add_token_list(tokens)
+    out.add_token_types([3] * len(SPECIAL) + [1] * (size - len(SPECIAL)))
+    out.add_token_merges(merges)
+    out.add_bos_token_id(1)
+    out.add_eos_token_id(2)
+    out.add_add_bos_token(False)
+
+
+def add_gemma(out, window, base, caps=(None, None), factor=1.0):
+    """The numbers of Gemma's own; what other programs leave out too is left out."""
+    out.add_sliding_window(window)
+    out.add_rope_freq_base(base)
+    if factor != 1.0:
+        out.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        out.add_rope_scaling_factor(factor)
+    if caps[0] is not None:
+        out.add_attn_logit_softcapping(caps[0])
+        out.add_final_logit_softcapping(caps[1])
+
+
 def write_metadata(out, m, name):
-    tokens, merges = make_vocabulary(m["vocab"])
     out.add_name(f"tiny random {name}")
     out.add_context_length(CONTEXT)
     out.add_embedding_length(m["dim"])
@@ -104,17 +163,14 @@ def write_metadata(out, m, name):
     out.add_key_length(m["head_dim"])
     out.add_value_length(m["head_dim"])
     out.add_rope_dimension_count(m["head_dim"])
-    out.add_rope_freq_base(10000.0)
     out.add_layer_norm_rms_eps(1e-5)
     out.add_vocab_size(m["vocab"])
-    out.add_tokenizer_model("gpt2")
-    out.add_tokenizer_pre("smollm")
-    out.add_token_list(tokens)
-    out.add_token_types([3] * len(SPECIAL) + [1] * (m["vocab"] - len(SPECIAL)))
-    out.add_token_merges(merges)
-    out.add_bos_token_id(1)
-    out.add_eos_token_id(2)
-    out.add_add_bos_token(False)
+    if "gemma" in m:
+        add_gemma(out, **m["gemma"])
+        add_pieces(out, m["vocab"])
+    else:
+        out.add_rope_freq_base(10000.0)
+        add_merges(out, m["vocab"])
 
 
 def add(out, name, weight, kind):
@@ -137,7 +193,8 @@ def write_tensors(out, m, state):
     architecture = ARCHITECTURES[architecture_of(m)]
     embedding, attention, feed_forward, head = m["types"]
     add(out, "token_embd.weight", state["model.embed_tokens.weight"], embedding)
-    add(out, "output_norm.weight", state["model.norm.weight"], F32)
+    one = 1 if architecture.pattern else 0  # GGUF's norms have it added
+    add(out, "output_norm.weight", state["model.norm.weight"] + one, F32)
     if not m["tied"]:
         add(out, "output.weight", state["lm_head.weight"], head)
     for layer in range(m["layers"]):
@@ -147,6 +204,8 @@ def write_tensors(out, m, state):
                 weight = pairs_from_halves(weight, m["heads"])
             elif architecture.pairs and ours == "attn_k.weight":
                 weight = pairs_from_halves(weight, m["kv"])
+            elif "norm" in ours:
+                weight = weight + one
             kind = F32 if weight.ndim == 1 else feed_forward if "ffn" in ours else attention
             add(out, f"blk.{layer}.{ours}", np.ascontiguousarray(weight), kind)
 
