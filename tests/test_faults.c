@@ -1,8 +1,8 @@
 /*
  * test_faults.c: proof by failure. Each scenario does one thing that a user asks for; each fault
  * is a kind of call that fails. For N = 1, 2, 3, ... the Nth such call of the scenario fails,
- * until a run gets by without reaching it; of late N, often those of a loop, only some are tried, by
- * `make test-faults` (EL_FAULTS_ALL) all. After every failure:
+ * until a run gets by without reaching it; of late N, often those of a loop, only some are tried,
+ * by `make test-faults` (EL_FAULTS_ALL) all. After every failure:
  *
  *   the status fits the cause and the message is one line that names it;
  *   all memory, mappings, descriptors and threads taken are given back;
