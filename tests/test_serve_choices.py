@@ -157,7 +157,7 @@ class OfTexts(Case):
                 self.assertLessEqual(logprob, first[0])
                 if "\ufffd" not in choice["text"] and not token.startswith("bytes:"):
                     self.assertTrue(choice["text"][at - len(prompt):].startswith(token))
-        without = self.choice(TEXT, prompt=prompt, max_tokens=4, logprobs=0)["logprobs"]
+        without = self.choice(TEXT, prompt=prompt, max_tokens=4, logprobs=0, ignore_eos=True)["logprobs"]
         self.assertEqual((len(without["tokens"]), without["top_logprobs"]), (4, None))
         self.assertIsNone(self.choice(TEXT, prompt="x", max_tokens=2, logprobs=None)["logprobs"])
 
