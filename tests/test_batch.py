@@ -204,6 +204,17 @@ class Answers(Case):
         self.assertLess(abs(body["created"] - time.time()), 1000)
         self.assertEqual(body["usage"]["completion_tokens"], 3)
 
+    def test_progress(self):
+        """Also while nothing but wrong requests comes."""
+        self.write([text(f"t{i}", "fox", max_tokens=0) for i in range(5)])
+        ours, its = os.openpty()
+        done = subprocess.run(self.command(), stdout=subprocess.DEVNULL, stderr=its, timeout=WAIT)
+        os.close(its)
+        told = os.read(ours, 4096).decode()
+        os.close(ours)
+        self.assertEqual(done.returncode, 0, told)
+        self.assertTrue(told.startswith("\r1 of 5 requests"), told)
+
     def test_line_for_people(self):
         self.write([text("a", "fox", max_tokens=3), "no"])
         done = self.batch()
@@ -280,6 +291,10 @@ class BadLines(Case):
                                   timeout=WAIT), USAGE, "-o")
         self.fails(subprocess.run([EDGELLM, "batch", TINY, "/dev/stdin", "-o", self.output], timeout=WAIT,
                                   capture_output=True, input=b""), IO, "no regular file")
+        pipe = self.source.with_name("pipe")  # nobody writes to it
+        os.mkfifo(pipe)
+        self.fails(subprocess.run([EDGELLM, "batch", TINY, pipe, "-o", self.output], timeout=WAIT,
+                                  capture_output=True), IO, "no regular file")
         self.fails(self.batch("--max-ram", "1M"), MEMORY, "the cap is 1048576")
         self.fails(self.batch("-c", 100000), USAGE)
         self.assertFalse(self.output.exists())

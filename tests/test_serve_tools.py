@@ -341,6 +341,16 @@ class Auto(Case):
         client.close()
         self.still_works()
 
+    def test_too_many_ways(self):
+        """It is the grammar that is wrong, not the server."""
+        tool = {"type": "function", "function": {"name": "f", "parameters": {
+            "type": "object", "required": ["a"],
+            "properties": {"a": {"type": "string", "pattern": "^" + "a?" * 600 + "$"}}}}}
+        self.is_error(self.server.ask(CHAT, self.body(tools=[tool])), 400, None, "512 ways")
+        self.is_error(self.server.ask(TEXT, {"prompt": "fox", "grammar": "root ::= " + '"a"? ' * 600}),
+                      400, None, "512 ways")
+        self.still_works()
+
     def test_show(self):
         self.assertEqual(self.server.ask("/api/show", {"model": "long"})[2]["capabilities"],
                          ["completion", "tools"])

@@ -75,6 +75,21 @@ class Grammars(unittest.TestCase):
                     self.assertEqual(grammar.matches(whole[:end]), is_text, whole[:end])
                 self.assertFalse(grammar.matches(whole + " more"))
 
+    def test_what_takes_nothing(self):
+        """{} is the arguments of a tool that says nothing of them, where {} is right."""
+        def grammar(**schema):
+            tool = {"type": "function", "function": {"name": "f",
+                                                     "parameters": {"type": "object", **schema}}}
+            return self.grammar("chatml", tools=[tool], tool_choice="required")
+        empty, one = call("chatml", "f", {}), call("chatml", "f", {"a": 1})
+        for schema in ({}, {"properties": {}}, {"additionalProperties": False}, {"required": []},
+                       {"minProperties": 0}, {"const": {}}, {"title": "x", "$defs": {}}):
+            self.assertTrue(grammar(**schema).matches(empty), schema)
+            self.assertFalse(grammar(**schema).matches(one), schema)
+        for schema in ({"minProperties": 1}, {"const": {"a": 1}}):
+            self.assertFalse(grammar(**schema).matches(empty), schema)
+            self.assertTrue(grammar(**schema).matches(one), schema)
+
     def test_text(self):
         """Any, that is no call."""
         pieces = ["<", "<tool", "_call>", "tool_call>", "<tool_call", ">", "a", "\n", "<<", "</tool_call>",
@@ -175,6 +190,10 @@ class Refused(unittest.TestCase):
             self.check(at + ".parameters.$defs.x.not", "not supported",
                        tool(parameters={"type": "object", "properties": {"a": {"$ref": "#/$defs/x"}},
                                         "$defs": {"x": {"not": {}}}}))
+            for word, value in (("not", {}), ("if", {"required": ["a"]}), ("required", ["a"]), ("const", 5),
+                                ("enum", [5]), ("enum", []), ("$ref", ""), ("anyOf", [])):
+                self.check(f"{at}.parameters.{word}", "",
+                           tool(parameters={"type": "object", word: value}), *more)
 
     def test_choice(self):
         for wrong in ("any", 5, [], {"type": "function"}, {"type": "tool", "function": {"name": "f"}}):

@@ -57,7 +57,7 @@ typedef struct batch {
 static edgellm_status open_input(batch *b, edgellm_error *err)
 {
     const char *path = b->options->input;
-    b->input = open(path, O_RDONLY | O_CLOEXEC);
+    b->input = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer, too */
     if (b->input < 0)
         return el_fail(err, EDGELLM_ERR_IO, "cannot read '%.300s': %s", path, strerror(errno));
     if (fstat(b->input, &b->before) != 0 || !S_ISREG(b->before.st_mode))
@@ -255,6 +255,7 @@ static edgellm_status begin_more(batch *b, edgellm_error *err)
             el_ledger_has(&b->ledger, line.number))
             continue;
         EL_TRY(begin(b, &line, task, err));
+        report(b);
     }
     return EDGELLM_OK;
 }

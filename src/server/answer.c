@@ -55,6 +55,7 @@ static el_problem_kind kind_of(edgellm_status status)
     case EDGELLM_ERR_CONTEXT:
         return EL_PROBLEM_CONTEXT;
     case EDGELLM_ERR_USAGE:
+    case EDGELLM_ERR_UNSUPPORTED: /* a grammar of too many ways */
         return EL_PROBLEM_REQUEST;
     default:
         return EL_PROBLEM_INTERNAL;

@@ -27,21 +27,32 @@ static const json_t *function_of(const json_t *value)
 
 /* ---- tools --------------------------------------------------------------------------------- */
 
+static bool is_said(const json_t *schema, const char *keyword)
+{
+    const json_t *value = json_object_get(schema, keyword);
+    return value && !json_is_null(value);
+}
+
+/* Is it more than what may stand there for nothing: {}, [], false or 0? */
 static bool is_filled(const json_t *schema, const char *keyword)
 {
     const json_t *value = json_object_get(schema, keyword);
-    return json_is_true(value) || json_object_size(value) > 0 || json_is_string(value) ||
-           json_array_size(value) > 0;
+    return json_is_true(value) || json_object_size(value) > 0 || json_array_size(value) > 0 ||
+           json_is_string(value) || json_number_value(value) != 0;
 }
 
-/* It asks for no arguments: an object of which no member is named. */
+/* It asks for no arguments: an object of which no member is named, and that may be empty. */
 static bool takes_nothing(const json_t *schema)
 {
-    static const char *const keywords[] = {
-        "properties", "additionalProperties", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"};
+    static const char *const said[] = {"enum",  "const", "anyOf", "oneOf",
+                                       "allOf", "$ref",  "not",   "if"};
+    static const char *const filled[] = {"properties", "additionalProperties", "required",
+                                         "minProperties"};
     if (!schema || json_is_null(schema)) return true;
-    for (size_t i = 0; i < sizeof keywords / sizeof keywords[0]; i++)
-        if (is_filled(schema, keywords[i])) return false;
+    for (size_t i = 0; i < sizeof said / sizeof said[0]; i++)
+        if (is_said(schema, said[i])) return false;
+    for (size_t i = 0; i < sizeof filled / sizeof filled[0]; i++)
+        if (is_filled(schema, filled[i])) return false;
     return true;
 }
 
