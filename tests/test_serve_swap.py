@@ -259,7 +259,7 @@ class Swapping(Case):
         savers = [threading.Thread(target=save, args=(f"slot{i}",)) for i in range(6)]
         for saver in savers:
             saver.start()
-        for model in 3 * (OTHER, LONG):
+        for model in 2 * (OTHER, LONG):
             server.answer(TEXT, max_tokens=4000, **ENDLESS)  # much to save takes long
             place(model)
             self.assertIn("another model from now on", self.look_again(server, "swapped"))
