@@ -230,6 +230,15 @@ class Memory(Case):
                              + b" " * (length - 1))
         self.in_time(server)
         self.assertEqual(self.metric(server, "connection_places"), 64)  # there is room for it
+        short, long = {"content": "fox"}, {"content": "x" * 200, "with_pieces": True}
+        until = time.monotonic() + serve.WAIT
+        while (reply := server.ask("/tokenize", long))[0] == 200:  # not all bodies have come yet
+            self.assertLess(time.monotonic(), until)
+        status, headers, reply = reply
+        self.assertEqual((status, headers["retry-after"]), (429, "1"), reply)
+        tokens = server.answer("/tokenize", **short)["tokens"]
+        self.assertIn("fox", server.answer("/detokenize", tokens=tokens)["content"])
+        self.assertIn("another long reply", reply["error"]["message"])
         if not SANITIZED:
             self.assertLessEqual(self.resident(server), plan)
         replies = []
@@ -247,6 +256,8 @@ class Memory(Case):
         self.until(server, connections=1)
         body = json.dumps({"prompt": "fox", "max_tokens": 1}).encode()
         self.assertEqual(server.ask(TEXT, body + b" " * (length - len(body)))[0], 200)
+        for _ in range(100):  # each gives back what it had
+            self.assertEqual(len(server.answer("/tokenize", **long)["tokens"]), 200)
         self.ends_well(server)
 
 

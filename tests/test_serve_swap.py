@@ -19,6 +19,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import termios
 import threading
 import time
@@ -239,6 +240,35 @@ class Swapping(Case):
         place(OTHER)  # and then it is well
         self.look_again(server, "swapped")
         self.is_served(server, OTHER)
+        self.assertEqual(self.ends(server), [])
+
+    def test_slots_meanwhile(self):
+        """Who saves a slot while the model changes is told of his own file, whichever model's it was."""
+        folder = tempfile.mkdtemp(dir=OUT)
+        server = self.serve("--sessions", 1, "--slot-save-path", folder, "--calibrate", 1)
+        told, problems, is_over = collections.Counter(), [], threading.Event()
+
+        def save(name):
+            try:
+                while not is_over.is_set():
+                    status, _, reply = server.ask("/slots/0?action=save", {"filename": name})
+                    told[status] += 1
+                    assert status == 409 or (status, reply["filename"]) == (200, name), reply
+            except Exception as error:  # in a thread: told by the other
+                problems.append(error)
+        savers = [threading.Thread(target=save, args=(f"slot{i}",)) for i in range(6)]
+        for saver in savers:
+            saver.start()
+        for model in 2 * (OTHER, LONG):
+            server.answer(TEXT, max_tokens=4000, **ENDLESS)  # much to save takes long
+            place(model)
+            self.assertIn("another model from now on", self.look_again(server, "swapped"))
+        is_over.set()
+        for saver in savers:
+            saver.join()
+        self.assertEqual(problems, [])
+        self.assertGreater(told[200], 0)
+        self.is_served(server, LONG)
         self.assertEqual(self.ends(server), [])
 
     def test_log(self):

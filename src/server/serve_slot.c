@@ -68,6 +68,14 @@ static bool set_busy(el_problem *problem, const char *why)
     return false;
 }
 
+/* One at a time, of both models while there are two: there is one who waits for it. */
+static bool is_any_at_work(const el_server *server)
+{
+    const el_generation *earlier = server->earlier;
+    return el_slots_stage(&server->now->slots) != EL_SLOT_FREE ||
+           (earlier && el_slots_stage(&earlier->slots) != EL_SLOT_FREE);
+}
+
 static bool ask(el_conn *conn, el_problem *problem)
 {
     el_server *server = conn->server;
@@ -76,8 +84,7 @@ static bool ask(el_conn *conn, el_problem *problem)
     if (!find_act(conn, &act, problem) || !check_file(server->ask.filename, act, problem) ||
         !check_place(conn, act, problem))
         return false;
-    if (el_slots_stage(slots) != EL_SLOT_FREE)
-        return set_busy(problem, "a slot is being saved or restored");
+    if (is_any_at_work(server)) return set_busy(problem, "a slot is being saved or restored");
     if (act != EL_SLOT_ERASE && !set_file(server, &slots->job, problem)) return false;
     slots->job.act = act;
     slots->job.slot = conn->number;

@@ -42,12 +42,7 @@ static void write_piece(const edgellm_engine *engine, uint32_t token, el_out *ou
 static void reply_tokens(el_conn *conn, const uint32_t *tokens, size_t count)
 {
     const el_server *server = conn->server;
-    el_out out = el_conn_long_text(conn, el_server_long_text(server));
-    const edgellm_error none = {EDGELLM_ERR_MEMORY, "no memory for the tokens"};
-    if (!out.at) {
-        el_texts_reply_error(conn, field, &none);
-        return;
-    }
+    el_out out = el_texts_room(conn);
     el_out_text(&out, "{\"tokens\":[");
     for (size_t i = 0; i < count && !out.is_full; i++) {
         if (i > 0) el_out_text(&out, ",");

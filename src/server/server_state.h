@@ -48,7 +48,7 @@ struct el_server {
     uint32_t n_open;      /* of them */
     uint32_t first_free;  /* no connection before this one is free */
     el_conn **asking;     /* (el_server_tasks) whose answer a task is; NULL: no connection's */
-    el_conn *slot_conn;   /* that waits for the job of a model's slots; NULL: nobody does */
+    el_conn *slot_conn;   /* that waits for the one job of slots, of either model; NULL: none */
     uint64_t shared_used; /* bytes of bodies and replies, beyond EL_CONN_BODY of each */
     el_stream *streams;   /* (el_server_tasks) */
     el_answer *choices;   /* (el_server_tasks) of requests that have several, but the first */

@@ -31,11 +31,30 @@ void el_texts_reply_too_long(el_conn *conn, const char *field, size_t count)
     el_conn_reply_problem(conn, &problem);
 }
 
+el_out el_texts_room(el_conn *conn)
+{
+    const el_out out = el_conn_long_text(conn, el_server_long_text(conn->server));
+    return out.at ? out : el_conn_long_text(conn, EL_CONN_BODY);
+}
+
+static void reply_later_please(el_conn *conn)
+{
+    el_problem problem;
+    el_problem_set(&problem, EL_PROBLEM_QUEUE, NULL,
+                   "there is no room for another long reply now: try again later");
+    problem.retry_after = 1;
+    el_conn_reply_problem(conn, &problem);
+}
+
 void el_texts_reply_long(el_conn *conn, const el_out *out)
 {
     el_problem problem;
     if (!out->is_full) {
         el_conn_reply_bytes(conn, 200, out->at, out->used);
+        return;
+    }
+    if (out->room < el_server_long_text(conn->server)) {
+        reply_later_please(conn);
         return;
     }
     el_problem_set(&problem, EL_PROBLEM_BODY, NULL,
@@ -45,12 +64,7 @@ void el_texts_reply_long(el_conn *conn, const el_out *out)
 
 static void reply_text(el_conn *conn, const char *name, const char *text, size_t len)
 {
-    el_out out = el_conn_long_text(conn, el_server_long_text(conn->server));
-    if (!out.at) {
-        const edgellm_error err = {EDGELLM_ERR_MEMORY, "no memory for the text"};
-        el_texts_reply_error(conn, NULL, &err);
-        return;
-    }
+    el_out out = el_texts_room(conn);
     el_out_print(&out, "{\"%s\":\"", name);
     el_out_escaped(&out, text, len);
     el_out_text(&out, "\"}");

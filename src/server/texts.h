@@ -18,7 +18,11 @@ void el_texts_reply_too_long(el_conn *conn, const char *field, size_t count);
 void el_texts_reply_text(el_conn *conn, const char *name, const uint32_t *tokens, size_t count,
                          const char *field);
 
-/* Sends what was written with el_conn_long_text(), or says that it was too much. */
+/* Room for a long reply; where others have all that is shared, for one of EL_CONN_BODY bytes, which
+ * most are content with. */
+el_out el_texts_room(el_conn *conn);
+
+/* Sends what was written there, or says that it was too much, or too much for now. */
 void el_texts_reply_long(el_conn *conn, const el_out *out);
 
 #endif
