@@ -86,6 +86,7 @@ lint:
 test-faults: SETUP = --test
 test-faults: setup build/release/CMakeCache.txt
 	cmake --build build/release --parallel $(JOBS)
+	EL_FAULTS_ALL=1 ctest --test-dir build/release --output-on-failure -R '^faults$$'
 	printf '%s\n' failures writers | xargs -P $(JOBS) -I PART python3 tests/test_faults_cli.py \
 	    $(EDGELLM) build/release/tests/make_tiny build/release/tests/libedgellm_inject.so \
 	    build/release/tests/faults_PART PART all

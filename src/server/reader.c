@@ -31,8 +31,9 @@ size_t el_reader_push(el_reader *reader, const edgellm_engine *engine, uint32_t 
 
 el_call_part el_reader_call(el_reader *reader, const char **piece, size_t *len)
 {
-    const char *at = reader->call, *end = at + reader->call_len;
+    const char *at = reader->call;
     if (!at || reader->calls.stage == EL_CALLS_TEXT || reader->search.found) return EL_CALL_NONE;
+    const char *end = at + reader->call_len;
     const el_call_part part = el_calls_next(&reader->calls, &at, end, piece, len);
     reader->call = at;
     reader->call_len = (size_t)(end - at);
