@@ -3,7 +3,7 @@
 foreach(test kernels matmul)
   add_executable(test_${test} test_${test}.c $<TARGET_OBJECTS:el_base> $<TARGET_OBJECTS:el_cpu>
                               $<TARGET_OBJECTS:el_kernel>)
-  target_link_libraries(test_${test} PRIVATE edgellm_flags Threads::Threads)
+  target_link_libraries(test_${test} PRIVATE edgellm_flags Threads::Threads m)
   target_link_options(test_${test} PRIVATE -static)
   target_include_directories(test_${test} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}
                                                   ${CMAKE_CURRENT_SOURCE_DIR}/support/cross)

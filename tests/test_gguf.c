@@ -612,11 +612,19 @@ static void score_of_nothing(el_hand *h)
     add_pieces(h, "<0x41>", __builtin_nanf(""));
 }
 
-static void no_scores(el_hand *h)
+static void no_types(el_hand *h)
 {
     static const char *const tokens[] = {"a", "b"};
     el_hand_text(h, "tokenizer.ggml.model", "llama");
     el_hand_texts(h, "tokenizer.ggml.tokens", 2, tokens);
+}
+
+static void no_scores(el_hand *h)
+{
+    no_types(h);
+    el_hand_array(h, "tokenizer.ggml.token_type", 5, 2);
+    el_bytes_u32(&h->values, EL_TOKEN_NORMAL);
+    el_bytes_u32(&h->values, EL_TOKEN_NORMAL);
 }
 
 static void shorter_spaces(el_hand *h)
@@ -756,6 +764,7 @@ static void test_bad_vocabs(void **state)
         {long_pre, EDGELLM_ERR_UNSUPPORTED, "a-very-long-name"},
         {odd_byte, EDGELLM_ERR_FORMAT, "token 1 is a byte, but its name '<0xc3>'"},
         {score_of_nothing, EDGELLM_ERR_FORMAT, "the score of token 4 is no number"},
+        {no_types, EDGELLM_ERR_FORMAT, "'tokenizer.ggml.token_type' is missing"},
         {no_scores, EDGELLM_ERR_FORMAT, "0 scores for the tokens"},
         {shorter_spaces, EDGELLM_ERR_UNSUPPORTED, "remove_extra_whitespaces"},
         {other_letters, EDGELLM_ERR_UNSUPPORTED, "precompiled_charsmap"},

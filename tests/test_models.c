@@ -22,8 +22,10 @@ typedef struct change {
     const char *architecture; /* NULL: as it is */
     float rope_base;          /* 0: as it is */
     float rope_factor;        /* of all wave lengths; 0: there is none */
-    const char *without;      /* a tensor that is left out */
-    const char *of, *add;     /* tensor `of` once more, under the name `add` */
+    float local_rope_base, stretch, attention_cap,
+        logit_cap;        /* stretch: the config's rope_factor */
+    const char *without;  /* a tensor that is left out */
+    const char *of, *add; /* tensor `of` once more, under the name `add` */
     struct {
         const char *name;
         uint32_t rows, cols;
@@ -37,6 +39,10 @@ static el_config changed_config(const el_tm2 *source, const change *c)
     if (c->architecture)
         snprintf(config.architecture, sizeof config.architecture, "%s", c->architecture);
     if (c->rope_base != 0) config.rope_base = c->rope_base;
+    config.local_rope_base = c->local_rope_base;
+    config.rope_factor = c->stretch;
+    config.attention_cap = c->attention_cap;
+    config.logit_cap = c->logit_cap;
     return config;
 }
 
@@ -152,6 +158,10 @@ static void test_what_cannot_be_run_is_refused(void **state)
     static const refusal rows[] = {
         {{.architecture = "mamba"}, EDGELLM_ERR_UNSUPPORTED, "architecture \"mamba\""},
         {{.rope_base = 0.5f}, EDGELLM_ERR_UNSUPPORTED, "rope_base 0.5"},
+        {{.local_rope_base = 0.5f}, EDGELLM_ERR_UNSUPPORTED, "local_rope_base 0.5 is below 1"},
+        {{.stretch = 0.5f}, EDGELLM_ERR_UNSUPPORTED, "rope_factor 0.5 is below 1"},
+        {{.attention_cap = 1e-4f}, EDGELLM_ERR_UNSUPPORTED, "attention_cap 0.0001; this version"},
+        {{.logit_cap = 1e30f}, EDGELLM_ERR_UNSUPPORTED, "logit_cap 1e+30; this version"},
         {{.of = "output_norm.weight", .add = "rope_freqs.weight"},
          EDGELLM_ERR_FORMAT,
          "'rope_freqs.weight' is (1, 64)"},

@@ -97,8 +97,13 @@ static edgellm_status check_model(const builder *b, bool *scored)
                    len > 32 ? 32 : (int)len, model);
 }
 
+/* Only its type tells a byte from a piece that is spelled like its name. */
 static edgellm_status find_scores(builder *b)
 {
+    if (!b->types)
+        return el_fail(b->err, EDGELLM_ERR_FORMAT,
+                       WHERE ": 'tokenizer.ggml.token_type' is missing: of a model 'llama' it says "
+                             "which tokens are bytes");
     EL_TRY(find_array(b, "tokenizer.ggml.scores", EL_GGUF_F32, &b->scores));
     if (b->scores && b->tokens && b->scores->count == b->tokens->count) return EDGELLM_OK;
     return el_fail(b->err, EDGELLM_ERR_FORMAT,

@@ -21,6 +21,15 @@ static const el_architecture *find_architecture(const char *name)
     return NULL;
 }
 
+/* A cap far above all that it caps would round that away, and is meant as none. */
+static edgellm_status check_cap(const char *name, float cap, edgellm_error *err)
+{
+    if (cap == 0 || (cap >= 1e-3f && cap <= 1e4f)) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                   "model: %s %g; this version computes caps of 0.001 to 10000, and 0 is none",
+                   name, (double)cap);
+}
+
 static edgellm_status check_config(const el_config *c, edgellm_error *err)
 {
     if (c->head_dim > EL_HEAD_DIM_MAX)
@@ -40,7 +49,8 @@ static edgellm_status check_config(const el_config *c, edgellm_error *err)
     if (c->rope_factor != 0 && !(c->rope_factor >= 1.0f))
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED, "model: rope_factor %g is below 1",
                        (double)c->rope_factor);
-    return EDGELLM_OK;
+    EL_TRY(check_cap("attention_cap", c->attention_cap, err));
+    return check_cap("logit_cap", c->logit_cap, err);
 }
 
 static const char embedding[] = "token_embd", head[] = "output";
