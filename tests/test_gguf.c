@@ -2,11 +2,6 @@
  * test_gguf.c: the GGUF reader: block types against the `gguf` package, a tiny model value by
  * value, and what configurations and vocabularies mean. Damaged files: test_gguf_bad.c.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
 
