@@ -537,7 +537,7 @@ static void test_the_most_probable(void **state)
         for (uint32_t i = 0; i < n; i++) {
             uint32_t place = 0;
             for (uint32_t j = 0; j < n; j++)
-                place += logit[j] > logit[i] || (logit[j] == logit[i] && j < i);
+                place += logit[j] > logit[i] || (j < i && logit[j] == logit[i]);
             sum += exp((double)el_logprob(softmax, logit[i]));
             if (place >= k) continue;
             assert_int_equal(top[place].token, i);

@@ -194,7 +194,7 @@ static void check_top(const edgellm_event *event, const float *logits, uint32_t 
         const uint32_t token = event->top[i].token;
         uint32_t better = 0;
         for (uint32_t k = 0; k < EL_TINY_VOCAB; k++)
-            better += logits[k] > logits[token] || (logits[k] == logits[token] && k < token);
+            better += logits[k] > logits[token] || (k < token && logits[k] == logits[token]);
         assert_int_equal(better, i);
         assert_true(fabs((double)event->top[i].logprob - log_softmax(logits, token)) < 1e-5);
         if (token == event->token) assert_true(event->top[i].logprob == event->logprob);
