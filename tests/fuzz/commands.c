@@ -2,6 +2,7 @@
  * there is and every one to come. Its main() gets another name. What is a program of its own there
  * is a row of `externals` here. */
 #include "fuzz/commands.h"
+#include "batch/batch.h"
 #include "fuzz/fuzz.h"
 #include "server/server.h"
 #include "train/compress.h"
@@ -34,7 +35,17 @@ edgellm_status el_server_run(const el_server_options *options, edgellm_error *er
     return EDGELLM_ERR_INTERNAL;
 }
 
-static const el_cli_command *const externals[] = {&el_cli_cmd_quantize, &el_cli_cmd_serve};
+/* Likewise: it computes. */
+edgellm_status el_batch_run(const el_batch_options *options, el_batch_counts *counts,
+                            edgellm_error *err)
+{
+    (void)options, (void)counts, (void)err;
+    FUZZ_CHECK(!"a command that runs");
+    return EDGELLM_ERR_INTERNAL;
+}
+
+static const el_cli_command *const externals[] = {&el_cli_cmd_quantize, &el_cli_cmd_serve,
+                                                  &el_cli_cmd_batch};
 
 static const el_cli_command *external_command(const char *name)
 {
