@@ -115,17 +115,25 @@ test("answers keep to a schema", async () => {
     }
 });
 
+test("choices and embeddings", async () => {
+    const two = await client.chat.completions.create({ model: "tiny", messages, n: 2, max_tokens: 5 });
+    assert.deepEqual(two.choices.map((choice) => choice.index), [0, 1]);
+    const [fox, dog] = (await client.embeddings.create({ model: "tiny", input: ["a fox", "a dog"] })).data;
+    assert.equal(fox.embedding.length, dog.embedding.length);
+    const length = Math.hypot(...fox.embedding);
+    assert.ok(Math.abs(length - 1) < 1e-5, String(length));
+});
+
 test("what is wrong has its class", async () => {
     const chat = (more) => client.chat.completions.create({ model: "tiny", messages, ...more });
-    await assert.rejects(chat({ n: 2 }), (error) => error instanceof OpenAI.BadRequestError &&
+    await assert.rejects(chat({ n: 9 }), (error) => error instanceof OpenAI.BadRequestError &&
         error.status === 400 && error.param === "n" && error.type === "invalid_request_error");
     const tool = { type: "function", function: { name: "two words", parameters: {} } };
     await assert.rejects(chat({ tools: [tool] }),
         (error) => error instanceof OpenAI.BadRequestError && error.param === "tools[0].function.name");
     await assert.rejects(client.completions.create({ model: "tiny", prompt: "x ".repeat(1000) }),
         (error) => error.code === "context_length_exceeded");
-    await assert.rejects(client.embeddings.create({ model: "tiny", input: "x" }),
-        OpenAI.NotFoundError);
+    await assert.rejects(client.moderations.create({ input: "x" }), OpenAI.NotFoundError);
     const stranger = new OpenAI({ baseURL: client.baseURL, apiKey: "wrong", maxRetries: 0 });
     await assert.rejects(stranger.models.list(), OpenAI.AuthenticationError);
     assert.ok((await refusal()).answer_ms > 0);
