@@ -7,7 +7,7 @@ write, SIGKILL at every moment that touches a file.
 
 `failures`: each call of each command fails; `writers`: a run of hours is broken off, writers are
 killed; `valgrind`: some failures, each looked through for leaks and wrong accesses, which is slow.
-Without `all` (`make test-faults`, some ten minutes) only some of the later N are tried: commands make
+Without `all` (`make test-faults`) only some of the later N are tried: commands make
 most of their calls alike, and each has others of them fail.
 INJECT is the library of tests/faults/inject.c. Standard library only. A new command is a row of COMMANDS; one
 that writes a file, a row of WRITERS too.

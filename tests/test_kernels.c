@@ -156,7 +156,22 @@ static void check_add(const el_kernels *k)
     }
 }
 
-static void check_swiglu(const el_kernels *k)
+static float ref_swiglu(float g, float up)
+{
+    const float t = -g > 88.0f ? 88.0f : -g;
+    return (g / (1.0f + el_expf(t))) * up;
+}
+
+static float ref_geglu(float g, float up)
+{
+    const float square = g * g;
+    const float inner = -1.5957691216057308f + -0.07135481627260025f * square;
+    return (g / (1.0f + el_expf(g * inner))) * up;
+}
+
+static void check_gate(const el_kernels *k, const char *name,
+                       void (*gates)(float *gate, const float *up, uint32_t n),
+                       float (*ref)(float g, float up))
 {
     random_state r = {4};
     for (size_t w = 0; w < LENGTH(widths); w++) {
@@ -166,39 +181,24 @@ static void check_swiglu(const el_kernels *k)
             float want[1536];
             fill_floats(&r, gate.data, n, kind);
             fill_floats(&r, up.data, n, 0);
-            for (uint32_t i = 0; i < n; i++) {
-                float g = ((float *)gate.data)[i], t = -g > 88.0f ? 88.0f : -g;
-                want[i] = (g / (1.0f + el_expf(t))) * ((float *)up.data)[i];
-            }
-            k->swiglu(gate.data, up.data, n);
-            assert_same_bits(gate.data, want, n, "swiglu", k);
+            for (uint32_t i = 0; i < n; i++)
+                want[i] = ref(((float *)gate.data)[i], ((float *)up.data)[i]);
+            gates(gate.data, up.data, n);
+            assert_same_bits(gate.data, want, n, name, k);
             unguard(&up);
             unguard(&gate);
         }
     }
 }
 
+static void check_swiglu(const el_kernels *k)
+{
+    check_gate(k, "swiglu", k->swiglu, ref_swiglu);
+}
+
 static void check_geglu(const el_kernels *k)
 {
-    random_state r = {8};
-    for (size_t w = 0; w < LENGTH(widths); w++) {
-        for (unsigned kind = 0; kind < FLOAT_KINDS; kind++) {
-            uint32_t n = widths[w];
-            guarded gate = guard_floats(n), up = guard_floats(n);
-            float want[1536];
-            fill_floats(&r, gate.data, n, kind);
-            fill_floats(&r, up.data, n, 0);
-            for (uint32_t i = 0; i < n; i++) {
-                float g = ((float *)gate.data)[i], square = g * g;
-                float inner = -1.5957691216057308f + -0.07135481627260025f * square;
-                want[i] = (g / (1.0f + el_expf(g * inner))) * ((float *)up.data)[i];
-            }
-            k->geglu(gate.data, up.data, n);
-            assert_same_bits(gate.data, want, n, "geglu", k);
-            unguard(&up);
-            unguard(&gate);
-        }
-    }
+    check_gate(k, "geglu", k->geglu, ref_geglu);
 }
 
 static float ref_soft_cap(float x, float cap)

@@ -32,6 +32,16 @@ def run(*options):
     return json.loads(done.stdout)
 
 
+def check_call(case, name, arguments):
+    """A call of one of TOOLS, as its schema has it."""
+    if name == "get_time":
+        case.assertEqual(arguments, {})
+        return
+    case.assertEqual((name, set(arguments)), ("switch_lamp", {"room", "on"}))
+    case.assertIn(arguments["room"], ("kitchen", "hall"))
+    case.assertIsInstance(arguments["on"], bool)
+
+
 class Server:
     """kind: of the model, for make_tiny; options: of `edgellm serve`."""
 
