@@ -23,12 +23,16 @@ static edgellm_status open_file(el_generation *g, const char *path, edgellm_erro
 }
 
 /* Is it still the one with that name? */
-static edgellm_status check_name(const el_generation *g, const char *path, edgellm_error *err)
+static bool is_named(const el_generation *g, const char *path)
 {
     struct stat ours, named;
-    if (fstat(g->file, &ours) == 0 && stat(path, &named) == 0 && ours.st_dev == named.st_dev &&
-        ours.st_ino == named.st_ino)
-        return EDGELLM_OK;
+    return fstat(g->file, &ours) == 0 && stat(path, &named) == 0 && ours.st_dev == named.st_dev &&
+           ours.st_ino == named.st_ino;
+}
+
+static edgellm_status check_name(const el_generation *g, const char *path, edgellm_error *err)
+{
+    if (is_named(g, path)) return EDGELLM_OK;
     return el_fail(err, EDGELLM_ERR_IO, "'%.300s' was replaced while it was opened: try again",
                    path);
 }
@@ -46,14 +50,28 @@ static edgellm_status open_engine(el_generation *g, const el_generation_options 
     return edgellm_engine_open(again, &engine, &g->engine, err);
 }
 
-edgellm_status el_generation_load(el_generation *g, const el_generation_options *o,
-                                  edgellm_error *err)
+static edgellm_status load_once(el_generation *g, const el_generation_options *o,
+                                edgellm_error *err)
 {
     EL_TRY(open_file(g, o->model, err));
     EL_TRY(open_engine(g, o, err));
     edgellm_engine_info(g->engine, &g->info);
     el_model_name_bits(&g->info, g->fingerprint, sizeof g->fingerprint);
-    return g->is_back ? EDGELLM_OK : check_name(g, o->model, err);
+    return EDGELLM_OK;
+}
+
+/* A file that was replaced meanwhile is left for the one that has its name now. */
+edgellm_status el_generation_load(el_generation *g, const el_generation_options *o,
+                                  edgellm_error *err)
+{
+    for (int tries = 3;; tries--) {
+        EL_TRY(load_once(g, o, err));
+        if (g->is_back || is_named(g, o->model)) return EDGELLM_OK;
+        if (tries == 1) return check_name(g, o->model, err);
+        el_generation_unload(g);
+        close(g->file);
+        g->file = -1;
+    }
 }
 
 void el_generation_unload(el_generation *g)

@@ -21,8 +21,8 @@ struct lws_context;
 struct lws_vhost;
 
 enum {
-    EL_SERVER_OUT = 2 * EL_ANSWER_ROOM, /* bytes that are sent at once */
-    EL_METRICS_TEXT = 65536,            /* of /metrics, at most */
+    EL_SERVER_OUT = EL_ANSWER_ROOM + 4096, /* bytes sent at once, and kept of who takes none */
+    EL_METRICS_TEXT = 65536,               /* of /metrics, at most */
     EL_SERVER_BODIES = 16 /* long bodies and replies that there is room for at a time */
 };
 

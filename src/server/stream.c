@@ -9,11 +9,6 @@
 #include "server/request.h"
 #include "server/server_state.h"
 
-uint32_t el_streams_count(const el_server *server)
-{
-    return el_server_tasks(server->options);
-}
-
 uint64_t el_streams_bytes(uint32_t n)
 {
     return n * sizeof(el_stream);
@@ -21,9 +16,10 @@ uint64_t el_streams_bytes(uint32_t n)
 
 edgellm_status el_streams_open(el_server *server, edgellm_error *err)
 {
-    server->streams = calloc(el_streams_count(server), sizeof *server->streams);
+    server->streams = calloc(el_server_tasks(server->options), sizeof *server->streams);
     if (server->streams) return EDGELLM_OK;
-    return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u requests", el_streams_count(server));
+    return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u requests",
+                   el_server_tasks(server->options));
 }
 
 /* ---- their life ---------------------------------------------------------------------------- */
@@ -57,7 +53,7 @@ static void forget(el_server *server, el_stream *s)
 
 void el_streams_close(el_server *server)
 {
-    for (uint32_t i = 0; server->streams && i < el_streams_count(server); i++)
+    for (uint32_t i = 0; server->streams && i < el_server_tasks(server->options); i++)
         forget(server, &server->streams[i]);
     free(server->streams);
     server->streams = NULL;
@@ -81,21 +77,21 @@ void el_stream_tell(el_stream *stream)
 void el_streams_lose(const el_conn *conn)
 {
     el_server *server = conn->server;
-    for (uint32_t i = 0; i < el_streams_count(server); i++)
+    for (uint32_t i = 0; i < el_server_tasks(server->options); i++)
         if (server->streams[i].owner == conn) disown(server, &server->streams[i]);
 }
 
 void el_streams_drop(const el_conn *conn)
 {
     el_server *server = conn->server;
-    for (uint32_t i = 0; i < el_streams_count(server); i++)
+    for (uint32_t i = 0; i < el_server_tasks(server->options); i++)
         if (server->streams[i].owner == conn) forget(server, &server->streams[i]);
 }
 
 bool el_streams_make_room(el_server *server, const el_tasks *tasks)
 {
     el_stream *oldest = NULL;
-    for (uint32_t i = 0; i < el_streams_count(server); i++) {
+    for (uint32_t i = 0; i < el_server_tasks(server->options); i++) {
         el_stream *s = &server->streams[i];
         if (s->answer.tasks != tasks) continue;
         if (s->is_told && (!oldest || s->kept_until < oldest->kept_until)) oldest = s;
@@ -114,7 +110,7 @@ bool el_stream_has_news(el_stream *stream)
 void el_streams_look(el_server *server)
 {
     const uint64_t now = el_clock_now();
-    for (uint32_t i = 0; i < el_streams_count(server); i++) {
+    for (uint32_t i = 0; i < el_server_tasks(server->options); i++) {
         el_stream *s = &server->streams[i];
         if (!s->answer.task) continue;
         if (!s->owner && now >= s->kept_until)
@@ -126,7 +122,7 @@ void el_streams_look(el_server *server)
 
 void el_streams_drain(el_server *server)
 {
-    for (uint32_t i = 0; i < el_streams_count(server); i++)
+    for (uint32_t i = 0; i < el_server_tasks(server->options); i++)
         if (server->streams[i].answer.task && !server->streams[i].owner)
             forget(server, &server->streams[i]);
     for (uint32_t i = 0; i < server->options->connections; i++)
@@ -139,14 +135,14 @@ void el_streams_drain(el_server *server)
 unsigned el_streams_of(const el_conn *conn)
 {
     unsigned n = 0;
-    for (uint32_t i = 0; i < el_streams_count(conn->server); i++)
+    for (uint32_t i = 0; i < el_server_tasks(conn->server->options); i++)
         n += conn->server->streams[i].owner == conn;
     return n;
 }
 
 el_stream *el_stream_named(const el_conn *conn, const char *id)
 {
-    for (uint32_t i = 0; i < el_streams_count(conn->server); i++) {
+    for (uint32_t i = 0; i < el_server_tasks(conn->server->options); i++) {
         el_stream *s = &conn->server->streams[i];
         if (s->owner == conn && strcmp(s->id, id) == 0) return s;
     }
@@ -237,7 +233,7 @@ static bool read_secret(const char *text, unsigned char *secret)
 static el_stream *with_secret(const el_server *server, const unsigned char *secret)
 {
     el_stream *found = NULL;
-    for (uint32_t i = 0; i < el_streams_count(server); i++) {
+    for (uint32_t i = 0; i < el_server_tasks(server->options); i++) {
         unsigned differs = !server->streams[i].answer.task;
         for (int k = 0; k < EL_STREAM_SECRET; k++)
             differs |= (unsigned)(secret[k] ^ server->streams[i].secret[k]);

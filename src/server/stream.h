@@ -47,9 +47,6 @@ uint64_t el_streams_bytes(uint32_t n);
 /* What came for them since: tells owners, ends those that are kept too long. */
 void el_streams_look(el_server *server);
 
-/* How many there are. */
-uint32_t el_streams_count(const el_server *server);
-
 /* Forgets one that was told, for its task, one of these; false: there is none. */
 bool el_streams_make_room(el_server *server, const el_tasks *tasks);
 

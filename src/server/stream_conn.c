@@ -217,7 +217,7 @@ void el_stream_on_farewell(el_conn *conn, const char *bytes, size_t len)
 static bool write_stream(el_conn *conn, el_out *out)
 {
     const el_server *server = conn->server;
-    const uint32_t n = el_streams_count(server);
+    const uint32_t n = el_server_tasks(server->options);
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t at = (conn->next_stream + i) % n;
         el_stream *s = &server->streams[at];

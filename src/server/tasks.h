@@ -5,7 +5,7 @@
  *   FREE     network   nobody's
  *   ASKED    compute   handed over; waits for a slot
  *   RUNNING  compute   has a slot
- *   ENDED    network   how it ended is there; el_tasks_release() makes it FREE
+ *   ENDED    network   how it ended is there; el_tasks_abandon() makes it FREE
  *
  * The tokens of an answer stand behind those of its prompt, where there is room for all of them,
  * with when each came and how probable it was, and are counted when they are there: the network
