@@ -537,8 +537,8 @@ class Soak(Case):
         return begun
 
     def test_time_enough(self):
-        """A token is said to take 20 ms: all that is begun ends in time, and is whole."""
-        path = self.costs(step_ms=20.0)
+        """A token is said to take 100 ms: all that is begun ends in time, and is whole."""
+        path = self.costs(step_ms=100.0)
         got = self.json(*self.SOAK, "--certificate", path)
         self.assertEqual(len(got["requests"]), 60)
         self.assertEqual((got["late"], got["with_enough_time"]), (0, got["of_those_admitted"]))
@@ -576,17 +576,25 @@ class Soak(Case):
         self.assertRegex(done.stdout.decode(), r"(?m)^load +cpu on cores .*\nforecast +by a calibration")
         self.assertEqual(len(json.loads(out.read_text())["requests"]), 3)
 
-    def test_interrupted_tells_what_was(self):
-        path = self.costs(step_ms=20.0)
+    def interrupted(self, path, seconds):
+        """The report of a soak that is interrupted after that time; None: before it answered anything."""
+        out = self.folder / "soak.json"
         soak = subprocess.Popen([EDGELLM, *self.SOAK, "--requests", "10000000", "--certificate",
-                                 str(path), "-o", str(self.folder / "soak.json")],
+                                 str(path), "-o", str(out)],
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        time.sleep(0.5)
+        time.sleep(seconds)
         soak.send_signal(signal.SIGINT)
         shown, _ = soak.communicate(timeout=60)
+        if not out.exists() or not json.loads(out.read_text())["requests"]:
+            return None
         self.assertEqual(soak.returncode, 128 + signal.SIGINT)
         self.assertRegex(shown.decode(), r"(?m)^requests +\d+ in ")
-        self.assertGreater(len(json.loads((self.folder / "soak.json").read_text())["requests"]), 0)
+        return out
+
+    def test_interrupted_tells_what_was(self):
+        """On a busy machine the program may not even have begun after half a second."""
+        path = self.costs(step_ms=20.0)
+        self.assertTrue(any(self.interrupted(path, s) for s in (0.5, 2, 8, 30)))
 
     def test_usage(self):
         self.fails(IO, "soak", TM2, "-o", self.folder / "none" / "x.json")
