@@ -445,7 +445,7 @@ static source random_source(uint32_t type, uint32_t rows, uint32_t cols, uint64_
     source s = {.type = el_ggml_type_of(type)};
     size_t blocks = (size_t)rows * cols / s.type->block_weights;
     s.bytes = malloc(blocks * s.type->block_bytes);
-    const bool ternary = s.type->block_weights == EL_GGML_TERNARY; /* its scale comes last */
+    const bool ternary = s.type->block_weights == 256; /* its scale comes last */
     unsigned halves = type == EL_GGML_Q4_1 ? 2 : 1;
     uint32_t halves_at = ternary ? s.type->block_bytes - 2 : 0;
     for (size_t b = 0; b < blocks; b++) {

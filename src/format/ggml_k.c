@@ -125,12 +125,12 @@ static const int8_t uneven[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                   1,    13,   25,  38,  53,  69,  89,  113};
 static const int8_t small_floats[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
-/* 32 weights in 16 bytes, the first half in their low bits. */
-static void look_up(const int8_t values[16], const uint8_t *codes, float d, float *out)
+/* Two weights in each of n bytes, the first half of all in their low bits. */
+static void look_up(const int8_t values[16], const uint8_t *codes, int n, float d, float *out)
 {
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < n; i++) {
         out[i] = d * (float)values[codes[i] & 15];
-        out[i + 16] = d * (float)values[codes[i] >> 4];
+        out[i + n] = d * (float)values[codes[i] >> 4];
     }
 }
 
@@ -138,7 +138,7 @@ static void look_up(const int8_t values[16], const uint8_t *codes, float d, floa
 void el_ggml_dequantize_iq4_nl(const uint8_t *data, size_t blocks, float *out)
 {
     for (size_t b = 0; b < blocks; b++, data += 18, out += 32)
-        look_up(uneven, data + 2, half_at(data), out);
+        look_up(uneven, data + 2, 16, half_at(data), out);
 }
 
 /* d; two high bits of 8 scales in 2 bytes, four low bits of each in 4; 128 bytes of codes. */
@@ -149,7 +149,7 @@ void el_ggml_dequantize_iq4_xs(const uint8_t *data, size_t blocks, float *out)
         for (size_t g = 0; g < WEIGHTS / 32; g++) {
             const int low = data[4 + g / 2] >> g % 2 * 4 & 15;
             const int scale = (low | (int)(high >> 2 * g & 3) << 4) - 32;
-            look_up(uneven, data + 8 + 16 * g, half_at(data) * (float)scale, out + 32 * g);
+            look_up(uneven, data + 8 + 16 * g, 16, half_at(data) * (float)scale, out + 32 * g);
         }
     }
 }
@@ -164,5 +164,22 @@ static float half_of_power(unsigned e)
 void el_ggml_dequantize_mxfp4(const uint8_t *data, size_t blocks, float *out)
 {
     for (size_t b = 0; b < blocks; b++, data += 17, out += 32)
-        look_up(small_floats, data + 1, half_of_power(data[0]), out);
+        look_up(small_floats, data + 1, 16, half_of_power(data[0]), out);
+}
+
+/* Half of a float of 4 bits of exponent and 3 below them, whose highest bit counts for nothing. */
+static float half_of_eight_bits(uint8_t x)
+{
+    const int exponent = x >> 3 & 15, rest = x & 7;
+    if (x == 0x7f) return 0;
+    const float fine = exponent == 0 ? (float)rest : (float)(8 + rest) * (float)(1 << exponent) / 2;
+    return fine / 1024;
+}
+
+/* Four scales of 16 weights each, then 8 bytes of codes of each. */
+void el_ggml_dequantize_nvfp4(const uint8_t *data, size_t blocks, float *out)
+{
+    for (size_t b = 0; b < blocks; b++, data += 36)
+        for (size_t g = 0; g < 4; g++, out += 16)
+            look_up(small_floats, data + 4 + 8 * g, 8, half_of_eight_bits(data[g]), out);
 }

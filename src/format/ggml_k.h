@@ -16,5 +16,6 @@ void el_ggml_dequantize_q6_k(const uint8_t *data, size_t blocks, float *out);
 void el_ggml_dequantize_iq4_nl(const uint8_t *data, size_t blocks, float *out);
 void el_ggml_dequantize_iq4_xs(const uint8_t *data, size_t blocks, float *out);
 void el_ggml_dequantize_mxfp4(const uint8_t *data, size_t blocks, float *out);
+void el_ggml_dequantize_nvfp4(const uint8_t *data, size_t blocks, float *out);
 
 #endif

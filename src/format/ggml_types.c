@@ -10,7 +10,9 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "format/ggml_iq.h"
 #include "format/ggml_k.h"
+#include "format/ggml_low.h"
 
 #define BLOCK 32 /* weights in a block of every simple quantised type */
 
@@ -107,59 +109,7 @@ static void dequantize_q8_0(const uint8_t *data, size_t blocks, float *out)
     }
 }
 
-/* `n` bytes of TQ1_0, `count` codes in each: the first code of all bytes, then the second. A code
- * is what 3 times the byte carries out of 8 bits; the bits that stay hold the next ones. */
-static void unpack_threes(const uint8_t *bytes, int n, int count, int8_t *codes)
-{
-    for (int i = 0; i < n; i++) {
-        unsigned left = bytes[i];
-        for (int k = 0; k < count; k++) {
-            codes[k * n + i] = (int8_t)(left * 3 >> 8);
-            left = left * 3 & 255;
-        }
-    }
-}
-
-/* 32 and 16 bytes of five codes each, 4 bytes of four; then d. */
-void el_ggml_codes_tq1_0(const uint8_t *block, int8_t codes[EL_GGML_TERNARY])
-{
-    unpack_threes(block, 32, 5, codes);
-    unpack_threes(block + 32, 16, 5, codes + 160);
-    unpack_threes(block + 48, 4, 4, codes + 240);
-}
-
-/* Twice 32 bytes of four codes: weight i + 32 k of them at bit 2 k of byte i; then d. */
-void el_ggml_codes_tq2_0(const uint8_t *block, int8_t codes[EL_GGML_TERNARY])
-{
-    for (int i = 0; i < EL_GGML_TERNARY; i++)
-        codes[i] = (int8_t)(block[i / 128 * 32 + i % 32] >> i % 128 / 32 * 2 & 3);
-}
-
-static void dequantize_ternary(const int8_t *codes, float d, float *out)
-{
-    for (int i = 0; i < EL_GGML_TERNARY; i++)
-        out[i] = d * (float)(codes[i] - 1);
-}
-
-static void dequantize_tq1_0(const uint8_t *data, size_t blocks, float *out)
-{
-    int8_t codes[EL_GGML_TERNARY];
-    for (size_t b = 0; b < blocks; b++, data += 54, out += EL_GGML_TERNARY) {
-        el_ggml_codes_tq1_0(data, codes);
-        dequantize_ternary(codes, el_float_of_half(load16(data + 52)), out);
-    }
-}
-
-static void dequantize_tq2_0(const uint8_t *data, size_t blocks, float *out)
-{
-    int8_t codes[EL_GGML_TERNARY];
-    for (size_t b = 0; b < blocks; b++, data += 66, out += EL_GGML_TERNARY) {
-        el_ggml_codes_tq2_0(data, codes);
-        dequantize_ternary(codes, el_float_of_half(load16(data + 64)), out);
-    }
-}
-
-/* Ids 4, 5, 31..33 and 36..38 are retired upstream. */
+/* Ids 4, 5, 31..33 and 36..38 are retired upstream; those from 142 on are another project's. */
 static const el_ggml_type types[] = {
     {EL_GGML_F32, "F32", 1, 4, dequantize_f32},
     {EL_GGML_F16, "F16", 1, 2, dequantize_f16},
@@ -177,33 +127,35 @@ static const el_ggml_type types[] = {
     {13, "Q5_K", 256, 176, el_ggml_dequantize_q5_k},
     {14, "Q6_K", 256, 210, el_ggml_dequantize_q6_k},
     {15, "Q8_K", 0, 0, NULL},
-    {16, "IQ2_XXS", 0, 0, NULL},
-    {17, "IQ2_XS", 0, 0, NULL},
-    {18, "IQ3_XXS", 0, 0, NULL},
-    {19, "IQ1_S", 0, 0, NULL},
+    {16, "IQ2_XXS", 256, 66, el_ggml_dequantize_iq2_xxs},
+    {17, "IQ2_XS", 256, 74, el_ggml_dequantize_iq2_xs},
+    {18, "IQ3_XXS", 256, 98, el_ggml_dequantize_iq3_xxs},
+    {19, "IQ1_S", 256, 50, el_ggml_dequantize_iq1_s},
     {20, "IQ4_NL", 32, 18, el_ggml_dequantize_iq4_nl},
-    {21, "IQ3_S", 0, 0, NULL},
-    {22, "IQ2_S", 0, 0, NULL},
+    {21, "IQ3_S", 256, 110, el_ggml_dequantize_iq3_s},
+    {22, "IQ2_S", 256, 82, el_ggml_dequantize_iq2_s},
     {23, "IQ4_XS", 256, 136, el_ggml_dequantize_iq4_xs},
     {24, "I8", 0, 0, NULL},
     {25, "I16", 0, 0, NULL},
     {26, "I32", 0, 0, NULL},
     {27, "I64", 0, 0, NULL},
     {28, "F64", 0, 0, NULL},
-    {29, "IQ1_M", 0, 0, NULL},
+    {29, "IQ1_M", 256, 56, el_ggml_dequantize_iq1_m},
     {EL_GGML_BF16, "BF16", 1, 2, dequantize_bf16},
     {31, "Q4_0_4_4", 0, 0, NULL},
     {32, "Q4_0_4_8", 0, 0, NULL},
     {33, "Q4_0_8_8", 0, 0, NULL},
-    {EL_GGML_TQ1_0, "TQ1_0", EL_GGML_TERNARY, 54, dequantize_tq1_0},
-    {EL_GGML_TQ2_0, "TQ2_0", EL_GGML_TERNARY, 66, dequantize_tq2_0},
+    {EL_GGML_TQ1_0, "TQ1_0", 256, 54, el_ggml_dequantize_tq1_0},
+    {EL_GGML_TQ2_0, "TQ2_0", 256, 66, el_ggml_dequantize_tq2_0},
     {36, "I2_S", 0, 0, NULL},
     {37, "IQ4_NL_4_8", 0, 0, NULL},
     {38, "IQ4_NL_8_8", 0, 0, NULL},
     {39, "MXFP4", 32, 17, el_ggml_dequantize_mxfp4},
-    {40, "NVFP4", 0, 0, NULL},
-    {41, "Q1_0", 0, 0, NULL},
-    {42, "Q2_0", 0, 0, NULL},
+    {40, "NVFP4", 64, 36, el_ggml_dequantize_nvfp4},
+    {EL_GGML_Q1_0, "Q1_0", 128, 18, el_ggml_dequantize_q1_0},
+    {EL_GGML_Q2_0, "Q2_0", 64, 18, el_ggml_dequantize_q2_0},
+    {EL_GGML_PQ2_0, "PQ2_0", 128, 34, el_ggml_dequantize_pq2_0},
+    {EL_GGML_PTQ1_0, "PTQ1_0", 128, 28, el_ggml_dequantize_ptq1_0},
 };
 
 static const el_ggml_type *row_of(uint32_t id)

@@ -15,10 +15,12 @@ enum { /* ids as in GGUF files */
        EL_GGML_Q8_0 = 8,
        EL_GGML_BF16 = 30,
        EL_GGML_TQ1_0 = 34,
-       EL_GGML_TQ2_0 = 35
+       EL_GGML_TQ2_0 = 35,
+       EL_GGML_Q1_0 = 41,
+       EL_GGML_Q2_0 = 42,
+       EL_GGML_PQ2_0 = 142,
+       EL_GGML_PTQ1_0 = 143
 };
-
-#define EL_GGML_TERNARY 256 /* weights of a block of TQ1_0 and TQ2_0 */
 
 typedef struct el_ggml_type {
     uint32_t id;
@@ -28,10 +30,6 @@ typedef struct el_ggml_type {
     /* Dequantises `blocks` blocks to float, with the bits of the `gguf` Python package. */
     void (*dequantize)(const uint8_t *data, size_t blocks, float *out);
 } el_ggml_type;
-
-/* The codes of a block, each the level of a weight plus 1: 0 to 2, of TQ2_0 also 3. */
-void el_ggml_codes_tq1_0(const uint8_t *block, int8_t codes[EL_GGML_TERNARY]);
-void el_ggml_codes_tq2_0(const uint8_t *block, int8_t codes[EL_GGML_TERNARY]);
 
 /* NULL for an unknown id. */
 const el_ggml_type *el_ggml_type_of(uint32_t id);

@@ -290,20 +290,26 @@ static edgellm_status take_shape(cursor *c, el_gguf_tensor *t)
     return EDGELLM_OK;
 }
 
+static uint64_t bytes_of(const el_gguf_tensor *t, const el_ggml_type *type)
+{
+    return (uint64_t)t->rows * (t->cols / type->block_weights) * type->block_bytes;
+}
+
 static edgellm_status take_type(cursor *c, el_gguf_tensor *t)
 {
     EL_TRY(take_u32(c, "type", &t->type));
     const el_ggml_type *type = el_ggml_type_of(t->type);
     if (!type) {
-        return el_fail(c->err, EDGELLM_ERR_UNSUPPORTED,
-                       "tensor '%s' has type %u (%s), which is not supported: use a file of type "
-                       "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1 or Q8_0",
-                       t->name, t->type, el_ggml_type_name(t->type));
+        return el_fail(
+            c->err, EDGELLM_ERR_UNSUPPORTED,
+            "tensor '%s' has type %u (%s), which is not supported: use a file of another "
+            "type, such as Q8_0 or Q4_K (docs/FORMAT.md, section 12)",
+            t->name, t->type, el_ggml_type_name(t->type));
     }
     if (t->cols % type->block_weights) {
         return bad(c, "dimension", "columns are not a multiple of the type's block");
     }
-    t->bytes = (uint64_t)t->rows * (t->cols / type->block_weights) * type->block_bytes;
+    t->bytes = bytes_of(t, type);
     return EDGELLM_OK;
 }
 
@@ -384,17 +390,68 @@ static edgellm_status find_alignment(const el_gguf *file, uint32_t *alignment, e
     return EDGELLM_OK;
 }
 
-static edgellm_status read_tensor_table(el_gguf *file, cursor *c, uint64_t *offsets)
-{
+/* The table of tensors as it is read. */
+typedef struct table {
     uint32_t alignment;
-    EL_TRY(find_alignment(file, &alignment, c->err));
+    uint64_t *offsets; /* of the data, from the start of the data section */
+    const el_gguf_tensor **order;
+} table;
+
+static edgellm_status take_tensors(el_gguf *file, cursor *c, table *t)
+{
+    EL_TRY(find_alignment(file, &t->alignment, c->err));
     for (c->index = 0; c->index < file->n_tensors; c->index++) {
-        EL_TRY(take_tensor(c, &file->tensors[c->index], alignment, &offsets[c->index]));
+        EL_TRY(take_tensor(c, &file->tensors[c->index], t->alignment, &t->offsets[c->index]));
     }
-    uint64_t data_start = (c->at + alignment - 1) & ~(uint64_t)(alignment - 1);
+    return EDGELLM_OK;
+}
+
+static edgellm_status place_tensors(el_gguf *file, const cursor *c, const table *t)
+{
+    const uint64_t mask = t->alignment - 1, data_start = (c->at + mask) & ~mask;
     for (uint32_t i = 0; i < file->n_tensors; i++) {
-        EL_TRY(locate(&file->tensors[i], c, data_start, offsets[i]));
+        EL_TRY(locate(&file->tensors[i], c, data_start, t->offsets[i]));
     }
+    return check_distinct(file, t->order, c->err);
+}
+
+/* Another project wrote blocks of twice the weights under the number of Q2_0: its PQ2_0. Their
+ * tensors are shorter, so as Q2_0 they overlap. Is there any that can be meant so? */
+static bool widen(el_gguf *file)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < file->n_tensors; i++) {
+        el_gguf_tensor *t = &file->tensors[i];
+        const el_ggml_type *wide = el_ggml_type_of(EL_GGML_PQ2_0);
+        if (t->type != EL_GGML_Q2_0) continue;
+        if (t->cols % wide->block_weights != 0) return false;
+        t->type = wide->id;
+        t->bytes = bytes_of(t, wide);
+        any = true;
+    }
+    return any;
+}
+
+/* In the order of their places: follows another tensor at once on each of type PQ2_0? */
+static bool wide_ones_fill(const el_gguf *file, const table *t)
+{
+    for (uint32_t i = 1; i < file->n_tensors; i++) {
+        const el_gguf_tensor *before = t->order[i - 1];
+        const uint8_t *end = before->data + before->bytes;
+        if (before->type == EL_GGML_PQ2_0 && (size_t)(t->order[i]->data - end) >= t->alignment)
+            return false;
+    }
+    return true;
+}
+
+static edgellm_status place_all(el_gguf *file, const cursor *c, const table *t)
+{
+    edgellm_error ignored;
+    cursor again = *c;
+    const edgellm_status status = place_tensors(file, c, t);
+    if (status == EDGELLM_OK || !widen(file)) return status;
+    again.err = &ignored; /* what is told is what was wrong at first */
+    if (place_tensors(file, &again, t) != EDGELLM_OK || !wide_ones_fill(file, t)) return status;
     return EDGELLM_OK;
 }
 
@@ -403,17 +460,16 @@ static edgellm_status read_tensors(el_gguf *file, cursor *c)
     c->section = "tensor table entry";
     size_t n = file->n_tensors + (size_t)1;
     edgellm_status status = EDGELLM_ERR_MEMORY;
-    uint64_t *offsets = calloc(n, sizeof *offsets);
-    const el_gguf_tensor **order = calloc(n, sizeof *order);
+    table t = {.offsets = calloc(n, sizeof *t.offsets), .order = calloc(n, sizeof *t.order)};
     file->tensors = calloc(n, sizeof *file->tensors);
-    if (offsets && order && file->tensors) {
-        status = read_tensor_table(file, c, offsets);
-        if (status == EDGELLM_OK) status = check_distinct(file, order, c->err);
+    if (t.offsets && t.order && file->tensors) {
+        status = take_tensors(file, c, &t);
+        if (status == EDGELLM_OK) status = place_all(file, c, &t);
     } else {
         el_fail(c->err, status, "out of memory for %u tensors", file->n_tensors);
     }
-    free(offsets);
-    free(order);
+    free(t.offsets);
+    free(t.order);
     return status;
 }
 

@@ -89,7 +89,7 @@ typedef struct form {
     el_codec codec;
     el_scale_kind kind;
     uint32_t group;
-    bool keep;
+    bool keep; /* taken over as it is */
 } form;
 
 /* Vectors are rare and small: they stay as they are. */
@@ -109,9 +109,8 @@ static form choose_form(const el_gguf_tensor *t, const el_quantize_options *o)
     bool embedding = is_embedding(t);
     unsigned bits = embedding && o->embedding_bits ? o->embedding_bits : o->bits;
     if (bits == 0) {
-        el_codec codec = el_takeover_codec(t->type);
-        uint32_t kept_group = el_takeover_group(t->type);
-        if (codec != EL_CODEC_F32) return (form){codec, EL_SCALE_F16, kept_group, true};
+        const el_taken how = el_takeover_how(t);
+        if (how.codec != EL_CODEC_F32) return (form){how.codec, EL_SCALE_F16, how.group, how.exact};
         bits = FALLBACK_BITS;
     }
     uint32_t group = embedding ? o->embedding_group : o->group;
@@ -181,7 +180,8 @@ static edgellm_status fill(const el_gguf_tensor *t, const form *f, uint8_t *data
     if (f->codec == EL_CODEC_F32) {
         return read_rows(t, 0, t->rows, (float *)(void *)data, err);
     }
-    return f->keep ? el_takeover(t, data, err) : round_tensor(t, f, data, err);
+    const el_taken how = {f->codec, f->group, f->keep};
+    return f->keep ? el_takeover(t, &how, data, err) : round_tensor(t, f, data, err);
 }
 
 static edgellm_status put(const el_gguf_tensor *t, const form *f, el_tm2_writer *writer,

@@ -1,7 +1,11 @@
 /*
- * takeover.h: ggml blocks into TM2 tensors without changing a weight: Q4_0 -> z4, Q4_1 -> o4,
- * Q8_0 -> i8, with the scales' own bits (fp16, groups of 32); TQ1_0 -> t1 and TQ2_0 -> t2, whose
- * blocks of 256 are two groups with the same scale.
+ * takeover.h: a tensor of a GGUF file into one of TM2 without changing a weight.
+ *
+ *   Q4_0 -> z4, Q4_1 -> o4, Q8_0 -> i8, Q1_0 -> b1, TQ1_0 and PTQ1_0 -> t1, TQ2_0 -> t2: with the
+ *   codes and the scales' own bits (fp16); a block of 256 weights is two groups with one scale
+ *   Q2_0 and PQ2_0 -> t2, or where a weight is at the fourth level, o2
+ *   any other type whose weights are -s, 0 and s, with one s that is an fp16 number for each group
+ * of 32, 64, 128 or a whole row -> t1
  */
 #ifndef EL_QUANT_TAKEOVER_H
 #define EL_QUANT_TAKEOVER_H
@@ -10,17 +14,22 @@
 #include "format/gguf.h"
 #include "kernel/matrix.h"
 
-/* The codec that holds a ggml type as it is; EL_CODEC_F32 if none does. */
-el_codec el_takeover_codec(uint32_t ggml_type);
+typedef struct el_taken {
+    el_codec codec; /* EL_CODEC_F32: none holds the tensor as it is */
+    uint32_t group; /* weights that share a scale; 0: a row */
+    bool exact;     /* false: three levels, but a scale is no fp16 number and has to be rounded */
+} el_taken;
 
-/* Weights that share a scale there. */
-uint32_t el_takeover_group(uint32_t ggml_type);
+/* How a matrix can be taken over; reads it, where its type alone does not say. */
+el_taken el_takeover_how(const el_gguf_tensor *tensor);
 
 /*
- * Packs a matrix of such a type into `data`: el_matrix_measure(rows, cols, codec, EL_SCALE_F16,
- * el_takeover_group()).bytes bytes, zeroed. Errors: FORMAT (a scale that is not finite, a code of
- * -128, of TQ2_0 3), naming tensor, row and block; INTERNAL (a type that cannot be taken over).
+ * Packs a matrix into `data`: el_matrix_measure(rows, cols, how->codec, EL_SCALE_F16,
+ * how->group).bytes bytes, zeroed. `how` is what el_takeover_how() says of it, and exact. Errors:
+ * FORMAT (a scale that is not finite, a code of -128, of TQ2_0 3), naming tensor, row and block;
+ * INTERNAL (a tensor that cannot be taken over), MEMORY.
  */
-edgellm_status el_takeover(const el_gguf_tensor *tensor, uint8_t *data, edgellm_error *err);
+edgellm_status el_takeover(const el_gguf_tensor *tensor, const el_taken *how, uint8_t *data,
+                           edgellm_error *err);
 
 #endif

@@ -17,7 +17,8 @@ from gguf.quants import dequantize
 TYPES = {"F32": [], "F16": [0], "BF16": [0], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0],
          "Q5_1": [0, 2], "Q8_0": [0], "TQ1_0": [52], "TQ2_0": [64], "Q2_K": [80, 82],
          "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0],
-         "IQ4_XS": [0], "MXFP4": []}
+         "IQ4_XS": [0], "MXFP4": [], "IQ2_XXS": [0], "IQ2_XS": [0], "IQ2_S": [0], "IQ3_XXS": [0],
+         "IQ3_S": [0], "IQ1_S": [0], "IQ1_M": [], "NVFP4": []}
 EDGES = [0x0000, 0x8000, 0x0001, 0x83FF, 0x0400, 0x7BFF, 0xFBFF, 0x3C00]  # as f16
 
 
@@ -41,6 +42,8 @@ def main():
             if name == "MXFP4":  # the power of two: from the smallest on, to what is finite
                 blocks[:, 0] = numpy.linspace(0, 250, n).astype("u1")
                 blocks[1, 0] = 1
+            if name == "IQ1_M":  # a scale in four pieces: finite
+                blocks[:, 55] &= 0xBF
             for at in halves:
                 mask = 0x7F80 if name == "BF16" else 0x7C00
                 blocks[:, at:at + 2] = finite_halves(random, n, mask).view("u1").reshape(n, 2)

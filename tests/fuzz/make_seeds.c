@@ -106,7 +106,7 @@ static void put_numbers(el_bytes *b, uint32_t dim)
 /* Blocks of any type: halves that are small numbers, codes that are noise. */
 static void put_blocks(el_bytes *data, const el_ggml_type *type, uint64_t weights, el_random *r)
 {
-    const bool ternary = type->block_weights == EL_GGML_TERNARY;
+    const bool ternary = type->block_weights == 256;
     bool floats = type->block_weights == 1;
     for (uint64_t i = 0; i < weights / type->block_weights; i++) {
         for (uint32_t k = 0; k < type->block_bytes; k++) {

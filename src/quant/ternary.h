@@ -1,0 +1,24 @@
+/*
+ * ternary.h: tensors of any type whose weights are of three levels all the same: a model that was
+ * trained for them, in a file that stores floats, or blocks that happen to hold such weights.
+ */
+#ifndef EL_QUANT_TERNARY_H
+#define EL_QUANT_TERNARY_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "format/gguf.h"
+
+/*
+ * Are all weights of a matrix -s, 0 or s, with one s for each group? *group is the widest such: 0
+ * (a row), 128, 64 or 32 weights; *exact: every s is an fp16 number; else it is near one. Reads the
+ * matrix up to where it is clear that it is none; what is not finite is no such weight.
+ */
+bool el_ternary_look(const el_gguf_tensor *tensor, uint32_t *group, bool *exact);
+
+/* Packs such a matrix as t1 with fp16 scales into zeroed `data`. Errors: MEMORY, INTERNAL. */
+edgellm_status el_ternary_take(const el_gguf_tensor *tensor, uint32_t group, uint8_t *data,
+                               edgellm_error *err);
+
+#endif
