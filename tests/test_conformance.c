@@ -342,8 +342,8 @@ int main(void)
     static const struct {
         const char *name;
         uint32_t alike;
-    } models[] = {{"gemma2", 12}, {"gemma3", 12}, {"llama3", 0},
-                  {"qwen2", 0},   {"qwen3", 0},   {"tiny", 0}};
+    } models[] = {{"bitnet", 12}, {"bitnet-b1.58", 12}, {"gemma2", 12}, {"gemma3", 12},
+                  {"llama3", 0},  {"qwen2", 0},         {"qwen3", 0},   {"tiny", 0}};
     int failed = 0;
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         model_name = models[i].name;

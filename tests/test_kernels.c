@@ -201,6 +201,16 @@ static void check_geglu(const el_kernels *k)
     check_gate(k, "geglu", k->geglu, ref_geglu);
 }
 
+static float ref_reglu2(float g, float up)
+{
+    return g > 0 ? g * g * up : 0 * up;
+}
+
+static void check_reglu2(const el_kernels *k)
+{
+    check_gate(k, "reglu2", k->reglu2, ref_reglu2);
+}
+
 static float ref_soft_cap(float x, float cap)
 {
     const float e = el_expf(x / cap * -2.0f);
@@ -579,7 +589,8 @@ static void test_built(void **state)
     X(quantize)                                                                                    \
     X(rms_norm)                                                                                    \
     X(rotate)                                                                                      \
-    X(add) X(swiglu) X(geglu) X(soft_cap) X(gelu_and_tanh) X(rope) X(attend) X(attend_exact)
+    X(add)                                                                                         \
+    X(swiglu) X(geglu) X(reglu2) X(soft_cap) X(gelu_and_tanh) X(rope) X(attend) X(attend_exact)
 
 #define X(name)                                                                                    \
     static void test_##name(void **state)                                                          \

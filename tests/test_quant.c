@@ -1,4 +1,4 @@
-/* test_quant.c: rounding of floats, and take-over of ggml blocks, weight by weight. */
+/* test_quant.c: rounding of floats, weight by weight. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +13,6 @@
 #include "kernel/matrix_pack.h"
 #include "quant/fit.h"
 #include "quant/round.h"
-#include "quant/takeover.h"
 
 static const uint32_t all_groups[] = {32, 64, 128, 0};
 
@@ -424,160 +423,24 @@ static void test_odd_shapes(void **state)
     }
 }
 
-/* ---- take-over ---- */
-
-typedef struct source {
-    el_gguf_tensor tensor;
-    uint8_t *bytes;
-    const el_ggml_type *type;
-} source;
-
-static void store16(uint8_t *p, uint16_t value)
-{
-    p[0] = (uint8_t)value;
-    p[1] = (uint8_t)(value >> 8);
-}
-
-/* Random codes and random finite scales: negative, subnormal, -0, largest ones too. */
-static source random_source(uint32_t type, uint32_t rows, uint32_t cols, uint64_t seed)
-{
-    static const uint16_t special[] = {0x8000, 0x0000, 0x7bff, 0xfbff, 0x0001, 0x8001};
-    source s = {.type = el_ggml_type_of(type)};
-    size_t blocks = (size_t)rows * cols / s.type->block_weights;
-    s.bytes = malloc(blocks * s.type->block_bytes);
-    const bool ternary = s.type->block_weights == 256; /* its scale comes last */
-    unsigned halves = type == EL_GGML_Q4_1 ? 2 : 1;
-    uint32_t halves_at = ternary ? s.type->block_bytes - 2 : 0;
-    for (size_t b = 0; b < blocks; b++) {
-        uint8_t *block = s.bytes + b * s.type->block_bytes;
-        for (uint32_t i = 0; i < s.type->block_bytes; i++) {
-            block[i] = (uint8_t)next_random(&seed);
-            if (type == EL_GGML_Q8_0 && block[i] == 0x80) block[i] = 0x81;
-            if (type == EL_GGML_TQ2_0) block[i] &= (uint8_t) ~(block[i] & block[i] >> 1 & 0x55);
-        }
-        for (unsigned h = 0; h < halves; h++) {
-            uint16_t bits = (uint16_t)next_random(&seed);
-            if (!el_half_is_finite(bits)) bits &= 0xbfff;
-            if (b % 3 == 0) bits = special[next_random(&seed) % 6];
-            store16(block + halves_at + 2 * h, bits);
-        }
-    }
-    s.tensor = (el_gguf_tensor){.name = "blk.0.test.weight",
-                                .type = type,
-                                .rows = rows,
-                                .cols = cols,
-                                .data = s.bytes,
-                                .bytes = blocks * s.type->block_bytes};
-    return s;
-}
-
-static void check_takeover(uint32_t type, uint32_t rows, uint32_t cols)
-{
-    source s = random_source(type, rows, cols, rows * 1000 + type);
-    el_codec codec = el_takeover_codec(type);
-    const uint32_t group = el_takeover_group(type);
-    el_matrix_layout layout;
-    el_matrix m;
-    assert_int_equal(el_matrix_measure(rows, cols, codec, EL_SCALE_F16, group, &layout), 0);
-    uint8_t *data = calloc(1, layout.bytes);
-    assert_int_equal(el_takeover(&s.tensor, data, NULL), EDGELLM_OK);
-    el_matrix_view(&m, data, rows, cols, codec, EL_SCALE_F16, group);
-    size_t n = (size_t)rows * cols;
-    float *want = malloc(n * sizeof *want), *got = malloc(n * sizeof *got);
-    s.type->dequantize(s.bytes, n / s.type->block_weights, want);
-    for (uint32_t row = 0; row < rows; row++)
-        el_matrix_row(&m, row, got + (size_t)row * cols);
-    assert_memory_equal(got, want, n * sizeof *want); /* the sign of zero too */
-    free(want);
-    free(got);
-    free(data);
-    free(s.bytes);
-}
-
-static const uint32_t kept_types[] = {EL_GGML_Q4_0, EL_GGML_Q4_1, EL_GGML_Q8_0};
-static const uint32_t ternary_types[] = {EL_GGML_TQ1_0, EL_GGML_TQ2_0};
-
-static void test_takeover_equality(void **state)
-{
-    (void)state;
-    static const uint32_t shapes[][2] = {{1, 32}, {16, 64}, {49, 96}, {192, 576}, {35, 1536}};
-    for (int t = 0; t < 3; t++) {
-        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-            check_takeover(kept_types[t], shapes[s][0], shapes[s][1]);
-        }
-    }
-    for (int t = 0; t < 2; t++) {
-        check_takeover(ternary_types[t], 1, 256);
-        check_takeover(ternary_types[t], 17, 768);
-        check_takeover(ternary_types[t], 32, 2560);
-    }
-}
-
-static void test_takeover_codecs(void **state)
-{
-    (void)state;
-    assert_int_equal(el_takeover_codec(EL_GGML_Q4_0), EL_CODEC_Z4);
-    assert_int_equal(el_takeover_codec(EL_GGML_Q4_1), EL_CODEC_O4);
-    assert_int_equal(el_takeover_codec(EL_GGML_Q8_0), EL_CODEC_I8);
-    assert_int_equal(el_takeover_codec(EL_GGML_TQ1_0), EL_CODEC_T1);
-    assert_int_equal(el_takeover_codec(EL_GGML_TQ2_0), EL_CODEC_T2);
-    assert_int_equal(el_takeover_codec(EL_GGML_F16), EL_CODEC_F32);
-    assert_int_equal(el_takeover_codec(EL_GGML_Q5_1), EL_CODEC_F32);
-}
-
-/* Damages one block and expects a refusal that names it. */
-static void check_refusal(uint32_t type, uint32_t at_byte, uint8_t value, const char *what)
-{
-    const uint32_t cols = 3 * el_ggml_type_of(type)->block_weights;
-    source s = random_source(type, 20, cols, 5);
-    uint8_t *block = s.bytes + (size_t)(13 * 3 + 2) * s.type->block_bytes;
-    block[at_byte] = value;
-    el_matrix_layout layout;
-    el_matrix_measure(20, cols, el_takeover_codec(type), EL_SCALE_F16, el_takeover_group(type),
-                      &layout);
-    uint8_t *data = calloc(1, layout.bytes);
-    edgellm_error err;
-    assert_int_equal(el_takeover(&s.tensor, data, &err), EDGELLM_ERR_FORMAT);
-    assert_non_null(strstr(err.message, "'blk.0.test.weight', row 13, block 2"));
-    assert_non_null(strstr(err.message, what));
-    free(data);
-    free(s.bytes);
-}
-
-static void test_takeover_refusals(void **state)
-{
-    (void)state;
-    check_refusal(EL_GGML_Q8_0, 2, 0x80, "-128");
-    check_refusal(EL_GGML_Q8_0, 33, 0x80, "-128");
-    for (int t = 0; t < 3; t++) {
-        check_refusal(kept_types[t], 1, 0x7c, "scale"); /* infinity or NaN, by the low byte */
-        check_refusal(kept_types[t], 1, 0xff, "scale");
-    }
-    check_refusal(EL_GGML_Q4_1, 3, 0x7c, "offset");
-    check_refusal(EL_GGML_TQ1_0, 53, 0x7c, "scale");
-    check_refusal(EL_GGML_TQ2_0, 65, 0xff, "scale");
-    check_refusal(EL_GGML_TQ2_0, 0, 0x03, "the code 3");
-    check_refusal(EL_GGML_TQ2_0, 63, 0xd2, "the code 3");
-    source s = random_source(EL_GGML_Q4_0, 1, 32, 1);
-    s.tensor.type = EL_GGML_F16;
-    uint8_t data[512] = {0};
-    edgellm_error err;
-    assert_int_equal(el_takeover(&s.tensor, data, &err), EDGELLM_ERR_INTERNAL);
-    free(s.bytes);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_codec_choice),    cmocka_unit_test(test_error_of_normal_weights),
-        cmocka_unit_test(test_error_order),     cmocka_unit_test(test_offset_helps_shifted_weights),
-        cmocka_unit_test(test_outlier),         cmocka_unit_test(test_no_candidate_is_better),
-        cmocka_unit_test(test_exact_weights),   cmocka_unit_test(test_zeroes),
-        cmocka_unit_test(test_padding_is_zero), cmocka_unit_test(test_huge_and_tiny),
-        cmocka_unit_test(test_rows_in_pieces),  cmocka_unit_test(test_long_row),
-        cmocka_unit_test(test_odd_shapes),      cmocka_unit_test(test_takeover_equality),
-        cmocka_unit_test(test_one_bit),         cmocka_unit_test(test_three_levels_stay),
-        cmocka_unit_test(test_takeover_codecs), cmocka_unit_test(test_takeover_refusals),
+        cmocka_unit_test(test_codec_choice),
+        cmocka_unit_test(test_error_of_normal_weights),
+        cmocka_unit_test(test_error_order),
+        cmocka_unit_test(test_offset_helps_shifted_weights),
+        cmocka_unit_test(test_outlier),
+        cmocka_unit_test(test_no_candidate_is_better),
+        cmocka_unit_test(test_exact_weights),
+        cmocka_unit_test(test_zeroes),
+        cmocka_unit_test(test_padding_is_zero),
+        cmocka_unit_test(test_huge_and_tiny),
+        cmocka_unit_test(test_rows_in_pieces),
+        cmocka_unit_test(test_long_row),
+        cmocka_unit_test(test_odd_shapes),
+        cmocka_unit_test(test_one_bit),
+        cmocka_unit_test(test_three_levels_stay),
     };
     return cmocka_run_group_tests_name("quant", tests, NULL, NULL);
 }

@@ -86,6 +86,12 @@ static void geglu(float *gate, const float *up, uint32_t n)
     spoil(&gate[n - 1]);
 }
 
+static void reglu2(float *gate, const float *up, uint32_t n)
+{
+    sound.reglu2(gate, up, n);
+    spoil(&gate[n - 1]);
+}
+
 static void soft_cap(float *x, uint32_t n, float cap)
 {
     sound.soft_cap(x, n, cap);
@@ -148,6 +154,7 @@ static void wrong_operations_are_found(void **state)
     FINDS(add, "add");
     FINDS(swiglu, "swiglu");
     FINDS(geglu, "geglu");
+    FINDS(reglu2, "reglu2");
     FINDS(soft_cap, "soft_cap");
     FINDS(rope, "rope");
     FINDS(matmul_exact, "matmul_exact");

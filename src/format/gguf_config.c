@@ -199,6 +199,17 @@ static edgellm_status read_config(const reader *r, el_config *c)
     return el_config_check(c, "metadata", r->err);
 }
 
+/* A name of some files for what others call otherwise. */
+static void take_alias(el_config *c)
+{
+    static const char *const aliases[][2] = {{"bitnet-25", "bitnet-b1.58"}};
+    for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++) {
+        if (strcmp(c->architecture, aliases[i][0]) != 0) continue;
+        memset(c->architecture, 0, sizeof c->architecture);
+        memcpy(c->architecture, aliases[i][1], strlen(aliases[i][1]));
+    }
+}
+
 edgellm_status el_gguf_config(const el_gguf *file, el_config *config, edgellm_error *err)
 {
     el_config c;
@@ -206,6 +217,7 @@ edgellm_status el_gguf_config(const el_gguf *file, el_config *config, edgellm_er
     reader r = {file, c.architecture, err};
     EL_TRY(read_architecture(&r, &c));
     EL_TRY(read_config(&r, &c));
+    take_alias(&c);
     *config = c;
     return EDGELLM_OK;
 }

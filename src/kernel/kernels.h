@@ -54,6 +54,9 @@ typedef void (*el_swiglu_fn)(float *gate, const float *up, uint32_t n);
 #define EL_GELU_B (-0.07135481627260025f) /* that times 0.044715 */
 typedef void (*el_geglu_fn)(float *gate, const float *up, uint32_t n);
 
+/* The same with the square of ReLU: r = gate > 0 ? gate : 0; gate = (r * r) * up. */
+typedef void (*el_reglu2_fn)(float *gate, const float *up, uint32_t n);
+
 /* x = cap * tanh(x / cap): e = exp((x / cap) * -2); x = ((1 - e) / (1 + e)) * cap. */
 typedef void (*el_soft_cap_fn)(float *x, uint32_t n, float cap);
 
@@ -142,6 +145,7 @@ typedef struct el_kernels {
     el_add_fn add;
     el_swiglu_fn swiglu;
     el_geglu_fn geglu;
+    el_reglu2_fn reglu2;
     el_soft_cap_fn soft_cap;
     el_rope_fn rope;
     el_kv_store_fn kv_store;

@@ -156,6 +156,11 @@ static void run_geglu(const el_kernels *k, work *w)
     k->geglu(w->x, w->y, ODD);
 }
 
+static void run_reglu2(const el_kernels *k, work *w)
+{
+    k->reglu2(w->x, w->y, ODD);
+}
+
 static void run_soft_cap(const el_kernels *k, work *w)
 {
     k->soft_cap(w->x, ODD, 0.5f);
@@ -236,7 +241,7 @@ static const struct {
 } vector_ops[] = {
     {"quantize", run_quantize}, {"rms_norm", run_rms_norm}, {"rotate", run_rotate},
     {"add", run_add},           {"swiglu", run_swiglu},     {"geglu", run_geglu},
-    {"rope", run_rope},         {"soft_cap", run_soft_cap},
+    {"rope", run_rope},         {"soft_cap", run_soft_cap}, {"reglu2", run_reglu2},
 };
 
 static const struct {

@@ -262,27 +262,55 @@ static void attend_all(el_forward *f, uint32_t layer, unsigned member, unsigned 
     }
 }
 
+/* Vectors x (n, width) become an input; with a norm, each whole by one member. */
+static void make_inputs(el_forward *f, float *x, uint32_t width, const float *norm,
+                        unsigned rotations, unsigned member, unsigned size)
+{
+    el_portion p = portion_of(f, rotations, width, member, size);
+    for (uint32_t t = member; norm && t < f->n; t += size) {
+        float *row = x + (size_t)t * width;
+        f->kernels->rms_norm(row, norm, width, f->model->config.norm_eps, row);
+        make_input(f, rotations, row, width, (el_span){t, 0, blocks_of(width)});
+    }
+    while (!norm && p.at < p.end) {
+        const el_span s = next_span(&p);
+        const size_t at = (size_t)s.token * width + (size_t)s.begin * EL_BLOCK;
+        make_input(f, rotations, x + at, width, s);
+    }
+    el_crew_barrier(f->crew);
+}
+
 void el_block_attention(el_forward *f, uint32_t layer, unsigned rotations, unsigned member,
                         unsigned size)
 {
     const el_config *c = &f->model->config;
-    const uint32_t width = c->heads * c->head_dim;
     el_crew_barrier(f->crew);
     for (uint32_t i = member; i < f->n * c->kv_heads; i += size)
         rotate_and_store(f, layer, i / c->kv_heads, i % c->kv_heads);
     el_crew_barrier(f->crew);
     attend_all(f, layer, member, size);
     el_crew_barrier(f->crew);
-    el_portion p = portion_of(f, rotations, width, member, size);
-    while (p.at < p.end) {
-        const el_span s = next_span(&p);
-        const size_t at = (size_t)s.token * width + (size_t)s.begin * EL_BLOCK;
-        make_input(f, rotations, f->h + at, width, s);
-    }
-    el_crew_barrier(f->crew);
+    make_inputs(f, f->h, c->heads * c->head_dim, f->model->layers[layer].attn_sub_norm, rotations,
+                member, size);
 }
 
-void el_block_gate(el_forward *f, unsigned rotations, unsigned member, unsigned size)
+static void apply_gate(const el_forward *f, float *gate, const float *up, uint32_t n)
+{
+    switch (f->model->architecture->gate) {
+    case EL_GATE_SILU:
+        f->kernels->swiglu(gate, up, n);
+        break;
+    case EL_GATE_GELU:
+        f->kernels->geglu(gate, up, n);
+        break;
+    case EL_GATE_RELU2:
+        f->kernels->reglu2(gate, up, n);
+        break;
+    }
+}
+
+void el_block_gate(el_forward *f, const float *norm, unsigned rotations, unsigned member,
+                   unsigned size)
 {
     const uint32_t width = f->model->config.ffn_dim;
     el_crew_barrier(f->crew);
@@ -291,12 +319,9 @@ void el_block_gate(el_forward *f, unsigned rotations, unsigned member, unsigned 
         const el_span s = next_span(&p);
         uint32_t first, n = columns_of(&s, width, &first);
         float *gate = f->gate + (size_t)s.token * width + first;
-        const float *up = f->up + (size_t)s.token * width + first;
-        if (f->model->architecture->gelu)
-            f->kernels->geglu(gate, up, n);
-        else
-            f->kernels->swiglu(gate, up, n);
-        make_input(f, rotations, gate, width, s);
+        apply_gate(f, gate, f->up + (size_t)s.token * width + first, n);
+        if (!norm) make_input(f, rotations, gate, width, s);
     }
     el_crew_barrier(f->crew);
+    if (norm) make_inputs(f, f->gate, width, norm, rotations, member, size);
 }

@@ -68,7 +68,15 @@ static edgellm_status load_post_norms(el_layer *l, el_layer_names *n, const el_c
     return vector(n, "post_ffw_norm.weight", c->dim, &l->ffn_post_norm, err);
 }
 
-/* Tensors that change the result, and those who take them. */
+static edgellm_status load_sub_norms(el_layer *l, el_layer_names *n, const el_config *c,
+                                     edgellm_error *err)
+{
+    EL_TRY(vector(n, "attn_sub_norm.weight", c->heads * c->head_dim, &l->attn_sub_norm, err));
+    return vector(n, "ffn_sub_norm.weight", c->ffn_dim, &l->ffn_sub_norm, err);
+}
+
+/* Tensors that change the result, and those who take them. Scales beside matrices are an older way
+ * to store three levels. */
 static const struct {
     const char *part;
     unsigned extra;
@@ -81,6 +89,15 @@ static const struct {
     {"attn_k_norm.weight", EL_DECODER_NORMS},
     {"post_attention_norm.weight", EL_DECODER_POST_NORMS},
     {"post_ffw_norm.weight", EL_DECODER_POST_NORMS},
+    {"attn_sub_norm.weight", EL_DECODER_SUB_NORMS},
+    {"ffn_sub_norm.weight", EL_DECODER_SUB_NORMS},
+    {"attn_q.scale", 0},
+    {"attn_k.scale", 0},
+    {"attn_v.scale", 0},
+    {"attn_output.scale", 0},
+    {"ffn_gate.scale", 0},
+    {"ffn_up.scale", 0},
+    {"ffn_down.scale", 0},
 };
 
 static edgellm_status refuse_others(el_layer_names *n, const el_model *model, unsigned extra,
@@ -105,6 +122,7 @@ static edgellm_status load_layer(el_layer *l, el_layer_names *n, const el_model 
     if (extra & EL_DECODER_BIASES) EL_TRY(load_biases(l, n, c, err));
     if (extra & EL_DECODER_NORMS) EL_TRY(load_norms(l, n, c, err));
     if (extra & EL_DECODER_POST_NORMS) EL_TRY(load_post_norms(l, n, c, err));
+    if (extra & EL_DECODER_SUB_NORMS) EL_TRY(load_sub_norms(l, n, c, err));
     l->local = c->pattern > 0 && (n->layer + 1) % c->pattern != 0;
     return refuse_others(n, model, extra, err);
 }
@@ -162,7 +180,7 @@ void el_decoder_layers(el_forward *f, unsigned member, unsigned size)
         el_block_norm(f, &between, feed_rotations(l), member, size);
         el_block_project(f, &l->gate, f->gate, member, size);
         el_block_project(f, &l->up, f->up, member, size);
-        el_block_gate(f, bit(&l->down), member, size);
+        el_block_gate(f, l->ffn_sub_norm, bit(&l->down), member, size);
         el_block_project(f, &l->down, f->y, member, size);
         post = l->ffn_post_norm;
         if (el_block_layer_ends(f, member)) return;

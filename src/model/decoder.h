@@ -13,6 +13,7 @@ typedef enum el_decoder_extra {
     EL_DECODER_BIASES = 1 << 0,     /* of queries, keys and values */
     EL_DECODER_NORMS = 1 << 1,      /* of each head's queries and keys */
     EL_DECODER_POST_NORMS = 1 << 2, /* of what attention and feed-forward give */
+    EL_DECODER_SUB_NORMS = 1 << 3,  /* of what the last matrices of both meet */
 } el_decoder_extra;
 
 /* Finds the layers' tensors. Errors: FORMAT, naming the tensor; UNSUPPORTED: a tensor that would be

@@ -117,16 +117,17 @@ void el_block_project_head(el_forward *f, const el_table *head, float *out, unsi
                            unsigned size);
 
 /* Biases and norms of q, k and v where the layer has such, rotary embedding of q and k, cache, and
- * grouped-query attention of one layer: from q, k, v to an input of width heads * head_dim. Starts
- * and ends with a barrier. */
+ * grouped-query attention of one layer: from q, k, v to an input of width heads * head_dim, normed
+ * where the layer has a norm of it. Starts and ends with a barrier. */
 void el_block_attention(el_forward *f, uint32_t layer, unsigned rotations, unsigned member,
                         unsigned size);
 
 /* Ends a layer, with a barrier: has the deadline passed? Then no member goes on. */
 bool el_block_layer_ends(el_forward *f, unsigned member);
 
-/* SwiGLU or GEGLU of gate and up (Shazeer 2020): an input of width ffn_dim. Starts and ends with a
- * barrier. */
-void el_block_gate(el_forward *f, unsigned rotations, unsigned member, unsigned size);
+/* SwiGLU, GEGLU (Shazeer 2020) or the same with ReLU squared, of gate and up: an input of width
+ * ffn_dim, normed by `norm` (ffn_dim) if that is not NULL. Starts and ends with a barrier. */
+void el_block_gate(el_forward *f, const float *norm, unsigned rotations, unsigned member,
+                   unsigned size);
 
 #endif

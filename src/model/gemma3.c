@@ -10,5 +10,5 @@ static edgellm_status load(el_model *model, const el_tm2 *file, edgellm_error *e
 const el_architecture el_gemma3 = {.name = "gemma3",
                                    .load = load,
                                    .layers = el_decoder_layers,
-                                   .gelu = true,
+                                   .gate = EL_GATE_GELU,
                                    .scales_embedding = true};

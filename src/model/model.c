@@ -3,14 +3,15 @@
 #include <string.h>
 
 #include "kernel/kernels.h"
+#include "model/bitnet.h"
 #include "model/gemma2.h"
 #include "model/gemma3.h"
 #include "model/llama.h"
 #include "model/qwen2.h"
 #include "model/qwen3.h"
 
-static const el_architecture *const architectures[] = {&el_llama, &el_qwen2, &el_qwen3, &el_gemma2,
-                                                       &el_gemma3};
+static const el_architecture *const architectures[] = {
+    &el_llama, &el_qwen2, &el_qwen3, &el_gemma2, &el_gemma3, &el_bitnet, &el_bitnet_b158};
 
 enum { N_ARCHITECTURES = sizeof architectures / sizeof architectures[0] };
 
@@ -112,7 +113,7 @@ edgellm_status el_model_load(el_model *model, const el_tm2 *file, el_arena *aren
     if (!architecture)
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
                        "model: architecture \"%s\" is not one this version runs (llama, qwen2, "
-                       "qwen3, gemma2, gemma3)",
+                       "qwen3, gemma2, gemma3, bitnet, bitnet-b1.58)",
                        c->architecture);
     EL_TRY(check_config(c, err));
     el_layer *layers = el_arena_take(arena, c->layers, sizeof(el_layer));

@@ -13,13 +13,16 @@
 typedef struct el_model el_model;
 typedef struct el_forward el_forward;
 
+/* The gate's function; GELU in its tanh form. */
+typedef enum el_gate { EL_GATE_SILU, EL_GATE_GELU, EL_GATE_RELU2 } el_gate;
+
 typedef struct el_architecture {
     const char *name; /* as in the file */
     /* Finds the layers' tensors. Errors: FORMAT, naming the tensor. */
     edgellm_status (*load)(el_model *model, const el_tm2 *file, edgellm_error *err);
     /* Computes all layers for the batch in f->x; run by every member of the crew. */
     void (*layers)(el_forward *f, unsigned member, unsigned size);
-    bool gelu;             /* the gate's function: GELU in its tanh form, else SiLU */
+    el_gate gate;
     bool scales_embedding; /* by sqrt(dim) */
 } el_architecture;
 
@@ -30,10 +33,12 @@ typedef struct el_layer {
     const float *q_bias;          /* (heads * head_dim), of what wq gives; NULL: none */
     const float *k_bias, *v_bias; /* (kv_heads * head_dim), likewise */
     const float *q_norm, *k_norm; /* (head_dim), of each head; NULL: none */
+    const float *attn_sub_norm;   /* (heads * head_dim), of what wo meets; NULL: none */
     el_matrix wo;                 /* (dim, heads * head_dim) */
     const float *attn_post_norm;  /* (dim), of what wo gives; NULL: none */
     const float *ffn_norm;        /* (dim) */
     el_matrix gate, up;           /* (ffn_dim, dim) */
+    const float *ffn_sub_norm;    /* (ffn_dim), of what down meets; NULL: none */
     el_matrix down;               /* (dim, ffn_dim) */
     const float *ffn_post_norm;   /* (dim), of what down gives; NULL: none */
     bool local;                   /* attends to the last config.window positions alone */

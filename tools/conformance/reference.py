@@ -9,7 +9,7 @@ import gguf
 import numpy as np
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import (Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig,
+from transformers import (BitNetConfig, BitNetForCausalLM, Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig,
                           LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM,
                           Qwen3Config, Qwen3ForCausalLM)
 
@@ -31,6 +31,8 @@ GEMMA_NAMES = {
     "ffn_norm.weight": "pre_feedforward_layernorm.weight",
     "post_ffw_norm.weight": "post_feedforward_layernorm.weight",
 }
+SUB_NORMS = {"attn_sub_norm.weight": "self_attn.attn_sub_norm.weight",
+             "ffn_sub_norm.weight": "mlp.ffn_sub_norm.weight"}
 HEAD_NORMS = {f"attn_{x}_norm.weight": f"self_attn.{x}_norm.weight" for x in "qk"}
 
 
@@ -57,6 +59,10 @@ ARCHITECTURES = {
     "gemma2": Architecture(Gemma2Config, Gemma2ForCausalLM, GEMMA_NAMES, pattern=2),
     "gemma3": Architecture(Gemma3TextConfig, Gemma3ForCausalLM, GEMMA_NAMES | HEAD_NORMS,
                            pattern=6),
+    "bitnet": Architecture(BitNetConfig, BitNetForCausalLM, SUB_NORMS, attention_bias=False,
+                           hidden_act="silu", bos_token_id=1, eos_token_id=2),
+    "bitnet-b1.58": Architecture(BitNetConfig, BitNetForCausalLM, SUB_NORMS, attention_bias=False,
+                                 hidden_act="relu2", bos_token_id=1, eos_token_id=2),
 }
 
 
@@ -164,7 +170,7 @@ def config_of(source):
         max_position_embeddings=source.number("context_length"),
         rms_norm_eps=source.number("attention.layer_norm_rms_epsilon"),
         tie_word_embeddings="output.weight" not in source.tensors,
-        **special_options(source, head_dim), **source.architecture.options)
+        **special_options(source, head_dim) | source.architecture.options)
 
 
 def halves_from_pairs(weight, heads):

@@ -6,7 +6,8 @@ they are (Q4_0, Q4_1, Q8_0), and F32 / F16 tensors with odd widths, which TM2 ro
 the architectures beside Llama's: Qwen2's biases, those of keys as large as in the real models, which
 is what breaks coarse caches, Qwen3's norms of heads, the stretched positions of Llama 3, and what
 Gemma 2 and 3 have of their own: windows shorter than the text, caps low enough to be felt, heads wider
-than the embedding, and a vocabulary of pieces with scores.
+than the embedding, and a vocabulary of pieces with scores; BitNet's norms and squared ReLU, weights of
+three levels in F16 (with a scale for each matrix, or for each shard of its rows), TQ1_0 and TQ2_0.
 """
 import json
 import os
@@ -18,7 +19,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from reference import ARCHITECTURES, gemma_options, pairs_from_halves
 
-Q4_0, Q4_1, Q8_0 = (gguf.GGMLQuantizationType[n] for n in ("Q4_0", "Q4_1", "Q8_0"))
+Q4_0, Q4_1, Q8_0, TQ1_0, TQ2_0 = (gguf.GGMLQuantizationType[n] for n in
+                                  ("Q4_0", "Q4_1", "Q8_0", "TQ1_0", "TQ2_0"))
 F16, F32 = gguf.GGMLQuantizationType.F16, gguf.GGMLQuantizationType.F32
 
 TEXT = os.path.join(os.path.dirname(__file__), "..", "..", "tests", "text", "plain.txt")
@@ -49,6 +51,13 @@ MODELS = {
     "gemma3": dict(seed=10, vocab=291, dim=32, ffn=64, layers=7, heads=2, kv=1, head_dim=32,
                    tied=True, types=(Q8_0, Q8_0, Q4_0, None), architecture="gemma3",
                    gemma=dict(window=24, base=1000000.0, factor=4.0)),
+    "bitnet-b1.58": dict(seed=11, vocab=291, dim=32, ffn=64, layers=2, heads=2, kv=1, head_dim=16,
+                         tied=True, types=(Q8_0, F16, F16, None), architecture="bitnet-b1.58",
+                         shards=1),
+    "bitnet": dict(seed=12, vocab=291, dim=256, ffn=256, layers=1, heads=4, kv=1, head_dim=64,
+                   tied=True, types=(Q4_0, TQ1_0, TQ2_0, None), architecture="bitnet", shards=1),
+    "trilm": dict(seed=13, vocab=291, dim=64, ffn=96, layers=2, heads=4, kv=2, head_dim=16,
+                  tied=False, types=(Q8_0, F16, F16, Q8_0), shards=2),
 }
 LOSSLESS = [name for name in MODELS if name != "float"]
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -57,6 +66,14 @@ CONTEXT = 256
 
 def architecture_of(m):
     return m.get("architecture", "llama")
+
+
+def three_levels(weight, shards):
+    """-s, 0 or s, s a short number and one for each shard of the rows."""
+    def level(part):
+        scale = torch.round(part.abs().mean() * 4096) / 4096
+        return scale * torch.round(part / part.abs().mean()).clamp(-1, 1)
+    return torch.cat([level(part) for part in weight.chunk(shards)])
 
 
 def make_model(m):
@@ -84,6 +101,8 @@ def make_model(m):
                 weight.copy_(0.16 * torch.randn(weight.shape))
             elif "embed" in name or "lm_head" in name:
                 weight.mul_(2)  # logits with a spread like a real model's
+            elif "shards" in m:
+                weight.copy_(three_levels(weight, m["shards"]))
             elif name.endswith("k_proj.bias"):
                 weight.copy_(20 * torch.randn(weight.shape))
             elif name.endswith("bias"):
