@@ -28,6 +28,12 @@ static const el_cli_choice embedding_group_words[] = {{"same", EL_CLI_SAME}, {"3
 static const el_cli_choice scales_words[] = {
     {"f16", EL_SCALE_F16 + 1}, {"byte", EL_SCALE_BYTE + 1}, {NULL, 0}};
 
+static const el_cli_choice i2s_words[] = {{"auto", EL_I2S_UNKNOWN},
+                                          {"avx", EL_I2S_AVX},
+                                          {"neon", EL_I2S_NEON},
+                                          {"rows", EL_I2S_ROWS},
+                                          {NULL, 0}};
+
 enum { DEFAULT_GROUP = 32 };
 
 /* ---- what excludes what -------------------------------------------------------------------- */
@@ -197,6 +203,8 @@ static const el_cli_option option_rows[] = {
     {"no-offset", 0, EL_CLI_OFF, FIELD(offset), NULL, NULL, "scales only; the default", 0, 0, NULL},
     {"scales", 0, EL_CLI_CHOICE, FIELD(scales), "KIND", NULL,
      "plain way: f16, the default, or byte: half the size, as calibrated", 0, 0, scales_words},
+    {"i2s-layout", 0, EL_CLI_CHOICE, FIELD(i2s), "L", "auto",
+     "of tensors of type I2_S: avx, neon, rows; auto: found by trying", 0, 0, i2s_words},
     {"calibrate", 0, EL_CLI_TEXT, FIELD(calibrate), "HOW", NULL,
      "self (the default): text that the model writes; FILE: text; none", 0, 0, NULL},
     {"sequences", 0, EL_CLI_U32, FIELD(sequences), "N", "144", "calibration texts", 1, 65532, NULL},
@@ -230,8 +238,11 @@ const el_cli_command el_cli_cmd_quantize = {
     .synopsis = "quantize IN.gguf -o OUT.tm2.bin [options]",
     .about =
         "Makes the file that the other commands run; it appears when it is complete.\n\n"
-        "Without --bits and --fit no weight changes: Q4_0, Q4_1, Q8_0, TQ1_0 and TQ2_0 are taken\n"
-        "over as they are.\n"
+        "Without --bits and --fit no weight changes where TM2 can hold it: Q4_0, Q4_1, Q8_0, "
+        "Q1_0,\n"
+        "Q2_0, TQ1_0 and TQ2_0 are taken over as they are, and so are weights of three levels in "
+        "a\n"
+        "matrix of any type.\n"
         "With one of them the model is calibrated: it is rounded, then trained, so that it\n"
         "answers as the source does: minutes (a small model) to hours, and several times the\n"
         "source's memory.\n"

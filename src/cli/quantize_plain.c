@@ -8,6 +8,7 @@
 #include "cli/cli_signals.h"
 #include "cli/cli_stats.h"
 #include "cli/quantize_report.h"
+#include "offline/layouts.h"
 #include "quant/quantize.h"
 
 typedef struct work {
@@ -15,6 +16,7 @@ typedef struct work {
     const char *source;
     el_quantize_options options;
     el_quantize_result result;
+    el_layouts_found found;
     el_cli_made made;
     el_outfile report;
     double seconds;
@@ -60,6 +62,12 @@ static void print_text(const work *w)
            w->values->target, (double)r->file_bytes / EL_CLI_MB,
            (double)r->source_bytes / EL_CLI_MB, bits_per_weight(r), r->tensors, r->kept, r->rounded,
            w->seconds);
+    if (w->found.layout == EL_I2S_UNKNOWN) return;
+    printf("I2_S is laid out as '%s'", el_i2s_names[w->found.layout]);
+    for (int l = 0; l < EL_I2S_LAYOUTS; l++)
+        if (w->found.nats[l] > 0)
+            printf("; %s: %.2f nats a token", el_i2s_names[l], w->found.nats[l]);
+    printf("\n");
 }
 
 static json_t *result_json(const work *w)
@@ -68,6 +76,8 @@ static json_t *result_json(const work *w)
     const char *target = w->values->target;
     json_object_set_new(o, "target", el_cli_json_text(target, strlen(target)));
     el_cli_figures_json(result_figures, &w->result, o);
+    if (w->found.layout != EL_I2S_UNKNOWN)
+        json_object_set_new(o, "i2s_layout", json_string(el_i2s_names[w->found.layout]));
     json_object_set_new(o, "bits_per_weight", el_cli_json_real(bits_per_weight(&w->result)));
     json_object_set_new(o, "seconds", json_real(w->seconds));
     return o;
@@ -101,7 +111,8 @@ static edgellm_status quantize(work *w, edgellm_error *err)
 {
     double start = el_cli_now_ms();
     EL_CLI_TRY(el_cli_report_open(&w->report, w->values->report, err));
-    edgellm_status status = el_quantize(w->source, w->values->target, &w->options, &w->result, err);
+    edgellm_status status =
+        el_layouts_quantize(w->source, w->values->target, &w->options, &w->result, &w->found, err);
     w->seconds = (el_cli_now_ms() - start) / 1e3;
     if (w->options.progress_context != NULL) fputs("\r\033[K", stderr);
     return status;
@@ -119,6 +130,7 @@ edgellm_status el_cli_plain(const el_cli_quantize_values *v, const char *source,
         .embedding_group = v->embedding_group == EL_CLI_SAME ? v->group : v->embedding_group,
         .offset = v->offset,
         .scales = v->scales != 0 ? (el_scale_kind)(v->scales - 1) : EL_SCALE_F16,
+        .i2s = (el_i2s)v->i2s,
         .progress = on_progress,
         .progress_context = show ? &show : NULL,
         .judge = &judge,

@@ -147,7 +147,7 @@ static const el_ggml_type types[] = {
     {33, "Q4_0_8_8", 0, 0, NULL},
     {EL_GGML_TQ1_0, "TQ1_0", 256, 54, el_ggml_dequantize_tq1_0},
     {EL_GGML_TQ2_0, "TQ2_0", 256, 66, el_ggml_dequantize_tq2_0},
-    {36, "I2_S", 0, 0, NULL},
+    {EL_GGML_I2_S, "I2_S", 0, 0, NULL},
     {37, "IQ4_NL_4_8", 0, 0, NULL},
     {38, "IQ4_NL_8_8", 0, 0, NULL},
     {39, "MXFP4", 32, 17, el_ggml_dequantize_mxfp4},

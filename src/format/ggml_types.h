@@ -16,6 +16,7 @@ enum { /* ids as in GGUF files */
        EL_GGML_BF16 = 30,
        EL_GGML_TQ1_0 = 34,
        EL_GGML_TQ2_0 = 35,
+       EL_GGML_I2_S = 36, /* no block type: see i2s.h */
        EL_GGML_Q1_0 = 41,
        EL_GGML_Q2_0 = 42,
        EL_GGML_PQ2_0 = 142,

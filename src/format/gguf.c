@@ -11,6 +11,7 @@
 
 #include "format/checks.h"
 #include "format/gguf_value.h"
+#include "format/i2s.h"
 
 #define MAX_VALUES        65536u
 #define MAX_ARRAY_DEPTH   4
@@ -295,9 +296,22 @@ static uint64_t bytes_of(const el_gguf_tensor *t, const el_ggml_type *type)
     return (uint64_t)t->rows * (t->cols / type->block_weights) * type->block_bytes;
 }
 
+/* No blocks, but as many weights as some layout can hold. */
+static edgellm_status measure_i2s(const cursor *c, el_gguf_tensor *t)
+{
+    bool fits = false;
+    for (int layout = 0; layout < EL_I2S_LAYOUTS; layout++)
+        fits = fits || el_i2s_fits(t->rows, t->cols, (el_i2s)layout);
+    if (!fits || t->rows == 1)
+        return bad(c, "dimension", "I2_S needs a matrix of 64 columns, or 4 rows, or a multiple");
+    t->bytes = el_i2s_bytes(t->rows, t->cols);
+    return EDGELLM_OK;
+}
+
 static edgellm_status take_type(cursor *c, el_gguf_tensor *t)
 {
     EL_TRY(take_u32(c, "type", &t->type));
+    if (t->type == EL_GGML_I2_S) return measure_i2s(c, t);
     const el_ggml_type *type = el_ggml_type_of(t->type);
     if (!type) {
         return el_fail(

@@ -13,7 +13,7 @@
 typedef struct el_gguf_value el_gguf_value; /* one metadata entry, in gguf.c */
 typedef struct el_gguf_tensor {
     char name[64];
-    uint32_t type;       /* ggml type id; known to el_ggml_type() */
+    uint32_t type;       /* ggml type id; known to el_ggml_type(), or EL_GGML_I2_S: a matrix */
     uint32_t rows, cols; /* GGUF's ne[1], ne[0]; a vector is (1, n) */
     const uint8_t *data;
     uint64_t bytes;

@@ -96,6 +96,7 @@ static void add_options(el_manifest *t, const el_quantize_options *o)
     el_manifest_add(t, "\"options\":{");
     add_bits(t, "bits", o->bits);
     add_bits(t, "embedding_bits", o->embedding_bits);
+    if (o->i2s != EL_I2S_UNKNOWN) el_manifest_add(t, "\"i2s\":\"%s\",", el_i2s_names[o->i2s]);
     el_manifest_add(t, "\"group\":%u,\"embedding_group\":%u,", o->group, o->embedding_group);
     el_manifest_add(t, "\"offset\":%s,\"scales\":\"%s\",\"calibrate\":\"none\"},",
                     o->offset ? "true" : "false", kinds[o->scales]);

@@ -59,6 +59,9 @@ static edgellm_status check_options(const el_quantize_options *o, edgellm_error 
     EL_TRY(check_offset(o, err));
     EL_TRY(check_group(o->group, "", err));
     EL_TRY(check_group(o->embedding_group, embedding, err));
+    if ((unsigned)o->i2s >= EL_I2S_LAYOUTS) {
+        return el_fail(err, EDGELLM_ERR_USAGE, "unknown layout %u of I2_S", (unsigned)o->i2s);
+    }
     if ((unsigned)o->scales >= EL_SCALE_KINDS) {
         return el_fail(err, EDGELLM_ERR_USAGE, "unknown kind of scales %u", (unsigned)o->scales);
     }
@@ -212,8 +215,8 @@ static edgellm_status put(const el_gguf_tensor *t, const form *f, el_tm2_writer 
     return status;
 }
 
-static edgellm_status convert(const el_config *config, const el_gguf_tensor *t, const form *f,
-                              el_tm2_writer *writer, edgellm_error *err)
+static edgellm_status put_pairs(const el_config *config, const el_gguf_tensor *t, const form *f,
+                                el_tm2_writer *writer, edgellm_error *err)
 {
     if (!el_pairs_apart(config, t)) return put(t, f, writer, err);
     el_gguf_tensor paired;
@@ -237,13 +240,28 @@ typedef struct run {
     el_quantize_result result;
 } run;
 
+/* *f: the form that it got. */
+static edgellm_status convert(run *r, const el_gguf_tensor *t, form *f, edgellm_error *err)
+{
+    el_gguf_tensor dense;
+    uint8_t *data = NULL;
+    if (t->type == EL_GGML_I2_S) {
+        EL_TRY(el_i2s_unpack(t, r->options->i2s, &dense, &data, err));
+        t = &dense;
+    }
+    *f = choose_form(t, r->options);
+    edgellm_status status = put_pairs(&r->config, t, f, r->writer, err);
+    free(data);
+    return status;
+}
+
 static edgellm_status convert_all(run *r, edgellm_error *err)
 {
     const el_quantize_options *o = r->options;
     for (uint32_t i = 0; i < r->gguf.n_tensors; i++) {
         const el_gguf_tensor *t = &r->gguf.tensors[i];
-        form f = choose_form(t, o);
-        EL_TRY(convert(&r->config, t, &f, r->writer, err));
+        form f;
+        EL_TRY(convert(r, t, &f, err));
         el_codec_count(&r->counts, f.codec, f.kind, f.group);
         r->result.parameters += (uint64_t)t->rows * t->cols;
         r->result.tensors++;
@@ -271,9 +289,23 @@ static edgellm_status finish(run *r, edgellm_error *err)
     return status;
 }
 
+static edgellm_status check_i2s(const run *r, edgellm_error *err)
+{
+    for (uint32_t i = 0; i < r->gguf.n_tensors; i++) {
+        const el_gguf_tensor *t = &r->gguf.tensors[i];
+        if (t->type != EL_GGML_I2_S || r->options->i2s != EL_I2S_UNKNOWN) continue;
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "tensor '%s' has type I2_S, whose bytes have one of three layouts: say "
+                       "which, avx, neon or rows",
+                       t->name);
+    }
+    return EDGELLM_OK;
+}
+
 static edgellm_status convert_file(run *r, const char *target, edgellm_error *err)
 {
     el_vocab vocab;
+    EL_TRY(check_i2s(r, err));
     EL_TRY(el_gguf_config(&r->gguf, &r->config, err));
     EL_TRY(el_gguf_vocab(&r->gguf, &vocab, err));
     EL_TRY(el_tm2_create(&r->writer, target, &r->config, &vocab, r->gguf.n_tensors, err));

@@ -14,6 +14,11 @@ static edgellm_status find(const el_source *s, const char *name, uint32_t rows, 
                        "tensor '%s' has shape (%u, %u), but this model needs (%u, %u)", name,
                        t->rows, t->cols, rows, cols);
     }
+    if (!el_ggml_type_of(t->type))
+        return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                       "tensor '%s' has type %s: a model that has it cannot be calibrated in this "
+                       "version: --bits N --calibrate none rounds it",
+                       name, el_ggml_type_name(t->type));
     *tensor = t;
     return EDGELLM_OK;
 }
