@@ -1,6 +1,6 @@
 /*
- * test_gguf.c: the GGUF reader: block types against the `gguf` package, a tiny model value by
- * value, and what configurations and vocabularies mean. Damaged files: test_gguf_bad.c.
+ * test_gguf.c: the GGUF reader: a tiny model value by value, and what configurations and
+ * vocabularies mean. Damaged files: test_gguf_bad.c. Types of tensors: test_ggml.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,49 +12,6 @@
 #include "support/test_help.h"
 
 #define PATH EL_TEST_OUT "/test.gguf"
-
-/* ---- block types ----------------------------------------------------------------------- */
-
-static void test_blocks(void **state)
-{
-    (void)state;
-    el_bytes file;
-    assert_true(el_bytes_load(&file, EL_TEST_DATA "/ggml_blocks.bin"));
-    size_t at = 0, types = 0;
-    while (at < file.size) {
-        uint32_t head[2];
-        memcpy(head, file.data + at, sizeof head);
-        const el_ggml_type *type = el_ggml_type_of(head[0]);
-        assert_non_null(type);
-        size_t blocks = head[1], weights = blocks * type->block_weights;
-        const uint8_t *data = file.data + at + sizeof head;
-        const uint8_t *expected = data + blocks * type->block_bytes;
-        float *out = malloc(weights * sizeof *out);
-        assert_non_null(out);
-        type->dequantize(data, blocks, out);
-        for (size_t i = 0; i < weights; i++) {
-            if (memcmp(out + i, expected + i * sizeof *out, sizeof *out) != 0) {
-                fail_msg("%s: weight %zu is %a", type->name, i, (double)out[i]);
-            }
-        }
-        free(out);
-        at += sizeof head + blocks * type->block_bytes + weights * sizeof *out;
-        types++;
-    }
-    assert_int_equal(at, file.size);
-    assert_int_equal(types, 26);
-    free(file.data);
-}
-
-static void test_type_names(void **state)
-{
-    (void)state;
-    assert_string_equal(el_ggml_type_name(EL_GGML_Q4_1), "Q4_1");
-    assert_string_equal(el_ggml_type_name(12), "Q4_K");
-    assert_string_equal(el_ggml_type_name(1000), "unknown");
-    assert_null(el_ggml_type_of(9));
-    assert_null(el_ggml_type_of(1000));
-}
 
 /* ---- a tiny model ---------------------------------------------------------------------- */
 
@@ -776,8 +733,6 @@ static void test_bad_vocabs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blocks),
-        cmocka_unit_test(test_type_names),
         cmocka_unit_test(test_tiny),
         cmocka_unit_test(test_tiny_types),
         cmocka_unit_test(test_vocab),

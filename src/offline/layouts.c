@@ -34,16 +34,18 @@ static double nats_of(const float *logits, uint32_t vocab, uint32_t token)
 static edgellm_status read_tokens(edgellm_session *session, const uint32_t *tokens, uint32_t n,
                                   uint32_t vocab, double *nats, edgellm_error *err)
 {
-    for (uint32_t i = 0; i + 1 < n; i++) {
-        EL_TRY(edgellm_session_eval(session, tokens + i, 1, NULL, err));
-        *nats += nats_of(edgellm_session_logits(session), vocab, tokens[i + 1]) / (n - 1);
-    }
-    return EDGELLM_OK;
+    float *logits = malloc((size_t)n * vocab * sizeof *logits);
+    if (!logits) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for a sentence's logits");
+    const edgellm_status status = edgellm_session_eval(session, tokens, n, logits, err);
+    for (uint32_t i = 0; status == EDGELLM_OK && i + 1 < n; i++)
+        *nats += nats_of(logits + (size_t)i * vocab, vocab, tokens[i + 1]) / (n - 1);
+    free(logits);
+    return status;
 }
 
 static edgellm_status read_sentence(const edgellm_engine *engine, double *nats, edgellm_error *err)
 {
-    const edgellm_session_options options = {.context = MOST_TOKENS};
+    edgellm_session_options options = {0};
     edgellm_session *session = NULL;
     edgellm_model_info info;
     uint32_t tokens[sizeof sentence];
@@ -51,8 +53,9 @@ static edgellm_status read_sentence(const edgellm_engine *engine, double *nats, 
     edgellm_engine_info(engine, &info);
     EL_TRY(edgellm_tokenize(engine, sentence, strlen(sentence), EDGELLM_TOKENIZE_BOS, tokens,
                             sizeof sentence, &n, err));
-    if (n > info.context) n = info.context;
+    if (n > info.context_trained) n = info.context_trained;
     if (n > MOST_TOKENS) n = MOST_TOKENS;
+    options.context = (uint32_t)n;
     EL_TRY(edgellm_session_open(engine, &options, &session, err));
     edgellm_status status = read_tokens(session, tokens, (uint32_t)n, info.vocab, nats, err);
     edgellm_session_close(session);
