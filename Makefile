@@ -18,14 +18,14 @@ SOURCES = $(shell find src include tests tools examples -name '*.[ch]' -o -name 
 MAKEFLAGS += --no-print-directory
 
 .PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-large \
-        bench-codecs bench-attention bench-peak bench-peers bench-boot bench-stream bench-serve soak conformance format \
+        bench-codecs bench-kernels bench-attention bench-peak bench-peers bench-boot bench-stream bench-serve soak conformance format \
         format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
         talk distil test-distil test-clients test-web test-faults test-examples test-scale example-ray
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
 	@echo "also: build model test-model test-isa asan tsan clang lint coverage conformance"
-	@echo "      bench bench-boot bench-stream bench-serve bench-large bench-codecs bench-attention bench-peak bench-peers soak"
+	@echo "      bench bench-boot bench-stream bench-serve bench-large bench-codecs bench-kernels bench-attention bench-peak bench-peers soak"
 	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
 	@echo "      distil test-distil test-clients test-web test-faults test-examples test-scale example-ray"
@@ -141,6 +141,12 @@ bench-boot: model
 bench-codecs: setup build/release/CMakeCache.txt
 	@cmake --build build/release --target bench_codecs --parallel $(JOBS)
 	build/release/tools/bench_codecs $(ARGS)
+
+# Each matrix kernel at each level that this CPU runs, beyond its caches: docs/KERNELS.md
+# ARGS="avx2 100": one level, the best of so many passes.
+bench-kernels: setup build/release/CMakeCache.txt
+	@cmake --build build/release --target bench_kernels --parallel $(JOBS)
+	build/release/tools/bench_kernels $(ARGS)
 
 # What would lookups save of attention? docs/KERNELS.md
 bench-attention: setup build/release/CMakeCache.txt
