@@ -788,6 +788,25 @@ class BadFiles(Case):
         path.write_bytes(data)
         self.fails(UNSUPPORTED, "info", path, contains=f"'{path}': model: rope_base 0.5")
 
+    def test_i2s(self):
+        """A model whose tensors lie in one of three ways, which is found, or said."""
+        source = pathlib.Path(__file__).resolve().parent / "data" / "i2s_model.gguf"
+        folder = self.temporary()
+        target = folder / "i2s.tm2.bin"
+        got = self.json("quantize", source, "-o", target)
+        self.assertEqual((got["i2s_layout"], got["kept"], got["rounded"]), ("avx", 8, 0))
+        text = self.ok("quantize", source, "-o", target).decode()
+        self.assertRegex(text, r"I2_S is laid out as 'avx'; avx: 0\.\d\d nats a token; neon: ")
+        whole = target.read_bytes()
+        said = self.json("quantize", source, "-o", target, "--i2s-layout", "avx")
+        self.assertNotIn("i2s_layout", said)
+        self.assertEqual(target.read_bytes(), whole)
+        self.json("quantize", source, "-o", target, "--i2s-layout", "rows")
+        self.assertNotEqual(target.read_bytes(), whole)
+        self.fails(USAGE, "quantize", source, "-o", target, "--i2s-layout", "arm",
+                   contains="i2s-layout")
+        self.assertEqual([p.name for p in folder.iterdir()], ["i2s.tm2.bin"])
+
     def test_a_model_that_cannot_be_run_is_not_written(self):
         folder, data = self.temporary(), bytearray(pathlib.Path(GGUF).read_bytes())
         key = b"llama.rope.freq_base" + struct.pack("<I", 6)  # then a float32

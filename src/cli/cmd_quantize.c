@@ -238,12 +238,9 @@ const el_cli_command el_cli_cmd_quantize = {
     .synopsis = "quantize IN.gguf -o OUT.tm2.bin [options]",
     .about =
         "Makes the file that the other commands run; it appears when it is complete.\n\n"
-        "Without --bits and --fit no weight changes where TM2 can hold it: Q4_0, Q4_1, Q8_0, "
-        "Q1_0,\n"
-        "Q2_0, TQ1_0 and TQ2_0 are taken over as they are, and so are weights of three levels in "
-        "a\n"
-        "matrix of any type.\n"
-        "With one of them the model is calibrated: it is rounded, then trained, so that it\n"
+        "Without --bits and --fit no weight changes that TM2 can hold: Q4_0, Q4_1, Q8_0, Q1_0,\n"
+        "Q2_0, TQ1_0, TQ2_0 and three levels in any type are taken over as they are.\n"
+        "With --bits or --fit the model is calibrated: rounded, then trained, so that it\n"
         "answers as the source does: minutes (a small model) to hours, and several times the\n"
         "source's memory.\n"
         "Finished parts are kept in OUT.tm2.bin.unfinished-edgellm: a run that was stopped goes\n"

@@ -90,7 +90,7 @@ void el_ggml_dequantize_iq2_xxs(const uint8_t *data, size_t blocks, float *out)
     SPREAD(iq2_xxs_set, &vectors);
     for (size_t b = 0; b < blocks; b++, data += 66) {
         for (int i = 0; i < WEIGHTS / 8; i++, out += 8) {
-            const uint8_t *places = data + 2 + i / 4 * 8;
+            const uint8_t *places = data + 2 + (size_t)(i / 4) * 8;
             const uint32_t rest = load32(places + 4);
             const float d = scale_of_2(half_at(data), (int)(rest >> 28));
             put_eight(vectors.number[places[i % 4]], values_of_2, d,

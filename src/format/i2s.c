@@ -38,7 +38,8 @@ bool el_i2s_fits(uint32_t rows, uint32_t cols, el_i2s layout)
 static unsigned code_at(const el_gguf_tensor *t, el_i2s layout, uint32_t row, uint32_t col)
 {
     const uint32_t width = layout == EL_I2S_AVX ? 32 : 16; /* bytes of a block */
-    uint64_t byte = (uint64_t)row * t->cols / 4 + col / (4 * width) * width + col % width;
+    const uint32_t in_row = col / (4 * width) * width + col % width;
+    uint64_t byte = (uint64_t)row * t->cols / 4 + in_row;
     unsigned which = col / width % 4;
     if (layout == EL_I2S_ROWS) {
         byte = (uint64_t)(row / 4) * t->cols + col;
