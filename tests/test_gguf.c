@@ -357,6 +357,21 @@ static void test_config_of_gemma(void **state)
     assert_true(c.attention_scale == 0.25f && c.rope_factor == 8 && c.local_rope_base == 500);
 }
 
+/* One architecture, two names. */
+static void test_names_of_bitnet(void **state)
+{
+    (void)state;
+    static const char *const names[][2] = {
+        {"bitnet-25", "bitnet-b1.58"}, {"bitnet-b1.58", "bitnet-b1.58"}, {"bitnet", "bitnet"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        el_hand h = el_hand_start();
+        start_gemma(&h, names[i][0], 2);
+        const el_config c = config_of_file(&h);
+        assert_string_equal(c.architecture, names[i][1]);
+        assert_true(c.dim == 64 && c.layers == 2); /* keys have the file's own name */
+    }
+}
+
 static void no_window(el_hand *h)
 {
     h->values.size = 0;
@@ -742,6 +757,7 @@ int main(void)
         cmocka_unit_test(test_config_defaults),
         cmocka_unit_test(test_bad_configs),
         cmocka_unit_test(test_config_of_gemma),
+        cmocka_unit_test(test_names_of_bitnet),
         cmocka_unit_test(test_vocab_defaults),
         cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_pretokenizer_names),

@@ -40,15 +40,17 @@ typedef struct list {
     uint16_t number[MOST_VECTORS];
 } list;
 
-static void spread(const uint64_t *set, unsigned words, list *to)
+static list spread(const uint64_t *set, unsigned words)
 {
-    uint16_t *next = to->number;
+    list to = {{0}};
+    unsigned n = 0;
     for (unsigned w = 0; w < words; w++)
         for (uint64_t left = set[w]; left != 0; left &= left - 1)
-            *next++ = (uint16_t)(w * 64 + (unsigned)__builtin_ctzll(left));
+            to.number[n++] = (uint16_t)(w * 64 + (unsigned)__builtin_ctzll(left));
+    return to;
 }
 
-#define SPREAD(set, to) spread(set, sizeof(set) / sizeof(set)[0], to)
+#define SPREAD(set) spread(set, sizeof(set) / sizeof(set)[0])
 
 /* Eight weights of +-d times the values that the digits of a vector of base 3 stand for. */
 static void put_eight(unsigned number, const float values[3], float d, unsigned signs, float *out)
@@ -86,8 +88,7 @@ static float scale_of_2(float d, int scale)
 /* d; of each 32 weights four places of a byte, then 4 x 7 bits of signs below 4 bits of scale. */
 void el_ggml_dequantize_iq2_xxs(const uint8_t *data, size_t blocks, float *out)
 {
-    list vectors;
-    SPREAD(iq2_xxs_set, &vectors);
+    const list vectors = SPREAD(iq2_xxs_set);
     for (size_t b = 0; b < blocks; b++, data += 66) {
         for (int i = 0; i < WEIGHTS / 8; i++, out += 8) {
             const uint8_t *places = data + 2 + (size_t)(i / 4) * 8;
@@ -102,8 +103,7 @@ void el_ggml_dequantize_iq2_xxs(const uint8_t *data, size_t blocks, float *out)
 /* d; of each 8 weights 9 bits of place below 7 of signs; 4 bits of scale of each 16. */
 void el_ggml_dequantize_iq2_xs(const uint8_t *data, size_t blocks, float *out)
 {
-    list vectors;
-    SPREAD(iq2_xs_set, &vectors);
+    const list vectors = SPREAD(iq2_xs_set);
     for (size_t b = 0; b < blocks; b++, data += 74) {
         for (int i = 0; i < WEIGHTS / 8; i++, out += 8) {
             const unsigned code = load16(data + 2 + (size_t)i * 2);
@@ -117,8 +117,7 @@ void el_ggml_dequantize_iq2_xs(const uint8_t *data, size_t blocks, float *out)
  * scale of each 16. */
 void el_ggml_dequantize_iq2_s(const uint8_t *data, size_t blocks, float *out)
 {
-    list vectors;
-    SPREAD(iq2_s_set, &vectors);
+    const list vectors = SPREAD(iq2_s_set);
     for (size_t b = 0; b < blocks; b++, data += 82) {
         for (int i = 0; i < WEIGHTS / 8; i++, out += 8) {
             const unsigned high = data[66 + i / 4] >> i % 4 * 2 & 3;
@@ -134,8 +133,7 @@ void el_ggml_dequantize_iq2_s(const uint8_t *data, size_t blocks, float *out)
 void el_ggml_dequantize_iq3_xxs(const uint8_t *data, size_t blocks, float *out)
 {
     static const float values[8] = {4, 12, 20, 28, 36, 44, 52, 62};
-    list vectors;
-    SPREAD(iq3_xxs_set, &vectors);
+    const list vectors = SPREAD(iq3_xxs_set);
     for (size_t b = 0; b < blocks; b++, data += 98) {
         for (int i = 0; i < WEIGHTS / 4; i++, out += 4) {
             const uint32_t rest = load32(data + 66 + (size_t)(i / 8) * 4);
@@ -150,8 +148,7 @@ void el_ggml_dequantize_iq3_xxs(const uint8_t *data, size_t blocks, float *out)
 void el_ggml_dequantize_iq3_s(const uint8_t *data, size_t blocks, float *out)
 {
     static const float values[8] = {1, 3, 5, 7, 9, 11, 13, 15};
-    list vectors;
-    SPREAD(iq3_s_set, &vectors);
+    const list vectors = SPREAD(iq3_s_set);
     for (size_t b = 0; b < blocks; b++, data += 110) {
         for (int i = 0; i < WEIGHTS / 4; i++, out += 4) {
             const unsigned high = data[66 + i / 8] >> i % 8 & 1;
@@ -175,8 +172,7 @@ static void put_shifted(unsigned number, float d, unsigned less, float *out)
  * and whether they are shifted down. */
 void el_ggml_dequantize_iq1_s(const uint8_t *data, size_t blocks, float *out)
 {
-    list vectors;
-    SPREAD(iq1_s_set, &vectors);
+    const list vectors = SPREAD(iq1_s_set);
     for (size_t b = 0; b < blocks; b++, data += 50) {
         for (int i = 0; i < WEIGHTS / 8; i++, out += 8) {
             const unsigned word = load16(data + 34 + (size_t)(i / 4) * 2);
@@ -191,8 +187,7 @@ void el_ggml_dequantize_iq1_s(const uint8_t *data, size_t blocks, float *out)
  * words of 4 x 3 bits of scale of each 16, whose highest 4 bits are d, the lowest first. */
 void el_ggml_dequantize_iq1_m(const uint8_t *data, size_t blocks, float *out)
 {
-    list vectors;
-    SPREAD(iq1_s_set, &vectors);
+    const list vectors = SPREAD(iq1_s_set);
     for (size_t b = 0; b < blocks; b++, data += 56) {
         unsigned bits = 0;
         for (int w = 0; w < 4; w++)

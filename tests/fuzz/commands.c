@@ -4,6 +4,7 @@
 #include "fuzz/commands.h"
 #include "batch/batch.h"
 #include "fuzz/fuzz.h"
+#include "offline/layouts.h"
 #include "server/server.h"
 #include "train/compress.h"
 
@@ -36,6 +37,16 @@ edgellm_status el_server_run(const el_server_options *options, edgellm_error *er
 }
 
 /* Likewise: it computes. */
+edgellm_status el_layouts_quantize(const char *source, const char *target,
+                                   const el_quantize_options *options, el_quantize_result *result,
+                                   el_layouts_found *found, edgellm_error *err)
+{
+    (void)source, (void)target, (void)options, (void)result, (void)found, (void)err;
+    FUZZ_CHECK(!"a command that runs");
+    return EDGELLM_ERR_INTERNAL;
+}
+
+/* Likewise. */
 edgellm_status el_batch_run(const el_batch_options *options, el_batch_counts *counts,
                             edgellm_error *err)
 {

@@ -113,7 +113,8 @@ static bool ends_with_scale(const el_ggml_type *type)
 /* Blocks of any type: halves that are small numbers, codes that are noise. */
 static void put_blocks(el_bytes *data, const el_ggml_type *type, uint64_t weights, el_random *r)
 {
-    const bool ternary = type->id == EL_GGML_TQ2_0 || type->id == EL_GGML_Q2_0;
+    const bool ternary =
+        type->id == EL_GGML_TQ1_0 || type->id == EL_GGML_TQ2_0 || type->id == EL_GGML_Q2_0;
     for (uint64_t i = 0; i < weights / type->block_weights; i++) {
         for (uint32_t k = 0; k < type->block_bytes; k++) {
             bool high = ends_with_scale(type) ? k == type->block_bytes - 1
