@@ -101,6 +101,13 @@ static float *taken(const el_gguf_tensor *t, const el_taken *how)
     return got;
 }
 
+static el_taken how_of(const el_gguf_tensor *t)
+{
+    el_taken how;
+    assert_int_equal(el_takeover_how(t, &how, NULL), EDGELLM_OK);
+    return how;
+}
+
 /* ==, so that a zero's sign does not count: an offset makes zeroes of its own. */
 static void assert_same_weights(const float *got, const float *want, size_t n)
 {
@@ -129,7 +136,7 @@ static void check_takeover(const kept *k, uint32_t rows, uint32_t blocks)
 {
     const uint32_t cols = blocks * el_ggml_type_of(k->type)->block_weights;
     source s = random_source(k->type, rows, cols, k->four, rows * 1000 + k->type);
-    const el_taken how = el_takeover_how(&s.tensor);
+    const el_taken how = how_of(&s.tensor);
     assert_int_equal(how.codec, k->codec);
     assert_int_equal(how.group, k->group);
     assert_true(how.exact);
@@ -161,7 +168,7 @@ static void check_refusal(uint32_t type, uint32_t at_byte, uint8_t value, const 
     const uint32_t cols = 3 * el_ggml_type_of(type)->block_weights;
     source s = random_source(type, 20, cols, false, 5);
     uint8_t *block = s.bytes + (size_t)(13 * 3 + 2) * s.type->block_bytes;
-    const el_taken how = el_takeover_how(&s.tensor);
+    const el_taken how = how_of(&s.tensor);
     block[at_byte] = value;
     el_matrix_layout layout;
     el_matrix_measure(20, cols, how.codec, EL_SCALE_F16, how.group, &layout);
@@ -192,7 +199,7 @@ static void test_refusals(void **state)
     check_refusal(EL_GGML_TQ2_0, 0, 0x03, "the code 3");
     check_refusal(EL_GGML_TQ2_0, 63, 0xd2, "the code 3");
     source s = random_source(EL_GGML_Q4_0, 1, 32, false, 1);
-    const el_taken how = el_takeover_how(&s.tensor);
+    const el_taken how = how_of(&s.tensor);
     s.tensor.type = EL_GGML_F16;
     uint8_t data[512] = {0};
     edgellm_error err;
@@ -294,7 +301,7 @@ static void check_levels(uint32_t rows, uint32_t cols, uint32_t group)
 {
     float *w = levels_of(rows, cols, group, rows * 7 + cols + group);
     const el_gguf_tensor t = tensor_of(w, EL_GGML_F32, rows, cols);
-    const el_taken how = el_takeover_how(&t);
+    const el_taken how = how_of(&t);
     assert_int_equal(how.codec, EL_CODEC_T1);
     assert_int_equal(how.group, group);
     assert_true(how.exact);
@@ -330,7 +337,7 @@ static void test_short_floats_of_three_levels(void **state)
             want[i] = 0.375f * (float)level;
         }
         const el_gguf_tensor tensor = tensor_of(bits, types[t], 3, 40);
-        const el_taken how = el_takeover_how(&tensor);
+        const el_taken how = how_of(&tensor);
         assert_int_equal(how.codec, EL_CODEC_T1);
         assert_true(how.group == 0 && how.exact);
         float *got = taken(&tensor, &how);
@@ -349,7 +356,7 @@ static void test_other_floats(void **state)
         w[4 * 96 + 95] = strange[i];
         w[4 * 96 + 94] = 0.25f;
         const el_gguf_tensor t = tensor_of(w, EL_GGML_F32, 5, 96);
-        assert_int_equal(el_takeover_how(&t).codec, EL_CODEC_F32);
+        assert_int_equal(how_of(&t).codec, EL_CODEC_F32);
         free(w);
     }
 }
@@ -362,14 +369,14 @@ static void test_scales_that_are_no_halves(void **state)
     for (int i = 0; i < 64; i++)
         w[i] = (float)(i % 3 - 1) * 0.1f;
     el_gguf_tensor t = tensor_of(w, EL_GGML_F32, 2, 32);
-    assert_int_equal(el_takeover_how(&t).codec, EL_CODEC_T1);
-    assert_false(el_takeover_how(&t).exact);
+    assert_int_equal(how_of(&t).codec, EL_CODEC_T1);
+    assert_false(how_of(&t).exact);
     for (int i = 0; i < 64; i++)
         w[i] *= 1e-6f;
-    assert_int_equal(el_takeover_how(&t).codec, EL_CODEC_F32);
+    assert_int_equal(how_of(&t).codec, EL_CODEC_F32);
     for (int i = 0; i < 64; i++)
         w[i] *= 1e30f;
-    assert_int_equal(el_takeover_how(&t).codec, EL_CODEC_F32);
+    assert_int_equal(how_of(&t).codec, EL_CODEC_F32);
 }
 
 int main(void)

@@ -106,18 +106,23 @@ static bool is_embedding(const el_gguf_tensor *t)
     return !strcmp(t->name, "token_embd.weight") || !strcmp(t->name, "output.weight");
 }
 
-static form choose_form(const el_gguf_tensor *t, const el_quantize_options *o)
+static edgellm_status choose_form(const el_gguf_tensor *t, const el_quantize_options *o, form *f,
+                                  edgellm_error *err)
 {
-    if (is_vector(t)) return (form){EL_CODEC_F32, EL_SCALE_F16, 0, false};
+    *f = (form){EL_CODEC_F32, EL_SCALE_F16, 0, false};
+    if (is_vector(t)) return EDGELLM_OK;
     bool embedding = is_embedding(t);
     unsigned bits = embedding && o->embedding_bits ? o->embedding_bits : o->bits;
     if (bits == 0) {
-        const el_taken how = el_takeover_how(t);
-        if (how.codec != EL_CODEC_F32) return (form){how.codec, EL_SCALE_F16, how.group, how.exact};
+        el_taken how;
+        EL_TRY(el_takeover_how(t, &how, err));
+        *f = (form){how.codec, EL_SCALE_F16, how.group, how.exact};
+        if (how.codec != EL_CODEC_F32) return EDGELLM_OK;
         bits = FALLBACK_BITS;
     }
     uint32_t group = embedding ? o->embedding_group : o->group;
-    return (form){el_round_codec(bits, o->offset), o->scales, group, false};
+    *f = (form){el_round_codec(bits, o->offset), o->scales, group, false};
+    return EDGELLM_OK;
 }
 
 /* Dequantises rows [first, first + count) and refuses what is not a number. */
@@ -249,8 +254,8 @@ static edgellm_status convert(run *r, const el_gguf_tensor *t, form *f, edgellm_
         EL_TRY(el_i2s_unpack(t, r->options->i2s, &dense, &data, err));
         t = &dense;
     }
-    *f = choose_form(t, r->options);
-    edgellm_status status = put_pairs(&r->config, t, f, r->writer, err);
+    edgellm_status status = choose_form(t, r->options, f, err);
+    if (status == EDGELLM_OK) status = put_pairs(&r->config, t, f, r->writer, err);
     free(data);
     return status;
 }

@@ -146,14 +146,17 @@ static const takeover *find(const el_gguf_tensor *tensor, el_codec codec)
     return NULL;
 }
 
-el_taken el_takeover_how(const el_gguf_tensor *tensor)
+edgellm_status el_takeover_how(const el_gguf_tensor *tensor, el_taken *how, edgellm_error *err)
 {
-    for (int i = 0; i < TAKEOVERS; i++)
-        if (takeovers[i].ggml_type == tensor->type && holds(&takeovers[i], tensor))
-            return (el_taken){takeovers[i].codec, takeovers[i].group, true};
-    el_taken how = {.codec = EL_CODEC_F32};
-    if (el_ternary_look(tensor, &how.group, &how.exact)) how.codec = EL_CODEC_T1;
-    return how;
+    for (int i = 0; i < TAKEOVERS; i++) {
+        if (takeovers[i].ggml_type != tensor->type || !holds(&takeovers[i], tensor)) continue;
+        *how = (el_taken){takeovers[i].codec, takeovers[i].group, true};
+        return EDGELLM_OK;
+    }
+    el_ternary found;
+    EL_TRY(el_ternary_look(tensor, &found, err));
+    *how = (el_taken){found.holds ? EL_CODEC_T1 : EL_CODEC_F32, found.group, found.exact};
+    return EDGELLM_OK;
 }
 
 static uint16_t load16(const uint8_t *p)

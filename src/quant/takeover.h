@@ -20,8 +20,8 @@ typedef struct el_taken {
     bool exact;     /* false: three levels, but a scale is no fp16 number and has to be rounded */
 } el_taken;
 
-/* How a matrix can be taken over; reads it, where its type alone does not say. */
-el_taken el_takeover_how(const el_gguf_tensor *tensor);
+/* How a matrix can be taken over; reads it, where its type alone does not say. Errors: MEMORY. */
+edgellm_status el_takeover_how(const el_gguf_tensor *tensor, el_taken *how, edgellm_error *err);
 
 /*
  * Packs a matrix into `data`: el_matrix_measure(rows, cols, how->codec, EL_SCALE_F16,

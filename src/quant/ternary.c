@@ -79,11 +79,11 @@ static void read_row(const el_gguf_tensor *t, const el_ggml_type *type, uint32_t
     type->dequantize(t->data + (size_t)row * blocks * type->block_bytes, blocks, w);
 }
 
-bool el_ternary_look(const el_gguf_tensor *tensor, uint32_t *group, bool *exact)
+/* w: room for a row. */
+static void look(const el_gguf_tensor *tensor, const el_ggml_type *type, float *w,
+                 el_ternary *found)
 {
-    const el_ggml_type *type = el_ggml_type_of(tensor->type);
-    float *w = type ? malloc(tensor->cols * sizeof *w) : NULL;
-    unsigned set = w ? ALL_WIDTHS : 0;
+    unsigned set = ALL_WIDTHS;
     held worst = HELD;
     for (uint32_t row = 0; row < tensor->rows && set != 0; row++) {
         read_row(tensor, type, row, w);
@@ -92,11 +92,27 @@ bool el_ternary_look(const el_gguf_tensor *tensor, uint32_t *group, bool *exact)
         if (h < worst) worst = h;
         if (worst == HELD_BADLY) set = 0;
     }
+    *found = (el_ternary){.holds = set != 0, .exact = worst == HELD};
+    if (set != 0) found->group = widths[__builtin_ctz(set)];
+}
+
+static edgellm_status row_of(const el_gguf_tensor *tensor, float **w, edgellm_error *err)
+{
+    *w = malloc(tensor->cols * sizeof **w);
+    if (*w) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for a row of '%s'", tensor->name);
+}
+
+edgellm_status el_ternary_look(const el_gguf_tensor *tensor, el_ternary *found, edgellm_error *err)
+{
+    const el_ggml_type *type = el_ggml_type_of(tensor->type);
+    float *w;
+    *found = (el_ternary){.holds = false};
+    if (!type) return EDGELLM_OK;
+    EL_TRY(row_of(tensor, &w, err));
+    look(tensor, type, w, found);
     free(w);
-    if (set == 0) return false;
-    *exact = worst == HELD;
-    *group = widths[__builtin_ctz(set)];
-    return true;
+    return EDGELLM_OK;
 }
 
 /* ---- taking -------------------------------------------------------------------------------- */
@@ -128,9 +144,8 @@ edgellm_status el_ternary_take(const el_gguf_tensor *tensor, uint32_t group, uin
     if (!type ||
         el_matrix_view(&m, data, tensor->rows, tensor->cols, EL_CODEC_T1, EL_SCALE_F16, group))
         return el_fail(err, EDGELLM_ERR_INTERNAL, "tensor '%s' cannot be taken over", tensor->name);
-    float *w = malloc(tensor->cols * sizeof *w);
-    if (!w)
-        return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for a row of '%s'", tensor->name);
+    float *w;
+    EL_TRY(row_of(tensor, &w, err));
     uint16_t *scales = (void *)m.scales; /* in `data` */
     for (uint32_t row = 0; row < m.rows; row++) {
         read_row(tensor, type, row, w);

@@ -10,12 +10,15 @@
 #include "base/error.h"
 #include "format/gguf.h"
 
-/*
- * Are all weights of a matrix -s, 0 or s, with one s for each group? *group is the widest such: 0
- * (a row), 128, 64 or 32 weights; *exact: every s is an fp16 number; else it is near one. Reads the
- * matrix up to where it is clear that it is none; what is not finite is no such weight.
- */
-bool el_ternary_look(const el_gguf_tensor *tensor, uint32_t *group, bool *exact);
+typedef struct el_ternary {
+    bool holds;     /* all weights are -s, 0 or s, with one s for each group */
+    uint32_t group; /* the widest such: 0 (a row), 128, 64 or 32 weights */
+    bool exact;     /* every s is an fp16 number; else it is near one */
+} el_ternary;
+
+/* What a matrix is; reads it up to where it is clear that it is none. What is not finite is no such
+ * weight. Errors: MEMORY. */
+edgellm_status el_ternary_look(const el_gguf_tensor *tensor, el_ternary *found, edgellm_error *err);
 
 /* Packs such a matrix as t1 with fp16 scales into zeroed `data`. Errors: MEMORY, INTERNAL. */
 edgellm_status el_ternary_take(const el_gguf_tensor *tensor, uint32_t group, uint8_t *data,
