@@ -14,17 +14,22 @@ static const uint32_t widths[] = {0, 128, 64, 32};
 
 enum { WIDTHS = sizeof widths / sizeof widths[0], ALL_WIDTHS = (1 << WIDTHS) - 1 };
 
-/* The one magnitude of n weights beside 0, or 0 if there is none; negative: there are several. */
+/* The one magnitude of n weights beside 0, or 0 if there is none; negative: there are several. As
+ * bits, which have the order of magnitudes; without branches, which would be foretold badly. */
 static float magnitude_of(const float *w, uint32_t n)
 {
-    float found = 0;
+    const uint32_t magnitude = 0x7fffffff;
+    uint32_t most = 0, others = 0;
     for (uint32_t i = 0; i < n; i++) {
-        const float x = w[i] < 0 ? -w[i] : w[i];
-        if (x == 0) continue;
-        if (found == 0 && __builtin_isfinite(x)) found = x;
-        if (x != found) return -1;
+        const uint32_t bits = el_bits_of_float(w[i]) & magnitude;
+        most = bits > most ? bits : most;
     }
-    return found;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t bits = el_bits_of_float(w[i]) & magnitude;
+        others |= (uint32_t)(bits != 0) & (uint32_t)(bits != most);
+    }
+    const float found = el_float_of_bits(most);
+    return others || !__builtin_isfinite(found) ? -1 : found;
 }
 
 /* Has each group of so many weights one magnitude? */
@@ -38,13 +43,12 @@ static bool fits(const float *w, uint32_t cols, uint32_t width)
     return true;
 }
 
-/* Those of a set of widths that a row has. A group that has no one magnitude is in no wider one. */
+/* Those of a set of widths that a row has: the widest that fits, and all that are narrower. */
 static unsigned fitting(const float *w, uint32_t cols, unsigned set)
 {
-    if (!fits(w, cols, widths[WIDTHS - 1])) return 0;
-    for (int i = 0; i < WIDTHS - 1; i++)
-        if (set >> i & 1 && !fits(w, cols, widths[i])) set &= ~(1u << i);
-    return set;
+    for (int i = 0; i < WIDTHS; i++)
+        if (set >> i & 1 && fits(w, cols, widths[i])) return set >> i << i;
+    return 0;
 }
 
 /* How well fp16 holds the magnitudes of a row. */
@@ -59,12 +63,14 @@ static held held_by_half(float x)
     return x >= LEAST_NORMAL && x <= 65504.0f ? HELD_NEARLY : HELD_BADLY;
 }
 
+/* Of a row that fits the narrowest groups. */
 static held worst_held(const float *w, uint32_t cols)
 {
+    const uint32_t step = widths[WIDTHS - 1];
     held worst = HELD;
-    float last = 0; /* most weights of a row are the same: not one by one */
-    for (uint32_t i = 0; i < cols; i++) {
-        const float x = w[i] < 0 ? -w[i] : w[i];
+    float last = 0; /* most groups have the same: not one by one */
+    for (uint32_t at = 0; at < cols; at += step) {
+        const float x = magnitude_of(w + at, cols - at < step ? cols - at : step);
         if (x == last) continue;
         const held h = held_by_half(x);
         if (h < worst) worst = h;
@@ -128,10 +134,8 @@ static void take_group(const el_matrix *m, uint8_t *data, uint16_t *scales, uint
     for (uint32_t at = 0; at < n; at += EL_BLOCK) {
         int8_t codes[EL_BLOCK];
         const uint32_t count = n - at < EL_BLOCK ? n - at : EL_BLOCK;
-        for (uint32_t i = 0; i < count; i++) {
-            const float x = w[begin + at + i];
-            codes[i] = (int8_t)(1 + (x > 0) - (x < 0));
-        }
+        for (uint32_t i = 0; i < count; i++)
+            codes[i] = (int8_t)(1 + (w[begin + at + i] > 0) - (w[begin + at + i] < 0));
         el_matrix_set_codes(data, (el_codec)m->codec, m->blocks, row, begin + at, count, codes);
     }
 }
