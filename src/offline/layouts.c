@@ -81,26 +81,28 @@ static edgellm_status read_and_refuse(void *context, const char *temporary, edge
 
 /* ---- trying --------------------------------------------------------------------------------- */
 
-/* Layouts that all tensors of I2_S can have, a bit each; 0: there are no such tensors. */
+/* Layouts that all tensors of I2_S can have, a bit each; 0: there are no such tensors. What is
+ * wrong with a source el_quantize() tells. */
 static edgellm_status possible(const char *source, unsigned *layouts, edgellm_error *err)
 {
     el_gguf file;
     bool any = false;
-    EL_TRY(el_gguf_open(&file, source, err));
-    *layouts = (1u << EL_I2S_LAYOUTS) - 1;
+    *layouts = 0;
+    if (el_gguf_open(&file, source, NULL) != EDGELLM_OK) return EDGELLM_OK;
+    unsigned left = (1u << EL_I2S_LAYOUTS) - 1;
     for (uint32_t i = 0; i < file.n_tensors; i++) {
         const el_gguf_tensor *t = &file.tensors[i];
         if (t->type != EL_GGML_I2_S) continue;
         any = true;
         for (int l = 0; l < EL_I2S_LAYOUTS; l++)
-            if (!el_i2s_fits(t->rows, t->cols, (el_i2s)l)) *layouts &= ~(1u << l);
+            if (!el_i2s_fits(t->rows, t->cols, (el_i2s)l)) left &= ~(1u << l);
     }
     el_gguf_close(&file);
-    if (any && *layouts == 0)
+    if (any && left == 0)
         return el_fail(err, EDGELLM_ERR_FORMAT,
                        "'%.200s': its tensors of type I2_S have shapes that no layout holds all of",
                        source);
-    if (!any) *layouts = 0;
+    if (any) *layouts = left;
     return EDGELLM_OK;
 }
 
