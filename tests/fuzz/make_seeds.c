@@ -103,41 +103,6 @@ static void put_numbers(el_bytes *b, uint32_t dim)
     el_gguf_put_f32(b, "llama.rope.scaling.factor", 1.0f);
 }
 
-/* Types whose scale is at the end of a block, as floats have their exponent. */
-static bool ends_with_scale(const el_ggml_type *type)
-{
-    return type->block_weights == 1 || type->id == EL_GGML_TQ1_0 || type->id == EL_GGML_TQ2_0 ||
-           type->id == EL_GGML_PTQ1_0 || type->id == 29; /* IQ1_M */
-}
-
-/* Blocks of any type: halves that are small numbers, codes that are noise. */
-static void put_blocks(el_bytes *data, const el_ggml_type *type, uint64_t weights, el_random *r)
-{
-    const bool ternary =
-        type->id == EL_GGML_TQ1_0 || type->id == EL_GGML_TQ2_0 || type->id == EL_GGML_Q2_0;
-    for (uint64_t i = 0; i < weights / type->block_weights; i++) {
-        for (uint32_t k = 0; k < type->block_bytes; k++) {
-            bool high = ends_with_scale(type) ? k == type->block_bytes - 1
-                                              : k == 1 || (k == 3 && type->id & 1);
-            unsigned byte = el_random_below(r, 255) + 1;
-            if (byte == 128) byte = 127;                        /* the code -128 is refused */
-            if (ternary) byte &= ~(byte & byte >> 1 & 0x55u);   /* so is 3 */
-            put_byte(data, high ? 0x2c | (byte & 0x83) : byte); /* an exponent that is finite */
-        }
-    }
-}
-
-/* Codes of 0 to 2 in some layout, and a scale. */
-static void put_i2s(el_bytes *data, uint64_t weights, el_random *r)
-{
-    const float scale[8] = {0.25f};
-    for (uint64_t i = 0; i < weights / 4; i++) {
-        const unsigned byte = el_random_below(r, 256);
-        put_byte(data, byte & ~(byte & byte >> 1 & 0x55u));
-    }
-    el_bytes_put(data, scale, sizeof scale);
-}
-
 typedef struct tables {
     el_bytes table, data;
     el_random random;
@@ -153,10 +118,7 @@ static void put_tensor(tables *t, const char *name, uint32_t type, uint32_t rows
     if (rows) el_bytes_u64(&t->table, rows);
     el_bytes_u32(&t->table, type);
     el_bytes_u64(&t->table, t->data.size);
-    if (type == EL_GGML_I2_S)
-        put_i2s(&t->data, (uint64_t)rows * cols, &t->random);
-    else
-        put_blocks(&t->data, el_ggml_type_of(type), (uint64_t)(rows ? rows : 1) * cols, &t->random);
+    seed_blocks(&t->data, type, (uint64_t)(rows ? rows : 1) * cols, &t->random);
     t->n++;
 }
 
@@ -280,7 +242,7 @@ static void save_ggufs(void)
         {"iq3_s", "smollm", 3, 21, 0x44},
         {"iq1_s", "smollm", 3, 19, 0x00},
         {"iq1_m", "smollm", 3, 29, 0x06},
-        {"nvfp4", "smollm", 3, 40, 0x00},
+
         {"i2_s", "smollm", 3, EL_GGML_I2_S, 0x10},
         {"i2_s-rows", "qwen2", 3, EL_GGML_I2_S, 0x18},
     };

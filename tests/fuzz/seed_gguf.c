@@ -2,6 +2,7 @@
 #include "fuzz/seed_gguf.h"
 
 #include "base/half.h"
+#include "format/ggml_types.h"
 
 el_bytes seed_pieces(float worst)
 {
@@ -65,4 +66,50 @@ el_bytes seed_values(void)
         el_bytes_text(&b, "");
     }
     return b;
+}
+
+/* ---- tensors ------------------------------------------------------------------------------- */
+
+/* Types whose scale is at the end of a block, as floats have their exponent. */
+static bool ends_with_scale(const el_ggml_type *type)
+{
+    return type->block_weights == 1 || type->id == EL_GGML_TQ1_0 || type->id == EL_GGML_TQ2_0 ||
+           type->id == EL_GGML_PTQ1_0 || type->id == 29; /* IQ1_M */
+}
+
+/* Blocks of any type: halves that are small numbers, codes that are noise. */
+static void put_blocks(el_bytes *data, const el_ggml_type *type, uint64_t weights, el_random *r)
+{
+    const bool ternary =
+        type->id == EL_GGML_TQ1_0 || type->id == EL_GGML_TQ2_0 || type->id == EL_GGML_Q2_0;
+    for (uint64_t i = 0; i < weights / type->block_weights; i++) {
+        for (uint32_t k = 0; k < type->block_bytes; k++) {
+            bool high = ends_with_scale(type) ? k == type->block_bytes - 1
+                                              : k == 1 || (k == 3 && type->id & 1);
+            unsigned byte = el_random_below(r, 255) + 1;
+            if (byte == 128) byte = 127;                      /* the code -128 is refused */
+            if (ternary) byte &= ~(byte & byte >> 1 & 0x55u); /* so is 3 */
+            if (high) byte = 0x2c | (byte & 0x83);            /* an exponent that is finite */
+            el_bytes_put(data, &(uint8_t){(uint8_t)byte}, 1);
+        }
+    }
+}
+
+/* Codes of 0 to 2 in some layout, and a scale. */
+static void put_i2s(el_bytes *data, uint64_t weights, el_random *r)
+{
+    const float scale[8] = {0.25f};
+    for (uint64_t i = 0; i < weights / 4; i++) {
+        const unsigned byte = el_random_below(r, 256);
+        el_bytes_put(data, &(uint8_t){(uint8_t)(byte & ~(byte & byte >> 1 & 0x55u))}, 1);
+    }
+    el_bytes_put(data, scale, sizeof scale);
+}
+
+void seed_blocks(el_bytes *data, uint32_t type, uint64_t weights, el_random *r)
+{
+    if (type == EL_GGML_I2_S)
+        put_i2s(data, weights, r);
+    else
+        put_blocks(data, el_ggml_type_of(type), weights, r);
 }

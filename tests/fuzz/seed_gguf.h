@@ -1,6 +1,9 @@
-/* seed_gguf.h: seeds for the GGUF reader that have no tensors. The caller frees their data. */
+/* seed_gguf.h: seeds for the GGUF reader that have no tensors, whose data the caller frees; and the
+ * data of tensors. */
 #ifndef EL_FUZZ_SEED_GGUF_H
 #define EL_FUZZ_SEED_GGUF_H
+
+#include <stdint.h>
 
 #include "support/tiny_model.h"
 
@@ -9,5 +12,9 @@ el_bytes seed_values(void);
 
 /* A vocabulary of pieces with scores, and the numbers of Gemma 3. worst: the last score. */
 el_bytes seed_pieces(float worst);
+
+/* Appends so many weights of a type of GGUF: scales that are small numbers, codes that are noise.
+ */
+void seed_blocks(el_bytes *data, uint32_t type, uint64_t weights, el_random *random);
 
 #endif
