@@ -242,7 +242,6 @@ static void save_ggufs(void)
         {"iq3_s", "smollm", 3, 21, 0x44},
         {"iq1_s", "smollm", 3, 19, 0x00},
         {"iq1_m", "smollm", 3, 29, 0x06},
-
         {"i2_s", "smollm", 3, EL_GGML_I2_S, 0x10},
         {"i2_s-rows", "qwen2", 3, EL_GGML_I2_S, 0x18},
     };
