@@ -11,6 +11,7 @@
 
 #include "base/half.h"
 #include "kernel/matrix_pack.h"
+#include "quant/round.h"
 #include "quant/takeover.h"
 
 static uint32_t next_random(uint64_t *state)
@@ -361,6 +362,26 @@ static void test_other_floats(void **state)
     }
 }
 
+/* (2, 32) weights of 0.1: rounding leaves the levels alone. */
+static void check_rounded_scales(const float *w)
+{
+    const float half = el_float_of_half(el_half_of_float(0.1f));
+    el_matrix_layout layout;
+    el_matrix m;
+    float row[32];
+    assert_int_equal(el_matrix_measure(2, 32, EL_CODEC_T1, EL_SCALE_F16, 0, &layout), 0);
+    uint8_t *data = aligned_alloc(64, layout.bytes);
+    memset(data, 0, layout.bytes);
+    el_round_matrix(w, 2, 32, EL_CODEC_T1, EL_SCALE_F16, 0, data);
+    el_matrix_view(&m, data, 2, 32, EL_CODEC_T1, EL_SCALE_F16, 0);
+    for (uint32_t r = 0; r < 2; r++) {
+        el_matrix_row(&m, r, row);
+        for (int i = 0; i < 32; i++)
+            assert_true(row[i] == half * (float)((w[32 * r + i] > 0) - (w[32 * r + i] < 0)));
+    }
+    free(data);
+}
+
 /* Three levels whose scale is no fp16 number: near one, or far too small for that. */
 static void test_scales_that_are_no_halves(void **state)
 {
@@ -371,6 +392,7 @@ static void test_scales_that_are_no_halves(void **state)
     el_gguf_tensor t = tensor_of(w, EL_GGML_F32, 2, 32);
     assert_int_equal(how_of(&t).codec, EL_CODEC_T1);
     assert_false(how_of(&t).exact);
+    check_rounded_scales(w);
     for (int i = 0; i < 64; i++)
         w[i] *= 1e-6f;
     assert_int_equal(how_of(&t).codec, EL_CODEC_F32);
