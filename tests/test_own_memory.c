@@ -142,13 +142,15 @@ static void test_a_group_that_allows_less(void **state)
     (void)state;
     const edgellm_memory_plan plan = {.weights = 40000000, .program = 3000000, .total = 50000000};
     edgellm_error err = {0};
-    assert_int_equal(el_session_check_limit(&plan, false, 0, &err), EDGELLM_OK);
-    assert_int_equal(el_session_check_limit(&plan, false, 7000000, &err), EDGELLM_OK);
-    assert_int_equal(el_session_check_limit(&plan, true, 50000000, &err), EDGELLM_OK);
-    assert_int_equal(el_session_check_limit(&plan, false, 6999999, &err), EDGELLM_ERR_MEMORY);
+    assert_int_equal(el_session_check_limit(&plan, false, 0, 0, &err), EDGELLM_OK);
+    assert_int_equal(el_session_check_limit(&plan, false, 7000000, 0, &err), EDGELLM_OK);
+    assert_int_equal(el_session_check_limit(&plan, true, 50000000, 0, &err), EDGELLM_OK);
+    assert_int_equal(el_session_check_limit(&plan, false, 6999999, 77, &err), EDGELLM_ERR_MEMORY);
     assert_non_null(strstr(err.message, "7000000"));
-    assert_int_equal(el_session_check_limit(&plan, true, 49999999, &err), EDGELLM_ERR_MEMORY);
+    assert_non_null(strstr(err.message, "a context of 77 tokens would fit"));
+    assert_int_equal(el_session_check_limit(&plan, true, 49999999, 0, &err), EDGELLM_ERR_MEMORY);
     assert_non_null(strstr(err.message, "50000000"));
+    assert_non_null(strstr(err.message, "no context fits"));
 }
 
 int main(void)
