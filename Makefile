@@ -21,7 +21,7 @@ MAKEFLAGS += --no-print-directory
         bench-codecs bench-attention bench-peak bench-peers bench-boot bench-stream bench-serve soak conformance format \
         format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
         talk distil test-distil test-clients test-web test-faults test-examples test-scale example-ray \
-        dist test-dist test-boards
+        dist test-dist test-boards deb
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
@@ -30,7 +30,7 @@ help:
 	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
 	@echo "      distil test-distil test-clients test-web test-faults test-examples test-scale example-ray"
-	@echo "      dist test-dist test-boards"
+	@echo "      dist test-dist test-boards deb"
 
 .DEFAULT_GOAL := help
 
@@ -114,6 +114,11 @@ dist:
 test-dist: dist build/release/CMakeCache.txt
 	@cmake --build build/release --target programs make_tiny --parallel $(JOBS)
 	@tools/test_dist.sh $(ARCHS)
+
+# Debian packages for this machine, checked by lintian: build/deb.
+deb:
+	@scripts/setup.sh --deb
+	@scripts/deb.sh
 
 # Four Cortex-A53 with 256 MB and with 128, emulated from the kernel on, answer as this machine does.
 test-boards: model
