@@ -152,16 +152,24 @@ static uint64_t all_of(const edgellm_memory_plan *plan, bool realtime)
     return plan->total;
 }
 
+/* What the system needs beside a plan: page tables, its share of threads, and a few pages of code and
+ * weights at a time. */
+static uint64_t system_of(const edgellm_memory_plan *plan)
+{
+    return (UINT64_C(1) << 20) + plan->weights / 256;
+}
+
 /* What can't be paged out: weights are read again from the file, unless they are locked. */
 static uint64_t kept_of(const edgellm_memory_plan *plan, bool realtime)
 {
-    return realtime ? plan->total : plan->total - plan->weights - plan->program;
+    const uint64_t again = realtime ? 0 : plan->weights + plan->program;
+    return plan->total - again + system_of(plan);
 }
 
 /* Of that, what is not there yet when the engine is open. */
 static uint64_t taken_of(const edgellm_memory_plan *plan, bool realtime)
 {
-    return plan->session_bytes + plan->threads + (realtime ? plan->weights : 0);
+    return plan->session_bytes + plan->threads + (realtime ? plan->weights : 0) + system_of(plan);
 }
 
 /* The largest context of which that share stays within the limit; 0 if none does. */
@@ -325,9 +333,10 @@ static edgellm_status build(const edgellm_engine *engine, const edgellm_session_
         return status;
     }
     el_arena_settle(&arena);
-    /* Weights that leave no room are read from the file as they are needed. */
     if (room == 0 || plan.weights + taken_of(&plan, false) <= room)
         el_mapfile_settle(&engine->file.map);
+    else
+        el_mapfile_stream(&engine->file.map);
     s->arena = arena;
     begin_realtime(s);
     *session = s;
