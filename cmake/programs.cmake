@@ -12,6 +12,7 @@ set(EDGELLM_LIBEXECDIR ${CMAKE_INSTALL_LIBEXECDIR}/edgellm)
 file(RELATIVE_PATH libexec ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBEXECDIR}/edgellm)
 add_library(edgellm_cli_flags INTERFACE)
 target_link_libraries(edgellm_cli_flags INTERFACE edgellm_flags PkgConfig::JANSSON)
+target_link_options(edgellm_cli_flags INTERFACE ${EDGELLM_SHARED_LINK}) # cmake/sysroot.cmake
 target_compile_definitions(edgellm_cli_flags INTERFACE EL_CLI_LIBEXEC="${libexec}")
 
 # JSON schema to grammar: base, and jansson, which the core library does without.
@@ -75,6 +76,7 @@ add_custom_target(programs DEPENDS edgellm) # all that a checkout needs to run
 
 # The same, for a board of which nothing is known but its kernel: one file.
 if(EDGELLM_CORE)
+  include(CheckCSourceCompiles)
   find_library(EDGELLM_JANSSON_ARCHIVE libjansson.a)
   if(NOT EDGELLM_JANSSON_ARCHIVE)
     message(FATAL_ERROR "EDGELLM_CORE needs libjansson.a (Debian: libjansson-dev)")
@@ -86,7 +88,16 @@ if(EDGELLM_CORE)
   target_link_libraries(edgellm-core PRIVATE edgellm_flags edgellm_static
                                              ${EDGELLM_JANSSON_ARCHIVE} m)
   target_compile_options(edgellm-core PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
-  target_link_options(edgellm-core PRIVATE -static -Wl,--gc-sections)
+  target_link_options(edgellm-core PRIVATE -static)
+  # jansson's archive may come from a system with glibc 2.38 or later, whose headers give strtoll() another
+  # name: the older one does the same for decimal numbers.
+  set(CMAKE_REQUIRED_LIBRARIES ${EDGELLM_JANSSON_ARCHIVE})
+  set(CMAKE_REQUIRED_LINK_OPTIONS -static)
+  check_c_source_compiles("void *json_loads(const char *, unsigned long, void *);
+int main(void) { return json_loads(\"1\", 0, 0) != 0; }" EDGELLM_JANSSON_LINKS)
+  if(NOT EDGELLM_JANSSON_LINKS)
+    target_link_options(edgellm-core PRIVATE -Wl,--defsym=__isoc23_strtoll=strtoll)
+  endif()
 endif()
 
 # ---- edgellm-quantize ----

@@ -9,10 +9,10 @@ if(EDGELLM_SYSROOT)
   set(ENV{PKG_CONFIG_SYSROOT_DIR} "${CMAKE_SYSROOT}")
   set(ENV{PKG_CONFIG_LIBDIR}
       "${CMAKE_SYSROOT}/usr/lib/${triple}/pkgconfig:${CMAKE_SYSROOT}/usr/share/pkgconfig")
-  # A cross compiler brings a libc of its own, which may be an older one than the other libraries need.
-  set(places ${CMAKE_SYSROOT}/usr/lib/${triple})
-  set(CMAKE_EXE_LINKER_FLAGS_INIT "-B${places} -L${places} -L${CMAKE_SYSROOT}/lib/${triple}")
-  set(CMAKE_SHARED_LINKER_FLAGS_INIT "${CMAKE_EXE_LINKER_FLAGS_INIT}")
+  # A cross compiler brings a libc of its own, which may be an older one than the other libraries need:
+  # for what is linked with those. Static programs take the compiler's.
+  set(EDGELLM_SHARED_LINK -B${CMAKE_SYSROOT}/usr/lib/${triple} -L${CMAKE_SYSROOT}/usr/lib/${triple}
+      -L${CMAKE_SYSROOT}/lib/${triple})
   # What starts a program that was linked so, here: an emulator, or, for the same kind of machine, the
   # other's own loader.
   if(EMULATOR)
