@@ -141,7 +141,7 @@ static void test_bad_memory_is_refused_with_the_numbers(void **state)
 static void test_a_group_that_allows_less(void **state)
 {
     (void)state;
-    enum { SYSTEM = (1 << 20) + 40960000 / 256, KEPT = 7000000 + SYSTEM, ALL = 50960000 + SYSTEM };
+    enum { SYSTEM = (4 << 20) + 40960000 / 256, KEPT = 7000000 + SYSTEM, ALL = 50960000 + SYSTEM };
     const edgellm_memory_plan plan = {.weights = 40960000, .program = 3000000, .total = 50960000};
     edgellm_error err = {0};
     char numbers[16];
