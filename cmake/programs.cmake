@@ -12,6 +12,7 @@ set(EDGELLM_LIBEXECDIR ${CMAKE_INSTALL_LIBEXECDIR}/edgellm)
 file(RELATIVE_PATH libexec ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBEXECDIR}/edgellm)
 add_library(edgellm_cli_flags INTERFACE)
 target_link_libraries(edgellm_cli_flags INTERFACE edgellm_flags PkgConfig::JANSSON)
+target_link_options(edgellm_cli_flags INTERFACE ${EDGELLM_SHARED_LINK}) # cmake/sysroot.cmake
 target_compile_definitions(edgellm_cli_flags INTERFACE EL_CLI_LIBEXEC="${libexec}")
 
 # JSON schema to grammar: base, and jansson, which the core library does without.
@@ -72,6 +73,32 @@ add_executable(edgellm ${src}/main.c $<TARGET_OBJECTS:el_cli_core> ${common_obje
                        $<TARGET_OBJECTS:el_schema>)
 target_link_libraries(edgellm PRIVATE edgellm_cli_flags edgellm_static ${editline_library} m)
 add_custom_target(programs DEPENDS edgellm) # all that a checkout needs to run
+
+# The same, for a board of which nothing is known but its kernel: one file.
+if(EDGELLM_CORE)
+  include(CheckCSourceCompiles)
+  find_library(EDGELLM_JANSSON_ARCHIVE libjansson.a)
+  if(NOT EDGELLM_JANSSON_ARCHIVE)
+    message(FATAL_ERROR "EDGELLM_CORE needs libjansson.a (Debian: libjansson-dev)")
+  endif()
+  add_executable(edgellm-core ${src}/main.c ${src}/cli_editor.c ${common_objects}
+                              $<TARGET_OBJECTS:el_schema>
+                              $<FILTER:$<TARGET_OBJECTS:el_cli_core>,EXCLUDE,cli_edit>)
+  set_target_properties(edgellm-core PROPERTIES OUTPUT_NAME edgellm RUNTIME_OUTPUT_DIRECTORY core)
+  target_link_libraries(edgellm-core PRIVATE edgellm_flags edgellm_static
+                                             ${EDGELLM_JANSSON_ARCHIVE} m)
+  target_compile_options(edgellm-core PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
+  target_link_options(edgellm-core PRIVATE -static)
+  # jansson's archive may come from a system with glibc 2.38 or later, whose headers give strtoll() another
+  # name: the older one does the same for decimal numbers.
+  set(CMAKE_REQUIRED_LIBRARIES ${EDGELLM_JANSSON_ARCHIVE})
+  set(CMAKE_REQUIRED_LINK_OPTIONS -static)
+  check_c_source_compiles("void *json_loads(const char *, unsigned long, void *);
+int main(void) { return json_loads(\"1\", 0, 0) != 0; }" EDGELLM_JANSSON_LINKS)
+  if(NOT EDGELLM_JANSSON_LINKS)
+    target_link_options(edgellm-core PRIVATE -Wl,--defsym=__isoc23_strtoll=strtoll)
+  endif()
+endif()
 
 # ---- edgellm-quantize ----
 if(EDGELLM_QUANTIZE)
@@ -165,4 +192,27 @@ if(EDGELLM_BENCH_HTTP)
     message(STATUS "Without edgellm-bench-http, which times servers: libcurl 7.80 or later is missing "
                    "(Debian: apt-get install libcurl4-openssl-dev)")
   endif()
+endif()
+
+# ---- manual pages and completions ----
+# Made from what the programs say with --help; those of another machine are started by its emulator.
+if(EDGELLM_MANUAL)
+  find_package(Python3 REQUIRED COMPONENTS Interpreter)
+  set(speakers edgellm)
+  foreach(program edgellm-quantize edgellm-serve edgellm-batch)
+    if(TARGET ${program})
+      list(APPEND speakers ${program})
+    endif()
+  endforeach()
+  set(paths)
+  foreach(program IN LISTS speakers)
+    list(APPEND paths $<TARGET_FILE:${program}>)
+  endforeach()
+  list(JOIN CMAKE_CROSSCOMPILING_EMULATOR " " starter)
+  set(manual ${PROJECT_BINARY_DIR}/manual)
+  add_custom_command(OUTPUT ${manual}/man1/edgellm.1
+      COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/manual.py ${manual} "--run=${starter}"
+              ${paths}
+      DEPENDS ${speakers} ${PROJECT_SOURCE_DIR}/tools/manual.py VERBATIM)
+  add_custom_target(manual ALL DEPENDS ${manual}/man1/edgellm.1)
 endif()
