@@ -10,7 +10,7 @@ install(FILES ${PROJECT_SOURCE_DIR}/include/edgellm.h DESTINATION ${CMAKE_INSTAL
 if(EDGELLM_CLI) # linked with the static library: it runs wherever it is put
   install(TARGETS edgellm RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
-foreach(program edgellm-quantize edgellm-serve edgellm-batch edgellm-bench-http) # `edgellm` finds them from where it lies itself
+foreach(program edgellm-quantize edgellm-serve edgellm-batch edgellm-bench-http edgellm-pull) # `edgellm` finds them from where it lies itself
   if(TARGET ${program})
     install(TARGETS ${program} RUNTIME DESTINATION ${EDGELLM_LIBEXECDIR})
   endif()
