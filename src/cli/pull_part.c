@@ -10,7 +10,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "base/outfile.h"
 #include "cli/cli_output.h"
 #include "cli/pull.h"
 
@@ -21,20 +20,18 @@ static edgellm_status cannot(const char *what, const char *path, edgellm_error *
 
 /* ---- NAME.about ---------------------------------------------------------------------------- */
 
+/* By a rename, but not synced: after a power cut it may be gone, and the file comes anew. */
 static edgellm_status write_about(const el_pull_part *p, edgellm_error *err)
 {
-    el_outfile out;
+    char *draft;
+    EL_CLI_TRY(el_pull_text(&draft, err, "%s.tmp", p->about));
     json_t *o = json_pack("{s:s, s:s, s:I, s:s}", "identity", p->identity, "etag", p->etag, "bytes",
                           (json_int_t)p->bytes, "sha256", p->sha256);
-    char *text = json_dumps(o, JSON_COMPACT);
+    edgellm_status status = EDGELLM_OK;
+    if (json_dump_file(o, draft, JSON_COMPACT) != 0 || rename(draft, p->about) != 0)
+        status = cannot("write", p->about, err);
     json_decref(o);
-    if (text == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for notes");
-    edgellm_status status = el_outfile_create(&out, p->about, err);
-    if (status == EDGELLM_OK) {
-        el_outfile_write(&out, text, strlen(text));
-        status = el_outfile_commit(&out, err);
-    }
-    free(text);
+    free(draft);
     return status;
 }
 

@@ -15,7 +15,7 @@
 #include "cli/cli_external.h"
 #include "cli/cli_signals.h"
 
-enum { LOOK_MS = 50, ARGUMENTS = 12 };
+enum { LOOK_MS = 50 /* at most */, ARGUMENTS = 12 };
 
 extern char **environ;
 
@@ -31,7 +31,7 @@ edgellm_status el_pull_quantizer(edgellm_error *err)
  * to both by itself, and twice would end it at once. */
 static int wait_for(pid_t pid)
 {
-    int status = 0;
+    int status = 0, pause = 1;
     bool told = false;
     for (;;) {
         const pid_t done = waitpid(pid, &status, WNOHANG);
@@ -39,7 +39,8 @@ static int wait_for(pid_t pid)
         if (done < 0 && errno != EINTR) return -1;
         const int asked = el_cli_interrupted();
         if (asked != 0 && asked != SIGINT && !told) told = kill(pid, asked) == 0;
-        poll(NULL, 0, LOOK_MS);
+        poll(NULL, 0, pause);
+        pause = pause * 2 < LOOK_MS ? pause * 2 : LOOK_MS;
     }
 }
 

@@ -196,7 +196,7 @@ static edgellm_status look_into(run *r, edgellm_error *err)
 {
     EL_CLI_TRY(el_pull_kind_of(r->origin, &r->kind, err));
     const edgellm_status status = el_pull_check(r->origin, r->kind, err);
-    if (status == EDGELLM_ERR_FORMAT && r->fetch.source.kind != NULL) r->fetch.spoilt = true;
+    if (status == EDGELLM_ERR_FORMAT) r->fetch.spoilt = true;
     return status;
 }
 

@@ -72,7 +72,8 @@ static edgellm_status name_source(const el_pull_work *work, const char *source, 
     json_t *about = json_pack("{s:s}", "source", source);
     edgellm_status status = EDGELLM_OK;
     if (about == NULL) status = el_cli_fail(err, EDGELLM_ERR_USAGE, "the source is no UTF-8 text");
-    if (status == EDGELLM_OK) status = write_json(about, path, err);
+    if (status == EDGELLM_OK && json_dump_file(about, path, JSON_COMPACT) != 0)
+        status = cannot("write", path, err);
     json_decref(about);
     free(path);
     return status;
