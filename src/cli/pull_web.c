@@ -46,7 +46,8 @@ struct el_pull_web {
     const sink *to;
     headers head;
     long code;
-    bool begun, again;
+    bool begun, again, silent;
+    double heard_ms; /* when something came last */
     size_t waste;          /* bytes of a body that nobody wants */
     edgellm_status status; /* of the sink */
     edgellm_error *err;
@@ -93,6 +94,7 @@ static size_t take_header(char *data, size_t one, size_t n, void *user)
 {
     el_pull_web *w = user;
     n *= one;
+    w->heard_ms = el_cli_now_ms();
     if (n > 5 && strncasecmp(data, "HTTP/", 5) == 0) w->head = (headers){0};
     for (size_t i = 0; i < sizeof header_rows / sizeof header_rows[0]; i++) {
         const struct header_row *row = &header_rows[i];
@@ -121,6 +123,7 @@ static size_t take_body(char *data, size_t one, size_t n, void *user)
 {
     el_pull_web *w = user;
     n *= one;
+    w->heard_ms = el_cli_now_ms();
     curl_easy_getinfo(w->easy, CURLINFO_RESPONSE_CODE, &w->code);
     if (!is_success(w->code)) {
         w->waste += n;
@@ -136,7 +139,9 @@ static int watch(void *user, curl_off_t down_all, curl_off_t down, curl_off_t up
     el_pull_web *w = user;
     (void)down_all, (void)down, (void)up_all, (void)up;
     if (w->to->is_file && w->begun) el_pull_progress_draw(w->progress, w->part->bytes);
-    return el_cli_interrupted() != 0;
+    /* Not by CURLOPT_LOW_SPEED_TIME: its speed is a mean of the last seconds. */
+    w->silent = el_cli_now_ms() - w->heard_ms > w->options->stall_s * 1e3;
+    return w->silent || el_cli_interrupted() != 0;
 }
 
 /* ---- a text -------------------------------------------------------------------------------- */
@@ -284,7 +289,8 @@ static CURLcode ask(el_pull_web *w, const char *url, const char *accept)
     bool made = add(&list, "Accept: %s", accept) && add_range(w, &list);
     if (made && may_see_token(w, url)) made = add(&list, "Authorization: Bearer %s", w->token);
     CURLcode code = made ? CURLE_OK : CURLE_OUT_OF_MEMORY;
-    w->begun = w->again = false;
+    w->begun = w->again = w->silent = false;
+    w->heard_ms = el_cli_now_ms();
     w->waste = 0;
     w->code = 0;
     w->why[0] = '\0';
@@ -335,6 +341,7 @@ static bool passes_by_itself(const el_pull_web *w, CURLcode code)
                                       CURLE_HTTP2_STREAM, CURLE_SSL_CONNECT_ERROR};
     static const CURLcode absent[] = {CURLE_COULDNT_CONNECT, CURLE_COULDNT_RESOLVE_HOST,
                                       CURLE_COULDNT_RESOLVE_PROXY};
+    if (w->silent) return true;
     for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++)
         if (code == broken[i]) return true;
     for (size_t i = 0; i < sizeof absent / sizeof absent[0]; i++)
@@ -371,7 +378,7 @@ static edgellm_status broken(const el_pull_web *w, CURLcode code, edgellm_error 
 {
     const char *why = w->why[0] != '\0' ? w->why : curl_easy_strerror(code);
     if (code == CURLE_OK) why = "it ended before its end";
-    if (code == CURLE_OPERATION_TIMEDOUT && w->code != 0) why = "nothing came any more";
+    if (w->silent) why = "nothing came any more";
     return el_cli_fail(err, EDGELLM_ERR_IO, "%.150s: %.150s%s", w->shown, why,
                        w->to->is_file && w->part->bytes > 0
                            ? "; what came is kept: the same command goes on"
@@ -522,8 +529,6 @@ static CURLcode set_times(el_pull_web *w)
     const long stall = (long)w->options->stall_s;
     CURLcode code = curl_easy_setopt(w->easy, CURLOPT_CONNECTTIMEOUT,
                                      stall < CONNECT_S ? stall : (long)CONNECT_S);
-    if (code == CURLE_OK) code = curl_easy_setopt(w->easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    if (code == CURLE_OK) code = curl_easy_setopt(w->easy, CURLOPT_LOW_SPEED_TIME, stall);
     if (code == CURLE_OK) code = curl_easy_setopt(w->easy, CURLOPT_NOSIGNAL, 1L);
     return code;
 }
