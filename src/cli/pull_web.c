@@ -47,7 +47,7 @@ struct el_pull_web {
     headers head;
     long code;
     bool begun, again, silent;
-    double heard_ms; /* when something came last */
+    double heard_ms;       /* when something came last */
     size_t waste;          /* bytes of a body that nobody wants */
     edgellm_status status; /* of the sink */
     edgellm_error *err;
@@ -131,6 +131,7 @@ static size_t take_body(char *data, size_t one, size_t n, void *user)
     }
     if (begin_body(w) != EDGELLM_OK || w->again) return 0;
     w->status = w->to->take(w, data, n, w->err);
+    w->heard_ms = el_cli_now_ms(); /* a slow disk is no silence */
     return w->status == EDGELLM_OK && !w->again ? n : 0;
 }
 
@@ -413,6 +414,16 @@ static edgellm_status give_up(const el_pull_web *w, CURLcode code, edgellm_error
     return is_passing_code(w->code) ? refused(w, err) : broken(w, code, err);
 }
 
+static void wait_ms(double ms)
+{
+    const double until = el_cli_now_ms() + ms;
+    double left = ms;
+    while (left > 0 && el_cli_interrupted() == 0) {
+        poll(NULL, 0, left < 200 ? (int)left + 1 : 200);
+        left = until - el_cli_now_ms();
+    }
+}
+
 /* Waits, unless the server asks for longer than anybody would. */
 static edgellm_status pause_for(el_pull_web *w, uint32_t tries, CURLcode code, edgellm_error *err)
 {
@@ -430,10 +441,7 @@ static edgellm_status pause_for(el_pull_web *w, uint32_t tries, CURLcode code, e
              tries, w->options->retries);
     if (w->progress != NULL) el_pull_progress_pause(w->progress);
     if (w->progress != NULL) el_pull_progress_say(w->progress, text);
-    const double until = el_cli_now_ms() + seconds * 1e3;
-    for (double left = seconds * 1e3; left > 0 && el_cli_interrupted() == 0;
-         left = until - el_cli_now_ms())
-        poll(NULL, 0, left < 200 ? (int)left + 1 : 200);
+    wait_ms(seconds * 1e3);
     return EDGELLM_OK;
 }
 
