@@ -99,6 +99,7 @@ elseif(EDGELLM_CLI)
   endif()
   if(TARGET edgellm-pull)
     el_python_test(pull ${program} ${CMAKE_CURRENT_BINARY_DIR}/pull)
+    set_tests_properties(pull PROPERTIES TIMEOUT 480)
   elseif(EDGELLM_PULL) # not tested is not passed
     add_test(NAME pull COMMAND sh -c "echo 'edgellm-pull is not built: libcurl or libarchive is missing \
 (scripts/setup.sh --test), or say -DEDGELLM_PULL=OFF'; exit 1")

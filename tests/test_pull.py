@@ -290,6 +290,7 @@ class Store(Case):
         self.holds("both", "tiny.tm2.bin")
         self.does("pull", self.at("/t.tm2.bin", TM2))
         self.holds("t", "t.tm2.bin", TM2)
+        self.assertIn("already", self.does("pull", self.server.url + "/t.tm2.bin", "--as-is"))
         self.fails(FORMAT, "quantize", "t", "-o", self.home / "x", says="--keep-source")
         self.fails(USAGE, "pull", url, "--as-is", "--fit", "1MB", says="one of them")
         self.fails(USAGE, "pull", self.server.url + "/t.tm2.bin", "--fit", "1MB", "--name", "u",
@@ -672,11 +673,14 @@ class Hub(Case):
         self.does("pull", "hf:o/n:q4_k_m")
         self.does("pull", "hf:o/n:m-Q4_K_M.gguf", "--name", "by-name")
         self.assertEqual(self.names(), ["by-name", "m-Q4_K_M"])
+        self.repository({"m-00001-of-00002.gguf": GGUF, "m-00002-of-00002.gguf": GGUF})
+        self.fails(UNSUPPORTED, "pull", "hf:o/n:m-00001-of-00002.gguf", says="several parts")
 
     def test_revisions(self):
         self.repository({"m.gguf": GGUF}, revision="refs%2Fpr%2F1", sha1="abc")
         self.does("pull", "hf:o/n@refs/pr/1")
-        self.does("pull", "hf:o/n:m.gguf@refs/pr/1", "--name", "x")
+        self.does("pull", "hf:o/n:m.gguf@refs/pr/1", "--name", "x",
+                  HF_ENDPOINT=self.server.url + "/")
         self.fails(IO, "pull", "hf:o/n@gone", says="HTTP 404")
 
     def test_sources_that_are_none(self):
@@ -705,6 +709,7 @@ class Hub(Case):
 
     def test_a_folder(self):
         files = {"config.json": b'{"model_type": "llama"}', "tokenizer.json": b"{}",
+                 "chat_template.jinja": b"<s>",
                  "model.safetensors": safetensors(4000), "README.md": b"x", "onnx/model.onnx": b"x",
                  "pytorch_model.bin": b"x"}
         self.repository(files)
@@ -712,7 +717,8 @@ class Hub(Case):
         shown = json.loads(self.does("show", "n", "--json"))
         self.assertEqual(shown["origin"], ".")
         self.assertEqual(sorted(f["name"] for f in shown["files"]),
-                         ["config.json", "model.safetensors", "tokenizer.json"])
+                         ["chat_template.jinja", "config.json", "model.safetensors",
+                          "tokenizer.json"])
         for name in ("config.json", "model.safetensors", "tokenizer.json"):
             self.holds("n", name, files[name])
         for name, data in (("model.safetensors", safetensors(4000, 3999)), ("config.json", b"{"),

@@ -25,6 +25,15 @@ const char *el_pull_hub_address(void)
     return address != NULL && address[0] != '\0' ? address : "https://huggingface.co";
 }
 
+/* Of the address without slashes at its end. */
+static int address_len(void)
+{
+    size_t len = strlen(el_pull_hub_address());
+    while (len > 0 && el_pull_hub_address()[len - 1] == '/')
+        len--;
+    return (int)len;
+}
+
 /* The file that the hub's own program writes at a login. */
 static char *token_file(void)
 {
@@ -237,7 +246,7 @@ static edgellm_status add(const hub *h, const json_t *file, edgellm_error *err)
     edgellm_status status =
         path == NULL || commit == NULL
             ? el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for an address")
-            : el_pull_text(&url, err, "%s/%s/resolve/%s/%s", el_pull_hub_address(),
+            : el_pull_text(&url, err, "%.*s/%s/resolve/%s/%s", address_len(), el_pull_hub_address(),
                            h->source->place, commit, path);
     if (status == EDGELLM_OK)
         status = el_pull_plan_add(h->plan, url, base_of(path_of(file)), size_of(file),
@@ -248,8 +257,21 @@ static edgellm_status add(const hub *h, const json_t *file, edgellm_error *err)
     return status;
 }
 
+/* NAME-00001-of-00003.gguf */
+static bool is_split(const char *path)
+{
+    const char *of = strstr(path, "-of-");
+    return of != NULL && strspn(of + 4, "0123456789") == 5 && strcmp(of + 9, ".gguf") == 0 &&
+           strncmp(of + 4, "00001", 5) != 0;
+}
+
 static edgellm_status add_one(const hub *h, const json_t *file, edgellm_error *err)
 {
+    if (is_split(path_of(file)))
+        return el_cli_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                           "'%.200s' is one of several parts of a model; put them together with "
+                           "llama-gguf-split --merge, and pull the result by its path",
+                           path_of(file));
     EL_CLI_TRY(add(h, file, err));
     return el_pull_text(&h->plan->title, err, "%s", base_of(path_of(file)));
 }
@@ -306,8 +328,9 @@ static edgellm_status plan_hub(const el_pull_source *source, el_pull_web *web, e
     char *url = NULL, *escaped = el_pull_url_escape(revision, false);
     json_t *answer = NULL;
     if (escaped == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for an address");
-    edgellm_status status = el_pull_text(&url, err, "%s/api/models/%s/revision/%s?blobs=true",
-                                         el_pull_hub_address(), source->place, escaped);
+    edgellm_status status =
+        el_pull_text(&url, err, "%.*s/api/models/%s/revision/%s?blobs=true", address_len(),
+                     el_pull_hub_address(), source->place, escaped);
     if (status == EDGELLM_OK) status = el_pull_web_json(web, url, "application/json", &answer, err);
     free(url);
     free(escaped);

@@ -17,8 +17,6 @@
 
 enum { LOOK_MS = 50 /* at most */, ARGUMENTS = 12 };
 
-extern char **environ;
-
 static const el_cli_external quantizer = {"quantize", NULL, "the quantizer"};
 
 edgellm_status el_pull_quantizer(edgellm_error *err)

@@ -34,6 +34,15 @@ static bool same_text(const json_t *entry, const char *key, const char *text)
     return kept != NULL && text != NULL ? strcmp(kept, text) == 0 : kept == text;
 }
 
+/* What came is in the entry: as its origin, or because it was a TM2 file. */
+static bool has_source(const json_t *entry)
+{
+    const json_t *file = json_array_get(json_object_get(entry, "files"), 0);
+    const char *sum = json_string_value(json_object_get(file, "sha256"));
+    return json_object_get(entry, "origin") != NULL ||
+           (sum != NULL && same_text(entry, "origin_sha256", sum));
+}
+
 /* The same from the same source. With a revision that is not asked for now, any. */
 static bool is_same(const run *r, const json_t *entry)
 {
@@ -41,8 +50,7 @@ static bool is_same(const run *r, const json_t *entry)
     return same_text(entry, "source", r->fetch.source.text) &&
            (r->o->offline || same_text(entry, "revision", plan->revision)) &&
            (uint64_t)json_integer_value(json_object_get(entry, "fit")) == r->o->fit &&
-           (!r->o->as_is || json_object_get(entry, "origin") != NULL) &&
-           (!r->o->keep_source || json_object_get(entry, "origin") != NULL) &&
+           ((!r->o->as_is && !r->o->keep_source) || has_source(entry)) &&
            (r->o->as_is || json_object_get(entry, "model") != NULL);
 }
 

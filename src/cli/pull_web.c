@@ -1,6 +1,7 @@
 #include "cli/pull_web.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
@@ -31,7 +32,6 @@ typedef struct sink {
     edgellm_status (*begin)(el_pull_web *web, edgellm_error *err);
     edgellm_status (*take)(el_pull_web *web, const char *data, size_t n, edgellm_error *err);
     edgellm_status (*end)(el_pull_web *web, edgellm_error *err);
-    bool is_file;
 } sink;
 
 struct el_pull_web {
@@ -139,7 +139,7 @@ static int watch(void *user, curl_off_t down_all, curl_off_t down, curl_off_t up
 {
     el_pull_web *w = user;
     (void)down_all, (void)down, (void)up_all, (void)up;
-    if (w->to->is_file && w->begun) el_pull_progress_draw(w->progress, w->part->bytes);
+    if (w->part != NULL && w->begun) el_pull_progress_draw(w->progress, w->part->bytes);
     /* Not by CURLOPT_LOW_SPEED_TIME: its speed is a mean of the last seconds. */
     w->silent = el_cli_now_ms() - w->heard_ms > w->options->stall_s * 1e3;
     return w->silent || el_cli_interrupted() != 0;
@@ -173,7 +173,7 @@ static edgellm_status end_text(el_pull_web *w, edgellm_error *err)
     return take_text(w, "", 0, err); /* there is a text, if an empty one */
 }
 
-static const sink text_sink = {begin_text, take_text, end_text, false};
+static const sink text_sink = {begin_text, take_text, end_text};
 
 /* ---- a file -------------------------------------------------------------------------------- */
 
@@ -185,12 +185,25 @@ static edgellm_status web_page(const el_pull_web *w, edgellm_error *err)
                        w->shown);
 }
 
+/* Digits and what ends them; the text goes on after that. False: neither. */
+static bool read_number(const char **text, char end, uint64_t *value)
+{
+    char *rest;
+    if (**text < '0' || **text > '9') return false;
+    errno = 0;
+    *value = strtoull(*text, &rest, 10);
+    *text = rest + 1;
+    return errno == 0 && *rest == end;
+}
+
 /* "bytes 5-9/10": where it starts, and the size of the whole; false: no such thing. */
 static bool read_range(const char *text, uint64_t *start, uint64_t *total)
 {
     uint64_t last;
-    return sscanf(text, "bytes %" SCNu64 "-%" SCNu64 "/%" SCNu64, start, &last, total) ==
-           3; /* NOLINT(cert-err34-c) */
+    if (strncmp(text, "bytes ", 6) != 0) return false;
+    text += 6;
+    return read_number(&text, '-', start) && read_number(&text, '/', &last) &&
+           read_number(&text, '\0', total);
 }
 
 static edgellm_status check_total(const el_pull_web *w, edgellm_error *err)
@@ -234,10 +247,19 @@ static edgellm_status begin_file(el_pull_web *w, edgellm_error *err)
     return el_pull_part_note(w->part, w->head.etag, err);
 }
 
+/* The one kind of file that may begin as a page does. */
+static bool is_template(const char *url)
+{
+    static const char end[] = ".jinja";
+    const size_t len = strlen(url);
+    return len >= sizeof end - 1 && strcmp(url + len - (sizeof end - 1), end) == 0;
+}
+
 static edgellm_status take_file(el_pull_web *w, const char *data, size_t n, edgellm_error *err)
 {
     const uint64_t most = w->expected != EL_PULL_UNKNOWN ? w->expected : w->total;
-    if (w->part->bytes == 0 && n > 0 && data[0] == '<') return web_page(w, err);
+    if (w->part->bytes == 0 && n > 0 && data[0] == '<' && !is_template(w->shown))
+        return web_page(w, err);
     if (most != EL_PULL_UNKNOWN && n > most - w->part->bytes)
         return el_cli_fail(err, EDGELLM_ERR_FORMAT,
                            "%.200s sends more than the %" PRIu64 " bytes that were announced",
@@ -253,7 +275,7 @@ static edgellm_status end_file(el_pull_web *w, edgellm_error *err)
     return EDGELLM_OK;
 }
 
-static const sink file_sink = {begin_file, take_file, end_file, true};
+static const sink file_sink = {begin_file, take_file, end_file};
 
 /* ---- one request --------------------------------------------------------------------------- */
 
@@ -272,7 +294,7 @@ static bool add_range(const el_pull_web *w, struct curl_slist **list)
 {
     char from[32];
     const el_pull_part *p = w->part;
-    if (!w->to->is_file || p->bytes == 0 || (p->etag[0] == '\0' && !w->checked)) return true;
+    if (p == NULL || p->bytes == 0 || (p->etag[0] == '\0' && !w->checked)) return true;
     snprintf(from, sizeof from, "%" PRIu64, p->bytes);
     return add(list, "Range: bytes=%s-", from) &&
            (p->etag[0] == '\0' || add(list, "If-Range: %s", p->etag));
@@ -381,7 +403,7 @@ static edgellm_status broken(const el_pull_web *w, CURLcode code, edgellm_error 
     if (code == CURLE_OK) why = "it ended before its end";
     if (w->silent) why = "nothing came any more";
     return el_cli_fail(err, EDGELLM_ERR_IO, "%.150s: %.150s%s", w->shown, why,
-                       w->to->is_file && w->part->bytes > 0
+                       w->part != NULL && w->part->bytes > 0
                            ? "; what came is kept: the same command goes on"
                            : "");
 }
@@ -399,7 +421,7 @@ static edgellm_status judge(el_pull_web *w, CURLcode code, edgellm_error *err)
         EL_CLI_TRY(begin_body(w)); /* of no bytes */
         return w->again ? EDGELLM_OK : w->to->end(w, err);
     }
-    if (w->code == 416 && w->to->is_file && w->part->bytes > 0) {
+    if (w->code == 416 && w->part != NULL && w->part->bytes > 0) {
         w->again = true;
         return el_pull_part_reset(w->part, err);
     }

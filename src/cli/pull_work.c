@@ -223,7 +223,10 @@ edgellm_status el_pull_work_keep(const el_pull_work *work, const json_t *entry, 
         sync_folder(from);
         if (!el_cli_make_folders(to) || !move_in(from, to)) status = cannot("make", to, err);
     }
-    if (status == EDGELLM_OK) sync_folder(work->root);
+    if (status == EDGELLM_OK) {
+        stpcpy(strrchr(to, '/'), "");
+        sync_folder(to); /* models/ */
+    }
     free(from);
     free(to);
     free(about);
