@@ -228,6 +228,17 @@ class Case(unittest.TestCase):
         self.assertEqual((self.home / "models" / name / file).read_bytes(), data)
 
 
+    def quantizer(self, script):
+        folder = self.home / "exec"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("edgellm-pull", "edgellm-quantize"):
+            (folder / name).unlink(missing_ok=True)
+        (folder / "edgellm-pull").symlink_to(EDGELLM.with_name("edgellm-pull"))
+        (folder / "edgellm-quantize").write_text("#!/bin/sh\n" + script)
+        (folder / "edgellm-quantize").chmod(0o755)
+        return {"EDGELLM_EXEC_PATH": str(folder)}
+
+
 class Store(Case):
     def test_a_model_is_pulled_shown_run_and_removed(self):
         url = self.at("/some/tiny.gguf", GGUF)
@@ -584,33 +595,29 @@ class Stopped(Case):
         self.assertIn("removed 1", self.does("rm", "--unfinished"))
         self.assertEqual((self.part(), self.unfinished()), (0, []))
 
-    def quantizer(self, script):
-        folder = self.home / "exec"
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("edgellm-pull", "edgellm-quantize"):
-            (folder / name).unlink(missing_ok=True)
-        (folder / "edgellm-pull").symlink_to(EDGELLM.with_name("edgellm-pull"))
-        (folder / "edgellm-quantize").write_text("#!/bin/sh\n" + script)
-        (folder / "edgellm-quantize").chmod(0o755)
-        return {"EDGELLM_EXEC_PATH": str(folder)}
+    @staticmethod
+    def runs(pid):
+        try:
+            state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            return False
+        return state != "Z"
 
     def test_killed_while_it_quantizes(self):
         url, words = self.at("/t.gguf", GGUF), self.home / "words"
-        slow = self.quantizer(f'echo "$@" >{words}.new; touch "$3.unfinished-edgellm"; '
-                              f"mv {words}.new {words}; exec sleep 1000")
+        slow = self.quantizer(f'echo $$ >{self.home}/pid; touch "$3.unfinished-edgellm"; '
+                              f'echo "$@" >{words}.new; mv {words}.new {words}; exec sleep 1000')
         process = self.start("pull", url, "--fit", "2MB", **slow)
         self.until(words.exists)
         self.assertIn("--fit=2000000", words.read_text())
         self.assertNotIn("--resume", words.read_text())
-        child = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, timeout=WAIT)
         process.kill()
         process.wait(WAIT)
-        for pid in child.stdout.split():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+        self.until(lambda: not self.runs(int((self.home / "pid").read_text())))
         self.does("pull", url, "--fit", "2MB", "--quiet", **self.quantizer(
             f'echo "$@" >{words}; while [ "$1" != -o ]; do shift; done; cp {OUT}/tiny.tm2.bin "$2"'))
         self.assertEqual(len(self.asked("/t.gguf")), 1)  # it is fetched once
+        self.assertIn("--resume", words.read_text())
         self.assertEqual(self.names(), ["t-2MB"])
         self.holds("t-2MB", "t-2MB.tm2.bin", TM2)
 
@@ -725,6 +732,19 @@ class Hub(Case):
                            ("model.safetensors", b"x" * 50)):
             self.repository({**files, name: data})
             self.fails(FORMAT, "pull", "hf:o/n", "--as-is", "--force", says=name)
+
+    def test_a_folder_is_quantized_as_a_whole(self):
+        files = {"config.json": b"{}", "tokenizer.json": b"{}", "a.safetensors": safetensors(40),
+                 "b.safetensors": safetensors(80)}
+        self.repository(files)
+        seen = self.home / "seen"
+        script = ('for last; do :; done; ls "$last" >' + str(seen) + '; while [ "$1" != -o ]; do '
+                  f'shift; done; cp {OUT}/tiny.tm2.bin "$2"')
+        self.does("pull", "hf:o/n", "--quiet", **self.quantizer(script))
+        self.assertEqual([w for w in seen.read_text().split() if not w.endswith(".about")],
+                         sorted(files))
+        self.holds("n", "n.tm2.bin", TM2)
+        self.assertEqual(os.listdir(self.home / "partial"), [])
 
     def test_the_token_goes_to_the_hub_alone(self):
         other = Server()

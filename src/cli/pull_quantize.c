@@ -5,17 +5,17 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli/cli_external.h"
 #include "cli/cli_signals.h"
 
-enum { LOOK_MS = 50 /* at most */, ARGUMENTS = 12 };
+enum { LOOK_MS = 50 /* at most */, ARGUMENTS = 12, NOT_STARTED = 127 };
 
 static const el_cli_external quantizer = {"quantize", NULL, "the quantizer"};
 
@@ -51,6 +51,8 @@ static edgellm_status judge(int status, edgellm_error *err)
         const int code = WEXITSTATUS(status);
         err->message[0] = '\0';
         if (code <= EDGELLM_ERR_MEMORY) return (edgellm_status)code;
+        if (code == NOT_STARTED)
+            return el_cli_fail(err, EDGELLM_ERR_IO, "the quantizer cannot be started");
         return el_cli_fail(err, EDGELLM_ERR_INTERNAL, "the quantizer ended with code %d", code);
     }
     if (status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
@@ -60,26 +62,25 @@ static edgellm_status judge(int status, edgellm_error *err)
     return el_cli_fail(err, EDGELLM_ERR_INTERNAL, "the quantizer ended by a signal");
 }
 
-/* Its progress is shown, its summary is not: it names a file that will lie elsewhere. */
-static int spawn(pid_t *pid, const char *path, char **words)
+/* After fork(). Its progress is shown, its summary is not: it names a file that will lie elsewhere.
+ * It does not outlive this process, whatever ends that: it would be in the way of the next one. */
+static void become(const char *path, char **words, pid_t parent)
 {
-    posix_spawn_file_actions_t actions;
-    int error = posix_spawn_file_actions_init(&actions);
-    if (error != 0) return error;
-    error = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    if (error == 0) error = posix_spawn(pid, path, &actions, NULL, words, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    return error;
+    const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (nowhere >= 0) dup2(nowhere, STDOUT_FILENO);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() == parent) execv(path, words);
+    _exit(NOT_STARTED);
 }
 
 static edgellm_status start(char **words, edgellm_error *err)
 {
     el_cli_path path;
-    pid_t pid;
     EL_CLI_TRY(el_cli_external_find(&quantizer, path, err));
-    const int error = spawn(&pid, path, words);
-    if (error != 0)
-        return el_cli_fail(err, EDGELLM_ERR_IO, "cannot start '%.300s': %s", path, strerror(error));
+    const pid_t parent = getpid(), pid = fork();
+    if (pid == 0) become(path, words, parent);
+    if (pid < 0)
+        return el_cli_fail(err, EDGELLM_ERR_IO, "cannot start '%.300s': %s", path, strerror(errno));
     return judge(wait_for(pid), err);
 }
 
