@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,11 +10,22 @@
 
 #include "cli/cli_signals.h"
 
+/* Without memory for its own tables OpenSSL 3 would crash in the next call. */
+static bool is_ready(void)
+{
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+    if (OSSL_LIB_CTX_get0_global_default() == NULL) return false;
+#endif
+    return OPENSSL_init_crypto(0, NULL) == 1;
+}
+
 edgellm_status el_pull_sum_begin(el_pull_sum *sum, edgellm_error *err)
 {
-    if (sum->context == NULL) sum->context = EVP_MD_CTX_new();
+    if (sum->context == NULL && is_ready()) sum->context = EVP_MD_CTX_new();
     if (sum->context != NULL && EVP_DigestInit_ex(sum->context, EVP_sha256(), NULL) == 1)
         return EDGELLM_OK;
+    EVP_MD_CTX_free(sum->context); /* half begun, it can only be dropped */
+    sum->context = NULL;
     return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for a SHA-256");
 }
 

@@ -495,9 +495,7 @@ static edgellm_status request(el_pull_web *w, const char *url, const char *accep
     w->shown = el_pull_url_shown(url);
     edgellm_status status = EDGELLM_OK;
     if (w->shown == NULL)
-        status = el_cli_fail(err, EDGELLM_ERR_USAGE,
-                             "an address is no URL: it begins with http:// "
-                             "or https://");
+        status = el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for an address, or it is no URL");
     if (status == EDGELLM_OK) status = ask_until(w, url, accept, err);
     free(w->shown);
     w->shown = NULL;

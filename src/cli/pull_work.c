@@ -12,6 +12,7 @@
 
 #include "base/outfile.h"
 #include "cli/cli_folders.h"
+#include "cli/cli_output.h"
 #include "cli/cli_store.h"
 #include "cli/pull.h"
 #include "cli/pull_sum.h"
@@ -24,10 +25,10 @@ static edgellm_status cannot(const char *what, const char *path, edgellm_error *
     return el_cli_fail(err, EDGELLM_ERR_IO, "cannot %s '%.250s': %s", what, path, strerror(errno));
 }
 
-static edgellm_status write_json(const json_t *value, const char *path, edgellm_error *err)
+static edgellm_status write_json(json_t *value, const char *path, edgellm_error *err)
 {
     el_outfile out;
-    char *text = json_dumps(value, JSON_INDENT(2));
+    char *text = el_cli_json_dump(json_incref(value), JSON_INDENT(2));
     if (text == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for an entry");
     edgellm_status status = el_outfile_create(&out, path, err);
     if (status == EDGELLM_OK) {
@@ -210,7 +211,7 @@ static bool move_in(const char *from, const char *to)
     return moved;
 }
 
-edgellm_status el_pull_work_keep(const el_pull_work *work, const json_t *entry, const char *name,
+edgellm_status el_pull_work_keep(const el_pull_work *work, json_t *entry, const char *name,
                                  edgellm_error *err)
 {
     char *from = NULL, *to = NULL, *about = NULL;

@@ -32,7 +32,7 @@ edgellm_status el_pull_work_begin(const el_pull_work *work, edgellm_error *err);
 /* sha256: NULL: it is computed. Adds the file to the list "files" of `entry`. */
 edgellm_status el_pull_work_add(const el_pull_work *work, json_t *entry, const char *path,
                                 const char *sha256, edgellm_error *err);
-edgellm_status el_pull_work_keep(const el_pull_work *work, const json_t *entry, const char *name,
+edgellm_status el_pull_work_keep(const el_pull_work *work, json_t *entry, const char *name,
                                  edgellm_error *err);
 
 #endif
