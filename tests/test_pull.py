@@ -312,12 +312,19 @@ class Store(Case):
     def test_local_files(self):
         self.does("pull", OUT / "tiny.gguf")
         self.holds("tiny", "tiny.tm2.bin")
+        self.assertIn("already", self.does("pull", OUT / "tiny.gguf"))
         self.does("pull", OUT / "tiny.tm2.bin", "--name", "copy")
         self.holds("copy", "tiny.tm2.bin")
         self.does("pull", OUT / "tiny.gguf", "--as-is", "--name", "raw", "--sha256", sha(GGUF))
         self.holds("raw", "tiny.gguf", GGUF)
         self.fails(FORMAT, "pull", OUT / "tiny.gguf", "--name", "x", "--sha256", sha(b""),
                    says="SHA-256")
+        changing = OUT / "changing.gguf"
+        shutil.copy(OUT / "tiny.gguf", changing)
+        self.does("pull", changing)
+        changing.write_bytes(GGUF + bytes(8))
+        self.fails(USAGE, "pull", changing, says="--force")
+        self.does("rm", "changing")
         page = OUT / "page.gguf"
         page.write_bytes(b"<html>")
         self.fails(FORMAT, "pull", page, says="no model")

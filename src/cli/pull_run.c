@@ -48,7 +48,8 @@ static bool is_same(const run *r, const json_t *entry)
 {
     const el_pull_plan *plan = &r->fetch.plan;
     return same_text(entry, "source", r->fetch.source.text) &&
-           (r->o->offline || same_text(entry, "revision", plan->revision)) &&
+           ((r->o->offline && r->fetch.source.kind != NULL) ||
+            same_text(entry, "revision", plan->revision)) &&
            (uint64_t)json_integer_value(json_object_get(entry, "fit")) == r->o->fit &&
            ((!r->o->as_is && !r->o->keep_source) || has_source(entry)) &&
            (r->o->as_is || json_object_get(entry, "model") != NULL);
@@ -239,6 +240,7 @@ static edgellm_status quantize(run *r, edgellm_error *err)
 static json_t *describe(const run *r)
 {
     char now[32];
+    el_pull_hex given;
     const time_t seconds = time(NULL);
     struct tm utc;
     const bool keeps = r->model == NULL || r->o->keep_source;
@@ -255,7 +257,8 @@ static json_t *describe(const run *r)
                             json_string(base_of(r->model != NULL ? r->model : r->origin)));
     if (keeps && !is_tm2) json_object_set_new(o, "origin", json_string(origin));
     if (r->sha256[0] != '\0') json_object_set_new(o, "origin_sha256", json_string(r->sha256));
-    if (r->o->sha256 != NULL) json_object_set_new(o, "given_sha256", json_string(r->o->sha256));
+    if (r->o->sha256 != NULL && el_pull_sum_read(r->o->sha256, given))
+        json_object_set_new(o, "given_sha256", json_string(given));
     if (r->o->fit != 0) json_object_set_new(o, "fit", json_integer((json_int_t)r->o->fit));
     return o;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "cli/cli_output.h"
 #include "cli/pull_url.h"
@@ -132,10 +133,16 @@ static edgellm_status read_path(el_pull_source *source, const char *word, edgell
                        word);
 }
 
+/* Of a file its size and time, so that another one in its place is another revision. */
 static edgellm_status plan_path(const el_pull_source *source, el_pull_plan *plan,
                                 edgellm_error *err)
 {
+    struct stat facts;
     const char *slash = strrchr(source->place, '/');
+    if (stat(source->place, &facts) == 0 && S_ISREG(facts.st_mode))
+        EL_CLI_TRY(el_pull_text(&plan->revision, err, "%lld bytes, %lld.%09ld",
+                                (long long)facts.st_size, (long long)facts.st_mtim.tv_sec,
+                                (long)facts.st_mtim.tv_nsec));
     return el_pull_text(&plan->title, err, "%s", slash != NULL ? slash + 1 : source->place);
 }
 
