@@ -174,5 +174,6 @@ const el_cli_command el_cli_cmd_batch = {
     .values_size = sizeof(batch_values),
     .min_operands = 2,
     .max_operands = 2,
+    .model = EL_CLI_RUNS_MODEL,
     .run = batch,
 };

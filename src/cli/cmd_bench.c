@@ -297,5 +297,6 @@ const el_cli_command el_cli_cmd_bench = {
     .values_size = sizeof(bench_values),
     .min_operands = 0,
     .max_operands = 1,
+    .model = EL_CLI_RUNS_MODEL,
     .run = bench,
 };

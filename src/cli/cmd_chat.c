@@ -397,5 +397,6 @@ const el_cli_command el_cli_cmd_chat = {
     .values_size = sizeof(el_cli_chat_values),
     .min_operands = 1,
     .max_operands = 1,
+    .model = EL_CLI_RUNS_MODEL,
     .run = chat,
 };

@@ -305,5 +305,6 @@ const el_cli_command el_cli_cmd_doctor = {
     .values_size = sizeof(doctor_values),
     .min_operands = 0,
     .max_operands = 1,
+    .model = EL_CLI_RUNS_MODEL,
     .run = doctor,
 };

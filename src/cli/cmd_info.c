@@ -352,5 +352,6 @@ const el_cli_command el_cli_cmd_info = {
     .values_size = sizeof(info_values),
     .min_operands = 1,
     .max_operands = 1,
+    .model = EL_CLI_RUNS_MODEL,
     .run = info,
 };

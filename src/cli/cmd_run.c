@@ -364,5 +364,6 @@ const el_cli_command el_cli_cmd_run = {
     .values_size = sizeof(run_values),
     .min_operands = 1,
     .max_operands = 1,
+    .model = EL_CLI_RUNS_MODEL,
     .run = run,
 };

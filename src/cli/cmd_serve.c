@@ -180,5 +180,6 @@ const el_cli_command el_cli_cmd_serve = {
     .values_size = sizeof(serve_values),
     .min_operands = 1,
     .max_operands = 1,
+    .model = EL_CLI_RUNS_MODEL,
     .run = serve,
 };
