@@ -576,6 +576,16 @@ class Soak(Case):
         self.assertRegex(done.stdout.decode(), r"(?m)^load +cpu on cores .*\nforecast +by a calibration")
         self.assertEqual(len(json.loads(out.read_text())["requests"]), 3)
 
+    def test_full_disk(self):
+        out = self.folder / "soak.json"
+        out.write_text("what was there before")
+        path = self.costs(step_ms=20.0)
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))  # noqa: E731
+        text = self.fails(IO, *self.SOAK, "--requests", "5", "--certificate", path, "-o", out, preexec_fn=limit)
+        self.assertIn("File too large", text)
+        self.assertEqual(out.read_text(), "what was there before")
+        self.assertEqual([p.name for p in self.folder.iterdir() if "tmp" in p.name], [])
+
     def interrupted(self, path, seconds):
         """The report of a soak that is interrupted after that time; None: before it answered anything."""
         out = self.folder / "soak.json"

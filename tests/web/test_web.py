@@ -23,6 +23,7 @@ import test_serve as serve
 from playwright.sync_api import expect, sync_playwright
 
 CHROMIUM = sys.argv[4]
+EXAMPLE = pathlib.Path(__file__).resolve().parents[2] / "examples" / "stream.html"
 PICTURES = serve.OUT / "pictures"
 WAIT = 30000  # ms in which anything has happened
 QUESTION = "the quick brown fox"
@@ -511,6 +512,44 @@ class Keys(Case):
     def test_not_ascii(self):
         self.give("schlüssel")
         expect(self.page.locator("#key-note")).to_contain_text("ASCII")
+
+
+class Example(Case):
+    """examples/stream.html, as if the server's address had it."""
+
+    def setUp(self):
+        self.keyed = serve.Server("-c", "20000", model=serve.LONG, env={**os.environ, "EDGELLM_API_KEY": "the/key"})
+        self.addCleanup(self.keyed.end)
+
+    def begin(self, expected=None):
+        page = self.open(self.keyed.port, expected or NETWORK, until=None)
+        page.route("**/stream.html", lambda route: route.fulfill(path=EXAMPLE))
+        page.goto(f"http://127.0.0.1:{self.keyed.port}/stream.html")
+        page.fill("#question", QUESTION)
+        return page
+
+    def test_asks_and_stops(self):
+        page = self.begin()
+        page.fill("#key", "the/key")
+        page.click("text=Ask")
+        expect(page.locator("#note")).to_have_text(re.compile(r"^[1-9]\d* tokens, \d+ ms$"))
+        expect(page.locator("#answer")).not_to_be_empty()
+        page.click("#stop")
+        page.wait_for_function("socket.readyState === WebSocket.CLOSED && secret === undefined")
+        self.picture("example")
+
+    def test_lost(self):
+        """The page takes the answer up again where its connection broke."""
+        page = self.begin()
+        page.fill("#key", "the/key")
+        page.click("text=Ask")
+        page.wait_for_function("at > 5")
+        page.evaluate("socket.close(3000)")
+        expect(page.locator("#note")).to_contain_text("lost (")
+        before = page.evaluate("at")
+        page.wait_for_function(f"at > {before}")
+        page.click("#stop")
+        page.wait_for_function("secret === undefined")
 
 
 # ---- people ------------------------------------------------------------------------------------
