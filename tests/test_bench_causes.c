@@ -141,7 +141,7 @@ static void test_each_cause(void **state)
 static void test_several_causes(void **state)
 {
     (void)state;
-    el_cli_bench_counters after = {11, 11, 11, 11, 5000000, 20, 500000, 3};
+    el_cli_bench_counters after = {11, 11, 11, 11, 5000000, 20, 500000, 3, 0};
     assert_causes(&after, 1,
                   "throttled, frequency step, stolen by the host, major fault, run-queue wait, "
                   "involuntary switch, minor fault");
