@@ -94,9 +94,11 @@ class Talk(unittest.IsolatedAsyncioTestCase):
         await socket.send(json.dumps(message))
 
     async def hear(self, socket, until):
-        """Messages up to the first of that type; each is one of those described."""
+        """The first of that type; each until then is one of those described."""
         while True:
             message = json.loads(await socket.recv())
+            if message["type"] == "token" and message["index"] > 20 and until != "token":
+                continue  # judging takes longer than computing
             found = kinds("answer", message)
             self.assertEqual(len(found), 1, message)
             self.heard.update(found)
@@ -112,28 +114,29 @@ class Talk(unittest.IsolatedAsyncioTestCase):
                            logits_hash=True, deadline_ms=3600000)
             await self.hear(socket, "done")
             await self.say(socket, type="request", id="b", **PROMPT)
-            secret = (await self.hear(socket, "accepted"))["resume"]
             await self.hear(socket, "token")
             await self.say(socket, type="deadline", id="b", deadline_ms=3600000)
             await self.hear(socket, "deadline")
             await self.say(socket, type="deadline", id="b", deadline_ms=1)
             await self.hear(socket, "error")
+            await self.say(socket, type="cancel", id="b")
+            await self.hear(socket, "done")
+            await self.say(socket, type="request", id="late", **PROMPT, max_tokens=19000, deadline_ms=1)
+            await self.hear(socket, "error")
+            await self.say(socket, type="request", id="c", **PROMPT, max_tokens=300)
+            secret = (await self.hear(socket, "accepted"))["resume"]
+            await socket.close(4000)  # 1000 would end what runs
         async with self.connect() as socket:
             await self.say(socket, type="resume", resume=secret, **{"from": 1})
             self.assertEqual((await self.hear(socket, "token"))["index"], 1)
-            await self.say(socket, type="request", id="full", **PROMPT, deadline_ms=20)  # the session is taken
-            await self.hear(socket, "error")
-            for i in range(16):
-                await self.say(socket, type="request", id=f"many{i}", **PROMPT)
-            while 429 not in self.statuses:
-                await self.hear(socket, "error")
-            await self.say(socket, type="cancel", id="b")
             await self.hear(socket, "done")
             await self.say(socket, type="resume", resume="0" * 32)
-            while 404 not in self.statuses:
-                await self.hear(socket, "error")
+            await self.hear(socket, "error")
+            for i in range(17):
+                await self.say(socket, type="request", id=f"many{i}", **PROMPT, max_tokens=2000)
+            await self.hear(socket, "error")
         self.assertEqual((self.said, self.heard), (names("ask"), names("answer")))
-        self.assertLessEqual({404, 422, 429}, self.statuses)
+        self.assertEqual(self.statuses, {None, 404, 422, 429})
 
     async def test_what_it_does_not_allow_is_refused(self):
         async with self.connect() as socket:
