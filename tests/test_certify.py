@@ -278,6 +278,9 @@ class Use(Case):
         got = self.json(*bench, "--certificate", slow)["certificate"]
         self.assertEqual((got["gaps"], got["above"]), (15, 15))
         self.assertRegex(self.ok(*bench, "--certificate", slow), r"certificate +15 of 15 tokens took longer")
+        page = self.folder / "page.html"
+        self.ok(*bench, "--certificate", slow, "--html", page)
+        self.assertRegex(page.read_text(), r"<pre>certificate +15 of 15 tokens took longer[^<]*</pre>")
         chat = ("chat", TM2, "-c", "128", "-b", "16", "-j", "1", "-n", "4", "--ignore-eos",
                 "--certificate", slow)
         lines = [json.loads(line)["certificate"] for line in
