@@ -27,6 +27,8 @@ OUT = pathlib.Path(sys.argv[3]).absolute()
 IO, FORMAT, UNSUPPORTED = 3, 4, 5
 NAMES = ("tiny", "llama3", "qwen2", "qwen3", "gemma2", "gemma3")
 ROUNDED = ("--bits", "8", "--group", "32", "--calibrate", "none")
+# Of the tiny Gemmas' pieces these have a character that is none: scores join it, merges cannot.
+RENAMED = {"\u2581w": "w", "\u2581b": "b"}
 Q_PROJ = "model.layers.0.self_attn.q_proj.weight"
 
 
@@ -42,6 +44,21 @@ def gguf(name):
 def setUpModule():
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
+
+
+def read(name):
+    model = hf_folder.read(gguf(name))
+    values = model["values"]
+    values["tokenizer.ggml.tokens"] = [RENAMED.get(t, t) for t in values["tokenizer.ggml.tokens"]]
+    return model
+
+
+def named_alike(vocab):
+    if vocab["ranks"]:
+        names = {k.replace("\u2581", " ").encode(): v.encode() for k, v in RENAMED.items()}
+        vocab = vocab | {"tokens": [names.get(t, t) for t in vocab["tokens"]], "n_bytes": 0,
+                         "ranks": None}
+    return vocab
 
 
 class Case(unittest.TestCase):
@@ -77,7 +94,7 @@ class Case(unittest.TestCase):
         self.assertEqual(a.config | {"name": ""}, b.config | {"name": ""})
         if a.vocab["ranks"]:
             self.same_ranks(a.vocab, b.vocab, merges)
-        self.assertEqual(a.vocab | {"ranks": None}, b.vocab | {"ranks": None})
+        self.assertEqual(named_alike(a.vocab), named_alike(b.vocab))
         self.assertEqual(a.template, b.template)
         self.assertEqual(set(a.tensors), set(b.tensors))
         for name in a.tensors.keys() - {"rope_freqs.weight"}:
@@ -92,7 +109,7 @@ class Case(unittest.TestCase):
 
 class TheSameModel(Case):
     def compare(self, name, **options):
-        model, folder = hf_folder.read(gguf(name)), self.place / "folder"
+        model, folder = read(name), self.place / "folder"
         hf_folder.write(model, folder, **options)
         merges = hf_folder.tokenizer_of(model)["model"]["merges"]
         self.same_model(self.made(folder, *ROUNDED),
@@ -101,15 +118,15 @@ class TheSameModel(Case):
     def test_of_every_architecture(self):
         for name in NAMES:
             with self.subTest(name):
+                shutil.rmtree(self.place / "folder", ignore_errors=True)
                 self.compare(name)
-                shutil.rmtree(self.place / "folder")
 
     def test_in_shards(self):
         self.compare("qwen3", shards=3)
         self.assertFalse((self.place / "folder" / "model.safetensors").exists())
 
     def test_of_every_dtype(self):
-        model = hf_folder.read(gguf("tiny"))
+        model = read("tiny")
         for dtype in ("BF16", "F16"):
             with self.subTest(dtype):
                 hf_folder.write(model, self.place / dtype, dtype=dtype)
@@ -128,26 +145,31 @@ class TheSameModel(Case):
 
     def test_is_judged_by_the_folder(self):
         folder, text = self.place / "folder", self.place / "text"
-        hf_folder.write(hf_folder.read(gguf("tiny")), folder)
+        hf_folder.write(read("tiny"), folder)
         text.write_text("the quick brown fox jumps over the lazy dog, and again. " * 8)
         told = json.loads(self.ok("perplexity", self.made(folder), text, "--exact", "--json", "-c",
                                   "32", "--against", folder, "--cache", "none"))
-        self.assertEqual(told["against"]["kl"], 0.0, told)
+        self.assertLess(abs(told["kl"]), 1e-6, told)
+        self.assertEqual(told["top1"], 1.0, told)
 
     def test_names_end_an_answer(self):
         """Beside eos, which is any token, those whose names say so."""
         folder = self.place / "folder"
-        hf_folder.write(hf_folder.read(gguf("tiny")), folder)
+        hf_folder.write(read("tiny"), folder)
         (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 2, 40]}))
         self.assertEqual(tm2.TM2File(self.made(folder)).vocab["eos"], 40)
         (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [40, 41]}))
         done = edgellm("quantize", folder, "-o", self.place / "no.tm2.bin")
         self.assertEqual(done.returncode, UNSUPPORTED)
         self.assertIn(b"tokens 40 and 41", done.stderr)
+        (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 301}))
+        done = edgellm("quantize", folder, "-o", self.place / "no.tm2.bin")
+        self.assertEqual(done.returncode, FORMAT)
+        self.assertIn(b"'eos_token_id' is 301, which is no token", done.stderr)
 
     def test_chat_template_in_a_file(self):
         folder = self.place / "folder"
-        hf_folder.write(hf_folder.read(gguf("tiny")), folder)
+        hf_folder.write(read("tiny"), folder)
         (folder / "chat_template.jinja").write_text("{{ messages }}")
         self.assertEqual(tm2.TM2File(self.made(folder)).template, "{{ messages }}")
 
@@ -157,8 +179,8 @@ class Bad(Case):
 
     @classmethod
     def setUpClass(cls):
-        cls.model = hf_folder.read(gguf("tiny"))
-        cls.pieces = hf_folder.read(gguf("gemma3"))
+        cls.model = read("tiny")
+        cls.pieces = read("gemma3")
 
     def folder(self, model=None):
         folder = pathlib.Path(tempfile.mkdtemp(dir=self.place)) / "folder"
@@ -204,7 +226,6 @@ class Bad(Case):
         config(UNSUPPORTED, "'yarn'", rope_scaling={"rope_type": "yarn", "factor": 4})
         config(FORMAT, "'factor'", rope_parameters={"rope_type": "llama3"})
         config(UNSUPPORTED, "quantization_config", quantization_config={"quant_method": "gptq"})
-        config(FORMAT, "eos_token_id", "is no token", eos_token_id=301, bos_token_id=[1])
         config(UNSUPPORTED, "'sliding_attention'", layer_types=["sliding_attention"])
 
     def test_tokenizer(self):
@@ -213,7 +234,7 @@ class Bad(Case):
         tokenizer(lambda m: m["model"].update(type="Unigram"), UNSUPPORTED, "'Unigram'", "'BPE'")
         tokenizer(lambda m: m["model"]["vocab"].update(more=301), FORMAT, "'more'", "301 tokens")
         tokenizer(lambda m: m["model"]["vocab"].update(more=300), FORMAT, "'more'", "id 300")
-        tokenizer(lambda m: m["model"].update(vocab={"a": 0}, merges=[]), FORMAT,
+        tokenizer(lambda m: m["model"].update(vocab={"<|endoftext|>": 0}, merges=[]), FORMAT,
                   "don't belong together")
         tokenizer(lambda m: m["model"]["merges"].append("zz q"), FORMAT, "zz q")
         tokenizer(lambda m: m["model"]["merges"].append(["z"]), FORMAT, "not two texts")

@@ -178,8 +178,8 @@ def tokenizer_of(model):
 
 def tokenizer_config_of(model):
     values, config = model["values"], {}
-    for name in ("bos", "eos"):
-        i = values.get(f"tokenizer.ggml.{name}_token_id")
+    for ours, name in (("bos", "bos"), ("eos", "eos"), ("unknown", "unk"), ("padding", "pad")):
+        i = values.get(f"tokenizer.ggml.{ours}_token_id")
         if i is not None:
             config[f"{name}_token"] = {"content": values["tokenizer.ggml.tokens"][i]}
     config["add_bos_token"] = values.get("tokenizer.ggml.add_bos_token", False)
