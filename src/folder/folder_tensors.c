@@ -44,29 +44,32 @@ static edgellm_status no_weights(const el_folder *f)
     return el_fail(f->err, EDGELLM_ERR_FORMAT, "the folder has neither " ONE " nor " INDEX);
 }
 
-/* The files that the index names, one after another, each once. */
+/* The file that the index has a tensor in, unless it was read before: then it is in `done`. */
+static edgellm_status read_shard(work *w, const char *name, const char *shard, json_t *done)
+{
+    if (!shard || !is_shard(shard))
+        return el_fail(w->f->err, EDGELLM_ERR_FORMAT,
+                       INDEX ": tensor '%.100s' is in '%.100s', which is not the name of a "
+                             "safetensors file",
+                       name, shard ? shard : "");
+    if (json_object_get(done, shard)) return EDGELLM_OK;
+    const size_t bytes = strlen(shard) + 1;
+    char *copy = el_gguf_room(w->f->file, bytes);
+    if (!copy || json_object_set_new(done, shard, json_true()) != 0)
+        return el_fail(w->f->err, EDGELLM_ERR_MEMORY, "out of memory for names of files");
+    memcpy(copy, shard, bytes);
+    return el_safetensors_read(w->f, copy, &w->all);
+}
+
 static edgellm_status read_shards(work *w, const json_t *places)
 {
-    const char *name, *shard;
+    const char *name;
     json_t *place;
     json_t *done = json_object();
     edgellm_status status = EDGELLM_OK;
     json_object_foreach((json_t *)places, name, place)
     {
-        shard = json_string_value(place);
-        if (json_object_get(done, shard ? shard : "")) continue;
-        if (!shard || !is_shard(shard)) {
-            status = el_fail(w->f->err, EDGELLM_ERR_FORMAT,
-                             INDEX ": tensor '%.100s' is in '%.100s', which is not the name of a "
-                                   "safetensors file",
-                             name, shard ? shard : "");
-        } else {
-            char *copy = el_gguf_room(w->f->file, strlen(shard) + 1);
-            if (!copy || json_object_set_new(done, shard, json_true()) != 0)
-                status = el_fail(w->f->err, EDGELLM_ERR_MEMORY, "out of memory for names of files");
-            else
-                status = el_safetensors_read(w->f, strcpy(copy, shard), &w->all);
-        }
+        status = read_shard(w, name, json_string_value(place), done);
         if (status != EDGELLM_OK) break;
     }
     json_decref(done);

@@ -44,10 +44,9 @@ static edgellm_status set(const el_folder_tokens *t, uint32_t id, const char *te
 /* <0x41> */
 static bool is_byte(const char *text)
 {
-    unsigned byte;
-    char name[8], end;
-    if (sscanf(text, "<0x%2X%c", &byte, &end) != 2) return false;
-    snprintf(name, sizeof name, "<0x%02X>", byte & 255);
+    char name[8];
+    if (strncmp(text, "<0x", 3) != 0 || strlen(text) != 6) return false;
+    snprintf(name, sizeof name, "<0x%02X>", (unsigned)strtoul(text + 3, NULL, 16) & 255);
     return strcmp(name, text) == 0;
 }
 
