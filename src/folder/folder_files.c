@@ -52,10 +52,35 @@ static bool has_too_many(const char *text, size_t len)
     return n > MOST_VALUES;
 }
 
+/* Where jansson finds no memory in the middle of a text, it goes on without a part of it: so its
+ * allocator, one a process, is watched while it parses. */
+static json_malloc_t allocate;
+static bool ran_out;
+
+static void *watched(size_t bytes)
+{
+    void *memory = allocate(bytes);
+    ran_out |= memory == NULL;
+    return memory;
+}
+
+static json_t *parse(const char *text, size_t len, json_error_t *error)
+{
+    json_free_t release;
+    json_get_alloc_funcs(&allocate, &release);
+    ran_out = false;
+    json_set_alloc_funcs(watched, release);
+    /* some write numbers over 64 bits for "no limit" */
+    json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, error);
+    json_set_alloc_funcs(allocate, release);
+    if (!ran_out) return json;
+    json_decref(json);
+    return NULL;
+}
+
 static edgellm_status not_json(const el_folder *f, const char *name, const json_error_t *error)
 {
-    if (json_error_code(error) == json_error_out_of_memory)
-        return el_fail(f->err, EDGELLM_ERR_MEMORY, "out of memory for %s", name);
+    if (ran_out) return el_fail(f->err, EDGELLM_ERR_MEMORY, "out of memory for %s", name);
     return el_fail(f->err, EDGELLM_ERR_FORMAT, "%s, line %d, column %d: %s", name, error->line,
                    error->column, error->text);
 }
@@ -68,8 +93,7 @@ edgellm_status el_folder_parse(el_folder *f, const char *name, const char *text,
         return el_fail(f->err, EDGELLM_ERR_UNSUPPORTED,
                        "%s: more than %zu bytes, or %zu values, of JSON", name, MOST_TEXT,
                        MOST_VALUES);
-    /* some write numbers over 64 bits for "no limit" */
-    *json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &error);
+    *json = parse(text, len, &error);
     if (!*json) return not_json(f, name, &error);
     if (json_is_object(*json)) return EDGELLM_OK;
     json_decref(*json);

@@ -36,17 +36,14 @@ static uint32_t id_named(const special *s, const char *text)
     return EL_TOKEN_NONE;
 }
 
-/* An id, or the first of a list; EL_TOKEN_NONE if there is none. Errors: FORMAT. */
-static edgellm_status id_in(const special *s, const char *name, const json_t *object,
-                            const char *key, uint32_t *id)
+/* EL_TOKEN_NONE for null, and for -1, as some write it. `name`: the file. Errors: FORMAT. */
+static edgellm_status take_id(const special *s, const char *name, const char *key,
+                              const json_t *value, uint32_t *id)
 {
-    const json_t *found = json_object_get(object, key);
+    const double number = json_number_value(value);
     *id = EL_TOKEN_NONE;
-    if (json_is_array(found)) found = json_array_get(found, 0);
-    if (!found || json_is_null(found)) return EDGELLM_OK;
-    const double number = json_number_value(found);
-    if (json_is_number(found) && number == -1) return EDGELLM_OK;
-    if (!json_is_number(found) || !(number >= 0 && number < s->t->n) ||
+    if (!value || json_is_null(value) || number == -1) return EDGELLM_OK;
+    if (!json_is_number(value) || !(number >= 0 && number < s->t->n) ||
         number != (double)(uint32_t)number)
         return el_fail(s->t->f->err, EDGELLM_ERR_FORMAT, "%s: '%s' is %g, which is no token of %u",
                        name, key, number, s->t->n);
@@ -54,10 +51,18 @@ static edgellm_status id_in(const special *s, const char *name, const json_t *ob
     return EDGELLM_OK;
 }
 
+/* Of config.json: an id, or the first of a list. */
+static edgellm_status id_in_config(const special *s, const char *key, uint32_t *id)
+{
+    const json_t *found = json_object_get(s->t->f->config, key);
+    if (json_is_array(found)) found = json_array_get(found, 0);
+    return take_id(s, EL_FOLDER_CONFIG, key, found, id);
+}
+
 static edgellm_status find_id(const special *s, const char *token, const char *key, uint32_t *id)
 {
     *id = id_named(s, content_of(json_object_get(s->config, token)));
-    return *id != EL_TOKEN_NONE ? EDGELLM_OK : id_in(s, EL_FOLDER_CONFIG, s->t->f->config, key, id);
+    return *id != EL_TOKEN_NONE ? EDGELLM_OK : id_in_config(s, key, id);
 }
 
 /* ---- what ends an answer ------------------------------------------------------------------ */
@@ -86,18 +91,13 @@ static edgellm_status take_end(special *s, uint32_t id)
 
 static edgellm_status take_ends(special *s)
 {
-    const json_t *ends = json_object_get(s->generation, "eos_token_id");
-    uint32_t id;
-    if (!json_is_array(ends)) {
-        EL_TRY(id_in(s, GENERATION, s->generation, "eos_token_id", &id));
-        return id == EL_TOKEN_NONE ? EDGELLM_OK : take_end(s, id);
-    }
-    for (size_t i = 0; i < json_array_size(ends); i++) {
-        json_t *one = json_pack("{s:O}", "eos_token_id", json_array_get(ends, i));
-        if (!one) return el_fail(s->t->f->err, EDGELLM_ERR_MEMORY, "out of memory for a token");
-        edgellm_status status = id_in(s, GENERATION, one, "eos_token_id", &id);
-        json_decref(one);
-        EL_TRY(status);
+    static const char key[] = "eos_token_id";
+    const json_t *ends = json_object_get(s->generation, key);
+    const size_t n = json_is_array(ends) ? json_array_size(ends) : 1;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t id;
+        const json_t *end = json_is_array(ends) ? json_array_get(ends, i) : ends;
+        EL_TRY(take_id(s, GENERATION, key, end, &id));
         if (id != EL_TOKEN_NONE) EL_TRY(take_end(s, id));
     }
     return EDGELLM_OK;
