@@ -1,7 +1,7 @@
 /*
  * test_folder_memory.c: the small folders that fuzzing starts from are opened while the Nth
- * allocation, the importer's or jansson's, fails, for every N: it says so, nothing leaks, and then
- * it succeeds.
+ * allocation fails, for every N: the importer says so, nothing leaks, and then it succeeds.
+ * jansson's own allocations are left alone: at some of them it ends the process.
  */
 #include <stdio.h>
 #include <stdlib.h>
