@@ -22,6 +22,12 @@ add_library(el_schema OBJECT ${schema_sources})
 target_link_libraries(el_schema PRIVATE edgellm_flags PkgConfig::JANSSON)
 target_compile_options(el_schema PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
 
+# A Hugging Face folder as a source: base format token (names that end answers), and jansson.
+file(GLOB folder_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/folder/*.c)
+add_library(el_folder OBJECT ${folder_sources})
+target_link_libraries(el_folder PRIVATE edgellm_flags PkgConfig::JANSSON)
+target_compile_options(el_folder PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
+
 # Their sources, each compiled once: what both share, and what is one's own. The fuzzer of arguments
 # (tests/fuzz) takes all three, but its own main files.
 set(src ${PROJECT_SOURCE_DIR}/src/cli)
@@ -76,7 +82,7 @@ if(EDGELLM_EDITLINE)
   set(editline_library PkgConfig::LIBEDIT)
 endif()
 add_executable(edgellm ${src}/main.c $<TARGET_OBJECTS:el_cli_core> ${common_objects}
-                       $<TARGET_OBJECTS:el_schema>)
+                       $<TARGET_OBJECTS:el_schema> $<TARGET_OBJECTS:el_folder>)
 target_link_libraries(edgellm PRIVATE edgellm_cli_flags edgellm_static ${editline_library} m)
 add_custom_target(programs DEPENDS edgellm) # all that a checkout needs to run
 
@@ -125,7 +131,7 @@ if(EDGELLM_QUANTIZE)
   endif()
   add_executable(edgellm-quantize ${src}/quantize_main.c ${src}/quantize_blas.c ${common_objects}
                                   $<TARGET_OBJECTS:el_cli_quantize> $<TARGET_OBJECTS:el_offline>
-                                  $<TARGET_OBJECTS:el_train>)
+                                  $<TARGET_OBJECTS:el_train> $<TARGET_OBJECTS:el_folder>)
   target_link_libraries(edgellm-quantize PRIVATE edgellm_cli_flags edgellm_static
                                                  PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
   add_dependencies(programs edgellm-quantize)

@@ -50,6 +50,9 @@ elseif(EDGELLM_CLI)
     endif()
     el_python_test(manual ${speakers})
   endif()
+  if(NOT EDGELLM_COVERAGE) # which does not count training
+    el_python_test(folder ${program} ${CMAKE_CURRENT_BINARY_DIR}/folder)
+  endif()
   el_python_test(plan ${program} ${CMAKE_CURRENT_BINARY_DIR}/plan ${PROJECT_SOURCE_DIR})
   el_python_test(doctor ${program} ${CMAKE_CURRENT_BINARY_DIR}/doctor ${sanitized})
   el_python_test(bench ${program} ${CMAKE_CURRENT_BINARY_DIR}/bench $<TARGET_FILE:random_model>

@@ -654,8 +654,8 @@ class Against(Case):
     def test_bad_sources(self):
         empty = self.folder / "empty"
         empty.touch()
-        for path, code in ((self.folder / "none.bin", IO), (self.folder, IO), (empty, FORMAT),
-                           (__file__, FORMAT), ("/dev/zero", IO)):
+        for path, code in ((self.folder / "none.bin", IO), (self.folder, FORMAT),
+                           (empty, FORMAT), (__file__, FORMAT), ("/dev/zero", IO)):
             self.fails(code, *self.command(source=path), contains=str(path)[-9:])
         cut = self.folder / "cut.gguf"
         cut.write_bytes(pathlib.Path(GGUF).read_bytes()[:-100])
@@ -765,8 +765,10 @@ class BadFiles(Case):
         empty = folder / "empty"
         empty.touch()
         for path, code in ((folder / "no-such.tm2.bin", IO), (folder, IO), (empty, FORMAT)):
-            for command in [*self.commands_on(path), self.quantize(path)]:
+            for command in self.commands_on(path):
                 self.fails(code, *command, contains=path.name)
+            # which a folder may be, but not this one
+            self.fails(FORMAT if path == folder else code, *self.quantize(path), contains=path.name)
         self.fails(IO, folder / "no-such.tm2.bin", "-p", "x")
         self.fails(IO, "run", TM2, "--prompt-file", folder / "none.txt", contains="none.txt")
         self.fails(IO, "perplexity", TM2, folder / "none.txt", contains="none.txt")

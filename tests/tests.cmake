@@ -92,6 +92,12 @@ if(EDGELLM_CLI)
   target_link_libraries(test_schema_memory PRIVATE PkgConfig::JANSSON m)
   target_link_options(test_schema_memory PRIVATE
       -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free)
+  # Hugging Face folders, while memory fails.
+  el_test(folder_memory base cpu kernel format token folder test_support)
+  target_sources(test_folder_memory PRIVATE fuzz/seed_folder.c)
+  target_link_libraries(test_folder_memory PRIVATE PkgConfig::JANSSON m)
+  target_link_options(test_folder_memory PRIVATE
+      -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free)
 endif()
 
 # Not a test: what tools/conformance_tokens.py compares with the reference tokenizers.

@@ -35,6 +35,7 @@ judge "tokens" "$PYTHON" tools/conformance_tokens.py "$gguf" --tool "$build/test
 judge "pieces" "$PYTHON" tools/conformance_pieces.py --tool "$build/tests/tokenize_lines" --work "$work"
 judge "committed vectors" "$PYTHON" tools/conformance/vectors.py tests/data
 judge "committed embeddings" "$PYTHON" tools/conformance/embeddings.py tests/data
+judge "folders" "$PYTHON" tools/conformance/folders.py --build "$build" --work "$work"
 judge "logits" "$PYTHON" tools/conformance/logits.py --build "$build" --work "$work" --gguf "$gguf"
 if [ -n "${WIKITEXT:-}" ]; then
     [ -n "${LLAMA_PPL:-}" ] || venv_llama_cpp || echo "llama.cpp is not available" >&2

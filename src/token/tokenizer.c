@@ -289,22 +289,27 @@ bool el_tokenizer_is_special(const el_tokenizer *t, uint32_t token)
     return token < t->vocab->n_tokens && el_vocab_is_special(t->vocab, token);
 }
 
-bool el_tokenizer_is_end(const el_tokenizer *t, uint32_t token)
+bool el_tokenizer_name_ends(const uint8_t *name, size_t len)
 {
     static const char *const ends[] = {
         "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>",
         "<|end|>",    "</s>",          "<eos>",      "<end_of_turn>",   "<|eot|>",
         "<|return|>", "<EOT>",         "<|EOT|>",    "<|end_of_turn|>", "<|endofturn|>",
     };
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        if (len == strlen(ends[i]) && memcmp(name, ends[i], len) == 0) return true;
+    }
+    return false;
+}
+
+bool el_tokenizer_is_end(const el_tokenizer *t, uint32_t token)
+{
     if (!el_tokenizer_is_special(t, token))
         return token == t->vocab->eos && token < t->vocab->n_tokens;
     if (token == t->vocab->eos) return true;
     size_t len;
     const uint8_t *name = el_vocab_bytes(t->vocab, token, &len);
-    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
-        if (len == strlen(ends[i]) && memcmp(name, ends[i], len) == 0) return true;
-    }
-    return false;
+    return el_tokenizer_name_ends(name, len);
 }
 
 /* ---- streaming ---- */

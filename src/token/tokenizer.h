@@ -33,6 +33,9 @@ bool el_tokenizer_is_special(const el_tokenizer *t, uint32_t token);
 /* Ends an answer: eos, and control tokens with a name that ends turns in known model families. */
 bool el_tokenizer_is_end(const el_tokenizer *t, uint32_t token);
 
+/* Is that one of those names? */
+bool el_tokenizer_name_ends(const uint8_t *name, size_t len);
+
 /* As edgellm_stream_push() and edgellm_stream_flush(). */
 size_t el_tokenizer_stream_push(const el_tokenizer *t, edgellm_stream *stream, uint32_t token,
                                 char *text);

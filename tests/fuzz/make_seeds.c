@@ -17,6 +17,7 @@
 #include "format/ggml_types.h"
 #include "format/tm2.h"
 #include "fuzz/commands.h"
+#include "fuzz/seed_folder.h"
 #include "fuzz/seed_gguf.h"
 #include "fuzz/session_model.h"
 #include "quant/quantize.h"
@@ -753,14 +754,23 @@ static void save_schemas(void)
     }
 }
 
+static void save_folders(void)
+{
+    for (int i = 0; i < SEED_FOLDERS; i++) {
+        const char *name;
+        el_bytes b = seed_folder(i, &name);
+        save("folder", name, &b);
+    }
+}
+
 int main(int argc, char **argv)
 {
-    static const char *const targets[] = {"gguf", "tm2",     "token",  "chat",
-                                          "args", "session", "http",   "certificate",
-                                          "ask",  "schema",  "grammar"};
+    static const char *const targets[] = {"gguf", "tm2",     "token",   "chat",
+                                          "args", "session", "http",    "certificate",
+                                          "ask",  "schema",  "grammar", "folder"};
     static void (*const savers[])(void) = {
         save_ggufs,    save_tm2s,    save_tokens,       save_chats, save_grammars, save_arguments,
-        save_sessions, save_streams, save_certificates, save_asks,  save_schemas};
+        save_sessions, save_streams, save_certificates, save_asks,  save_schemas,  save_folders};
     if (argc != 2) {
         fprintf(stderr, "usage: make_seeds FOLDER\n");
         return 2;
