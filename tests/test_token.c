@@ -310,7 +310,7 @@ static void memory_may_run_out_at_any_point(void **state)
         allocations_left = n;
         encoded = el_tokenizer_encode(m.t, text, sizeof text, 0, NULL, 0, &count, &err);
         allocations_left = n;
-        asked = el_chat_encode(m.t, &m.w->vocab, &message, 1, EDGELLM_CHAT_OPEN_ANSWER, NULL, 0,
+        asked = encode_chat(&m, &message, 1, EDGELLM_CHAT_OPEN_ANSWER, NULL, 0,
                                &ids, &err);
         allocations_left = -1;
         assert_true(encoded == EDGELLM_OK || encoded == EDGELLM_ERR_MEMORY);

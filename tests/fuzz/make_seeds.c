@@ -410,10 +410,10 @@ static void save_tokens(void)
         "<|im_end|>the\x80\xff\xe2\x82 <u><u>>\xc3",
         "     \xc2\xa0 the     12the   ",
     };
-    for (unsigned i = 0; i < 10; i++) { /* four pre-tokenizers, then none */
+    for (unsigned i = 0; i < 12; i++) { /* four pre-tokenizers, then scores, of either kind */
         char name[16];
         snprintf(name, sizeof name, "text%u", i);
-        save_token(name, i % 5, i < 5 ? "" : "z!", i % 2 ? "<u>" : "", texts[(i + i / 5) % 4]);
+        save_token(name, i % 6, i < 6 ? "" : "z!", i % 2 ? "<u>" : "", texts[(i + i / 6) % 4]);
     }
     save_words();
 }
@@ -422,6 +422,7 @@ static void save_chat(const char *name, unsigned pick, const char *source)
 {
     el_bytes b = {0};
     put_byte(&b, pick);
+    if (pick & 64) put_byte(&b, name[0]);
     put(&b, source);
     put_byte(&b, pick & 32 ? 0 : 1); /* system, or user */
     put(&b, "Be brief.");
@@ -456,6 +457,9 @@ static void save_chats(void)
     save_chat("lame", 0x10, single);
     save_chat("none", 0x11, "");
     save_chat("other", 0x11, "[INST] {{ message }} [/INST]");
+    for (char first = 'a'; first < 'i'; first++) /* forms by their names, all of them */
+        save_chat((char[]){first, '-', 'n', 'a', 'm', 'e', 'd', '\0'}, 0x71, "");
+    save_chat("qwen3", 0x11, "<|im_start|><|im_end|>last_query_index");
 }
 
 /* ---- grammars: a budget, the text, choices ---------------------------------------------- */
