@@ -255,7 +255,7 @@ def judge(options, family, template):
     form, kind, specials, more = FAMILIES[family]
     vocabulary = ByteLevel(specials, more) if kind == BYTES else Scored(specials, more)
     r = random.Random(family)
-    texts = [t for t in token_texts.texts(2000, 7, []) if not any(n in t for n in vocabulary.names)]
+    texts = [t for t in token_texts.texts(2000, 7, ["<table>"]) if not any(n in t for n in vocabulary.names)]
     made = [conversation(r, texts, family, form) for _ in range(options.count)]
     messages, tools = [m for m, _ in made], [t for _, t in made]
     wanted = expected(vocabulary, template, messages, tools)

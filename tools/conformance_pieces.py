@@ -22,7 +22,7 @@ import token_texts
 from pieces import CONTROLS, USERS, Pieces
 
 KINDS = [(4000, False, True), (3000, True, True), (3000, True, False),
-         (4000, False, True, "unigram"), (3000, True, True, "unigram"), (3000, True, False, "unigram")]
+         (3000, False, True, "unigram"), (3000, True, True, "unigram"), (3000, True, False, "unigram")]
 
 
 def write_gguf(pieces, path):

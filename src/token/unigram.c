@@ -50,11 +50,11 @@ static bool is_reached(const el_bpe_work *work, size_t at)
 }
 
 /* The piece from `begin` to `end` takes the place of another that ends there, if it is better. */
-static void offer(el_bpe_work *work, size_t begin, size_t end, uint32_t id, double sum)
+static void offer(el_bpe_work *work, size_t begin, size_t end, uint32_t id, float sum)
 {
     el_symbol *best = &work->symbols[end];
-    if (is_reached(work, end) && sum <= (double)el_float_of_bits(best->next)) return;
-    *best = (el_symbol){.id = id, .prev = (uint32_t)begin, .next = el_bits_of_float((float)sum)};
+    if (is_reached(work, end) && sum <= el_float_of_bits(best->next)) return;
+    *best = (el_symbol){.id = id, .prev = (uint32_t)begin, .next = el_bits_of_float(sum)};
 }
 
 static uint32_t size_of_character(const uint8_t *text, size_t len)
@@ -76,14 +76,12 @@ static uint32_t offer_from(const el_unigram *unigram, el_bpe_work *work, const u
     while (range.low < range.high) {
         const uint32_t id = el_names_whole(names, &range);
         const size_t end = at + range.depth;
-        if (id != EL_TOKEN_NONE)
-            offer(work, at, end, id, (double)score_of(names->vocab, id) + (double)sum);
+        if (id != EL_TOKEN_NONE) offer(work, at, end, id, sum + score_of(names->vocab, id));
         is_token |= id != EL_TOKEN_NONE && range.depth == character;
         if (end == len) break;
         el_names_narrow(names, &range, text[end]);
     }
-    const float unknown = sum + unigram->unknown;
-    if (!is_token) offer(work, at, at + character, EL_TOKEN_NONE, (double)unknown);
+    if (!is_token) offer(work, at, at + character, EL_TOKEN_NONE, sum + unigram->unknown);
     return character;
 }
 

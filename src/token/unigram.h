@@ -1,8 +1,8 @@
 /*
  * unigram.h: SentencePiece's unigram model (Kudo 2018): of all ways to cut a text into tokens, the
  * one whose scores have the greatest sum, found by going through the text once (Viterbi). A
- * character that no token is has a score below all others; it becomes bytes. The arithmetic is that
- * of the sentencepiece package, so that near ties fall as they do there.
+ * character that no token is has a score below all others; it becomes bytes. Sums are floats, as in
+ * the sentencepiece package, so that near ties fall as they do there.
  */
 #ifndef EL_TOKEN_UNIGRAM_H
 #define EL_TOKEN_UNIGRAM_H
