@@ -403,6 +403,104 @@ static void bad_conversations_are_refused(void **state)
     finish(&m);
 }
 
+/* ---- forms ---- */
+
+/* By its name, as text. */
+static void lay_out_as(const machine *m, const char *form, const char *content, char *text)
+{
+    uint32_t ids[256];
+    size_t count = 0, len;
+    edgellm_error err;
+    el_chat chat;
+    const edgellm_message message = {"user", content};
+    assert_int_equal(el_chat_open(&chat, &m->w->vocab, form, &err), EDGELLM_OK);
+    assert_string_equal(el_chat_form(&chat), form);
+    assert_int_equal(el_chat_encode(&chat, m->t, &message, 1, EDGELLM_CHAT_OPEN_ANSWER, ids, 256,
+                                    &count, &err),
+                     EDGELLM_OK);
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *bytes = el_tokenizer_bytes(m->t, ids[i], &len);
+        memcpy(text, bytes, len);
+        text += len;
+    }
+    *text = '\0';
+}
+
+/* Whatever the file's own template says; what only that can tell is left out. */
+static void forms_are_asked_for_by_name(void **state)
+{
+    static const struct {
+        const char *form, *text;
+    } rows[] = {
+        {"chatml", "<|im_start|>user\nx <im><|im_end|>\n<|im_start|>assistant\n"},
+        {"llama3", LLAMA_HEAD("user") "x <im><|eot_id|>" LLAMA_HEAD("assistant")},
+        {"phi3", "<|user|>\nx <im><|end|>\n<|assistant|>\n"},
+        {"bitnet", "User: x <im><|eot_id|>Assistant: "},
+        {"zephyr", "<|user|>\nx <im></s>\n<|assistant|>\n"},
+        {"falcon3", "<|user|>\nx <im>\n<|assistant|>\n"},
+        {"llama2", "<|begin_of_text|>[INST] x <im> [/INST]"},
+    };
+    static char text[2048];
+    machine m = start(read_words(), "smollm");
+    el_vocab *vocab = &m.w->vocab;
+    el_chat chat = {.row = NULL};
+    edgellm_error err;
+    (void)state;
+    vocab->bos = find_token(vocab, "<|begin_of_text|>");
+    vocab->eos = find_token(vocab, "</s>");
+    vocab->chat_template = "<|start_header_id|> <|end_header_id|> <|eot_id|> bos_token "
+                           "Cutting Knowledge Date: December 2023";
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (strcmp(rows[i].form, "llama3") == 0) vocab->chat_template = "<|im_start|><|im_end|>";
+        lay_out_as(&m, rows[i].form, "x <im>", text);
+        assert_string_equal(text, rows[i].text);
+    }
+    vocab->add_bos = 1;
+    lay_out_as(&m, "bitnet", "x", text);
+    assert_string_equal(text, "<|begin_of_text|>User: x<|eot_id|>Assistant: ");
+    lay_out_as(&m, "llama2", "x", text); /* it has its own */
+    assert_string_equal(text, "<|begin_of_text|>[INST] x [/INST]");
+    assert_int_equal(el_chat_open(&chat, vocab, "alpaca", &err), EDGELLM_ERR_USAGE);
+    assert_non_null(strstr(err.message, "\"alpaca\"; known are: chatml, llama3, gemma, phi3"));
+    assert_int_equal(el_chat_open(&chat, vocab, "gemma", &err), EDGELLM_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "<start_of_turn>"));
+    vocab->eos = EL_TOKEN_NONE;
+    assert_int_equal(el_chat_open(&chat, vocab, "zephyr", &err), EDGELLM_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "a token that ends a text"));
+    assert_null(chat.row);
+    finish(&m);
+}
+
+/* Templates that look alike, or are not what they say. */
+static void forms_are_told_apart(void **state)
+{
+    static const char *const rows[][2] = {
+        {"{{'<|user|>\n' + m + eos_token}}<|system|><|assistant|>", "zephyr"},
+        {"{{'<|user|>\n' + m + '\n'}}{{'<|assistant|>' + m + eos_token}}<|system|>", "falcon3"},
+        {"{{'<|user|>\n' + m + '<|end|>'}}<|assistant|>", "phi3"},
+        {"{{'<|' + m['role'] + '|>' + m + '<|end|>'}}<|assistant|>", NULL}, /* Phi 4 mini */
+        {"Human: BITNETAssistant: ", "bitnet"},
+        {"{{m | capitalize + ': ' + m + '<|eot_id|>'}}Assistant: ", "bitnet"},
+        {"{{m | capitalize + ': ' + m}}Assistant: ", NULL},
+        {"{{bos_token + '[INST] '}}<<SYS>>eos_token", "llama2"},
+        {"{{'[INST] ' + m + eos_token}}", NULL}, /* Mistral */
+        {"<|im_start|>", NULL},
+    };
+    machine m = start(read_words(), "smollm");
+    (void)state;
+    m.w->vocab.bos = find_token(&m.w->vocab, "<|begin_of_text|>");
+    m.w->vocab.eos = find_token(&m.w->vocab, "</s>");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        m.w->vocab.chat_template = rows[i][0];
+        const el_chat_template *row = el_chat_form_of(&m.w->vocab);
+        if (rows[i][1] == NULL)
+            assert_null(row);
+        else
+            assert_string_equal(row->form, rows[i][1]);
+    }
+    finish(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -414,6 +512,8 @@ int main(void)
         cmocka_unit_test(tools_are_laid_out_as_taught),
         cmocka_unit_test(tools_are_told_at_the_start),
         cmocka_unit_test(bad_conversations_are_refused),
+        cmocka_unit_test(forms_are_asked_for_by_name),
+        cmocka_unit_test(forms_are_told_apart),
     };
     return cmocka_run_group_tests_name("chat", tests, NULL, NULL);
 }
