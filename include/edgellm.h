@@ -84,8 +84,8 @@ typedef struct edgellm_engine_options {
      * milliseconds when there is no file. Where it cannot be kept, it is timed again: no error.
      */
     const char *kernel_cache;
-    bool verify;   /* check the checksums of the weights too (reads the whole file) */
-    bool grammars; /* keep the tokens as a tree, for edgellm_grammar_create() */
+    bool verify;           /* check the checksums of the weights too (reads the whole file) */
+    bool grammars;         /* keep the tokens as a tree, for edgellm_grammar_create() */
     const char *chat_form; /* NULL: as the file's template says; else by its name: "chatml", ... */
 } edgellm_engine_options;
 
@@ -111,10 +111,10 @@ typedef struct edgellm_model_info {
     const char *kernel;       /* the kernel level in use, such as "avx2" */
     /* why that one: "given", "newest", "measured" (just now) or "remembered" (kernel_cache) */
     const char *kernel_choice;
-    const char *pretokenizer; /* such as "smollm" */
-    bool has_chat_template;   /* edgellm_chat_prompt() will work */
-    bool has_unknown_template;/* the file has one that is not known, and none was asked for */
-    const char *chat_form;    /* how it lays out: "chatml", "llama3", ...; NULL: it will not work */
+    const char *pretokenizer;  /* such as "smollm" */
+    bool has_chat_template;    /* edgellm_chat_prompt() will work */
+    bool has_unknown_template; /* the file has one that is not known, and none was asked for */
+    const char *chat_form; /* how it lays out: "chatml", "llama3", ...; NULL: it will not work */
     uint32_t layers, dim, ffn_dim, heads, kv_heads, head_dim;
     uint32_t vocab;           /* number of tokens: ids are 0 .. vocab-1 */
     uint32_t context_trained; /* longest context the model was trained for, in tokens */

@@ -286,7 +286,7 @@ class Commands(Case):
         self.fails(USAGE, "run", TM2, *same, "--template", "alpaca", contains='"alpaca"; known are: chatml')
         told = edgellm("run", TM2, *same, "--template", "alpaca").stderr.decode().split("are: ")[1]
         for command in ("run", "chat", "bench"):
-            listed = re.search(r"--template NAME +lay out as (.*)", self.ok(command, "--help").decode())[1]
+            listed = re.search(r"--template NAME +chat as (.*)", self.ok(command, "--help").decode())[1]
             self.assertEqual(listed.replace(" or ", ", "), told.strip())
         self.fails(UNSUPPORTED, "run", TM2, *same, "--template", "llama3", contains="<|start_header_id|>")
         own = self.ok("run", TM2, *same)
@@ -304,7 +304,7 @@ class Commands(Case):
         odd, model = folder / "odd.gguf", folder / "odd.tm2.bin"
         odd.write_bytes(data)
         self.ok("quantize", odd, "-o", model)
-        asked = ("-p", "fox", "-n", "2", "-q")
+        asked = ("-p", "fox", "-n", "2", "-t", "0", "-q")
         self.fails(UNSUPPORTED, "run", model, *asked, contains="--template NAME")
         self.fails(UNSUPPORTED, "chat", model, contains="--template NAME")
         self.assertIsNone(self.json("info", model)["chat_form"])

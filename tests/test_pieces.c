@@ -89,9 +89,9 @@ static void check_chat(reader *r, machine *m)
     }
     const size_t n_wanted = take_ids(r, wanted);
     m->w->vocab.chat_template = template;
-    assert_int_equal(encode_chat(m, messages, n,
-                                    open ? EDGELLM_CHAT_OPEN_ANSWER : 0, ids, 1024, &count, &err),
-                     EDGELLM_OK);
+    assert_int_equal(
+        encode_chat(m, messages, n, open ? EDGELLM_CHAT_OPEN_ANSWER : 0, ids, 1024, &count, &err),
+        EDGELLM_OK);
     assert_int_equal(count, n_wanted);
     assert_memory_equal(ids, wanted, count * sizeof *ids);
     m->w->vocab.chat_template = "";

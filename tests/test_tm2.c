@@ -586,14 +586,21 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden_bytes), cmocka_unit_test(test_golden_values),
-        cmocka_unit_test(test_golden_text),  cmocka_unit_test(test_version_3),
-        cmocka_unit_test(test_golden_5),     cmocka_unit_test(test_ranks_are_asked_for),
+        cmocka_unit_test(test_golden_bytes),
+        cmocka_unit_test(test_golden_values),
+        cmocka_unit_test(test_golden_text),
+        cmocka_unit_test(test_version_3),
+        cmocka_unit_test(test_golden_5),
+        cmocka_unit_test(test_ranks_are_asked_for),
         cmocka_unit_test(test_scores_come_back),
-        cmocka_unit_test(test_find),         cmocka_unit_test(test_matrix_and_vector),
-        cmocka_unit_test(test_empty_model),  cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_nan_weight),   cmocka_unit_test(test_floats_are_not_rotated),
-        cmocka_unit_test(test_too_many),     cmocka_unit_test(test_bad_head),
+        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_matrix_and_vector),
+        cmocka_unit_test(test_empty_model),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_nan_weight),
+        cmocka_unit_test(test_floats_are_not_rotated),
+        cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_bad_head),
         cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests_name("tm2", tests, make_folder, NULL);

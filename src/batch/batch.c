@@ -76,8 +76,8 @@ static edgellm_status take_fingerprint(batch *b, edgellm_error *err)
     edgellm_engine *engine;
     edgellm_model_info info;
     const char *form = o->engine.chat_form;
-    EL_TRY(edgellm_engine_open(o->model, &(edgellm_engine_options){.chat_form = form}, &engine,
-                               err));
+    EL_TRY(
+        edgellm_engine_open(o->model, &(edgellm_engine_options){.chat_form = form}, &engine, err));
     edgellm_engine_info(engine, &info);
     uint64_t hash = el_lines_hash(EL_LINES_HASH, EDGELLM_VERSION, sizeof EDGELLM_VERSION);
     hash = el_lines_hash(hash, info.identity, sizeof info.identity);

@@ -79,7 +79,7 @@ typedef struct el_cli_model_values {
     {                                                                                              \
         .name = "template", .kind = EL_CLI_TEXT, .field = offsetof(type, model.engine.chat_form),  \
         .argument = "NAME",                                                                        \
-        .help = "lay out as chatml, llama3, gemma, phi3, bitnet, zephyr, falcon3 or llama2"        \
+        .help = "chat as chatml, llama3, gemma, phi3, bitnet, zephyr, falcon3 or llama2"           \
     }
 
 #define EL_CLI_CONTEXT_ROW(type, default_text, help_text)                                          \

@@ -1,9 +1,8 @@
 /*
  * gguf_vocab.c: a vocabulary from GGUF metadata; the result holds raw bytes and ids. Of byte-level
  * BPE (model "gpt2") GGUF stores normal tokens and merges in GPT-2's printable mapping (a space is
- * U+0120). Of SentencePiece's BPE ("llama") and its unigram model ("t5") it stores pieces with scores
- * (gguf_pieces.c).
- * Everything lies in one block, owned by the file:
+ * U+0120). Of SentencePiece's BPE ("llama") and its unigram model ("t5") it stores pieces with
+ * scores (gguf_pieces.c). Everything lies in one block, owned by the file:
  *
  *     merges | starts | ranks | types | token bytes | pre-tokenizer | chat template
  */
@@ -115,7 +114,8 @@ static edgellm_status find_scores(builder *b)
     EL_TRY(find_array(b, "tokenizer.ggml.scores", EL_GGUF_F32, &b->scores));
     if (b->scores && b->tokens && b->scores->count == b->tokens->count) return EDGELLM_OK;
     return el_fail(b->err, EDGELLM_ERR_FORMAT,
-                   WHERE ": %llu scores for the tokens of a model 'llama' or 't5', not one for each",
+                   WHERE
+                   ": %llu scores for the tokens of a model 'llama' or 't5', not one for each",
                    b->scores ? (unsigned long long)b->scores->count : 0ull);
 }
 

@@ -27,10 +27,10 @@ typedef struct el_merge {
 
 typedef struct el_vocab {
     uint32_t n_tokens, n_merges;
-    const uint8_t *bytes;        /* all tokens' raw bytes, joined (not GPT-2's printable mapping) */
-    const uint32_t *starts;      /* (n_tokens + 1) offsets into bytes */
-    const uint8_t *types;        /* (n_tokens) el_token_type */
-    const el_merge *merges;      /* (n_merges), best rank first */
+    const uint8_t *bytes;   /* all tokens' raw bytes, joined (not GPT-2's printable mapping) */
+    const uint32_t *starts; /* (n_tokens + 1) offsets into bytes */
+    const uint8_t *types;   /* (n_tokens) el_token_type */
+    const el_merge *merges; /* (n_merges), best rank first */
     /* (n_tokens) "spm": the lower, the sooner two parts become it; "unigram": the bits of its score
      * as a float; else NULL */
     const uint32_t *ranks;

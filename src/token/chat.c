@@ -128,8 +128,8 @@ typedef struct layout {
     const el_tokenizer *t;
     uint32_t *tokens;
     size_t capacity, count;
-    const char *tools;   /* what may be called; NULL: nothing, or it was told */
-    const char *pending; /* a system message that waits for the user's; NULL: none does */
+    const char *tools;      /* what may be called; NULL: nothing, or it was told */
+    const char *pending;    /* a system message that waits for the user's; NULL: none does */
     bool thinks, is_behind; /* is_behind: a token that takes in the white space of `text` */
     char *text;             /* (len) since the last token; there is room for the longest */
     size_t len;
@@ -513,12 +513,20 @@ static size_t sum_of(const char *const *texts, size_t n)
 /* Bytes that the form may put around a content. */
 static size_t bytes_around(const el_chat_template *row)
 {
-    const char *const texts[] = {
-        row->system.before,  row->system.after,    row->user.before,
-        row->user.after,     row->answer.before,   row->answer.after,
-        row->result.before,  row->result.after,    row->each.before,
-        row->each.after,     row->joined_before,   row->joined,
-        "\n\n",              "<think>\n\n</think>\n\n"};
+    const char *const texts[] = {row->system.before,
+                                 row->system.after,
+                                 row->user.before,
+                                 row->user.after,
+                                 row->answer.before,
+                                 row->answer.after,
+                                 row->result.before,
+                                 row->result.after,
+                                 row->each.before,
+                                 row->each.after,
+                                 row->joined_before,
+                                 row->joined,
+                                 "\n\n",
+                                 "<think>\n\n</think>\n\n"};
     return sum_of(texts, sizeof texts / sizeof texts[0]);
 }
 

@@ -161,11 +161,10 @@ static const el_pretokenizer rows[] = {
 static const struct {
     const char *name, *row;
 } aliases[] = {
-    {"gpt-2", "gpt2"},        {"phi-2", "gpt2"},       {"olmo", "gpt2"}, /* GPT-NeoX: TriLM */
-    {"gpt-neox", "gpt2"},     {"mpt", "gpt2"},         {"starcoder", "smollm"},
-    {"llama-bpe", "llama3"},  {"llama-v3", "llama3"},  {"falcon3", "llama3"},
-    {"falcon-h1", "llama3"},  {"falcon_e", "llama3"},  {"stablelm2", "qwen2"},
-    {"hunyuan", "qwen2"},
+    {"gpt-2", "gpt2"},      {"phi-2", "gpt2"},     {"olmo", "gpt2"}, /* GPT-NeoX: TriLM */
+    {"gpt-neox", "gpt2"},   {"mpt", "gpt2"},       {"starcoder", "smollm"}, {"llama-bpe", "llama3"},
+    {"llama-v3", "llama3"}, {"falcon3", "llama3"}, {"falcon-h1", "llama3"}, {"falcon_e", "llama3"},
+    {"stablelm2", "qwen2"}, {"hunyuan", "qwen2"},
 };
 
 const el_pretokenizer *el_pretoken_find(const char *name)

@@ -23,8 +23,8 @@ struct el_tokenizer {
     el_spm spm;                          /* without */
     el_unigram unigram;                  /* or this */
     uint32_t byte_ids[256]; /* of pieces with scores, the token of each byte, or EL_TOKEN_NONE */
-    el_lookup lookup;                    /* only with pretokenizer->whole_pieces */
-    el_names names, user_names;          /* with special tokens, and without */
+    el_lookup lookup;       /* only with pretokenizer->whole_pieces */
+    el_names names, user_names; /* with special tokens, and without */
 };
 
 /* ---- init ---- */

@@ -1,7 +1,8 @@
 /*
  * fuzz_chat.c: any chat template, any conversation. However the text is chosen, the frame's tokens
- * stand where the frame puts them and nowhere else, and the text comes back as it was: of ChatML all
- * is told beforehand; of the other forms what users say is there, and no more tokens than frames.
+ * stand where the frame puts them and nowhere else, and the text comes back as it was: of ChatML
+ * all is told beforehand; of the other forms what users say is there, and no more tokens than
+ * frames.
  *
  * Input: options; a form by its name, if they say so; the template up to a NUL; then messages, each
  * a role (a byte: a known one, or the text that follows) and a content, both up to a NUL.
@@ -16,9 +17,9 @@
 
 /* Names of frames' tokens; those of ChatML first. */
 static const char *const names[] = {
-    "<|im_start|>",        "<|im_end|>",          "<|begin|>",         "<|start_header_id|>",
-    "<|end_header_id|>", "<|eot_id|>",            "<start_of_turn>",   "<end_of_turn>",
-    "<|system|>",        "<|user|>",              "<|assistant|>",     "<|end|>"};
+    "<|im_start|>",      "<|im_end|>", "<|begin|>",       "<|start_header_id|>",
+    "<|end_header_id|>", "<|eot_id|>", "<start_of_turn>", "<end_of_turn>",
+    "<|system|>",        "<|user|>",   "<|assistant|>",   "<|end|>"};
 
 enum {
     MOST_MESSAGES = 8,
@@ -220,7 +221,8 @@ static void check_chat(const el_tokenizer *tokenizer, const el_chat *chat, const
     edgellm_error err = {0};
     edgellm_status status =
         el_chat_encode(chat, tokenizer, t->messages, t->n, flags, NULL, 0, &count, &err);
-    const bool known = chat->row != NULL, is_chatml = known && strcmp(chat->row->form, "chatml") == 0;
+    const bool known = chat->row != NULL,
+               is_chatml = known && strcmp(chat->row->form, "chatml") == 0;
     const bool knows_tools = known && chat->row->tools_before != NULL;
     FUZZ_CHECK(fuzz_status(status, &err) ==
                (known && t->known_roles && (knows_tools || !has_results(t))));
