@@ -39,7 +39,7 @@ static void add_pieces(el_hand *h, float score)
 static edgellm_status read_vocab(el_hand *h, el_gguf *file, el_vocab *v, edgellm_error *err)
 {
     assert_true(el_hand_save(h, PATH));
-    assert_ok(el_gguf_open(file, PATH, err));
+    assert_int_equal(el_gguf_open(file, PATH, err), EDGELLM_OK);
     return el_gguf_vocab(file, v, err);
 }
 
