@@ -454,6 +454,8 @@ static void forms_are_asked_for_by_name(void **state)
     assert_non_null(strstr(err.message, "\"alpaca\"; known are: chatml, llama3, gemma, phi3"));
     assert_int_equal(el_chat_open(&chat, vocab, "gemma", &err), EDGELLM_ERR_UNSUPPORTED);
     assert_non_null(strstr(err.message, "<start_of_turn>"));
+    vocab->eos = find_token(vocab, "e"); /* which text could forge */
+    assert_int_equal(el_chat_open(&chat, vocab, "zephyr", &err), EDGELLM_ERR_UNSUPPORTED);
     vocab->eos = EL_TOKEN_NONE;
     assert_int_equal(el_chat_open(&chat, vocab, "zephyr", &err), EDGELLM_ERR_UNSUPPORTED);
     assert_non_null(strstr(err.message, "a token that ends a text"));

@@ -127,14 +127,20 @@ const char *el_chat_form_name(size_t index)
 static bool is_name_of(const el_vocab *vocab, uint32_t id, const char *name)
 {
     size_t len;
+    if (!el_vocab_is_special(vocab, id)) return false; /* most are not */
     const uint8_t *bytes = el_vocab_bytes(vocab, id, &len);
-    return len == strlen(name) && memcmp(bytes, name, len) == 0 && el_vocab_is_special(vocab, id);
+    return len == strlen(name) && memcmp(bytes, name, len) == 0;
+}
+
+static uint32_t if_special(const el_vocab *vocab, uint32_t id)
+{
+    return id != EL_TOKEN_NONE && el_vocab_is_special(vocab, id) ? id : EL_TOKEN_NONE;
 }
 
 uint32_t el_chat_form_token(const el_vocab *vocab, const char *name)
 {
-    if (strcmp(name, "<s>") == 0) return vocab->bos;
-    if (strcmp(name, "</s>") == 0) return vocab->eos;
+    if (strcmp(name, "<s>") == 0) return if_special(vocab, vocab->bos);
+    if (strcmp(name, "</s>") == 0) return if_special(vocab, vocab->eos);
     for (uint32_t id = 0; id < vocab->n_tokens; id++)
         if (is_name_of(vocab, id, name)) return id;
     return EL_TOKEN_NONE;
