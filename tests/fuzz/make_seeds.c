@@ -252,11 +252,12 @@ static void save_ggufs(void)
     cut.size -= 200;
     save("gguf", "cut", &cut);
     save_variants();
-    el_bytes values = seed_values(), pieces = seed_pieces(0.5f),
-             bad = seed_pieces(__builtin_nanf(""));
+    el_bytes values = seed_values(), pieces = seed_pieces("llama", 0.5f),
+             bad = seed_pieces("llama", __builtin_nanf("")), unigram = seed_pieces("t5", -9.5f);
     save("gguf", "values", &values);
     save("gguf", "pieces", &pieces);
     save("gguf", "pieces-nan", &bad);
+    save("gguf", "unigram", &unigram);
 }
 
 /* ---- TM2: the same models, every codec -------------------------------------------------- */
