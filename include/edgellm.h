@@ -84,8 +84,9 @@ typedef struct edgellm_engine_options {
      * milliseconds when there is no file. Where it cannot be kept, it is timed again: no error.
      */
     const char *kernel_cache;
-    bool verify;   /* check the checksums of the weights too (reads the whole file) */
-    bool grammars; /* keep the tokens as a tree, for edgellm_grammar_create() */
+    bool verify;           /* check the checksums of the weights too (reads the whole file) */
+    bool grammars;         /* keep the tokens as a tree, for edgellm_grammar_create() */
+    const char *chat_form; /* NULL: as the file's template says; else by its name: "chatml", ... */
 } edgellm_engine_options;
 
 /*
@@ -95,7 +96,7 @@ typedef struct edgellm_engine_options {
  * end the process. (A new file under the same name, put in place by rename, is no change to it.)
  * The kernels that will run are first tried on this CPU against the scalar ones, in some 0.2 ms.
  * Errors: IO, FORMAT, UNSUPPORTED (another version of the file; a kernel that is wrong on this
- * CPU), MEMORY, USAGE (unknown kernel name).
+ * CPU; a chat_form whose tokens it has not), MEMORY, USAGE (unknown kernel name or chat_form).
  */
 EDGELLM_API edgellm_status edgellm_engine_open(const char *path,
                                                const edgellm_engine_options *options,
@@ -110,9 +111,10 @@ typedef struct edgellm_model_info {
     const char *kernel;       /* the kernel level in use, such as "avx2" */
     /* why that one: "given", "newest", "measured" (just now) or "remembered" (kernel_cache) */
     const char *kernel_choice;
-    const char *pretokenizer; /* such as "smollm" */
-    bool has_chat_template;   /* edgellm_chat_prompt() will work */
-    const char *chat_form;    /* how it lays out: "chatml" or "llama3"; NULL: it will not work */
+    const char *pretokenizer;  /* such as "smollm" */
+    bool has_chat_template;    /* edgellm_chat_prompt() will work */
+    bool has_unknown_template; /* the file has one that is not known, and none was asked for */
+    const char *chat_form; /* how it lays out: "chatml", "llama3", ...; NULL: it will not work */
     uint32_t layers, dim, ffn_dim, heads, kv_heads, head_dim;
     uint32_t vocab;           /* number of tokens: ids are 0 .. vocab-1 */
     uint32_t context_trained; /* longest context the model was trained for, in tokens */
@@ -220,6 +222,9 @@ EDGELLM_API edgellm_status edgellm_chat_prompt(const edgellm_engine *engine,
                                                const edgellm_message *messages, size_t n_messages,
                                                unsigned flags, uint32_t *tokens, size_t capacity,
                                                size_t *count, edgellm_error *err);
+
+/* Name of template `index` (0, 1, ...) that is known; NULL past the last. Thread-safe. */
+EDGELLM_API const char *edgellm_chat_form(uint32_t index);
 
 /* ---- session --------------------------------------------------------------------------- */
 

@@ -110,20 +110,20 @@ class Help(Case):
             "run": "-n -t -c -j -s -b -p -q --threads --seed --top-k --top-p --min-p --repeat-penalty"
                    " --ignore-eos --hash --exact --kernel --cpumask --json --max-ram --raw --system --rt"
                    " --reserve-cores --constant-time --certificate --deadline-ms --deadline-shorten"
-                   " --prompt-cache[=FILE] --target-rate --max-temp --root",
-            "chat": "--rt -n -t -c -j -s -b -q --system --load --save --top-k --no-history --json --hash"
+                   " --prompt-cache[=FILE] --target-rate --max-temp --root --template",
+            "chat": "--template --rt -n -t -c -j -s -b -q --system --load --save --top-k --no-history --json --hash"
                     " --prompt-cache[=FILE] --target-rate --max-temp --root",
             "quantize": "-o --bits --group --embedding-bits --embedding-group --calibrate --scales"
                         " --plan --fit --tensor --sequences --epochs --steps --seed -j --report"
                         " --resume --force --json -q",
             "info": "--json --tensors -c", "tokenize": "--special --ids --decode --json",
             "perplexity": "--chunks -c --json --exact --against --cache",
-            "bench": "--runs -n --json --warmup --rt --certificate --backend"
+            "bench": "--template --runs -n --json --warmup --rt --certificate --backend"
                      " --blocks --prompt --unique-prompts --sessions --load --trace --output --csv --html"
                      " --target-rate --max-temp --root",
             "certify": "--duration -o --check --certificate --slower --sessions --load --rt -c -j -b --json -q",
             "soak": "--requests -p -n -s -o --load --rt --certificate -c -j -b --json -q",
-            "serve": "--host --port --unix --api-key-file --insecure --sessions --queue --max-body --drain"
+            "serve": "--template --host --port --unix --api-key-file --insecure --sessions --queue --max-body --drain"
                      " --connections --reader-timeout --calibrate -c -j -b --max-ram --rt"}
         for command, options in promised.items():
             if command not in COMMANDS:
@@ -280,6 +280,39 @@ class Commands(Case):
         system = self.json("run", TM2, "--system", "the fox jumps over the dog. " * 3, "-p",
                            "the quick brown fox", "-n", "1")
         self.assertGreater(system["prompt_tokens"], ids["count"])
+
+    def test_templates_by_name(self):
+        same = ("-p", "the quick brown fox", "-n", "6", "-t", "0", "-q")
+        self.fails(USAGE, "run", TM2, *same, "--template", "alpaca", contains='"alpaca"; known are: chatml')
+        told = edgellm("run", TM2, *same, "--template", "alpaca").stderr.decode().split("are: ")[1]
+        for command in ("run", "chat", "bench"):
+            listed = re.search(r"--template NAME +chat as (.*)", self.ok(command, "--help").decode())[1]
+            self.assertEqual(listed.replace(" or ", ", "), told.strip())
+        self.fails(UNSUPPORTED, "run", TM2, *same, "--template", "llama3", contains="<|start_header_id|>")
+        own = self.ok("run", TM2, *same)
+        self.assertEqual(self.ok("run", TM2, *same, "--template", "chatml"), own)
+        count = lambda *more: self.json("run", TM2, *same[:-1], *more)["prompt_tokens"]
+        self.assertNotEqual(count("--template", "zephyr"), count())
+
+    def test_a_template_that_is_not_known(self):
+        data = bytearray(pathlib.Path(GGUF).read_bytes())
+        at = data.index(b"tokenizer.chat_template")
+        data[at:] = data[at:].replace(b"<|im_start|>", b"<|xx_start|>", 1)
+        while b"<|im_start|>" in data[at:at + 600]:
+            data[at:at + 600] = data[at:at + 600].replace(b"<|im_start|>", b"<|xx_start|>", 1)
+        folder = self.temporary()
+        odd, model = folder / "odd.gguf", folder / "odd.tm2.bin"
+        odd.write_bytes(data)
+        self.ok("quantize", odd, "-o", model)
+        asked = ("-p", "fox", "-n", "2", "-t", "0", "-q")
+        self.fails(UNSUPPORTED, "run", model, *asked, contains="--template NAME")
+        self.fails(UNSUPPORTED, "chat", model, contains="--template NAME")
+        self.assertIsNone(self.json("info", model)["chat_form"])
+        self.assertIn(b"a chat template that is not known", self.ok("info", model))
+        self.assertEqual(self.ok("run", model, *asked, "--raw"), self.ok("run", TM2, *asked, "--raw"))
+        self.assertEqual(self.ok("run", model, *asked, "--template", "chatml", "--system", "x"),
+                         self.ok("run", TM2, *asked, "--system", "x"))
+        self.assertEqual(self.json("info", TM2)["chat_form"], "chatml")
 
     def test_run_ends_at_the_context(self):
         got = self.json("run", TM2, "--raw", "-p", "the quick brown fox", "-c", "16", "-n", "100",

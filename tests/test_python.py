@@ -121,6 +121,9 @@ class Answers(unittest.TestCase):
         info = self.engine.info
         self.assertEqual((info.architecture, info.layers > 0, info.vocab > 0), ("llama", True, True))
         self.assertEqual(info.file_bytes, MODEL.stat().st_size)
+        self.assertEqual((info.chat_form, info.has_unknown_template), ("chatml", False))
+        with edgellm.Engine(MODEL, chat_form="zephyr") as other:
+            self.assertEqual(other.info.chat_form, "zephyr")
         plan = edgellm.plan(MODEL, context=64, threads=1)
         self.assertEqual(plan.total, plan.weights + plan.tables + plan.kv_cache + plan.scratch + plan.threads + plan.program)
         self.assertEqual(self.session(context=64).memory.session_bytes, plan.session_bytes)

@@ -12,6 +12,7 @@ el_test(matrix base kernel cpu)
 el_test(self_test base cpu kernel)
 el_test(gguf base cpu kernel format test_support)
 el_test(gguf_bad base cpu kernel format test_support)
+el_test(gguf_vocab base cpu kernel format test_support)
 el_test(tm2 base cpu kernel format test_support)
 el_test(tm2_bad base cpu kernel format test_support)
 el_test(token base token test_support)
@@ -105,6 +106,11 @@ add_executable(tokenize_lines ${PROJECT_SOURCE_DIR}/tools/tokenize_lines.c
                $<TARGET_OBJECTS:el_base> $<TARGET_OBJECTS:el_cpu> $<TARGET_OBJECTS:el_kernel>
                $<TARGET_OBJECTS:el_format> $<TARGET_OBJECTS:el_token>)
 target_link_libraries(tokenize_lines PRIVATE edgellm_flags Threads::Threads)
+# And what tools/conformance_chat.py does.
+add_executable(chat_lines ${PROJECT_SOURCE_DIR}/tools/chat_lines.c
+               $<TARGET_OBJECTS:el_base> $<TARGET_OBJECTS:el_cpu> $<TARGET_OBJECTS:el_kernel>
+               $<TARGET_OBJECTS:el_format> $<TARGET_OBJECTS:el_token>)
+target_link_libraries(chat_lines PRIVATE edgellm_flags Threads::Threads)
 # The contracts through the public interface; allocations are counted at the linker.
 el_test(contract base cpu kernel format token grammar sample model engine quant test_support)
 target_link_libraries(test_contract PRIVATE m) # fesetround

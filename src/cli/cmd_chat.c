@@ -252,8 +252,13 @@ static edgellm_status start_session(el_cli_chat *chat, edgellm_error *err)
     edgellm_session_options o = chat->v.model.session;
     o.grammar = el_cli_grammar_option(&chat->v.grammar) != NULL;
     if (!chat->model.info.has_chat_template) {
-        return el_cli_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                           "this model has no chat template that is known: see edgellm run --raw");
+        return el_cli_fail(
+            err, EDGELLM_ERR_UNSUPPORTED,
+            chat->model.info.has_unknown_template
+                ? "this model's chat template is not one of those known: choose one "
+                  "with --template NAME"
+                : "this model has no chat template: choose one with --template NAME, "
+                  "or see edgellm run --raw");
     }
     if (o.context == 0) {
         const uint32_t trained = chat->model.info.context_trained;
@@ -357,6 +362,7 @@ static const el_cli_option options[] = {
                        "context in tokens; 2048, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(el_cli_chat_values),
     EL_CLI_REALTIME_ROW(el_cli_chat_values),
+    EL_CLI_TEMPLATE_ROW(el_cli_chat_values),
     EL_CLI_ENGINE_ROWS(el_cli_chat_values),
     EL_CLI_CERTIFICATE_ROW(el_cli_chat_values),
     EL_CLI_CLIMATE_ROWS(el_cli_chat_values),

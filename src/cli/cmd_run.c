@@ -54,11 +54,22 @@ static edgellm_status chat_tokens(const el_cli_model *model, const run_values *v
     return el_cli_lay_out(model->engine, messages, n, EDGELLM_CHAT_OPEN_ANSWER, tokens, err);
 }
 
+/* A model that was taught a template is not asked without one by mistake. */
+static edgellm_status check_template(const el_cli_model *model, const run_values *v,
+                                     edgellm_error *err)
+{
+    if (v->raw || !model->info.has_unknown_template) return EDGELLM_OK;
+    return el_cli_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                       "the model's chat template is not one of those known: choose one with "
+                       "--template NAME, or --raw for none");
+}
+
 static edgellm_status encode_prompt(const el_cli_model *model, const run_values *v,
                                     const el_cli_bytes *prompt, el_cli_tokens *tokens,
                                     edgellm_error *err)
 {
     bool raw = v->raw || !model->info.has_chat_template;
+    EL_CLI_TRY(check_template(model, v, err));
     if (raw && v->system != NULL) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE, "--system needs a chat template: %s",
                            v->raw ? "--raw turns it off" : "this model has none");
@@ -328,6 +339,7 @@ static const el_cli_option options[] = {
     EL_CLI_CONTEXT_ROW(run_values, NULL, "context in tokens; 512, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(run_values),
     EL_CLI_REALTIME_ROW(run_values),
+    EL_CLI_TEMPLATE_ROW(run_values),
     EL_CLI_ENGINE_ROWS(run_values),
     EL_CLI_CERTIFICATE_ROW(run_values),
     EL_CLI_DEADLINE_ROWS(run_values),

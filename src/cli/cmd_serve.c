@@ -152,6 +152,7 @@ static const el_cli_option options[] = {
                        "tokens of each session; 512, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(serve_values),
     EL_CLI_REALTIME_ROW(serve_values),
+    EL_CLI_TEMPLATE_ROW(serve_values),
     EL_CLI_ENGINE_ROWS(serve_values),
     {0},
 };
