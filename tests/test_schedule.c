@@ -1,7 +1,7 @@
 /*
  * test_schedule.c: the scheduler's rules on a made-up clock. Small worlds are tried exhaustively:
- * every set of up to three jobs that arrive at any of some times; large ones at random, with
- * actions that take longer than expected. What is expected of them is worked out here once more,
+ * every set of up to three jobs that arrive at any of some times, of any priority and shifting or
+ * not; large ones at random, with actions that take longer than expected. What is expected of them is worked out here once more,
  * naively.
  */
 #include "support/test_help.h"
@@ -13,6 +13,11 @@
 #include "support/naive_schedule.h"
 
 enum { MOST = 64, START = 1000 };
+#ifdef EL_TEST_SANITIZED
+enum { STRIDE = 17 }; /* bits are the business of the release build */
+#else
+enum { STRIDE = 1 };
+#endif
 
 /* What happened to a job. */
 typedef struct life {
@@ -36,9 +41,10 @@ typedef struct world {
     el_action last;
     double longest;       /* action that was */
     bool is_large;        /* more jobs than places; looked at closely now and then */
+    bool is_ranked;       /* there are priorities */
     uint64_t quiet_since; /* the last action with a promise in wait */
     uint64_t chunk_seen;  /* the last that was a chunk, or left no prompt in wait */
-    uint32_t refused, asides, shared, ended; /* counted */
+    uint32_t refused, asides, shared, ended, shifts, urgent; /* counted */
 } world;
 
 static double exact(const el_action *a, uint64_t *random)
@@ -172,12 +178,25 @@ static double longest_action(const el_schedule *s)
     return longest;
 }
 
+/* The highest priority of those that are there; without promises, or with them. */
+static int32_t highest(const el_schedule *s, bool with_promises)
+{
+    int32_t most = INT32_MIN;
+    for (uint32_t i = 0; i < s->n_jobs; i++) {
+        const el_job *j = &s->jobs[i];
+        if (j->active && (with_promises || j->deadline == 0) && j->priority > most)
+            most = j->priority;
+    }
+    return most;
+}
+
 /* Somebody without a deadline who was there before the last action and was not served by it. */
 static bool somebody_waits(const world *w)
 {
+    const int32_t top = highest(&w->s, false);
     for (uint32_t i = 0; i < w->s.n_jobs; i++) {
         const el_job *j = &w->s.jobs[i];
-        if (j->active && j->deadline == 0 && !serves(&w->last, i) && j->served < w->s.actions)
+        if (j->active && j->deadline == 0 && j->priority == top && !serves(&w->last, i) && j->served < w->s.actions)
             return true;
     }
     return false;
@@ -201,6 +220,44 @@ static void check_no_more(const world *w, const el_action *a)
     }
 }
 
+/* What it ends is not there any more. */
+static void did(el_schedule *s, const el_action *a)
+{
+    el_schedule_did(s, a);
+    for (uint32_t i = 0; i < s->n_jobs; i++)
+        if (s->jobs[i].prompt == 0 && s->jobs[i].steps == 0) s->jobs[i].active = false;
+}
+
+/* Who is of the highest priority is served, unless that would break a promise; without promises
+ * always, and first. */
+static void check_priority(world *w, const el_action *a)
+{
+    const el_job *first = first_promise(&w->s);
+    const int32_t top = highest(&w->s, true);
+    if (!first) assert_int_equal(w->s.jobs[a->jobs[0]].priority, top);
+    if (!first || first->priority == top) return;
+    for (uint32_t i = 0; i < w->s.n_jobs; i++)
+        if (w->s.jobs[i].active && w->s.jobs[i].priority == top && serves(a, i)) {
+            w->urgent++;
+            return;
+        }
+    for (uint32_t i = 0; i < w->s.n_jobs; i++) {
+        const el_job *j = &w->s.jobs[i];
+        if (!j->active || j->priority != top) continue;
+        const bool chunk = j->prompt > 0;
+        const uint32_t n = chunk ? naive_chunk(&w->s, j->position, j->prompt) : 1;
+        const el_action alone = {.kind = chunk ? EL_ACTION_CHUNK : EL_ACTION_PASS,
+                                 .tokens = n,
+                                 .jobs = {i},
+                                 .time = el_forecast_chunk(&w->s.costs, j->position, n)};
+        el_schedule after = w->s;
+        did(&after, &alone);
+        const double then = EDGELLM_ADMITTED_AT * alone.time;
+        if (chunk && j->deadline == 0 && w->is_large) continue; /* the oldest prompt only */
+        assert_true(naive_slack(&after, w->now) - then < 1e-3);
+    }
+}
+
 /* The first promise has the engine until its first token; then every second action if there is time
  * for others and somebody waits; and what is aside leaves all promises holding. */
 static void check_turns(world *w, const el_action *a)
@@ -212,7 +269,8 @@ static void check_turns(world *w, const el_action *a)
         return;
     }
     assert_true(told - slack < 1e-3 && slack - told < 1e-3);
-    if (first->prompt > 0 || w->s.aside) assert_true(serves(a, (uint32_t)(first - w->s.jobs)));
+    if ((first->prompt > 0 || w->s.aside) && first->priority == highest(&w->s, true))
+        assert_true(serves(a, (uint32_t)(first - w->s.jobs)));
     const bool ample = slack > 2 * EDGELLM_ADMITTED_AT * longest_action(&w->s) + 1;
     if (first->prompt == 0 && !w->s.aside && ample && w->s.actions > 0 && somebody_waits(w))
         assert_true(a->aside);
@@ -232,6 +290,7 @@ static void check_fair(world *w, const el_action *a)
 {
     const uint32_t n = w->s.n_jobs;
     uint32_t prompts = 0;
+    if (w->is_ranked) return;
     for (uint32_t i = 0; i < n; i++)
         prompts += w->s.jobs[i].active && w->s.jobs[i].prompt > 0;
     if (first_promise(&w->s)) w->quiet_since = w->s.actions;
@@ -286,15 +345,36 @@ static void hand_out(world *w, const el_action *a)
         assert_true(l->job.deadline == 0 || w->now <= l->job.deadline);
         if (j->steps > 0) continue;
         assert_int_equal(l->tokens, l->job.steps + 1);
-        assert_int_equal(j->position, l->job.position + l->job.prompt + l->job.steps);
+        if (l->job.context == 0)
+            assert_int_equal(j->position, l->job.position + l->job.prompt + l->job.steps);
         finish(w, l);
+    }
+}
+
+/* Contexts that are full are so no more: what stays has room for half of what it drops, at least. */
+static void shift_full(world *w)
+{
+    for (uint32_t i = 0; i < w->s.n_jobs; i++) {
+        const el_job before = w->s.jobs[i], *j = &w->s.jobs[i];
+        if (before.active) assert_true(before.context == 0 || before.position <= before.context);
+        if (!el_schedule_is_full(&w->s, i)) continue;
+        const double rest = naive_rest(&w->s, &before);
+        el_schedule_shift(&w->s, i);
+        w->shifts++;
+        assert_true(j->position == before.keep && j->position + j->prompt <= before.context);
+        assert_int_equal(j->steps + 1, before.steps);
+        const double error = naive_rest(&w->s, j) - rest;
+        assert_true(error < 1e-3 && error > -1e-3);
     }
 }
 
 static void act(world *w, const el_action *a)
 {
     check_bound(w, a);
-    if (!w->is_large || w->s.actions % 61 == 0) check_turns(w, a);
+    if (!w->is_large || w->s.actions % 61 == 0) {
+        check_turns(w, a);
+        check_priority(w, a);
+    }
     const double took = w->noise(a, &w->random);
     if (took > w->longest) w->longest = took;
     w->asides += a->aside;
@@ -302,6 +382,7 @@ static void act(world *w, const el_action *a)
     el_schedule_did(&w->s, a);
     w->now += (el_nanoseconds)took;
     hand_out(w, a);
+    shift_full(w);
     check_fair(w, a);
     w->last = *a;
 }
@@ -328,11 +409,13 @@ static void live(world *w)
     fail_msg("it does not end");
 }
 
-/* Did a promise with an earlier deadline come in before its first token? */
+/* Did a promise with an earlier deadline come in before its first token, or was anybody there who
+ * has a higher priority? */
 static bool was_overtaken(const world *w, const life *l)
 {
     for (uint32_t i = 0; i < w->n; i++) {
         const life *k = &w->lives[i];
+        if (k->job.priority > l->job.priority && k->comes < l->first_at) return true;
         if (k != l && !k->refused && k->job.deadline != 0 && k->job.deadline < l->job.deadline &&
             k->comes >= l->comes && k->comes < l->first_at)
             return true;
@@ -340,15 +423,25 @@ static bool was_overtaken(const world *w, const life *l)
     return false;
 }
 
-/* No promise was broken; and who came with the earliest deadline had its first token after its own
- * prompt and at most one action, in which it came. */
+/* Has it the highest priority of all, where there are no promises but its own? */
+static bool was_urgent(const world *w, const life *l)
+{
+    for (uint32_t i = 0; i < w->n; i++) {
+        const life *k = &w->lives[i];
+        if (k != l && (k->job.deadline != 0 || k->job.priority >= l->job.priority)) return false;
+    }
+    return true;
+}
+
+/* No promise was broken; and who came with the earliest deadline, or the highest priority, had its
+ * first token after its own prompt and at most one action, in which it came. */
 static void check_lives(const world *w)
 {
     for (uint32_t i = 0; i < w->n; i++) {
         const life *l = &w->lives[i];
         uint32_t last;
         assert_false(l->is_in || l->was_ended);
-        if (l->refused || !l->was_first || was_overtaken(w, l)) continue;
+        if (l->refused || (!l->was_first && !was_urgent(w, l)) || was_overtaken(w, l)) continue;
         const double own = EDGELLM_ADMITTED_AT * naive_prompt(&w->s, &l->job, &last);
         assert_true((double)(l->first_at - l->comes) <= own);
         assert_true(w->is_large || (double)(l->comes - l->arrives) <= w->longest);
@@ -394,8 +487,18 @@ static const struct {
 enum { PROMPTS = 2, ANSWERS = 2, DEADLINES = 4, ARRIVALS = 4 };
 enum { JOBS_OF_A_KIND = PROMPTS * ANSWERS * DEADLINES * ARRIVALS };
 
+enum { RANKS = 1 << 3, VARIANTS = RANKS * 2 }; /* priorities of three jobs, and whether they shift */
+
+static void vary(life *l, uint32_t variant, uint32_t job)
+{
+    l->job.priority = (variant >> job & 1) ? 5 : -5;
+    if (variant < RANKS) return;
+    l->job.context = l->job.prompt + 1;
+    l->job.keep = l->job.prompt / 4;
+}
+
 /* Job number `index` of all that there are. */
-static life small_life(const el_schedule *s, uint32_t index)
+static life small_life(const el_schedule *s, uint32_t index, uint32_t variant, uint32_t job)
 {
     static const uint32_t prompts[PROMPTS] = {1, 6}, answers[ANSWERS] = {1, 3};
     static const double far[DEADLINES] = {0, 1, 1.7, 8}; /* of the least there can be */
@@ -406,6 +509,7 @@ static life small_life(const el_schedule *s, uint32_t index)
     index /= ANSWERS;
     const double times = far[index % DEADLINES];
     l.arrives = START + arrivals[index / DEADLINES];
+    vary(&l, variant, job);
     const double least = EDGELLM_ADMITTED_AT * (naive_rest(s, &l.job) + naive_margin(s, &l.job));
     if (times > 0) l.job.deadline = l.arrives + (el_nanoseconds)(times * least) + 1;
     return l;
@@ -413,45 +517,61 @@ static life small_life(const el_schedule *s, uint32_t index)
 
 /* Sums over all worlds, so that none of the rules holds because nothing happens. */
 typedef struct sums {
-    uint32_t worlds, refused, asides, shared;
+    uint32_t worlds, refused, asides, shared, shifts, urgent;
 } sums;
 
-static void live_small(uint32_t kind, const uint32_t *jobs, uint32_t n, noise_fn noise, sums *sum)
+static void live_small(uint32_t kind, const uint32_t *jobs, uint32_t n, uint32_t variant,
+                       noise_fn noise, sums *sum)
 {
-    world w = {.n = n, .noise = noise, .random = 1};
+    world w = {.n = n, .noise = noise, .random = 1, .is_ranked = variant % RANKS != 0};
     w.s = (el_schedule){.costs = kinds[kind].costs,
                         .bound = kinds[kind].bound,
                         .batch = kinds[kind].batch,
                         .n_jobs = n};
     for (uint32_t i = 0; i < n; i++)
-        w.lives[i] = small_life(&w.s, jobs[i]);
+        w.lives[i] = small_life(&w.s, jobs[i], variant, i);
     live(&w);
     check_lives(&w);
     sum->worlds++;
     sum->refused += w.refused;
     sum->asides += w.asides;
     sum->shared += w.shared;
+    sum->shifts += w.shifts;
+    sum->urgent += w.urgent;
 }
 
 static void test_all_small_worlds(void **state)
 {
     (void)state;
-#ifdef EL_TEST_SANITIZED
-    const uint32_t stride = 17; /* bits are the business of the release build */
-#else
-    const uint32_t stride = 1;
-#endif
+    const uint32_t stride = STRIDE;
     for (uint32_t kind = 0; kind < sizeof kinds / sizeof kinds[0]; kind++) {
         sums sum = {0};
         for (uint32_t a = 0; a < JOBS_OF_A_KIND; a++)
             for (uint32_t b = 0; b < JOBS_OF_A_KIND; b++)
                 for (uint32_t c = (a + b) % stride; c < JOBS_OF_A_KIND; c += stride) {
                     const uint32_t jobs[] = {a, b, c};
-                    live_small(kind, jobs, 3, c % 2 ? exact : slow, &sum);
+                    live_small(kind, jobs, 3, 0, c % 2 ? exact : slow, &sum);
                 }
         assert_true(sum.worlds >= JOBS_OF_A_KIND * JOBS_OF_A_KIND * (JOBS_OF_A_KIND / stride));
         assert_true(sum.refused > sum.worlds / 10 && sum.asides > sum.worlds / 100);
         if (kind < 2) assert_true(sum.shared > sum.worlds / 10);
+    }
+}
+
+/* Each with any priorities and shifts of its own, of which a few are looked at. */
+static void test_small_worlds_with_priorities_and_shifts(void **state)
+{
+    (void)state;
+    const uint32_t n = JOBS_OF_A_KIND, stride = VARIANTS * STRIDE + 1;
+    for (uint32_t kind = 0; kind < sizeof kinds / sizeof kinds[0]; kind++) {
+        sums sum = {0};
+        for (uint32_t v = 1; v < VARIANTS; v++)
+            for (uint32_t at = v; at < n * n * n; at += stride) {
+                const uint32_t jobs[] = {at % n, at / n % n, at / n / n};
+                live_small(kind, jobs, 3, v, at % 2 ? exact : slow, &sum);
+            }
+        assert_true(sum.refused > sum.worlds / 10 && sum.asides > sum.worlds / 100);
+        assert_true(sum.shifts > sum.worlds / 10 && sum.urgent > sum.worlds / 100);
     }
 }
 
@@ -487,6 +607,14 @@ static edgellm_costs made_up(uint64_t *random)
     return c;
 }
 
+static void rank(el_job *j, uint64_t *random)
+{
+    j->priority = (int32_t)between(random, 0, 6) - 3;
+    if (next_random(random) % 2) return;
+    j->context = j->position + j->prompt + between(random, 2, 30);
+    j->keep = between(random, 0, j->context / 2);
+}
+
 /* Jobs that arrive at random; half of them with deadlines of about what they take. */
 static void fill(world *w, uint64_t *random)
 {
@@ -506,26 +634,38 @@ static void fill(world *w, uint64_t *random)
         const double least = naive_rest(&w->s, j) + naive_margin(&w->s, j);
         if (next_random(random) % 2)
             j->deadline = at + (el_nanoseconds)(least * (1 + 9 * share(random)));
+        if (w->is_ranked) rank(j, random);
         at += (el_nanoseconds)(least * 1.2 * share(random));
     }
 }
 
-static void test_no_promise_is_broken(void **state)
+/* With priorities and shifts, or without. */
+static void check_promises(bool ranked)
 {
-    (void)state;
     uint64_t random = 12345;
     sums sum = {0};
     for (int i = 0; i < WORLDS; i++) {
         world w = {.noise = i % 3 == 0 ? slow : mild, .random = 77 + (uint64_t)i};
+        w.is_ranked = ranked;
         fill(&w, &random);
         live(&w);
         check_lives(&w);
         sum.refused += w.refused;
         sum.asides += w.asides;
         sum.shared += w.shared;
+        sum.shifts += w.shifts;
+        sum.urgent += w.urgent;
     }
     assert_true(sum.refused > 1000 && sum.refused < WORLDS * MOST / 2);
     assert_true(sum.asides > 1000 && sum.shared > 10000);
+    assert_true(ranked == (sum.shifts > 100) && ranked == (sum.urgent > 100));
+}
+
+static void test_no_promise_is_broken(void **state)
+{
+    (void)state;
+    check_promises(false);
+    check_promises(true);
 }
 
 /* Every action takes its margin longer: more than is promised. */
@@ -602,6 +742,49 @@ static void test_the_earlier_deadline_waits_for_one_chunk(void **state)
         assert_true(large->ends_at > urgent->ends_at && urgent->first_at > urgent->arrives);
         assert_true((double)(urgent->first_at - urgent->arrives) <= own + 20e6);
     }
+}
+
+/* The same of a higher priority, without a deadline of its own: while promises leave time. */
+static void test_a_higher_priority_waits_for_one_chunk(void **state)
+{
+    (void)state;
+    for (int promised = 0; promised < 2; promised++) {
+        world w = begin(3);
+        life *large = join(&w, 2000, 10, 0, promised ? 60000 : 0);
+        life *urgent = join(&w, 40, 10, 501, 0), *usual = join(&w, 40, 10, 400, 0);
+        uint32_t last;
+        urgent->job.priority = 1;
+        w.is_ranked = true;
+        const double own = naive_prompt(&w.s, &urgent->job, &last);
+        live(&w);
+        check_lives(&w);
+        assert_true(large->ends_at > urgent->ends_at && usual->ends_at > urgent->ends_at);
+        assert_true((double)(urgent->first_at - urgent->arrives) <= own + 20e6);
+    }
+    world w = begin(2); /* 2.9 s, 1.15 times: none is left for others */
+    life *tight = join(&w, 2000, 10, 0, 1), *urgent = join(&w, 40, 10, 501, 0);
+    tight->job.deadline = START + (el_nanoseconds)(1.16 * naive_rest(&w.s, &tight->job));
+    urgent->job.priority = 1;
+    w.is_ranked = true;
+    live(&w);
+    assert_false(tight->refused || tight->was_ended);
+    assert_true(urgent->first_at > tight->first_at && tight->ends_at <= tight->job.deadline);
+}
+
+/* What is forecast of an answer that shifts is what it takes, its shifts and all. */
+static void test_shifts_are_forecast(void **state)
+{
+    (void)state;
+    world w = begin(1);
+    life *l = join(&w, 100, 1000, 0, 0);
+    l->job.context = 128;
+    l->job.keep = 16;
+    const edgellm_forecast f = el_schedule_forecast(&w.s, &l->job, START);
+    live(&w);
+    assert_int_equal(l->tokens, 1000); /* 29 of the first context, 56 after each shift */
+    assert_int_equal(w.shifts, 18);
+    const double error = f.answer_ns - (double)(l->ends_at - START);
+    assert_true(error > -1e3 && error < 1e3); /* each action is rounded down to nanoseconds */
 }
 
 /* Four answers, all without a deadline, all with one: more than twice as fast as one after the
@@ -731,7 +914,7 @@ static bool ends_nobody(const el_schedule *s, const el_action *a)
 /* Some jobs that are admitted, some of them begun; none of them late. */
 static world some_world(uint64_t *random)
 {
-    world w = {.noise = exact};
+    world w = {.noise = exact, .is_ranked = next_random(random) % 2};
     fill(&w, random);
     w.now = START;
     for (uint32_t i = 0; i < w.s.n_jobs; i++) {
@@ -743,6 +926,7 @@ static world some_world(uint64_t *random)
             if (!ends_nobody(&w.s, &a)) break;
             el_schedule_did(&w.s, &a);
             w.now += (el_nanoseconds)a.time;
+            shift_full(&w);
         }
     }
     return w;
@@ -782,9 +966,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_small_worlds),
+        cmocka_unit_test(test_small_worlds_with_priorities_and_shifts),
         cmocka_unit_test(test_no_promise_is_broken),
         cmocka_unit_test(test_what_cannot_be_kept_ends_in_time),
         cmocka_unit_test(test_the_earlier_deadline_waits_for_one_chunk),
+        cmocka_unit_test(test_a_higher_priority_waits_for_one_chunk),
+        cmocka_unit_test(test_shifts_are_forecast),
         cmocka_unit_test(test_sessions_share_passes),
         cmocka_unit_test(test_nobody_starves_while_there_is_time),
         cmocka_unit_test(test_a_stream_of_promises_leaves_the_rest),

@@ -139,6 +139,9 @@ target_link_options(test_scheduler PRIVATE
 el_test(scheduler_deadlines base cpu kernel format token grammar sample model engine quant
         test_support)
 target_sources(test_scheduler_deadlines PRIVATE support/tiny_file.c)
+el_test(shift base cpu kernel format token grammar sample model engine quant test_support)
+target_sources(test_shift PRIVATE support/tiny_file.c)
+target_link_libraries(test_shift PRIVATE m)
 el_test(constant_time base cpu kernel format token grammar sample model engine quant test_support)
 target_sources(test_constant_time PRIVATE support/tiny_file.c)
 el_test(calibrate base cpu kernel format token grammar sample model engine quant offline test_support)

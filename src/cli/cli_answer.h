@@ -26,6 +26,8 @@ extern const char *const el_cli_finish_names[EL_CLI_FINISHES];
 typedef struct el_cli_answer_options {
     uint32_t max_tokens; /* 1 or more */
     bool ignore_eos;
+    bool shift;                  /* where the context is full it is shifted, and the answer ... */
+    uint32_t keep;               /* ... goes on behind its first tokens and the newer half */
     bool hash;                   /* over all logits that were sampled from */
     bool mute;                   /* nothing to standard output */
     double deadline_ms;          /* from the start of the prompt; 0: none */
@@ -39,6 +41,7 @@ typedef struct el_cli_answer {
     size_t capacity, n, prompt_tokens;
     double prefill_ms, first_ms, decode_ms; /* decode: from the first token to the last */
     double answer_ms;                       /* from the start of the prompt to the end */
+    size_t shifts;                          /* of the context */
     double held_ms;                         /* for which the last token was held back */
     double started_ms;
     uint64_t hash, peak_rss;
@@ -51,7 +54,7 @@ void el_cli_answer_release(el_cli_answer *a);
 
 /*
  * Computes the prompt (which continues what is in the session) and makes the answer. Room for the
- * smaller of max_tokens and the context that is left, plus one, was reserved.
+ * smaller of max_tokens and, without shift, the context that is left, plus one, was reserved.
  * Errors: INTERRUPTED (while the prompt was computed: some of it is in the session), CONTEXT, IO,
  * DEADLINE (the time does not hold the prompt: some of it is in the session).
  */
@@ -66,7 +69,7 @@ size_t el_cli_answer_steps(const el_cli_answer *a);
 double el_cli_answer_prefill_speed(const el_cli_answer *a);
 double el_cli_answer_decode_speed(const el_cli_answer *a);
 
-/* "text", "tokens", "prompt_tokens", "finish", "seed" and, if asked for, "hash". */
+/* "text", "tokens", "prompt_tokens", "finish", "seed" and, if asked for, "hash" and "shifts". */
 edgellm_status el_cli_answer_json(const el_cli_answer *a, const el_cli_model *model,
                                   const el_cli_answer_options *o, uint64_t seed, json_t **object,
                                   edgellm_error *err);

@@ -202,12 +202,14 @@ static edgellm_status report(const promise *p, const el_cli_model *model, const 
 
 /* ---- command ------------------------------------------------------------------------------ */
 
-/* The context bounds the answer: the last token need not be computed, so one more fits. */
+/* The context bounds the answer, unless it is shifted: the last token need not be computed, so one
+ * more fits. */
 static size_t longest_answer(const el_cli_model *model, const run_values *v, size_t prompt_tokens)
 {
     edgellm_memory_plan plan;
     edgellm_session_plan(model->session, &plan);
     size_t room = prompt_tokens <= plan.context ? plan.context - prompt_tokens + 1 : 1;
+    if (v->answer.shift) return v->answer.max_tokens;
     return v->answer.max_tokens < room ? v->answer.max_tokens : room;
 }
 
@@ -224,6 +226,32 @@ static edgellm_status begin_prompt(const el_cli_model *model, const run_values *
     return EDGELLM_OK;
 }
 
+/* At least half of the context is left to what is dropped and computed anew. */
+static edgellm_status check_keep(const el_cli_model *model, const run_values *v, edgellm_error *err)
+{
+    edgellm_memory_plan plan;
+    edgellm_session_plan(model->session, &plan);
+    if (!v->answer.shift || (v->answer.keep <= plan.context / 2 && plan.context > 1))
+        return EDGELLM_OK;
+    return el_cli_fail(err, EDGELLM_ERR_USAGE, "--keep %u: at most half of the context of %u",
+                       v->answer.keep, plan.context);
+}
+
+/* What an answer that is shifted cannot be, too. */
+static edgellm_status check_shift(const run_values *v, edgellm_error *err)
+{
+    if (!v->answer.shift) return EDGELLM_OK;
+    if (v->deadline.ms > 0)
+        return el_cli_fail(err, EDGELLM_ERR_USAGE,
+                           "--deadline-ms forecasts one context, --shift goes on past it: one or "
+                           "the other");
+    if (el_cli_grammar_option(&v->grammar) != NULL)
+        return el_cli_fail(err, EDGELLM_ERR_USAGE,
+                           "%s ends within the context, --shift goes on past it: one or the other",
+                           el_cli_grammar_option(&v->grammar));
+    return EDGELLM_OK;
+}
+
 /* The session, what is known of its time, and whether that is enough. */
 static edgellm_status prepare(el_cli_model *model, const run_values *v, const el_cli_tokens *prompt,
                               promise *p, el_cli_tokens *ahead, edgellm_error *err)
@@ -232,6 +260,7 @@ static edgellm_status prepare(el_cli_model *model, const run_values *v, const el
     o.grammar = el_cli_grammar_option(&v->grammar) != NULL;
     EL_CLI_TRY(el_cli_climate_open(&p->climate, &v->climate, o.realtime, err));
     EL_CLI_TRY(el_cli_model_start(model, &o, err));
+    EL_CLI_TRY(check_keep(model, v, err));
     EL_CLI_TRY(el_cli_sampler_set(&v->sampler, model->session, &p->seed, err));
     const size_t longest = longest_answer(model, v, prompt->count);
     EL_CLI_TRY(el_cli_grammar_read(model->engine, &v->grammar, &p->grammar, err));
@@ -288,6 +317,7 @@ static edgellm_status run(const void *values, char **operands, int n_operands, e
     }
     EL_CLI_TRY(el_cli_deadline_check(&v->deadline, err));
     EL_CLI_TRY(el_cli_grammar_check(&v->grammar, v->answer.ignore_eos, err));
+    EL_CLI_TRY(check_shift(v, err));
     engine.grammars = el_cli_grammar_option(&v->grammar) != NULL;
     if (v->deadline.ms > 0 && (v->climate.target_rate > 0 || v->climate.max_temp > 0)) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE,
@@ -323,6 +353,10 @@ static const el_cli_option options[] = {
      1, 16777216, NULL},
     {"ignore-eos", 0, EL_CLI_ON, FIELD(answer.ignore_eos), NULL, NULL, "go on past end tokens", 0,
      0, NULL},
+    {"shift", 0, EL_CLI_ON, FIELD(answer.shift), NULL, NULL,
+     "go on past the context: keep its beginning and the newer half of the rest", 0, 0, NULL},
+    {"keep", 0, EL_CLI_U32, FIELD(answer.keep), "N", "4",
+     "with --shift: tokens of the beginning that stay", 0, 1048576, NULL},
     EL_CLI_GRAMMAR_ROWS(run_values),
     EL_CLI_SAMPLER_ROWS(run_values),
     EL_CLI_CONTEXT_ROW(run_values, NULL, "context in tokens; 512, or less if the model knows less"),
@@ -352,13 +386,17 @@ const el_cli_command el_cli_cmd_run = {
         "file beside the model, or in the cache folder if that cannot be written; the next run\n"
         "that begins so loads it instead of computing it, with the same bits. A file of another\n"
         "model or version, or a damaged one, is named and not used. With --json: prompt_cache\n"
-        "(file, hit, kept, tokens, load_ms); prompt_tokens are those that had to be computed.\n",
+        "(file, hit, kept, tokens, load_ms); prompt_tokens are those that had to be computed.\n"
+        "--shift: when the context is full its first --keep tokens stay, the older half of the\n"
+        "others is dropped, and what stays is computed anew, so that an answer may be of any\n"
+        "length in the same memory; what follows is what would follow these tokens alone.\n",
     .examples = "  edgellm run model.tm2.bin -p \"Why is the sky blue?\"\n"
                 "  edgellm model.tm2.bin -n 20 -t 0.7 -p \"Say hello.\"\n"
                 "  edgellm run model.tm2.bin --raw -t 0 -n 50 -p \"Once upon a time\"\n"
                 "  edgellm run model.tm2.bin -s 1 -p \"A haiku\" --hash --json\n"
                 "  edgellm run model.tm2.bin -p \"Left or right?\" -n 8 --deadline-ms 200\n"
                 "  edgellm run model.tm2.bin --system \"Be brief.\" --prompt-cache -p \"Why?\"\n"
+                "  edgellm run model.tm2.bin --raw -p \"Once\" -c 512 -n 4000 --ignore-eos --shift\n"
                 "  edgellm run model.tm2.bin --prompt-file - < letter.txt\n",
     .options = options,
     .values_size = sizeof(run_values),
