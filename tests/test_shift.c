@@ -126,7 +126,8 @@ enum { TALKS = 5 };
 
 static void check_talks(tiny_file file, edgellm_scheduler_options o, const edgellm_costs *costs)
 {
-    static const uint32_t prompts[TALKS] = {30, SMALL, 7, 40, 1}, keeps[TALKS] = {KEEP, 0, 24, 4, 1};
+    static const uint32_t prompts[TALKS] = {30, SMALL, 7, 40, 1},
+                          keeps[TALKS] = {KEEP, 0, 24, 4, 1};
     edgellm_sampler_options greedy = sampler_of(1);
     edgellm_request requests[TALKS];
     uint32_t tokens[TALKS][SMALL];
@@ -177,11 +178,8 @@ static void test_shifts_are_told(void **state)
 {
     (void)state;
     desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 1, .session.context = SMALL});
-    const edgellm_request r = {.tokens = few,
-                               .count = 30,
-                               .max_tokens = MOST,
-                               .shift = true,
-                               .shift_keep = KEEP};
+    const edgellm_request r = {
+        .tokens = few, .count = 30, .max_tokens = MOST, .shift = true, .shift_keep = KEEP};
     uint32_t n = 0, shifts = 0, next = SMALL - 30 + 1;
     edgellm_turn t;
     edgellm_error err;
@@ -203,8 +201,9 @@ static void test_shifts_are_told(void **state)
 static void test_a_deadline_counts_them(void **state)
 {
     (void)state;
-    desk d = begin(TINY_KEPT, (edgellm_scheduler_options){
-                                  .slots = 1, .chunk_ns = 2e9, .session.context = SMALL});
+    desk d =
+        begin(TINY_KEPT,
+              (edgellm_scheduler_options){.slots = 1, .chunk_ns = 2e9, .session.context = SMALL});
     edgellm_error err = {0};
     edgellm_forecast with, without;
     edgellm_request r = dated(20, 29, 3600);
@@ -215,11 +214,11 @@ static void test_a_deadline_counts_them(void **state)
     assert_ok(edgellm_scheduler_forecast(d.scheduler, &r, &with, &err));
     assert_true(with.answer_ns == without.answer_ns); /* it does not come to that */
     r.max_tokens = 30; /* 48 - 5 - 21 + 1 = 23 tokens anew: six chunks, not a step */
-    assert_int_equal(edgellm_scheduler_forecast(d.scheduler, &(edgellm_request){.tokens = few,
-                                                                                .count = 20,
-                                                                                .max_tokens = 30},
-                                                &with, &err),
-                     EDGELLM_ERR_CONTEXT);
+    assert_int_equal(
+        edgellm_scheduler_forecast(d.scheduler,
+                                   &(edgellm_request){.tokens = few, .count = 20, .max_tokens = 30},
+                                   &with, &err),
+        EDGELLM_ERR_CONTEXT);
     r.shift_keep = KEEP;
     assert_ok(edgellm_scheduler_forecast(d.scheduler, &r, &with, &err));
     const double anew = el_forecast_prompt(&slow, 5, 23, 4);
@@ -245,7 +244,8 @@ static void test_bad_requests(void **state)
     fill_prompt(tokens, SMALL + 1, 1);
     edgellm_request r = {
         .tokens = tokens, .count = SMALL + 1, .max_tokens = 1, .shift = true, .shift_keep = 4};
-    assert_int_equal(submit(&d, &r, &err), EDGELLM_ERR_CONTEXT); /* nothing of a prompt is dropped */
+    assert_int_equal(submit(&d, &r, &err),
+                     EDGELLM_ERR_CONTEXT); /* nothing of a prompt is dropped */
     r.count = SMALL;
     r.shift_keep = SMALL / 2 + 1;
     assert_int_equal(submit(&d, &r, &err), EDGELLM_ERR_USAGE);

@@ -92,8 +92,7 @@ static edgellm_status next(el_cli_answer *a, const el_cli_model *model,
                            edgellm_error *err)
 {
     edgellm_status status = make_room(a, model, o, context, err);
-    if (status == EDGELLM_OK)
-        status = edgellm_session_eval(model->session, &token, 1, NULL, err);
+    if (status == EDGELLM_OK) status = edgellm_session_eval(model->session, &token, 1, NULL, err);
     if (status != EDGELLM_ERR_DEADLINE) return status;
     a->finish = EL_CLI_FINISH_DEADLINE;
     return EDGELLM_OK;

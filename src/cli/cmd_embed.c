@@ -57,8 +57,10 @@ static edgellm_status interrupted(edgellm_error *err)
 /* Computes until the embedding is there. */
 static edgellm_status compute(embedding *e, const el_cli_tokens *tokens, edgellm_error *err)
 {
-    const edgellm_request request = {
-        .tokens = tokens->ids, .count = (uint32_t)tokens->count, .max_tokens = 1, .embedding = true};
+    const edgellm_request request = {.tokens = tokens->ids,
+                                     .count = (uint32_t)tokens->count,
+                                     .max_tokens = 1,
+                                     .embedding = true};
     edgellm_turn turn = {.n_events = 0};
     uint64_t id;
     EL_CLI_TRY(edgellm_scheduler_submit(e->scheduler, &request, &id, NULL, err));
@@ -79,8 +81,7 @@ static edgellm_status embed_text(embedding *e, const char *text, size_t len, siz
     char where[40] = "the text";
     edgellm_status status = EDGELLM_OK;
     if (number > 0) snprintf(where, sizeof where, "line %zu", number);
-    EL_CLI_TRY(
-        el_cli_tokenize(e->model.engine, text, len, EDGELLM_TOKENIZE_BOS, &tokens, err));
+    EL_CLI_TRY(el_cli_tokenize(e->model.engine, text, len, EDGELLM_TOKENIZE_BOS, &tokens, err));
     if (len == 0 || tokens.count == 0)
         status = el_cli_fail(err, EDGELLM_ERR_USAGE, "%s is empty: it has no embedding", where);
     else if (tokens.count > e->context)

@@ -390,14 +390,15 @@ const el_cli_command el_cli_cmd_run = {
         "--shift: when the context is full its first --keep tokens stay, the older half of the\n"
         "others is dropped, and what stays is computed anew, so that an answer may be of any\n"
         "length in the same memory; what follows is what would follow these tokens alone.\n",
-    .examples = "  edgellm run model.tm2.bin -p \"Why is the sky blue?\"\n"
-                "  edgellm model.tm2.bin -n 20 -t 0.7 -p \"Say hello.\"\n"
-                "  edgellm run model.tm2.bin --raw -t 0 -n 50 -p \"Once upon a time\"\n"
-                "  edgellm run model.tm2.bin -s 1 -p \"A haiku\" --hash --json\n"
-                "  edgellm run model.tm2.bin -p \"Left or right?\" -n 8 --deadline-ms 200\n"
-                "  edgellm run model.tm2.bin --system \"Be brief.\" --prompt-cache -p \"Why?\"\n"
-                "  edgellm run model.tm2.bin --raw -p \"Once\" -c 512 -n 4000 --ignore-eos --shift\n"
-                "  edgellm run model.tm2.bin --prompt-file - < letter.txt\n",
+    .examples =
+        "  edgellm run model.tm2.bin -p \"Why is the sky blue?\"\n"
+        "  edgellm model.tm2.bin -n 20 -t 0.7 -p \"Say hello.\"\n"
+        "  edgellm run model.tm2.bin --raw -t 0 -n 50 -p \"Once upon a time\"\n"
+        "  edgellm run model.tm2.bin -s 1 -p \"A haiku\" --hash --json\n"
+        "  edgellm run model.tm2.bin -p \"Left or right?\" -n 8 --deadline-ms 200\n"
+        "  edgellm run model.tm2.bin --system \"Be brief.\" --prompt-cache -p \"Why?\"\n"
+        "  edgellm run model.tm2.bin --raw -p \"Once\" -c 512 -n 4000 --ignore-eos --shift\n"
+        "  edgellm run model.tm2.bin --prompt-file - < letter.txt\n",
     .options = options,
     .values_size = sizeof(run_values),
     .min_operands = 1,

@@ -1,7 +1,7 @@
 /*
  * logprobs.h: how probable the tokens of an answer were, and which others were, as OpenAI's
- * interface and Ollama's tell it. What is told of one token may be long, so it is written in steps, each where
- * there is room for it (EL_ANSWER_ROOM).
+ * interface and Ollama's tell it. What is told of one token may be long, so it is written in steps,
+ * each where there is room for it (EL_ANSWER_ROOM).
  */
 #ifndef EL_SERVER_LOGPROBS_H
 #define EL_SERVER_LOGPROBS_H

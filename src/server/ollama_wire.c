@@ -56,11 +56,12 @@ static void end_message(const el_answer *a, el_out *out)
     el_out_text(out, a->ahead.calls.n_done > 0 ? "]}" : "\"}");
 }
 
-/* Log-probabilities, behind what ends the text. */
+/* Log-probabilities, behind what ends the text; nothing where there is no token. */
 static bool write_logprobs(el_answer *a, void (*end)(const el_answer *a, el_out *out), el_out *out)
 {
     if (!el_answer_has_room(out)) return false;
     if (!a->logprobs.is_open) end(a, out);
+    if (!a->logprobs.is_open && a->logprobs.told == a->written.at) return true;
     if (!a->logprobs.is_open) el_out_text(out, ",\"logprobs\":");
     return el_logprobs_write_ollama(a, out);
 }

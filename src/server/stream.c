@@ -278,7 +278,8 @@ el_stream *el_stream_resume(el_conn *conn, el_problem *problem)
     if (!s) return NULL;
     if (s->owner != conn && !has_place(conn, s->id, problem)) return NULL;
     if (conn->half == s) {
-        el_problem_set(problem, EL_PROBLEM_QUEUE, "resume", "its end is being sent here: wait for it");
+        el_problem_set(problem, EL_PROBLEM_QUEUE, "resume",
+                       "its end is being sent here: wait for it");
         return NULL;
     }
     el_answer_look(&s->answer);

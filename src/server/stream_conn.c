@@ -257,8 +257,8 @@ static sent send_one(el_conn *conn)
     if (conn->half && conn->half->owner != conn) return BROKEN; /* another connection has it now */
     if (!write_message(conn, &out)) return NOTHING;
     if (conn->half) how |= LWS_WRITE_NO_FIN;
-    const int sent = lws_write(conn->wsi, at, out.used, (enum lws_write_protocol)how);
-    return sent < (int)out.used ? BROKEN : SENT;
+    const int taken = lws_write(conn->wsi, at, out.used, (enum lws_write_protocol)how);
+    return taken < (int)out.used ? BROKEN : SENT;
 }
 
 static bool is_over(const el_conn *conn)

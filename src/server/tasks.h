@@ -74,8 +74,8 @@ typedef struct el_task {
 typedef struct el_tasks_room {
     uint32_t n, context;
     uint32_t answer; /* tokens of an answer at most: as many as the context has, or more */
-    uint32_t top; /* probable tokens that are told beside each */
-    uint32_t dim; /* of embeddings */
+    uint32_t top;    /* probable tokens that are told beside each */
+    uint32_t dim;    /* of embeddings */
 } el_tasks_room;
 
 typedef struct el_tasks {
