@@ -439,7 +439,7 @@ class Commands(Case):
         self.assertEqual((full["finish"], "shifts" in full), ("context", False))
         got = self.json(*base, "-n", "200", "--shift", "--hash")
         self.assertEqual((got["finish"], len(got["tokens"])), ("length", 200))
-        self.assertEqual(got["planned_bytes"], full["planned_bytes"])
+        self.assertLess(abs(got["planned_bytes"] - full["planned_bytes"]), 1 << 20)  # but for the program's own
         n = len(full["tokens"])
         self.assertEqual(got["tokens"][:n], full["tokens"])
         behind = 200 - n  # each shift drops (32 - 4) / 2

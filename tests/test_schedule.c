@@ -261,7 +261,8 @@ static void check_priority(world *w, const el_action *a)
                              .time = el_forecast_chunk(&w->s.costs, j->position, n)};
     el_schedule after = w->s;
     el_schedule_did(&after, &alone);
-    if (j->deadline == 0) after.jobs[place].active = false; /* no promise waits for the rest of it */
+    if (j->deadline == 0)
+        after.jobs[place].active = false; /* no promise waits for the rest of it */
     assert_true(naive_slack(&after, w->now) - EDGELLM_ADMITTED_AT * alone.time < 1e-3);
 }
 

@@ -354,7 +354,7 @@ static const el_cli_option options[] = {
     {"ignore-eos", 0, EL_CLI_ON, FIELD(answer.ignore_eos), NULL, NULL, "go on past end tokens", 0,
      0, NULL},
     {"shift", 0, EL_CLI_ON, FIELD(answer.shift), NULL, NULL,
-     "go on past the context: keep its beginning and the newer half of the rest", 0, 0, NULL},
+     "go on past the context: the older half behind --keep is dropped", 0, 0, NULL},
     {"keep", 0, EL_CLI_U32, FIELD(answer.keep), "N", "4",
      "with --shift: tokens of the beginning that stay", 0, 1048576, NULL},
     EL_CLI_GRAMMAR_ROWS(run_values),
