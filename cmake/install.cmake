@@ -6,7 +6,8 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/edgellm)
 
 install(TARGETS edgellm_static edgellm_shared EXPORT edgellm
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(FILES ${PROJECT_SOURCE_DIR}/include/edgellm.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES ${PROJECT_SOURCE_DIR}/include/edgellm.h ${PROJECT_SOURCE_DIR}/include/edgellm.hpp
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 if(EDGELLM_CLI) # linked with the static library: it runs wherever it is put
   install(TARGETS edgellm RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
