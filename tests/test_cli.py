@@ -111,7 +111,7 @@ class Help(Case):
                    " --ignore-eos --hash --exact --kernel --cpumask --json --max-ram --raw --system --rt"
                    " --reserve-cores --constant-time --certificate --deadline-ms --deadline-shorten"
                    " --prompt-cache[=FILE] --target-rate --max-temp --root --shift --keep",
-            "chat": "--rt -n -t -c -j -s -b -q --system --load --save --top-k --no-history --json --hash"
+            "chat": "--shift --keep --rt -n -t -c -j -s -b -q --system --load --save --top-k --no-history --json --hash"
                     " --prompt-cache[=FILE] --target-rate --max-temp --root",
             "quantize": "-o --bits --group --embedding-bits --embedding-group --calibrate --scales"
                         " --plan --fit --tensor --sequences --epochs --steps --seed -j --report"

@@ -36,6 +36,24 @@ void el_cli_answer_release(el_cli_answer *a)
     *a = (el_cli_answer){0};
 }
 
+/* ---- shifts ------------------------------------------------------------------------------- */
+
+/* At least half of the context is left to what is dropped and computed anew. */
+edgellm_status el_cli_answer_check_shift(const el_cli_answer_options *o, const char *grammar,
+                                         const edgellm_session *session, edgellm_error *err)
+{
+    edgellm_memory_plan plan;
+    edgellm_session_plan(session, &plan);
+    if (!o->shift) return EDGELLM_OK;
+    if (grammar != NULL)
+        return el_cli_fail(err, EDGELLM_ERR_USAGE,
+                           "%s ends within the context, --shift goes on past it: one or the other",
+                           grammar);
+    if (o->keep <= plan.context / 2 && plan.context > 1) return EDGELLM_OK;
+    return el_cli_fail(err, EDGELLM_ERR_USAGE, "--keep %u: at most half of the context of %u",
+                       o->keep, plan.context);
+}
+
 /* ---- the token loop ----------------------------------------------------------------------- */
 
 static void add_hash(el_cli_answer *a, const el_cli_model *model, const el_cli_answer_options *o)

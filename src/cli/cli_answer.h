@@ -35,6 +35,17 @@ typedef struct el_cli_answer_options {
     el_cli_climate *climate;     /* watches, and holds tokens back; or NULL */
 } el_cli_answer_options;
 
+/* Options, embedded in a command's values under the name `answer`. */
+#define EL_CLI_SHIFT_ROWS(type)                                                                    \
+    {.name = "shift",                                                                              \
+     .kind = EL_CLI_ON,                                                                            \
+     .field = offsetof(type, answer.shift),                                                        \
+     .help = "go on past the context: the older half behind --keep is dropped"},                   \
+    {                                                                                              \
+        .name = "keep", .kind = EL_CLI_U32, .field = offsetof(type, answer.keep), .argument = "N", \
+        .initial = "4", .help = "with --shift: tokens of the beginning that stay", .max = 1048576  \
+    }
+
 typedef struct el_cli_answer {
     uint32_t *tokens; /* (capacity); the last one was not computed, the end token is not in it */
     double *token_ms; /* (capacity): [0] to the first token; then, sorted, from one to the next */
@@ -61,6 +72,11 @@ void el_cli_answer_release(el_cli_answer *a);
 edgellm_status el_cli_answer_make(el_cli_answer *a, const el_cli_model *model,
                                   const el_cli_tokens *prompt, const el_cli_answer_options *o,
                                   edgellm_error *err);
+
+/* May answers shift, with `keep`, in this session? grammar: the option that they keep to; NULL:
+ * none. Errors: USAGE. */
+edgellm_status el_cli_answer_check_shift(const el_cli_answer_options *o, const char *grammar,
+                                         const edgellm_session *session, edgellm_error *err);
 
 /* Steps after the first token: what decode speed and percentiles are taken over. */
 size_t el_cli_answer_steps(const el_cli_answer *a);

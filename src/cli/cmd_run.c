@@ -148,6 +148,7 @@ static void print_stats(const promise *p, const el_cli_model *model, const run_v
             plan.n_threads == 1 ? "" : "s");
     if (v->sampler.options.temperature > 0)
         fprintf(stderr, " | seed %llu", (unsigned long long)p->seed);
+    if (a->shifts > 0) fprintf(stderr, " | shifted %zu times", a->shifts);
     el_cli_certified_print(&p->certified);
     el_cli_deadline_print(&p->deadline, a);
     el_cli_prompt_cache_print(&p->cache);
@@ -226,32 +227,6 @@ static edgellm_status begin_prompt(const el_cli_model *model, const run_values *
     return EDGELLM_OK;
 }
 
-/* At least half of the context is left to what is dropped and computed anew. */
-static edgellm_status check_keep(const el_cli_model *model, const run_values *v, edgellm_error *err)
-{
-    edgellm_memory_plan plan;
-    edgellm_session_plan(model->session, &plan);
-    if (!v->answer.shift || (v->answer.keep <= plan.context / 2 && plan.context > 1))
-        return EDGELLM_OK;
-    return el_cli_fail(err, EDGELLM_ERR_USAGE, "--keep %u: at most half of the context of %u",
-                       v->answer.keep, plan.context);
-}
-
-/* What an answer that is shifted cannot be, too. */
-static edgellm_status check_shift(const run_values *v, edgellm_error *err)
-{
-    if (!v->answer.shift) return EDGELLM_OK;
-    if (v->deadline.ms > 0)
-        return el_cli_fail(err, EDGELLM_ERR_USAGE,
-                           "--deadline-ms forecasts one context, --shift goes on past it: one or "
-                           "the other");
-    if (el_cli_grammar_option(&v->grammar) != NULL)
-        return el_cli_fail(err, EDGELLM_ERR_USAGE,
-                           "%s ends within the context, --shift goes on past it: one or the other",
-                           el_cli_grammar_option(&v->grammar));
-    return EDGELLM_OK;
-}
-
 /* The session, what is known of its time, and whether that is enough. */
 static edgellm_status prepare(el_cli_model *model, const run_values *v, const el_cli_tokens *prompt,
                               promise *p, el_cli_tokens *ahead, edgellm_error *err)
@@ -260,7 +235,8 @@ static edgellm_status prepare(el_cli_model *model, const run_values *v, const el
     o.grammar = el_cli_grammar_option(&v->grammar) != NULL;
     EL_CLI_TRY(el_cli_climate_open(&p->climate, &v->climate, o.realtime, err));
     EL_CLI_TRY(el_cli_model_start(model, &o, err));
-    EL_CLI_TRY(check_keep(model, v, err));
+    EL_CLI_TRY(el_cli_answer_check_shift(&v->answer, el_cli_grammar_option(&v->grammar),
+                                         model->session, err));
     EL_CLI_TRY(el_cli_sampler_set(&v->sampler, model->session, &p->seed, err));
     const size_t longest = longest_answer(model, v, prompt->count);
     EL_CLI_TRY(el_cli_grammar_read(model->engine, &v->grammar, &p->grammar, err));
@@ -317,7 +293,11 @@ static edgellm_status run(const void *values, char **operands, int n_operands, e
     }
     EL_CLI_TRY(el_cli_deadline_check(&v->deadline, err));
     EL_CLI_TRY(el_cli_grammar_check(&v->grammar, v->answer.ignore_eos, err));
-    EL_CLI_TRY(check_shift(v, err));
+    if (v->answer.shift && v->deadline.ms > 0) {
+        return el_cli_fail(err, EDGELLM_ERR_USAGE,
+                           "--deadline-ms forecasts one context, --shift goes on past it: one or "
+                           "the other");
+    }
     engine.grammars = el_cli_grammar_option(&v->grammar) != NULL;
     if (v->deadline.ms > 0 && (v->climate.target_rate > 0 || v->climate.max_temp > 0)) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE,
@@ -353,10 +333,7 @@ static const el_cli_option options[] = {
      1, 16777216, NULL},
     {"ignore-eos", 0, EL_CLI_ON, FIELD(answer.ignore_eos), NULL, NULL, "go on past end tokens", 0,
      0, NULL},
-    {"shift", 0, EL_CLI_ON, FIELD(answer.shift), NULL, NULL,
-     "go on past the context: the older half behind --keep is dropped", 0, 0, NULL},
-    {"keep", 0, EL_CLI_U32, FIELD(answer.keep), "N", "4",
-     "with --shift: tokens of the beginning that stay", 0, 1048576, NULL},
+    EL_CLI_SHIFT_ROWS(run_values),
     EL_CLI_GRAMMAR_ROWS(run_values),
     EL_CLI_SAMPLER_ROWS(run_values),
     EL_CLI_CONTEXT_ROW(run_values, NULL, "context in tokens; 512, or less if the model knows less"),

@@ -55,7 +55,8 @@ static double time_steps(const el_schedule *s, const el_job *j, uint32_t positio
     const uint32_t drops = el_shift_drops(j->context, j->keep), left = steps - room,
                    at = j->context - drops + 1; /* after a shift */
     const double round = j->shift_time + el_forecast_steps(&s->costs, at, drops - 1);
-    double time = el_forecast_steps(&s->costs, position, room) + left / drops * round;
+    const uint32_t rounds = left / drops;
+    double time = el_forecast_steps(&s->costs, position, room) + rounds * round;
     if (left % drops > 0)
         time += j->shift_time + el_forecast_steps(&s->costs, at, left % drops - 1);
     return time;
