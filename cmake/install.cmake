@@ -51,6 +51,7 @@ install(FILES ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/docs/pictures DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
 file(GLOB examples ${PROJECT_SOURCE_DIR}/examples/*.c ${PROJECT_SOURCE_DIR}/examples/*.cpp
                    ${PROJECT_SOURCE_DIR}/examples/*.py ${PROJECT_SOURCE_DIR}/examples/*.html
+                   ${PROJECT_SOURCE_DIR}/examples/*.json
                    ${PROJECT_SOURCE_DIR}/examples/*.md)
 install(FILES ${examples} ${PROJECT_SOURCE_DIR}/examples/Makefile
               ${PROJECT_SOURCE_DIR}/examples/CMakeLists.txt
