@@ -680,7 +680,8 @@ typedef struct edgellm_request {
  * holds already, as the beginning of an earlier request. With a deadline only what is promised is
  * before it; without one everything, which is an estimate and no promise. tokens: of its answer,
  * how many would be admitted. Errors: USAGE (no costs were set; no tokens, a bad id; top_logprobs),
- * CONTEXT (prompt and answer do not fit into a slot), BUSY (no slot is free). */
+ * CONTEXT (prompt and answer, with shift the prompt, do not fit into a slot), BUSY (no slot is
+ * free). */
 EDGELLM_API edgellm_status edgellm_scheduler_forecast(const edgellm_scheduler *scheduler,
                                                       const edgellm_request *request,
                                                       edgellm_forecast *forecast,
