@@ -153,6 +153,17 @@ class Answers(unittest.TestCase):
         whole.eval(tokens[1:])
         self.assertEqual(whole.hash_logits(), steps.hash_logits())
 
+    def test_shift(self):
+        tokens = self.engine.tokenize(PROMPTS[0])
+        shifted, fresh = self.session(), self.session()
+        shifted.eval(tokens)
+        drops = (len(tokens) - 2) // 2
+        self.assertEqual(shifted.shift(keep=2), drops)
+        fresh.eval(tokens[:2] + tokens[2 + drops:])
+        self.assertEqual((shifted.tokens, shifted.hash_logits()), (fresh.tokens, fresh.hash_logits()))
+        with self.assertRaises(edgellm.Error):
+            shifted.shift(keep=1000)
+
     def test_saved(self):
         first = self.session()
         self.chat(first, PROMPTS[0])

@@ -137,10 +137,12 @@ el_test(forecast base cpu kernel format token grammar sample model engine quant 
 target_sources(test_forecast PRIVATE support/tiny_file.c)
 target_link_libraries(test_forecast PRIVATE m)
 # What comes next, on a made-up clock; those files alone.
-el_test(schedule base)
-target_sources(test_schedule PRIVATE support/naive_schedule.c
-                                     ${PROJECT_SOURCE_DIR}/src/engine/schedule.c
-                                     ${PROJECT_SOURCE_DIR}/src/engine/forecast.c)
+foreach(test schedule schedule_said)
+  el_test(${test} base)
+  target_sources(test_${test} PRIVATE support/naive_schedule.c support/schedule_world.c
+                                      ${PROJECT_SOURCE_DIR}/src/engine/schedule.c
+                                      ${PROJECT_SOURCE_DIR}/src/engine/forecast.c)
+endforeach()
 el_test(grammar_session base cpu kernel format token grammar sample model engine quant test_support)
 target_sources(test_grammar_session PRIVATE support/tiny_file.c)
 el_test(scheduler base cpu kernel format token grammar sample model engine quant test_support)
@@ -151,6 +153,9 @@ target_link_options(test_scheduler PRIVATE
 el_test(scheduler_deadlines base cpu kernel format token grammar sample model engine quant
         test_support)
 target_sources(test_scheduler_deadlines PRIVATE support/tiny_file.c)
+el_test(shift base cpu kernel format token grammar sample model engine quant test_support)
+target_sources(test_shift PRIVATE support/tiny_file.c)
+target_link_libraries(test_shift PRIVATE m)
 el_test(constant_time base cpu kernel format token grammar sample model engine quant test_support)
 target_sources(test_constant_time PRIVATE support/tiny_file.c)
 el_test(calibrate base cpu kernel format token grammar sample model engine quant offline test_support)

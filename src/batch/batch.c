@@ -187,7 +187,8 @@ static bool prepare(batch *b, const el_envelope *e, el_task *task, el_problem *p
     if (!check_ask(ask, problem)) return false;
     if (!ask->has_seed) ask->sampler.seed = b->options->seed;
     ask->has_seed = true;
-    return el_prepare_task(task, ask, b->served->engine, b->served->memory.context, problem);
+    const el_prepare_room space = {b->served->memory.context, b->served->tasks.answer};
+    return el_prepare_task(task, ask, b->served->engine, &space, problem);
 }
 
 static void hand_over(batch *b, const el_envelope *e, el_task *task, uint64_t number)

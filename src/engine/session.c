@@ -537,6 +537,24 @@ edgellm_status edgellm_session_truncate(edgellm_session *session, uint32_t posit
     return EDGELLM_OK;
 }
 
+edgellm_status edgellm_session_shift(edgellm_session *session, uint32_t keep, uint32_t *dropped,
+                                     edgellm_error *err)
+{
+    const uint32_t drops = keep < session->position ? (session->position - keep) / 2 : 0;
+    const uint32_t left = session->position - keep - drops;
+    if (drops == 0)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "nothing to drop behind %u tokens: the session holds %u", keep,
+                       session->position);
+    uint32_t *tokens = session->tokens + keep;
+    memmove(tokens, tokens + drops, left * sizeof *tokens);
+    session->position = keep;
+    session->logits_at = 0;
+    EL_TRY(edgellm_session_eval(session, tokens, left, NULL, err));
+    if (dropped) *dropped = drops;
+    return EDGELLM_OK;
+}
+
 edgellm_status edgellm_session_set_sampler(edgellm_session *session,
                                            const edgellm_sampler_options *options,
                                            edgellm_error *err)

@@ -106,6 +106,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "session_tokens": (_ids, [_handle]),
     "session_plan": (None, [_handle, POINTER(MemoryPlanStruct)]),
     "session_truncate": (c_int, [_handle, c_uint32, _err]),
+    "session_shift": (c_int, [_handle, c_uint32, POINTER(c_uint32), _err]),
     "session_set_costs": (c_int, [_handle, POINTER(CostsStruct), _err]),
     "session_calibrate": (c_int, [_handle, c_uint64, POINTER(CostsStruct), _err]),
     "session_forecast": (c_int, [_handle, c_uint32, c_uint32, c_double, POINTER(ForecastStruct), _err]),
