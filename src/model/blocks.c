@@ -167,7 +167,8 @@ static void finish_group(const el_forward *f, const el_layer *l, uint32_t kv_hea
     finish_heads(f, f->v + at, 1, l->v_bias ? l->v_bias + head : NULL, NULL);
 }
 
-/* Rotates the keys of one KV head and the queries of its group, and stores key and value. */
+/* Rotates the keys of one KV head and the queries of its group, if the layer does, and stores key
+ * and value. */
 static void rotate_and_store(el_forward *f, uint32_t layer, uint32_t token, uint32_t kv_head)
 {
     const el_config *c = &f->model->config;
@@ -179,8 +180,10 @@ static void rotate_and_store(el_forward *f, uint32_t layer, uint32_t token, uint
     const float *cosine = angles->cosine + (size_t)position * (c->rotary_dim / 2);
     const float *sine = angles->sine + (size_t)position * (c->rotary_dim / 2);
     finish_group(f, l, kv_head, at);
-    f->kernels->rope(f->q + at * group, group, c->head_dim, c->rotary_dim, cosine, sine);
-    f->kernels->rope(f->k + at, 1, c->head_dim, c->rotary_dim, cosine, sine);
+    if (!l->unturned) {
+        f->kernels->rope(f->q + at * group, group, c->head_dim, c->rotary_dim, cosine, sine);
+        f->kernels->rope(f->k + at, 1, c->head_dim, c->rotary_dim, cosine, sine);
+    }
     const size_t plane = (size_t)layer * c->kv_heads + kv_head;
     if (f->exact) {
         size_t to = plane * place->cache->plane + (size_t)position * c->head_dim;

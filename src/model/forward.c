@@ -1,6 +1,7 @@
 #include "model/forward.h"
 
 #include "base/detmath.h"
+#include "model/positions.h"
 
 static uint32_t max_u32(uint32_t a, uint32_t b)
 {
@@ -12,29 +13,17 @@ static uint32_t round_up(uint32_t n, uint32_t multiple)
     return (n + multiple - 1) / multiple * multiple;
 }
 
-/* Of dimension i: base^(-2i / rotary_dim), in double (Su et al. 2021), over factors of the model's
- * where it has some. */
-static double frequency_of(const el_model *m, uint32_t i, bool local)
-{
-    const el_config *c = &m->config;
-    const double base = (double)(local ? c->local_rope_base : c->rope_base);
-    double frequency = el_exp(-2.0 * i / c->rotary_dim * el_log(base));
-    if (local) return frequency;
-    if (m->rope_factors) frequency /= (double)m->rope_factors[i];
-    if (c->rope_factor != 0) frequency /= (double)c->rope_factor;
-    return frequency;
-}
-
 static void fill_angles(const el_forward *f, const el_angles *angles, bool local)
 {
     const uint32_t half = f->model->config.rotary_dim / 2;
+    const double gain = el_positions_gain(f->model, local);
     for (uint32_t i = 0; i < half; i++) {
-        const double frequency = frequency_of(f->model, i, local);
+        const double frequency = el_positions_frequency(f->model, f->context, i, local);
         for (uint32_t p = 0; p < f->context; p++) {
             double sine, cosine;
             el_sincos(p * frequency, &sine, &cosine);
-            angles->cosine[(size_t)p * half + i] = (float)cosine;
-            angles->sine[(size_t)p * half + i] = (float)sine;
+            angles->cosine[(size_t)p * half + i] = (float)(cosine * gain);
+            angles->sine[(size_t)p * half + i] = (float)(sine * gain);
         }
     }
 }
