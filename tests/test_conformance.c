@@ -204,6 +204,30 @@ static void test_same_bits(void **state)
     free(expected);
 }
 
+/* Phi-3's factors are those of the context: a session of the one kind cannot go on as the other. */
+static void test_lengths_are_kept_apart(void **state)
+{
+    vectors *v = *state;
+    static const struct {
+        uint32_t context;
+        edgellm_status status;
+    } rows[] = {{72, EDGELLM_OK}, {65, EDGELLM_OK}, {64, EDGELLM_ERR_USAGE}};
+    const char *path = EL_TEST_OUT "/conformance.session";
+    for (size_t i = 0; i <= sizeof rows / sizeof rows[0]; i++) {
+        const edgellm_session_options o = {.threads = 1, .context = i ? rows[i - 1].context : 80};
+        edgellm_session *session = NULL;
+        edgellm_error err = {0};
+        assert_int_equal(edgellm_session_open(v->engine, &o, &session, &err), EDGELLM_OK);
+        if (i == 0) {
+            assert_int_equal(edgellm_session_eval(session, v->ids, 3, NULL, &err), EDGELLM_OK);
+            assert_int_equal(edgellm_session_save(session, path, NULL, 0, &err), EDGELLM_OK);
+        } else {
+            assert_int_equal(edgellm_session_load(session, path, &err), rows[i - 1].status);
+        }
+        edgellm_session_close(session);
+    }
+}
+
 /* Int8 is close to float32, but it is not the same: else exact mode would be what was measured. */
 static void test_int8_price(void **state)
 {
@@ -342,15 +366,19 @@ int main(void)
     static const struct {
         const char *name;
         uint32_t alike;
-    } models[] = {{"gemma2", 12}, {"gemma3", 12}, {"llama3", 0},   {"mistral", 12},
-                  {"phi3", 12},   {"phi4", 12},   {"qwen2", 0},    {"qwen3", 0},
-                  {"smollm3", 12}, {"yarn", 12},  {"tiny", 0}};
+    } models[] = {{"gemma2", 12},  {"gemma3", 12}, {"llama3", 0}, {"mistral", 12},
+                  {"phi3", 12},    {"phi4", 12},   {"qwen2", 0},  {"qwen3", 0},
+                  {"smollm3", 12}, {"yarn", 12},   {"tiny", 0}};
     int failed = 0;
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         model_name = models[i].name;
         alike = models[i].alike;
         failed += cmocka_run_group_tests_name(model_name, tests, set_up, tear_down);
     }
+    model_name = "phi3";
+    const struct CMUnitTest of_phi3[] = {cmocka_unit_test(test_lengths_are_kept_apart)};
+    failed += cmocka_run_group_tests_name(model_name, of_phi3, set_up, tear_down);
+    model_name = "tiny";
 #ifdef EL_CLI
     const struct CMUnitTest of_program[] = {cmocka_unit_test(test_perplexity_of_program)};
     failed += cmocka_run_group_tests_name("program", of_program, set_up, tear_down); /* of "tiny" */

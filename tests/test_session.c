@@ -565,7 +565,8 @@ static void test_lies_are_found_and_named(void **state)
     const size_t logits = (cache + 3 * 4 * record + 63) / 64 * 64;
     const lie lies[] = {
         {8, 4, 2, EDGELLM_ERR_UNSUPPORTED, "version 2, this program reads version 1"},
-        {12, 4, 2, EDGELLM_ERR_FORMAT, "offset 12, mode"},
+        {12, 4, 4, EDGELLM_ERR_FORMAT, "offset 12, mode"},
+        {12, 4, 2, EDGELLM_ERR_USAGE, "a context of more than 0 tokens"},
         {12, 4, 1, EDGELLM_ERR_USAGE, "saved in exact mode"},
         {16, 8, v.file.size + 1, EDGELLM_ERR_FORMAT, "offset 16, file size"},
         {16, 8, big, EDGELLM_ERR_FORMAT, "offset 16, file size"},

@@ -12,6 +12,7 @@
 #include "format/checks.h"
 #include "format/tm2_layout.h"
 #include "model/cache.h"
+#include "model/positions.h"
 
 #define MAGIC                                                                                      \
     "\x93"                                                                                         \
@@ -27,7 +28,7 @@
 /* header */
 enum {
     AT_VERSION = 8,
-    AT_MODE = 12, /* 0: int8, 1: exact */
+    AT_MODE = 12, /* bits: exact; positions turned as in long contexts */
     AT_FILE_BYTES = 16,
     AT_BODY_CRC = 24,
     AT_MODEL = 28,
@@ -40,6 +41,8 @@ enum {
     HEADER_BYTES = 128
 };
 
+enum { MODE_EXACT = 1, MODE_LONG = 2 };
+
 /* sections, in the order of the file */
 enum { SAMPLER, TOKENS, CACHE, LOGITS, NOTE, SECTIONS };
 
@@ -50,6 +53,12 @@ static const char *const section_names[SECTIONS] = {"sampler", "tokens", "cache"
 enum { LAYERS, KV_HEADS, HEAD_DIM, VOCAB, SHAPE };
 
 static const char *const shape_names[SHAPE] = {"layers", "kv_heads", "head_dim", "vocab"};
+
+static uint32_t mode_of(const edgellm_session *s)
+{
+    const bool longer = el_positions_long(s->forward.model, s->forward.context);
+    return (s->forward.exact ? MODE_EXACT : 0) | (longer ? MODE_LONG : 0);
+}
 
 static void shape_of(const edgellm_session *s, uint32_t shape[SHAPE])
 {
@@ -130,7 +139,7 @@ static void fill_header(const writer *w, const edgellm_session *s, const uint64_
     shape_of(s, shape);
     memcpy(h, MAGIC, MAGIC_BYTES);
     el_store32(h + AT_VERSION, VERSION);
-    el_store32(h + AT_MODE, s->forward.exact);
+    el_store32(h + AT_MODE, mode_of(s));
     memcpy(h + AT_MODEL, identity, sizeof identity);
     memcpy(h + AT_SHAPE, shape, sizeof shape);
     el_store32(h + AT_POSITION, w->position);
@@ -248,7 +257,8 @@ static edgellm_status check_header(const el_mapfile *map, edgellm_error *err)
                        "header, offset %d, file size: the file should have %llu bytes and has %zu: "
                        "%s",
                        AT_FILE_BYTES, (unsigned long long)size, map->size, COPY_AGAIN);
-    if (el_load32(h + AT_MODE) > 1) return bad(err, "header", AT_MODE, "mode", "is not 0 or 1");
+    if (el_load32(h + AT_MODE) > (MODE_EXACT | MODE_LONG))
+        return bad(err, "header", AT_MODE, "mode", "is not 0 to 3");
     if (!el_all_zero(h + AT_ZERO4, 4) || !el_all_zero(h + AT_ZERO, AT_HEADER_CRC - AT_ZERO))
         return bad(err, "header", AT_ZERO4, "reserved bytes", "are not 0");
     return EDGELLM_OK;
@@ -321,11 +331,18 @@ static edgellm_status check_model(const edgellm_session *s, const uint8_t *h, ed
             "header, offset %d, model: the session was saved with another model file, or "
             "another quantisation of this model: open that one to load it",
             AT_MODEL);
-    if ((el_load32(h + AT_MODE) == 1) != s->forward.exact)
+    const uint32_t mode = el_load32(h + AT_MODE), other = mode ^ mode_of(s);
+    if (other & MODE_EXACT)
         return el_fail(err, EDGELLM_ERR_USAGE,
                        "header, offset %d, mode: the session was saved %s exact mode (--exact) and "
                        "can only go on so",
                        AT_MODE, s->forward.exact ? "without" : "in");
+    if (other & MODE_LONG)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "header, offset %d, mode: the session was saved with a context of %s %u "
+                       "tokens, where this model turns positions otherwise: ask for such a context",
+                       AT_MODE, mode & MODE_LONG ? "more than" : "at most",
+                       s->engine->file.config.rope_context);
     for (unsigned i = 0; i < SHAPE; i++)
         if (el_load32(h + AT_SHAPE + (size_t)i * 4) != shape[i])
             return bad(err, "header", AT_SHAPE + 4 * i, shape_names[i], "is not the model's");

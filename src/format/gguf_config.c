@@ -183,8 +183,13 @@ static edgellm_status want_only(const reader *r, const char *suffix, float only)
                    r->architecture, suffix, (double)value, (double)only);
 }
 
-/* A factor of 0 or 1 means none. */
 static edgellm_status read_linear(const reader *r, el_config *c)
+{
+    return need_f32(r, "rope.scaling.factor", &c->rope_factor);
+}
+
+/* Without a type a factor is of this kind; 0 or 1 means none. */
+static edgellm_status read_untyped(const reader *r, el_config *c)
 {
     static const char *const factors[] = {"rope.scaling.factor", "rope.scale_linear"};
     for (size_t i = 0; i < sizeof factors / sizeof *factors; i++) {
@@ -250,7 +255,7 @@ static edgellm_status read_scaling(const reader *r, el_config *c)
     make_key(r, "rope.scaling.type", key);
     if (!el_gguf_get(r->file, key)) {
         const bool factors = el_gguf_find(r->file, "rope_factors_long.weight") != NULL;
-        return factors ? read_longrope(r, c) : read_linear(r, c);
+        return factors ? read_longrope(r, c) : read_untyped(r, c);
     }
     if (!el_gguf_string(r->file, key, &text, &len)) return wrong_kind(r, key, "a string");
     for (size_t i = 0; i < sizeof scalings / sizeof *scalings; i++)
