@@ -34,14 +34,14 @@ static edgellm_status check_request(const edgellm_scheduler *s, const edgellm_re
 }
 
 /* Tokens at the beginning of a request that a slot holds already; never all of them, for what
- * follows the last is not kept. */
+ * follows the last is not kept; none where layers with a window no longer hold what they need. */
 static uint32_t held_by(const el_slot *slot, const edgellm_request *r)
 {
     const edgellm_session *session = slot->session;
     uint32_t n = 0;
     while (n + 1 < r->count && n < session->position && session->tokens[n] == r->tokens[n])
         n++;
-    return n;
+    return el_cache_reaches(&session->forward, n) ? n : 0;
 }
 
 /* The free slot that holds most of the request; of several that which loses least. */

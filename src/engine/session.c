@@ -85,15 +85,17 @@ static el_matcher *layout_matcher(const edgellm_engine *engine, const edgellm_se
     return matcher;
 }
 
-/* Lays a session out; run on a measuring arena, then on the real one. */
+/* Lays a session out, whose cache takes batches of `room` tokens; run on a measuring arena, then on
+ * the real one. */
 static edgellm_session *layout(const edgellm_engine *engine, const edgellm_session_options *o,
-                               el_arena *arena, edgellm_memory_plan *plan)
+                               uint32_t room, el_arena *arena, edgellm_memory_plan *plan)
 {
     el_forward forward = {.model = &engine->model,
                           .kernels = &engine->kernels,
                           .context = o->context,
                           .batch = o->batch,
                           .threads = o->threads,
+                          .room = room,
                           .exact = o->exact,
                           .constant_time = o->constant_time};
     el_sampler sampler;
@@ -119,6 +121,7 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
         .context = o->context,
         .batch = o->batch,
         .n_threads = o->threads,
+        .window_positions = forward.cache.ring,
     };
     plan->total = plan->weights + plan->tables + plan->kv_cache + plan->scratch + plan->threads +
                   plan->program;
@@ -134,17 +137,17 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
 }
 
 edgellm_memory_plan el_session_plan_of(const edgellm_engine *engine,
-                                       const edgellm_session_options *options)
+                                       const edgellm_session_options *options, uint32_t room)
 {
     edgellm_memory_plan plan;
     el_arena measure = el_arena_measure();
-    layout(engine, options, &measure, &plan);
+    layout(engine, options, room, &measure, &plan);
     return plan;
 }
 
 static uint64_t planned_total(const edgellm_engine *engine, const edgellm_session_options *o)
 {
-    return el_session_plan_of(engine, o).total;
+    return el_session_plan_of(engine, o, o->batch).total;
 }
 
 /* The largest context whose plan stays within the cap; 0 if none does. */
@@ -207,7 +210,7 @@ edgellm_status edgellm_plan(const char *path, const edgellm_session_options *opt
     EL_TRY(edgellm_engine_open(path, &with, &engine, err));
     edgellm_status status = el_session_resolve(engine, options, &o, err);
     if (status == EDGELLM_OK) {
-        *plan = el_session_plan_of(engine, &o);
+        *plan = el_session_plan_of(engine, &o, o.batch);
         status = check_cap(engine, &o, plan, err);
     }
     edgellm_engine_close(engine);
@@ -251,14 +254,14 @@ static void begin_realtime(edgellm_session *s)
 }
 
 static edgellm_status build(const edgellm_engine *engine, const edgellm_session_options *o,
-                            edgellm_session **session, edgellm_error *err)
+                            uint32_t room, edgellm_session **session, edgellm_error *err)
 {
-    edgellm_memory_plan plan = el_session_plan_of(engine, o);
+    edgellm_memory_plan plan = el_session_plan_of(engine, o, room);
     el_arena arena;
     EL_TRY(check_cap(engine, o, &plan, err));
     EL_TRY(check_group(o, &plan, err));
     EL_TRY(el_session_memory(&arena, o, (size_t)plan.session_bytes, err));
-    edgellm_session *s = layout(engine, o, &arena, &plan);
+    edgellm_session *s = layout(engine, o, room, &arena, &plan);
     edgellm_status status = el_crew_start(s->forward.crew, o->threads, err);
     if (status != EDGELLM_OK) {
         el_arena_release(&arena);
@@ -273,11 +276,11 @@ static edgellm_status build(const edgellm_engine *engine, const edgellm_session_
 }
 
 edgellm_status el_session_build(const edgellm_engine *engine,
-                                const edgellm_session_options *options, edgellm_session **session,
-                                edgellm_error *err)
+                                const edgellm_session_options *options, uint32_t room,
+                                edgellm_session **session, edgellm_error *err)
 {
     el_fpenv env = el_fpenv_enter();
-    edgellm_status status = build(engine, options, session, err);
+    edgellm_status status = build(engine, options, room, session, err);
     el_fpenv_leave(env);
     return status;
 }
@@ -288,7 +291,7 @@ edgellm_status edgellm_session_open(const edgellm_engine *engine,
 {
     edgellm_session_options o;
     EL_TRY(el_session_resolve(engine, options, &o, err));
-    return el_session_build(engine, &o, session, err);
+    return el_session_build(engine, &o, o.batch, session, err);
 }
 
 void edgellm_session_close(edgellm_session *session)
@@ -332,7 +335,7 @@ bool el_session_run_by(edgellm_session *worker, edgellm_session *s, const uint32
     f->tokens = tokens;
     f->n = n;
     for (uint32_t i = 0; i < n; i++)
-        f->places[i] = (el_place){&s->forward.cache, s->position + i};
+        f->places[i] = el_cache_place(&s->forward, s->position + i);
     f->head_first = all ? 0 : last ? n - 1 : n;
     f->head_out = all ? all : s->forward.logits;
     el_forward_run(f);
@@ -400,6 +403,20 @@ static edgellm_status run_batches(edgellm_session *s, const uint32_t *tokens, si
     return EDGELLM_OK;
 }
 
+/* The deadline is not looked at: what was there before has to be there again. */
+void el_session_reach(edgellm_session *s)
+{
+    const uint32_t position = s->position;
+    const uint64_t deadline = s->forward.deadline;
+    if (el_cache_reaches(&s->forward, position)) return;
+    s->forward.deadline = 0;
+    for (s->position = 0; s->position < position;) {
+        const uint32_t left = position - s->position, batch = s->forward.batch;
+        el_session_run_batch(s, s->tokens + s->position, left < batch ? left : batch, NULL, false);
+    }
+    s->forward.deadline = deadline;
+}
+
 /* All batches were computed: are the logits numbers? */
 static edgellm_status finish_eval(edgellm_session *s, size_t count, const float *all_logits,
                                   edgellm_error *err)
@@ -414,6 +431,7 @@ static edgellm_status finish_eval(edgellm_session *s, size_t count, const float 
     } else {
         s->position -= (uint32_t)count;
         el_cache_forget(&s->forward, s->position, s->position + (uint32_t)count);
+        el_session_reach(s);
     }
     return status;
 }
@@ -462,6 +480,11 @@ edgellm_status edgellm_session_truncate(edgellm_session *session, uint32_t posit
     if (position > session->position)
         return el_fail(err, EDGELLM_ERR_USAGE, "cannot cut at %u: the session holds %u tokens",
                        position, session->position);
+    if (!el_cache_reaches(&session->forward, position))
+        return el_fail(err, EDGELLM_ERR_CONTEXT,
+                       "cannot cut at %u: layers with a window of %u have gone on to %u and no "
+                       "longer hold what comes before: cut at 0 and compute the tokens again",
+                       position, session->engine->file.config.window, session->position);
     session->position = position;
     return EDGELLM_OK;
 }

@@ -18,7 +18,8 @@
     "\x93"                                                                                         \
     "ELS\r\n\x1a\n"
 #define MAGIC_BYTES   8
-#define VERSION       1u
+#define VERSION       1u /* of models whose layers all keep the whole context */
+#define VERSION_LOCAL 2u /* of others */
 #define ALIGN         64
 #define COPY_AGAIN    "the file is damaged: take another copy of it"
 #define INFINITE_BITS 0x7f800000u
@@ -69,9 +70,20 @@ static void shape_of(const edgellm_session *s, uint32_t shape[SHAPE])
     shape[VOCAB] = c->vocab;
 }
 
+static uint32_t version_of(const edgellm_session *s)
+{
+    return s->engine->file.config.window != 0 ? VERSION_LOCAL : VERSION;
+}
+
 static uint64_t cache_bytes(const edgellm_session *s, uint32_t position)
 {
-    return (uint64_t)position * el_cache_planes(&s->forward) * el_cache_record_bytes(&s->forward);
+    return el_cache_records(&s->forward, position) * el_cache_record_bytes(&s->forward);
+}
+
+/* Does a file of so many tokens have a record of this plane and position? */
+static bool has_record(const el_forward *f, uint32_t plane, uint32_t position, uint32_t tokens)
+{
+    return position >= el_cache_needed(f, plane / f->cache.kv_heads, tokens);
 }
 
 /* ---- saving -------------------------------------------------------------------------------- */
@@ -112,6 +124,7 @@ static edgellm_status put_cache(writer *w, const edgellm_session *s, edgellm_err
     for (uint32_t position = 0; position < w->position; position++) {
         for (uint32_t plane = 0; plane < planes; plane++) {
             size_t at;
+            if (!has_record(f, plane, position, w->position)) continue;
             el_cache_read(f, plane, position, record);
             const char *fault = el_cache_fault(f, record, &at);
             if (fault)
@@ -138,7 +151,7 @@ static void fill_header(const writer *w, const edgellm_session *s, const uint64_
     el_tm2_identity(&s->engine->file, identity);
     shape_of(s, shape);
     memcpy(h, MAGIC, MAGIC_BYTES);
-    el_store32(h + AT_VERSION, VERSION);
+    el_store32(h + AT_VERSION, version_of(s));
     el_store32(h + AT_MODE, mode_of(s));
     memcpy(h + AT_MODEL, identity, sizeof identity);
     memcpy(h + AT_SHAPE, shape, sizeof shape);
@@ -205,6 +218,12 @@ edgellm_status edgellm_session_save_prefix(const edgellm_session *session, uint3
         return el_fail(err, EDGELLM_ERR_USAGE,
                        "a prefix of %u tokens cannot be saved: the session holds %u", position,
                        session->position);
+    if (!el_cache_reaches(&session->forward, position))
+        return el_fail(
+            err, EDGELLM_ERR_CONTEXT,
+            "a prefix of %u tokens cannot be saved: layers with a window of %u have gone "
+            "on to %u: save it before, or compute it again",
+            position, session->engine->file.config.window, session->position);
     return save(&w, session, path, note, note_bytes, err);
 }
 
@@ -246,11 +265,11 @@ static edgellm_status check_header(const el_mapfile *map, edgellm_error *err)
     if (el_crc32(0, h, AT_HEADER_CRC) != el_load32(h + AT_HEADER_CRC))
         return bad(err, "header", AT_HEADER_CRC, "checksum", COPY_AGAIN);
     uint32_t version = el_load32(h + AT_VERSION);
-    if (version != VERSION)
+    if (version != VERSION && version != VERSION_LOCAL)
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                       "the file has session version %u, this program reads version %u: load it "
-                       "with the program that saved it",
-                       version, VERSION);
+                       "the file has session version %u, this program reads versions %u and %u: "
+                       "load it with the program that saved it",
+                       version, VERSION, VERSION_LOCAL);
     uint64_t size = el_load64(h + AT_FILE_BYTES);
     if (size != map->size)
         return el_fail(err, EDGELLM_ERR_FORMAT,
@@ -331,6 +350,12 @@ static edgellm_status check_model(const edgellm_session *s, const uint8_t *h, ed
             "header, offset %d, model: the session was saved with another model file, or "
             "another quantisation of this model: open that one to load it",
             AT_MODEL);
+    if (el_load32(h + AT_VERSION) != version_of(s))
+        return el_fail(
+            err, EDGELLM_ERR_UNSUPPORTED,
+            "header, offset %d, version: sessions of this model have version %u, not %u: "
+            "load it with the program that saved it",
+            AT_VERSION, version_of(s), el_load32(h + AT_VERSION));
     const uint32_t mode = el_load32(h + AT_MODE), other = mode ^ mode_of(s);
     if (other & MODE_EXACT)
         return el_fail(err, EDGELLM_ERR_USAGE,
@@ -462,8 +487,12 @@ static void take_over(edgellm_session *s, const reader *r)
     const section *logits = &r->sections[LOGITS];
     memcpy(s->tokens, r->sections[TOKENS].data, (size_t)r->sections[TOKENS].size);
     for (uint32_t position = 0; position < r->position; position++)
-        for (uint32_t plane = 0; plane < planes; plane++, cache += record)
+        for (uint32_t plane = 0; plane < planes; plane++) {
+            if (!has_record(&s->forward, plane, position, r->position)) continue;
             el_cache_write(&s->forward, plane, position, cache);
+            cache += record;
+        }
+    el_cache_filled(&s->forward, r->position);
     memcpy(s->forward.logits, logits->data, (size_t)logits->size);
     s->position = r->position;
     s->logits_at = logits->size > 0 ? r->position : 0;

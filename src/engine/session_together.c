@@ -63,7 +63,7 @@ static void run(edgellm_session *worker, edgellm_session *const *sessions, const
     f->head_first = 0;
     f->head_out = logits;
     for (uint32_t i = 0; i < count; i++)
-        f->places[i] = (el_place){&sessions[i]->forward.cache, sessions[i]->position};
+        f->places[i] = el_cache_place(&sessions[i]->forward, sessions[i]->position);
     el_forward_run(f);
 }
 

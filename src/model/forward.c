@@ -38,14 +38,32 @@ static el_angles layout_angles(const el_forward *f, el_arena *arena, bool local)
     return angles;
 }
 
+/* Any token of a batch finds its window, from the span of 64 on in which that begins. */
+static uint32_t ring_of(const el_forward *f)
+{
+    const el_config *c = &f->model->config;
+    const uint64_t least = (uint64_t)c->window + f->room + EL_ATTEND_SPAN;
+    if (c->window == 0 || least >= f->context) return 0;
+    const uint32_t ring = round_up((uint32_t)least, EL_ATTEND_SPAN);
+    return ring < round_up(f->context, EL_ATTEND_SPAN) ? ring : 0;
+}
+
+/* Positions that a plane holds. */
+static uint32_t plane_positions(const el_forward *f, uint32_t plane, uint32_t all)
+{
+    const el_layer *layer = &f->model->layers[plane / f->cache.kv_heads];
+    return f->cache.ring != 0 && layer->local ? f->cache.ring : all;
+}
+
 static void layout_int8_cache(el_forward *f, el_arena *arena)
 {
     const el_config *c = &f->model->config;
-    const uint32_t blocks = (c->head_dim + EL_BLOCK - 1) / EL_BLOCK;
-    const size_t positions = round_up(f->context, EL_TILE), n = (size_t)c->layers * c->kv_heads;
+    const uint32_t blocks = (c->head_dim + EL_BLOCK - 1) / EL_BLOCK, n = el_forward_planes(f);
+    const uint32_t all = round_up(f->context, EL_TILE);
     f->cache.planes = el_arena_take(arena, n, sizeof(el_kv));
-    f->cache.padded = f->constant_time ? (uint32_t)positions : 0;
-    for (size_t i = 0; i < n; i++) {
+    f->cache.padded = f->constant_time ? all : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const size_t positions = plane_positions(f, i, all);
         el_kv kv = {.blocks = blocks};
         kv.keys = el_arena_take(arena, positions, (size_t)blocks * EL_BLOCK);
         kv.kscale = el_arena_take(arena, positions, blocks * sizeof(float));
@@ -59,11 +77,20 @@ static void layout_int8_cache(el_forward *f, el_arena *arena)
  * 32-bit machine a model that fits can be asked for a context that does not. */
 static void layout_exact_cache(el_forward *f, el_arena *arena)
 {
-    const el_config *c = &f->model->config;
-    const size_t n = (size_t)c->layers * c->kv_heads;
-    f->cache.plane = (size_t)f->context * c->head_dim;
-    f->cache.keys = el_arena_take(arena, f->context, n * c->head_dim * sizeof(float));
-    f->cache.values = el_arena_take(arena, f->context, n * c->head_dim * sizeof(float));
+    const uint32_t n = el_forward_planes(f);
+    const size_t bytes = f->model->config.head_dim * sizeof(float);
+    f->cache.exact = el_arena_take(arena, n, sizeof(el_exact_kv));
+    for (uint32_t i = 0; i < n; i++) {
+        const size_t positions = plane_positions(f, i, f->context);
+        el_exact_kv kv = {.keys = el_arena_take(arena, positions, bytes)};
+        kv.values = el_arena_take(arena, positions, bytes);
+        if (f->cache.exact) f->cache.exact[i] = kv;
+    }
+}
+
+uint32_t el_forward_planes(const el_forward *f)
+{
+    return f->model->config.layers * f->model->config.kv_heads;
 }
 
 static void layout_input(const el_forward *f, el_input *in, uint32_t widest, el_arena *arena)
@@ -110,6 +137,7 @@ el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena)
 {
     const size_t start = arena->used;
     f->cache.kv_heads = f->model->config.kv_heads;
+    f->cache.ring = ring_of(f);
     if (f->exact)
         layout_exact_cache(f, arena);
     else
