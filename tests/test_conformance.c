@@ -204,6 +204,24 @@ static void test_same_bits(void **state)
     free(expected);
 }
 
+/* Nor do sessions of both kinds share a pass. */
+static void test_lengths_share_no_pass(void **state)
+{
+    vectors *v = *state;
+    static const uint32_t contexts[] = {64, 65, 80};
+    edgellm_session *s[3];
+    edgellm_error err = {0};
+    for (int i = 0; i < 3; i++) {
+        const edgellm_session_options o = {.threads = 1, .context = contexts[i]};
+        assert_int_equal(edgellm_session_open(v->engine, &o, &s[i], &err), EDGELLM_OK);
+    }
+    assert_int_equal(edgellm_sessions_eval(s, v->ids, 2, v->got, &err), EDGELLM_ERR_USAGE);
+    assert_non_null(strstr(err.message, "only one has a context above 64"));
+    assert_int_equal(edgellm_sessions_eval(s + 1, v->ids, 2, v->got, &err), EDGELLM_OK);
+    for (int i = 0; i < 3; i++)
+        edgellm_session_close(s[i]);
+}
+
 /* Phi-3's factors are those of the context: a session of the one kind cannot go on as the other. */
 static void test_lengths_are_kept_apart(void **state)
 {
@@ -376,7 +394,8 @@ int main(void)
         failed += cmocka_run_group_tests_name(model_name, tests, set_up, tear_down);
     }
     model_name = "phi3";
-    const struct CMUnitTest of_phi3[] = {cmocka_unit_test(test_lengths_are_kept_apart)};
+    const struct CMUnitTest of_phi3[] = {cmocka_unit_test(test_lengths_are_kept_apart),
+                                         cmocka_unit_test(test_lengths_share_no_pass)};
     failed += cmocka_run_group_tests_name(model_name, of_phi3, set_up, tear_down);
     model_name = "tiny";
 #ifdef EL_CLI
