@@ -260,14 +260,16 @@ typedef struct edgellm_session_options {
 typedef struct edgellm_memory_plan {
     uint64_t weights;  /* the mapped model file */
     uint64_t tables;   /* vocabulary, tokenizer tables and tensor directory */
-    uint64_t kv_cache; /* keys and values of `context` positions */
+    uint64_t kv_cache; /* keys and values of `context` positions, or see window_positions */
     uint64_t scratch;  /* activations, logits, rotary tables, sampler */
     uint64_t threads;  /* what the worker threads' stacks touch */
     uint64_t program;  /* resident before anything was loaded: code, libc, caller's own */
     uint64_t total;
     uint64_t session_bytes;  /* kv_cache + scratch: the one range that a session lives in */
-    uint64_t position_bytes; /* of KV cache that a position fills, and each later token reads */
+    uint64_t position_bytes; /* of KV cache that a position fills, and each later token reads
+                                (where a layer has a window, those within it) */
     uint32_t context, batch, n_threads; /* the options with defaults filled in */
+    uint32_t window_positions; /* that layers with a window keep; 0: all keep the whole context */
 } edgellm_memory_plan;
 
 /* States the memory for a model file without loading its weights. `options` may be NULL; memory
@@ -312,8 +314,9 @@ EDGELLM_API edgellm_status edgellm_session_eval(edgellm_session *session, const 
  * One more token for each of `count` sessions of one engine, in one pass over the weights:
  * tokens[i] is appended to sessions[i] and computed. Faster than one after the other, with the same
  * bits. The threads of the session with the largest context (the first of several) do the work; its
- * batch must hold `count` tokens. sessions: all different, all exact or none; nobody else may use
- * any meanwhile. logits: room for (count, vocab) floats; each session has its own too.
+ * batch must hold `count` tokens. sessions: all different, all exact or none, all with
+ * contexts on the same side of the border where a model (Phi-3) turns positions otherwise; nobody
+ * else may use any meanwhile. logits: room for (count, vocab) floats; each session has its own too.
  * Errors: CONTEXT (no room in one of the sessions), USAGE, FORMAT (logits overflow). After an error
  * no position has changed.
  */
@@ -382,7 +385,10 @@ typedef struct edgellm_realtime {
 EDGELLM_API void edgellm_session_realtime(const edgellm_session *session, edgellm_realtime *report);
 
 /* Forgets all tokens from `position` on (0: everything), keeping the cached prefix. The logits
- * are undefined until the next eval. Errors: USAGE (position > current). */
+ * are undefined until the next eval. Errors: USAGE (position > current); CONTEXT: layers with a
+ * window keep window_positions of the plan and no longer hold what comes before `position`, which
+ * is never so within the last `batch` tokens of those it computed itself: cut at 0 and compute the
+ * tokens again. */
 EDGELLM_API edgellm_status edgellm_session_truncate(edgellm_session *session, uint32_t position,
                                                     edgellm_error *err);
 

@@ -30,6 +30,7 @@
 #define GOLDEN   EL_TEST_DATA "/golden.tm2.bin"
 #define GOLDEN_3 EL_TEST_DATA "/golden_3.tm2.bin" /* as version 3 wrote it */
 #define GOLDEN_5 EL_TEST_DATA "/golden_5.tm2.bin"
+#define GOLDEN_6 EL_TEST_DATA "/golden_6.tm2.bin"
 #define FOLDER   EL_TEST_OUT "/tm2"
 #define PATH     FOLDER "/test.tm2.bin"
 
@@ -54,6 +55,53 @@ static void test_golden_bytes(void **state)
     assert_same_files(EL_TEST_OUT "/golden.tm2.bin", GOLDEN);
     assert_ok(el_golden_5_write(EL_TEST_OUT "/golden_5.tm2.bin", &err));
     assert_same_files(EL_TEST_OUT "/golden_5.tm2.bin", GOLDEN_5);
+    assert_ok(el_golden_6_write(EL_TEST_OUT "/golden_6.tm2.bin", &err));
+    assert_same_files(EL_TEST_OUT "/golden_6.tm2.bin", GOLDEN_6);
+}
+
+static void test_golden_6(void **state)
+{
+    (void)state;
+    edgellm_error err;
+    el_tm2 file;
+    const el_config c = el_golden_6_config();
+    assert_ok(el_tm2_open(&file, GOLDEN_6, true, &err));
+    assert_int_equal(file.version, 6);
+    assert_memory_equal(&file.config, &c, sizeof c);
+    el_tm2_close(&file);
+}
+
+static void refuse_config(const el_config *c, const char *part)
+{
+    edgellm_error err;
+    el_tm2_writer *writer;
+    const el_vocab v = el_golden_vocab();
+    assert_int_equal(el_tm2_create(&writer, PATH, c, &v, 0, &err), EDGELLM_ERR_FORMAT);
+    assert_contains(err.message, part);
+}
+
+/* What YaRN needs, and what is no number. */
+static void test_bad_stretches(void **state)
+{
+    (void)state;
+    el_config c = el_golden_6_config();
+    c.yarn_slow = 24;
+    refuse_config(&c, "YaRN needs all of them");
+    c = el_golden_6_config();
+    c.rope_factor = 0;
+    refuse_config(&c, "rope_factor 0,");
+    c = el_golden_6_config();
+    c.rope_context = 0;
+    refuse_config(&c, "rope_context 0,");
+    c = el_golden_6_config();
+    c.rope_base = 1;
+    refuse_config(&c, "rope_base above 1");
+    c = el_golden_6_config();
+    c.rope_context = UINT32_MAX;
+    refuse_config(&c, "rope_context is 4294967295");
+    c = el_golden_6_config();
+    c.rope_gain = -1;
+    refuse_config(&c, "rope_gain -1 must be 0, or positive");
 }
 
 static void test_golden_5(void **state)
@@ -591,6 +639,8 @@ int main(void)
         cmocka_unit_test(test_golden_text),
         cmocka_unit_test(test_version_3),
         cmocka_unit_test(test_golden_5),
+        cmocka_unit_test(test_golden_6),
+        cmocka_unit_test(test_bad_stretches),
         cmocka_unit_test(test_ranks_are_asked_for),
         cmocka_unit_test(test_scores_come_back),
         cmocka_unit_test(test_find),

@@ -22,7 +22,9 @@ static edgellm_status cut(el_cli_conversation *c, size_t n_tokens, edgellm_error
 {
     uint32_t position = edgellm_session_position(c->session);
     if (n_tokens >= position) return EDGELLM_OK;
-    return edgellm_session_truncate(c->session, (uint32_t)n_tokens, err);
+    const edgellm_status status = edgellm_session_truncate(c->session, (uint32_t)n_tokens, err);
+    /* what a window has left behind is computed again */
+    return status == EDGELLM_ERR_CONTEXT ? edgellm_session_truncate(c->session, 0, err) : status;
 }
 
 static edgellm_status set_system(el_cli_conversation *c, const char *system, edgellm_error *err)

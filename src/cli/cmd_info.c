@@ -184,6 +184,8 @@ static void print_plan(const report *r)
     for (int i = 0; i < N_PLAN_ROWS; i++) {
         printf("  %-24s %12llu bytes\n", plan_rows[i].title, (unsigned long long)plan_bytes(r, i));
     }
+    if (r->plan.window_positions != 0)
+        printf("  layers with a window keep %u positions\n", r->plan.window_positions);
 }
 
 static edgellm_status print_tensors(const report *r, edgellm_error *err)
@@ -262,6 +264,7 @@ static json_t *plan_json(const report *r)
     for (int i = 0; i < N_PLAN_ROWS; i++) {
         json_object_set_new(o, plan_rows[i].name, json_integer((json_int_t)plan_bytes(r, i)));
     }
+    json_object_set_new(o, "window_positions", json_integer(r->plan.window_positions));
     json_object_set_new(o, "session_bytes", json_integer((json_int_t)r->plan.session_bytes));
     return o;
 }

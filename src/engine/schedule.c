@@ -37,11 +37,17 @@ static double time_parts(const el_schedule *s, uint32_t position, uint32_t promp
     return time;
 }
 
+/* The tokens that a shift computes. */
+static uint32_t shift_prompt(const el_job *j)
+{
+    return j->keep - j->from + el_shift_prompt(j->context, j->keep);
+}
+
 static void time_prompt(const el_schedule *s, el_job *j)
 {
     uint32_t n;
     if (j->context > 0)
-        j->shift_time = time_parts(s, j->keep, el_shift_prompt(j->context, j->keep), &n);
+        j->shift_time = time_parts(s, j->from, shift_prompt(j), &n);
     j->prompt_time = time_parts(s, j->position, j->prompt, &n);
     j->prompt_margin = n == 1 ? s->costs.step_margin : s->costs.chunk_margin;
 }
@@ -424,8 +430,8 @@ bool el_schedule_is_full(const el_schedule *s, uint32_t place)
 void el_schedule_shift(el_schedule *s, uint32_t place)
 {
     el_job *j = &s->jobs[place];
-    j->position = j->keep;
-    j->prompt = el_shift_prompt(j->context, j->keep);
+    j->position = j->from;
+    j->prompt = shift_prompt(j);
     j->steps--;
     time_prompt(s, j);
 }

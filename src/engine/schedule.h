@@ -39,6 +39,7 @@ typedef struct el_job {
     int32_t priority;        /* the larger goes first */
     uint32_t context;        /* that it shifts at; 0: it does not */
     uint32_t keep;           /* tokens that stay, less than `context` by 2 at least */
+    uint32_t from;           /* the first of them that is computed again: `keep`, none, or 0 */
     uint64_t order;          /* of arrival */
     uint64_t served;         /* the last action that was for it; before that: when it came */
     double prompt_time;      /* forecast of what is left of the prompt, in its parts */

@@ -47,14 +47,14 @@ static edgellm_status check_request(const edgellm_scheduler *s, const edgellm_re
 }
 
 /* Tokens at the beginning of a request that a slot holds already; never all of them, for what
- * follows the last is not kept. */
+ * follows the last is not kept; none where layers with a window no longer hold what they need. */
 static uint32_t held_by(const el_slot *slot, const edgellm_request *r)
 {
     const edgellm_session *session = slot->session;
     uint32_t n = 0;
     while (n + 1 < r->count && n < session->position && session->tokens[n] == r->tokens[n])
         n++;
-    return n;
+    return el_cache_reaches(&session->forward, n) ? n : 0;
 }
 
 /* The free slot that holds most of the request; of several that which loses least. */
@@ -80,10 +80,11 @@ static edgellm_status find_slot(const edgellm_scheduler *s, const edgellm_reques
                    s->n_slots);
 }
 
-/* It shifts only if it comes to that. */
+/* It shifts only if it comes to that; where layers keep a ring, what stays is computed again too. */
 static el_job job_of(const edgellm_scheduler *s, const edgellm_request *r, uint32_t held)
 {
     const uint32_t context = s->slots[0].session->forward.context;
+    const bool ring = s->slots[0].session->forward.cache.ring != 0;
     const bool shifts = (uint64_t)r->count + r->max_tokens - 1 > context;
     return (el_job){.position = held,
                     .prompt = r->count - held,
@@ -91,7 +92,8 @@ static el_job job_of(const edgellm_scheduler *s, const edgellm_request *r, uint3
                     .deadline = r->deadline_ns,
                     .priority = r->priority,
                     .context = shifts ? context : 0,
-                    .keep = shifts ? r->shift_keep : 0};
+                    .keep = shifts ? r->shift_keep : 0,
+                    .from = shifts && !ring ? r->shift_keep : 0};
 }
 
 static edgellm_status need_costs(const edgellm_scheduler *s, edgellm_error *err)
@@ -381,7 +383,7 @@ static void shift(edgellm_scheduler *s, uint32_t place)
     uint32_t *tokens = slot->session->tokens;
     memmove(tokens + keep, tokens + job->context - left, left * sizeof *tokens);
     tokens[keep + left] = slot->token;
-    slot->session->position = keep;
+    slot->session->position = job->from;
     slot->session->logits_at = 0;
     slot->has_shifted = true;
     el_schedule_shift(&s->schedule, place);

@@ -83,6 +83,23 @@ static bool number_is_sane(float x)
     return x > 0 && x <= 1e30f; /* false for NaN and infinity */
 }
 
+/* YaRN has turns in the context of the training by which it divides. */
+static edgellm_status check_stretch(const el_config *c, const char *where, edgellm_error *err)
+{
+    if (c->rope_context > EL_MAX_CONTEXT)
+        return el_fail(err, EDGELLM_ERR_FORMAT, "%s: rope_context is %u, above %u", where,
+                       c->rope_context, EL_MAX_CONTEXT);
+    if (c->yarn_fast == 0 && c->yarn_slow == 0) return EDGELLM_OK;
+    if (c->yarn_slow > 0 && c->yarn_slow < c->yarn_fast && c->rope_context > 0 &&
+        c->rope_factor > 0 && c->rope_base > 1)
+        return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_FORMAT,
+                   "%s: yarn_fast %g, yarn_slow %g, rope_context %u, rope_factor %g, rope_base %g: "
+                   "YaRN needs all of them, yarn_fast above yarn_slow and rope_base above 1",
+                   where, (double)c->yarn_fast, (double)c->yarn_slow, c->rope_context,
+                   (double)c->rope_factor, (double)c->rope_base);
+}
+
 /* Those that are 0 where a model has no such thing. */
 static edgellm_status check_more_numbers(const el_config *c, const char *where, edgellm_error *err)
 {
@@ -93,7 +110,10 @@ static edgellm_status check_more_numbers(const el_config *c, const char *where, 
                    {"rope_factor", c->rope_factor},
                    {"attention_scale", c->attention_scale},
                    {"attention_cap", c->attention_cap},
-                   {"logit_cap", c->logit_cap}};
+                   {"logit_cap", c->logit_cap},
+                   {"rope_gain", c->rope_gain},
+                   {"yarn_fast", c->yarn_fast},
+                   {"yarn_slow", c->yarn_slow}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (numbers[i].value == 0 || number_is_sane(numbers[i].value)) continue;
         return el_fail(err, EDGELLM_ERR_FORMAT, "%s: %s %g must be 0, or positive and finite",
@@ -105,7 +125,7 @@ static edgellm_status check_more_numbers(const el_config *c, const char *where, 
                        "1..%u, or both 0",
                        where, c->window, c->pattern, EL_MAX_CONTEXT, EL_MAX_LAYERS);
     }
-    return EDGELLM_OK;
+    return check_stretch(c, where, err);
 }
 
 edgellm_status el_config_check(const el_config *c, const char *where, edgellm_error *err)

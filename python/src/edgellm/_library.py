@@ -52,7 +52,8 @@ class SessionOptions(Structure):
 class MemoryPlanStruct(Structure):
     _fields_ = [("weights", c_uint64), ("tables", c_uint64), ("kv_cache", c_uint64), ("scratch", c_uint64),
                 ("threads", c_uint64), ("program", c_uint64), ("total", c_uint64), ("session_bytes", c_uint64),
-                ("position_bytes", c_uint64), ("context", c_uint32), ("batch", c_uint32), ("n_threads", c_uint32)]
+                ("position_bytes", c_uint64), ("context", c_uint32), ("batch", c_uint32), ("n_threads", c_uint32),
+                ("window_positions", c_uint32)]
 
 
 class CostsStruct(Structure):

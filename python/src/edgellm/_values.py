@@ -75,6 +75,7 @@ class MemoryPlan:
     context: int
     batch: int
     n_threads: int
+    window_positions: int
 
 
 @dataclasses.dataclass(frozen=True)
