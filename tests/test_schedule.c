@@ -62,6 +62,7 @@ static void vary(life *l, uint32_t variant, uint32_t job)
     if (variant < RANKS) return;
     l->job.context = l->job.prompt + 1;
     l->job.keep = l->job.prompt / 4;
+    l->job.from = job % 2 ? l->job.keep : 0;
 }
 
 /* Job number `index` of all that there are. */
@@ -180,6 +181,7 @@ static void rank(el_job *j, uint64_t *random)
     if (next_random(random) % 2) return;
     j->context = j->position + j->prompt + between(random, 2, 30);
     j->keep = between(random, 0, j->context / 2);
+    j->from = next_random(random) % 2 ? j->keep : 0;
 }
 
 /* Jobs that arrive at random; half of them with deadlines of about what they take. */

@@ -91,7 +91,7 @@ static void test_shifts_are_forecast(void **state)
     world w = begin(1);
     life *l = join(&w, 100, 1000, 0, 0);
     l->job.context = 128;
-    l->job.keep = 16;
+    l->job.keep = l->job.from = 16;
     const edgellm_forecast f = el_schedule_forecast(&w.s, &l->job, START);
     live(&w);
     assert_int_equal(l->tokens, 1000); /* 29 of the first context, 56 after each shift */

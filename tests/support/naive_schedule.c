@@ -26,7 +26,8 @@ double naive_rest(const el_schedule *s, const el_job *j)
     uint32_t last, position = j->position + j->prompt;
     double time = naive_prompt(s, j, &last);
     const uint32_t behind = j->context - j->keep;
-    const el_job shift = {.position = j->keep, .prompt = behind - behind / 2 + 1};
+    const el_job shift = {.position = j->from,
+                          .prompt = j->keep - j->from + behind - behind / 2 + 1};
     const double shift_time = j->context > 0 ? naive_prompt(s, &shift, &last) : 0;
     for (uint32_t i = 0; i < j->steps; i++, position++) {
         if (j->context > 0 && position == j->context) {

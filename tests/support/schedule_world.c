@@ -324,7 +324,7 @@ void shift_full(world *w)
         const double rest = naive_rest(&w->s, &before);
         el_schedule_shift(&w->s, i);
         w->shifts++;
-        assert_true(j->position == before.keep && j->position + j->prompt <= before.context);
+        assert_true(j->position == before.from && j->position + j->prompt <= before.context);
         assert_int_equal(j->steps + 1, before.steps);
         const double error = naive_rest(&w->s, j) - rest;
         assert_true(error < 1e-3 && error > -1e-3);
