@@ -5,6 +5,7 @@
 #ifndef EL_QUANT_QUANTIZE_H
 #define EL_QUANT_QUANTIZE_H
 
+#include "format/gguf.h"
 #include "format/i2s.h"
 #include "format/tm2.h"
 #include "quant/round.h" /* EL_ROUND_TERNARY */
@@ -16,7 +17,8 @@ typedef struct el_quantize_options {
     uint32_t embedding_group; /* likewise */
     bool offset;              /* levels with an offset per group */
     el_scale_kind scales;
-    el_i2s i2s; /* how tensors of I2_S lie; a source without any does not ask */
+    el_gguf_opener *open; /* of the source; NULL: el_gguf_open() */
+    el_i2s i2s;           /* how tensors of I2_S lie; a source without any does not ask */
     /* Called after each tensor; may be NULL. Return false to stop (INTERRUPTED). */
     bool (*progress)(void *context, uint32_t done, uint32_t total, const char *tensor);
     void *progress_context;
