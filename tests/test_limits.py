@@ -132,7 +132,7 @@ class Groups(unittest.TestCase):
         plan = json.loads(edgellm("info", TM2, "--json", *SESSION).stdout)["plan"]
         kept = plan["total"] - plan["weights"] - plan["program"] + plan["weights"] // 256 + 4 * MIB  # the system's part
         right = edgellm(*command[1:]).stdout
-        for text in ("max", f"{plan['total'] + MIB}\n", f"{kept + MIB}\n"):
+        for text in ("max", f"{plan['total'] + kept}\n", f"{kept + MIB}\n"):
             done = in_group({"memory.max": text}, *command)
             self.assertEqual((done.returncode, done.stdout), (0, right), done.stderr)
         for command_, limit in ((command, kept // 2), ((*command, "--rt"), plan["total"] // 2)):
