@@ -17,6 +17,20 @@ foreach(program edgellm-quantize edgellm-serve edgellm-batch edgellm-bench-http 
   endif()
 endforeach()
 
+if(TARGET edgellm-core) # instead of all else: cmake --install BUILD --component core
+  install(TARGETS edgellm-core RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT core
+          EXCLUDE_FROM_ALL)
+endif()
+
+if(TARGET manual)
+  install(DIRECTORY ${PROJECT_BINARY_DIR}/manual/man1 DESTINATION ${CMAKE_INSTALL_MANDIR})
+  foreach(place bash/bash-completion/completions zsh/zsh/site-functions fish/fish/vendor_completions.d)
+    string(REGEX MATCH "^([a-z]+)/(.*)$" place "${place}")
+    install(DIRECTORY ${PROJECT_BINARY_DIR}/manual/${CMAKE_MATCH_1}/
+            DESTINATION ${CMAKE_INSTALL_DATADIR}/${CMAKE_MATCH_2})
+  endforeach()
+endif()
+
 # pkg-config: the prefix is found from where the file lies, unless a directory is absolute.
 if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
   set(pc_prefix ${CMAKE_INSTALL_PREFIX})

@@ -13,6 +13,7 @@ set(EDGELLM_LIBEXECDIR ${CMAKE_INSTALL_LIBEXECDIR}/edgellm)
 file(RELATIVE_PATH libexec ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBEXECDIR}/edgellm)
 add_library(edgellm_cli_flags INTERFACE)
 target_link_libraries(edgellm_cli_flags INTERFACE edgellm_flags PkgConfig::JANSSON)
+target_link_options(edgellm_cli_flags INTERFACE ${EDGELLM_SHARED_LINK}) # cmake/sysroot.cmake
 target_compile_definitions(edgellm_cli_flags INTERFACE EL_CLI_LIBEXEC="${libexec}")
 
 # JSON schema to grammar: base, and jansson, which the core library does without.
@@ -20,6 +21,12 @@ file(GLOB schema_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/schema/*.c)
 add_library(el_schema OBJECT ${schema_sources})
 target_link_libraries(el_schema PRIVATE edgellm_flags PkgConfig::JANSSON)
 target_compile_options(el_schema PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
+
+# A Hugging Face folder as a source: base format token (names that end answers), and jansson.
+file(GLOB folder_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/folder/*.c)
+add_library(el_folder OBJECT ${folder_sources})
+target_link_libraries(el_folder PRIVATE edgellm_flags PkgConfig::JANSSON)
+target_compile_options(el_folder PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
 
 # Their sources, each compiled once: what both share, and what is one's own. The fuzzer of arguments
 # (tests/fuzz) takes all three, but its own main files.
@@ -75,9 +82,35 @@ if(EDGELLM_EDITLINE)
   set(editline_library PkgConfig::LIBEDIT)
 endif()
 add_executable(edgellm ${src}/main.c $<TARGET_OBJECTS:el_cli_core> ${common_objects}
-                       $<TARGET_OBJECTS:el_schema>)
+                       $<TARGET_OBJECTS:el_schema> $<TARGET_OBJECTS:el_folder>)
 target_link_libraries(edgellm PRIVATE edgellm_cli_flags edgellm_static ${editline_library} m)
 add_custom_target(programs DEPENDS edgellm) # all that a checkout needs to run
+
+# The same, for a board of which nothing is known but its kernel: one file.
+if(EDGELLM_CORE)
+  include(CheckCSourceCompiles)
+  find_library(EDGELLM_JANSSON_ARCHIVE libjansson.a)
+  if(NOT EDGELLM_JANSSON_ARCHIVE)
+    message(FATAL_ERROR "EDGELLM_CORE needs libjansson.a (Debian: libjansson-dev)")
+  endif()
+  add_executable(edgellm-core ${src}/main.c ${src}/cli_editor.c ${common_objects}
+                              $<TARGET_OBJECTS:el_schema>
+                              $<FILTER:$<TARGET_OBJECTS:el_cli_core>,EXCLUDE,cli_edit>)
+  set_target_properties(edgellm-core PROPERTIES OUTPUT_NAME edgellm RUNTIME_OUTPUT_DIRECTORY core)
+  target_link_libraries(edgellm-core PRIVATE edgellm_flags edgellm_static
+                                             ${EDGELLM_JANSSON_ARCHIVE} m)
+  target_compile_options(edgellm-core PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
+  target_link_options(edgellm-core PRIVATE -static)
+  # jansson's archive may come from a system with glibc 2.38 or later, whose headers give strtoll() another
+  # name: the older one does the same for decimal numbers.
+  set(CMAKE_REQUIRED_LIBRARIES ${EDGELLM_JANSSON_ARCHIVE})
+  set(CMAKE_REQUIRED_LINK_OPTIONS -static)
+  check_c_source_compiles("void *json_loads(const char *, unsigned long, void *);
+int main(void) { return json_loads(\"1\", 0, 0) != 0; }" EDGELLM_JANSSON_LINKS)
+  if(NOT EDGELLM_JANSSON_LINKS)
+    target_link_options(edgellm-core PRIVATE -Wl,--defsym=__isoc23_strtoll=strtoll)
+  endif()
+endif()
 
 # ---- edgellm-quantize ----
 if(EDGELLM_QUANTIZE)
@@ -98,7 +131,7 @@ if(EDGELLM_QUANTIZE)
   endif()
   add_executable(edgellm-quantize ${src}/quantize_main.c ${src}/quantize_blas.c ${common_objects}
                                   $<TARGET_OBJECTS:el_cli_quantize> $<TARGET_OBJECTS:el_offline>
-                                  $<TARGET_OBJECTS:el_train>)
+                                  $<TARGET_OBJECTS:el_train> $<TARGET_OBJECTS:el_folder>)
   target_link_libraries(edgellm-quantize PRIVATE edgellm_cli_flags edgellm_static
                                                  PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
   add_dependencies(programs edgellm-quantize)
@@ -190,4 +223,27 @@ if(EDGELLM_PULL)
                    "later, or OpenSSL 1.1.1 or later, is missing (Debian: apt-get install "
                    "libcurl4-openssl-dev libarchive-dev libssl-dev)")
   endif()
+endif()
+
+# ---- manual pages and completions ----
+# Made from what the programs say with --help; those of another machine are started by its emulator.
+if(EDGELLM_MANUAL)
+  find_package(Python3 REQUIRED COMPONENTS Interpreter)
+  set(speakers edgellm)
+  foreach(program edgellm-quantize edgellm-serve edgellm-batch edgellm-pull)
+    if(TARGET ${program})
+      list(APPEND speakers ${program})
+    endif()
+  endforeach()
+  set(paths)
+  foreach(program IN LISTS speakers)
+    list(APPEND paths $<TARGET_FILE:${program}>)
+  endforeach()
+  list(JOIN CMAKE_CROSSCOMPILING_EMULATOR " " starter)
+  set(manual ${PROJECT_BINARY_DIR}/manual)
+  add_custom_command(OUTPUT ${manual}/man1/edgellm.1
+      COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/manual.py ${manual} "--run=${starter}"
+              ${paths}
+      DEPENDS ${speakers} ${PROJECT_SOURCE_DIR}/tools/manual.py VERBATIM)
+  add_custom_target(manual ALL DEPENDS ${manual}/man1/edgellm.1)
 endif()

@@ -27,6 +27,8 @@ MAY_INCLUDE = {
     "sample": ["base", "grammar/token_mask.h"],
     "model": ["base", "kernel", "format"],
     "engine": ["base", "cpu", "kernel", "format", "token", "grammar", "sample", "model"],
+    # which names end an answer
+    "folder": ["base", "format", "token/tokenizer.h"],
     "quant": ["base", "kernel", "format"],
     "train": ["base", "kernel", "format", "quant", "offline"],
     "offline": ["base", "kernel", "format", "quant", "engine", "sample/random.h"],
@@ -43,7 +45,7 @@ MAY_INCLUDE = {
     # server/server.h: `edgellm serve` starts it; batch/batch.h: `edgellm batch`
     "cli": ["server/server.h", "batch/batch.h", "base/outfile.h", "base/mapfile.h", "base/threads.h",
             "base/throttle.h", "base/clock.h", "schema/schema.h", "quant/plan.h",
-            "quant/quantize.h", "train/compress.h", "format/gguf.h"],
+            "quant/quantize.h", "train/compress.h", "format/gguf.h", "folder/folder.h"],
 }
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-DEDGELLM_BUILDING", f"-I{ROOT}/include", f"-I{ROOT}/src",
          "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-const-variable",

@@ -37,6 +37,7 @@ extern const el_cli_command el_cli_cmd_chat;
 extern const el_cli_command el_cli_cmd_quantize;
 extern const el_cli_command el_cli_cmd_info;
 extern const el_cli_command el_cli_cmd_tokenize;
+extern const el_cli_command el_cli_cmd_embed;
 extern const el_cli_command el_cli_cmd_perplexity;
 extern const el_cli_command el_cli_cmd_bench;
 extern const el_cli_command el_cli_cmd_certify;

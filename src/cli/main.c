@@ -23,6 +23,7 @@ static const command_row commands[] = {
     {.external = {"quantize", "make a TM2 file from a GGUF file", "the quantizer"}},
     {.built_in = &el_cli_cmd_info},
     {.built_in = &el_cli_cmd_tokenize},
+    {.built_in = &el_cli_cmd_embed},
     {.built_in = &el_cli_cmd_perplexity},
     {.built_in = &el_cli_cmd_bench},
     {.built_in = &el_cli_cmd_certify},
