@@ -13,23 +13,23 @@ export PROMPT
 JOBS    = $(shell scripts/jobs.sh)
 EDGELLM = build/release/edgellm
 MODEL   = models/SmolLM2-135M-Instruct.tm2.bin
-SOURCES = $(shell find src include tests tools examples -name '*.[ch]' -o -name '*.inc' -o -name '*.cpp')
+SOURCES = $(shell find src include tests tools examples -name '*.[ch]' -o -name '*.inc' -o -name '*.[ch]pp')
 
 MAKEFLAGS += --no-print-directory
 
 .PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-large \
-        bench-codecs bench-attention bench-peak bench-peers bench-boot bench-stream bench-serve soak conformance format \
+        bench-codecs bench-kernels bench-attention bench-peak bench-peers bench-boot bench-stream bench-serve soak conformance format \
         format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
-        talk distil test-distil test-clients test-web test-faults test-examples test-scale example-ray \
+        talk distil test-distil test-clients test-web test-faults test-examples test-scale example-ray wheel test-python \
         dist test-dist test-boards deb
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
 	@echo "also: build model test-model test-isa asan tsan clang lint coverage conformance"
-	@echo "      bench bench-boot bench-stream bench-serve bench-large bench-codecs bench-attention bench-peak bench-peers soak"
+	@echo "      bench bench-boot bench-stream bench-serve bench-large bench-codecs bench-kernels bench-attention bench-peak bench-peers soak"
 	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
-	@echo "      distil test-distil test-clients test-web test-faults test-examples test-scale example-ray"
+	@echo "      distil test-distil test-clients test-web test-faults test-examples test-scale example-ray wheel test-python"
 	@echo "      dist test-dist test-boards deb"
 
 .DEFAULT_GOAL := help
@@ -165,6 +165,12 @@ bench-codecs: setup build/release/CMakeCache.txt
 	@cmake --build build/release --target bench_codecs --parallel $(JOBS)
 	build/release/tools/bench_codecs $(ARGS)
 
+# Each matrix kernel at each level that this CPU runs, beyond its caches: docs/KERNELS.md
+# ARGS="avx2 100": one level, the best of so many passes.
+bench-kernels: setup build/release/CMakeCache.txt
+	@cmake --build build/release --target bench_kernels --parallel $(JOBS)
+	build/release/tools/bench_kernels $(ARGS)
+
 # What would lookups save of attention? docs/KERNELS.md
 bench-attention: setup build/release/CMakeCache.txt
 	@cmake --build build/release --target bench_attention --parallel $(JOBS)
@@ -213,6 +219,16 @@ test-web: SETUP = --web
 test-web: setup build/release/CMakeCache.txt
 	cmake --build build/release --target programs make_tiny --parallel $(JOBS)
 	@tools/test_web.sh $(ARGS)
+
+# The Python package as a wheel with the library in it, in build/wheel; setuptools is taken into build/venv-wheel.
+wheel: setup build/release/CMakeCache.txt
+	cmake --build build/release --target edgellm_shared --parallel $(JOBS)
+	@tools/wheel.sh
+
+# That wheel, installed: its tests, and mypy.
+test-python: wheel
+	cmake --build build/release --target programs make_tiny --parallel $(JOBS)
+	@tools/wheel.sh test
 
 # Two servers behind nginx and HAProxy, one of which is killed; the manifests for Kubernetes (docs/SCALE.md).
 test-scale: SETUP = --scale

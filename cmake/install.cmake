@@ -6,7 +6,8 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/edgellm)
 
 install(TARGETS edgellm_static edgellm_shared EXPORT edgellm
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(FILES ${PROJECT_SOURCE_DIR}/include/edgellm.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES ${PROJECT_SOURCE_DIR}/include/edgellm.h ${PROJECT_SOURCE_DIR}/include/edgellm.hpp
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 if(EDGELLM_CLI) # linked with the static library: it runs wherever it is put
   install(TARGETS edgellm RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
@@ -64,6 +65,7 @@ install(FILES ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/docs/pictures DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
 file(GLOB examples ${PROJECT_SOURCE_DIR}/examples/*.c ${PROJECT_SOURCE_DIR}/examples/*.cpp
                    ${PROJECT_SOURCE_DIR}/examples/*.py ${PROJECT_SOURCE_DIR}/examples/*.html
+                   ${PROJECT_SOURCE_DIR}/examples/*.json
                    ${PROJECT_SOURCE_DIR}/examples/*.md)
 install(FILES ${examples} ${PROJECT_SOURCE_DIR}/examples/Makefile
               ${PROJECT_SOURCE_DIR}/examples/CMakeLists.txt

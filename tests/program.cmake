@@ -58,6 +58,10 @@ elseif(EDGELLM_CLI)
   el_python_test(climate ${program} ${CMAKE_CURRENT_BINARY_DIR}/climate)
   el_python_test(prompt_cache ${program} ${CMAKE_CURRENT_BINARY_DIR}/prompt_cache)
   el_python_test(quality ${program} ${CMAKE_CURRENT_BINARY_DIR}/quality)
+  if(NOT instrumented) # the library is loaded by an interpreter that is not
+    el_python_test(python ${program} $<TARGET_FILE:edgellm_shared> ${CMAKE_C_COMPILER}
+                          ${CMAKE_CURRENT_BINARY_DIR}/python)
+  endif()
   if(NOT instrumented) # tools in Python, and of the program what test cli has too
     el_python_test(distil_commands ${program} ${CMAKE_CURRENT_BINARY_DIR}/distil_commands)
     el_python_test(talk ${program} ${CMAKE_CURRENT_BINARY_DIR}/talk)

@@ -90,7 +90,7 @@ class Files(unittest.TestCase):
         soname = os.readlink(lib / "libedgellm.so")
         self.assertEqual(os.readlink(lib / soname), f"libedgellm.so.{version}")
         self.assertTrue((lib / "libedgellm.a").is_file())
-        self.assertEqual([p.name for p in (INSTALLED / "include").iterdir()], ["edgellm.h"])
+        self.assertEqual(sorted(p.name for p in (INSTALLED / "include").iterdir()), ["edgellm.h", "edgellm.hpp"])
         self.assertEqual(sorted(p.name for p in (lib / "cmake" / "edgellm").iterdir())[:2],
                          ["edgellm-config-version.cmake", "edgellm-config.cmake"])
         self.assertIn(version, ok(INSTALLED / "bin" / "edgellm", "--version").decode())

@@ -225,6 +225,24 @@ static void test_matmul_shapes(void **state)
     on_all_formats((matrix_case){.fill = FILL_RANDOM}, check_all_shapes);
 }
 
+/* The widths of larger models. */
+static void check_long_rows(const el_kernels *kernels, size_t levels, matrix_case c)
+{
+    static const uint32_t cols[] = {960, 2048, 8192};
+    c.rows = getenv("EL_TEST_EMULATED") ? 1 : 17;
+    c.n = 3;
+    for (size_t j = 0; j < LENGTH(cols); j++) {
+        c.cols = cols[j];
+        check_matrix_case(kernels, levels, &c);
+    }
+}
+
+static void test_matmul_long_rows(void **state)
+{
+    (void)state;
+    on_all_formats((matrix_case){.fill = FILL_RANDOM}, check_long_rows);
+}
+
 static void check_all_fills(const el_kernels *kernels, size_t levels, matrix_case c)
 {
     for (c.fill = FILL_HIGH; c.fill <= FILL_TINY; c.fill++)
@@ -324,8 +342,9 @@ static void test_codecs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_codecs),          cmocka_unit_test(test_matmul_shapes),
-        cmocka_unit_test(test_matmul_extremes), cmocka_unit_test(test_matmul_many_vectors),
+        cmocka_unit_test(test_codecs),           cmocka_unit_test(test_matmul_shapes),
+        cmocka_unit_test(test_matmul_long_rows), cmocka_unit_test(test_matmul_long_rows),
+        cmocka_unit_test(test_matmul_extremes),  cmocka_unit_test(test_matmul_many_vectors),
         cmocka_unit_test(test_matmul_exact),
     };
     return cmocka_run_group_tests_name("matmul", tests, NULL, NULL);

@@ -1,8 +1,9 @@
 /*
- * bench_several.c: what a level's matrix kernels take for 1, 2, 4 and 8 vectors, when the weights
- * are more than the caches hold: matrices of 1536 x 576 and 576 x 1536 in turn, random codes.
+ * bench_kernels.c: what each matrix kernel of the list takes at each level that this CPU runs, for
+ * 1, 2, 4 and 8 vectors, when the weights are more than the caches hold: matrices of 1536 x 576 and
+ * 576 x 1536 in turn, random codes.
  *
- *   bench_several LEVEL [ROUNDS]        docs/KERNELS.md, "Several vectors"
+ *   bench_kernels [LEVEL|all [ROUNDS]]        docs/KERNELS.md, "Several vectors"
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,38 +80,61 @@ static double pass(bench *b, uint32_t n)
     return seconds() - begin;
 }
 
-static void report(bench *b, const char *name, el_codec codec, el_scale_kind kind, uint32_t group,
-                   long rounds)
+/* A matrix has so many weights, whichever way it lies. */
+static double billions(double seconds, uint32_t n)
+{
+    return 2.0 * PAIRS * LONG * SHORT * n * 1e-9 / seconds;
+}
+
+static void report(bench *b, el_codec codec, el_scale_kind kind, uint32_t group, long rounds)
 {
     const size_t bytes = fill_matrices(b, codec, kind, group);
-    printf("%s, %.1f MB:", name, (double)bytes * 1e-6);
+    printf("%-13s %-2s, %s scales of %u, %5.1f MB:", b->kernels.name, el_codecs[codec].name,
+           kind == EL_SCALE_BYTE ? "byte" : "fp16", group, (double)bytes * 1e-6);
     for (uint32_t n = 1; n <= MOST; n *= 2) {
         double best = pass(b, n);
         for (long r = 1; r < rounds; r++) {
             const double t = pass(b, n);
             best = t < best ? t : best;
         }
-        printf("  %u: %.2f", n, best * 1e3);
+        printf("  %u: %5.2f ms (%.0f)", n, best * 1e3, billions(best, n));
+        fflush(stdout);
     }
-    printf(" ms\n");
+    putchar('\n');
     for (uint32_t i = 0; i < 2 * PAIRS; i++)
         free((void *)(uintptr_t)b->matrix[i].codes);
+}
+
+/* Those with offsets as GGUF's have them, the others as the quantiser writes them. */
+static void report_level(bench *b, el_cpu_level level, long rounds)
+{
+    el_kernels_init(&b->kernels, level);
+    for (int codec = 0; codec < EL_CODEC_COUNT; codec++) {
+        if (!b->kernels.matmul[codec]) continue;
+        if (el_codecs[codec].offset)
+            report(b, (el_codec)codec, EL_SCALE_F16, 32, rounds);
+        else
+            report(b, (el_codec)codec, EL_SCALE_BYTE, 64, rounds);
+    }
 }
 
 int main(int argc, char **argv)
 {
     static bench b;
-    const int level = argc > 1 ? el_cpu_level_parse(argv[1]) : -1;
+    const char *const wanted = argc > 1 ? argv[1] : "all", *name;
     const long rounds = argc > 2 ? strtol(argv[2], NULL, 10) : 12;
-    if (level < 0) {
-        fprintf(stderr, "usage: bench_several LEVEL [ROUNDS]\n");
-        return 2;
-    }
-    el_kernels_init(&b.kernels, (el_cpu_level)level);
+    size_t found = 0;
     fill_acts(&b.acts);
     b.out = room((size_t)MOST * LONG * sizeof *b.out);
-    printf("%s, best of %ld passes for so many vectors\n", b.kernels.name, rounds);
-    report(&b, "s2, byte scales of 64", EL_CODEC_S2, EL_SCALE_BYTE, 64, rounds);
-    report(&b, "o4, fp16 scales of 32", EL_CODEC_O4, EL_SCALE_F16, 32, rounds);
-    return 0;
+    printf("best of %ld passes for so many vectors (billions of products a second)\n", rounds);
+    for (uint32_t i = 0; (name = el_kernels_built(i)); i++) {
+        const el_cpu_level level = (el_cpu_level)el_cpu_level_parse(name);
+        if (!el_cpu_has(level) || (strcmp(wanted, "all") != 0 && strcmp(wanted, name) != 0))
+            continue;
+        report_level(&b, level, rounds);
+        found++;
+    }
+    if (!found)
+        fprintf(stderr, "%s is no level here: bench_kernels [LEVEL|all [ROUNDS]]\n", wanted);
+    return found ? 0 : 2;
 }
