@@ -84,8 +84,9 @@ typedef struct edgellm_engine_options {
      * milliseconds when there is no file. Where it cannot be kept, it is timed again: no error.
      */
     const char *kernel_cache;
-    bool verify;   /* check the checksums of the weights too (reads the whole file) */
-    bool grammars; /* keep the tokens as a tree, for edgellm_grammar_create() */
+    bool verify;           /* check the checksums of the weights too (reads the whole file) */
+    bool grammars;         /* keep the tokens as a tree, for edgellm_grammar_create() */
+    const char *chat_form; /* NULL: as the file's template says; else by its name: "chatml", ... */
 } edgellm_engine_options;
 
 /*
@@ -95,7 +96,7 @@ typedef struct edgellm_engine_options {
  * end the process. (A new file under the same name, put in place by rename, is no change to it.)
  * The kernels that will run are first tried on this CPU against the scalar ones, in some 0.2 ms.
  * Errors: IO, FORMAT, UNSUPPORTED (another version of the file; a kernel that is wrong on this
- * CPU), MEMORY, USAGE (unknown kernel name).
+ * CPU; a chat_form whose tokens it has not), MEMORY, USAGE (unknown kernel name or chat_form).
  */
 EDGELLM_API edgellm_status edgellm_engine_open(const char *path,
                                                const edgellm_engine_options *options,
@@ -110,9 +111,10 @@ typedef struct edgellm_model_info {
     const char *kernel;       /* the kernel level in use, such as "avx2" */
     /* why that one: "given", "newest", "measured" (just now) or "remembered" (kernel_cache) */
     const char *kernel_choice;
-    const char *pretokenizer; /* such as "smollm" */
-    bool has_chat_template;   /* edgellm_chat_prompt() will work */
-    const char *chat_form;    /* how it lays out: "chatml" or "llama3"; NULL: it will not work */
+    const char *pretokenizer;  /* such as "smollm" */
+    bool has_chat_template;    /* edgellm_chat_prompt() will work */
+    bool has_unknown_template; /* the file has one that is not known, and none was asked for */
+    const char *chat_form; /* how it lays out: "chatml", "llama3", ...; NULL: it will not work */
     uint32_t layers, dim, ffn_dim, heads, kv_heads, head_dim;
     uint32_t vocab;           /* number of tokens: ids are 0 .. vocab-1 */
     uint32_t context_trained; /* longest context the model was trained for, in tokens */
@@ -220,6 +222,9 @@ EDGELLM_API edgellm_status edgellm_chat_prompt(const edgellm_engine *engine,
                                                const edgellm_message *messages, size_t n_messages,
                                                unsigned flags, uint32_t *tokens, size_t capacity,
                                                size_t *count, edgellm_error *err);
+
+/* Name of template `index` (0, 1, ...) that is known; NULL past the last. Thread-safe. */
+EDGELLM_API const char *edgellm_chat_form(uint32_t index);
 
 /* ---- session --------------------------------------------------------------------------- */
 
@@ -386,6 +391,16 @@ EDGELLM_API void edgellm_session_realtime(const edgellm_session *session, edgell
  * tokens again. */
 EDGELLM_API edgellm_status edgellm_session_truncate(edgellm_session *session, uint32_t position,
                                                     edgellm_error *err);
+
+/*
+ * Makes room: the first `keep` tokens stay where they are, of the others the older half (rounded
+ * down) is dropped, and what stays of them is computed anew behind `keep`. So everything is, bit
+ * for bit, as if only these tokens had been computed; the sampler goes on. With it a session of
+ * constant memory has no end. *dropped: how many; may be NULL. Errors: USAGE (nothing would be
+ * dropped), DEADLINE (as of an eval; what was not computed again is forgotten).
+ */
+EDGELLM_API edgellm_status edgellm_session_shift(edgellm_session *session, uint32_t keep,
+                                                 uint32_t *dropped, edgellm_error *err);
 
 /* ---- time ------------------------------------------------------------------------------ */
 
@@ -595,7 +610,8 @@ EDGELLM_API uint64_t edgellm_hash_logits(uint64_t hash, const float *logits, uin
  *   can be kept with 15 % to spare (EDGELLM_ADMITTED_AT), computed one after the other. What was
  *   accepted waits for no more than the action in which it came, and earlier deadlines.
  *   Others are computed in the time that is left, in turn, and in the same passes, where every
- *   promise holds with them (docs/LATENCY.md, "Several sessions").
+ *   promise holds with them (docs/LATENCY.md, "Several sessions"). Among them, and before promises
+ *   that hold all the same, goes who has the highest priority.
  * The bits of an answer are those of a session alone. A scheduler has one owner: calls on it must
  * not overlap. After open nothing is allocated.
  */
@@ -661,13 +677,22 @@ typedef struct edgellm_request {
     const edgellm_grammar *grammar; /* NULL: none; stays until the request has ended */
     bool hash;      /* events have the hash of all logits that tokens were chosen from so far */
     bool embedding; /* no answer: the prompt's embedding, with its END. max_tokens: 1 */
+    /* The larger goes first, whatever came before; never so that a promise would be broken. Those
+     * of lower priority without a deadline only ride along in passes meanwhile. 0: as usual. */
+    int32_t priority;
+    /* The answer may be longer than the context: a full one is shifted before the next token, as
+     * edgellm_session_shift() does it with shift_keep. What that takes is in every forecast. Not
+     * with a grammar. */
+    bool shift;
+    uint32_t shift_keep; /* at most half of the context */
 } edgellm_request;
 
 /* What is expected of a request, if it were submitted now. Of its prompt counts what no free slot
  * holds already, as the beginning of an earlier request. With a deadline only what is promised is
  * before it; without one everything, which is an estimate and no promise. tokens: of its answer,
  * how many would be admitted. Errors: USAGE (no costs were set; no tokens, a bad id; top_logprobs),
- * CONTEXT (prompt and answer do not fit into a slot), BUSY (no slot is free). */
+ * CONTEXT (prompt and answer, with shift the prompt, do not fit into a slot), BUSY (no slot is
+ * free). */
 EDGELLM_API edgellm_status edgellm_scheduler_forecast(const edgellm_scheduler *scheduler,
                                                       const edgellm_request *request,
                                                       edgellm_forecast *forecast,
@@ -716,6 +741,7 @@ typedef struct edgellm_event {
     edgellm_finish finish; /* its slot is free again, unless it is NOT */
     bool has_token;
     uint32_t token;
+    bool shifted;               /* since the token before: what was dropped is forgotten */
     uint64_t hash;              /* edgellm_hash_logits(), from the first on */
     float logprob;              /* with logprobs: the token's */
     const edgellm_logprob *top; /* (top_logprobs, or vocab if less) the largest logit first, of

@@ -146,6 +146,33 @@ static void test_ranks_are_asked_for(void **state)
     assert_contains(err.message, "both ranks and merges");
 }
 
+/* Scores are bits; those that no sum can be made of are refused, on both ways. */
+static void test_scores_come_back(void **state)
+{
+    (void)state;
+    static const float scores[] = {0, 0, -2.5f, -1e9f, 0, 0.1f, -0.0f};
+    edgellm_error err;
+    el_tm2_writer *writer;
+    el_tm2 file;
+    uint32_t bits[7];
+    const el_config c = el_golden_5_config();
+    el_vocab v = el_golden_5_vocab();
+    memcpy(bits, scores, sizeof bits);
+    v.ranks = bits;
+    v.pretokenizer = "unigram";
+    assert_ok(el_tm2_create(&writer, PATH, &c, &v, 0, &err));
+    assert_ok(el_tm2_finish(writer, "{}", NULL, NULL, &err));
+    assert_ok(el_tm2_open(&file, PATH, true, &err));
+    assert_int_equal(file.version, 5);
+    assert_string_equal(file.vocab.pretokenizer, "unigram");
+    assert_int_equal(file.vocab.space_first, 1);
+    assert_memory_equal(file.vocab.ranks, bits, sizeof bits);
+    el_tm2_close(&file);
+    bits[4] = 0x7fc00000;
+    assert_int_equal(el_tm2_create(&writer, PATH, &c, &v, 0, &err), EDGELLM_ERR_FORMAT);
+    assert_contains(err.message, "the score of token 4 is nan");
+}
+
 /* The CRC-32 of the weights that a tensor stands for, as float32. */
 static uint32_t crc_of_weights(const el_tm2 *file, const el_tensor *t)
 {
@@ -607,14 +634,23 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden_bytes),  cmocka_unit_test(test_golden_values),
-        cmocka_unit_test(test_golden_text),   cmocka_unit_test(test_version_3),
-        cmocka_unit_test(test_golden_5),      cmocka_unit_test(test_golden_6),
-        cmocka_unit_test(test_bad_stretches), cmocka_unit_test(test_ranks_are_asked_for),
-        cmocka_unit_test(test_find),          cmocka_unit_test(test_matrix_and_vector),
-        cmocka_unit_test(test_empty_model),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_nan_weight),    cmocka_unit_test(test_floats_are_not_rotated),
-        cmocka_unit_test(test_too_many),      cmocka_unit_test(test_bad_head),
+        cmocka_unit_test(test_golden_bytes),
+        cmocka_unit_test(test_golden_values),
+        cmocka_unit_test(test_golden_text),
+        cmocka_unit_test(test_version_3),
+        cmocka_unit_test(test_golden_5),
+        cmocka_unit_test(test_golden_6),
+        cmocka_unit_test(test_bad_stretches),
+        cmocka_unit_test(test_ranks_are_asked_for),
+        cmocka_unit_test(test_scores_come_back),
+        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_matrix_and_vector),
+        cmocka_unit_test(test_empty_model),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_nan_weight),
+        cmocka_unit_test(test_floats_are_not_rotated),
+        cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_bad_head),
         cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests_name("tm2", tests, make_folder, NULL);

@@ -143,6 +143,26 @@ static void test_less_memory(void **state)
 
 /* ---- going back ------------------------------------------------------------------------------ */
 
+/* What stays of a full context is computed again from the beginning, where its window is gone. */
+static void test_shift(void **state)
+{
+    (void)state;
+    edgellm_error err;
+    pair p = begin(0, (edgellm_session_options){.context = 0});
+    uint32_t dropped[2];
+    assert_ok(edgellm_session_shift(p.whole, 40, &dropped[0], &err));
+    assert_ok(edgellm_session_shift(p.ring, 40, &dropped[1], &err));
+    assert_int_equal(dropped[0], (TOKENS - 40) / 2);
+    assert_int_equal(dropped[1], dropped[0]);
+    const uint32_t n = edgellm_session_position(p.ring);
+    assert_int_equal(n, TOKENS - dropped[0]);
+    assert_memory_equal(edgellm_session_tokens(p.ring), edgellm_session_tokens(p.whole),
+                        n * sizeof(uint32_t));
+    assert_true(edgellm_hash_logits(0, edgellm_session_logits(p.ring), VOCAB) ==
+                edgellm_hash_logits(0, edgellm_session_logits(p.whole), VOCAB));
+    end(&p);
+}
+
 static void test_going_back(void **state)
 {
     (void)state;
@@ -288,9 +308,13 @@ static void test_slots(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bits),  cmocka_unit_test(test_less_memory),
-        cmocka_unit_test(test_going_back), cmocka_unit_test(test_calibration_leaves_what_was_there),
-        cmocka_unit_test(test_files),      cmocka_unit_test(test_prefixes),
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_less_memory),
+        cmocka_unit_test(test_shift),
+        cmocka_unit_test(test_going_back),
+        cmocka_unit_test(test_calibration_leaves_what_was_there),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_prefixes),
         cmocka_unit_test(test_slots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -250,7 +250,7 @@ class TM2File:
         need(not any(data[29:32]) and not any(data[49:64]), "section vocab: reserved bytes")
         v["add_bos"] = bool(data[28])
         v["pretokenizer"] = padded_text(data[32:48], "pre-tokeniser")
-        ranked = self.version >= 5 and v["pretokenizer"] == "spm"
+        ranked = self.version >= 5 and v["pretokenizer"] in ("spm", "unigram")
         need(data[48] <= ranked, "section vocab: space_first")
         v["space_first"] = bool(data[48])
         need(not (ranked and merges), "section vocab: ranks and merges")

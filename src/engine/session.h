@@ -41,9 +41,10 @@ edgellm_status el_session_choose(edgellm_session *session, uint32_t left, uint32
 uint32_t el_session_fitting(const edgellm_costs *costs, uint32_t position, el_nanoseconds deadline,
                             uint32_t left);
 
-/* limit: bytes that control groups allow; 0: any. Errors: MEMORY. */
+/* limit: bytes that control groups allow; 0: any. fits: a context for which that is enough; 0: none
+ * is. Errors: MEMORY. */
 edgellm_status el_session_check_limit(const edgellm_memory_plan *plan, bool realtime,
-                                      uint64_t limit, edgellm_error *err);
+                                      uint64_t limit, uint32_t fits, edgellm_error *err);
 
 /* The same by the memory and threads of `worker`, a session of the same engine and mode, whose
  * context is no smaller and whose batch holds n. */

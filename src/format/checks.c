@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/half.h"
+
 #define PATH_SHOWN 160 /* bytes of a path in a message of 480 */
 
 edgellm_status el_fail_in_file(edgellm_error *err, edgellm_status status, const char *path)
@@ -190,6 +192,21 @@ static edgellm_status check_tokens(const el_vocab *v, uint64_t bytes, const char
     return EDGELLM_OK;
 }
 
+/* Sums of so many stay finite. */
+#define MOST_SCORE 1e9f
+
+static edgellm_status check_scores(const el_vocab *v, const char *where, edgellm_error *err)
+{
+    if (v->ranks == NULL || !el_vocab_is_unigram(v)) return EDGELLM_OK;
+    for (uint32_t id = 0; id < v->n_tokens; id++) {
+        const float score = el_float_of_bits(v->ranks[id]);
+        if (v->types[id] == EL_TOKEN_NORMAL && !(score >= -MOST_SCORE && score <= MOST_SCORE))
+            return el_fail(err, EDGELLM_ERR_FORMAT, "%s: the score of token %u is %g, beyond %g",
+                           where, id, (double)score, (double)MOST_SCORE);
+    }
+    return EDGELLM_OK;
+}
+
 static edgellm_status check_special(const el_vocab *v, const char *where, edgellm_error *err)
 {
     const struct {
@@ -230,6 +247,7 @@ edgellm_status el_vocab_check(const el_vocab *v, uint64_t bytes, const char *whe
     }
     EL_TRY(check_tokens(v, bytes, where, err));
     EL_TRY(check_special(v, where, err));
+    EL_TRY(check_scores(v, where, err));
     for (uint32_t i = 0; i < v->n_merges; i++) {
         if (v->merges[i].left >= v->n_tokens || v->merges[i].right >= v->n_tokens) {
             return el_fail(err, EDGELLM_ERR_FORMAT, "%s: merge %u joins tokens %u and %u of %u",

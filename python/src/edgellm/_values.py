@@ -44,6 +44,7 @@ class ModelInfo:
     kernel_choice: str
     pretokenizer: str
     has_chat_template: bool
+    has_unknown_template: bool
     chat_form: str | None
     layers: int
     dim: int
