@@ -20,7 +20,8 @@ MAKEFLAGS += --no-print-directory
 .PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-large \
         bench-codecs bench-kernels bench-attention bench-peak bench-peers bench-boot bench-stream bench-serve soak conformance format \
         format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
-        talk distil test-distil test-clients test-web test-faults test-examples test-scale example-ray wheel test-python
+        talk distil test-distil test-clients test-web test-faults test-examples test-scale example-ray \
+        wheel test-python dist test-dist test-boards deb
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
@@ -28,7 +29,8 @@ help:
 	@echo "      bench bench-boot bench-stream bench-serve bench-large bench-codecs bench-kernels bench-attention bench-peak bench-peers soak"
 	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
-	@echo "      distil test-distil test-clients test-web test-faults test-examples test-scale example-ray wheel test-python"
+	@echo "      distil test-distil test-clients test-web test-faults test-examples test-scale example-ray"
+	@echo "      wheel test-python dist test-dist test-boards deb"
 
 .DEFAULT_GOAL := help
 
@@ -101,6 +103,27 @@ coverage: setup build/coverage/CMakeCache.txt
 fuzz fuzz-minimise fuzz-coverage:
 	@scripts/setup.sh --fuzz
 	tools/fuzz.sh $(or $(patsubst fuzz-%,%,$(filter fuzz-%,$@)),run) $(TARGETS)
+
+# Archives of programs for x86-64, arm64, armhf and riscv64, and their checksums, in build/dist:
+# docs/BOARDS.md. ARCHS="arm64 armhf": only those.
+dist:
+	@scripts/setup.sh --dist
+	@scripts/dist.sh $(ARCHS)
+
+# The archives under emulators, and built a second time, elsewhere: the same bytes.
+test-dist: dist build/release/CMakeCache.txt
+	@cmake --build build/release --target programs make_tiny --parallel $(JOBS)
+	@tools/test_dist.sh $(ARCHS)
+
+# Debian packages for this machine, checked by lintian: build/deb.
+deb:
+	@scripts/setup.sh --deb
+	@scripts/deb.sh
+
+# Four Cortex-A53 with 256 MB and with 128, emulated from the kernel on, answer as this machine does.
+test-boards: model
+	@scripts/setup.sh --boards
+	@tools/test_boards.sh $(MODEL)
 
 test-model: model
 	@cmake --build build/release --target float_distance --parallel $(JOBS)

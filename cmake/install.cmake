@@ -11,11 +11,25 @@ install(FILES ${PROJECT_SOURCE_DIR}/include/edgellm.h ${PROJECT_SOURCE_DIR}/incl
 if(EDGELLM_CLI) # linked with the static library: it runs wherever it is put
   install(TARGETS edgellm RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
-foreach(program edgellm-quantize edgellm-serve edgellm-batch edgellm-bench-http) # `edgellm` finds them from where it lies itself
+foreach(program edgellm-quantize edgellm-serve edgellm-batch edgellm-bench-http edgellm-pull) # `edgellm` finds them from where it lies itself
   if(TARGET ${program})
     install(TARGETS ${program} RUNTIME DESTINATION ${EDGELLM_LIBEXECDIR})
   endif()
 endforeach()
+
+if(TARGET edgellm-core) # instead of all else: cmake --install BUILD --component core
+  install(TARGETS edgellm-core RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT core
+          EXCLUDE_FROM_ALL)
+endif()
+
+if(TARGET manual)
+  install(DIRECTORY ${PROJECT_BINARY_DIR}/manual/man1 DESTINATION ${CMAKE_INSTALL_MANDIR})
+  foreach(place bash/bash-completion/completions zsh/zsh/site-functions fish/fish/vendor_completions.d)
+    string(REGEX MATCH "^([a-z]+)/(.*)$" place "${place}")
+    install(DIRECTORY ${PROJECT_BINARY_DIR}/manual/${CMAKE_MATCH_1}/
+            DESTINATION ${CMAKE_INSTALL_DATADIR}/${CMAKE_MATCH_2})
+  endforeach()
+endif()
 
 # pkg-config: the prefix is found from where the file lies, unless a directory is absolute.
 if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")

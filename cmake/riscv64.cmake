@@ -3,3 +3,5 @@
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR riscv64)
 set(CMAKE_C_COMPILER riscv64-linux-gnu-gcc)
+set(EMULATOR qemu-riscv64)
+include(${CMAKE_CURRENT_LIST_DIR}/sysroot.cmake)

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Installs the system packages that are missing, and asks nobody if none is.
-#   scripts/setup.sh [--test | --web | --clients | --examples | --scale | --lint | --fuzz | --ci | --mca | --quality]
+#   scripts/setup.sh [--test | --web | --clients | --examples | --scale | --lint | --fuzz | --ci | --mca | --quality | --dist | --boards | --deb]
 #       also what `make test` needs; what `make test-web`, `make test-clients`, `make test-examples`,
 #       `make test-scale`, `make lint`, `make fuzz` need; what .ci/run needs, that is what test, lint and fuzz need and more; what `make mca` needs, the text that `make
-#       quality` reads, and nothing else
+#       quality` reads, what `make dist`, `make test-boards` and `make deb` need, and nothing else
 # Each line of the tables is a package and the command that proves it is there, so that tools
 # installed by other means count, and nothing is asked of apt when all is well.
 set -eu
@@ -44,6 +44,7 @@ python3-pip:pip
 "
 test_packages="
 g++:has c++
+libarchive-dev:library libarchive
 libcurl4-openssl-dev:library libcurl
 libwebsockets-dev:library libwebsockets
 libssl-dev:library openssl
@@ -84,6 +85,27 @@ gcc-riscv64-linux-gnu:has riscv64-linux-gnu-gcc
 libc6-dev-riscv64-cross:exists /usr/riscv64-linux-gnu/include/stdio.h
 clang-19:has clang-19
 "
+# To build for other processors, all of it against their own libraries.
+dist_packages="
+gcc:compiles
+make:has make
+cmake:recent_cmake
+pkg-config:has pkg-config
+git:has git
+python3:has python3
+"
+deb_packages="
+git:has git
+dpkg-dev:has dpkg-buildpackage
+debhelper:has dh
+lintian:has lintian
+systemd:has systemd-analyze
+libcap-dev:exists /usr/include/sys/capability.h
+"
+boards_packages="
+qemu-system-arm:has qemu-system-aarch64
+e2fsprogs:has_in_sbin mke2fs
+"
 fuzz_packages="
 clang:has clang
 libclang-rt-14-dev:fuzzes
@@ -115,6 +137,9 @@ case "${1:-}" in
 --fuzz) list="$packages$fuzz_packages" ;;
 --mca) list=$mca_packages ;;
 --quality) list=$quality_packages ;;
+--dist) list="$dist_packages$cross_packages" ;;
+--deb) list="$packages$test_packages$deb_packages" ;;
+--boards) list="$dist_packages$cross_packages$boards_packages" ;;
 --ci) list="$packages$test_packages$lint_packages$fuzz_packages$ci_packages$cross_packages" ;;
 esac
 while IFS=: read -r package check; do

@@ -36,6 +36,7 @@ MAY_INCLUDE = {
     # base/mapfile.h, base/threads.h: the bench reads the weights as the engine does
     # base/throttle.h: the doctor says what --rt goes by
     # base/clock.h: and times servers in whole nanoseconds
+    # format/gguf.h: pull opens what it stores
     # token/chars.h: what is UTF-8
     "server": ["base", "token/chars.h", "schema/schema.h"],
     # what lies between a request and an answer, the network left out
@@ -44,7 +45,7 @@ MAY_INCLUDE = {
     # server/server.h: `edgellm serve` starts it; batch/batch.h: `edgellm batch`
     "cli": ["server/server.h", "batch/batch.h", "base/outfile.h", "base/mapfile.h", "base/threads.h",
             "base/throttle.h", "base/clock.h", "schema/schema.h", "quant/plan.h",
-            "quant/quantize.h", "train/compress.h", "folder/folder.h"],
+            "quant/quantize.h", "train/compress.h", "format/gguf.h", "folder/folder.h"],
 }
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-DEDGELLM_BUILDING", f"-I{ROOT}/include", f"-I{ROOT}/src",
          "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-const-variable",

@@ -136,19 +136,26 @@ static void test_bad_memory_is_refused_with_the_numbers(void **state)
     edgellm_engine_close(engine);
 }
 
-/* What a control group allows less than that is refused before anything is reserved. */
+/* What a control group allows less than that, and than the system needs beside it, is refused before
+ * anything is reserved. */
 static void test_a_group_that_allows_less(void **state)
 {
     (void)state;
-    const edgellm_memory_plan plan = {.weights = 40000000, .program = 3000000, .total = 50000000};
+    enum { SYSTEM = (4 << 20) + 40960000 / 256, KEPT = 7000000 + SYSTEM, ALL = 50960000 + SYSTEM };
+    const edgellm_memory_plan plan = {.weights = 40960000, .program = 3000000, .total = 50960000};
     edgellm_error err = {0};
-    assert_int_equal(el_session_check_limit(&plan, false, 0, &err), EDGELLM_OK);
-    assert_int_equal(el_session_check_limit(&plan, false, 7000000, &err), EDGELLM_OK);
-    assert_int_equal(el_session_check_limit(&plan, true, 50000000, &err), EDGELLM_OK);
-    assert_int_equal(el_session_check_limit(&plan, false, 6999999, &err), EDGELLM_ERR_MEMORY);
-    assert_non_null(strstr(err.message, "7000000"));
-    assert_int_equal(el_session_check_limit(&plan, true, 49999999, &err), EDGELLM_ERR_MEMORY);
-    assert_non_null(strstr(err.message, "50000000"));
+    char numbers[16];
+    assert_int_equal(el_session_check_limit(&plan, false, 0, 0, &err), EDGELLM_OK);
+    assert_int_equal(el_session_check_limit(&plan, false, KEPT, 0, &err), EDGELLM_OK);
+    assert_int_equal(el_session_check_limit(&plan, true, ALL, 0, &err), EDGELLM_OK);
+    assert_int_equal(el_session_check_limit(&plan, false, KEPT - 1, 77, &err), EDGELLM_ERR_MEMORY);
+    snprintf(numbers, sizeof numbers, "%d", KEPT);
+    assert_non_null(strstr(err.message, numbers));
+    assert_non_null(strstr(err.message, "a context of 77 tokens would fit"));
+    assert_int_equal(el_session_check_limit(&plan, true, ALL - 1, 0, &err), EDGELLM_ERR_MEMORY);
+    snprintf(numbers, sizeof numbers, "%d", ALL);
+    assert_non_null(strstr(err.message, numbers));
+    assert_non_null(strstr(err.message, "no context fits"));
 }
 
 int main(void)

@@ -20,8 +20,8 @@ declare -A longest=([gguf]=12288 [tm2]=12288 [token]=1024 [chat]=1024 [args]=102
 declare -A behind=(
     [gguf]='src/format/(gguf|ggml|checks)|src/quant/'
     [tm2]='src/format/(tm2|checks)|src/model/|src/engine/(engine|session|text)\.c'
-    [token]='src/token/(bpe|chars|lookup|names|pretoken|tokenizer)\.'
-    [chat]='src/token/chat\.'
+    [token]='src/token/(bpe|chars|lookup|names|pretoken|spm|tokenizer|unigram)\.'
+    [chat]='src/token/chat(_forms)?\.'
     [args]='src/cli/cli_options'
     [session]='src/engine/session_file|src/sample/saved|src/model/cache'
     [http]='src/cli/bench_http_events'

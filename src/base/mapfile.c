@@ -8,9 +8,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/refusal.h"
+
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22 /* Linux 5.14; older kernels refuse it */
 #endif
+
+/* Of 2 to 3 GB of addresses, beside the session; a larger file would be refused by mmap here and
+ * accepted there. */
+#define LARGEST_IN_32_BITS 1500000000
 
 /* What to call a thing that is not a regular file. */
 static const char *kind_name(mode_t mode)
@@ -41,19 +47,20 @@ static edgellm_status check_kind(int fd, const char *path, size_t *size, edgellm
     if (status.st_size <= 0) {
         return el_fail(err, EDGELLM_ERR_FORMAT, "'%.300s' is empty", path);
     }
-    *size = (size_t)status.st_size;
-    if ((uint64_t)*size != (uint64_t)status.st_size) {
-        return el_fail(err, EDGELLM_ERR_IO,
-                       "'%.300s' has %llu bytes, more than a %u-bit process can map", path,
-                       (unsigned long long)status.st_size, (unsigned)(8 * sizeof(void *)));
+    if (sizeof(void *) < 8 && status.st_size > LARGEST_IN_32_BITS) {
+        return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                       "'%.300s' has %llu bytes, but in 32 bits there is room for files of %.1f GB: "
+                       "take a smaller model, or a 64-bit system",
+                       path, (unsigned long long)status.st_size, LARGEST_IN_32_BITS / 1e9);
     }
+    *size = (size_t)status.st_size;
     return EDGELLM_OK;
 }
 
 static edgellm_status cannot_map(const char *path, size_t size, edgellm_error *err)
 {
     return el_fail(err, errno == ENOMEM ? EDGELLM_ERR_MEMORY : EDGELLM_ERR_IO,
-                   "cannot map '%.300s' (%zu bytes): %s", path, size, strerror(errno));
+                   "cannot map '%.300s' (%zu bytes): %s", path, size, el_refusal_of(errno).text);
 }
 
 static edgellm_status map_descriptor(el_mapfile *map, int fd, const char *path, edgellm_error *err)
@@ -133,6 +140,13 @@ void el_mapfile_settle(const el_mapfile *map)
     const volatile uint8_t *bytes = map->data;
     for (size_t at = 0; at < map->size; at += page)
         (void)bytes[at];
+}
+
+/* Where pages are found missing over and over, Linux stops reading ahead, and a pass over the
+ * weights becomes tens of thousands of reads of 4 KB. */
+void el_mapfile_stream(const el_mapfile *map)
+{
+    if (map->data) madvise((void *)(uintptr_t)map->data, map->size, MADV_SEQUENTIAL);
 }
 
 void el_mapfile_close(el_mapfile *map)

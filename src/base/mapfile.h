@@ -10,7 +10,7 @@ typedef struct el_mapfile {
 } el_mapfile;
 
 /* Errors: IO (missing, no permission, a directory, ...), FORMAT (empty file), MEMORY (no room in
- * the address space). */
+ * the address space), UNSUPPORTED (in 32 bits: too large). */
 edgellm_status el_mapfile_open(el_mapfile *map, const char *path, edgellm_error *err);
 
 /*
@@ -22,6 +22,10 @@ edgellm_status el_mapfile_copy(el_mapfile *map, const char *path, edgellm_error 
 
 /* Locks the pages if permitted, else reads them in and leaves them to the page cache. */
 void el_mapfile_settle(const el_mapfile *map);
+
+/* Instead of that, for a file that memory does not hold: it will be read from its beginning to its
+ * end, again and again. */
+void el_mapfile_stream(const el_mapfile *map);
 
 void el_mapfile_close(el_mapfile *map);
 

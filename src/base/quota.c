@@ -138,3 +138,21 @@ uint64_t el_quota_memory(const char *proc_cgroup, const char *root)
     static const kind memory = {"memory", {"/memory", NULL}, bytes_v1, bytes_v2};
     return smallest(&memory, proc_cgroup, root);
 }
+
+/* The bytes of a line "NAME:   123 kB"; 0 if there is none. */
+static uint64_t bytes_of(const char *meminfo, const char *name)
+{
+    const char *line = strstr(meminfo, name);
+    if (!line) return 0;
+    line += strlen(name);
+    line += strspn(line, ": ");
+    return el_systext_number(&line) * 1024;
+}
+
+uint64_t el_quota_left(const char *proc_meminfo)
+{
+    char text[4096];
+    if (!el_systext_read(text, sizeof text, "%s", proc_meminfo)) return 0;
+    const uint64_t available = bytes_of(text, "MemAvailable:"); /* since Linux 3.14 */
+    return available == 0 ? 0 : available + bytes_of(text, "SwapFree:");
+}

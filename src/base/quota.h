@@ -1,6 +1,6 @@
 /*
- * quota.h: what control groups allow: CPU time, in whole cores, and memory. The two places are
- * arguments so that a test can lay out a container of its own.
+ * quota.h: what control groups allow, CPU time in whole cores and memory, and the memory that the
+ * machine has left. The places are arguments so that a test can lay out a container of its own.
  */
 #ifndef EL_BASE_QUOTA_H
 #define EL_BASE_QUOTA_H
@@ -15,5 +15,9 @@ unsigned el_quota_cores(const char *proc_cgroup, const char *root);
 
 /* The same for bytes of memory: the smallest limit; 0 if there is none. */
 uint64_t el_quota_memory(const char *proc_cgroup, const char *root);
+
+/* Bytes that the machine itself has left, swap too, before it ends programs; 0: nobody knows.
+ * proc_meminfo: as /proc/meminfo. */
+uint64_t el_quota_left(const char *proc_meminfo);
 
 #endif

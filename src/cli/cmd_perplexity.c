@@ -224,5 +224,6 @@ const el_cli_command el_cli_cmd_perplexity = {
     .values_size = sizeof(perplexity_values),
     .min_operands = 2,
     .max_operands = 2,
+    .model = EL_CLI_RUNS_MODEL,
     .run = perplexity,
 };

@@ -257,5 +257,6 @@ const el_cli_command el_cli_cmd_quantize = {
     .values_size = sizeof(quantize_values),
     .min_operands = 0, /* with --plan */
     .max_operands = 1,
+    .model = EL_CLI_QUANTIZES_MODEL,
     .run = quantize,
 };

@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cores.h"
@@ -85,15 +86,17 @@ static el_matcher *layout_matcher(const edgellm_engine *engine, const edgellm_se
     return matcher;
 }
 
-/* Lays a session out; run on a measuring arena, then on the real one. */
+/* Lays a session out, whose cache takes batches of `room` tokens; run on a measuring arena, then on
+ * the real one. */
 static edgellm_session *layout(const edgellm_engine *engine, const edgellm_session_options *o,
-                               el_arena *arena, edgellm_memory_plan *plan)
+                               uint32_t room, el_arena *arena, edgellm_memory_plan *plan)
 {
     el_forward forward = {.model = &engine->model,
                           .kernels = &engine->kernels,
                           .context = o->context,
                           .batch = o->batch,
                           .threads = o->threads,
+                          .room = room,
                           .exact = o->exact,
                           .constant_time = o->constant_time};
     el_sampler sampler;
@@ -119,6 +122,7 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
         .context = o->context,
         .batch = o->batch,
         .n_threads = o->threads,
+        .window_positions = forward.cache.ring,
     };
     plan->total = plan->weights + plan->tables + plan->kv_cache + plan->scratch + plan->threads +
                   plan->program;
@@ -134,27 +138,53 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
 }
 
 edgellm_memory_plan el_session_plan_of(const edgellm_engine *engine,
-                                       const edgellm_session_options *options)
+                                       const edgellm_session_options *options, uint32_t room)
 {
     edgellm_memory_plan plan;
     el_arena measure = el_arena_measure();
-    layout(engine, options, &measure, &plan);
+    layout(engine, options, room, &measure, &plan);
     return plan;
 }
 
-static uint64_t planned_total(const edgellm_engine *engine, const edgellm_session_options *o)
+/* Which bytes of a plan a limit is about. */
+typedef uint64_t (*share_fn)(const edgellm_memory_plan *plan, bool realtime);
+
+static uint64_t all_of(const edgellm_memory_plan *plan, bool realtime)
 {
-    return el_session_plan_of(engine, o).total;
+    (void)realtime;
+    return plan->total;
 }
 
-/* The largest context whose plan stays within the cap; 0 if none does. */
-static uint32_t fitting_context(const edgellm_engine *engine, edgellm_session_options o)
+/* What the system needs beside a plan: page tables, its share of threads, and some pages of code and
+ * weights at a time, or nothing else gets done than to read them. */
+static uint64_t system_of(const edgellm_memory_plan *plan)
+{
+    return (UINT64_C(4) << 20) + plan->weights / 256;
+}
+
+/* What can't be paged out: weights are read again from the file, unless they are locked. */
+static uint64_t kept_of(const edgellm_memory_plan *plan, bool realtime)
+{
+    const uint64_t again = realtime ? 0 : plan->weights + plan->program;
+    return plan->total - again + system_of(plan);
+}
+
+/* Of that, what is not there yet when the engine is open. */
+static uint64_t taken_of(const edgellm_memory_plan *plan, bool realtime)
+{
+    return plan->session_bytes + plan->threads + (realtime ? plan->weights : 0) + system_of(plan);
+}
+
+/* The largest context of which that share stays within the limit; 0 if none does. */
+static uint32_t fitting_context(const edgellm_engine *engine, edgellm_session_options o,
+                                share_fn share, uint64_t limit)
 {
     uint32_t fits = 0, too_large = o.context;
     while (too_large - fits > 1) {
         o.context = fits + (too_large - fits) / 2;
         if (o.batch > o.context) o.batch = o.context;
-        if (planned_total(engine, &o) <= o.max_ram)
+        const edgellm_memory_plan plan = el_session_plan_of(engine, &o, o.batch);
+        if (share(&plan, o.realtime) <= limit)
             fits = o.context;
         else
             too_large = o.context;
@@ -166,7 +196,7 @@ static edgellm_status check_cap(const edgellm_engine *engine, const edgellm_sess
                                 const edgellm_memory_plan *plan, edgellm_error *err)
 {
     if (o->max_ram == 0 || plan->total <= o->max_ram) return EDGELLM_OK;
-    uint32_t fits = fitting_context(engine, *o);
+    uint32_t fits = fitting_context(engine, *o, all_of, o->max_ram);
     if (fits == 0)
         return el_fail(err, EDGELLM_ERR_MEMORY,
                        "the plan needs %" PRIu64 " bytes, the cap is %" PRIu64
@@ -178,24 +208,64 @@ static edgellm_status check_cap(const edgellm_engine *engine, const edgellm_sess
                    plan->total, o->max_ram, fits);
 }
 
-/* What can't be paged out must fit into what control groups allow, or the kernel ends the program
- * in the middle of an answer; weights are read again from the file, unless they are locked. */
-edgellm_status el_session_check_limit(const edgellm_memory_plan *plan, bool realtime,
-                                      uint64_t limit, edgellm_error *err)
+/* Ends a sentence: what could be done. */
+static const char *remedy(uint32_t fits, char *text, size_t size)
 {
-    const uint64_t kept = realtime ? plan->total : plan->total - plan->weights - plan->program;
+    if (fits == 0) return "no context fits";
+    snprintf(text, size, "a context of %u tokens would fit", fits);
+    return text;
+}
+
+/* What can't be paged out must fit into what control groups allow, or the kernel ends the program
+ * in the middle of an answer. */
+edgellm_status el_session_check_limit(const edgellm_memory_plan *plan, bool realtime,
+                                      uint64_t limit, uint32_t fits, edgellm_error *err)
+{
+    char text[64];
+    const uint64_t kept = kept_of(plan, realtime);
     if (limit == 0 || kept <= limit) return EDGELLM_OK;
     return el_fail(err, EDGELLM_ERR_MEMORY,
                    "the session keeps %" PRIu64 " bytes in memory%s, but the control group of this "
-                   "process allows %" PRIu64 ": ask for a smaller context, or for more memory",
-                   kept, realtime ? " (in real time the weights too)" : "", limit);
+                   "process allows %" PRIu64 ": %s",
+                   kept, realtime ? " (in real time the weights too)" : "", limit,
+                   remedy(fits, text, sizeof text));
 }
 
-static edgellm_status check_group(const edgellm_session_options *o, const edgellm_memory_plan *plan,
+static edgellm_status check_group(const edgellm_engine *engine, const edgellm_session_options *o,
+                                  const edgellm_memory_plan *plan, uint64_t limit,
                                   edgellm_error *err)
 {
-    return el_session_check_limit(plan, o->realtime,
-                                  el_quota_memory("/proc/self/cgroup", "/sys/fs/cgroup"), err);
+    if (limit == 0 || kept_of(plan, o->realtime) <= limit) return EDGELLM_OK;
+    return el_session_check_limit(plan, o->realtime, limit,
+                                  fitting_context(engine, *o, kept_of, limit), err);
+}
+
+/* The same for the machine, of which others have taken a part. */
+static edgellm_status check_machine(const edgellm_engine *engine, const edgellm_session_options *o,
+                                    const edgellm_memory_plan *plan, uint64_t left,
+                                    edgellm_error *err)
+{
+    char text[64];
+    const uint64_t taken = taken_of(plan, o->realtime);
+    if (left == 0 || taken <= left || o->memory) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_MEMORY,
+                   "the session takes %" PRIu64 " bytes of memory%s, but this machine has %" PRIu64
+                   " left: %s",
+                   taken, o->realtime ? " (in real time the weights too)" : "", left,
+                   remedy(fitting_context(engine, *o, taken_of, left), text, sizeof text));
+}
+
+/* Does the session fit into group and machine? *limit: what the smaller has; 0: nobody knows. */
+static edgellm_status check_room(const edgellm_engine *engine, const edgellm_session_options *o,
+                                 const edgellm_memory_plan *plan, uint64_t *limit,
+                                 edgellm_error *err)
+{
+    const uint64_t group = el_quota_memory("/proc/self/cgroup", "/sys/fs/cgroup");
+    const uint64_t left = el_quota_left("/proc/meminfo");
+    EL_TRY(check_group(engine, o, plan, group, err));
+    EL_TRY(check_machine(engine, o, plan, left, err));
+    *limit = group == 0 || (left > 0 && left < group) ? left : group;
+    return EDGELLM_OK;
 }
 
 edgellm_status edgellm_plan(const char *path, const edgellm_session_options *options,
@@ -207,7 +277,7 @@ edgellm_status edgellm_plan(const char *path, const edgellm_session_options *opt
     EL_TRY(edgellm_engine_open(path, &with, &engine, err));
     edgellm_status status = el_session_resolve(engine, options, &o, err);
     if (status == EDGELLM_OK) {
-        *plan = el_session_plan_of(engine, &o);
+        *plan = el_session_plan_of(engine, &o, o.batch);
         status = check_cap(engine, &o, plan, err);
     }
     edgellm_engine_close(engine);
@@ -251,21 +321,25 @@ static void begin_realtime(edgellm_session *s)
 }
 
 static edgellm_status build(const edgellm_engine *engine, const edgellm_session_options *o,
-                            edgellm_session **session, edgellm_error *err)
+                            uint32_t room, edgellm_session **session, edgellm_error *err)
 {
-    edgellm_memory_plan plan = el_session_plan_of(engine, o);
+    edgellm_memory_plan plan = el_session_plan_of(engine, o, room);
     el_arena arena;
+    uint64_t limit = 0;
     EL_TRY(check_cap(engine, o, &plan, err));
-    EL_TRY(check_group(o, &plan, err));
+    EL_TRY(check_room(engine, o, &plan, &limit, err));
     EL_TRY(el_session_memory(&arena, o, (size_t)plan.session_bytes, err));
-    edgellm_session *s = layout(engine, o, &arena, &plan);
+    edgellm_session *s = layout(engine, o, room, &arena, &plan);
     edgellm_status status = el_crew_start(s->forward.crew, o->threads, err);
     if (status != EDGELLM_OK) {
         el_arena_release(&arena);
         return status;
     }
-    el_mapfile_settle(&engine->file.map);
     el_arena_settle(&arena);
+    if (limit == 0 || plan.weights + taken_of(&plan, false) <= limit)
+        el_mapfile_settle(&engine->file.map);
+    else
+        el_mapfile_stream(&engine->file.map);
     s->arena = arena;
     begin_realtime(s);
     *session = s;
@@ -273,11 +347,11 @@ static edgellm_status build(const edgellm_engine *engine, const edgellm_session_
 }
 
 edgellm_status el_session_build(const edgellm_engine *engine,
-                                const edgellm_session_options *options, edgellm_session **session,
-                                edgellm_error *err)
+                                const edgellm_session_options *options, uint32_t room,
+                                edgellm_session **session, edgellm_error *err)
 {
     el_fpenv env = el_fpenv_enter();
-    edgellm_status status = build(engine, options, session, err);
+    edgellm_status status = build(engine, options, room, session, err);
     el_fpenv_leave(env);
     return status;
 }
@@ -288,7 +362,7 @@ edgellm_status edgellm_session_open(const edgellm_engine *engine,
 {
     edgellm_session_options o;
     EL_TRY(el_session_resolve(engine, options, &o, err));
-    return el_session_build(engine, &o, session, err);
+    return el_session_build(engine, &o, o.batch, session, err);
 }
 
 void edgellm_session_close(edgellm_session *session)
@@ -332,7 +406,7 @@ bool el_session_run_by(edgellm_session *worker, edgellm_session *s, const uint32
     f->tokens = tokens;
     f->n = n;
     for (uint32_t i = 0; i < n; i++)
-        f->places[i] = (el_place){&s->forward.cache, s->position + i};
+        f->places[i] = el_cache_place(&s->forward, s->position + i);
     f->head_first = all ? 0 : last ? n - 1 : n;
     f->head_out = all ? all : s->forward.logits;
     el_forward_run(f);
@@ -400,6 +474,20 @@ static edgellm_status run_batches(edgellm_session *s, const uint32_t *tokens, si
     return EDGELLM_OK;
 }
 
+/* The deadline is not looked at: what was there before has to be there again. */
+void el_session_reach(edgellm_session *s)
+{
+    const uint32_t position = s->position;
+    const uint64_t deadline = s->forward.deadline;
+    if (el_cache_reaches(&s->forward, position)) return;
+    s->forward.deadline = 0;
+    for (s->position = 0; s->position < position;) {
+        const uint32_t left = position - s->position, batch = s->forward.batch;
+        el_session_run_batch(s, s->tokens + s->position, left < batch ? left : batch, NULL, false);
+    }
+    s->forward.deadline = deadline;
+}
+
 /* All batches were computed: are the logits numbers? */
 static edgellm_status finish_eval(edgellm_session *s, size_t count, const float *all_logits,
                                   edgellm_error *err)
@@ -414,6 +502,7 @@ static edgellm_status finish_eval(edgellm_session *s, size_t count, const float 
     } else {
         s->position -= (uint32_t)count;
         el_cache_forget(&s->forward, s->position, s->position + (uint32_t)count);
+        el_session_reach(s);
     }
     return status;
 }
@@ -462,7 +551,31 @@ edgellm_status edgellm_session_truncate(edgellm_session *session, uint32_t posit
     if (position > session->position)
         return el_fail(err, EDGELLM_ERR_USAGE, "cannot cut at %u: the session holds %u tokens",
                        position, session->position);
+    if (!el_cache_reaches(&session->forward, position))
+        return el_fail(err, EDGELLM_ERR_CONTEXT,
+                       "cannot cut at %u: layers with a window of %u have gone on to %u and no "
+                       "longer hold what comes before: cut at 0 and compute the tokens again",
+                       position, session->engine->file.config.window, session->position);
     session->position = position;
+    return EDGELLM_OK;
+}
+
+edgellm_status edgellm_session_shift(edgellm_session *session, uint32_t keep, uint32_t *dropped,
+                                     edgellm_error *err)
+{
+    const uint32_t drops = keep < session->position ? (session->position - keep) / 2 : 0;
+    const uint32_t left = session->position - keep - drops;
+    if (drops == 0)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "nothing to drop behind %u tokens: the session holds %u", keep,
+                       session->position);
+    uint32_t *tokens = session->tokens + keep;
+    memmove(tokens, tokens + drops, left * sizeof *tokens);
+    const uint32_t from = el_cache_reaches(&session->forward, keep) ? keep : 0;
+    session->position = from;
+    session->logits_at = 0;
+    EL_TRY(edgellm_session_eval(session, session->tokens + from, keep + left - from, NULL, err));
+    if (dropped) *dropped = drops;
     return EDGELLM_OK;
 }
 

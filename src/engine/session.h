@@ -41,9 +41,10 @@ edgellm_status el_session_choose(edgellm_session *session, uint32_t left, uint32
 uint32_t el_session_fitting(const edgellm_costs *costs, uint32_t position, el_nanoseconds deadline,
                             uint32_t left);
 
-/* limit: bytes that control groups allow; 0: any. Errors: MEMORY. */
+/* limit: bytes that control groups allow; 0: any. fits: a context for which that is enough; 0: none
+ * is. Errors: MEMORY. */
 edgellm_status el_session_check_limit(const edgellm_memory_plan *plan, bool realtime,
-                                      uint64_t limit, edgellm_error *err);
+                                      uint64_t limit, uint32_t fits, edgellm_error *err);
 
 /* The same by the memory and threads of `worker`, a session of the same engine and mode, whose
  * context is no smaller and whose batch holds n. */
@@ -60,13 +61,17 @@ edgellm_status el_session_resolve(const edgellm_engine *engine,
                                   const edgellm_session_options *given,
                                   edgellm_session_options *options, edgellm_error *err);
 
-/* For options with defaults filled in: the plan, whatever max_ram is; and a session. Errors:
- * MEMORY, USAGE. */
+/* For options with defaults filled in: the plan, whatever max_ram is; and a session. room: most
+ * tokens of it in a batch that it or another computes. Errors: MEMORY, USAGE. */
 edgellm_memory_plan el_session_plan_of(const edgellm_engine *engine,
-                                       const edgellm_session_options *options);
+                                       const edgellm_session_options *options, uint32_t room);
 edgellm_status el_session_build(const edgellm_engine *engine,
-                                const edgellm_session_options *options, edgellm_session **session,
-                                edgellm_error *err);
+                                const edgellm_session_options *options, uint32_t room,
+                                edgellm_session **session, edgellm_error *err);
+
+/* Where layers with a window no longer hold what comes before the position, all tokens before it
+ * are computed again. The logits are as they were. */
+void el_session_reach(edgellm_session *session);
 
 /* An arena of `bytes`: in the caller's memory where the options name some, else from the system.
  * Errors: MEMORY, USAGE. */

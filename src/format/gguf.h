@@ -63,6 +63,10 @@ void *el_gguf_room(el_gguf *file, size_t bytes);
 /* The model's numbers, checked for sense. Errors: FORMAT (missing key), UNSUPPORTED. */
 edgellm_status el_gguf_config(const el_gguf *file, el_config *config, edgellm_error *err);
 
+/* Projections that lie in one tensor (Phi-3's queries, keys and values, its gate and up) become
+ * tensors of their own, views of the mapping. Errors: FORMAT (shapes), UNSUPPORTED, MEMORY. */
+edgellm_status el_gguf_split(el_gguf *file, const el_config *config, edgellm_error *err);
+
 /* The vocabulary (byte-level BPE, tokenizer model "gpt2"), decoded to raw bytes, merges resolved
  * to ids. Owned by `file`. Errors: FORMAT, UNSUPPORTED, MEMORY. */
 edgellm_status el_gguf_vocab(el_gguf *file, el_vocab *vocab, edgellm_error *err);

@@ -7,7 +7,7 @@
 #include "format/ggml_types.h"
 
 /* Architectures whose GGUF files have halves. */
-static const char *const apart[] = {"qwen2", "qwen3", "gemma2", "gemma3"};
+static const char *const apart[] = {"qwen2", "qwen3", "gemma2", "gemma3", "phi3"};
 
 /* What is turned; of a layer, "blk.N." before it. */
 static const char *const parts[] = {"attn_q.weight", "attn_k.weight",      "attn_q.bias",

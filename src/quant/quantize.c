@@ -273,6 +273,7 @@ static edgellm_status convert_file(run *r, const char *target, edgellm_error *er
 {
     el_vocab vocab;
     EL_TRY(el_gguf_config(&r->gguf, &r->config, err));
+    EL_TRY(el_gguf_split(&r->gguf, &r->config, err));
     EL_TRY(el_gguf_vocab(&r->gguf, &vocab, err));
     EL_TRY(el_tm2_create(&r->writer, target, &r->config, &vocab, r->gguf.n_tensors, err));
     EL_TRY(convert_all(r, err));

@@ -1,8 +1,8 @@
 /*
- * tokenizer.h: byte-level BPE, or SentencePiece's, over an el_vocab. Immutable after init: any
- * number of threads. Text is cut at special tokens, then by the pre-tokenizer (SentencePiece has
- * none), and each piece is merged by rank with a heap: near-linear even for a megabyte without a
- * space.
+ * tokenizer.h: byte-level BPE, or SentencePiece's BPE or unigram model, over an el_vocab. Immutable
+ * after init: any number of threads. Text is cut at special tokens, then by the pre-tokenizer
+ * (SentencePiece has none), and each piece is merged by rank with a heap, or cut by scores:
+ * near-linear even for a megabyte without a space.
  */
 #ifndef EL_TOKEN_TOKENIZER_H
 #define EL_TOKEN_TOKENIZER_H

@@ -81,6 +81,16 @@ static edgellm_status refuse_more(const el_source *s, edgellm_error *err)
     return EDGELLM_OK;
 }
 
+static edgellm_status refuse_numbers(const el_config *c, edgellm_error *err)
+{
+    if (c->window == 0 && c->rope_factor == 0 && c->rope_context == 0 && c->rope_gain == 0)
+        return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                   "metadata: a model that %s cannot be calibrated in this version: --bits N "
+                   "--calibrate none rounds it",
+                   c->window ? "attends to a sliding window" : "scales its positions");
+}
+
 static edgellm_status check(el_source *s, edgellm_error *err)
 {
     EL_TRY(el_gguf_config(&s->gguf, &s->config, err));
@@ -92,6 +102,7 @@ static edgellm_status check(el_source *s, edgellm_error *err)
                        "can: --bits N --calibrate none rounds it",
                        c->architecture);
     }
+    EL_TRY(refuse_numbers(c, err));
     EL_TRY(refuse_more(s, err));
     EL_TRY(find(s, "token_embd.weight", c->vocab, c->dim, &s->embedding, err));
     EL_TRY(find(s, "output_norm.weight", 1, c->dim, &s->output_norm, err));
