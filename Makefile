@@ -20,8 +20,8 @@ MAKEFLAGS += --no-print-directory
 .PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-large \
         bench-codecs bench-kernels bench-attention bench-peak bench-peers bench-boot bench-stream bench-serve soak conformance format \
         format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
-        talk distil test-distil test-clients test-web test-faults test-examples test-scale example-ray wheel test-python \
-        dist test-dist test-boards deb
+        talk distil test-distil test-clients test-web test-faults test-examples test-scale example-ray \
+        wheel test-python dist test-dist test-boards deb
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
@@ -29,8 +29,8 @@ help:
 	@echo "      bench bench-boot bench-stream bench-serve bench-large bench-codecs bench-kernels bench-attention bench-peak bench-peers soak"
 	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
-	@echo "      distil test-distil test-clients test-web test-faults test-examples test-scale example-ray wheel test-python"
-	@echo "      dist test-dist test-boards deb"
+	@echo "      distil test-distil test-clients test-web test-faults test-examples test-scale example-ray"
+	@echo "      wheel test-python dist test-dist test-boards deb"
 
 .DEFAULT_GOAL := help
 

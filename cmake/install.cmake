@@ -11,7 +11,7 @@ install(FILES ${PROJECT_SOURCE_DIR}/include/edgellm.h ${PROJECT_SOURCE_DIR}/incl
 if(EDGELLM_CLI) # linked with the static library: it runs wherever it is put
   install(TARGETS edgellm RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
-foreach(program edgellm-quantize edgellm-serve edgellm-batch edgellm-bench-http) # `edgellm` finds them from where it lies itself
+foreach(program edgellm-quantize edgellm-serve edgellm-batch edgellm-bench-http edgellm-pull) # `edgellm` finds them from where it lies itself
   if(TARGET ${program})
     install(TARGETS ${program} RUNTIME DESTINATION ${EDGELLM_LIBEXECDIR})
   endif()

@@ -1,6 +1,7 @@
 # The programs. `edgellm` needs jansson and, for line editing, libedit; `edgellm-quantize`, which it
 # starts for `edgellm quantize`, needs OpenBLAS and LAPACKE too; `edgellm-serve`, for `edgellm serve`,
 # needs libwebsockets and OpenSSL; `edgellm-bench-http`, which `edgellm bench` starts for servers, needs libcurl.
+# `edgellm-pull`, for `edgellm pull`, needs libcurl, libarchive and OpenSSL.
 # `edgellm-batch`, for `edgellm batch`, needs jansson alone; it is a program of its own because a board
 # that only answers has no use for it.
 include(cmake/embed.cmake)
@@ -21,19 +22,27 @@ add_library(el_schema OBJECT ${schema_sources})
 target_link_libraries(el_schema PRIVATE edgellm_flags PkgConfig::JANSSON)
 target_compile_options(el_schema PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
 
+# A Hugging Face folder as a source: base format token (names that end answers), and jansson.
+file(GLOB folder_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/folder/*.c)
+add_library(el_folder OBJECT ${folder_sources})
+target_link_libraries(el_folder PRIVATE edgellm_flags PkgConfig::JANSSON)
+target_compile_options(el_folder PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
+
 # Their sources, each compiled once: what both share, and what is one's own. The fuzzer of arguments
 # (tests/fuzz) takes all three, but its own main files.
 set(src ${PROJECT_SOURCE_DIR}/src/cli)
 set(main_sources ${src}/main.c ${src}/quantize_main.c ${src}/quantize_blas.c ${src}/serve_main.c
-                 ${src}/batch_main.c)
+                 ${src}/batch_main.c ${src}/pull_main.c)
 set(common_sources)
 foreach(name board certificate certified external folders model options output program sensors
-        signals stats)
+        signals stats store)
   list(APPEND common_sources ${src}/cli_${name}.c)
 endforeach()
 list(APPEND common_sources ${src}/doctor_tree.c)
 set(serve_sources ${src}/cmd_serve.c ${src}/serve_senses.c)
 set(batch_sources ${src}/cmd_batch.c)
+set(pull_sources ${src}/cmd_pull.c) # its options; the work is pull_*.c
+file(GLOB pull_work_sources CONFIGURE_DEPENDS ${src}/pull_*.c)
 file(GLOB quantize_sources CONFIGURE_DEPENDS ${src}/cmd_quantize.c ${src}/quantize_*.c)
 set(bench_http_sources)
 foreach(name client events main ollama openai processes servers)
@@ -42,7 +51,9 @@ endforeach()
 file(GLOB core_sources CONFIGURE_DEPENDS ${src}/*.c)
 list(REMOVE_ITEM quantize_sources ${main_sources})
 list(REMOVE_ITEM core_sources ${main_sources} ${common_sources} ${quantize_sources}
-                              ${bench_http_sources} ${serve_sources} ${batch_sources})
+                              ${bench_http_sources} ${serve_sources} ${batch_sources}
+                              ${pull_sources} ${pull_work_sources})
+list(REMOVE_ITEM pull_work_sources ${src}/pull_main.c)
 if(NOT EDGELLM_EDITLINE)
   list(REMOVE_ITEM core_sources ${src}/cli_editline.c)
 endif()
@@ -51,7 +62,8 @@ add_library(el_cli_core OBJECT ${core_sources})
 add_library(el_cli_quantize OBJECT ${quantize_sources})
 add_library(el_cli_serve OBJECT ${serve_sources})
 add_library(el_cli_batch OBJECT ${batch_sources})
-foreach(part common core quantize serve batch)
+add_library(el_cli_pull OBJECT ${pull_sources})
+foreach(part common core quantize serve batch pull)
   target_link_libraries(el_cli_${part} PRIVATE edgellm_cli_flags)
   # Nothing here is worth its room in memory on a board of 256 MB: small, not fast.
   target_compile_options(el_cli_${part} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
@@ -70,7 +82,7 @@ if(EDGELLM_EDITLINE)
   set(editline_library PkgConfig::LIBEDIT)
 endif()
 add_executable(edgellm ${src}/main.c $<TARGET_OBJECTS:el_cli_core> ${common_objects}
-                       $<TARGET_OBJECTS:el_schema>)
+                       $<TARGET_OBJECTS:el_schema> $<TARGET_OBJECTS:el_folder>)
 target_link_libraries(edgellm PRIVATE edgellm_cli_flags edgellm_static ${editline_library} m)
 add_custom_target(programs DEPENDS edgellm) # all that a checkout needs to run
 
@@ -119,7 +131,7 @@ if(EDGELLM_QUANTIZE)
   endif()
   add_executable(edgellm-quantize ${src}/quantize_main.c ${src}/quantize_blas.c ${common_objects}
                                   $<TARGET_OBJECTS:el_cli_quantize> $<TARGET_OBJECTS:el_offline>
-                                  $<TARGET_OBJECTS:el_train>)
+                                  $<TARGET_OBJECTS:el_train> $<TARGET_OBJECTS:el_folder>)
   target_link_libraries(edgellm-quantize PRIVATE edgellm_cli_flags edgellm_static
                                                  PkgConfig::LAPACKE PkgConfig::OPENBLAS m)
   add_dependencies(programs edgellm-quantize)
@@ -194,12 +206,31 @@ if(EDGELLM_BENCH_HTTP)
   endif()
 endif()
 
+# ---- edgellm-pull ----
+if(EDGELLM_PULL)
+  pkg_check_modules(PULL_CURL IMPORTED_TARGET libcurl>=7.80)
+  pkg_check_modules(PULL_CRYPTO IMPORTED_TARGET libcrypto>=1.1.1)
+  pkg_check_modules(PULL_ARCHIVE IMPORTED_TARGET libarchive>=3.3)
+  if(PULL_CURL_FOUND AND PULL_CRYPTO_FOUND AND PULL_ARCHIVE_FOUND)
+    add_executable(edgellm-pull ${src}/pull_main.c ${pull_work_sources} ${common_objects}
+                                $<TARGET_OBJECTS:el_cli_pull>)
+    target_compile_options(edgellm-pull PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
+    target_link_libraries(edgellm-pull PRIVATE edgellm_cli_flags edgellm_static PkgConfig::PULL_CURL
+                                               PkgConfig::PULL_CRYPTO PkgConfig::PULL_ARCHIVE m)
+    add_dependencies(programs edgellm-pull)
+  else()
+    message(STATUS "Without edgellm-pull, which fetches models: libcurl 7.80 or later, libarchive 3.3 or "
+                   "later, or OpenSSL 1.1.1 or later, is missing (Debian: apt-get install "
+                   "libcurl4-openssl-dev libarchive-dev libssl-dev)")
+  endif()
+endif()
+
 # ---- manual pages and completions ----
 # Made from what the programs say with --help; those of another machine are started by its emulator.
 if(EDGELLM_MANUAL)
   find_package(Python3 REQUIRED COMPONENTS Interpreter)
   set(speakers edgellm)
-  foreach(program edgellm-quantize edgellm-serve edgellm-batch)
+  foreach(program edgellm-quantize edgellm-serve edgellm-batch edgellm-pull)
     if(TARGET ${program})
       list(APPEND speakers ${program})
     endif()

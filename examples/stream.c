@@ -4,6 +4,8 @@
  *
  *     cc -o stream stream.c $(pkg-config --cflags --libs libwebsockets)
  *     ./stream 127.0.0.1 11435 "Why is the sky blue?"
+ *
+ * A key, if the server wants one: EDGELLM_API_KEY.
  */
 #include <libwebsockets.h>
 #include <stdio.h>
@@ -45,6 +47,18 @@ static int make_request(client *c, const char *question)
     return 1;
 }
 
+/* The key goes with the request for the WebSocket; *at is where headers end so far. */
+static int add_key(struct lws *wsi, unsigned char **at, size_t room)
+{
+    static const unsigned char name[] = "Authorization:";
+    char value[256];
+    const char *key = getenv("EDGELLM_API_KEY");
+    if (key == NULL) return 0;
+    const int n = snprintf(value, sizeof value, "Bearer %s", key);
+    if (n < 0 || (size_t)n >= sizeof value) return -1;
+    return lws_add_http_header_by_name(wsi, name, (const unsigned char *)value, n, at, *at + room);
+}
+
 /* One message is whole. */
 static void take(client *c)
 {
@@ -61,6 +75,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     client *c = lws_context_user(lws_get_context(wsi));
     (void)user;
     switch (reason) {
+    case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
+        return add_key(wsi, in, len) ? -1 : 0;
     case LWS_CALLBACK_CLIENT_ESTABLISHED:
         lws_callback_on_writable(wsi);
         return 0;

@@ -84,8 +84,9 @@ typedef struct edgellm_engine_options {
      * milliseconds when there is no file. Where it cannot be kept, it is timed again: no error.
      */
     const char *kernel_cache;
-    bool verify;   /* check the checksums of the weights too (reads the whole file) */
-    bool grammars; /* keep the tokens as a tree, for edgellm_grammar_create() */
+    bool verify;           /* check the checksums of the weights too (reads the whole file) */
+    bool grammars;         /* keep the tokens as a tree, for edgellm_grammar_create() */
+    const char *chat_form; /* NULL: as the file's template says; else by its name: "chatml", ... */
 } edgellm_engine_options;
 
 /*
@@ -95,7 +96,7 @@ typedef struct edgellm_engine_options {
  * end the process. (A new file under the same name, put in place by rename, is no change to it.)
  * The kernels that will run are first tried on this CPU against the scalar ones, in some 0.2 ms.
  * Errors: IO, FORMAT, UNSUPPORTED (another version of the file; a kernel that is wrong on this
- * CPU), MEMORY, USAGE (unknown kernel name).
+ * CPU; a chat_form whose tokens it has not), MEMORY, USAGE (unknown kernel name or chat_form).
  */
 EDGELLM_API edgellm_status edgellm_engine_open(const char *path,
                                                const edgellm_engine_options *options,
@@ -110,9 +111,10 @@ typedef struct edgellm_model_info {
     const char *kernel;       /* the kernel level in use, such as "avx2" */
     /* why that one: "given", "newest", "measured" (just now) or "remembered" (kernel_cache) */
     const char *kernel_choice;
-    const char *pretokenizer; /* such as "smollm" */
-    bool has_chat_template;   /* edgellm_chat_prompt() will work */
-    const char *chat_form;    /* how it lays out: "chatml" or "llama3"; NULL: it will not work */
+    const char *pretokenizer;  /* such as "smollm" */
+    bool has_chat_template;    /* edgellm_chat_prompt() will work */
+    bool has_unknown_template; /* the file has one that is not known, and none was asked for */
+    const char *chat_form; /* how it lays out: "chatml", "llama3", ...; NULL: it will not work */
     uint32_t layers, dim, ffn_dim, heads, kv_heads, head_dim;
     uint32_t vocab;           /* number of tokens: ids are 0 .. vocab-1 */
     uint32_t context_trained; /* longest context the model was trained for, in tokens */
@@ -221,6 +223,9 @@ EDGELLM_API edgellm_status edgellm_chat_prompt(const edgellm_engine *engine,
                                                unsigned flags, uint32_t *tokens, size_t capacity,
                                                size_t *count, edgellm_error *err);
 
+/* Name of template `index` (0, 1, ...) that is known; NULL past the last. Thread-safe. */
+EDGELLM_API const char *edgellm_chat_form(uint32_t index);
+
 /* ---- session --------------------------------------------------------------------------- */
 
 typedef struct edgellm_session edgellm_session;
@@ -255,14 +260,16 @@ typedef struct edgellm_session_options {
 typedef struct edgellm_memory_plan {
     uint64_t weights;  /* the mapped model file */
     uint64_t tables;   /* vocabulary, tokenizer tables and tensor directory */
-    uint64_t kv_cache; /* keys and values of `context` positions */
+    uint64_t kv_cache; /* keys and values of `context` positions, or see window_positions */
     uint64_t scratch;  /* activations, logits, rotary tables, sampler */
     uint64_t threads;  /* what the worker threads' stacks touch */
     uint64_t program;  /* resident before anything was loaded: code, libc, caller's own */
     uint64_t total;
     uint64_t session_bytes;  /* kv_cache + scratch: the one range that a session lives in */
-    uint64_t position_bytes; /* of KV cache that a position fills, and each later token reads */
+    uint64_t position_bytes; /* of KV cache that a position fills, and each later token reads
+                                (where a layer has a window, those within it) */
     uint32_t context, batch, n_threads; /* the options with defaults filled in */
+    uint32_t window_positions; /* that layers with a window keep; 0: all keep the whole context */
 } edgellm_memory_plan;
 
 /* States the memory for a model file without loading its weights. `options` may be NULL; memory
@@ -307,8 +314,9 @@ EDGELLM_API edgellm_status edgellm_session_eval(edgellm_session *session, const 
  * One more token for each of `count` sessions of one engine, in one pass over the weights:
  * tokens[i] is appended to sessions[i] and computed. Faster than one after the other, with the same
  * bits. The threads of the session with the largest context (the first of several) do the work; its
- * batch must hold `count` tokens. sessions: all different, all exact or none; nobody else may use
- * any meanwhile. logits: room for (count, vocab) floats; each session has its own too.
+ * batch must hold `count` tokens. sessions: all different, all exact or none, all with
+ * contexts on the same side of the border where a model (Phi-3) turns positions otherwise; nobody
+ * else may use any meanwhile. logits: room for (count, vocab) floats; each session has its own too.
  * Errors: CONTEXT (no room in one of the sessions), USAGE, FORMAT (logits overflow). After an error
  * no position has changed.
  */
@@ -377,9 +385,22 @@ typedef struct edgellm_realtime {
 EDGELLM_API void edgellm_session_realtime(const edgellm_session *session, edgellm_realtime *report);
 
 /* Forgets all tokens from `position` on (0: everything), keeping the cached prefix. The logits
- * are undefined until the next eval. Errors: USAGE (position > current). */
+ * are undefined until the next eval. Errors: USAGE (position > current); CONTEXT: layers with a
+ * window keep window_positions of the plan and no longer hold what comes before `position`, which
+ * is never so within the last `batch` tokens of those it computed itself: cut at 0 and compute the
+ * tokens again. */
 EDGELLM_API edgellm_status edgellm_session_truncate(edgellm_session *session, uint32_t position,
                                                     edgellm_error *err);
+
+/*
+ * Makes room: the first `keep` tokens stay where they are, of the others the older half (rounded
+ * down) is dropped, and what stays of them is computed anew behind `keep`. So everything is, bit
+ * for bit, as if only these tokens had been computed; the sampler goes on. With it a session of
+ * constant memory has no end. *dropped: how many; may be NULL. Errors: USAGE (nothing would be
+ * dropped), DEADLINE (as of an eval; what was not computed again is forgotten).
+ */
+EDGELLM_API edgellm_status edgellm_session_shift(edgellm_session *session, uint32_t keep,
+                                                 uint32_t *dropped, edgellm_error *err);
 
 /* ---- time ------------------------------------------------------------------------------ */
 
@@ -589,7 +610,8 @@ EDGELLM_API uint64_t edgellm_hash_logits(uint64_t hash, const float *logits, uin
  *   can be kept with 15 % to spare (EDGELLM_ADMITTED_AT), computed one after the other. What was
  *   accepted waits for no more than the action in which it came, and earlier deadlines.
  *   Others are computed in the time that is left, in turn, and in the same passes, where every
- *   promise holds with them (docs/LATENCY.md, "Several sessions").
+ *   promise holds with them (docs/LATENCY.md, "Several sessions"). Among them, and before promises
+ *   that hold all the same, goes who has the highest priority.
  * The bits of an answer are those of a session alone. A scheduler has one owner: calls on it must
  * not overlap. After open nothing is allocated.
  */
@@ -655,13 +677,22 @@ typedef struct edgellm_request {
     const edgellm_grammar *grammar; /* NULL: none; stays until the request has ended */
     bool hash;      /* events have the hash of all logits that tokens were chosen from so far */
     bool embedding; /* no answer: the prompt's embedding, with its END. max_tokens: 1 */
+    /* The larger goes first, whatever came before; never so that a promise would be broken. Those
+     * of lower priority without a deadline only ride along in passes meanwhile. 0: as usual. */
+    int32_t priority;
+    /* The answer may be longer than the context: a full one is shifted before the next token, as
+     * edgellm_session_shift() does it with shift_keep. What that takes is in every forecast. Not
+     * with a grammar. */
+    bool shift;
+    uint32_t shift_keep; /* at most half of the context */
 } edgellm_request;
 
 /* What is expected of a request, if it were submitted now. Of its prompt counts what no free slot
  * holds already, as the beginning of an earlier request. With a deadline only what is promised is
  * before it; without one everything, which is an estimate and no promise. tokens: of its answer,
  * how many would be admitted. Errors: USAGE (no costs were set; no tokens, a bad id; top_logprobs),
- * CONTEXT (prompt and answer do not fit into a slot), BUSY (no slot is free). */
+ * CONTEXT (prompt and answer, with shift the prompt, do not fit into a slot), BUSY (no slot is
+ * free). */
 EDGELLM_API edgellm_status edgellm_scheduler_forecast(const edgellm_scheduler *scheduler,
                                                       const edgellm_request *request,
                                                       edgellm_forecast *forecast,
@@ -710,6 +741,7 @@ typedef struct edgellm_event {
     edgellm_finish finish; /* its slot is free again, unless it is NOT */
     bool has_token;
     uint32_t token;
+    bool shifted;               /* since the token before: what was dropped is forgotten */
     uint64_t hash;              /* edgellm_hash_logits(), from the first on */
     float logprob;              /* with logprobs: the token's */
     const edgellm_logprob *top; /* (top_logprobs, or vocab if less) the largest logit first, of

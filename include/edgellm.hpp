@@ -215,6 +215,14 @@ class session
         detail::call(edgellm_session_truncate, get(), position);
     }
 
+    /* How many tokens were dropped. */
+    std::uint32_t shift(std::uint32_t keep)
+    {
+        std::uint32_t dropped = 0;
+        detail::call(edgellm_session_shift, get(), keep, &dropped);
+        return dropped;
+    }
+
     void set_sampler(const edgellm_sampler_options &options)
     {
         detail::call(edgellm_session_set_sampler, get(), &options);

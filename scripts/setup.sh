@@ -44,6 +44,7 @@ python3-pip:pip
 "
 test_packages="
 g++:has c++
+libarchive-dev:library libarchive
 libcurl4-openssl-dev:library libcurl
 libwebsockets-dev:library libwebsockets
 libssl-dev:library openssl

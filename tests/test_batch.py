@@ -390,7 +390,7 @@ class Restarts(Case):
     def test_of_something_else(self):
         self.succeeds()
         data = self.output.read_bytes()
-        for options in (("-s", 4), ("-c", 128), ("--exact",), ("--max-line", 2048)):
+        for options in (("-s", 4), ("-c", 128), ("--exact",), ("--max-line", 2048), ("--template", "chatml")):
             self.fails(self.batch(*options), USAGE, "is not the output of this input")
         self.write(self.lines + [text("more", "fox")])
         self.fails(self.batch(), USAGE, "out.jsonl'")

@@ -65,6 +65,7 @@ static void test_reading(void **state)
     assert_int_equal(c.steal_ms, 23 * 1000 / sysconf(_SC_CLK_TCK));
     assert_int_equal(c.khz, 1400000);
     assert_int_equal(c.throttled, 4 + 4); /* two flags now, two since the start */
+    assert_int_equal(c.throttling, 2);
     free(tree);
 }
 
@@ -79,11 +80,12 @@ static void test_nothing_is_known(void **state)
     assert_true(c.minor == EL_CLI_UNKNOWN && c.wait_ns == EL_CLI_UNKNOWN);
     assert_true(c.steal_ms == EL_CLI_UNKNOWN && c.khz == EL_CLI_UNKNOWN);
     assert_true(c.throttled == EL_CLI_UNKNOWN && c.involuntary == EL_CLI_UNKNOWN);
+    assert_true(c.throttling == EL_CLI_UNKNOWN);
     assert_int_equal(el_cli_bench_cause_of(&c, &c, 1), 0);
     free(tree);
 }
 
-static const el_cli_bench_counters calm = {10, 10, 10, 10, 1000, 10, 1000000, 2};
+static const el_cli_bench_counters calm = {10, 10, 10, 10, 1000, 10, 1000000, 2, 0};
 
 static void assert_causes(const el_cli_bench_counters *after, double excess, const char *words)
 {
@@ -117,6 +119,14 @@ static void test_each_cause(void **state)
     after = calm;
     after.throttled++;
     assert_causes(&after, 1, "throttled");
+    assert_true(el_cli_bench_throttled(&calm, &after));
+    after.throttled = calm.throttled - 1; /* nothing is slowed down any more */
+    assert_causes(&after, 1, "unknown");
+    assert_false(el_cli_bench_throttled(&calm, &after));
+    after = calm;
+    after.throttling = 1; /* the whole time, perhaps: nothing has changed */
+    assert_causes(&after, 1, "throttled");
+    assert_true(el_cli_bench_throttled(&calm, &after) && el_cli_bench_throttled(&after, &calm));
     after = calm;
     after.khz = 949000;
     assert_causes(&after, 1, "frequency step");
@@ -131,7 +141,7 @@ static void test_each_cause(void **state)
 static void test_several_causes(void **state)
 {
     (void)state;
-    el_cli_bench_counters after = {11, 11, 11, 11, 5000000, 20, 500000, 3};
+    el_cli_bench_counters after = {11, 11, 11, 11, 5000000, 20, 500000, 3, 0};
     assert_causes(&after, 1,
                   "throttled, frequency step, stolen by the host, major fault, run-queue wait, "
                   "involuntary switch, minor fault");

@@ -278,6 +278,9 @@ class Use(Case):
         got = self.json(*bench, "--certificate", slow)["certificate"]
         self.assertEqual((got["gaps"], got["above"]), (15, 15))
         self.assertRegex(self.ok(*bench, "--certificate", slow), r"certificate +15 of 15 tokens took longer")
+        page = self.folder / "page.html"
+        self.ok(*bench, "--certificate", slow, "--html", page)
+        self.assertRegex(page.read_text(), r"<pre>certificate +15 of 15 tokens took longer[^<]*</pre>")
         chat = ("chat", TM2, "-c", "128", "-b", "16", "-j", "1", "-n", "4", "--ignore-eos",
                 "--certificate", slow)
         lines = [json.loads(line)["certificate"] for line in
@@ -575,6 +578,16 @@ class Soak(Case):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout.decode(), r"(?m)^load +cpu on cores .*\nforecast +by a calibration")
         self.assertEqual(len(json.loads(out.read_text())["requests"]), 3)
+
+    def test_full_disk(self):
+        out = self.folder / "soak.json"
+        out.write_text("what was there before")
+        path = self.costs(step_ms=20.0)
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))  # noqa: E731
+        text = self.fails(IO, *self.SOAK, "--requests", "5", "--certificate", path, "-o", out, preexec_fn=limit)
+        self.assertIn("File too large", text)
+        self.assertEqual(out.read_text(), "what was there before")
+        self.assertEqual([p.name for p in self.folder.iterdir() if "tmp" in p.name], [])
 
     def interrupted(self, path, seconds):
         """The report of a soak that is interrupted after that time; None: before it answered anything."""

@@ -454,6 +454,30 @@ class FullContext(Case):
         objects = self.answers("fox\ndog\n" + "x" * 230 + "\n")
         self.assertEqual([o["dropped"] for o in objects], [0, 0, 2])
 
+    def test_an_answer_that_is_longer_than_the_context(self):
+        """With --shift: the system message stays, and the talk goes on behind what is left."""
+        text = "one\nthe quick brown fox\nthree\n"
+        options = ("-c", 64, "-n", 60, "--ignore-eos", "--system", "Be brief.")
+        full = self.answers(text, *options)
+        self.assertEqual({o["finish"] for o in full}, {"context"})
+        folder = self.temporary()
+        got = self.answers(text, *options, "--shift", "--save", folder / "talk.els")
+        self.assertEqual({(o["finish"], len(o["tokens"])) for o in got}, {("length", 60)})
+        self.assertEqual(got[0]["tokens"][:len(full[0]["tokens"])], full[0]["tokens"])
+        self.assertTrue(all(o["shifts"] > 0 and o["used"] <= 65 for o in got))
+        for more in (("-j", 1, "-b", 1), ("-b", 3)):
+            self.assertEqual(self.answers(text, *options, "--shift", *more), got)
+        tokens, note = fields(folder / "talk.els")
+        self.assertEqual(tokens[:note["opening"]],
+                         fields(self.saved("x", folder / "x.els", *options[4:]))[0][:note["opening"]])
+        self.assertEqual(len(note["exchanges"]), 1)
+        again = self.answers("four\n", *options, "--shift", "--load", folder / "talk.els")
+        self.assertEqual([o["finish"] for o in again], ["length"])
+
+    def saved(self, text, path, *options):
+        self.chat(text, "--save", path, "-q", *options)
+        return path
+
     def test_an_answer_that_fills_the_context(self):
         first, second = self.answers("fox\ndog\n", "-n", "4000", "--ignore-eos")
         self.assertEqual((first["finish"], first["used"]), ("context", 257))

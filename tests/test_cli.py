@@ -29,7 +29,7 @@ SANITIZED = "sanitized" in sys.argv[4:]
 COUNTED = "counted" in sys.argv[4:]  # a build for coverage, which writes counters as it ends
 INTERNAL, USAGE, IO, FORMAT, UNSUPPORTED, MEMORY, CONTEXT = range(1, 8)
 GGUF, TM2 = str(OUT / "tiny.gguf"), str(OUT / "tiny.tm2.bin")
-COMMANDS = ("run", "chat", "quantize", "info", "tokenize", "perplexity", "bench", "certify",
+COMMANDS = ("run", "chat", "quantize", "info", "tokenize", "embed", "perplexity", "bench", "certify",
             "soak")
 if os.path.exists(EDGELLM + "-serve"):  # which is left out where there is no libwebsockets
     COMMANDS += ("serve",)
@@ -110,20 +110,21 @@ class Help(Case):
             "run": "-n -t -c -j -s -b -p -q --threads --seed --top-k --top-p --min-p --repeat-penalty"
                    " --ignore-eos --hash --exact --kernel --cpumask --json --max-ram --raw --system --rt"
                    " --reserve-cores --constant-time --certificate --deadline-ms --deadline-shorten"
-                   " --prompt-cache[=FILE] --target-rate --max-temp --root",
-            "chat": "--rt -n -t -c -j -s -b -q --system --load --save --top-k --no-history --json --hash"
+                   " --prompt-cache[=FILE] --target-rate --max-temp --root --template --shift --keep",
+            "chat": "--template --shift --keep --rt -n -t -c -j -s -b -q --system --load --save --top-k --no-history --json --hash"
                     " --prompt-cache[=FILE] --target-rate --max-temp --root",
             "quantize": "-o --bits --group --embedding-bits --embedding-group --calibrate --scales"
                         " --plan --fit --tensor --sequences --epochs --steps --seed -j --report"
                         " --resume --force --json -q",
             "info": "--json --tensors -c", "tokenize": "--special --ids --decode --json",
+            "embed": "--file --json -c -j --exact --max-ram --verify",
             "perplexity": "--chunks -c --json --exact --against --cache",
-            "bench": "--runs -n --json --warmup --rt --certificate --backend"
+            "bench": "--template --runs -n --json --warmup --rt --certificate --backend"
                      " --blocks --prompt --unique-prompts --sessions --load --trace --output --csv --html"
                      " --target-rate --max-temp --root",
             "certify": "--duration -o --check --certificate --slower --sessions --load --rt -c -j -b --json -q",
             "soak": "--requests -p -n -s -o --load --rt --certificate -c -j -b --json -q",
-            "serve": "--host --port --unix --api-key-file --insecure --sessions --queue --max-body --drain"
+            "serve": "--template --host --port --unix --api-key-file --insecure --sessions --queue --max-body --drain"
                      " --connections --reader-timeout --calibrate -c -j -b --max-ram --rt"}
         for command, options in promised.items():
             if command not in COMMANDS:
@@ -281,6 +282,39 @@ class Commands(Case):
                            "the quick brown fox", "-n", "1")
         self.assertGreater(system["prompt_tokens"], ids["count"])
 
+    def test_templates_by_name(self):
+        same = ("-p", "the quick brown fox", "-n", "6", "-t", "0", "-q")
+        self.fails(USAGE, "run", TM2, *same, "--template", "alpaca", contains='"alpaca"; known are: chatml')
+        told = edgellm("run", TM2, *same, "--template", "alpaca").stderr.decode().split("are: ")[1]
+        for command in ("run", "chat", "bench"):
+            listed = re.search(r"--template NAME +chat as (.*)", self.ok(command, "--help").decode())[1]
+            self.assertEqual(listed.replace(" or ", ", "), told.strip())
+        self.fails(UNSUPPORTED, "run", TM2, *same, "--template", "llama3", contains="<|start_header_id|>")
+        own = self.ok("run", TM2, *same)
+        self.assertEqual(self.ok("run", TM2, *same, "--template", "chatml"), own)
+        count = lambda *more: self.json("run", TM2, *same[:-1], *more)["prompt_tokens"]
+        self.assertNotEqual(count("--template", "zephyr"), count())
+
+    def test_a_template_that_is_not_known(self):
+        data = bytearray(pathlib.Path(GGUF).read_bytes())
+        at = data.index(b"tokenizer.chat_template")
+        data[at:] = data[at:].replace(b"<|im_start|>", b"<|xx_start|>", 1)
+        while b"<|im_start|>" in data[at:at + 600]:
+            data[at:at + 600] = data[at:at + 600].replace(b"<|im_start|>", b"<|xx_start|>", 1)
+        folder = self.temporary()
+        odd, model = folder / "odd.gguf", folder / "odd.tm2.bin"
+        odd.write_bytes(data)
+        self.ok("quantize", odd, "-o", model)
+        asked = ("-p", "fox", "-n", "2", "-t", "0", "-q")
+        self.fails(UNSUPPORTED, "run", model, *asked, contains="--template NAME")
+        self.fails(UNSUPPORTED, "chat", model, contains="--template NAME")
+        self.assertIsNone(self.json("info", model)["chat_form"])
+        self.assertIn(b"a chat template that is not known", self.ok("info", model))
+        self.assertEqual(self.ok("run", model, *asked, "--raw"), self.ok("run", TM2, *asked, "--raw"))
+        self.assertEqual(self.ok("run", model, *asked, "--template", "chatml", "--system", "x"),
+                         self.ok("run", TM2, *asked, "--system", "x"))
+        self.assertEqual(self.json("info", TM2)["chat_form"], "chatml")
+
     def test_run_ends_at_the_context(self):
         got = self.json("run", TM2, "--raw", "-p", "the quick brown fox", "-c", "16", "-n", "100",
                         "--ignore-eos")
@@ -403,6 +437,54 @@ class Commands(Case):
         lines = self.ok("tokenize", TM2, WORDS).decode().splitlines()
         self.assertEqual([int(line.split("\t")[0]) for line in lines], got["ids"])
         self.assertEqual(self.ok("tokenize", TM2), b"")
+
+    def test_embed(self):
+        """A line for each text, with as many numbers as there are dimensions; files, pipes and JSON agree."""
+        lines = "the fox\n1 2 3 \n<|im_end|>\nthe quick brown fox"
+        rows = [[float(x) for x in line.split()]
+                for line in self.ok("embed", TM2, stdin=lines.encode()).decode().splitlines()]
+        self.assertEqual([len(row) for row in rows], [64] * 4)
+        for row in rows:
+            self.assertAlmostEqual(sum(x * x for x in row), 1, places=5)
+        path = self.temporary() / "lines.txt"
+        path.write_text(lines + "\n")
+        got = self.json("embed", TM2, "--file", path)
+        self.assertEqual((got["dim"], len(got["embeddings"])), (64, 4))
+        self.assertEqual(got["tokens"], sum(one["tokens"] for one in got["embeddings"]))
+        for i, (row, text) in enumerate(zip(rows, lines.split("\n"))):
+            one = got["embeddings"][i]
+            self.assertEqual((one["index"], [float(f"{x:.9g}") for x in one["embedding"]]), (i, row))
+            alone = self.ok("embed", TM2, text, "-j", "1", "-b", "1").decode()
+            self.assertEqual([float(x) for x in alone.split()], row)  # in any batches
+            self.assertEqual(one["tokens"], self.json("tokenize", TM2, text)["count"])
+        self.assertEqual(self.ok("embed", TM2), b"")
+        self.assertEqual(self.json("embed", TM2)["embeddings"], [])
+        self.fails(USAGE, "embed", TM2, "", contains="the text is empty")
+        self.fails(USAGE, "embed", TM2, stdin=b"fox\n\nfox\n", contains="line 2 is empty")
+        self.fails(USAGE, "embed", TM2, "x", "--file", path, contains="--file")
+        self.fails(CONTEXT, "embed", TM2, "-c", "4", stdin=b"a\nthe quick brown fox\n", contains="line 2 has")
+        self.fails(IO, "embed", TM2, "--file", path.parent / "none.txt", contains="none.txt")
+
+    def test_shift(self):
+        """An answer of any length, in the same memory; up to the first shift the same."""
+        base = ("run", TM2, "--raw", "-p", "the fox", "-c", "32", "--ignore-eos", "-s", "3")
+        full = self.json(*base, "-n", "200")
+        self.assertEqual((full["finish"], "shifts" in full), ("context", False))
+        got = self.json(*base, "-n", "200", "--shift", "--hash")
+        self.assertEqual((got["finish"], len(got["tokens"])), ("length", 200))
+        self.assertLess(abs(got["planned_bytes"] - full["planned_bytes"]), 1 << 20)  # but for the program's own
+        n = len(full["tokens"])
+        self.assertEqual(got["tokens"][:n], full["tokens"])
+        behind = 200 - n  # each shift drops (32 - 4) / 2
+        self.assertEqual(got["shifts"], (behind + 13) // 14)
+        for options in (("-j", "1"), ("-b", "1"), ("-b", "3")):
+            self.assertEqual(self.json(*base, "-n", "200", "--shift", "--hash", *options)["hash"], got["hash"])
+        kept = self.json(*base, "-n", "200", "--shift", "--keep", "16")
+        self.assertEqual(kept["tokens"][:n], full["tokens"])
+        self.assertNotEqual(kept["tokens"], got["tokens"])
+        self.fails(USAGE, *base, "--shift", "--keep", "17", contains="half of the context")
+        self.fails(USAGE, *base, "--shift", "--deadline-ms", "900", contains="--deadline-ms")
+        self.fails(CONTEXT, "run", TM2, "-c", "16", "--shift", "-p", "the quick brown fox " * 20)
 
     def test_perplexity(self):
         path = self.temporary() / "text.txt"
@@ -654,8 +736,8 @@ class Against(Case):
     def test_bad_sources(self):
         empty = self.folder / "empty"
         empty.touch()
-        for path, code in ((self.folder / "none.bin", IO), (self.folder, IO), (empty, FORMAT),
-                           (__file__, FORMAT), ("/dev/zero", IO)):
+        for path, code in ((self.folder / "none.bin", IO), (self.folder, FORMAT),
+                           (empty, FORMAT), (__file__, FORMAT), ("/dev/zero", IO)):
             self.fails(code, *self.command(source=path), contains=str(path)[-9:])
         cut = self.folder / "cut.gguf"
         cut.write_bytes(pathlib.Path(GGUF).read_bytes()[:-100])
@@ -755,7 +837,7 @@ class BadFiles(Case):
     def commands_on(self, path):
         """Every command that reads a model, on this file."""
         return [("info", path), ("run", path, "-p", "fox", "-n", "2"), ("tokenize", path, "fox"),
-                ("perplexity", path, "-"), ("bench", path, "--runs", "1", "-n", "1")]
+                ("embed", path, "fox"), ("perplexity", path, "-"), ("bench", path, "--runs", "1", "-n", "1")]
 
     def quantize(self, path):
         return ("quantize", path, "-o", self.temporary() / "out.tm2.bin")
@@ -765,8 +847,10 @@ class BadFiles(Case):
         empty = folder / "empty"
         empty.touch()
         for path, code in ((folder / "no-such.tm2.bin", IO), (folder, IO), (empty, FORMAT)):
-            for command in [*self.commands_on(path), self.quantize(path)]:
+            for command in self.commands_on(path):
                 self.fails(code, *command, contains=path.name)
+            # which a folder may be, but not this one
+            self.fails(FORMAT if path == folder else code, *self.quantize(path), contains=path.name)
         self.fails(IO, folder / "no-such.tm2.bin", "-p", "x")
         self.fails(IO, "run", TM2, "--prompt-file", folder / "none.txt", contains="none.txt")
         self.fails(IO, "perplexity", TM2, folder / "none.txt", contains="none.txt")

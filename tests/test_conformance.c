@@ -137,7 +137,7 @@ static void evaluate_with(vectors *v, edgellm_session_options options, bool deco
     edgellm_session *session = NULL;
     edgellm_error err = {0};
     uint32_t step = decode ? 1 : v->tokens;
-    options.context = MAX_TOKENS;
+    options.context = v->tokens; /* Phi-3's longer ones turn positions otherwise */
     memset(v->got, 0, (size_t)v->tokens * v->vocab * sizeof *v->got);
     assert_int_equal(edgellm_session_open(v->engine, &options, &session, &err), EDGELLM_OK);
     for (uint32_t i = 0; i < v->tokens; i += step) {
@@ -202,6 +202,48 @@ static void test_same_bits(void **state)
         assert_memory_equal(v->got, expected, bytes);
     }
     free(expected);
+}
+
+/* Nor do sessions of both kinds share a pass. */
+static void test_lengths_share_no_pass(void **state)
+{
+    vectors *v = *state;
+    static const uint32_t contexts[] = {64, 65, 80};
+    edgellm_session *s[3];
+    edgellm_error err = {0};
+    for (int i = 0; i < 3; i++) {
+        const edgellm_session_options o = {.threads = 1, .context = contexts[i]};
+        assert_int_equal(edgellm_session_open(v->engine, &o, &s[i], &err), EDGELLM_OK);
+    }
+    assert_int_equal(edgellm_sessions_eval(s, v->ids, 2, v->got, &err), EDGELLM_ERR_USAGE);
+    assert_non_null(strstr(err.message, "only one has a context above 64"));
+    assert_int_equal(edgellm_sessions_eval(s + 1, v->ids, 2, v->got, &err), EDGELLM_OK);
+    for (int i = 0; i < 3; i++)
+        edgellm_session_close(s[i]);
+}
+
+/* Phi-3's factors are those of the context: a session of the one kind cannot go on as the other. */
+static void test_lengths_are_kept_apart(void **state)
+{
+    vectors *v = *state;
+    static const struct {
+        uint32_t context;
+        edgellm_status status;
+    } rows[] = {{72, EDGELLM_OK}, {65, EDGELLM_OK}, {64, EDGELLM_ERR_USAGE}};
+    const char *path = EL_TEST_OUT "/conformance.session";
+    for (size_t i = 0; i <= sizeof rows / sizeof rows[0]; i++) {
+        const edgellm_session_options o = {.threads = 1, .context = i ? rows[i - 1].context : 80};
+        edgellm_session *session = NULL;
+        edgellm_error err = {0};
+        assert_int_equal(edgellm_session_open(v->engine, &o, &session, &err), EDGELLM_OK);
+        if (i == 0) {
+            assert_int_equal(edgellm_session_eval(session, v->ids, 3, NULL, &err), EDGELLM_OK);
+            assert_int_equal(edgellm_session_save(session, path, NULL, 0, &err), EDGELLM_OK);
+        } else {
+            assert_int_equal(edgellm_session_load(session, path, &err), rows[i - 1].status);
+        }
+        edgellm_session_close(session);
+    }
 }
 
 /* Int8 is close to float32, but it is not the same: else exact mode would be what was measured. */
@@ -342,14 +384,20 @@ int main(void)
     static const struct {
         const char *name;
         uint32_t alike;
-    } models[] = {{"gemma2", 12}, {"gemma3", 12}, {"llama3", 0},
-                  {"qwen2", 0},   {"qwen3", 0},   {"tiny", 0}};
+    } models[] = {{"gemma2", 12},  {"gemma3", 12}, {"llama3", 0}, {"mistral", 12},
+                  {"phi3", 12},    {"phi4", 12},   {"qwen2", 0},  {"qwen3", 0},
+                  {"smollm3", 12}, {"yarn", 12},   {"tiny", 0}};
     int failed = 0;
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         model_name = models[i].name;
         alike = models[i].alike;
         failed += cmocka_run_group_tests_name(model_name, tests, set_up, tear_down);
     }
+    model_name = "phi3";
+    const struct CMUnitTest of_phi3[] = {cmocka_unit_test(test_lengths_are_kept_apart),
+                                         cmocka_unit_test(test_lengths_share_no_pass)};
+    failed += cmocka_run_group_tests_name(model_name, of_phi3, set_up, tear_down);
+    model_name = "tiny";
 #ifdef EL_CLI
     const struct CMUnitTest of_program[] = {cmocka_unit_test(test_perplexity_of_program)};
     failed += cmocka_run_group_tests_name("program", of_program, set_up, tear_down); /* of "tiny" */

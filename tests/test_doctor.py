@@ -22,9 +22,9 @@ COUNTED = "counted" in sys.argv[4:]  # a build for coverage, not optimised
 GGUF, TM2 = str(OUT / "tiny.gguf"), str(OUT / "tiny.tm2.bin")
 USAGE, IO, FORMAT, UNSUPPORTED = 2, 3, 4, 5
 STATES = ("ok", "note", "warn", "unknown")
-CHECKS = ("cpu", "instructions", "cores", "clusters", "frequency", "heat", "page-size", "memory",
-          "locking", "swap", "huge-pages", "overcommit", "limits", "real-time", "rt-throttle",
-          "clock", "kernel", "virtual", "load", "build")
+CHECKS = ("cpu", "instructions", "cores", "isolation", "clusters", "frequency", "heat", "page-size",
+          "memory", "locking", "swap", "huge-pages", "overcommit", "limits", "real-time",
+          "rt-throttle", "clock", "kernel", "virtual", "load", "build")
 MODEL_CHECKS = ("plan", "model-file")
 POLICY, CPU = "sys/devices/system/cpu/cpufreq/policy0/", "sys/devices/system/cpu/"
 THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"
@@ -134,8 +134,8 @@ class MadeUp(Case):
         got = self.report("--root", self.tree())
         states = {check["name"]: check["state"] for check in got["checks"]}
         self.assertEqual(states, {
-            "cpu": "ok", "instructions": "unknown", "cores": "ok", "clusters": "ok",
-            "frequency": "warn", "heat": "ok", "page-size": "ok", "memory": "ok",
+            "cpu": "ok", "instructions": "unknown", "cores": "ok", "isolation": "note",
+            "clusters": "ok", "frequency": "warn", "heat": "ok", "page-size": "ok", "memory": "ok",
             "locking": "warn", "swap": "warn", "huge-pages": "ok", "overcommit": "ok",
             "limits": "ok", "real-time": "unknown", "rt-throttle": "note", "clock": "ok",
             "kernel": "ok", "virtual": "ok", "load": "ok", "build": states["build"]})
@@ -231,8 +231,19 @@ class MadeUp(Case):
         state, fact, remedy = self.check("cores", one)
         self.assertEqual((state, fact), ("note", "4 cores online, 2 usable"))
         self.assertIn("taskset", remedy)
-        state, fact, _ = self.check("cores", {CPU + "isolated": "2-3\n"})
-        self.assertEqual((state, fact), ("note", "4 cores online, 4 usable, isolated: 2-3"))
+        isolated = {CPU + "isolated": "2-3\n", "proc/self/status": "Cpus_allowed_list:\t0-1\n"}
+        state, fact, _ = self.check("cores", isolated)
+        self.assertEqual((state, fact), ("ok", "4 cores online, 2 usable, isolated: 2-3"))
+        state, fact, remedy = self.check("isolation", isolated)
+        self.assertEqual((state, fact), ("ok", "isolated: 2-3"))
+        self.assertIn("taskset -c $(", remedy)
+        self.assertEqual(self.facts(isolated)["cores_isolated_number"], 2)
+        state, fact, remedy = self.check("isolation")
+        self.assertEqual((state, fact), ("note", "no core is isolated (isolcpus)"))
+        self.assertIn("isolcpus=$n", remedy)
+        self.assertIn("cmdline.txt", remedy)
+        self.assertEqual(self.check("isolation", {CPU + "online": "0\n"})[0], "ok")
+        self.assertEqual(self.check("isolation", {CPU + "isolated": None})[0], "unknown")
         little = {CPU + f"cpu{i}/cpu_capacity": "402\n" for i in (0, 1)}
         state, fact, remedy = self.check("clusters", little)
         self.assertEqual((state, fact),
@@ -287,6 +298,7 @@ class MadeUp(Case):
         self.assertIn("/etc/security/limits.d/", remedy)
         self.assertEqual(self.check("locking", {limits: LIMITS % ("unlimited", 1)})[0], "ok")
         self.assertEqual(self.check("locking", {limits: LIMITS % (200000000, 1)})[0], "ok")
+        self.assertIn("docker run --ulimit memlock=-1", self.check("locking", {".dockerenv": ""})[2])
         able = {status: "CapEff:\t00000000a80465fb\nCpus_allowed_list:\t0-3\n"}
         self.assertEqual(self.check("locking", able)[0], "ok")
 

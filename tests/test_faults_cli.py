@@ -83,6 +83,8 @@ COMMANDS = {
     "info, json": ("info", TM2, "--json"),
     "tokenize": ("tokenize", TM2, "the fox"),
     "tokenize, json": ("tokenize", TM2, "the fox", "--json"),
+    "embed": ("embed", TM2, "the fox", "-j", "1"),
+    "embed, json": ("embed", TM2, "--file", TEXT, "-j", "1", "--json"),
     "tokenize, back": ("tokenize", TM2, "--decode", "70 71 72"),
     "perplexity": ("perplexity", TM2, TEXT, "-c", "16", "--chunks", "2", "-j", CORES),
     "perplexity, json": ("perplexity", TM2, TEXT, "-c", "16", "--chunks", "1", "--json"),

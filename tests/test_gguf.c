@@ -455,7 +455,7 @@ static void wide_rotation(el_hand *h)
 static void scaled_positions(el_hand *h)
 {
     el_hand_u32(h, "xyz.attention.head_count", 4);
-    el_hand_text(h, "xyz.rope.scaling.type", "yarn");
+    el_hand_text(h, "xyz.rope.scaling.type", "dynamic");
     el_hand_u32(h, "xyz.vocab_size", 3);
 }
 
@@ -483,11 +483,11 @@ static void test_bad_configs(void **state)
         {missing_heads, EDGELLM_ERR_FORMAT, "'xyz.attention.head_count' is missing"},
         {text_for_number, EDGELLM_ERR_FORMAT, "'xyz.attention.head_count' is not a number"},
         {wide_rotation, EDGELLM_ERR_FORMAT, "rotary_dim is 18"},
-        {scaled_positions, EDGELLM_ERR_UNSUPPORTED, "xyz.rope.scaling.type"},
+        {scaled_positions, EDGELLM_ERR_UNSUPPORTED, "xyz.rope.scaling.type is 'dynamic'"},
         {huge_vocab, EDGELLM_ERR_FORMAT, "vocab is 1073741824"},
         {infinite_base, EDGELLM_ERR_FORMAT, "rope_base inf"},
         {no_window, EDGELLM_ERR_FORMAT, "a window of 16 positions in layers of a pattern of 0"},
-        {scaled_gemma2, EDGELLM_ERR_UNSUPPORTED, "gemma2.rope.scaling.type"},
+        {scaled_gemma2, EDGELLM_ERR_FORMAT, "'gemma2.rope.scaling.factor' is missing"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         edgellm_error err = {0};

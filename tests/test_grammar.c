@@ -261,6 +261,9 @@ static void test_errors(void **state)
         {"root ::= y\ny ::= \"a\"? z\nz ::= y", "left recursion"},
         {"root ::= (\"a\"* root)?", "left recursion"},
         {"root ::= \"a\" z\nz ::= \"b\" z", "line 2, column 1: rule z never ends"},
+        {"root ::= x{1000000}\nx ::= \"a\"{1000000}",
+         "line 1, column 1: rule root takes more than"},
+        {"root ::= (\"a\"{40000} z){40000} | z\nz ::= \"b\" z", "line 2, column 1: rule z never"},
         {"root ::= \"\xff\"", "line 1, column 11: byte ff is not UTF-8"},
     };
     (void)state;

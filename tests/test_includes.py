@@ -27,6 +27,8 @@ MAY_INCLUDE = {
     "sample": ["base", "grammar/token_mask.h"],
     "model": ["base", "kernel", "format"],
     "engine": ["base", "cpu", "kernel", "format", "token", "grammar", "sample", "model"],
+    # which names end an answer
+    "folder": ["base", "format", "token/tokenizer.h"],
     "quant": ["base", "kernel", "format"],
     "train": ["base", "kernel", "format", "quant", "offline"],
     "offline": ["base", "kernel", "format", "quant", "engine", "sample/random.h"],
@@ -34,6 +36,7 @@ MAY_INCLUDE = {
     # base/mapfile.h, base/threads.h: the bench reads the weights as the engine does
     # base/throttle.h: the doctor says what --rt goes by
     # base/clock.h: and times servers in whole nanoseconds
+    # format/gguf.h: pull opens what it stores
     # token/chars.h: what is UTF-8
     "server": ["base", "token/chars.h", "schema/schema.h"],
     # what lies between a request and an answer, the network left out
@@ -42,7 +45,7 @@ MAY_INCLUDE = {
     # server/server.h: `edgellm serve` starts it; batch/batch.h: `edgellm batch`
     "cli": ["server/server.h", "batch/batch.h", "base/outfile.h", "base/mapfile.h", "base/threads.h",
             "base/throttle.h", "base/clock.h", "schema/schema.h", "quant/plan.h",
-            "quant/quantize.h", "train/compress.h"],
+            "quant/quantize.h", "train/compress.h", "format/gguf.h", "folder/folder.h"],
 }
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-DEDGELLM_BUILDING", f"-I{ROOT}/include", f"-I{ROOT}/src",
          "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-const-variable",

@@ -7,6 +7,7 @@ that it was moved to. Each example says exactly what `edgellm run` says.
 
 MAKE_TINY writes a tiny GGUF file (tests/make_tiny.c). Standard library only.
 """
+import json
 import os
 import pathlib
 import re
@@ -24,6 +25,7 @@ PREFIX = "/opt/edgellm"
 INSTALLED, MOVED = OUT / "stage" / PREFIX[1:], OUT / "moved"
 MODEL = OUT / "tiny.tm2.bin"
 EXAMPLES = ("minimal", "streaming", "two_sessions", "own_memory", "minimal_cpp")
+SERVES = pathlib.Path(BUILD, "edgellm-serve").exists()
 PROMPTS = ("the quick brown fox", "Grüße, 世界!")
 USAGE, IO, CONTEXT = 2, 3, 7
 
@@ -174,6 +176,30 @@ class Examples(unittest.TestCase):
         seven = ok(folder / "streaming", MODEL, PROMPTS[0], 7, env=environment)
         self.assertEqual(seven, program_says(PROMPTS[0], 7))
         self.assertNotEqual(seven, program_says(PROMPTS[0], 0))
+
+    def check_stream(self, program):
+        """The client in C, of the server that is installed, with a key and without."""
+        key = {"EDGELLM_API_KEY": "a-key"}
+        server = subprocess.Popen([INSTALLED / "bin" / "edgellm", "serve", MODEL, "--port", "0", "--calibrate", "20"],
+                                  stdout=subprocess.PIPE, env={**os.environ, **key})
+        try:
+            port = re.search(r":(\d+) ", server.stdout.readline().decode())[1]
+            lines = ok(program, "127.0.0.1", port, PROMPTS[0] + ' "\\\n', env=key).decode().splitlines()
+            refused = run(program, "127.0.0.1", port, PROMPTS[0])
+        finally:
+            server.terminate()
+            server.communicate(timeout=60)
+        messages = [json.loads(line) for line in lines]
+        self.assertEqual([m["type"] for m in messages],
+                         ["accepted", *["token"] * (len(messages) - 2), "done"])
+        self.assertEqual(messages[-1]["usage"]["completion_tokens"], len(messages) - 2)
+        self.assertEqual((refused.returncode, refused.stdout), (IO, b""))
+        self.assertIn(b"no connection", refused.stderr)
+
+    @unittest.skipUnless(SERVES, "no edgellm-serve in this build")
+    def test_client_of_the_server(self):
+        folder = with_make(INSTALLED, "make_client", "stream")
+        self.check_stream(folder / "stream")
 
     def test_pkg_config_static(self):
         self.check(with_make(INSTALLED, "make_static", "STATIC=1"), False)

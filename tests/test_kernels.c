@@ -493,6 +493,78 @@ static void check_attend(const el_kernels *k)
     }
 }
 
+/* A ring that is overwritten all along holds the window of each position: the bits are those of a
+ * cache of all positions, in constant time too. */
+enum { RING = 192, WINDOW = RING - 63 };
+
+static el_attended in_ring(uint32_t dim, uint32_t end)
+{
+    const uint32_t begin = end > WINDOW ? end - WINDOW : 0;
+    return (el_attended){.head_dim = dim,
+                         .begin = begin,
+                         .end = end,
+                         .first = begin / 64 * 64,
+                         .last = end,
+                         .scale = 0.125f,
+                         .ring = RING};
+}
+
+static void check_ring_of(const el_kernels *k, const el_kv *all, const el_kv *ring,
+                          const float *queries, uint32_t dim, uint32_t end)
+{
+    float want[HEADS * EL_HEAD_DIM_MAX];
+    el_attended of = in_ring(dim, end);
+    for (uint32_t h = 0; h < HEADS; h++)
+        ref_attend(all, queries + h * dim, &of, want + h * dim);
+    check_attend_heads(k, ring, queries, HEADS, &of, want);
+    of.last = of.first + RING;
+    check_attend_heads(k, ring, queries, HEADS, &of, want);
+}
+
+static void check_ring(const el_kernels *k)
+{
+    random_state r = {8};
+    static const uint32_t dims[] = {32, 80};
+    for (size_t i = 0; i < LENGTH(dims); i++) {
+        const uint32_t dim = dims[i];
+        test_kv all = make_kv(dim), ring = make_kv(dim);
+        guarded query = guard_floats(HEADS * dim);
+        float key[EL_HEAD_DIM_MAX], value[EL_HEAD_DIM_MAX];
+        memset(ring.vscale.data, 0, ring.vscale.size);
+        fill_floats(&r, query.data, HEADS * dim, 0);
+        for (uint32_t p = 0; p < 300; p++) {
+            fill_floats(&r, key, dim, 0);
+            fill_floats(&r, value, dim, 0);
+            k->kv_store(&all.kv, p, key, value, dim);
+            k->kv_store(&ring.kv, p % RING, key, value, dim);
+            if (p % 37 == 0 || p % 64 == 63 || p > 290)
+                check_ring_of(k, &all.kv, &ring.kv, query.data, dim, p + 1);
+        }
+        unguard(&query);
+        free_kv(&ring);
+        free_kv(&all);
+    }
+}
+
+static void check_ring_exact(const el_kernels *k)
+{
+    enum { DIM = 34 };
+    random_state r = {9};
+    static float keys[300 * DIM], values[300 * DIM], ring_keys[RING * DIM], ring_values[RING * DIM];
+    float query[DIM], scores[RING], want[DIM], got[DIM];
+    fill_floats(&r, keys, 300 * DIM, 0);
+    fill_floats(&r, values, 300 * DIM, 0);
+    fill_floats(&r, query, DIM, 0);
+    for (uint32_t p = 0; p < 300; p++) {
+        const el_attended of = in_ring(DIM, p + 1);
+        memcpy(ring_keys + p % RING * DIM, keys + p * DIM, sizeof query);
+        memcpy(ring_values + p % RING * DIM, values + p * DIM, sizeof query);
+        ref_attend_exact(keys, values, query, &of, want);
+        k->attend_exact(ring_keys, ring_values, query, &of, scores, got);
+        assert_same_bits(got, want, DIM, "attend_exact in a ring", k);
+    }
+}
+
 /* Weights so small that only huge values show them: where el_expf becomes 0. */
 static void check_small_weights(const el_kernels *k)
 {
@@ -579,7 +651,9 @@ static void test_built(void **state)
     X(quantize)                                                                                    \
     X(rms_norm)                                                                                    \
     X(rotate)                                                                                      \
-    X(add) X(swiglu) X(geglu) X(soft_cap) X(gelu_and_tanh) X(rope) X(attend) X(attend_exact)
+    X(add)                                                                                         \
+    X(swiglu) X(geglu) X(soft_cap) X(gelu_and_tanh) X(rope) X(attend) X(attend_exact) X(ring)      \
+        X(ring_exact)
 
 #define X(name)                                                                                    \
     static void test_##name(void **state)                                                          \

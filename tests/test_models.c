@@ -22,6 +22,7 @@ typedef struct change {
     const char *architecture; /* NULL: as it is */
     float rope_base;          /* 0: as it is */
     float rope_factor;        /* of all wave lengths; 0: there is none */
+    const char *rope_name;    /* of the tensor of it; NULL: the usual one */
     float local_rope_base, stretch, attention_cap,
         logit_cap;        /* stretch: the config's rope_factor */
     const char *without;  /* a tensor that is left out */
@@ -68,12 +69,13 @@ static void add_tensor(el_tm2_writer *writer, const el_tm2 *source, const change
     free(data);
 }
 
-static void add_rope_factors(el_tm2_writer *writer, const el_config *config, float factor)
+static void add_rope_factors(el_tm2_writer *writer, const el_config *config, const char *name,
+                             float factor)
 {
     static float factors[64];
     const uint32_t n = config->rotary_dim / 2;
     assert_in_range(n, 1, 64);
-    const el_tensor t = {.name = "rope_freqs.weight",
+    const el_tensor t = {.name = name ? name : "rope_freqs.weight",
                          .rows = 1,
                          .cols = n,
                          .data = (const uint8_t *)factors,
@@ -129,7 +131,7 @@ static void make(const change *c)
         assert_ok(el_tm2_put(writer, &t, &err));
     }
     if (c->add) add_tensor(writer, &source, c);
-    if (c->rope_factor != 0) add_rope_factors(writer, &config, c->rope_factor);
+    if (c->rope_factor != 0) add_rope_factors(writer, &config, c->rope_name, c->rope_factor);
     add_zeroes(writer, c);
     assert_ok(el_tm2_finish(writer, "{}", NULL, NULL, &err));
     el_tm2_close(&source);
@@ -166,6 +168,12 @@ static void test_what_cannot_be_run_is_refused(void **state)
          EDGELLM_ERR_FORMAT,
          "'rope_freqs.weight' is (1, 64)"},
         {{.rope_factor = 0.5f}, EDGELLM_ERR_UNSUPPORTED, "column 0: the factor 0.5 is below 1"},
+        {{.rope_factor = 2, .rope_name = "rope_factors_long.weight"},
+         EDGELLM_ERR_FORMAT,
+         "rope factors of short and of long contexts belong together"},
+        {{.rope_factor = 2, .rope_name = "rope_factors_short.weight"},
+         EDGELLM_ERR_FORMAT,
+         "rope factors of short and of long contexts belong together"},
         {{.of = "output_norm.weight", .add = "blk.1.attn_k.bias"},
          EDGELLM_ERR_UNSUPPORTED,
          "blk.1.attn_k.bias: not supported for models of architecture llama"},

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "base/half.h"
 #include "support/words.h"
 #include "token/chat.h"
 
@@ -22,27 +23,28 @@
 
 typedef struct pieces {
     words *w;
+    bool is_unigram;
     uint32_t ranks[MOST_TOKENS];
 } pieces;
 
 static machine start_pieces(pieces *p)
 {
     p->w->vocab.ranks = p->ranks;
-    p->w->vocab.pretokenizer = "spm";
-    return start(p->w, "spm");
+    return start(p->w, p->is_unigram ? "unigram" : "spm");
 }
 
 static void read_pieces(reader *r, pieces *p)
 {
     p->w = new_words();
     const uint32_t n = take_number(r, 4);
+    p->is_unigram = take_number(r, 1);
     p->w->vocab.space_first = (uint8_t)take_number(r, 1);
     const uint32_t unk = take_number(r, 2);
     p->w->vocab.unk = unk == 0xFFFF ? EL_TOKEN_NONE : unk;
     for (uint32_t i = 0; i < n; i++) {
         el_token_type type = (el_token_type)take_number(r, 1);
         size_t len;
-        p->ranks[i] = take_number(r, 2);
+        p->ranks[i] = take_number(r, 4);
         const char *bytes = take_string(r, &len);
         add_token(p->w, type, bytes, len);
     }
@@ -52,7 +54,7 @@ static void read_pieces(reader *r, pieces *p)
 static void first_pieces(pieces *p)
 {
     reader r = open_data("token_pieces.bin");
-    assert_int_equal(take_number(&r, 4), 2);
+    assert_int_equal(take_number(&r, 4), 5);
     read_pieces(&r, p);
     el_mapfile_close(&r.map);
 }
@@ -88,9 +90,9 @@ static void check_chat(reader *r, machine *m)
     }
     const size_t n_wanted = take_ids(r, wanted);
     m->w->vocab.chat_template = template;
-    assert_int_equal(el_chat_encode(m->t, &m->w->vocab, messages, n,
-                                    open ? EDGELLM_CHAT_OPEN_ANSWER : 0, ids, 1024, &count, &err),
-                     EDGELLM_OK);
+    assert_int_equal(
+        encode_chat(m, messages, n, open ? EDGELLM_CHAT_OPEN_ANSWER : 0, ids, 1024, &count, &err),
+        EDGELLM_OK);
     assert_int_equal(count, n_wanted);
     assert_memory_equal(ids, wanted, count * sizeof *ids);
     m->w->vocab.chat_template = "";
@@ -113,8 +115,9 @@ static void vectors_equal_the_reference(void **state)
         for (uint32_t i = 0; i < cases; i++)
             check_case(&r, &m, i);
         p.w->vocab.bos = take_number(&r, 2);
+        p.w->vocab.eos = take_number(&r, 2);
         const uint32_t chats = take_number(&r, 4);
-        assert_true(v > 0 || chats > 5);
+        assert_true(p.is_unigram || chats > 5);
         for (uint32_t i = 0; i < chats; i++)
             check_chat(&r, &m);
         finish(&m);
@@ -201,14 +204,19 @@ static void equal_ranks_go_from_the_left(void **state)
     finish(&m);
 }
 
-static void kept_bytes_come_back(void **state)
+/* The pieces of the file, cut by scores that are made of their ranks. */
+static void first_unigram(pieces *p)
 {
-    (void)state;
+    first_pieces(p);
+    p->is_unigram = true;
+    for (uint32_t id = 0; id < p->w->vocab.n_tokens; id++)
+        p->ranks[id] = el_bits_of_float(-3 - (float)p->ranks[id] / 128);
+}
+
+static void check_kept_bytes(const machine *m)
+{
     static const uint8_t pool[] = "\0\4\xC0\xE2\x82\xAC\xF0\x9F\x98\x80\xED\xA0 a1'\r\n";
     uint64_t seed = 1;
-    pieces p;
-    first_pieces(&p);
-    machine m = start_pieces(&p);
     for (int i = 0; i < 300; i++) {
         uint8_t text[200];
         size_t len = next_random(&seed) % sizeof text;
@@ -216,33 +224,81 @@ static void kept_bytes_come_back(void **state)
             text[k] = (uint8_t)(i % 2 ? next_random(&seed)
                                       : pool[next_random(&seed) % (sizeof pool - 1)]);
         uint32_t *ids;
-        size_t n = encode(&m, text, len, EDGELLM_TOKENIZE_KEEP_BYTES, &ids);
-        assert_decodes(&m, ids, n, text, len);
+        size_t n = encode(m, text, len, EDGELLM_TOKENIZE_KEEP_BYTES, &ids);
+        assert_decodes(m, ids, n, text, len);
         free(ids);
     }
-    finish(&m);
 }
 
-/* Would take hours if each merge cost a pass over the text. */
-static void a_megabyte_is_quick(void **state)
+static void check_megabyte(const machine *m)
 {
-    (void)state;
     static const char *const alphabets[] = {"etaoin ", "e", " ", "\x80"};
     uint8_t *text = malloc(MEGABYTE);
     assert_non_null(text);
     uint64_t seed = 3;
-    pieces p;
-    first_pieces(&p);
-    machine m = start_pieces(&p);
     for (size_t i = 0; i < sizeof alphabets / sizeof alphabets[0]; i++) {
         for (size_t k = 0; k < MEGABYTE; k++)
             text[k] = (uint8_t)alphabets[i][next_random(&seed) % strlen(alphabets[i])];
         uint32_t *ids;
-        size_t n = encode(&m, text, MEGABYTE, EDGELLM_TOKENIZE_KEEP_BYTES, &ids);
-        assert_decodes(&m, ids, n, text, MEGABYTE);
+        size_t n = encode(m, text, MEGABYTE, EDGELLM_TOKENIZE_KEEP_BYTES, &ids);
+        assert_decodes(m, ids, n, text, MEGABYTE);
         free(ids);
     }
     free(text);
+}
+
+static void (*const kinds[])(pieces *) = {first_pieces, first_unigram};
+
+static void kept_bytes_come_back(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        pieces p = {.w = NULL};
+        kinds[i](&p);
+        machine m = start_pieces(&p);
+        check_kept_bytes(&m);
+        finish(&m);
+    }
+}
+
+/* Would take hours if each merge, or each place, cost a pass over the text. */
+static void a_megabyte_is_quick(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        pieces p = {.w = NULL};
+        kinds[i](&p);
+        machine m = start_pieces(&p);
+        check_megabyte(&m);
+        finish(&m);
+    }
+}
+
+/* The greatest sum counts, not the longest piece; of equal ones the first that is found. */
+static void scores_are_summed(void **state)
+{
+    (void)state;
+    pieces p = {.w = new_words(), .is_unigram = true};
+    const uint32_t a = add_word(p.w, EL_TOKEN_NORMAL, "a"), b = add_word(p.w, EL_TOKEN_NORMAL, "b");
+    const uint32_t ab = add_word(p.w, EL_TOKEN_NORMAL, "ab");
+    const uint32_t aa = add_word(p.w, EL_TOKEN_NORMAL, "aa");
+    const uint32_t unused = add_word(p.w, EL_TOKEN_UNUSED, "ba");
+    const uint32_t user = add_word(p.w, EL_TOKEN_USER, "<u>");
+    p.ranks[a] = p.ranks[b] = el_bits_of_float(-2);
+    p.ranks[ab] = el_bits_of_float(-4.5f);
+    p.ranks[aa] = el_bits_of_float(-3);
+    p.ranks[unused] = el_bits_of_float(100);
+    machine m = start_pieces(&p);
+    assert_ids(&m, "ab", 0, (uint32_t[]){a, b}, 2);
+    assert_ids(&m, "baa", 0, (uint32_t[]){b, aa}, 2);
+    assert_ids(&m, "aaa", 0, (uint32_t[]){a, aa}, 2); /* not aa and a, which is as good */
+    assert_ids(&m, "a<u>a", 0, (uint32_t[]){a, user, a}, 3);
+    p.ranks[ab] = el_bits_of_float(-3.5f);
+    assert_ids(&m, "aab", 0, (uint32_t[]){aa, b}, 2); /* -5, and a + ab is -5.5 */
+    assert_ids(&m, "\xc3\xa9", EDGELLM_TOKENIZE_KEEP_BYTES,
+               (uint32_t[]){p.w->vocab.n_tokens + 0xc3, p.w->vocab.n_tokens + 0xa9}, 2);
+    p.w->vocab.unk = user;
+    assert_ids(&m, "a\xc3\xa9\xc3\xa9\x62", 0, (uint32_t[]){a, user, b}, 3); /* one for both */
     finish(&m);
 }
 
@@ -255,6 +311,7 @@ int main(void)
         cmocka_unit_test(equal_ranks_go_from_the_left),
         cmocka_unit_test(kept_bytes_come_back),
         cmocka_unit_test(a_megabyte_is_quick),
+        cmocka_unit_test(scores_are_summed),
     };
     return cmocka_run_group_tests_name("pieces", tests, NULL, NULL);
 }

@@ -225,7 +225,7 @@ class Arguments(Case):
         path = self.shapes()
         self.fails(USAGE, "quantize", "--plan", path, contains="--fit SIZE")
         self.fails(USAGE, "quantize", "--fit", "40MB", contains="missing")
-        self.fails(USAGE, "quantize", "x.gguf", "--plan", path, "--fit", "1MB", contains="IN.gguf")
+        self.fails(USAGE, "quantize", "x.gguf", "--plan", path, "--fit", "1MB", contains="SOURCE")
         self.fails(USAGE, "quantize", "-o", OUT / "y", "--plan", path, "--fit", "1MB", contains="-o")
         self.assertFalse((OUT / "y").exists())
 

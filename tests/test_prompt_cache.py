@@ -176,7 +176,7 @@ class Unfit(Case):
         right = path.read_bytes()
         changes = [(getattr(self, name)(right), says) for name, says in self.CHANGES.items()]
         changes += [(b"", "is empty"), (b"something else", "not a session file"),
-                    (right[:1000], "should have"), (sealed(right[:8] + b"\2" + right[9:]), "version 2")]
+                    (right[:1000], "should have"), (sealed(right[:8] + b"\3" + right[9:]), "version 3")]
         for data, says in changes:
             path.write_bytes(data)
             got = self.run_once("--prompt-cache", note=rf"prompt cache is not used: .*{says}")

@@ -121,6 +121,9 @@ class Answers(unittest.TestCase):
         info = self.engine.info
         self.assertEqual((info.architecture, info.layers > 0, info.vocab > 0), ("llama", True, True))
         self.assertEqual(info.file_bytes, MODEL.stat().st_size)
+        self.assertEqual((info.chat_form, info.has_unknown_template), ("chatml", False))
+        with edgellm.Engine(MODEL, chat_form="zephyr") as other:
+            self.assertEqual(other.info.chat_form, "zephyr")
         plan = edgellm.plan(MODEL, context=64, threads=1)
         self.assertEqual(plan.total, plan.weights + plan.tables + plan.kv_cache + plan.scratch + plan.threads + plan.program)
         self.assertEqual(self.session(context=64).memory.session_bytes, plan.session_bytes)
@@ -149,6 +152,17 @@ class Answers(unittest.TestCase):
         self.assertEqual(whole.position, 1)
         whole.eval(tokens[1:])
         self.assertEqual(whole.hash_logits(), steps.hash_logits())
+
+    def test_shift(self):
+        tokens = self.engine.tokenize(PROMPTS[0])
+        shifted, fresh = self.session(), self.session()
+        shifted.eval(tokens)
+        drops = (len(tokens) - 2) // 2
+        self.assertEqual(shifted.shift(keep=2), drops)
+        fresh.eval(tokens[:2] + tokens[2 + drops:])
+        self.assertEqual((shifted.tokens, shifted.hash_logits()), (fresh.tokens, fresh.hash_logits()))
+        with self.assertRaises(edgellm.Error):
+            shifted.shift(keep=1000)
 
     def test_saved(self):
         first = self.session()

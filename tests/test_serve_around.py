@@ -710,6 +710,30 @@ class Reading(Case):
         self.ends_well(server)
 
 
+class Cores(serve.Case):
+    """The network's thread, which is the first, is on no core that computes, where there is another."""
+
+    def masks(self, server):
+        pid = server.process.pid
+        others = [int(t) for t in os.listdir(f"/proc/{pid}/task") if int(t) != pid]
+        self.assertTrue(others)
+        return os.sched_getaffinity(pid), [os.sched_getaffinity(t) for t in others]
+
+    def test_they_do_not_meet(self):
+        allowed = os.sched_getaffinity(0)
+        network, others = self.masks(self.server)
+        if len(allowed) == 1:
+            self.assertEqual([network, *others], [allowed] * (1 + len(others)))
+            return
+        self.assertEqual(len(network), 1)
+        for mask in others:
+            self.assertEqual(mask & network, set())
+        full = self.start("-j", len(allowed))  # all compute: nothing is pinned
+        network, others = self.masks(full)
+        self.assertEqual([network, *others], [allowed] * (1 + len(others)))
+        self.ends_well(full)
+
+
 class Dashboard(Case):
     def test_each_metric_is_there(self):
         text = (ROOT / "packaging/grafana/edgellm.json").read_text()

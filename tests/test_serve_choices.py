@@ -14,6 +14,7 @@ import unittest
 
 import test_serve as serve
 import test_serve_around as around
+import test_serve_ollama as ollama
 import ws_client
 from test_serve import CHAT, LONG, TEXT, run, text_of, user
 
@@ -135,6 +136,63 @@ class OfMessages(Case):
             self.is_error(reply, 400, param)
         for value in (-1, 6, True, False, 1.5, "1"):
             self.is_error(self.server.ask(TEXT, {"prompt": "x", "logprobs": value}), 400, "logprobs")
+
+
+class OfOllama(Case):
+    """The entries of OpenAI's interface for the same tokens."""
+    MODEL = {"model": "tiny", "logprobs": True}
+
+    def rows(self):
+        """Paths, bodies, and what OpenAI's interface tells."""
+        for seed in range(3):
+            for top in (0, 3, 20):
+                for options in ({"temperature": 2}, WILD):
+                    options = {**options, "seed": seed, "num_predict": 40}
+                    body = {**self.MODEL, "options": options, "top_logprobs": top}
+                    same = {**options, "max_tokens": 40}
+                    messages = user("the fox")
+                    right = self.choice(CHAT, messages=messages, logprobs=True, top_logprobs=top, **same)
+                    entries = right["logprobs"]["content"]
+                    if top == 0:
+                        entries = [{n: e[n] for n in ("token", "logprob", "bytes")} for e in entries]
+                    text = right["message"]["content"]
+                    yield "/api/chat", {**body, "messages": messages}, entries, text
+                    yield "/api/generate", {**body, "prompt": "the fox"}, entries, text
+
+    @staticmethod
+    def text(path, reply):
+        return reply["message"]["content"] if path == "/api/chat" else reply["response"]
+
+    def test_whole(self):
+        for path, body, entries, text in self.rows():
+            answer = self.server.answer(path, **body, stream=False)
+            self.assertEqual((answer["logprobs"], self.text(path, answer)), (entries, text))
+            self.assertTrue(answer["done"])
+
+    def test_streamed(self):
+        for path, body, entries, text in self.rows():
+            lines = ollama.Lines(self.server, path, body).all()
+            self.assertEqual([e for line in lines for e in line.get("logprobs") or []], entries)
+            self.assertEqual("".join(self.text(path, line) for line in lines), text)
+            self.assertEqual(lines[-1]["eval_count"], len(entries))
+            self.assertNotIn("logprobs", lines[-1])
+            for line in lines[:-1]:  # what completes a text is told with it
+                self.assertTrue(line.get("logprobs", [1]) and not line["done"])
+
+    def test_not_asked_for(self):
+        for more in ({}, {"logprobs": False}, {"logprobs": None, "top_logprobs": None}):
+            for stream in (False, True):
+                body = {"model": "tiny", "prompt": "fox", "options": {"num_predict": 3}, **more}
+                lines = (ollama.Lines(self.server, "/api/generate", body).all() if stream else
+                         [self.server.answer("/api/generate", **body, stream=False)])
+                self.assertTrue(all("logprobs" not in line for line in lines))
+
+    def test_errors(self):
+        for path, body in (("/api/chat", {"messages": user("x")}), ("/api/generate", {"prompt": "x"})):
+            for more, param in (({"top_logprobs": 21}, "top_logprobs"), ({"top_logprobs": -1}, "top_logprobs"),
+                                ({"logprobs": 1}, "logprobs"), ({"logprobs": False, "top_logprobs": 1}, "top_logprobs")):
+                status, _, answer = self.server.ask(path, {**self.MODEL, **body, **more})
+                self.assertEqual((status, answer["param"]), (400, param), answer)
 
 
 class OfTexts(Case):

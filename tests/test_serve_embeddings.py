@@ -77,6 +77,13 @@ class Embeddings(Case):
         self.assertEqual(self.vectors(WORDS, server), alone)
         self.ends_well(server)
 
+    def test_as_the_command(self):
+        """`edgellm embed`, bit for bit."""
+        done = subprocess.run([serve.EDGELLM, "embed", serve.TINY, "--json"], check=True, timeout=serve.WAIT,
+                              input="\n".join(WORDS).encode(), capture_output=True)
+        got = [one["embedding"] for one in json.loads(done.stdout)["embeddings"]]
+        self.assertEqual([bits(row) for row in got], [bits(row) for row in self.vectors(WORDS)])
+
     def test_base64(self):
         for words in (WORDS[0], WORDS):
             floats = self.vectors(words, encoding_format="float")

@@ -341,7 +341,7 @@ class Fields(Case):
             ("x", {"system": "y", "raw": True}, "system"), ("x", {"raw": 1}, "raw"))]
         both = {"model": [5, None], "stream": [1, "true"], "keep_alive": [True, [], {}],
                 "format": ["yaml", 5, [], {"type": "thing"}], "think": [True, "low"],
-                "logprobs": [True], "top_logprobs": [3], "options": [5, "x", []],
+                "logprobs": ["yes"], "top_logprobs": [3, 21], "options": [5, "x", []],
                 "deadline_ms": [0, 1.5, 86400001], "ignore_eos": [0]}
         options = {"num_predict": [-3, 1.5, "5", True, 1 << 40], "num_ctx": [-1, "x", 257, 1 << 20],
                    "temperature": [-1, 101, "hot"], "top_p": [0, 1.1], "top_k": [-2, 0.5],

@@ -383,11 +383,24 @@ class Texts(Case):
         status, _, props = self.server.ask("/props")
         self.assertEqual(status, 200)
         self.assertEqual((props["total_slots"], props["model_alias"], props["slot_files"],
-                          props["has_chat_template"], props["context_shift"], props["forecasts_by"]),
-                         (4, "tiny", False, True, False, "a calibration"))
+                          props["has_chat_template"], props["chat_form"], props["context_shift"],
+                          props["forecasts_by"]),
+                         (4, "tiny", False, True, "chatml", False, "a calibration"))
         settings = props["default_generation_settings"]
         self.assertEqual(settings["n_ctx"], 256)
         self.assertEqual((settings["params"]["temperature"], settings["params"]["top_k"]), (0.8, 40))
+
+
+class Template(Case):
+    def test_by_name(self):
+        server = self.start("--template", "zephyr", "-c", "128", "--sessions", "1")
+        self.assertEqual(server.ask("/props")[2]["chat_form"], "zephyr")
+        prompt = server.answer("/apply-template", messages=user("the fox"))["prompt"]
+        self.assertEqual(prompt, "<|user|>\nthe fox<|im_end|>\n<|assistant|>\n")
+        tool = {"type": "function", "function": {"name": "f"}}
+        self.is_error(server.ask(CHAT, {"messages": user("fox"), "tools": [tool]}), 400, "tools",
+                      "no chat template in which there are tools")
+        self.fails(USAGE, "--template", "alpaca", words="known are: chatml")
 
 
 # ---- certificates ------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import test_serve as serve  # noqa: E402
+import ws_client  # noqa: E402
 from test_serve import CHAT, LONG, TEXT, ask, user  # noqa: E402
 from test_serve_ollama import CHAT as OLLAMA, Lines  # noqa: E402
 
@@ -94,6 +95,82 @@ class Case(serve.Case):
         body = {"model": "long", "messages": user("fox"), "tools": tools, "stream": stream,
                 "options": {**HOT, **options}}
         return Lines(self.server, OLLAMA, body).all() if stream else self.server.answer(OLLAMA, **body)
+
+
+# ---- by the WebSocket ---------------------------------------------------------------------------
+
+class Streams(Case):
+    def ask(self, server=None, **more):
+        client = ws_client.connect((server or self.server).port, timeout=serve.WAIT)
+        answer = client.ask(id="r", **self.body(**more))
+        client.close()
+        return answer, client.parts
+
+    def test_calls_are_those_of_http(self):
+        for seed in range(6):
+            for more in ({}, {"tool_choice": {"type": "function", "function": {"name": "get_time"}}},
+                         {"parallel_tool_calls": False}):
+                right = self.whole(seed=seed, **more)
+                answer, _ = self.ask(seed=seed, **more)
+                done = answer["last"]
+                self.assertEqual((done["type"], done["finish_reason"]), ("done", "tool_calls"), done)
+                self.assertEqual(self.calls_of(done), right)
+                self.assertEqual("".join(t["text"] for t in answer["tokens"]), "")
+                self.assertEqual(len(answer["tokens"]), done["usage"]["completion_tokens"])
+
+    def test_auto_and_none(self):
+        for seed in range(4):
+            body = {"seed": seed, "max_tokens": 30}
+            right = self.server.answer(CHAT, **self.body(tool_choice="auto", **body))["choices"][0]
+            answer, _ = self.ask(tool_choice="auto", **body)
+            self.assertEqual(ws_client.text_of(answer), right["message"]["content"])
+            self.assertEqual(answer["last"]["finish_reason"], right["finish_reason"])
+            answer, _ = self.ask(tool_choice="none", **body)
+            right = self.server.answer(CHAT, **self.body(tool_choice="none", **body))["choices"][0]
+            self.assertEqual(ws_client.text_of(answer), right["message"]["content"])
+            self.assertNotIn("tool_calls", answer["last"])
+
+    def test_a_long_call_comes_in_parts(self):
+        """A message in several frames, between which nothing else is sent."""
+        words = ['"' * 20] * 60  # each is twice as long in JSON, and again in JSON of that
+        schema = {"type": "object", "required": ["words"], "properties": {"words": {
+            "type": "array", "items": {"enum": words[:1]}, "minItems": 60, "maxItems": 60}}}
+        tool = {"type": "function", "function": {"name": "say", "parameters": schema}}
+        client = ws_client.connect(self.server.port, timeout=serve.WAIT)
+        client.send(type="request", id="a", **self.body(tools=[tool], parallel_tool_calls=False))
+        client.send(type="request", id="b", prompt="fox", ignore_eos=True)
+        ended = {}
+        while len(ended) < 2:
+            message = client.receive()
+            if message["type"] in ("done", "error"):
+                ended[message["id"]] = message
+        call, = ended["a"]["tool_calls"]
+        self.assertEqual(json.loads(call["function"]["arguments"]), {"words": words})
+        self.assertGreater(client.parts, 0)
+        client.close()
+
+    def test_a_lost_connection(self):
+        """The end is told again, with its calls."""
+        client = ws_client.connect(self.server.port, timeout=serve.WAIT)
+        first = client.ask(id="r", **self.body(seed=2))
+        client.close()
+        client = ws_client.connect(self.server.port, timeout=serve.WAIT)
+        for at in (0, len(first["tokens"]) // 2, len(first["tokens"])):
+            client.send(type="resume", resume=first["accepted"]["resume"], **{"from": at})
+            again = client.follow("r")
+            self.assertEqual(again["tokens"], first["tokens"][at:])
+            self.assertEqual(again["last"]["tool_calls"], first["last"]["tool_calls"])
+        client.close()
+
+    def test_the_next_round(self):
+        call = self.ask(seed=1)[0]["last"]["tool_calls"][0]
+        talk = [*user("fox"), {"role": "assistant", "content": None, "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": call["id"], "content": "done"}]
+        right = self.server.answer(CHAT, messages=talk, tools=TOOLS, tool_choice="none", max_tokens=20, seed=4)
+        answer, _ = self.ask(messages=talk, tool_choice="none", max_tokens=20, seed=4, temperature=0.8,
+                             repeat_penalty=1.1)
+        self.assertEqual(ws_client.text_of(answer), right["choices"][0]["message"]["content"])
+        self.assertEqual(answer["last"]["usage"]["prompt_tokens"], right["usage"]["prompt_tokens"])
 
 
 # ---- with other fields --------------------------------------------------------------------------

@@ -457,7 +457,9 @@ class Wrong(Case):
                  "prompt", "r"),
                 (b'{"type":"request","id":"r","messages":[]}', "messages", "r"),
                 (b'{"type":"request","id":"r","prompt":"a","temperature":-1}', "temperature", "r"),
-                (b'{"type":"request","id":"r","prompt":"a","tools":[1]}', "tools", "r"),
+                (b'{"type":"request","id":"r","prompt":"a","tools":[1]}', "tools[0].function", "r"),
+                (b'{"type":"request","id":"r","prompt":"a","tools":[{"type":"function","function":{"name":"f"}}]}',
+                 "tools", "r"),
                 (b'{"type":"request","id":"r","prompt":""}', "prompt", "r"),
                 (b'{"type":"cancel"}', "id", None), (b'{"type":"ping","type":"ping"}', None, None)):
             with self.subTest(data[:60]):

@@ -318,7 +318,7 @@ static void read_task(const el_task *task, uint32_t first)
 
 static void test_tasks(void **unused)
 {
-    static const el_tasks_room room = {TASKS, CONTEXT, TOP, 7};
+    static const el_tasks_room room = {TASKS, CONTEXT, CONTEXT, TOP, 7};
     el_tasks tasks;
     pthread_t thread;
     sem_t wake;
@@ -360,7 +360,7 @@ static void test_tasks(void **unused)
 
 static void test_retry_after(void **unused)
 {
-    static const el_tasks_room room = {TASKS, CONTEXT, 0, 0};
+    static const el_tasks_room room = {TASKS, CONTEXT, CONTEXT, 0, 0};
     static const uint64_t second = 1000000000;
     el_tasks tasks;
     sem_t wake;

@@ -564,8 +564,10 @@ static void test_lies_are_found_and_named(void **state)
     const size_t tokens = (128 + sampler + 63) / 64 * 64, cache = tokens + 64, record = 40;
     const size_t logits = (cache + 3 * 4 * record + 63) / 64 * 64;
     const lie lies[] = {
-        {8, 4, 2, EDGELLM_ERR_UNSUPPORTED, "version 2, this program reads version 1"},
-        {12, 4, 2, EDGELLM_ERR_FORMAT, "offset 12, mode"},
+        {8, 4, 2, EDGELLM_ERR_UNSUPPORTED, "sessions of this model have version 1, not 2"},
+        {8, 4, 3, EDGELLM_ERR_UNSUPPORTED, "version 3, this program reads versions 1 and 2"},
+        {12, 4, 4, EDGELLM_ERR_FORMAT, "offset 12, mode"},
+        {12, 4, 2, EDGELLM_ERR_USAGE, "a context of more than 0 tokens"},
         {12, 4, 1, EDGELLM_ERR_USAGE, "saved in exact mode"},
         {16, 8, v.file.size + 1, EDGELLM_ERR_FORMAT, "offset 16, file size"},
         {16, 8, big, EDGELLM_ERR_FORMAT, "offset 16, file size"},

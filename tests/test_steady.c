@@ -19,7 +19,7 @@
 #include "support/tiny_file.h"
 #include "support/token_path.h"
 
-enum { TOKENS = 500, CONTEXT = 128, PROMPT = 4, FIRST = 1 };
+enum { TOKENS = 500, CONTEXT = 128, PROMPT = 4, FIRST = CONTEXT };
 
 /* What the child counts itself, outside of what is traced. */
 typedef struct counts {
@@ -46,7 +46,7 @@ static void mark(void)
     raise(SIGSTOP);
 }
 
-/* Starts anew when the context is full. */
+/* Shifts when the context is full. */
 static bool decode(edgellm_engine *engine, edgellm_session *session, int n)
 {
     edgellm_stream stream = {{0}, 0};
@@ -55,7 +55,7 @@ static bool decode(edgellm_engine *engine, edgellm_session *session, int n)
         uint32_t token = edgellm_session_sample(session);
         edgellm_stream_push(engine, &stream, token, text);
         if (edgellm_session_position(session) == CONTEXT &&
-            edgellm_session_truncate(session, PROMPT, NULL) != EDGELLM_OK)
+            edgellm_session_shift(session, PROMPT, NULL, NULL) != EDGELLM_OK)
             return false;
         if (edgellm_session_eval(session, &token, 1, NULL, NULL) != EDGELLM_OK) return false;
     }
@@ -73,8 +73,8 @@ static void child(const edgellm_session_options *options, int extra_call, int re
         edgellm_session_open(engine, options, &session, NULL) != EDGELLM_OK ||
         edgellm_session_eval(session, prompt, PROMPT, NULL, NULL) != EDGELLM_OK)
         _exit(11);
-    /* Code is mapped when it first runs: the sampler's with the first token. In real time all of
-     * it was before, and the first token counts. */
+    /* Code is mapped when it first runs: the sampler's with the first token, a shift's with the
+     * first that needs one. In real time all of it was before, and the first token counts. */
     if (!options->realtime && !decode(engine, session, FIRST)) _exit(13);
     faults_so_far();
     mark();

@@ -30,6 +30,7 @@
 #define GOLDEN   EL_TEST_DATA "/golden.tm2.bin"
 #define GOLDEN_3 EL_TEST_DATA "/golden_3.tm2.bin" /* as version 3 wrote it */
 #define GOLDEN_5 EL_TEST_DATA "/golden_5.tm2.bin"
+#define GOLDEN_6 EL_TEST_DATA "/golden_6.tm2.bin"
 #define FOLDER   EL_TEST_OUT "/tm2"
 #define PATH     FOLDER "/test.tm2.bin"
 
@@ -54,6 +55,53 @@ static void test_golden_bytes(void **state)
     assert_same_files(EL_TEST_OUT "/golden.tm2.bin", GOLDEN);
     assert_ok(el_golden_5_write(EL_TEST_OUT "/golden_5.tm2.bin", &err));
     assert_same_files(EL_TEST_OUT "/golden_5.tm2.bin", GOLDEN_5);
+    assert_ok(el_golden_6_write(EL_TEST_OUT "/golden_6.tm2.bin", &err));
+    assert_same_files(EL_TEST_OUT "/golden_6.tm2.bin", GOLDEN_6);
+}
+
+static void test_golden_6(void **state)
+{
+    (void)state;
+    edgellm_error err;
+    el_tm2 file;
+    const el_config c = el_golden_6_config();
+    assert_ok(el_tm2_open(&file, GOLDEN_6, true, &err));
+    assert_int_equal(file.version, 6);
+    assert_memory_equal(&file.config, &c, sizeof c);
+    el_tm2_close(&file);
+}
+
+static void refuse_config(const el_config *c, const char *part)
+{
+    edgellm_error err;
+    el_tm2_writer *writer;
+    const el_vocab v = el_golden_vocab();
+    assert_int_equal(el_tm2_create(&writer, PATH, c, &v, 0, &err), EDGELLM_ERR_FORMAT);
+    assert_contains(err.message, part);
+}
+
+/* What YaRN needs, and what is no number. */
+static void test_bad_stretches(void **state)
+{
+    (void)state;
+    el_config c = el_golden_6_config();
+    c.yarn_slow = 24;
+    refuse_config(&c, "YaRN needs all of them");
+    c = el_golden_6_config();
+    c.rope_factor = 0;
+    refuse_config(&c, "rope_factor 0,");
+    c = el_golden_6_config();
+    c.rope_context = 0;
+    refuse_config(&c, "rope_context 0,");
+    c = el_golden_6_config();
+    c.rope_base = 1;
+    refuse_config(&c, "rope_base above 1");
+    c = el_golden_6_config();
+    c.rope_context = UINT32_MAX;
+    refuse_config(&c, "rope_context is 4294967295");
+    c = el_golden_6_config();
+    c.rope_gain = -1;
+    refuse_config(&c, "rope_gain -1 must be 0, or positive");
 }
 
 static void test_golden_5(void **state)
@@ -96,6 +144,33 @@ static void test_ranks_are_asked_for(void **state)
     v.merges = &(el_merge){2, 3};
     assert_int_equal(el_tm2_create(&writer, PATH, &c, &v, 0, &err), EDGELLM_ERR_FORMAT);
     assert_contains(err.message, "both ranks and merges");
+}
+
+/* Scores are bits; those that no sum can be made of are refused, on both ways. */
+static void test_scores_come_back(void **state)
+{
+    (void)state;
+    static const float scores[] = {0, 0, -2.5f, -1e9f, 0, 0.1f, -0.0f};
+    edgellm_error err;
+    el_tm2_writer *writer;
+    el_tm2 file;
+    uint32_t bits[7];
+    const el_config c = el_golden_5_config();
+    el_vocab v = el_golden_5_vocab();
+    memcpy(bits, scores, sizeof bits);
+    v.ranks = bits;
+    v.pretokenizer = "unigram";
+    assert_ok(el_tm2_create(&writer, PATH, &c, &v, 0, &err));
+    assert_ok(el_tm2_finish(writer, "{}", NULL, NULL, &err));
+    assert_ok(el_tm2_open(&file, PATH, true, &err));
+    assert_int_equal(file.version, 5);
+    assert_string_equal(file.vocab.pretokenizer, "unigram");
+    assert_int_equal(file.vocab.space_first, 1);
+    assert_memory_equal(file.vocab.ranks, bits, sizeof bits);
+    el_tm2_close(&file);
+    bits[4] = 0x7fc00000;
+    assert_int_equal(el_tm2_create(&writer, PATH, &c, &v, 0, &err), EDGELLM_ERR_FORMAT);
+    assert_contains(err.message, "the score of token 4 is nan");
 }
 
 /* The CRC-32 of the weights that a tensor stands for, as float32. */
@@ -559,13 +634,23 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden_bytes), cmocka_unit_test(test_golden_values),
-        cmocka_unit_test(test_golden_text),  cmocka_unit_test(test_version_3),
-        cmocka_unit_test(test_golden_5),     cmocka_unit_test(test_ranks_are_asked_for),
-        cmocka_unit_test(test_find),         cmocka_unit_test(test_matrix_and_vector),
-        cmocka_unit_test(test_empty_model),  cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_nan_weight),   cmocka_unit_test(test_floats_are_not_rotated),
-        cmocka_unit_test(test_too_many),     cmocka_unit_test(test_bad_head),
+        cmocka_unit_test(test_golden_bytes),
+        cmocka_unit_test(test_golden_values),
+        cmocka_unit_test(test_golden_text),
+        cmocka_unit_test(test_version_3),
+        cmocka_unit_test(test_golden_5),
+        cmocka_unit_test(test_golden_6),
+        cmocka_unit_test(test_bad_stretches),
+        cmocka_unit_test(test_ranks_are_asked_for),
+        cmocka_unit_test(test_scores_come_back),
+        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_matrix_and_vector),
+        cmocka_unit_test(test_empty_model),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_nan_weight),
+        cmocka_unit_test(test_floats_are_not_rotated),
+        cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_bad_head),
         cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests_name("tm2", tests, make_folder, NULL);

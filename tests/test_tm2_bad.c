@@ -344,11 +344,12 @@ static uint8_t *part_data(el_bytes *b, const lie *l)
 enum { MERGE = 64, END = 66, LETTERS = 76, JOINED = 84, EMPTY = 88, EURO = 93 };
 
 static const lie lies[] = {
-    {HEADER, 0, 8, 4, 2, "TM2 version 2, this program reads versions 3 to 5",
+    {HEADER, 0, 8, 4, 2, "TM2 version 2, this program reads versions 3 to 6",
      EDGELLM_ERR_UNSUPPORTED, 0},
-    {HEADER, 0, 8, 4, 6, "TM2 version 6, this program reads versions 3 to 5",
+    {HEADER, 0, 8, 4, 7, "TM2 version 7, this program reads versions 3 to 6",
      EDGELLM_ERR_UNSUPPORTED, 0},
     {HEADER, 0, 8, 4, 5, "size: is not 192", 0, 0}, /* of section model */
+    {HEADER, 0, 8, 4, 6, "size: is not 208", 0, 0},
     {HEADER, 0, 8, 4, 3, "t1.f16.128: codec t1 is not in version 3", 0, 0},
     {HEADER, 0, 8, 4, 0, "TM2 version 0", EDGELLM_ERR_UNSUPPORTED, 0},
     {HEADER, 0, 0, 4, 0x46554747, "GGUF", 0, 0},

@@ -15,6 +15,7 @@ import zlib
 HERE = os.path.dirname(os.path.abspath(__file__))
 GOLDEN = os.path.join(HERE, "data", "golden.tm2.bin")
 GOLDEN_3 = os.path.join(HERE, "data", "golden_3.tm2.bin")  # as version 3 wrote it
+GOLDEN_6 = os.path.join(HERE, "data", "golden_6.tm2.bin")  # and in version 6
 GOLDEN_5 = os.path.join(HERE, "data", "golden_5.tm2.bin")  # what is new in version 5
 EXPECTED = os.path.join(HERE, "data", "golden.expected")
 sys.dont_write_bytecode = True
@@ -72,6 +73,14 @@ class GoldenFile(unittest.TestCase):
         self.assertEqual(vocab["ranks"], [0, 0, 7, 8, 9, 2, 1])
         self.assertEqual((vocab["space_first"], vocab["merges"]), (True, []))
         self.assertEqual((self.file.config["window"], self.file.vocab["ranks"]), (0, None))
+
+    def test_version_6(self):
+        file = tm2.TM2File(GOLDEN_6)
+        file.check()
+        c = file.config
+        self.assertEqual((file.version, c["rope_factor"], c["rope_context"]), (6, 4, 32))
+        self.assertEqual([c["rope_gain"], c["yarn_fast"], c["yarn_slow"]], [1.125, 24, 1.5])
+        self.assertEqual(self.file.config["rope_context"], 0)
 
     def test_names_and_shapes(self):
         with open(EXPECTED, encoding="ascii") as stream:
@@ -151,9 +160,9 @@ class GoldenFile(unittest.TestCase):
         return data
 
     def test_other_version(self):
-        for version in (0, 2, 6):
+        for version in (0, 2, 7):
             with self.assertRaisesRegex(tm2.UnsupportedError,
-                                        f"version {version}.*versions 3 to 5"):
+                                        f"version {version}.*versions 3 to 6"):
                 open_bytes(self.with_version(version))
 
     def test_codecs_of_a_version(self):

@@ -247,7 +247,7 @@ class Layouts(unittest.TestCase):
                                json.dumps(TIME, indent=4)], chat])
             self.assertEqual(self.layout("chatml", {}, *more), [chat])
         self.assertEqual(self.layout("chatml", {"tools": [LAMP], "tool_choice": "none"}), [chat])
-        wide = {"type": "function", "function": {"name": "f", "description": 'é "q" \\ \n/',
+        wide = {"type": "function", "function": {"name": "f", "description": 'é "q" \\ \n/\x0b\x1f\x7f',
                                                  "strict": True, "parameters": None}}
         self.assertEqual(self.layout("chatml", {"tools": [wide]})[0][1],
                          json.dumps(wide, ensure_ascii=False))

@@ -11,7 +11,9 @@ el_test(matmul base cpu kernel)
 el_test(matrix base kernel cpu)
 el_test(self_test base cpu kernel)
 el_test(gguf base cpu kernel format test_support)
+el_test(gguf_positions base cpu kernel format test_support)
 el_test(gguf_bad base cpu kernel format test_support)
+el_test(gguf_vocab base cpu kernel format test_support)
 el_test(tm2 base cpu kernel format test_support)
 el_test(tm2_bad base cpu kernel format test_support)
 el_test(token base token test_support)
@@ -92,6 +94,12 @@ if(EDGELLM_CLI)
   target_link_libraries(test_schema_memory PRIVATE PkgConfig::JANSSON m)
   target_link_options(test_schema_memory PRIVATE
       -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free)
+  # Hugging Face folders, while memory fails.
+  el_test(folder_memory base cpu kernel format token folder test_support)
+  target_sources(test_folder_memory PRIVATE fuzz/seed_folder.c)
+  target_link_libraries(test_folder_memory PRIVATE PkgConfig::JANSSON m)
+  target_link_options(test_folder_memory PRIVATE
+      -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free)
 endif()
 
 # Not a test: what tools/conformance_tokens.py compares with the reference tokenizers.
@@ -99,6 +107,11 @@ add_executable(tokenize_lines ${PROJECT_SOURCE_DIR}/tools/tokenize_lines.c
                $<TARGET_OBJECTS:el_base> $<TARGET_OBJECTS:el_cpu> $<TARGET_OBJECTS:el_kernel>
                $<TARGET_OBJECTS:el_format> $<TARGET_OBJECTS:el_token>)
 target_link_libraries(tokenize_lines PRIVATE edgellm_flags Threads::Threads)
+# And what tools/conformance_chat.py does.
+add_executable(chat_lines ${PROJECT_SOURCE_DIR}/tools/chat_lines.c
+               $<TARGET_OBJECTS:el_base> $<TARGET_OBJECTS:el_cpu> $<TARGET_OBJECTS:el_kernel>
+               $<TARGET_OBJECTS:el_format> $<TARGET_OBJECTS:el_token>)
+target_link_libraries(chat_lines PRIVATE edgellm_flags Threads::Threads)
 # The contracts through the public interface; allocations are counted at the linker.
 el_test(contract base cpu kernel format token grammar sample model engine quant test_support)
 target_link_libraries(test_contract PRIVATE m) # fesetround
@@ -125,10 +138,12 @@ el_test(forecast base cpu kernel format token grammar sample model engine quant 
 target_sources(test_forecast PRIVATE support/tiny_file.c)
 target_link_libraries(test_forecast PRIVATE m)
 # What comes next, on a made-up clock; those files alone.
-el_test(schedule base)
-target_sources(test_schedule PRIVATE support/naive_schedule.c
-                                     ${PROJECT_SOURCE_DIR}/src/engine/schedule.c
-                                     ${PROJECT_SOURCE_DIR}/src/engine/forecast.c)
+foreach(test schedule schedule_said)
+  el_test(${test} base)
+  target_sources(test_${test} PRIVATE support/naive_schedule.c support/schedule_world.c
+                                      ${PROJECT_SOURCE_DIR}/src/engine/schedule.c
+                                      ${PROJECT_SOURCE_DIR}/src/engine/forecast.c)
+endforeach()
 el_test(grammar_session base cpu kernel format token grammar sample model engine quant test_support)
 target_sources(test_grammar_session PRIVATE support/tiny_file.c)
 el_test(scheduler base cpu kernel format token grammar sample model engine quant test_support)
@@ -139,6 +154,9 @@ target_link_options(test_scheduler PRIVATE
 el_test(scheduler_deadlines base cpu kernel format token grammar sample model engine quant
         test_support)
 target_sources(test_scheduler_deadlines PRIVATE support/tiny_file.c)
+el_test(shift base cpu kernel format token grammar sample model engine quant test_support)
+target_sources(test_shift PRIVATE support/tiny_file.c)
+target_link_libraries(test_shift PRIVATE m)
 el_test(constant_time base cpu kernel format token grammar sample model engine quant test_support)
 target_sources(test_constant_time PRIVATE support/tiny_file.c)
 el_test(calibrate base cpu kernel format token grammar sample model engine quant offline test_support)
@@ -158,6 +176,7 @@ foreach(call malloc calloc realloc aligned_alloc strdup realpath free munmap mlo
   target_link_options(test_faults PRIVATE -Wl,--wrap=${call})
 endforeach()
 # Against transformers' logits; and the program's perplexity against the library's logits.
+el_test(window base cpu kernel format token grammar sample model engine quant test_support)
 el_test(conformance base cpu kernel format token grammar sample model engine quant)
 target_link_libraries(test_conformance PRIVATE m)
 if(TARGET edgellm)

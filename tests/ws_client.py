@@ -55,7 +55,7 @@ class WebSocket:
                  **{name.replace("_", "-"): value for name, value in headers.items()}}
         head = f"GET {path} HTTP/1.1\r\n" + "".join(f"{n}: {v}\r\n" for n, v in lines.items())
         sock.sendall(head.encode() + b"\r\n")
-        self.pings = 0
+        self.pings = self.parts = 0
         self.protocol = self.shake_hands(key, path)
 
     def shake_hands(self, key, path):
@@ -92,16 +92,25 @@ class WebSocket:
         return data
 
     def receive_frame(self):
-        """Opcode and payload. No frame of the server's is masked, compressed or in parts."""
+        """Opcode and payload; of a message in parts its own. No frame of the server's is masked or compressed."""
+        opcode, data, is_last = self.receive_part()
+        while not is_last:
+            self.parts += 1
+            more, part, is_last = self.receive_part()
+            assert more == 0, more
+            data += part
+        return opcode, data
+
+    def receive_part(self):
         try:
             first, second = self.read(2)
-            assert first & 0x80 and not first & 0x70 and not second & 0x80, (first, second)
+            assert not first & 0x70 and not second & 0x80, (first, second)
             n = second
             if second == 126:
                 n, = struct.unpack(">H", self.read(2))
             elif second == 127:
                 n, = struct.unpack(">Q", self.read(8))
-            return first & 15, self.read(n)
+            return first & 15, self.read(n), bool(first & 0x80)
         except ConnectionError as error:
             raise Closed from error
 
@@ -109,6 +118,17 @@ class WebSocket:
 
     def send(self, **message):
         self.send_frame(json.dumps(message).encode())
+
+    def send_all(self, messages):
+        """In one piece, as far as the network lets it."""
+        self.sock.sendall(b"".join(frame(json.dumps(message).encode()) for message in messages))
+
+    def receive_of(self, name):
+        """The next message that is not a token, of one request."""
+        while True:
+            message = self.receive()
+            if message.get("id") == name and message["type"] != "token":
+                return message
 
     def receive(self):
         """The next message; pings are answered meanwhile."""

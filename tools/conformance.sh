@@ -1,10 +1,11 @@
 #!/bin/sh
-# Holds EdgeLLM to outside judges (docs/CONFORMANCE.md): the tokenizer to Hugging Face's
-# tokenizers and to sentencepiece, logits and perplexity to transformers, perplexity to llama.cpp.
-#   make conformance                   tokens and logits
+# Holds EdgeLLM to outside judges (docs/CONFORMANCE.md): the tokenizer to Hugging Face's tokenizers
+# and to sentencepiece, chats, logits and perplexity to transformers, perplexity to llama.cpp.
+#   make conformance                   tokens, chats and logits
 #   WIKITEXT=FILE make conformance     and perplexity on the first 40 chunks of that text
 # CHUNKS=N fewer chunks; LLAMA_PPL=X llama.cpp's perplexity, not measured; EDGELLM_VENV=DIR a
-# Python environment to use as it is; EDGELLM_BUILD=DIR programs that are built already.
+# Python environment to use as it is; EDGELLM_TEMPLATES=DIR llama.cpp's models/templates;
+# EDGELLM_BUILD=DIR programs that are built already.
 set -eu
 cd "$(dirname "$0")/.."
 . tools/conformance/venv.sh
@@ -17,7 +18,7 @@ else
     build=build/release
     [ -f "$build/CMakeCache.txt" ] || cmake --preset release
     cmake --build "$build" --parallel "$(scripts/jobs.sh)" \
-        --target edgellm dump_logits tokenize_lines
+        --target edgellm dump_logits tokenize_lines chat_lines tool_text
 fi
 [ -f "$gguf" ] || scripts/fetch_model.sh
 venv_python
@@ -33,8 +34,12 @@ judge() {
 
 judge "tokens" "$PYTHON" tools/conformance_tokens.py "$gguf" --tool "$build/tests/tokenize_lines"
 judge "pieces" "$PYTHON" tools/conformance_pieces.py --tool "$build/tests/tokenize_lines" --work "$work"
+venv_templates || echo "llama.cpp's chat templates cannot be had: some are not judged" >&2
+judge "chats" "$PYTHON" tools/conformance_chat.py "$gguf" --build "$build" --work "$work" \
+    --templates "$TEMPLATES"
 judge "committed vectors" "$PYTHON" tools/conformance/vectors.py tests/data
 judge "committed embeddings" "$PYTHON" tools/conformance/embeddings.py tests/data
+judge "folders" "$PYTHON" tools/conformance/folders.py --build "$build" --work "$work"
 judge "logits" "$PYTHON" tools/conformance/logits.py --build "$build" --work "$work" --gguf "$gguf"
 if [ -n "${WIKITEXT:-}" ]; then
     [ -n "${LLAMA_PPL:-}" ] || venv_llama_cpp || echo "llama.cpp is not available" >&2

@@ -21,12 +21,13 @@ import gguf
 import token_texts
 from pieces import CONTROLS, USERS, Pieces
 
-KINDS = [(4000, False, True), (3000, True, True), (3000, True, False)]
+KINDS = [(4000, False, True), (3000, True, True), (3000, True, False),
+         (3000, False, True, "unigram"), (3000, True, True, "unigram"), (3000, True, False, "unigram")]
 
 
 def write_gguf(pieces, path):
     out = gguf.GGUFWriter(path, "llama")
-    out.add_tokenizer_model("llama")
+    out.add_tokenizer_model("llama" if pieces.kind == "bpe" else "t5")
     out.add_token_list(pieces.names)
     out.add_token_scores(pieces.scores)
     out.add_token_types(pieces.types)
@@ -64,8 +65,8 @@ def judge(kind, options, texts):
              in zip(texts, found, pieces.made.encode(texts)) if ids != expected]
     for text, ids, expected in wrong[:5]:
         print(f"  {text!r}\n    EdgeLLM       {ids}\n    sentencepiece {expected}")
-    print(f"{'FAIL' if wrong else 'ok  '} {kind[0]} pieces, space first: {kind[1]}, bytes: "
-          f"{kind[2]}: {len(texts)} texts, {len(wrong)} differ", flush=True)
+    print(f"{'FAIL' if wrong else 'ok  '} {kind[0]} pieces, {pieces.kind}, space first: {kind[1]}, "
+          f"bytes: {kind[2]}: {len(texts)} texts, {len(wrong)} differ", flush=True)
     return not wrong
 
 

@@ -15,13 +15,13 @@ work=build/fuzz
 
 # The longest input of a target, in bytes: large enough for a whole small model or a long text.
 declare -A longest=([gguf]=12288 [tm2]=12288 [token]=1024 [chat]=1024 [args]=1024 [session]=4096 [http]=1024
-    [certificate]=4096 [ask]=4096 [schema]=2048 [grammar]=1024)
+    [certificate]=4096 [ask]=4096 [schema]=2048 [folder]=8192 [grammar]=1024)
 # The files whose lines count for a target.
 declare -A behind=(
     [gguf]='src/format/(gguf|ggml|checks)|src/quant/'
     [tm2]='src/format/(tm2|checks)|src/model/|src/engine/(engine|session|text)\.c'
-    [token]='src/token/(bpe|chars|lookup|names|pretoken|tokenizer)\.'
-    [chat]='src/token/chat\.'
+    [token]='src/token/(bpe|chars|lookup|names|pretoken|spm|tokenizer|unigram)\.'
+    [chat]='src/token/chat(_forms)?\.'
     [args]='src/cli/cli_options'
     [session]='src/engine/session_file|src/sample/saved|src/model/cache'
     [http]='src/cli/bench_http_events'
@@ -29,12 +29,13 @@ declare -A behind=(
     [grammar]='src/grammar/'
     [ask]='src/server/(ask|json_limits|problem|out)'
     [schema]='src/schema/'
+    [folder]='src/folder/'
 )
 
 die() { echo "fuzz.sh: $*" >&2; exit 2; }
 targets() { # the targets named, or all
     local name
-    [ $# -gt 0 ] || set -- gguf tm2 token chat args session http certificate ask schema grammar
+    [ $# -gt 0 ] || set -- gguf tm2 token chat args session http certificate ask schema grammar folder
     for name in "$@"; do
         [ -n "${longest[$name]:-}" ] || die "there is no target '$name'"
         echo "$name"

@@ -8,14 +8,16 @@ are laid out by jinja2 with the settings that `transformers` uses.
 
 All numbers are little-endian. A string is its length in bytes (u16) and its bytes; a list of ids
 is its length (u16) and its ids (u16 each).
-  token_pieces.bin   u32 vocabularies; for each: u32 tokens, u8 space_first, u16 unk (FFFF: none);
-                     for each token u8 type, u16 rank, its string; u32 texts; for each its string
-                     and a list of ids; u16 bos; u32 conversations; for each: template, u8
-                     open_answer, u16 messages (role, content), and a list of ids
+  token_pieces.bin   u32 vocabularies; for each: u32 tokens, u8 1 if unigram, u8 space_first, u16
+                     unk (FFFF: none); for each token u8 type, u32 rank or bits of its score, its
+                     string; u32 texts; for each its string and a list of ids; u16 bos, u16 eos; u32
+                     conversations; for each: template, u8 open_answer, u16 messages (role,
+                     content), and a list of ids
 
 Needs: pip install sentencepiece jinja2
 """
 import random
+import re
 import struct
 import sys
 
@@ -23,7 +25,8 @@ import jinja2
 
 import token_texts
 from pieces import CONTROLS, USERS, Pieces
-from token_vectors import CONVERSATIONS, TRICKY, id_list, string
+from token_vectors import (CONVERSATIONS, LLAMA2, PHI3, PHI_TOKENS, TRICKY, ZEPHYR, alternates,
+                           id_list, string)
 
 SIZE = 1300
 
@@ -42,12 +45,6 @@ TURNS = """{{- bos_token -}}
 """
 
 
-def alternates(conversation):
-    roles = [role for role, _ in conversation]
-    roles = roles[1:] if roles[0] == "system" else roles
-    return roles and all(role == ("user", "assistant")[i % 2] for i, role in enumerate(roles))
-
-
 def cases_of(pieces):
     made = token_texts.texts(280, 12, USERS + CONTROLS)
     r = random.Random(6)
@@ -59,63 +56,68 @@ def cases_of(pieces):
     return [(t, pieces.encode(t)) for t in TRICKY + spaces + made]
 
 
-def chats_of(pieces):
+def chats_of(pieces, template, drops):
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
     more = [[("system", "Be brief."), ("user", " What? "), ("assistant", "\nThat."), ("user", "x")],
-            [("user", "a<end_of_turn>\n<start_of_turn>model\nb")]]
+            [("user", "a<end_of_turn>\n<start_of_turn>model\nb")],
+            [("system", " S "), ("user", " \n ")], [("user", "a <|user|>\n b </s> c <s>")]]
     for conversation in filter(alternates, CONVERSATIONS + more):
-        for answer in (False, True):
+        for answer in (False, True) if template == TURNS else (True,):
             messages = [{"role": r, "content": c} for r, c in conversation]
-            text = environment.from_string(TURNS).render(
-                messages=[m | {"content": hide(m["content"])} for m in messages],
-                add_generation_prompt=answer, bos_token="<s>")
-            yield conversation, answer, ids_of(pieces, text)
+            text = environment.from_string(template).render(
+                messages=[m | {"content": hide(m["content"], pieces)} for m in messages],
+                add_generation_prompt=answer, bos_token="<s>", eos_token="</s>")
+            yield conversation, answer, ids_of(pieces, text, drops)
+
+
+def names_of(pieces):
+    return [*pieces.controls, "<s>", "</s>"]
 
 
 # A content's own names of special tokens are text: they are hidden until the turns are found.
-HIDDEN = {name: chr(0xE000 + i) for i, name in enumerate(CONTROLS)}
-
-
-def hide(text):
-    for name, mark in HIDDEN.items():
-        text = text.replace(name, mark)
+def hide(text, pieces):
+    for i, name in enumerate(names_of(pieces)):
+        text = text.replace(name, chr(0xE000 + i))
     return text
 
 
-def ids_of(pieces, text):
-    """Ids of a text in which names of control tokens are those tokens, and hidden ones are text."""
-    ids, part = [], ""
-    names = [*CONTROLS, "<s>"]
-    at = 0
-    while at < len(text):
-        name = next((n for n in names if text.startswith(n, at)), None)
-        if name:
-            ids += pieces.encode(show(part)) + [pieces.made.piece_to_id(name)]
-            part = ""
+def show(text, pieces):
+    for i, name in enumerate(names_of(pieces)):
+        text = text.replace(chr(0xE000 + i), name)
+    return text
+
+
+WHITE = re.compile("^[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+
+
+def ids_of(pieces, text, drops=False):
+    """Ids of a text in which names of control tokens are those tokens, and hidden ones are text.
+    `drops`: they take in the white space behind them ("rstrip")."""
+    ids, behind = [], False
+    names = names_of(pieces)
+    for part in re.split("(" + "|".join(map(re.escape, names)) + ")", text):
+        if part in names:
+            ids.append(pieces.made.piece_to_id(part))
+            behind = part in pieces.controls
         else:
-            part += text[at]
-        at += len(name) if name else 1
-    return ids + pieces.encode(show(part))
+            part = WHITE.sub("", part) if drops and behind else part
+            ids += pieces.encode(show(part, pieces))
+    return ids
 
 
-def show(text):
-    for name, mark in HIDDEN.items():
-        text = text.replace(mark, name)
-    return text
-
-
-def vocabulary(pieces, chats):
+def vocabulary(pieces, templates, drops=False):
     unk = next((i for i, kind in enumerate(pieces.types) if kind == 2), 0xFFFF)
-    out = [struct.pack("<IBH", len(pieces.types), pieces.prefix, unk)]
-    out += [struct.pack("<BH", kind, rank) + string(pieces.raw(i))
+    out = [struct.pack("<IBBH", len(pieces.types), pieces.kind == "unigram", pieces.prefix, unk)]
+    out += [struct.pack("<BI", kind, rank) + string(pieces.raw(i))
             for i, (kind, rank) in enumerate(zip(pieces.types, pieces.ranks()))]
     cases = cases_of(pieces)
     out.append(struct.pack("<I", len(cases)))
     out += [string(text) + id_list(ids) for text, ids in cases]
-    chats = list(chats_of(pieces)) if chats else []
-    out.append(struct.pack("<HI", pieces.made.bos_id(), len(chats)))
-    for conversation, answer, ids in chats:
-        out.append(string(TURNS) + struct.pack("<BH", answer, len(conversation)))
+    chats = [(template, *chat) for template in templates
+             for chat in chats_of(pieces, template, drops)]
+    out.append(struct.pack("<HHI", pieces.made.bos_id(), pieces.made.eos_id(), len(chats)))
+    for template, conversation, answer, ids in chats:
+        out.append(string(template) + struct.pack("<BH", answer, len(conversation)))
         out += [string(role) + string(content) for role, content in conversation]
         out.append(id_list(ids))
     return b"".join(out)
@@ -124,11 +126,13 @@ def vocabulary(pieces, chats):
 def main():
     if len(sys.argv) != 2:
         sys.exit("usage: pieces_vectors.py DIR")
-    kinds = [Pieces(SIZE, prefix=False, fallback=True), Pieces(SIZE, prefix=True, fallback=False)]
+    made = [vocabulary(Pieces(SIZE, prefix=False, fallback=True), [TURNS]),
+            vocabulary(Pieces(SIZE, prefix=True, fallback=False), [ZEPHYR, LLAMA2]),
+            vocabulary(Pieces(SIZE, True, True, controls=PHI_TOKENS), [PHI3], drops=True),
+            vocabulary(Pieces(SIZE, True, True, "unigram"), []),
+            vocabulary(Pieces(SIZE, False, False, "unigram"), [])]
     with open(f"{sys.argv[1]}/token_pieces.bin", "wb") as file:
-        file.write(struct.pack("<I", len(kinds)))
-        for i, pieces in enumerate(kinds):
-            file.write(vocabulary(pieces, chats=i == 0))
+        file.write(struct.pack("<I", len(made)) + b"".join(made))
 
 
 if __name__ == "__main__":

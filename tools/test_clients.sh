@@ -12,10 +12,12 @@ schemathesis_version=4.32.5
 jsonschema_version=4.26.0
 websockets_version=17.4
 openai_node_version=6.49.0
+asyncapi_specs_version=6.11.1
 venv_python
 if [ -z "${EDGELLM_VENV:-}" ]; then
     venv_has jsonschema || venv_pip "jsonschema==$jsonschema_version"
     venv_has openai || venv_pip "openai==$openai_version"
+    venv_has yaml || venv_pip PyYAML
     venv_has websockets || venv_pip "websockets==$websockets_version"
     venv_has ollama || venv_pip "ollama==$ollama_version"
     venv_has prometheus_client || venv_pip "prometheus_client==$prometheus_client_version"
@@ -23,10 +25,11 @@ if [ -z "${EDGELLM_VENV:-}" ]; then
 fi
 if [ -z "${NODE_PACKAGES:-}" ]; then
     NODE_PACKAGES=build/node
-    installed=$NODE_PACKAGES/node_modules/openai/package.json
-    if ! grep -qs "\"version\": \"$openai_node_version\"" "$installed"; then
-        npm install --silent --no-audit --no-fund --prefix "$NODE_PACKAGES" "openai@$openai_node_version"
-    fi
+    for package in "openai@$openai_node_version" "@asyncapi/specs@$asyncapi_specs_version"; do
+        installed=$NODE_PACKAGES/node_modules/${package%@*}/package.json
+        grep -qs "\"version\": \"${package##*@}\"" "$installed" ||
+            npm install --silent --no-audit --no-fund --prefix "$NODE_PACKAGES" "$package"
+    done
 fi
 export NODE_PACKAGES
 for test in tests/clients/test_*.py; do

@@ -2,8 +2,8 @@
 # The same bits on every instruction set: the hash of a run (tools/run_hash.c), greedy and with
 # every sampler on, is compared between all kernels of this CPU, numbers of threads and cuts of the
 # prompt, and the kernels of the emulated machines below: older x86-64, 64-bit and 32-bit ARM, RISC-V
-# with vectors of several lengths. On the tiny models of the tests, with Gemma's windows and caps, and,
-# shorter, on the real one if it is there. The models are made by this machine's programs: a build for
+# with vectors of several lengths. On the tiny models of the tests, with Gemma's windows and caps, with Phi-3's
+# positions, and, shorter, on the real one if it is there. The models are made by this machine's programs: a build for
 # another has the library alone. There the tests of the kernels run too, and the levels that are found
 # must be those of the table.
 #   make test-isa     EDGELLM_BUILD=DIR: programs that are built already
@@ -56,6 +56,7 @@ cases() {
         echo "$model --prompt 80 -n 16"
         echo "$model --prompt 80 -n 4 --exact"
     done
+    echo "$work/phi3.tm2.bin --prompt 80 -n 4" # long factors
     [ ! -f "$real" ] || echo "$real --prompt 4 -n 2"
 }
 
@@ -162,7 +163,7 @@ mkdir -p "$work"
 "$build/edgellm" quantize tests/data/conformance_tiny.gguf -o "$work/tiny.tm2.bin" --quiet
 "$build/edgellm" quantize tests/data/conformance_tiny.gguf -o "$work/tiny3.tm2.bin" --quiet \
     --bits 3 --group 64 --scales byte --calibrate none
-for name in gemma2 gemma3; do
+for name in gemma2 gemma3 phi3; do
     "$build/edgellm" quantize "tests/data/conformance_$name.gguf" -o "$work/$name.tm2.bin" --quiet
 done
 status=0

@@ -24,7 +24,7 @@ except ImportError:
     numpy = None
 
 MAGIC = bytes.fromhex("93544d320d0a1a0a")
-VERSIONS = {3: 10, 4: 13, 5: 13}  # those that are read, and how many codecs each has
+VERSIONS = {3: 10, 4: 13, 5: 13, 6: 13}  # those that are read, and how many codecs each has
 SECTION_NAMES = ["model", "vocab", "template", "weights", "tensors", "manifest"]
 HEADER_BYTES, ENTRY_BYTES, TENSOR_BYTES = 64, 40, 128
 NONE = 0xFFFFFFFF
@@ -204,7 +204,7 @@ class TM2File:
 
     def _read_model(self):
         data = self.section("model")
-        size = 164 if self.version < 5 else 192
+        size = {3: 164, 4: 164, 5: 192, 6: 208}[self.version]
         need(len(data) == size, f"section model: size is not {size}")
         names = ["layers", "dim", "ffn_dim", "heads", "kv_heads", "head_dim", "rotary_dim",
                  "vocab", "context", "rope_base", "norm_eps"]
@@ -225,9 +225,16 @@ class TM2File:
                 "attention_cap", "logit_cap"]
         values = struct.unpack_from("<2I5f", data, 164) if self.version >= 5 else [0] * 7
         c.update(zip(more, values))
+        stretch = ["rope_context", "rope_gain", "yarn_fast", "yarn_slow"]
+        values = struct.unpack_from("<I3f", data, 192) if self.version >= 6 else [0] * 4
+        c.update(zip(stretch, values))
         need(c["window"] <= 1 << 28 and c["pattern"] <= 1024, "section model: window, pattern")
         need((c["window"] == 0) == (c["pattern"] == 0), "section model: window without pattern")
-        for name in more[2:]:
+        need(c["rope_context"] <= 1 << 28, "section model: rope_context")
+        if c["yarn_fast"] or c["yarn_slow"]:
+            need(0 < c["yarn_slow"] < c["yarn_fast"] and c["rope_context"] and c["rope_factor"]
+                 and c["rope_base"] > 1, "section model: yarn")
+        for name in more[2:] + stretch[1:]:
             need(0 <= c[name] <= 1e30, f"section model: {name} is {c[name]}")
         need(c["architecture"], "section model: no architecture")
         self.config = c
@@ -243,7 +250,7 @@ class TM2File:
         need(not any(data[29:32]) and not any(data[49:64]), "section vocab: reserved bytes")
         v["add_bos"] = bool(data[28])
         v["pretokenizer"] = padded_text(data[32:48], "pre-tokeniser")
-        ranked = self.version >= 5 and v["pretokenizer"] == "spm"
+        ranked = self.version >= 5 and v["pretokenizer"] in ("spm", "unigram")
         need(data[48] <= ranked, "section vocab: space_first")
         v["space_first"] = bool(data[48])
         need(not (ranked and merges), "section vocab: ranks and merges")

@@ -32,7 +32,9 @@ from conformance_tokens import (BYTE_TO_CHAR, CONTROL, NORMAL, PLAIN, PRETOKENIZ
 
 SIZE = 2000
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|end|>", "<|end|>ing", "<|e", "</s>",
-            "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
+            "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>",
+            "<|system|>", "<|user|>", "<|assistant|>"]
+PHI_TOKENS = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 USERS = ["<tool_call>", "<tool"]
 WHOLE = ["Ġunreachable", "unreachable"]  # tokens that no merge makes
 MISSING = [0x00, 0x04, 0xC0, 0xC1, 0xF3, *range(0xF5, 0x100)]  # bytes without a token
@@ -116,14 +118,67 @@ TEMPLATES += [
 {{- given + '<|eot_id|>' }}
 """ + LLAMA3.replace("{% for", "{%- for").replace("{{ bos_token }}", ""),
 ]
+# The forms that other families' templates have, where an answer is to be made.
+PHI3 = """{% for m in messages %}
+{%- if m['role'] == 'user' %}{{ '<|user|>\n' + m['content'] + '<|end|>\n' }}
+{%- elif m['role'] == 'system' %}{{ '<|system|>\n' + m['content'] + '<|end|>\n' }}
+{%- else %}{{ '<|assistant|>\n' + m['content'] + '<|end|>\n' }}{% endif -%}
+{% endfor %}{{ '<|assistant|>\n' }}"""
+BITNET = """{{ bos_token }}{% for m in messages %}
+{{- m['role'] | capitalize + ': ' + m['content'] | trim + '<|eot_id|>' }}
+{%- endfor %}{{ 'Assistant: ' }}"""
+ZEPHYR = """{% for m in messages %}
+{%- if m['role'] == 'user' %}{{ '<|user|>\n' + m['content'] + eos_token + '\n' }}
+{%- elif m['role'] == 'system' %}{{ '<|system|>\n' + m['content'] + eos_token + '\n' }}
+{%- else %}{{ '<|assistant|>\n' + m['content'] + eos_token + '\n' }}{% endif -%}
+{% endfor %}{{ '<|assistant|>\n' }}"""
+FALCON3 = """{% for m in messages %}
+{%- if m['role'] == 'user' %}{{ '<|user|>\n' + m['content'] + '\n' }}
+{%- elif m['role'] == 'system' %}{{ '<|system|>\n' + m['content'] + '\n' }}
+{%- else %}{{ '<|assistant|>\n' + m['content'] + eos_token + '\n' }}{% endif -%}
+{% endfor %}{{ '<|assistant|>\n' }}"""
+LLAMA2 = """{% set ns = namespace(told='') %}{% for m in messages %}
+{%- if m['role'] == 'system' %}{% set ns.told = '<<SYS>>\n' + m['content'] + '\n<</SYS>>\n\n' %}
+{%- elif m['role'] == 'user' -%}
+{{ bos_token + '[INST] ' + (ns.told + m['content']).strip() + ' [/INST]' }}{% set ns.told = '' %}
+{%- else %}{{ ' ' + m['content'].strip() + ' ' + eos_token }}{% endif -%}
+{% endfor %}"""
+# Qwen 3: what was thought before the last question is left out, behind it between think tags.
+QWEN3 = """{% set ns = namespace(last_query_index=0) %}
+{%- for m in messages %}{% if m['role'] == 'user' %}
+{%- set ns.last_query_index = loop.index0 %}{% endif %}{% endfor %}
+{%- for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}
+{%- if m['role'] != 'assistant' %}{{ m['content'] }}
+{%- else %}{% set thought = m['content'].split('</think>')[0].rstrip('\n').split('<think>')[-1] %}
+{%- set said = m['content'].split('</think>')[-1] %}{% set has = '</think>' in m['content'] %}
+{%- if loop.index0 > ns.last_query_index and (loop.last or has and thought.strip('\n')) -%}
+{{ '<think>\n' + (thought.strip('\n') if has else '') + '\n</think>\n\n' + said.lstrip('\n') }}
+{%- else %}{{ said.lstrip('\n') if has else said }}{% endif %}{% endif %}{{ '<|im_end|>\n' }}
+{%- endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"""
+TEMPLATES += [PHI3, BITNET, ZEPHYR, FALCON3, LLAMA2, QWEN3]
+OPEN_ONLY = {PHI3, BITNET, ZEPHYR, FALCON3, LLAMA2}
 CONVERSATIONS = [
     [("user", "Hello!")],
     [("user", "  spaces \n"), ("assistant", "1 and 2"), ("user", "")],
     [("system", "Be brief."), ("user", "What's 12 + 34?")],
     [("system", ""), ("user", "Straße, 東京 👍🏿")],
     [("user", "a"), ("system", "late"), ("assistant", "\n\nb")],
+    [("user", "x"), ("assistant", "<think>\n\na, b\n</think>\n\nFirst."), ("user", "y"),
+     ("assistant", "<think>\nc\n</think>\n\nSecond."), ("assistant", "</think>no<think></think>\n!")],
     [("system", " \u2003 "), ("user", "\x1c\u00a0 x \u200b\u3000\n"), ("assistant", "\u0085y\tz")],
 ]
+
+
+def alternates(conversation):
+    roles = [role for role, _ in conversation]
+    roles = roles[1:] if roles[0] == "system" else roles
+    return roles and all(role == ("user", "assistant")[i % 2] for i, role in enumerate(roles))
+
+
+def fits(template, conversation, answer):
+    if template == LLAMA2 and not alternates(conversation):
+        return False
+    return answer or template not in OPEN_ONLY
 
 
 def train():
@@ -191,12 +246,14 @@ def vectors_file(vocabulary):
 
 def chat_file(vocabulary):
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
-    cases = [(t, c, o) for t in TEMPLATES for c in CONVERSATIONS for o in (False, True)]
+    cases = [(t, c, o) for t in TEMPLATES for c in CONVERSATIONS for o in (False, True)
+             if fits(t, c, o)]
     out = [struct.pack("<I", len(cases))]
     for template, conversation, answer in cases:
         messages = [{"role": r, "content": c} for r, c in conversation]
         text = environment.from_string(template).render(
-            messages=messages, add_generation_prompt=answer, bos_token="<|begin_of_text|>")
+            messages=messages, add_generation_prompt=answer, bos_token="<|begin_of_text|>",
+            eos_token="</s>")
         out.append(string(template) + struct.pack("<BH", answer, len(messages)))
         out += [string(role) + string(content) for role, content in conversation]
         out.append(id_list(vocabulary.expect("smollm", [text], SPECIAL)[0]))

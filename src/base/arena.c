@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/refusal.h"
+
 el_arena el_arena_measure(void)
 {
     return (el_arena){.base = NULL, .used = 0, .size = SIZE_MAX, .locked = false};
@@ -18,7 +20,7 @@ edgellm_status el_arena_reserve(el_arena *arena, size_t size, edgellm_error *err
     void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED) {
         return el_fail(err, EDGELLM_ERR_MEMORY, "cannot reserve %zu bytes of memory: %s", size,
-                       strerror(errno));
+                       el_refusal_of(errno).text);
     }
     *arena = (el_arena){.base = base, .used = 0, .size = size, .locked = false};
     return EDGELLM_OK;

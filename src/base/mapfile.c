@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/refusal.h"
+
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22 /* Linux 5.14; older kernels refuse it */
 #endif
@@ -59,7 +61,7 @@ static edgellm_status check_kind(int fd, const char *path, size_t *size, edgellm
 static edgellm_status cannot_map(const char *path, size_t size, edgellm_error *err)
 {
     return el_fail(err, errno == ENOMEM ? EDGELLM_ERR_MEMORY : EDGELLM_ERR_IO,
-                   "cannot map '%.300s' (%zu bytes): %s", path, size, strerror(errno));
+                   "cannot map '%.300s' (%zu bytes): %s", path, size, el_refusal_of(errno).text);
 }
 
 static edgellm_status map_descriptor(el_mapfile *map, int fd, const char *path, edgellm_error *err)

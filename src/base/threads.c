@@ -22,6 +22,7 @@
 
 #include "base/fpenv.h"
 #include "base/quota.h"
+#include "base/refusal.h"
 
 #define SPINS      4000 /* looks at a counter before sleeping */
 #define CACHE_LINE 64
@@ -191,7 +192,7 @@ edgellm_status el_crew_start(el_crew *crew, unsigned size, edgellm_error *err)
     if (!error) return EDGELLM_OK;
     el_crew_stop(crew);
     return el_fail(err, EDGELLM_ERR_MEMORY, "cannot start thread %u of %u: %s", crew->started + 2,
-                   size, strerror(error));
+                   size, el_refusal_of(error).text);
 }
 
 void el_crew_stop(el_crew *crew)

@@ -75,10 +75,13 @@ static edgellm_status take_fingerprint(batch *b, edgellm_error *err)
                                 o->max_line};
     edgellm_engine *engine;
     edgellm_model_info info;
-    EL_TRY(edgellm_engine_open(o->model, NULL, &engine, err));
+    const char *form = o->engine.chat_form;
+    EL_TRY(
+        edgellm_engine_open(o->model, &(edgellm_engine_options){.chat_form = form}, &engine, err));
     edgellm_engine_info(engine, &info);
     uint64_t hash = el_lines_hash(EL_LINES_HASH, EDGELLM_VERSION, sizeof EDGELLM_VERSION);
     hash = el_lines_hash(hash, info.identity, sizeof info.identity);
+    if (form) hash = el_lines_hash(hash, form, strlen(form));
     b->fingerprint = el_lines_hash(hash, numbers, sizeof numbers);
     el_model_name(o->model, b->model, sizeof b->model);
     el_model_name_bits(&info, b->bits, sizeof b->bits);
@@ -184,7 +187,8 @@ static bool prepare(batch *b, const el_envelope *e, el_task *task, el_problem *p
     if (!check_ask(ask, problem)) return false;
     if (!ask->has_seed) ask->sampler.seed = b->options->seed;
     ask->has_seed = true;
-    return el_prepare_task(task, ask, b->served->engine, b->served->memory.context, problem);
+    const el_prepare_room space = {b->served->memory.context, b->served->tasks.answer};
+    return el_prepare_task(task, ask, b->served->engine, &space, problem);
 }
 
 static void hand_over(batch *b, const el_envelope *e, el_task *task, uint64_t number)

@@ -78,11 +78,13 @@ static void add_core(el_cli_tree *tree, int core, el_cli_bench_counters *c)
         el_cli_tree_number(tree, CPU "thermal_throttle/package_throttle_count", core));
 }
 
-/* The firmware's flags "has occurred since boot" (bits 16 to 19), as a count of kinds. */
+/* The firmware's flags: what is so now (bits 0 to 3), what has occurred since boot (16 to 19; they
+ * never go out again, so that the second time is seen by the former alone), as counts of kinds. */
 static void add_firmware(el_cli_tree *tree, el_cli_bench_counters *c)
 {
     const int64_t bits = el_cli_firmware_throttled(tree);
     if (bits == UNKNOWN) return;
+    add(&c->throttling, __builtin_popcountll(bits & 0xf));
     add(&c->throttled, __builtin_popcountll(bits >> 16 & 0xf) + __builtin_popcountll(bits & 0xf));
 }
 
@@ -90,7 +92,7 @@ void el_cli_bench_read_counters(el_cli_tree *tree, const el_cli_bench_pids *pids
                                 const cpu_set_t *cores, el_cli_bench_counters *c)
 {
     pid_t tasks[EL_CLI_BENCH_TASKS];
-    *c = (el_cli_bench_counters){UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN,
+    *c = (el_cli_bench_counters){UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN,
                                  UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN};
     for (uint32_t i = 0; i < pids->n; i++) {
         add_faults(tree, pids->pid[i], c);
@@ -121,7 +123,12 @@ typedef struct moved {
 
 static bool was_throttled(const moved *m)
 {
-    return CHANGE(m, throttled) > 0;
+    return CHANGE(m, throttled) > 0 || m->before->throttling > 0 || m->after->throttling > 0;
+}
+
+bool el_cli_bench_throttled(const el_cli_bench_counters *before, const el_cli_bench_counters *after)
+{
+    return was_throttled(&(moved){before, after, 0});
 }
 
 /* By a twentieth: clocks are read with some error. */
@@ -221,6 +228,7 @@ json_t *el_cli_bench_change_json(const el_cli_bench_counters *before,
     json_object_set_new(o, "run_queue_wait_ns", number_json(CHANGE(&m, wait_ns)));
     json_object_set_new(o, "stolen_ms", number_json(CHANGE(&m, steal_ms)));
     json_object_set_new(o, "throttled", number_json(CHANGE(&m, throttled)));
+    json_object_set_new(o, "throttling", number_json(after->throttling));
     json_object_set_new(o, "khz_before", number_json(before->khz));
     json_object_set_new(o, "khz_after", number_json(after->khz));
     return o;

@@ -21,10 +21,15 @@ typedef struct el_cli_bench_counters {
     int64_t steal_ms;               /* taken by the host, of the cores */
     int64_t khz;                    /* the lowest current clock of the cores */
     int64_t throttled;              /* how often slowed down; flags of the firmware */
+    int64_t throttling;             /* of those flags, how many say that it is so now */
 } el_cli_bench_counters;
 
 void el_cli_bench_read_counters(el_cli_tree *tree, const el_cli_bench_pids *pids,
                                 const cpu_set_t *cores, el_cli_bench_counters *counters);
+
+/* Was anything slowed down at the time, or did it begin or end so? */
+bool el_cli_bench_throttled(const el_cli_bench_counters *before,
+                            const el_cli_bench_counters *after);
 
 /* Bits, in the order of el_cli_bench_causes. 0: unknown. excess_ms: what is to be explained. */
 unsigned el_cli_bench_cause_of(const el_cli_bench_counters *before,

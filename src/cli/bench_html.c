@@ -4,10 +4,12 @@
  */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/bench_svg.h"
 #include "cli/cli_output.h"
+#include "cli/cli_realtime.h"
 
 static const char head[] =
     "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
@@ -76,6 +78,25 @@ static void put_backend(el_outfile *out, const el_cli_bench_row *row, const char
     el_cli_bench_put(out, "</p>\n");
 }
 
+/* How it is scheduled, and what its certificate came to, in the words of the terminal's report. */
+static void put_engine(el_outfile *out, const el_cli_bench *bench)
+{
+    el_cli_bench_facts facts;
+    char *text = NULL;
+    size_t len = 0;
+    if (!el_cli_bench_facts_of(bench, &facts)) return;
+    FILE *lines = open_memstream(&text, &len);
+    if (lines == NULL) return;
+    el_cli_realtime_print(facts.model->session, lines);
+    el_cli_certified_print_line(facts.certified, lines);
+    if (fclose(lines) == 0 && len > 0) {
+        el_cli_bench_put(out, "<pre>");
+        put_escaped(out, text);
+        el_cli_bench_put(out, "</pre>\n");
+    }
+    free(text);
+}
+
 static void put_error(el_outfile *out, const el_cli_bench *bench)
 {
     edgellm_error err = {EDGELLM_OK, ""};
@@ -95,6 +116,7 @@ static void put_who(const el_cli_bench_report *report, el_outfile *out)
         if (report->rows[i].backend != NULL)
             put_backend(out, &report->rows[i], colour_of(report, i));
     }
+    put_engine(out, report->bench);
     el_cli_bench_put(
         out,
         "<p>%u requests in %u blocks, %u before each block not counted; %u tokens each "

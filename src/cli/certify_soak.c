@@ -157,6 +157,21 @@ static bool is_over(const run *r)
     return r->soak->rounds > 0 && el_cli_now_ms() >= r->ends;
 }
 
+/* Layers with a window do not go far back: the same stops on the way there. */
+static edgellm_status climb(run *r, edgellm_error *err)
+{
+    const uint32_t stride = r->context / STOPS + 1;
+    uint32_t position = r->soak->rounds % stride;
+    double ns;
+    EL_CLI_TRY(edgellm_session_truncate(r->session, 0, err));
+    for (uint32_t i = 0; position < r->context && !is_over(r); i++, position += stride) {
+        for (uint32_t p; (p = edgellm_session_position(r->session)) < position;)
+            EL_CLI_TRY(compute(r, position - p < r->batch ? position - p : r->batch, &ns, err));
+        EL_CLI_TRY(stop_at(r, position, i % CHUNK_AT == 0, err));
+    }
+    return EDGELLM_OK;
+}
+
 static edgellm_status go_back(run *r, edgellm_error *err)
 {
     const uint32_t stride = r->context / STOPS + 1;
@@ -171,11 +186,13 @@ static edgellm_status go_back(run *r, edgellm_error *err)
 
 static edgellm_status soak_round(run *r, edgellm_error *err)
 {
+    edgellm_memory_plan plan;
     for (int i = 0; i < REQUESTS && r->soak->request_tokens > 0 && !is_over(r); i++)
         EL_CLI_TRY(request(r, err));
     if (!is_over(r)) EL_CLI_TRY(el_cli_passes_round(r->passes, &r->soak->longest_ms, err));
     if (!is_over(r)) EL_CLI_TRY(fill(r, r->context, err));
-    if (!is_over(r)) EL_CLI_TRY(go_back(r, err));
+    edgellm_session_plan(r->session, &plan);
+    if (!is_over(r)) EL_CLI_TRY(plan.window_positions != 0 ? climb(r, err) : go_back(r, err));
     return EDGELLM_OK;
 }
 

@@ -27,6 +27,8 @@ typedef struct el_cli_command {
     const el_cli_option *options; /* ends with a row without name */
     size_t values_size;           /* bytes of the struct the options fill in */
     int min_operands, max_operands;
+    /* The first operand is a model: it may be a name in the store (cli_store.h). */
+    enum { EL_CLI_NO_MODEL, EL_CLI_RUNS_MODEL, EL_CLI_QUANTIZES_MODEL } model;
     el_cli_fn run;
 } el_cli_command;
 
@@ -35,6 +37,7 @@ extern const el_cli_command el_cli_cmd_chat;
 extern const el_cli_command el_cli_cmd_quantize;
 extern const el_cli_command el_cli_cmd_info;
 extern const el_cli_command el_cli_cmd_tokenize;
+extern const el_cli_command el_cli_cmd_embed;
 extern const el_cli_command el_cli_cmd_perplexity;
 extern const el_cli_command el_cli_cmd_bench;
 extern const el_cli_command el_cli_cmd_certify;
@@ -42,6 +45,10 @@ extern const el_cli_command el_cli_cmd_soak;
 extern const el_cli_command el_cli_cmd_doctor;
 extern const el_cli_command el_cli_cmd_serve;
 extern const el_cli_command el_cli_cmd_batch;
+extern const el_cli_command el_cli_cmd_pull;
+extern const el_cli_command el_cli_cmd_list;
+extern const el_cli_command el_cli_cmd_show;
+extern const el_cli_command el_cli_cmd_rm;
 
 /* Writes the message (what is not printable UTF-8 becomes '?') and returns `status`. */
 edgellm_status el_cli_fail(edgellm_error *err, edgellm_status status, const char *format, ...)

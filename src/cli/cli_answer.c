@@ -36,6 +36,24 @@ void el_cli_answer_release(el_cli_answer *a)
     *a = (el_cli_answer){0};
 }
 
+/* ---- shifts ------------------------------------------------------------------------------- */
+
+/* At least half of the context is left to what is dropped and computed anew. */
+edgellm_status el_cli_answer_check_shift(const el_cli_answer_options *o, const char *grammar,
+                                         const edgellm_session *session, edgellm_error *err)
+{
+    edgellm_memory_plan plan;
+    edgellm_session_plan(session, &plan);
+    if (!o->shift) return EDGELLM_OK;
+    if (grammar != NULL)
+        return el_cli_fail(err, EDGELLM_ERR_USAGE,
+                           "%s ends within the context, --shift goes on past it: one or the other",
+                           grammar);
+    if (o->keep <= plan.context / 2 && plan.context > 1) return EDGELLM_OK;
+    return el_cli_fail(err, EDGELLM_ERR_USAGE, "--keep %u: at most half of the context of %u",
+                       o->keep, plan.context);
+}
+
 /* ---- the token loop ----------------------------------------------------------------------- */
 
 static void add_hash(el_cli_answer *a, const el_cli_model *model, const el_cli_answer_options *o)
@@ -53,7 +71,7 @@ static bool goes_on(el_cli_answer *a, const el_cli_model *model, const el_cli_an
         a->finish = EL_CLI_FINISH_LENGTH;
     } else if (el_cli_interrupted() != 0) {
         a->finish = EL_CLI_FINISH_INTERRUPTED;
-    } else if (edgellm_session_position(model->session) >= context) {
+    } else if (!o->shift && edgellm_session_position(model->session) >= context) {
         a->finish = EL_CLI_FINISH_CONTEXT;
     } else {
         return true;
@@ -76,11 +94,23 @@ static edgellm_status stream_end(edgellm_stream *stream, edgellm_error *err)
     return el_cli_write(text, len, err);
 }
 
+/* Makes room in a context that is full. */
+static edgellm_status make_room(el_cli_answer *a, const el_cli_model *model,
+                                const el_cli_answer_options *o, uint32_t context,
+                                edgellm_error *err)
+{
+    if (edgellm_session_position(model->session) < context) return EDGELLM_OK;
+    a->shifts++;
+    return edgellm_session_shift(model->session, o->keep, NULL, err);
+}
+
 /* Computes a token, or ends the answer if the next one might be late. */
-static edgellm_status next(el_cli_answer *a, const el_cli_model *model, uint32_t token,
+static edgellm_status next(el_cli_answer *a, const el_cli_model *model,
+                           const el_cli_answer_options *o, uint32_t context, uint32_t token,
                            edgellm_error *err)
 {
-    edgellm_status status = edgellm_session_eval(model->session, &token, 1, NULL, err);
+    edgellm_status status = make_room(a, model, o, context, err);
+    if (status == EDGELLM_OK) status = edgellm_session_eval(model->session, &token, 1, NULL, err);
     if (status != EDGELLM_ERR_DEADLINE) return status;
     a->finish = EL_CLI_FINISH_DEADLINE;
     return EDGELLM_OK;
@@ -92,12 +122,12 @@ static void hold(el_cli_answer *a, const el_cli_answer_options *o, double before
     a->held_ms = a->n > 0 && o->climate != NULL ? el_cli_climate_hold(o->climate, before) : 0;
 }
 
-/* Times from token to token, but for those held back, against what was certified for the position
- * that was computed. */
+/* Times from token to token, but for those held back and with a shift, against what was certified
+ * for the position that was computed. */
 static void count_gap(const el_cli_answer *a, const el_cli_model *model,
-                      const el_cli_answer_options *o, double ms)
+                      const el_cli_answer_options *o, bool shifted, double ms)
 {
-    if (a->n == 0 || o->certified == NULL) return;
+    if (a->n == 0 || shifted || o->certified == NULL) return;
     el_cli_certified_count(o->certified, edgellm_session_position(model->session) - 1,
                            ms - a->held_ms);
 }
@@ -107,6 +137,7 @@ static edgellm_status decode(el_cli_answer *a, const el_cli_model *model,
 {
     edgellm_stream stream = {{0}, 0};
     double before = a->started_ms, first = before;
+    size_t shifts = 0; /* before the last token */
     do {
         uint32_t token = 0;
         EL_CLI_TRY(edgellm_session_choose(model->session, &token, err));
@@ -121,12 +152,13 @@ static edgellm_status decode(el_cli_answer *a, const el_cli_model *model,
             first = now;
             if (o->climate != NULL) el_cli_climate_first(o->climate, now);
         }
-        count_gap(a, model, o, now - before);
+        count_gap(a, model, o, a->shifts > shifts, now - before);
+        shifts = a->shifts;
         a->tokens[a->n] = token;
         a->token_ms[a->n++] = now - before;
         before = now;
         if (!goes_on(a, model, o, context)) break;
-        EL_CLI_TRY(next(a, model, token, err));
+        EL_CLI_TRY(next(a, model, o, context, token, err));
         if (a->finish == EL_CLI_FINISH_DEADLINE) break;
         add_hash(a, model, o);
     } while (true);
@@ -141,7 +173,7 @@ edgellm_status el_cli_answer_make(el_cli_answer *a, const el_cli_model *model,
 {
     edgellm_memory_plan plan;
     edgellm_session_plan(model->session, &plan);
-    a->n = 0;
+    a->n = a->shifts = 0;
     a->finish = EL_CLI_FINISH_LENGTH;
     a->prompt_tokens = prompt->count;
     a->hash = EDGELLM_HASH_START;
@@ -204,6 +236,7 @@ edgellm_status el_cli_answer_json(const el_cli_answer *a, const el_cli_model *mo
         snprintf(hash, sizeof hash, "%016llx", (unsigned long long)a->hash);
         json_object_set_new(j, "hash", json_string(hash));
     }
+    if (o->shift) json_object_set_new(j, "shifts", json_integer((json_int_t)a->shifts));
     *object = j;
     return EDGELLM_OK;
 }

@@ -22,7 +22,9 @@ static edgellm_status cut(el_cli_conversation *c, size_t n_tokens, edgellm_error
 {
     uint32_t position = edgellm_session_position(c->session);
     if (n_tokens >= position) return EDGELLM_OK;
-    return edgellm_session_truncate(c->session, (uint32_t)n_tokens, err);
+    const edgellm_status status = edgellm_session_truncate(c->session, (uint32_t)n_tokens, err);
+    /* what a window has left behind is computed again */
+    return status == EDGELLM_ERR_CONTEXT ? edgellm_session_truncate(c->session, 0, err) : status;
 }
 
 static edgellm_status set_system(el_cli_conversation *c, const char *system, edgellm_error *err)
@@ -218,15 +220,40 @@ void el_cli_conversation_withdraw(el_cli_conversation *c)
     (void)cut(c, c->n_tokens, NULL); /* cannot fail: no further than the position */
 }
 
-edgellm_status el_cli_conversation_answer(el_cli_conversation *c, const uint32_t *tokens, size_t n,
-                                          edgellm_error *err)
+/* The last exchange gets its text. */
+static edgellm_status set_answer(el_cli_conversation *c, const uint32_t *tokens, size_t n,
+                                 edgellm_error *err)
 {
     el_cli_bytes text;
     EL_CLI_TRY(el_cli_detokenize(c->engine, tokens, n, false, &text, err));
     el_cli_exchange *last = &c->exchanges[c->n_exchanges - 1];
     free(last->answer);
     last->answer = text.text;
+    return EDGELLM_OK;
+}
+
+edgellm_status el_cli_conversation_answer(el_cli_conversation *c, const uint32_t *tokens, size_t n,
+                                          edgellm_error *err)
+{
+    EL_CLI_TRY(set_answer(c, tokens, n, err));
     memcpy(c->tokens + c->n_tokens, tokens, n * sizeof *tokens);
     c->n_tokens += n;
+    return EDGELLM_OK;
+}
+
+edgellm_status el_cli_conversation_shifted(el_cli_conversation *c, const uint32_t *tokens, size_t n,
+                                           bool all_computed, size_t *dropped, edgellm_error *err)
+{
+    const size_t earlier = c->n_exchanges - 1;
+    EL_CLI_TRY(set_answer(c, tokens, n, err));
+    for (size_t i = 0; i < earlier; i++)
+        free_exchange(&c->exchanges[i]);
+    c->exchanges[0] = c->exchanges[earlier];
+    c->exchanges[0].start = c->opening;
+    c->n_exchanges = 1;
+    c->n_tokens = edgellm_session_position(c->session);
+    memcpy(c->tokens, edgellm_session_tokens(c->session), c->n_tokens * sizeof *c->tokens);
+    if (!all_computed) c->tokens[c->n_tokens++] = tokens[n - 1];
+    *dropped += earlier;
     return EDGELLM_OK;
 }

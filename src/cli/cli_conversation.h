@@ -59,6 +59,12 @@ void el_cli_conversation_withdraw(el_cli_conversation *c);
 edgellm_status el_cli_conversation_answer(el_cli_conversation *c, const uint32_t *tokens, size_t n,
                                           edgellm_error *err);
 
+/* Adds an answer before whose end the session was shifted, with the opening kept: what the session
+ * holds, and the last token unless all were computed, is what is left. Earlier exchanges are
+ * forgotten: *dropped more. Errors: as above. */
+edgellm_status el_cli_conversation_shifted(el_cli_conversation *c, const uint32_t *tokens, size_t n,
+                                           bool all_computed, size_t *dropped, edgellm_error *err);
+
 /* Adds an exchange that begins at token `start`, and takes over both texts; NULL, as strdup() gives
  * it, is an error. Errors: MEMORY. */
 edgellm_status el_cli_conversation_add(el_cli_conversation *c, size_t start, char *user,

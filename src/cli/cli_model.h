@@ -74,6 +74,14 @@ typedef struct el_cli_model_values {
         .help = "lock memory, pin threads, take the most even scheduling there is"                 \
     }
 
+/* For commands that lay messages out. */
+#define EL_CLI_TEMPLATE_ROW(type)                                                                  \
+    {                                                                                              \
+        .name = "template", .kind = EL_CLI_TEXT, .field = offsetof(type, model.engine.chat_form),  \
+        .argument = "NAME",                                                                        \
+        .help = "chat as chatml, llama3, gemma, phi3, bitnet, zephyr, falcon3 or llama2"           \
+    }
+
 #define EL_CLI_CONTEXT_ROW(type, default_text, help_text)                                          \
     {                                                                                              \
         .name = "context", .letter = 'c', .kind = EL_CLI_U32,                                      \

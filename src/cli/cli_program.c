@@ -7,6 +7,7 @@
 #include "cli/cli_options.h"
 #include "cli/cli_output.h"
 #include "cli/cli_signals.h"
+#include "cli/cli_store.h"
 
 /* Holds what a command prints at its end, all but the largest tables, so that a failure to write it
  * is told with its reason: stdio forgets why an earlier write failed. */
@@ -23,6 +24,20 @@ void el_cli_begin(void)
     el_cli_json_install();
 }
 
+/* A name in the store becomes the path of its file. */
+static edgellm_status run_operands(const el_cli_command *command, const void *values,
+                                   char **operands, int n, edgellm_error *err)
+{
+    char *found = NULL;
+    if (command->model != EL_CLI_NO_MODEL && n > 0)
+        EL_CLI_TRY(
+            el_cli_store_find(operands[0], command->model == EL_CLI_QUANTIZES_MODEL, &found, err));
+    if (found != NULL) operands[0] = found;
+    const edgellm_status status = command->run(values, operands, n, err);
+    free(found);
+    return status;
+}
+
 edgellm_status el_cli_run_command(const el_cli_command *command, int argc, char **argv,
                                   edgellm_error *err)
 {
@@ -34,7 +49,7 @@ edgellm_status el_cli_run_command(const el_cli_command *command, int argc, char 
     if (status == EDGELLM_OK && wants_help) {
         el_cli_print_help(command, stdout);
     } else if (status == EDGELLM_OK) {
-        status = command->run(values, operands, argc - (int)(operands - argv), err);
+        status = run_operands(command, values, operands, argc - (int)(operands - argv), err);
     }
     free(values);
     return status;

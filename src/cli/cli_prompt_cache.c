@@ -184,14 +184,26 @@ edgellm_status el_cli_prompt_cache_load(el_cli_prompt_cache *c, const el_cli_mod
 
 /* ---- keeping ------------------------------------------------------------------------------ */
 
+/* Where a window has left the prompt behind, it is computed once more. */
+static edgellm_status save_to(const el_cli_prompt_cache *c, const char *path,
+                              const el_cli_model *model, edgellm_error *err)
+{
+    edgellm_session *s = model->session;
+    const edgellm_status status =
+        edgellm_session_save_prefix(s, c->tokens, path, NOTE, strlen(NOTE), err);
+    if (status != EDGELLM_ERR_CONTEXT) return status;
+    EL_CLI_TRY(edgellm_session_truncate(s, 0, err));
+    EL_CLI_TRY(edgellm_session_eval(s, edgellm_session_tokens(s), c->tokens, NULL, err));
+    return edgellm_session_save_prefix(s, c->tokens, path, NOTE, strlen(NOTE), err);
+}
+
 static edgellm_status keep_in(el_cli_prompt_cache *c, int index, const el_cli_model *model,
                               edgellm_error *err)
 {
     char *path;
     EL_CLI_TRY(place(c, index, &path, err));
     if (index > 0) el_cli_make_folders(path);
-    edgellm_status status =
-        edgellm_session_save_prefix(model->session, c->tokens, path, NOTE, strlen(NOTE), err);
+    edgellm_status status = save_to(c, path, model, err);
     c->kept = status == EDGELLM_OK;
     if (c->kept)
         c->path = path;

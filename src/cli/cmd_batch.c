@@ -154,6 +154,7 @@ static const el_cli_option options[] = {
     EL_CLI_CONTEXT_ROW(batch_values, NULL,
                        "tokens of each session; 512, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(batch_values),
+    EL_CLI_TEMPLATE_ROW(batch_values),
     EL_CLI_ENGINE_ROWS(batch_values),
     {0},
 };
@@ -174,5 +175,6 @@ const el_cli_command el_cli_cmd_batch = {
     .values_size = sizeof(batch_values),
     .min_operands = 2,
     .max_operands = 2,
+    .model = EL_CLI_RUNS_MODEL,
     .run = batch,
 };

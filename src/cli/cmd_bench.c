@@ -256,6 +256,7 @@ static const el_cli_option options[] = {
     EL_CLI_CONTEXT_ROW(bench_values, NULL, "context in tokens; what the request needs"),
     EL_CLI_SESSION_ROWS(bench_values),
     EL_CLI_REALTIME_ROW(bench_values),
+    EL_CLI_TEMPLATE_ROW(bench_values),
     EL_CLI_ENGINE_ROWS(bench_values),
     EL_CLI_CERTIFICATE_ROW(bench_values),
     EL_CLI_CLIMATE_ROWS(bench_values),
@@ -297,5 +298,6 @@ const el_cli_command el_cli_cmd_bench = {
     .values_size = sizeof(bench_values),
     .min_operands = 0,
     .max_operands = 1,
+    .model = EL_CLI_RUNS_MODEL,
     .run = bench,
 };

@@ -460,5 +460,6 @@ const el_cli_command el_cli_cmd_certify = {
     .values_size = sizeof(certify_values),
     .min_operands = 1,
     .max_operands = 1,
+    .model = EL_CLI_RUNS_MODEL,
     .run = run,
 };

@@ -32,6 +32,7 @@ static void print_figures(const el_cli_chat *chat)
     if (a->n > 0) fprintf(stderr, ", first after %.0f ms", a->first_ms);
     fprintf(stderr, " | context %zu of %u%s", chat->talk.n_tokens, chat->talk.context,
             endings[a->finish]);
+    if (a->shifts > 0) fprintf(stderr, " | shifted %zu times", a->shifts);
     el_cli_certified_print(&chat->certified);
     el_cli_prompt_cache_print(&chat->cache);
     el_cli_climate_print(&chat->climate, stderr);
@@ -105,9 +106,19 @@ static edgellm_status end_answer(el_cli_chat *chat, edgellm_status status, edgel
     return off;
 }
 
+/* The system message stays; one of more than half of the context leaves nothing to shift. */
+static void set_shift(const el_cli_chat *chat, el_cli_answer_options *o)
+{
+    const uint32_t opening = (uint32_t)chat->talk.opening, context = chat->talk.context;
+    if (o->keep < opening) o->keep = opening;
+    o->shift = o->shift && o->keep <= context / 2;
+    if (o->shift && o->max_tokens > context) o->max_tokens = context; /* there is room for them */
+}
+
 static edgellm_status make_answer(el_cli_chat *chat, edgellm_error *err)
 {
     el_cli_answer_options o = chat->v.answer;
+    set_shift(chat, &o);
     o.mute = chat->v.json;
     o.certified = &chat->certified;
     o.climate = &chat->climate;
@@ -116,13 +127,20 @@ static edgellm_status make_answer(el_cli_chat *chat, edgellm_error *err)
     return end_answer(chat, el_cli_answer_make(&chat->answer, &chat->model, &ahead, &o, err), err);
 }
 
+/* Takes the answer in. */
+static edgellm_status keep_answer(el_cli_chat *chat, size_t *dropped, edgellm_error *err)
+{
+    const el_cli_answer *a = &chat->answer;
+    if (a->shifts == 0) return el_cli_conversation_answer(&chat->talk, a->tokens, a->n, err);
+    return el_cli_conversation_shifted(&chat->talk, a->tokens, a->n, a->finish == EL_CLI_FINISH_END,
+                                       dropped, err);
+}
+
 /* The question is part of the conversation. Errors: those that end the program. */
 static edgellm_status answer_question(el_cli_chat *chat, size_t dropped, edgellm_error *err)
 {
     edgellm_status status = make_answer(chat, err);
-    if (status == EDGELLM_OK) {
-        status = el_cli_conversation_answer(&chat->talk, chat->answer.tokens, chat->answer.n, err);
-    }
+    if (status == EDGELLM_OK) status = keep_answer(chat, &dropped, err);
     if (status != EDGELLM_OK) { /* else the session would be ahead of the conversation */
         el_cli_conversation_withdraw(&chat->talk);
         if (status == EDGELLM_ERR_INTERRUPTED) {
@@ -252,8 +270,13 @@ static edgellm_status start_session(el_cli_chat *chat, edgellm_error *err)
     edgellm_session_options o = chat->v.model.session;
     o.grammar = el_cli_grammar_option(&chat->v.grammar) != NULL;
     if (!chat->model.info.has_chat_template) {
-        return el_cli_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                           "this model has no chat template that is known: see edgellm run --raw");
+        return el_cli_fail(
+            err, EDGELLM_ERR_UNSUPPORTED,
+            chat->model.info.has_unknown_template
+                ? "this model's chat template is not one of those known: choose one "
+                  "with --template NAME"
+                : "this model has no chat template: choose one with --template NAME, "
+                  "or see edgellm run --raw");
     }
     if (o.context == 0) {
         const uint32_t trained = chat->model.info.context_trained;
@@ -276,6 +299,8 @@ static edgellm_status prepare(el_cli_chat *chat, edgellm_error *err)
         el_cli_climate_open(&chat->climate, &chat->v.climate, chat->v.model.session.realtime, err));
     EL_CLI_TRY(el_cli_grammar_read(chat->model.engine, &chat->v.grammar, &chat->grammar, err));
     EL_CLI_TRY(start_session(chat, err));
+    EL_CLI_TRY(el_cli_answer_check_shift(&chat->v.answer, el_cli_grammar_option(&chat->v.grammar),
+                                         chat->model.session, err));
     EL_CLI_TRY(el_cli_prompt_cache_check(&chat->cache, err));
     EL_CLI_TRY(el_cli_conversation_open(&chat->talk, &chat->model, chat->v.system, err));
     EL_CLI_TRY(el_cli_answer_reserve(&chat->answer, (size_t)chat->talk.context + 1, err));
@@ -351,12 +376,14 @@ static const el_cli_option options[] = {
     EL_CLI_CHAT_TOKENS_ROW(el_cli_chat_values),
     {"ignore-eos", 0, EL_CLI_ON, FIELD(answer.ignore_eos), NULL, NULL, "go on past end tokens", 0,
      0, NULL},
+    EL_CLI_SHIFT_ROWS(el_cli_chat_values),
     EL_CLI_GRAMMAR_ROWS(el_cli_chat_values),
     EL_CLI_SAMPLER_ROWS(el_cli_chat_values),
     EL_CLI_CONTEXT_ROW(el_cli_chat_values, NULL,
                        "context in tokens; 2048, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(el_cli_chat_values),
     EL_CLI_REALTIME_ROW(el_cli_chat_values),
+    EL_CLI_TEMPLATE_ROW(el_cli_chat_values),
     EL_CLI_ENGINE_ROWS(el_cli_chat_values),
     EL_CLI_CERTIFICATE_ROW(el_cli_chat_values),
     EL_CLI_CLIMATE_ROWS(el_cli_chat_values),
@@ -386,7 +413,10 @@ const el_cli_command el_cli_cmd_chat = {
         "answers\n"
         "so far: temperature, clock, energy and what was held back). A message that failed gives\n"
         "{\"error\": {status, message}}. Through a pipe the exit code is that of the\n"
-        "first message or command that failed.\n",
+        "first message or command that failed.\n"
+        "With --shift an answer goes on when the context is full (edgellm help run): the system\n"
+        "message stays, or --keep tokens if that is more, and earlier exchanges are forgotten.\n"
+        "An answer then has as many tokens as the context at most.\n",
     .examples = "  edgellm chat model.tm2.bin\n"
                 "  edgellm chat model.tm2.bin --system \"You answer in one sentence.\"\n"
                 "  edgellm chat model.tm2.bin --save talk.els\n"
@@ -397,5 +427,6 @@ const el_cli_command el_cli_cmd_chat = {
     .values_size = sizeof(el_cli_chat_values),
     .min_operands = 1,
     .max_operands = 1,
+    .model = EL_CLI_RUNS_MODEL,
     .run = chat,
 };

@@ -32,6 +32,9 @@ static const struct check {
     {"instructions", "speed", "they decide which kernels can run", el_cli_check_instructions,
      false},
     {"cores", "speed, jitter", "one thread runs on each usable core", el_cli_check_cores, false},
+    {"isolation", "jitter",
+     "on a core that others may use too, a token waits for them now and then",
+     el_cli_check_isolation, false},
     {"clusters", "speed", "where cores differ, the slowest sets the pace", el_cli_check_clusters,
      false},
     {"frequency", "speed, jitter",
@@ -305,5 +308,6 @@ const el_cli_command el_cli_cmd_doctor = {
     .values_size = sizeof(doctor_values),
     .min_operands = 0,
     .max_operands = 1,
+    .model = EL_CLI_RUNS_MODEL,
     .run = doctor,
 };

@@ -77,8 +77,17 @@ static const char *group_text(const edgellm_tensor_info *tensor, char *text, siz
 
 /* ---- text --------------------------------------------------------------------------------- */
 
+static const char *template_text(const edgellm_model_info *m, char *text, size_t size)
+{
+    if (m->has_unknown_template) return "a chat template that is not known";
+    if (!m->has_chat_template) return "no chat template";
+    snprintf(text, size, "chat template %s", m->chat_form);
+    return text;
+}
+
 static void print_model(const report *r)
 {
+    char form[64];
     const edgellm_model_info *m = &r->model->info;
     printf("file            %s\n", r->path);
     printf("size            %llu bytes (%.1f MB)\n", (unsigned long long)m->file_bytes,
@@ -89,7 +98,7 @@ static void print_model(const report *r)
     printf("width           %u, feed-forward %u\n", m->dim, m->ffn_dim);
     printf("heads           %u of %u, key/value %u\n", m->heads, m->head_dim, m->kv_heads);
     printf("vocabulary      %u tokens, pre-tokenizer %s, %s\n", m->vocab, m->pretokenizer,
-           m->has_chat_template ? "chat template" : "no chat template");
+           template_text(m, form, sizeof form));
     printf("trained context %u tokens\n", m->context_trained);
     printf("manifest        %s\n", m->manifest);
 }
@@ -176,6 +185,8 @@ static void print_plan(const report *r)
     for (int i = 0; i < N_PLAN_ROWS; i++) {
         printf("  %-24s %12llu bytes\n", plan_rows[i].title, (unsigned long long)plan_bytes(r, i));
     }
+    if (r->plan.window_positions != 0)
+        printf("  layers with a window keep %u positions\n", r->plan.window_positions);
 }
 
 static edgellm_status print_tensors(const report *r, edgellm_error *err)
@@ -230,6 +241,7 @@ static void add_model(json_t *o, const report *r)
     }
     json_object_set_new(o, "pretokenizer", text_json(m->pretokenizer));
     json_object_set_new(o, "chat_template", json_boolean(m->has_chat_template));
+    json_object_set_new(o, "chat_form", m->chat_form ? json_string(m->chat_form) : json_null());
     json_t *manifest = json_loads(m->manifest, 0, NULL);
     json_object_set_new(o, "manifest", manifest != NULL ? manifest : text_json(m->manifest));
 }
@@ -253,6 +265,7 @@ static json_t *plan_json(const report *r)
     for (int i = 0; i < N_PLAN_ROWS; i++) {
         json_object_set_new(o, plan_rows[i].name, json_integer((json_int_t)plan_bytes(r, i)));
     }
+    json_object_set_new(o, "window_positions", json_integer(r->plan.window_positions));
     json_object_set_new(o, "session_bytes", json_integer((json_int_t)r->plan.session_bytes));
     return o;
 }
@@ -353,5 +366,6 @@ const el_cli_command el_cli_cmd_info = {
     .values_size = sizeof(info_values),
     .min_operands = 1,
     .max_operands = 1,
+    .model = EL_CLI_RUNS_MODEL,
     .run = info,
 };

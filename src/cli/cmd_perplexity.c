@@ -190,7 +190,7 @@ static const el_cli_option options[] = {
     {"chunks", 0, EL_CLI_U32, FIELD(chunks), "N", "0", "only the first N chunks; 0: all", 0,
      4294967295.0, NULL},
     {"against", 0, EL_CLI_TEXT, FIELD(against), "SOURCE", NULL,
-     "TM2 or GGUF file that the model was made from", 0, 0, NULL},
+     "TM2 or GGUF file, or folder, that the model was made from", 0, 0, NULL},
     {"cache", 0, EL_CLI_TEXT, FIELD(cache), "DIR", NULL,
      "where the source's logits are kept; none: nowhere", 0, 0, NULL},
     EL_CLI_CONTEXT_ROW(perplexity_values, NULL,
@@ -212,11 +212,10 @@ const el_cli_command el_cli_cmd_perplexity = {
         "With --against, also what MODEL lost: SOURCE is scored in exact mode on the same tokens, "
         "and\n"
         "compared over the whole vocabulary: the ratio of the perplexities, the mean divergence\n"
-        "KL(SOURCE || MODEL) in nats, how often both hold the same token for the most likely. A "
-        "GGUF\n"
-        "file is converted first, as it is, in $TMPDIR. The source's logits (25 MB for each chunk "
-        "of\n"
-        "512 tokens and 49152 words) are kept for the next model: in --cache, $EDGELLM_CACHE,\n"
+        "KL(SOURCE || MODEL) in nats, how often both hold the same token for the most likely. A\n"
+        "GGUF file or a Hugging Face folder is converted first, as it is, in $TMPDIR. The\n"
+        "source's logits (25 MB for each chunk of 512 tokens and 49152 words) are kept for the\n"
+        "next model: in --cache, $EDGELLM_CACHE,\n"
         "$XDG_CACHE_HOME/edgellm or ~/.cache/edgellm. Such files may be deleted at any time.\n",
     .examples = "  edgellm perplexity model.tm2.bin wikitext2-valid.txt --chunks 40 --json\n"
                 "  edgellm perplexity model.tm2.bin text.txt --exact\n"
@@ -225,5 +224,6 @@ const el_cli_command el_cli_cmd_perplexity = {
     .values_size = sizeof(perplexity_values),
     .min_operands = 2,
     .max_operands = 2,
+    .model = EL_CLI_RUNS_MODEL,
     .run = perplexity,
 };

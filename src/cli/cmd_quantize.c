@@ -1,8 +1,8 @@
 /*
- * cmd_quantize.c: `edgellm quantize`: a GGUF file to a TM2 file. The target appears whole or not
- * at all; what was there stays until then. Here are the options and what excludes what; the two
- * ways from source to target are quantize_plain.c and quantize_calibrated.c. With --plan nothing is
- * read but a model's numbers.
+ * cmd_quantize.c: `edgellm quantize`: a GGUF file, or a Hugging Face folder, to a TM2 file. The
+ * target appears whole or not at all; what was there stays until then. Here are the options and
+ * what excludes what; the two ways from source to target are quantize_plain.c and
+ * quantize_calibrated.c. With --plan nothing is read but a model's numbers.
  */
 #include <stdio.h>
 #include <string.h>
@@ -159,7 +159,7 @@ static edgellm_status plan(const quantize_values *v, int n_operands, edgellm_err
     if (n_operands > 0 || v->target != NULL) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE,
                            "--plan reads no model and writes none: leave out %s",
-                           n_operands > 0 ? "IN.gguf" : "-o");
+                           n_operands > 0 ? "SOURCE" : "-o");
     }
     return el_cli_plan(v->plan, v->fit, v->json, err);
 }
@@ -227,9 +227,11 @@ static const el_cli_option option_rows[] = {
 
 const el_cli_command el_cli_cmd_quantize = {
     .name = "quantize",
-    .synopsis = "quantize IN.gguf -o OUT.tm2.bin [options]",
+    .synopsis = "quantize SOURCE -o OUT.tm2.bin [options]",
     .about =
-        "Makes the file that the other commands run; it appears when it is complete.\n\n"
+        "Makes the file that the other commands run; it appears when it is complete.\n"
+        "SOURCE is a GGUF file, or a folder as Hugging Face has them: config.json,\n"
+        "tokenizer.json and model.safetensors, or its parts, in F32, F16 or BF16.\n\n"
         "Without --bits and --fit no weight changes: Q4_0, Q4_1, Q8_0, TQ1_0 and TQ2_0 are taken\n"
         "over as they are.\n"
         "With one of them the model is calibrated: it is rounded, then trained, so that it\n"
@@ -243,6 +245,7 @@ const el_cli_command el_cli_cmd_quantize = {
         "--plan FILE --fit SIZE, alone or with --json, only counts bytes.\n",
     .examples =
         "  edgellm quantize model.gguf -o model.tm2.bin\n"
+        "  edgellm quantize SmolLM2-135M-Instruct/ -o model.tm2.bin --bits 8 --calibrate none\n"
         "  edgellm quantize model.gguf -o small.tm2.bin --fit 40MB\n"
         "  edgellm quantize model.gguf -o small.tm2.bin --fit 40MB --resume\n"
         "  edgellm quantize model.gguf -o small.tm2.bin --bits 2 --group 64 \\\n"
@@ -254,5 +257,6 @@ const el_cli_command el_cli_cmd_quantize = {
     .values_size = sizeof(quantize_values),
     .min_operands = 0, /* with --plan */
     .max_operands = 1,
+    .model = EL_CLI_QUANTIZES_MODEL,
     .run = quantize,
 };

@@ -54,11 +54,22 @@ static edgellm_status chat_tokens(const el_cli_model *model, const run_values *v
     return el_cli_lay_out(model->engine, messages, n, EDGELLM_CHAT_OPEN_ANSWER, tokens, err);
 }
 
+/* A model that was taught a template is not asked without one by mistake. */
+static edgellm_status check_template(const el_cli_model *model, const run_values *v,
+                                     edgellm_error *err)
+{
+    if (v->raw || !model->info.has_unknown_template) return EDGELLM_OK;
+    return el_cli_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                       "the model's chat template is not one of those known: choose one with "
+                       "--template NAME, or --raw for none");
+}
+
 static edgellm_status encode_prompt(const el_cli_model *model, const run_values *v,
                                     const el_cli_bytes *prompt, el_cli_tokens *tokens,
                                     edgellm_error *err)
 {
     bool raw = v->raw || !model->info.has_chat_template;
+    EL_CLI_TRY(check_template(model, v, err));
     if (raw && v->system != NULL) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE, "--system needs a chat template: %s",
                            v->raw ? "--raw turns it off" : "this model has none");
@@ -148,6 +159,7 @@ static void print_stats(const promise *p, const el_cli_model *model, const run_v
             plan.n_threads == 1 ? "" : "s");
     if (v->sampler.options.temperature > 0)
         fprintf(stderr, " | seed %llu", (unsigned long long)p->seed);
+    if (a->shifts > 0) fprintf(stderr, " | shifted %zu times", a->shifts);
     el_cli_certified_print(&p->certified);
     el_cli_deadline_print(&p->deadline, a);
     el_cli_prompt_cache_print(&p->cache);
@@ -202,12 +214,14 @@ static edgellm_status report(const promise *p, const el_cli_model *model, const 
 
 /* ---- command ------------------------------------------------------------------------------ */
 
-/* The context bounds the answer: the last token need not be computed, so one more fits. */
+/* The context bounds the answer, unless it is shifted: the last token need not be computed, so one
+ * more fits. */
 static size_t longest_answer(const el_cli_model *model, const run_values *v, size_t prompt_tokens)
 {
     edgellm_memory_plan plan;
     edgellm_session_plan(model->session, &plan);
     size_t room = prompt_tokens <= plan.context ? plan.context - prompt_tokens + 1 : 1;
+    if (v->answer.shift) return v->answer.max_tokens;
     return v->answer.max_tokens < room ? v->answer.max_tokens : room;
 }
 
@@ -232,6 +246,8 @@ static edgellm_status prepare(el_cli_model *model, const run_values *v, const el
     o.grammar = el_cli_grammar_option(&v->grammar) != NULL;
     EL_CLI_TRY(el_cli_climate_open(&p->climate, &v->climate, o.realtime, err));
     EL_CLI_TRY(el_cli_model_start(model, &o, err));
+    EL_CLI_TRY(el_cli_answer_check_shift(&v->answer, el_cli_grammar_option(&v->grammar),
+                                         model->session, err));
     EL_CLI_TRY(el_cli_sampler_set(&v->sampler, model->session, &p->seed, err));
     const size_t longest = longest_answer(model, v, prompt->count);
     EL_CLI_TRY(el_cli_grammar_read(model->engine, &v->grammar, &p->grammar, err));
@@ -288,6 +304,11 @@ static edgellm_status run(const void *values, char **operands, int n_operands, e
     }
     EL_CLI_TRY(el_cli_deadline_check(&v->deadline, err));
     EL_CLI_TRY(el_cli_grammar_check(&v->grammar, v->answer.ignore_eos, err));
+    if (v->answer.shift && v->deadline.ms > 0) {
+        return el_cli_fail(err, EDGELLM_ERR_USAGE,
+                           "--deadline-ms forecasts one context, --shift goes on past it: one or "
+                           "the other");
+    }
     engine.grammars = el_cli_grammar_option(&v->grammar) != NULL;
     if (v->deadline.ms > 0 && (v->climate.target_rate > 0 || v->climate.max_temp > 0)) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE,
@@ -323,11 +344,13 @@ static const el_cli_option options[] = {
      1, 16777216, NULL},
     {"ignore-eos", 0, EL_CLI_ON, FIELD(answer.ignore_eos), NULL, NULL, "go on past end tokens", 0,
      0, NULL},
+    EL_CLI_SHIFT_ROWS(run_values),
     EL_CLI_GRAMMAR_ROWS(run_values),
     EL_CLI_SAMPLER_ROWS(run_values),
     EL_CLI_CONTEXT_ROW(run_values, NULL, "context in tokens; 512, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(run_values),
     EL_CLI_REALTIME_ROW(run_values),
+    EL_CLI_TEMPLATE_ROW(run_values),
     EL_CLI_ENGINE_ROWS(run_values),
     EL_CLI_CERTIFICATE_ROW(run_values),
     EL_CLI_DEADLINE_ROWS(run_values),
@@ -352,17 +375,23 @@ const el_cli_command el_cli_cmd_run = {
         "file beside the model, or in the cache folder if that cannot be written; the next run\n"
         "that begins so loads it instead of computing it, with the same bits. A file of another\n"
         "model or version, or a damaged one, is named and not used. With --json: prompt_cache\n"
-        "(file, hit, kept, tokens, load_ms); prompt_tokens are those that had to be computed.\n",
-    .examples = "  edgellm run model.tm2.bin -p \"Why is the sky blue?\"\n"
-                "  edgellm model.tm2.bin -n 20 -t 0.7 -p \"Say hello.\"\n"
-                "  edgellm run model.tm2.bin --raw -t 0 -n 50 -p \"Once upon a time\"\n"
-                "  edgellm run model.tm2.bin -s 1 -p \"A haiku\" --hash --json\n"
-                "  edgellm run model.tm2.bin -p \"Left or right?\" -n 8 --deadline-ms 200\n"
-                "  edgellm run model.tm2.bin --system \"Be brief.\" --prompt-cache -p \"Why?\"\n"
-                "  edgellm run model.tm2.bin --prompt-file - < letter.txt\n",
+        "(file, hit, kept, tokens, load_ms); prompt_tokens are those that had to be computed.\n"
+        "--shift: when the context is full its first --keep tokens stay, the older half of the\n"
+        "others is dropped, and what stays is computed anew, so that an answer may be of any\n"
+        "length in the same memory; what follows is what would follow these tokens alone.\n",
+    .examples =
+        "  edgellm run model.tm2.bin -p \"Why is the sky blue?\"\n"
+        "  edgellm model.tm2.bin -n 20 -t 0.7 -p \"Say hello.\"\n"
+        "  edgellm run model.tm2.bin --raw -t 0 -n 50 -p \"Once upon a time\"\n"
+        "  edgellm run model.tm2.bin -s 1 -p \"A haiku\" --hash --json\n"
+        "  edgellm run model.tm2.bin -p \"Left or right?\" -n 8 --deadline-ms 200\n"
+        "  edgellm run model.tm2.bin --system \"Be brief.\" --prompt-cache -p \"Why?\"\n"
+        "  edgellm run model.tm2.bin --raw -p \"Once\" -c 512 -n 4000 --ignore-eos --shift\n"
+        "  edgellm run model.tm2.bin --prompt-file - < letter.txt\n",
     .options = options,
     .values_size = sizeof(run_values),
     .min_operands = 1,
     .max_operands = 1,
+    .model = EL_CLI_RUNS_MODEL,
     .run = run,
 };

@@ -19,7 +19,7 @@ typedef struct serve_values {
     el_cli_texts hosts;
     bool insecure, no_web;
     uint32_t port, sessions, queue, connections, drain, reader, resume, heartbeat, calibrate, log;
-    uint32_t top_logprobs;
+    uint32_t top_logprobs, answer;
     uint64_t max_body;
 } serve_values;
 
@@ -77,6 +77,7 @@ static edgellm_status serve(const void *values, char **operands, int n_operands,
                            .sessions = v->sessions,
                            .queue = v->queue,
                            .top_logprobs = v->top_logprobs,
+                           .answer = v->answer,
                            .max_body = v->max_body,
                            .connections = v->connections,
                            .drain_s = v->drain,
@@ -132,6 +133,8 @@ static const el_cli_option options[] = {
      1024, NULL},
     {"top-logprobs", 0, EL_CLI_U32, FIELD(top_logprobs), "N", "20",
      "the most that a request may want: 8 bytes each a token", 0, EDGELLM_TOP_LOGPROBS, NULL},
+    {"max-answer", 0, EL_CLI_U32, FIELD(answer), "N", "0",
+     "tokens of an answer with \"shift\", if more than the context has", 0, 16777216, NULL},
     {"connections", 0, EL_CLI_U32, FIELD(connections), "N", "64", "at a time", 1, 32768, NULL},
     {"max-body", 0, EL_CLI_SIZE, FIELD(max_body), "SIZE", "256K", "of a request", 1024, 16777216,
      NULL},
@@ -152,6 +155,7 @@ static const el_cli_option options[] = {
                        "tokens of each session; 512, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(serve_values),
     EL_CLI_REALTIME_ROW(serve_values),
+    EL_CLI_TEMPLATE_ROW(serve_values),
     EL_CLI_ENGINE_ROWS(serve_values),
     {0},
 };
@@ -180,5 +184,6 @@ const el_cli_command el_cli_cmd_serve = {
     .values_size = sizeof(serve_values),
     .min_operands = 1,
     .max_operands = 1,
+    .model = EL_CLI_RUNS_MODEL,
     .run = serve,
 };

@@ -339,5 +339,6 @@ const el_cli_command el_cli_cmd_soak = {
     .values_size = sizeof(soak_values),
     .min_operands = 1,
     .max_operands = 1,
+    .model = EL_CLI_RUNS_MODEL,
     .run = run,
 };

@@ -182,5 +182,6 @@ const el_cli_command el_cli_cmd_tokenize = {
     .values_size = sizeof(tokenize_values),
     .min_operands = 1,
     .max_operands = 2,
+    .model = EL_CLI_RUNS_MODEL,
     .run = tokenize,
 };

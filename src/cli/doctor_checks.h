@@ -34,6 +34,7 @@ typedef void (*el_cli_check_fn)(const el_cli_facts *facts, el_cli_finding *findi
 void el_cli_check_cpu(const el_cli_facts *facts, el_cli_finding *finding);
 void el_cli_check_instructions(const el_cli_facts *facts, el_cli_finding *finding);
 void el_cli_check_cores(const el_cli_facts *facts, el_cli_finding *finding);
+void el_cli_check_isolation(const el_cli_facts *facts, el_cli_finding *finding);
 void el_cli_check_clusters(const el_cli_facts *facts, el_cli_finding *finding);
 void el_cli_check_frequency(const el_cli_facts *facts, el_cli_finding *finding);
 void el_cli_check_heat(const el_cli_facts *facts, el_cli_finding *finding);

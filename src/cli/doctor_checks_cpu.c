@@ -100,25 +100,48 @@ void el_cli_check_cores(const el_cli_facts *f, el_cli_finding *finding)
     static const el_cli_advice part = {
         .effect = "fewer threads than the machine has cores; more than the allowed are refused",
         .remedy = "taskset -c 0-$(($(nproc --all) - 1)) edgellm run MODEL -p TEXT"};
-    static const el_cli_advice isolated = {
-        .effect = "the scheduler puts nothing on isolated cores by itself: the quietest place for"
-                  " one thread (more than one are not spread over them)",
-        .remedy = "taskset -c $(cut -d, -f1 /sys/devices/system/cpu/isolated | cut -d- -f1) \\\n"
-                  "edgellm run MODEL -j 1 -p TEXT"};
     char text[224];
     if (f->cores_online == EL_CLI_UNKNOWN || f->cores_allowed == EL_CLI_UNKNOWN) {
         el_cli_not_known(finding, "the number of cores");
         return;
     }
-    const el_cli_advice *advice = quota_binds(f)                       ? &quota
-                                  : f->cores_isolated[0] != '\0'       ? &isolated
-                                  : f->cores_allowed < f->cores_online ? &part
-                                                                       : &whole;
+    const int64_t others = f->isolated > 0 ? f->isolated : 0; /* in nobody's mask by default */
+    const el_cli_advice *advice = quota_binds(f)                                ? &quota
+                                  : f->cores_allowed < f->cores_online - others ? &part
+                                                                                : &whole;
     el_cli_state state = advice == &quota   ? EL_CLI_STATE_WARN
                          : advice == &whole ? EL_CLI_STATE_OK
                                             : EL_CLI_STATE_NOTE;
     cores_text(f, text, sizeof text);
     el_cli_find(finding, state, advice, "%s", text);
+}
+
+void el_cli_check_isolation(const el_cli_facts *f, el_cli_finding *finding)
+{
+    static const el_cli_advice isolated = {
+        .effect = "the scheduler puts nothing on isolated cores by itself: the quietest place for"
+                  " one thread (more than one are not spread over them)",
+        .remedy = "taskset -c $(cut -d, -f1 /sys/devices/system/cpu/isolated | cut -d- -f1) \\\n"
+                  "edgellm run MODEL -j 1 -p TEXT"};
+    static const el_cli_advice shared = {
+        .effect =
+            "any program may come onto any core; one that is kept free of them, of timer ticks"
+            " and of the kernel's own work is the quietest place for one thread",
+        .remedy = "n=$(($(nproc --all) - 1)) && sudo sed -i \\\n"
+                  "\"s/^GRUB_CMDLINE_LINUX=\\\"/&isolcpus=$n nohz_full=$n rcu_nocbs=$n /\" \\\n"
+                  "/etc/default/grub && sudo update-grub   # then reboot",
+        .lasting = "# on a Pi: isolcpus=3 nohz_full=3 rcu_nocbs=3 in /boot/firmware/cmdline.txt"};
+    static const el_cli_advice single = {
+        .effect = "one core is everybody's: only --rt and an idle machine keep times even"};
+    if (f->isolated == EL_CLI_UNKNOWN || f->cores_online == EL_CLI_UNKNOWN) {
+        el_cli_not_known(finding, "which cores are isolated");
+    } else if (f->isolated > 0) {
+        el_cli_find(finding, EL_CLI_STATE_OK, &isolated, "isolated: %s", f->cores_isolated);
+    } else if (f->cores_online < 2) {
+        el_cli_find(finding, EL_CLI_STATE_OK, &single, "no core is isolated, there is but one");
+    } else {
+        el_cli_find(finding, EL_CLI_STATE_NOTE, &shared, "no core is isolated (isolcpus)");
+    }
 }
 
 void el_cli_check_clusters(const el_cli_facts *f, el_cli_finding *finding)

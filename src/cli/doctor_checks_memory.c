@@ -198,6 +198,11 @@ void el_cli_check_locking(const el_cli_facts *f, el_cli_finding *finding)
         .remedy = "sudo prlimit --pid $$ --memlock=unlimited   # this shell and what it starts",
         .lasting = "echo \"$USER - memlock unlimited\" |\n"
                    "sudo tee /etc/security/limits.d/edgellm-lock.conf   # systemd: LimitMEMLOCK="};
+    static const el_cli_advice contained = {
+        .effect = "a session still runs, unlocked: under memory pressure weights are dropped and"
+                  " a token waits for the disk; a container gets this right from outside",
+        .remedy = "docker run --ulimit memlock=-1 ...",
+        .lasting = "# compose: ulimits: {memlock: -1}; Kubernetes: the capability IPC_LOCK"};
     if (f->limit_memlock == EL_CLI_UNKNOWN && f->lock_works == EL_CLI_UNKNOWN) {
         el_cli_not_known(finding, "the limit of locked memory");
         return;
@@ -206,7 +211,10 @@ void el_cli_check_locking(const el_cli_facts *f, el_cli_finding *finding)
     char need[64] = "";
     if (f->plan_locked != EL_CLI_UNKNOWN)
         snprintf(need, sizeof need, "; this model locks %s", el_cli_megabytes(f->plan_locked).text);
-    el_cli_find(finding, enough ? EL_CLI_STATE_OK : EL_CLI_STATE_WARN, enough ? &locked : &loose,
+    el_cli_find(finding, enough ? EL_CLI_STATE_OK : EL_CLI_STATE_WARN,
+                enough                    ? &locked
+                : f->container[0] != '\0' ? &contained
+                                          : &loose,
                 "limit %s%s; mlock %s%s", el_cli_megabytes(f->limit_memlock).text,
                 locks_without_limit(f) && f->limit_memlock != EL_CLI_UNLIMITED
                     ? ", which does not bind this process"

@@ -78,6 +78,13 @@ static void take_count(void *field, size_t size, const char *text)
     *(int64_t *)field = count;
 }
 
+/* The same, where an empty list is none. */
+static void take_count_or_none(void *field, size_t size, const char *text)
+{
+    *(int64_t *)field = 0;
+    take_count(field, size, text);
+}
+
 enum { CAP_IPC_LOCK_BIT = 14 };
 
 /* "00000000a80425fb": the capabilities in force. */
@@ -171,6 +178,7 @@ static const row rows[] = {
     {"cores_quota_milli", NUMBER, AT(cores_quota), NULL, NULL, NULL},
     {"cores_allowed", NUMBER, AT(cores_allowed), NULL, NULL, NULL},
     {"cores_isolated", TEXT, AT(cores_isolated), take_text, CPU "isolated", NULL},
+    {"cores_isolated_number", NUMBER, AT(isolated), take_count_or_none, CPU "isolated", NULL},
     {"cores_fast", NUMBER, AT(cores_fast), NULL, NULL, NULL},
     {"core_capacity_min", NUMBER, AT(capacity_min), NULL, NULL, NULL},
     {"core_capacity_max", NUMBER, AT(capacity_max), NULL, NULL, NULL},

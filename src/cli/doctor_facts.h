@@ -19,6 +19,7 @@ typedef struct el_cli_facts {
     int64_t cores_online, cores_affinity, cores_allowed;
     int64_t cores_quota; /* of control groups, in thousandths of a core */
     char cores_isolated[64];
+    int64_t isolated;                   /* how many those are */
     int64_t capacity_min, capacity_max; /* of cores, 1024: the fastest of the machine */
     int64_t cores_fast;                 /* cores of the largest capacity */
     /* frequency and heat */

@@ -2,12 +2,14 @@
  * main.c: the `edgellm` program. Finds the command and runs it, or starts the program that it is.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/cli_external.h"
 #include "cli/cli_options.h"
 #include "cli/cli_program.h"
+#include "cli/cli_store.h"
 
 /* A command is part of this program, or a program of its own. */
 typedef struct command_row {
@@ -21,6 +23,7 @@ static const command_row commands[] = {
     {.external = {"quantize", "make a TM2 file from a GGUF file", "the quantizer"}},
     {.built_in = &el_cli_cmd_info},
     {.built_in = &el_cli_cmd_tokenize},
+    {.built_in = &el_cli_cmd_embed},
     {.built_in = &el_cli_cmd_perplexity},
     {.built_in = &el_cli_cmd_bench},
     {.built_in = &el_cli_cmd_certify},
@@ -29,6 +32,10 @@ static const command_row commands[] = {
     {.external = {"serve", "answer over HTTP, as OpenAI's interface and Ollama's", "the server"}},
     {.external = {"batch", "answer a file of requests, in OpenAI's batch format",
                   "the batch program"}},
+    {.external = {"pull", "fetch a model into the store", "what fetches models"}},
+    {.built_in = &el_cli_cmd_list},
+    {.built_in = &el_cli_cmd_show},
+    {.built_in = &el_cli_cmd_rm},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -83,8 +90,10 @@ static void print_overview(void)
 
 static edgellm_status unknown_command(const char *name, edgellm_error *err)
 {
-    return el_cli_fail(err, EDGELLM_ERR_USAGE,
-                       "'%.200s' is neither a command nor a file (see edgellm --help)", name);
+    return el_cli_fail(
+        err, EDGELLM_ERR_USAGE,
+        "'%.200s' is neither a command nor a file nor a model in the store (see edgellm --help)",
+        name);
 }
 
 /* `edgellm help [COMMAND]`: argv[0] is "help". */
@@ -105,9 +114,15 @@ static edgellm_status help(int argc, char **argv, edgellm_error *err)
 }
 
 /* Looks like a model rather than a mistyped command? */
-static bool names_a_file(const char *word)
+static bool names_a_model(const char *word)
 {
-    return strpbrk(word, "/.") != NULL || access(word, F_OK) == 0;
+    edgellm_error ignored = {EDGELLM_OK, ""};
+    char *path = NULL;
+    if (strpbrk(word, "/.") != NULL || access(word, F_OK) == 0) return true;
+    const bool damaged = el_cli_store_find(word, false, &path, &ignored) != EDGELLM_OK;
+    const bool named = damaged || path != NULL; /* what is wrong is told when it is opened */
+    free(path);
+    return named;
 }
 
 static edgellm_status dispatch(int argc, char **argv, edgellm_error *err)
@@ -128,7 +143,7 @@ static edgellm_status dispatch(int argc, char **argv, edgellm_error *err)
         return el_cli_fail(err, EDGELLM_ERR_USAGE,
                            "option '%.80s' is unknown here (see edgellm --help)", first);
     }
-    if (!names_a_file(first)) return unknown_command(first, err);
+    if (!names_a_model(first)) return unknown_command(first, err);
     return el_cli_run_command(&el_cli_cmd_run, argc, argv, err); /* argv[0] stands for "run" */
 }
 

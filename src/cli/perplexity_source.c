@@ -10,6 +10,7 @@
 
 #include "cli/cli_signals.h"
 #include "cli/perplexity_cache.h"
+#include "folder/folder.h"
 #include "quant/quantize.h"
 
 /* ---- which file it is ---------------------------------------------------------------------- */
@@ -60,12 +61,35 @@ edgellm_status el_cli_hash_file(const char *path, uint64_t *hash, char first[4],
     return status;
 }
 
+/* Of a folder it is all that the model is read from. */
+static edgellm_status hash_folder(const char *path, uint64_t *hash, edgellm_error *err)
+{
+    static const size_t piece = 1 << 20;
+    el_gguf file;
+    uint64_t sum = EDGELLM_HASH_START;
+    EL_CLI_TRY(el_folder_open(&file, path, err));
+    for (uint32_t i = 0; i < file.n_shards; i++) {
+        const el_mapfile *map = &file.shards[i];
+        for (size_t at = 0; at < map->size && el_cli_interrupted() == 0; at += piece)
+            sum = el_cli_fnv(sum, map->data + at, map->size - at < piece ? map->size - at : piece);
+    }
+    el_gguf_close(&file);
+    *hash = sum;
+    return el_cli_interrupted() == 0 ? EDGELLM_OK
+                                     : el_cli_fail(err, EDGELLM_ERR_INTERRUPTED, "interrupted");
+}
+
 edgellm_status el_cli_source_identify(el_cli_source *source, const char *path, edgellm_error *err)
 {
     char first[4];
+    struct stat kind;
     *source = (el_cli_source){.path = path};
+    if (stat(path, &kind) == 0 && S_ISDIR(kind.st_mode)) {
+        source->converts = true;
+        return hash_folder(path, &source->hash, err);
+    }
     EL_CLI_TRY(el_cli_hash_file(path, &source->hash, first, err));
-    source->is_gguf = memcmp(first, "GGUF", 4) == 0;
+    source->converts = memcmp(first, "GGUF", 4) == 0;
     return EDGELLM_OK;
 }
 
@@ -139,7 +163,7 @@ static edgellm_status compare_tokens(const el_cli_source *source, const el_cli_c
     return other_vocabulary(source->path, "the text becomes other tokens", err);
 }
 
-/* ---- GGUF --------------------------------------------------------------------------------- */
+/* ---- other forms -------------------------------------------------------------------------- */
 
 /* context: non-NULL if progress is shown. */
 static bool on_progress(void *context, uint32_t done, uint32_t total, const char *tensor)
@@ -167,6 +191,7 @@ static edgellm_status convert_and_open(el_cli_source *source, const char *file,
     const el_quantize_options as_it_is = {
         .group = 32,
         .embedding_group = 32,
+        .open = el_folder_open,
         .progress = on_progress,
         .progress_context = progress ? &progress : NULL,
     };
@@ -180,8 +205,8 @@ static edgellm_status convert_and_open(el_cli_source *source, const char *file,
     return status;
 }
 
-static edgellm_status open_gguf(el_cli_source *source, const edgellm_engine_options *options,
-                                bool progress, edgellm_error *err)
+static edgellm_status open_converted(el_cli_source *source, const edgellm_engine_options *options,
+                                     bool progress, edgellm_error *err)
 {
     const char *place = getenv("TMPDIR");
     char *folder = NULL, *file = NULL;
@@ -212,7 +237,7 @@ static edgellm_status open_gguf(el_cli_source *source, const edgellm_engine_opti
 static edgellm_status open_source(el_cli_source *source, const edgellm_engine_options *options,
                                   bool progress, edgellm_error *err)
 {
-    if (source->is_gguf) return open_gguf(source, options, progress, err);
+    if (source->converts) return open_converted(source, options, progress, err);
     return el_cli_model_open(&source->model, source->path, options, err);
 }
 

@@ -1,6 +1,7 @@
 /*
- * perplexity_source.h: the model that another one is judged by: a TM2 file, or a GGUF file, which
- * is converted first, weight for weight, to a TM2 file without a name in $TMPDIR or /tmp.
+ * perplexity_source.h: the model that another one is judged by: a TM2 file, or a GGUF file or a
+ * Hugging Face folder, which is converted first, weight for weight, to a TM2 file without a name in
+ * $TMPDIR or /tmp.
  */
 #ifndef EL_CLI_PERPLEXITY_SOURCE_H
 #define EL_CLI_PERPLEXITY_SOURCE_H
@@ -9,10 +10,10 @@
 
 typedef struct el_cli_source {
     const char *path;
-    bool is_gguf;
-    uint64_t hash;      /* FNV-1a over the file */
+    bool converts;      /* it is no TM2 file */
+    uint64_t hash;      /* FNV-1a over the file, or over those of a folder */
     el_cli_model model; /* started in exact mode, once el_cli_source_start() has succeeded */
-    uint32_t rounded;   /* matrices of a GGUF file that TM2 cannot hold as they are: 8 bits */
+    uint32_t rounded;   /* matrices of another form that TM2 cannot hold as they are: 8 bits */
 } el_cli_source;
 
 /* FNV-1a over the bytes of a file; its first four. Errors: IO, INTERRUPTED. */

@@ -121,7 +121,7 @@ static edgellm_status request(run *r, el_cli_soaked *q, edgellm_error *err)
     el_cli_bench_read_counters(r->tree, &r->self, r->cores, &before);
     EL_CLI_TRY(answer(r, q, err));
     el_cli_bench_read_counters(r->tree, &r->self, r->cores, &after);
-    q->disturbed = after.steal_ms > before.steal_ms || after.throttled > before.throttled;
+    q->disturbed = after.steal_ms > before.steal_ms || el_cli_bench_throttled(&before, &after);
     const double late = el_cli_soaked_late(q), excess = late > q->excess_ms ? late : q->excess_ms;
     if (late > 0) q->causes = el_cli_bench_cause_of(&before, &after, excess);
     return EDGELLM_OK;

@@ -8,7 +8,6 @@
 #include "base/fpenv.h"
 #include "format/checks.h"
 #include "kernel/self_test.h"
-#include "token/chat.h"
 
 /* Resident bytes of this process, or 0 where the system does not say. */
 static uint64_t resident_bytes(void)
@@ -78,13 +77,15 @@ static edgellm_status layout(edgellm_engine *draft, el_arena *arena, edgellm_eng
     return EDGELLM_OK;
 }
 
-static edgellm_status build(edgellm_engine *draft, edgellm_engine **engine, edgellm_error *err)
+static edgellm_status build(edgellm_engine *draft, const char *chat_form, edgellm_engine **engine,
+                            edgellm_error *err)
 {
     el_arena measure = el_arena_measure(), arena;
     edgellm_engine *e;
     EL_TRY(layout(draft, &measure, &e, err));
     EL_TRY(el_arena_reserve(&arena, measure.used, err));
     edgellm_status status = layout(draft, &arena, &e, err);
+    if (status == EDGELLM_OK) status = el_chat_open(&e->chat, &e->file.vocab, chat_form, err);
     if (status != EDGELLM_OK) {
         el_arena_release(&arena);
         return status;
@@ -113,7 +114,7 @@ edgellm_status edgellm_engine_open(const char *path, const edgellm_engine_option
     edgellm_status status = check_kernels(&draft.kernels, err);
     if (status == EDGELLM_OK) status = el_tm2_open(&draft.file, path, options->verify, err);
     if (status == EDGELLM_OK) {
-        status = build(&draft, engine, err);
+        status = build(&draft, options->chat_form, engine, err);
         if (status != EDGELLM_OK) {
             el_fail_in_file(err, status, path);
             el_tm2_close(&draft.file);
@@ -142,8 +143,10 @@ void edgellm_engine_info(const edgellm_engine *engine, edgellm_model_info *info)
         .kernel = engine->kernels.name,
         .kernel_choice = el_choice_names[engine->choice],
         .pretokenizer = engine->file.vocab.pretokenizer,
-        .has_chat_template = el_chat_find(&engine->file.vocab) != NULL,
-        .chat_form = el_chat_form(el_chat_find(&engine->file.vocab)),
+        .has_chat_template = engine->chat.row != NULL,
+        .has_unknown_template =
+            engine->chat.row == NULL && engine->file.vocab.chat_template[0] != '\0',
+        .chat_form = el_chat_form(&engine->chat),
         .layers = c->layers,
         .dim = c->dim,
         .ffn_dim = c->ffn_dim,

@@ -7,7 +7,7 @@
 #include "grammar/program.h"
 #include "kernel/kernels.h"
 #include "model/model.h"
-#include "token/tokenizer.h"
+#include "token/chat.h"
 
 struct edgellm_engine {
     el_tm2 file;
@@ -15,6 +15,7 @@ struct edgellm_engine {
     el_choice_how choice; /* how they were chosen */
     el_model model;
     el_tokenizer *tokenizer;
+    el_chat chat;
     el_trie trie; /* if there may be grammars */
     bool grammars;
     el_arena arena;         /* this struct, the layers, the tokenizer's tables */

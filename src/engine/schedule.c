@@ -20,31 +20,66 @@ static uint32_t chunk_at(const el_schedule *s, uint32_t position, uint32_t most)
     return n;
 }
 
-/* Walks along the prompt, in the parts that it will be computed in. A part that is too long stays
- * so further on: `most` only falls. */
+/* Walks along a prompt, in the parts that it will be computed in; *n: tokens of the last. A part
+ * that is too long stays so further on: `most` only falls. */
+static double time_parts(const el_schedule *s, uint32_t position, uint32_t prompt, uint32_t *n)
+{
+    uint32_t most = s->batch;
+    double time = 0;
+    *n = 0;
+    for (uint32_t left = prompt; left > 0; left -= *n) {
+        const uint32_t wanted = left < most ? left : most;
+        *n = chunk_at(s, position, wanted);
+        if (*n < wanted) most = *n;
+        time += el_forecast_chunk(&s->costs, position, *n);
+        position += *n;
+    }
+    return time;
+}
+
+/* The tokens that a shift computes. */
+static uint32_t shift_prompt(const el_job *j)
+{
+    return j->keep - j->from + el_shift_prompt(j->context, j->keep);
+}
+
 static void time_prompt(const el_schedule *s, el_job *j)
 {
-    uint32_t position = j->position, most = s->batch, n = 0;
-    j->prompt_time = 0;
-    for (uint32_t left = j->prompt; left > 0; left -= n) {
-        const uint32_t wanted = left < most ? left : most;
-        n = chunk_at(s, position, wanted);
-        if (n < wanted) most = n;
-        j->prompt_time += el_forecast_chunk(&s->costs, position, n);
-        position += n;
-    }
+    uint32_t n;
+    if (j->context > 0)
+        j->shift_time = time_parts(s, j->from, shift_prompt(j), &n);
+    j->prompt_time = time_parts(s, j->position, j->prompt, &n);
     j->prompt_margin = n == 1 ? s->costs.step_margin : s->costs.chunk_margin;
+}
+
+/* `steps` tokens after those at `position`, with the shifts between them. From one to the next are
+ * as many tokens as it drops: one comes of its own prompt, the others of steps. */
+static double time_steps(const el_schedule *s, const el_job *j, uint32_t position, uint32_t steps)
+{
+    const uint32_t room = j->context > position ? j->context - position : 0;
+    if (j->context == 0 || steps <= room) return el_forecast_steps(&s->costs, position, steps);
+    const uint32_t drops = el_shift_drops(j->context, j->keep), left = steps - room,
+                   at = j->context - drops + 1; /* after a shift */
+    const double round = j->shift_time + el_forecast_steps(&s->costs, at, drops - 1);
+    const uint32_t rounds = left / drops;
+    double time = el_forecast_steps(&s->costs, position, room) + rounds * round;
+    if (left % drops > 0)
+        time += j->shift_time + el_forecast_steps(&s->costs, at, left % drops - 1);
+    return time;
 }
 
 /* All that is left of a job, computed alone. */
 static double rest_of(const el_schedule *s, const el_job *j)
 {
-    return j->prompt_time + el_forecast_steps(&s->costs, j->position + j->prompt, j->steps);
+    return j->prompt_time + time_steps(s, j, j->position + j->prompt, j->steps);
 }
 
+/* Of the last action; of a job that shifts it may be a step or a part of a prompt. */
 static double margin_of(const el_schedule *s, const el_job *j)
 {
-    return j->steps > 0 ? s->costs.step_margin : j->prompt_margin;
+    const double step = s->costs.step_margin, chunk = s->costs.chunk_margin;
+    if (j->context > 0) return step > chunk ? step : chunk;
+    return j->steps > 0 ? step : j->prompt_margin;
 }
 
 /* Until its next token is known, with a margin. */
@@ -56,8 +91,8 @@ static double next_token(const el_schedule *s, const el_job *j)
 
 /* ---- the queue ------------------------------------------------------------------------------ */
 
-/* All jobs: those with a deadline, the earliest first, then the others, the longest not served
- * first. Among equals in the order of their arrival. */
+/* All jobs: those with a deadline, the earliest first, then the others, the highest priority first,
+ * of equal ones the longest not served. Among equals in the order of their arrival. */
 typedef struct queue {
     uint32_t n, promised;
     const el_job *jobs[EDGELLM_SCHEDULER_SLOTS];
@@ -66,6 +101,7 @@ typedef struct queue {
 static bool goes_before(const el_job *a, const el_job *b)
 {
     if ((a->deadline == 0) != (b->deadline == 0)) return a->deadline != 0;
+    if (a->deadline == 0 && a->priority != b->priority) return a->priority > b->priority;
     const uint64_t a_key = a->deadline != 0 ? a->deadline : a->served;
     const uint64_t b_key = b->deadline != 0 ? b->deadline : b->served;
     return a_key != b_key ? a_key < b_key : a->order < b->order;
@@ -128,13 +164,19 @@ static bool keeps(const el_schedule *s, const queue *q, const el_action *a, el_n
 
 /* ---- arrival -------------------------------------------------------------------------------- */
 
+/* Is one that is there done before a job that arrives? */
+static bool is_before(const el_job *there, const el_job *job)
+{
+    if (job->deadline == 0) return there->deadline != 0 || there->priority >= job->priority;
+    return there->deadline != 0 && there->deadline <= job->deadline;
+}
+
 /* What is left of all that is done before a job that arrives. */
 static double rest_before(const el_schedule *s, const queue *q, const el_job *job)
 {
     double rest = 0;
     for (uint32_t i = 0; i < q->n; i++)
-        if (job->deadline == 0 || (i < q->promised && q->jobs[i]->deadline <= job->deadline))
-            rest += rest_of(s, q->jobs[i]);
+        if (is_before(q->jobs[i], job)) rest += rest_of(s, q->jobs[i]);
     return rest;
 }
 
@@ -262,18 +304,30 @@ static el_action action_for(const el_schedule *s, const queue *q, const el_job *
     return j->prompt > 0 ? chunk_of(s, j) : pass_of(s, q, j, now);
 }
 
-/* Of those without a deadline, the one that waits longest; of their prompts only the first to have
- * arrived is computed. NULL: there are none. */
+/* Of those without a deadline that have the highest priority, the one that waits longest; of their
+ * prompts only the first to have arrived is computed. NULL: there are none. */
 static const el_job *without_deadline(const queue *q)
 {
     const el_job *oldest = NULL;
-    for (uint32_t i = q->promised; i < q->n; i++) {
-        const el_job *j = q->jobs[i];
+    uint32_t end = q->promised;
+    for (; end < q->n && q->jobs[end]->priority == q->jobs[q->promised]->priority; end++) {
+        const el_job *j = q->jobs[end];
         if (j->prompt > 0 && (!oldest || j->order < oldest->order)) oldest = j;
     }
-    for (uint32_t i = q->promised; i < q->n; i++)
+    for (uint32_t i = q->promised; i < end; i++)
         if (q->jobs[i]->prompt == 0 || q->jobs[i] == oldest) return q->jobs[i];
     return NULL;
+}
+
+/* Who has the highest priority, if it is above that of the first promise; of equal ones promises
+ * first, the earliest before others. NULL: nobody. */
+static const el_job *most_urgent(const queue *q)
+{
+    const el_job *urgent = q->jobs[0], *other = without_deadline(q);
+    for (uint32_t i = 1; i < q->promised; i++)
+        if (q->jobs[i]->priority > urgent->priority) urgent = q->jobs[i];
+    if (other && other->priority > urgent->priority) urgent = other;
+    return urgent == q->jobs[0] ? NULL : urgent;
 }
 
 /* What could be done aside of the first promise: the prompt of a later one, so that it can ride
@@ -286,18 +340,25 @@ static const el_job *next_aside(const el_schedule *s, const queue *q)
     return j && j->served < s->actions ? j : NULL;
 }
 
-/* The first promise is not kept from its first token; after that every second action may be for
- * others, if that leaves all promises holding. */
+/* An action that is not for the first promise; false: one would not hold any more. */
+static bool go_aside(const el_schedule *s, const queue *q, const el_job *other, el_nanoseconds now,
+                     el_action *a)
+{
+    if (!other) return false;
+    *a = action_for(s, q, other, now);
+    a->aside = true;
+    return keeps(s, q, a, now);
+}
+
+/* The first promise is kept from its first token by higher priorities only; after that every second
+ * action may be for others, too. All that if it leaves all promises holding. */
 static el_action choose(const el_schedule *s, const queue *q, el_nanoseconds now)
 {
+    el_action a;
     if (q->promised == 0) return action_for(s, q, without_deadline(q), now);
     const el_job *first = q->jobs[0];
     const el_job *other = first->prompt > 0 || s->aside ? NULL : next_aside(s, q);
-    if (other) {
-        el_action a = action_for(s, q, other, now);
-        a.aside = true;
-        if (keeps(s, q, &a, now)) return a;
-    }
+    if (go_aside(s, q, most_urgent(q), now, &a) || go_aside(s, q, other, now, &a)) return a;
     return action_for(s, q, first, now);
 }
 
@@ -355,4 +416,22 @@ void el_schedule_did(el_schedule *s, const el_action *a)
         j->steps--;
         j->served = s->actions;
     }
+}
+
+/* ---- shifts --------------------------------------------------------------------------------- */
+
+bool el_schedule_is_full(const el_schedule *s, uint32_t place)
+{
+    const el_job *j = &s->jobs[place];
+    return j->active && j->context > 0 && j->prompt == 0 && j->steps > 0 &&
+           j->position == j->context;
+}
+
+void el_schedule_shift(el_schedule *s, uint32_t place)
+{
+    el_job *j = &s->jobs[place];
+    j->position = j->from;
+    j->prompt = shift_prompt(j);
+    j->steps--;
+    time_prompt(s, j);
 }

@@ -15,6 +15,14 @@
  * else is computed (others that ride along in a pass, prompts that come later, jobs without a
  * deadline) has to leave every promise holding. So no promise is broken while no action takes more
  * than ADMITTED_AT times its forecast.
+ *
+ * A job of higher priority than the first promise goes before it where every promise then holds.
+ * Jobs without a deadline go by their priority: those of a lower one only ride along while there is
+ * a higher one.
+ *
+ * A job that shifts goes on when its context is full: all but the first `keep` tokens and the newer
+ * half of the others are forgotten, and those with the token that comes next are its prompt anew
+ * (el_schedule_shift()). What that takes is part of what is left of it from the beginning.
  */
 #ifndef EL_ENGINE_SCHEDULE_H
 #define EL_ENGINE_SCHEDULE_H
@@ -28,11 +36,27 @@ typedef struct el_job {
     uint32_t prompt;         /* tokens of its prompt that are not, yet */
     uint32_t steps;          /* after the prompt: tokens of the answer but for its first */
     el_nanoseconds deadline; /* 0: none */
+    int32_t priority;        /* the larger goes first */
+    uint32_t context;        /* that it shifts at; 0: it does not */
+    uint32_t keep;           /* tokens that stay, less than `context` by 2 at least */
+    uint32_t from;           /* the first of them that is computed again: `keep`, none, or 0 */
     uint64_t order;          /* of arrival */
     uint64_t served;         /* the last action that was for it; before that: when it came */
     double prompt_time;      /* forecast of what is left of the prompt, in its parts */
     double prompt_margin;    /* of the last of them */
+    double shift_time;       /* forecast of the prompt that a shift is, likewise */
 } el_job;
+
+/* Tokens that a shift drops of a full context, and those that are computed with it: what stays
+ * behind `keep`, and the next. */
+static inline uint32_t el_shift_drops(uint32_t context, uint32_t keep)
+{
+    return (context - keep) / 2;
+}
+static inline uint32_t el_shift_prompt(uint32_t context, uint32_t keep)
+{
+    return context - keep - el_shift_drops(context, keep) + 1;
+}
 
 typedef struct el_schedule {
     edgellm_costs costs; /* zeroes: nothing is known, all fits */
@@ -63,8 +87,9 @@ typedef struct el_action {
 void el_schedule_set_costs(el_schedule *s, const edgellm_costs *costs);
 
 /* What is expected of a job that arrives now. It is looked at for position, prompt (1 or more),
- * steps and deadline. admitted: with its deadline its promise and all others hold; a job without
- * one is admitted, and expected after all that is there. tokens: of its answer, how many would be.
+ * steps, deadline, priority, context, keep and from. admitted: with its deadline its promise and all
+ * others hold; a job without one is admitted, and expected after all that is there and has no lower
+ * priority. tokens: of its answer, how many would be.
  */
 edgellm_forecast el_schedule_forecast(const el_schedule *s, const el_job *arriving,
                                       el_nanoseconds now);
@@ -86,5 +111,9 @@ double el_schedule_slack(const el_schedule *s, el_nanoseconds now);
 
 /* It was done. */
 void el_schedule_did(el_schedule *s, const el_action *action);
+
+/* Is the context of a job full, of which more tokens are to come? Then its next step is a shift. */
+bool el_schedule_is_full(const el_schedule *s, uint32_t place);
+void el_schedule_shift(el_schedule *s, uint32_t place);
 
 #endif

@@ -36,8 +36,8 @@ static edgellm_status find_needs(const edgellm_engine *engine, const edgellm_sch
     n->other = n->first;
     n->other.batch = n->other.threads = 1;
     n->other.realtime = false;
-    n->first_plan = el_session_plan_of(engine, &n->first);
-    n->other_plan = el_session_plan_of(engine, &n->other);
+    n->first_plan = el_session_plan_of(engine, &n->first, n->first.batch);
+    n->other_plan = el_session_plan_of(engine, &n->other, n->first.batch);
     return EDGELLM_OK;
 }
 
@@ -123,7 +123,7 @@ static edgellm_status open_sessions(edgellm_scheduler *s, const needs *n, void *
         o.max_ram = 0;
         o.memory = rooms[i];
         o.memory_bytes = (size_t)(i == 0 ? n->first_plan : n->other_plan).session_bytes;
-        EL_TRY(el_session_build(s->engine, &o, &s->slots[i].session, err));
+        EL_TRY(el_session_build(s->engine, &o, n->first.batch, &s->slots[i].session, err));
     }
     return EDGELLM_OK;
 }

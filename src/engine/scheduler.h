@@ -20,7 +20,8 @@ typedef struct el_slot {
     uint64_t id;              /* 0: free */
     uint32_t token;           /* the last one chosen: what the next step computes */
     uint32_t held;            /* tokens that its last request found there */
-    bool stop_at_end, has_grammar, is_cancelled, logprobs, wants_embedding, wants_hash;
+    bool stop_at_end, has_grammar, is_cancelled, has_shifted, logprobs;
+    bool wants_embedding, wants_hash;
     uint64_t hash;    /* of the logits so far */
     float *embedding; /* (dim) */
     uint32_t top_logprobs;

@@ -9,6 +9,18 @@
 
 /* ---- arrival -------------------------------------------------------------------------------- */
 
+static edgellm_status check_shift(const edgellm_request *r, uint32_t context, edgellm_error *err)
+{
+    if (!r->shift) return EDGELLM_OK;
+    if (r->grammar)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "shift: an answer that keeps to a grammar ends within the context");
+    if (r->shift_keep <= context / 2 && context > 1) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_USAGE,
+                   "shift_keep %u: at most half of the %u positions of a slot", r->shift_keep,
+                   context);
+}
+
 static edgellm_status check_request(const edgellm_scheduler *s, const edgellm_request *r,
                                     edgellm_error *err)
 {
@@ -25,7 +37,8 @@ static edgellm_status check_request(const edgellm_scheduler *s, const edgellm_re
         if (r->tokens[i] >= vocab)
             return el_fail(err, EDGELLM_ERR_USAGE, "token %u (at %u): ids are 0 to %u",
                            r->tokens[i], i, vocab - 1);
-    if ((uint64_t)r->count + r->max_tokens - 1 > context)
+    EL_TRY(check_shift(r, context, err));
+    if (r->count > context || (!r->shift && (uint64_t)r->count + r->max_tokens - 1 > context))
         return el_fail(err, EDGELLM_ERR_CONTEXT,
                        "a prompt of %u tokens and an answer of %u do not fit into the %u positions "
                        "of a slot",
@@ -34,14 +47,14 @@ static edgellm_status check_request(const edgellm_scheduler *s, const edgellm_re
 }
 
 /* Tokens at the beginning of a request that a slot holds already; never all of them, for what
- * follows the last is not kept. */
+ * follows the last is not kept; none where layers with a window no longer hold what they need. */
 static uint32_t held_by(const el_slot *slot, const edgellm_request *r)
 {
     const edgellm_session *session = slot->session;
     uint32_t n = 0;
     while (n + 1 < r->count && n < session->position && session->tokens[n] == r->tokens[n])
         n++;
-    return n;
+    return el_cache_reaches(&session->forward, n) ? n : 0;
 }
 
 /* The free slot that holds most of the request; of several that which loses least. */
@@ -67,12 +80,20 @@ static edgellm_status find_slot(const edgellm_scheduler *s, const edgellm_reques
                    s->n_slots);
 }
 
-static el_job job_of(const edgellm_request *r, uint32_t held)
+/* It shifts only if it comes to that; where layers keep a ring, what stays is computed again too. */
+static el_job job_of(const edgellm_scheduler *s, const edgellm_request *r, uint32_t held)
 {
+    const uint32_t context = s->slots[0].session->forward.context;
+    const bool ring = s->slots[0].session->forward.cache.ring != 0;
+    const bool shifts = (uint64_t)r->count + r->max_tokens - 1 > context;
     return (el_job){.position = held,
                     .prompt = r->count - held,
                     .steps = r->max_tokens - 1,
-                    .deadline = r->deadline_ns};
+                    .deadline = r->deadline_ns,
+                    .priority = r->priority,
+                    .context = shifts ? context : 0,
+                    .keep = shifts ? r->shift_keep : 0,
+                    .from = shifts && !ring ? r->shift_keep : 0};
 }
 
 static edgellm_status need_costs(const edgellm_scheduler *s, edgellm_error *err)
@@ -91,7 +112,7 @@ edgellm_status edgellm_scheduler_forecast(const edgellm_scheduler *scheduler,
     EL_TRY(need_costs(scheduler, err));
     EL_TRY(check_request(scheduler, request, err));
     EL_TRY(find_slot(scheduler, request, &slot, &held, err));
-    const el_job job = job_of(request, held);
+    const el_job job = job_of(scheduler, request, held);
     *forecast = el_schedule_forecast(&scheduler->schedule, &job, el_clock_now());
     return EDGELLM_OK;
 }
@@ -129,13 +150,13 @@ static edgellm_status admit(const edgellm_scheduler *s, const edgellm_request *r
 /* Into the slot: what it holds of the request stays. */
 static void settle(edgellm_scheduler *s, uint32_t place, const edgellm_request *r, uint32_t held)
 {
-    const el_job job = job_of(r, held);
+    const el_job job = job_of(s, r, held);
     el_slot *slot = &s->slots[place];
     slot->id = ++s->last_id;
     slot->held = held;
     slot->stop_at_end = r->stop_at_end;
     slot->has_grammar = r->grammar != NULL;
-    slot->is_cancelled = false;
+    slot->is_cancelled = slot->has_shifted = false;
     slot->logprobs = r->logprobs;
     slot->wants_embedding = r->embedding;
     slot->wants_hash = r->hash;
@@ -156,7 +177,7 @@ edgellm_status edgellm_scheduler_submit(edgellm_scheduler *scheduler,
     uint32_t place, held;
     EL_TRY(check_request(scheduler, request, err));
     EL_TRY(find_slot(scheduler, request, &place, &held, err));
-    const el_job job = job_of(request, held);
+    const el_job job = job_of(scheduler, request, held);
     EL_TRY(admit(scheduler, request, &job, forecast, err));
     edgellm_session *session = scheduler->slots[place].session;
     EL_TRY(edgellm_session_set_sampler(session, sampler, err));
@@ -279,6 +300,8 @@ static edgellm_status choose(edgellm_scheduler *s, uint32_t place, edgellm_turn 
     edgellm_event *event = tell(s, place, turn);
     event->has_token = true;
     event->token = slot->token;
+    event->shifted = slot->has_shifted;
+    slot->has_shifted = false;
     if (slot->logprobs) tell_logprobs(s, slot, event);
     if (slot->wants_hash)
         event->hash = slot->hash = edgellm_hash_logits(slot->hash, slot->session->forward.logits,
@@ -351,6 +374,21 @@ static edgellm_status compute_pass(edgellm_scheduler *s, const el_action *a, edg
     return el_sessions_step(s->slots[0].session, sessions, tokens, a->tokens, s->logits, err);
 }
 
+/* The token that was chosen finds no room: it is computed behind those that stay. */
+static void shift(edgellm_scheduler *s, uint32_t place)
+{
+    el_slot *slot = &s->slots[place];
+    const el_job *job = &s->schedule.jobs[place];
+    const uint32_t keep = job->keep, left = el_shift_prompt(job->context, keep) - 1;
+    uint32_t *tokens = slot->session->tokens;
+    memmove(tokens + keep, tokens + job->context - left, left * sizeof *tokens);
+    tokens[keep + left] = slot->token;
+    slot->session->position = job->from;
+    slot->session->logits_at = 0;
+    slot->has_shifted = true;
+    el_schedule_shift(&s->schedule, place);
+}
+
 static edgellm_status act(edgellm_scheduler *s, const el_action *a, edgellm_turn *turn,
                           edgellm_error *err)
 {
@@ -369,6 +407,7 @@ static edgellm_status act(edgellm_scheduler *s, const el_action *a, edgellm_turn
         } else if (s->schedule.jobs[a->jobs[i]].prompt == 0) {
             const edgellm_status one = choose(s, a->jobs[i], turn, err);
             if (one != EDGELLM_OK) chosen = one;
+            if (el_schedule_is_full(&s->schedule, a->jobs[i])) shift(s, a->jobs[i]);
         }
     }
     return status != EDGELLM_OK ? status : chosen;

@@ -86,15 +86,17 @@ static el_matcher *layout_matcher(const edgellm_engine *engine, const edgellm_se
     return matcher;
 }
 
-/* Lays a session out; run on a measuring arena, then on the real one. */
+/* Lays a session out, whose cache takes batches of `room` tokens; run on a measuring arena, then on
+ * the real one. */
 static edgellm_session *layout(const edgellm_engine *engine, const edgellm_session_options *o,
-                               el_arena *arena, edgellm_memory_plan *plan)
+                               uint32_t room, el_arena *arena, edgellm_memory_plan *plan)
 {
     el_forward forward = {.model = &engine->model,
                           .kernels = &engine->kernels,
                           .context = o->context,
                           .batch = o->batch,
                           .threads = o->threads,
+                          .room = room,
                           .exact = o->exact,
                           .constant_time = o->constant_time};
     el_sampler sampler;
@@ -120,6 +122,7 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
         .context = o->context,
         .batch = o->batch,
         .n_threads = o->threads,
+        .window_positions = forward.cache.ring,
     };
     plan->total = plan->weights + plan->tables + plan->kv_cache + plan->scratch + plan->threads +
                   plan->program;
@@ -135,11 +138,11 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
 }
 
 edgellm_memory_plan el_session_plan_of(const edgellm_engine *engine,
-                                       const edgellm_session_options *options)
+                                       const edgellm_session_options *options, uint32_t room)
 {
     edgellm_memory_plan plan;
     el_arena measure = el_arena_measure();
-    layout(engine, options, &measure, &plan);
+    layout(engine, options, room, &measure, &plan);
     return plan;
 }
 
@@ -180,7 +183,7 @@ static uint32_t fitting_context(const edgellm_engine *engine, edgellm_session_op
     while (too_large - fits > 1) {
         o.context = fits + (too_large - fits) / 2;
         if (o.batch > o.context) o.batch = o.context;
-        const edgellm_memory_plan plan = el_session_plan_of(engine, &o);
+        const edgellm_memory_plan plan = el_session_plan_of(engine, &o, o.batch);
         if (share(&plan, o.realtime) <= limit)
             fits = o.context;
         else
@@ -252,16 +255,16 @@ static edgellm_status check_machine(const edgellm_engine *engine, const edgellm_
                    remedy(fitting_context(engine, *o, taken_of, left), text, sizeof text));
 }
 
-/* Does the session fit into group and machine? *room: what the smaller has; 0: nobody knows. */
+/* Does the session fit into group and machine? *limit: what the smaller has; 0: nobody knows. */
 static edgellm_status check_room(const edgellm_engine *engine, const edgellm_session_options *o,
-                                 const edgellm_memory_plan *plan, uint64_t *room,
+                                 const edgellm_memory_plan *plan, uint64_t *limit,
                                  edgellm_error *err)
 {
-    const uint64_t limit = el_quota_memory("/proc/self/cgroup", "/sys/fs/cgroup");
+    const uint64_t group = el_quota_memory("/proc/self/cgroup", "/sys/fs/cgroup");
     const uint64_t left = el_quota_left("/proc/meminfo");
-    EL_TRY(check_group(engine, o, plan, limit, err));
+    EL_TRY(check_group(engine, o, plan, group, err));
     EL_TRY(check_machine(engine, o, plan, left, err));
-    *room = limit == 0 || (left > 0 && left < limit) ? left : limit;
+    *limit = group == 0 || (left > 0 && left < group) ? left : group;
     return EDGELLM_OK;
 }
 
@@ -274,7 +277,7 @@ edgellm_status edgellm_plan(const char *path, const edgellm_session_options *opt
     EL_TRY(edgellm_engine_open(path, &with, &engine, err));
     edgellm_status status = el_session_resolve(engine, options, &o, err);
     if (status == EDGELLM_OK) {
-        *plan = el_session_plan_of(engine, &o);
+        *plan = el_session_plan_of(engine, &o, o.batch);
         status = check_cap(engine, &o, plan, err);
     }
     edgellm_engine_close(engine);
@@ -318,22 +321,22 @@ static void begin_realtime(edgellm_session *s)
 }
 
 static edgellm_status build(const edgellm_engine *engine, const edgellm_session_options *o,
-                            edgellm_session **session, edgellm_error *err)
+                            uint32_t room, edgellm_session **session, edgellm_error *err)
 {
-    edgellm_memory_plan plan = el_session_plan_of(engine, o);
+    edgellm_memory_plan plan = el_session_plan_of(engine, o, room);
     el_arena arena;
-    uint64_t room = 0;
+    uint64_t limit = 0;
     EL_TRY(check_cap(engine, o, &plan, err));
-    EL_TRY(check_room(engine, o, &plan, &room, err));
+    EL_TRY(check_room(engine, o, &plan, &limit, err));
     EL_TRY(el_session_memory(&arena, o, (size_t)plan.session_bytes, err));
-    edgellm_session *s = layout(engine, o, &arena, &plan);
+    edgellm_session *s = layout(engine, o, room, &arena, &plan);
     edgellm_status status = el_crew_start(s->forward.crew, o->threads, err);
     if (status != EDGELLM_OK) {
         el_arena_release(&arena);
         return status;
     }
     el_arena_settle(&arena);
-    if (room == 0 || plan.weights + taken_of(&plan, false) <= room)
+    if (limit == 0 || plan.weights + taken_of(&plan, false) <= limit)
         el_mapfile_settle(&engine->file.map);
     else
         el_mapfile_stream(&engine->file.map);
@@ -344,11 +347,11 @@ static edgellm_status build(const edgellm_engine *engine, const edgellm_session_
 }
 
 edgellm_status el_session_build(const edgellm_engine *engine,
-                                const edgellm_session_options *options, edgellm_session **session,
-                                edgellm_error *err)
+                                const edgellm_session_options *options, uint32_t room,
+                                edgellm_session **session, edgellm_error *err)
 {
     el_fpenv env = el_fpenv_enter();
-    edgellm_status status = build(engine, options, session, err);
+    edgellm_status status = build(engine, options, room, session, err);
     el_fpenv_leave(env);
     return status;
 }
@@ -359,7 +362,7 @@ edgellm_status edgellm_session_open(const edgellm_engine *engine,
 {
     edgellm_session_options o;
     EL_TRY(el_session_resolve(engine, options, &o, err));
-    return el_session_build(engine, &o, session, err);
+    return el_session_build(engine, &o, o.batch, session, err);
 }
 
 void edgellm_session_close(edgellm_session *session)
@@ -403,7 +406,7 @@ bool el_session_run_by(edgellm_session *worker, edgellm_session *s, const uint32
     f->tokens = tokens;
     f->n = n;
     for (uint32_t i = 0; i < n; i++)
-        f->places[i] = (el_place){&s->forward.cache, s->position + i};
+        f->places[i] = el_cache_place(&s->forward, s->position + i);
     f->head_first = all ? 0 : last ? n - 1 : n;
     f->head_out = all ? all : s->forward.logits;
     el_forward_run(f);
@@ -471,6 +474,20 @@ static edgellm_status run_batches(edgellm_session *s, const uint32_t *tokens, si
     return EDGELLM_OK;
 }
 
+/* The deadline is not looked at: what was there before has to be there again. */
+void el_session_reach(edgellm_session *s)
+{
+    const uint32_t position = s->position;
+    const uint64_t deadline = s->forward.deadline;
+    if (el_cache_reaches(&s->forward, position)) return;
+    s->forward.deadline = 0;
+    for (s->position = 0; s->position < position;) {
+        const uint32_t left = position - s->position, batch = s->forward.batch;
+        el_session_run_batch(s, s->tokens + s->position, left < batch ? left : batch, NULL, false);
+    }
+    s->forward.deadline = deadline;
+}
+
 /* All batches were computed: are the logits numbers? */
 static edgellm_status finish_eval(edgellm_session *s, size_t count, const float *all_logits,
                                   edgellm_error *err)
@@ -485,6 +502,7 @@ static edgellm_status finish_eval(edgellm_session *s, size_t count, const float 
     } else {
         s->position -= (uint32_t)count;
         el_cache_forget(&s->forward, s->position, s->position + (uint32_t)count);
+        el_session_reach(s);
     }
     return status;
 }
@@ -533,7 +551,31 @@ edgellm_status edgellm_session_truncate(edgellm_session *session, uint32_t posit
     if (position > session->position)
         return el_fail(err, EDGELLM_ERR_USAGE, "cannot cut at %u: the session holds %u tokens",
                        position, session->position);
+    if (!el_cache_reaches(&session->forward, position))
+        return el_fail(err, EDGELLM_ERR_CONTEXT,
+                       "cannot cut at %u: layers with a window of %u have gone on to %u and no "
+                       "longer hold what comes before: cut at 0 and compute the tokens again",
+                       position, session->engine->file.config.window, session->position);
     session->position = position;
+    return EDGELLM_OK;
+}
+
+edgellm_status edgellm_session_shift(edgellm_session *session, uint32_t keep, uint32_t *dropped,
+                                     edgellm_error *err)
+{
+    const uint32_t drops = keep < session->position ? (session->position - keep) / 2 : 0;
+    const uint32_t left = session->position - keep - drops;
+    if (drops == 0)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "nothing to drop behind %u tokens: the session holds %u", keep,
+                       session->position);
+    uint32_t *tokens = session->tokens + keep;
+    memmove(tokens, tokens + drops, left * sizeof *tokens);
+    const uint32_t from = el_cache_reaches(&session->forward, keep) ? keep : 0;
+    session->position = from;
+    session->logits_at = 0;
+    EL_TRY(edgellm_session_eval(session, session->tokens + from, keep + left - from, NULL, err));
+    if (dropped) *dropped = drops;
     return EDGELLM_OK;
 }
 

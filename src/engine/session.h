@@ -61,13 +61,17 @@ edgellm_status el_session_resolve(const edgellm_engine *engine,
                                   const edgellm_session_options *given,
                                   edgellm_session_options *options, edgellm_error *err);
 
-/* For options with defaults filled in: the plan, whatever max_ram is; and a session. Errors:
- * MEMORY, USAGE. */
+/* For options with defaults filled in: the plan, whatever max_ram is; and a session. room: most
+ * tokens of it in a batch that it or another computes. Errors: MEMORY, USAGE. */
 edgellm_memory_plan el_session_plan_of(const edgellm_engine *engine,
-                                       const edgellm_session_options *options);
+                                       const edgellm_session_options *options, uint32_t room);
 edgellm_status el_session_build(const edgellm_engine *engine,
-                                const edgellm_session_options *options, edgellm_session **session,
-                                edgellm_error *err);
+                                const edgellm_session_options *options, uint32_t room,
+                                edgellm_session **session, edgellm_error *err);
+
+/* Where layers with a window no longer hold what comes before the position, all tokens before it
+ * are computed again. The logits are as they were. */
+void el_session_reach(edgellm_session *session);
 
 /* An arena of `bytes`: in the caller's memory where the options name some, else from the system.
  * Errors: MEMORY, USAGE. */

@@ -195,6 +195,7 @@ edgellm_status el_session_calibrate(edgellm_session *session, uint64_t budget_ns
     session->logits_at = 0;
     const bool is_whole = measure(session, (double)budget_ns, beside, &measured);
     session->position = position;
+    el_session_reach(session);
     session->sampler = sampler;
     edgellm_status status = is_whole
                                 ? el_session_check_logits(session, session->forward.logits, 1, err)

@@ -12,12 +12,14 @@
 #include "format/checks.h"
 #include "format/tm2_layout.h"
 #include "model/cache.h"
+#include "model/positions.h"
 
 #define MAGIC                                                                                      \
     "\x93"                                                                                         \
     "ELS\r\n\x1a\n"
 #define MAGIC_BYTES   8
-#define VERSION       1u
+#define VERSION       1u /* of models whose layers all keep the whole context */
+#define VERSION_LOCAL 2u /* of others */
 #define ALIGN         64
 #define COPY_AGAIN    "the file is damaged: take another copy of it"
 #define INFINITE_BITS 0x7f800000u
@@ -27,7 +29,7 @@
 /* header */
 enum {
     AT_VERSION = 8,
-    AT_MODE = 12, /* 0: int8, 1: exact */
+    AT_MODE = 12, /* bits: exact; positions turned as in long contexts */
     AT_FILE_BYTES = 16,
     AT_BODY_CRC = 24,
     AT_MODEL = 28,
@@ -40,6 +42,8 @@ enum {
     HEADER_BYTES = 128
 };
 
+enum { MODE_EXACT = 1, MODE_LONG = 2 };
+
 /* sections, in the order of the file */
 enum { SAMPLER, TOKENS, CACHE, LOGITS, NOTE, SECTIONS };
 
@@ -51,6 +55,12 @@ enum { LAYERS, KV_HEADS, HEAD_DIM, VOCAB, SHAPE };
 
 static const char *const shape_names[SHAPE] = {"layers", "kv_heads", "head_dim", "vocab"};
 
+static uint32_t mode_of(const edgellm_session *s)
+{
+    const bool longer = el_positions_long(s->forward.model, s->forward.context);
+    return (s->forward.exact ? MODE_EXACT : 0) | (longer ? MODE_LONG : 0);
+}
+
 static void shape_of(const edgellm_session *s, uint32_t shape[SHAPE])
 {
     const el_config *c = &s->engine->file.config;
@@ -60,9 +70,20 @@ static void shape_of(const edgellm_session *s, uint32_t shape[SHAPE])
     shape[VOCAB] = c->vocab;
 }
 
+static uint32_t version_of(const edgellm_session *s)
+{
+    return s->engine->file.config.window != 0 ? VERSION_LOCAL : VERSION;
+}
+
 static uint64_t cache_bytes(const edgellm_session *s, uint32_t position)
 {
-    return (uint64_t)position * el_cache_planes(&s->forward) * el_cache_record_bytes(&s->forward);
+    return el_cache_records(&s->forward, position) * el_cache_record_bytes(&s->forward);
+}
+
+/* Does a file of so many tokens have a record of this plane and position? */
+static bool has_record(const el_forward *f, uint32_t plane, uint32_t position, uint32_t tokens)
+{
+    return position >= el_cache_needed(f, plane / f->cache.kv_heads, tokens);
 }
 
 /* ---- saving -------------------------------------------------------------------------------- */
@@ -103,6 +124,7 @@ static edgellm_status put_cache(writer *w, const edgellm_session *s, edgellm_err
     for (uint32_t position = 0; position < w->position; position++) {
         for (uint32_t plane = 0; plane < planes; plane++) {
             size_t at;
+            if (!has_record(f, plane, position, w->position)) continue;
             el_cache_read(f, plane, position, record);
             const char *fault = el_cache_fault(f, record, &at);
             if (fault)
@@ -129,8 +151,8 @@ static void fill_header(const writer *w, const edgellm_session *s, const uint64_
     el_tm2_identity(&s->engine->file, identity);
     shape_of(s, shape);
     memcpy(h, MAGIC, MAGIC_BYTES);
-    el_store32(h + AT_VERSION, VERSION);
-    el_store32(h + AT_MODE, s->forward.exact);
+    el_store32(h + AT_VERSION, version_of(s));
+    el_store32(h + AT_MODE, mode_of(s));
     memcpy(h + AT_MODEL, identity, sizeof identity);
     memcpy(h + AT_SHAPE, shape, sizeof shape);
     el_store32(h + AT_POSITION, w->position);
@@ -196,6 +218,12 @@ edgellm_status edgellm_session_save_prefix(const edgellm_session *session, uint3
         return el_fail(err, EDGELLM_ERR_USAGE,
                        "a prefix of %u tokens cannot be saved: the session holds %u", position,
                        session->position);
+    if (!el_cache_reaches(&session->forward, position))
+        return el_fail(
+            err, EDGELLM_ERR_CONTEXT,
+            "a prefix of %u tokens cannot be saved: layers with a window of %u have gone "
+            "on to %u: save it before, or compute it again",
+            position, session->engine->file.config.window, session->position);
     return save(&w, session, path, note, note_bytes, err);
 }
 
@@ -237,18 +265,19 @@ static edgellm_status check_header(const el_mapfile *map, edgellm_error *err)
     if (el_crc32(0, h, AT_HEADER_CRC) != el_load32(h + AT_HEADER_CRC))
         return bad(err, "header", AT_HEADER_CRC, "checksum", COPY_AGAIN);
     uint32_t version = el_load32(h + AT_VERSION);
-    if (version != VERSION)
+    if (version != VERSION && version != VERSION_LOCAL)
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                       "the file has session version %u, this program reads version %u: load it "
-                       "with the program that saved it",
-                       version, VERSION);
+                       "the file has session version %u, this program reads versions %u and %u: "
+                       "load it with the program that saved it",
+                       version, VERSION, VERSION_LOCAL);
     uint64_t size = el_load64(h + AT_FILE_BYTES);
     if (size != map->size)
         return el_fail(err, EDGELLM_ERR_FORMAT,
                        "header, offset %d, file size: the file should have %llu bytes and has %zu: "
                        "%s",
                        AT_FILE_BYTES, (unsigned long long)size, map->size, COPY_AGAIN);
-    if (el_load32(h + AT_MODE) > 1) return bad(err, "header", AT_MODE, "mode", "is not 0 or 1");
+    if (el_load32(h + AT_MODE) > (MODE_EXACT | MODE_LONG))
+        return bad(err, "header", AT_MODE, "mode", "is not 0 to 3");
     if (!el_all_zero(h + AT_ZERO4, 4) || !el_all_zero(h + AT_ZERO, AT_HEADER_CRC - AT_ZERO))
         return bad(err, "header", AT_ZERO4, "reserved bytes", "are not 0");
     return EDGELLM_OK;
@@ -321,11 +350,24 @@ static edgellm_status check_model(const edgellm_session *s, const uint8_t *h, ed
             "header, offset %d, model: the session was saved with another model file, or "
             "another quantisation of this model: open that one to load it",
             AT_MODEL);
-    if ((el_load32(h + AT_MODE) == 1) != s->forward.exact)
+    if (el_load32(h + AT_VERSION) != version_of(s))
+        return el_fail(
+            err, EDGELLM_ERR_UNSUPPORTED,
+            "header, offset %d, version: sessions of this model have version %u, not %u: "
+            "load it with the program that saved it",
+            AT_VERSION, version_of(s), el_load32(h + AT_VERSION));
+    const uint32_t mode = el_load32(h + AT_MODE), other = mode ^ mode_of(s);
+    if (other & MODE_EXACT)
         return el_fail(err, EDGELLM_ERR_USAGE,
                        "header, offset %d, mode: the session was saved %s exact mode (--exact) and "
                        "can only go on so",
                        AT_MODE, s->forward.exact ? "without" : "in");
+    if (other & MODE_LONG)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "header, offset %d, mode: the session was saved with a context of %s %u "
+                       "tokens, where this model turns positions otherwise: ask for such a context",
+                       AT_MODE, mode & MODE_LONG ? "more than" : "at most",
+                       s->engine->file.config.rope_context);
     for (unsigned i = 0; i < SHAPE; i++)
         if (el_load32(h + AT_SHAPE + (size_t)i * 4) != shape[i])
             return bad(err, "header", AT_SHAPE + 4 * i, shape_names[i], "is not the model's");
@@ -445,8 +487,12 @@ static void take_over(edgellm_session *s, const reader *r)
     const section *logits = &r->sections[LOGITS];
     memcpy(s->tokens, r->sections[TOKENS].data, (size_t)r->sections[TOKENS].size);
     for (uint32_t position = 0; position < r->position; position++)
-        for (uint32_t plane = 0; plane < planes; plane++, cache += record)
+        for (uint32_t plane = 0; plane < planes; plane++) {
+            if (!has_record(&s->forward, plane, position, r->position)) continue;
             el_cache_write(&s->forward, plane, position, cache);
+            cache += record;
+        }
+    el_cache_filled(&s->forward, r->position);
     memcpy(s->forward.logits, logits->data, (size_t)logits->size);
     s->position = r->position;
     s->logits_at = logits->size > 0 ? r->position : 0;

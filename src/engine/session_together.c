@@ -4,6 +4,7 @@
 #include "base/fpenv.h"
 #include "engine/session.h"
 #include "model/cache.h"
+#include "model/positions.h"
 
 /* The session whose memory and threads do the work: its tables of angles and its scores reach as
  * far as every context. */
@@ -15,6 +16,11 @@ static edgellm_session *leader_of(edgellm_session *const *sessions, uint32_t cou
     return leader;
 }
 
+static bool turns_long(const edgellm_session *s)
+{
+    return el_positions_long(s->forward.model, s->forward.context);
+}
+
 static edgellm_status check_session(edgellm_session *const *sessions, uint32_t i,
                                     edgellm_error *err)
 {
@@ -23,6 +29,12 @@ static edgellm_status check_session(edgellm_session *const *sessions, uint32_t i
         return el_fail(err, EDGELLM_ERR_USAGE, "session %u is of another engine than session 0", i);
     if (s->forward.exact != sessions[0]->forward.exact)
         return el_fail(err, EDGELLM_ERR_USAGE, "of sessions 0 and %u only one is exact", i);
+    if (turns_long(s) != turns_long(sessions[0]))
+        return el_fail(
+            err, EDGELLM_ERR_USAGE,
+            "of sessions 0 and %u only one has a context above %u, where this model turns "
+            "positions otherwise",
+            i, s->engine->file.config.rope_context);
     for (uint32_t k = 0; k < i; k++)
         if (sessions[k] == s)
             return el_fail(err, EDGELLM_ERR_USAGE, "session %u is session %u once more", i, k);
@@ -63,7 +75,7 @@ static void run(edgellm_session *worker, edgellm_session *const *sessions, const
     f->head_first = 0;
     f->head_out = logits;
     for (uint32_t i = 0; i < count; i++)
-        f->places[i] = (el_place){&sessions[i]->forward.cache, sessions[i]->position};
+        f->places[i] = el_cache_place(&sessions[i]->forward, sessions[i]->position);
     el_forward_run(f);
 }
 

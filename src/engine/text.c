@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "engine/engine.h"
-#include "token/chat.h"
 
 edgellm_status edgellm_tokenize(const edgellm_engine *engine, const char *text, size_t len,
                                 unsigned flags, uint32_t *tokens, size_t capacity, size_t *count,
@@ -58,6 +57,11 @@ edgellm_status edgellm_chat_prompt(const edgellm_engine *engine, const edgellm_m
                                    size_t n_messages, unsigned flags, uint32_t *tokens,
                                    size_t capacity, size_t *count, edgellm_error *err)
 {
-    return el_chat_encode(engine->tokenizer, &engine->file.vocab, messages, n_messages, flags,
-                          tokens, capacity, count, err);
+    return el_chat_encode(&engine->chat, engine->tokenizer, messages, n_messages, flags, tokens,
+                          capacity, count, err);
+}
+
+const char *edgellm_chat_form(uint32_t index)
+{
+    return el_chat_form_name(index);
 }

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/half.h"
+
 #define PATH_SHOWN 160 /* bytes of a path in a message of 480 */
 
 edgellm_status el_fail_in_file(edgellm_error *err, edgellm_status status, const char *path)
@@ -81,6 +83,23 @@ static bool number_is_sane(float x)
     return x > 0 && x <= 1e30f; /* false for NaN and infinity */
 }
 
+/* YaRN has turns in the context of the training by which it divides. */
+static edgellm_status check_stretch(const el_config *c, const char *where, edgellm_error *err)
+{
+    if (c->rope_context > EL_MAX_CONTEXT)
+        return el_fail(err, EDGELLM_ERR_FORMAT, "%s: rope_context is %u, above %u", where,
+                       c->rope_context, EL_MAX_CONTEXT);
+    if (c->yarn_fast == 0 && c->yarn_slow == 0) return EDGELLM_OK;
+    if (c->yarn_slow > 0 && c->yarn_slow < c->yarn_fast && c->rope_context > 0 &&
+        c->rope_factor > 0 && c->rope_base > 1)
+        return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_FORMAT,
+                   "%s: yarn_fast %g, yarn_slow %g, rope_context %u, rope_factor %g, rope_base %g: "
+                   "YaRN needs all of them, yarn_fast above yarn_slow and rope_base above 1",
+                   where, (double)c->yarn_fast, (double)c->yarn_slow, c->rope_context,
+                   (double)c->rope_factor, (double)c->rope_base);
+}
+
 /* Those that are 0 where a model has no such thing. */
 static edgellm_status check_more_numbers(const el_config *c, const char *where, edgellm_error *err)
 {
@@ -91,7 +110,10 @@ static edgellm_status check_more_numbers(const el_config *c, const char *where, 
                    {"rope_factor", c->rope_factor},
                    {"attention_scale", c->attention_scale},
                    {"attention_cap", c->attention_cap},
-                   {"logit_cap", c->logit_cap}};
+                   {"logit_cap", c->logit_cap},
+                   {"rope_gain", c->rope_gain},
+                   {"yarn_fast", c->yarn_fast},
+                   {"yarn_slow", c->yarn_slow}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (numbers[i].value == 0 || number_is_sane(numbers[i].value)) continue;
         return el_fail(err, EDGELLM_ERR_FORMAT, "%s: %s %g must be 0, or positive and finite",
@@ -103,7 +125,7 @@ static edgellm_status check_more_numbers(const el_config *c, const char *where, 
                        "1..%u, or both 0",
                        where, c->window, c->pattern, EL_MAX_CONTEXT, EL_MAX_LAYERS);
     }
-    return EDGELLM_OK;
+    return check_stretch(c, where, err);
 }
 
 edgellm_status el_config_check(const el_config *c, const char *where, edgellm_error *err)
@@ -170,6 +192,21 @@ static edgellm_status check_tokens(const el_vocab *v, uint64_t bytes, const char
     return EDGELLM_OK;
 }
 
+/* Sums of so many stay finite. */
+#define MOST_SCORE 1e9f
+
+static edgellm_status check_scores(const el_vocab *v, const char *where, edgellm_error *err)
+{
+    if (v->ranks == NULL || !el_vocab_is_unigram(v)) return EDGELLM_OK;
+    for (uint32_t id = 0; id < v->n_tokens; id++) {
+        const float score = el_float_of_bits(v->ranks[id]);
+        if (v->types[id] == EL_TOKEN_NORMAL && !(score >= -MOST_SCORE && score <= MOST_SCORE))
+            return el_fail(err, EDGELLM_ERR_FORMAT, "%s: the score of token %u is %g, beyond %g",
+                           where, id, (double)score, (double)MOST_SCORE);
+    }
+    return EDGELLM_OK;
+}
+
 static edgellm_status check_special(const el_vocab *v, const char *where, edgellm_error *err)
 {
     const struct {
@@ -210,6 +247,7 @@ edgellm_status el_vocab_check(const el_vocab *v, uint64_t bytes, const char *whe
     }
     EL_TRY(check_tokens(v, bytes, where, err));
     EL_TRY(check_special(v, where, err));
+    EL_TRY(check_scores(v, where, err));
     for (uint32_t i = 0; i < v->n_merges; i++) {
         if (v->merges[i].left >= v->n_tokens || v->merges[i].right >= v->n_tokens) {
             return el_fail(err, EDGELLM_ERR_FORMAT, "%s: merge %u joins tokens %u and %u of %u",

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/crc32.h"
 #include "format/checks.h"
 #include "format/gguf_value.h"
 
@@ -182,11 +183,16 @@ static edgellm_status read_values(el_gguf *file, cursor *c)
     for (c->index = 0; c->index < file->n_values; c->index++) {
         EL_TRY(take_value(c, &file->values[c->index]));
     }
+    return el_gguf_sort(file, c->err);
+}
+
+edgellm_status el_gguf_sort(el_gguf *file, edgellm_error *err)
+{
     qsort(file->values, file->n_values, sizeof *file->values, compare_values);
     for (uint32_t i = 1; i < file->n_values; i++) {
         const el_gguf_value *v = &file->values[i];
         if (compare_values(v - 1, v) == 0) {
-            return el_fail(c->err, EDGELLM_ERR_FORMAT, "metadata: key '%.*s' is there twice",
+            return el_fail(err, EDGELLM_ERR_FORMAT, "metadata: key '%.*s' is there twice",
                            v->key_len > 64 ? 64 : (int)v->key_len, v->key);
         }
     }
@@ -481,11 +487,52 @@ edgellm_status el_gguf_open(el_gguf *file, const char *path, edgellm_error *err)
     return EDGELLM_OK;
 }
 
+/* ---- what is no GGUF file -------------------------------------------------------------- */
+
+struct el_gguf_block {
+    el_gguf_block *next;
+    max_align_t data[];
+};
+
+void *el_gguf_room(el_gguf *file, size_t bytes)
+{
+    if (bytes > SIZE_MAX - sizeof(el_gguf_block)) return NULL;
+    el_gguf_block *block = calloc(1, sizeof *block + bytes);
+    if (!block) return NULL;
+    block->next = file->blocks;
+    file->blocks = block;
+    return block->data;
+}
+
+uint64_t el_gguf_bytes(const el_gguf *file)
+{
+    uint64_t bytes = file->map.size;
+    for (uint32_t i = 0; i < file->n_shards; i++)
+        bytes += file->shards[i].size;
+    return bytes;
+}
+
+uint32_t el_gguf_crc(const el_gguf *file)
+{
+    uint32_t crc = el_crc32(0, file->map.data, file->map.size);
+    for (uint32_t i = 0; i < file->n_shards; i++)
+        crc = el_crc32(crc, file->shards[i].data, file->shards[i].size);
+    return crc;
+}
+
 void el_gguf_close(el_gguf *file)
 {
     free(file->tensors);
     free(file->values);
     free(file->vocab_memory);
     el_mapfile_close(&file->map);
+    for (uint32_t i = 0; i < file->n_shards; i++)
+        el_mapfile_close(&file->shards[i]);
+    free(file->shards);
+    while (file->blocks) {
+        el_gguf_block *next = file->blocks->next;
+        free(file->blocks);
+        file->blocks = next;
+    }
     *file = (el_gguf){0};
 }

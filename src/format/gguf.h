@@ -1,6 +1,7 @@
 /*
  * gguf.h: reads GGUF (v2, v3) files: metadata, vocabulary and tensors. The file is mapped; every
- * count, length and offset is checked before it is used, in 64 bits.
+ * count, length and offset is checked before it is used, in 64 bits. Other sources of models
+ * (folder/folder.h) are put into the same form, so that all that follows serves them too.
  */
 #ifndef EL_FORMAT_GGUF_H
 #define EL_FORMAT_GGUF_H
@@ -11,12 +12,16 @@
 #include "format/vocab.h"
 
 typedef struct el_gguf_value el_gguf_value; /* one metadata entry, in gguf.c */
+typedef struct el_gguf_block el_gguf_block; /* memory of el_gguf_room() */
+
 typedef struct el_gguf_tensor {
     char name[64];
     uint32_t type;       /* ggml type id; known to el_ggml_type() */
     uint32_t rows, cols; /* GGUF's ne[1], ne[0]; a vector is (1, n) */
     const uint8_t *data;
     uint64_t bytes;
+    uint32_t halves; /* rows of a head, the halves of which are apart although this architecture's
+                        GGUF files have them otherwise; else 0 */
 } el_gguf_tensor;
 
 typedef struct el_gguf {
@@ -25,12 +30,19 @@ typedef struct el_gguf {
     el_gguf_tensor *tensors; /* owned */
     el_gguf_value *values;   /* owned */
     void *vocab_memory;      /* owned: what el_gguf_vocab() built */
+    /* of a source that is no GGUF file: */
+    el_mapfile *shards; /* owned: the files that it was read from */
+    uint32_t n_shards;
+    el_gguf_block *blocks; /* owned: what lies in none of them */
 } el_gguf;
 
 /* Errors: IO, FORMAT (with section, offset and field), UNSUPPORTED (version, tensor type), MEMORY.
  */
 edgellm_status el_gguf_open(el_gguf *file, const char *path, edgellm_error *err);
 void el_gguf_close(el_gguf *file);
+
+/* What opens a source as el_gguf_open() does, whatever its form is. */
+typedef edgellm_status el_gguf_opener(el_gguf *file, const char *path, edgellm_error *err);
 
 /* Metadata by key; false if missing or of another type. Any integer type serves u32. */
 bool el_gguf_u32(const el_gguf *file, const char *key, uint32_t *value);
@@ -41,8 +53,19 @@ bool el_gguf_string(const el_gguf *file, const char *key, const char **text, siz
 
 const el_gguf_tensor *el_gguf_find(const el_gguf *file, const char *name);
 
+/* Of all that it was read from: bytes, and their checksum, which takes reading them. */
+uint64_t el_gguf_bytes(const el_gguf *file);
+uint32_t el_gguf_crc(const el_gguf *file);
+
+/* Zeroed memory that lasts until the file is closed; NULL if there is none. */
+void *el_gguf_room(el_gguf *file, size_t bytes);
+
 /* The model's numbers, checked for sense. Errors: FORMAT (missing key), UNSUPPORTED. */
 edgellm_status el_gguf_config(const el_gguf *file, el_config *config, edgellm_error *err);
+
+/* Projections that lie in one tensor (Phi-3's queries, keys and values, its gate and up) become
+ * tensors of their own, views of the mapping. Errors: FORMAT (shapes), UNSUPPORTED, MEMORY. */
+edgellm_status el_gguf_split(el_gguf *file, const el_config *config, edgellm_error *err);
 
 /* The vocabulary (byte-level BPE, tokenizer model "gpt2"), decoded to raw bytes, merges resolved
  * to ids. Owned by `file`. Errors: FORMAT, UNSUPPORTED, MEMORY. */

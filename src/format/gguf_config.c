@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/detmath.h"
 #include "format/checks.h"
 #include "format/gguf_value.h"
 
@@ -113,25 +114,17 @@ static edgellm_status read_vocab_size(const reader *r, el_config *c)
                    count);
 }
 
-static edgellm_status scaled(const reader *r, const char *what)
-{
-    return el_fail(r->err, EDGELLM_ERR_UNSUPPORTED,
-                   "the model scales its positions (%s): this version runs only models that do not",
-                   what);
-}
-
 /* What an architecture has beside the numbers that all have, and what files leave out. */
 typedef struct family {
     const char *name;
     uint32_t pattern; /* layers */
     float rope_base, local_rope_base, attention_cap, logit_cap;
-    uint32_t wide_layers;  /* a model of so many scales scores by dim / heads, not by head_dim */
-    bool scales_positions; /* linearly, but not in layers of local_rope_base */
+    uint32_t wide_layers; /* a model of so many scales scores by dim / heads, not by head_dim */
 } family;
 
 static const family families[] = {
-    {"gemma2", 2, 10000.0f, 0, 50.0f, 30.0f, 46, false},
-    {"gemma3", 6, 1000000.0f, 10000.0f, 0, 0, 62, true},
+    {"gemma2", 2, 10000.0f, 0, 50.0f, 30.0f, 46},
+    {"gemma3", 6, 1000000.0f, 10000.0f, 0, 0, 62},
 };
 
 static const family *family_of(const reader *r)
@@ -154,30 +147,124 @@ static edgellm_status read_family(const reader *r, const family *f, el_config *c
     return want_f32(r, "final_logit_softcapping", f->logit_cap, &c->logit_cap);
 }
 
-/* Positions that are stretched would give wrong answers far into a text: refuse, do not ignore.
- * A factor without a type means linear scaling; a 0 means none. What Llama 3 has is a tensor,
- * rope_freqs.weight, which the model takes. */
-static edgellm_status refuse_scaling(const reader *r, const family *f, el_config *c)
+/* ---- windows --------------------------------------------------------------------------- */
+
+/* Without a pattern all layers attend to the window, if there is one: a pattern longer than they
+ * are. */
+static edgellm_status read_window(const reader *r, el_config *c)
+{
+    static const char *const windowed[] = {"llama", "phi3"};
+    uint32_t window, pattern;
+    EL_TRY(want_u32(r, "attention.sliding_window", 0, &window));
+    if (window == 0 || window >= c->context) return EDGELLM_OK;
+    EL_TRY(want_u32(r, "attention.sliding_window_pattern", c->layers + 1, &pattern));
+    for (size_t i = 0; i < sizeof windowed / sizeof *windowed; i++) {
+        if (strcmp(windowed[i], r->architecture) != 0) continue;
+        c->window = window;
+        c->pattern = pattern;
+        return EDGELLM_OK;
+    }
+    return el_fail(r->err, EDGELLM_ERR_UNSUPPORTED,
+                   "metadata: %s.attention.sliding_window is %u: this version runs %s only "
+                   "without a window",
+                   r->architecture, window, r->architecture);
+}
+
+/* ---- stretched positions ----------------------------------------------------------------- */
+
+/* What is not computed would give wrong answers far into a text: refuse, do not ignore. */
+static edgellm_status want_only(const reader *r, const char *suffix, float only)
+{
+    float value;
+    EL_TRY(want_f32(r, suffix, only, &value));
+    if (value == only) return EDGELLM_OK;
+    return el_fail(r->err, EDGELLM_ERR_UNSUPPORTED,
+                   "metadata: %s.%s is %g: this version runs only models where it is %g",
+                   r->architecture, suffix, (double)value, (double)only);
+}
+
+static edgellm_status read_linear(const reader *r, el_config *c)
+{
+    return need_f32(r, "rope.scaling.factor", &c->rope_factor);
+}
+
+/* Without a type a factor is of this kind; 0 or 1 means none. */
+static edgellm_status read_untyped(const reader *r, el_config *c)
 {
     static const char *const factors[] = {"rope.scaling.factor", "rope.scale_linear"};
+    for (size_t i = 0; i < sizeof factors / sizeof *factors; i++) {
+        float factor;
+        EL_TRY(want_f32(r, factors[i], 1.0f, &factor));
+        if (factor != 1.0f && factor != 0.0f) c->rope_factor = factor;
+    }
+    return EDGELLM_OK;
+}
+
+/* The gain is what the file says, or 1 + ln(factor) / 10. */
+static edgellm_status read_yarn(const reader *r, el_config *c)
+{
+    float gain;
+    EL_TRY(need_f32(r, "rope.scaling.factor", &c->rope_factor));
+    EL_TRY(need_u32(r, "rope.scaling.original_context_length", &c->rope_context));
+    EL_TRY(want_f32(r, "rope.scaling.yarn_beta_fast", 32.0f, &c->yarn_fast));
+    EL_TRY(want_f32(r, "rope.scaling.yarn_beta_slow", 1.0f, &c->yarn_slow));
+    EL_TRY(want_only(r, "rope.scaling.yarn_ext_factor", 1.0f));
+    EL_TRY(want_only(r, "rope.scaling.yarn_log_multiplier", 0.0f));
+    EL_TRY(want_f32(r, "rope.scaling.attn_factor", 1.0f, &gain));
+    const double usual = c->rope_factor > 1 ? 1 + el_log((double)c->rope_factor) / 10 : 1;
+    EL_TRY(want_f32(r, "rope.scaling.yarn_attn_factor", (float)usual, &c->rope_gain));
+    c->rope_gain *= gain;
+    return EDGELLM_OK;
+}
+
+/* Two tensors have the factors, for short and for long contexts. The gain is what the file says, or
+ * the square root of 1 + ln(stretch) / ln(context of the training). */
+static edgellm_status read_longrope(const reader *r, el_config *c)
+{
+    EL_TRY(need_u32(r, "rope.scaling.original_context_length", &c->rope_context));
+    const double stretch = (double)c->context / (c->rope_context ? c->rope_context : 1);
+    const bool grows = stretch > 1 && c->rope_context > 1;
+    const double square = grows ? 1 + el_log(stretch) / el_log((double)c->rope_context) : 1;
+    return want_f32(r, "rope.scaling.attn_factor", __builtin_sqrtf((float)square), &c->rope_gain);
+}
+
+static edgellm_status read_nothing(const reader *r, el_config *c)
+{
+    (void)r;
+    (void)c;
+    return EDGELLM_OK;
+}
+
+static const struct {
+    const char *type;
+    edgellm_status (*read)(const reader *r, el_config *c);
+} scalings[] = {
+    {"none", read_nothing},
+    {"linear", read_linear},
+    {"yarn", read_yarn},
+    {"longrope", read_longrope},
+};
+
+/* Without a type it is told by what there is. What Llama 3 has is a tensor, rope_freqs.weight,
+ * which the model takes. */
+static edgellm_status read_scaling(const reader *r, el_config *c)
+{
     char key[KEY_BYTES];
     const char *text;
     size_t len;
     make_key(r, "rope.scaling.type", key);
-    if (f && f->scales_positions && el_gguf_string(r->file, key, &text, &len) && len == 6 &&
-        memcmp(text, "linear", 6) == 0)
-        return need_f32(r, "rope.scaling.factor", &c->rope_factor);
-    if (el_gguf_get(r->file, key)) {
-        bool none =
-            el_gguf_string(r->file, key, &text, &len) && len == 4 && memcmp(text, "none", 4) == 0;
-        return none ? EDGELLM_OK : scaled(r, key);
+    if (!el_gguf_get(r->file, key)) {
+        const bool factors = el_gguf_find(r->file, "rope_factors_long.weight") != NULL;
+        return factors ? read_longrope(r, c) : read_untyped(r, c);
     }
-    for (size_t i = 0; i < sizeof factors / sizeof *factors; i++) {
-        float factor;
-        EL_TRY(want_f32(r, factors[i], 1.0f, &factor));
-        if (factor != 1.0f && factor != 0.0f) return scaled(r, factors[i]);
-    }
-    return EDGELLM_OK;
+    if (!el_gguf_string(r->file, key, &text, &len)) return wrong_kind(r, key, "a string");
+    for (size_t i = 0; i < sizeof scalings / sizeof *scalings; i++)
+        if (len == strlen(scalings[i].type) && memcmp(text, scalings[i].type, len) == 0)
+            return scalings[i].read(r, c);
+    return el_fail(r->err, EDGELLM_ERR_UNSUPPORTED,
+                   "the model scales its positions (%s is '%.*s'): this version runs models that "
+                   "do not, or by linear, yarn or longrope",
+                   key, len < KEY_BYTES ? (int)len : KEY_BYTES, text);
 }
 
 static edgellm_status read_config(const reader *r, el_config *c)
@@ -194,8 +281,9 @@ static edgellm_status read_config(const reader *r, el_config *c)
     EL_TRY(want_f32(r, "rope.freq_base", f ? f->rope_base : 10000.0f, &c->rope_base));
     EL_TRY(need_f32(r, "attention.layer_norm_rms_epsilon", &c->norm_eps));
     EL_TRY(read_vocab_size(r, c));
-    if (f) EL_TRY(read_family(r, f, c));
-    EL_TRY(refuse_scaling(r, f, c));
+    EL_TRY(f ? read_family(r, f, c) : read_window(r, c));
+    EL_TRY(read_scaling(r, c));
+    if (c->rope_gain == 1.0f) c->rope_gain = 0;
     return el_config_check(c, "metadata", r->err);
 }
 

@@ -112,6 +112,12 @@ edgellm_status el_gguf_ranks(const el_gguf_value *scores, const uint8_t *types, 
     return status;
 }
 
+void el_gguf_scores(const el_gguf_value *scores, uint32_t *bits)
+{
+    for (uint32_t id = 0; id < scores->count; id++)
+        bits[id] = (uint32_t)el_gguf_load(scores->data + 4 * (size_t)id, 4);
+}
+
 edgellm_status el_gguf_refuse_normalizing(const el_gguf *file, edgellm_error *err)
 {
     static const char map[] = "tokenizer.ggml.precompiled_charsmap";

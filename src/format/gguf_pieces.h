@@ -1,6 +1,6 @@
 /*
- * gguf_pieces.h: what is other in a vocabulary of SentencePiece's BPE than in one of merges: pieces
- * whose spaces are U+2581, bytes named <0x41>, and scores. For gguf*.c alone.
+ * gguf_pieces.h: what is other in a vocabulary of SentencePiece than in one of merges: pieces whose
+ * spaces are U+2581, bytes named <0x41>, and scores. For gguf*.c alone.
  */
 #ifndef EL_FORMAT_GGUF_PIECES_H
 #define EL_FORMAT_GGUF_PIECES_H
@@ -25,6 +25,9 @@ edgellm_status el_gguf_piece(uint8_t *out, el_token_type type, const char *text,
  */
 edgellm_status el_gguf_ranks(const el_gguf_value *scores, const uint8_t *types, uint32_t *ranks,
                              edgellm_error *err);
+
+/* The scores as they are: el_vocab.ranks of a unigram model. */
+void el_gguf_scores(const el_gguf_value *scores, uint32_t *bits);
 
 /* Text is taken as it is: a vocabulary that asks for more is refused. Errors: UNSUPPORTED. */
 edgellm_status el_gguf_refuse_normalizing(const el_gguf *file, edgellm_error *err);

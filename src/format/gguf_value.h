@@ -1,4 +1,5 @@
-/* gguf_value.h: metadata entries as the GGUF reader keeps them; for gguf*.c alone. */
+/* gguf_value.h: metadata entries as the GGUF reader keeps them; for gguf*.c, and folder_*.c, which
+ * makes them. */
 #ifndef EL_FORMAT_GGUF_VALUE_H
 #define EL_FORMAT_GGUF_VALUE_H
 
@@ -31,6 +32,10 @@ struct el_gguf_value {
     uint64_t count;        /* of an array; 1 otherwise */
     const uint8_t *data;   /* the value; of an array: its first element */
 };
+
+/* Puts the values into the order that el_gguf_get() needs. Errors: FORMAT (a key is there twice).
+ */
+edgellm_status el_gguf_sort(el_gguf *file, edgellm_error *err);
 
 /* NULL if there is no such key. */
 const el_gguf_value *el_gguf_get(const el_gguf *file, const char *key);

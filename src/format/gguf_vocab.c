@@ -1,8 +1,8 @@
 /*
  * gguf_vocab.c: a vocabulary from GGUF metadata; the result holds raw bytes and ids. Of byte-level
  * BPE (model "gpt2") GGUF stores normal tokens and merges in GPT-2's printable mapping (a space is
- * U+0120). Of SentencePiece's BPE ("llama") it stores pieces with scores (gguf_pieces.c).
- * Everything lies in one block, owned by the file:
+ * U+0120). Of SentencePiece's BPE ("llama") and its unigram model ("t5") it stores pieces with
+ * scores (gguf_pieces.c). Everything lies in one block, owned by the file:
  *
  *     merges | starts | ranks | types | token bytes | pre-tokenizer | chat template
  */
@@ -22,6 +22,7 @@ typedef struct builder {
     edgellm_error *err;
     const el_gguf_value *tokens, *types, *merges; /* types, merges: NULL if absent */
     const el_gguf_value *scores;                  /* of pieces; else NULL */
+    bool is_unigram;                              /* of those: not BPE */
     const char *chat_template;
     size_t template_len;
     uint64_t token_bytes; /* of all tokens in the source: decoding never lengthens */
@@ -80,8 +81,13 @@ static edgellm_status find_array(const builder *b, const char *key, uint32_t ele
                    key);
 }
 
+static bool is_text(const char *text, size_t len, const char *wanted)
+{
+    return len == strlen(wanted) && memcmp(text, wanted, len) == 0;
+}
+
 /* *scored: pieces with scores, or merges. */
-static edgellm_status check_model(const builder *b, bool *scored)
+static edgellm_status check_model(builder *b, bool *scored)
 {
     const char *model;
     size_t len;
@@ -89,11 +95,12 @@ static edgellm_status check_model(const builder *b, bool *scored)
         return el_fail(b->err, EDGELLM_ERR_FORMAT,
                        WHERE ": 'tokenizer.ggml.model' is missing: the file has no vocabulary");
     }
-    *scored = len == 5 && memcmp(model, "llama", 5) == 0;
-    if (*scored || (len == 4 && memcmp(model, "gpt2", 4) == 0)) return EDGELLM_OK;
+    b->is_unigram = is_text(model, len, "t5");
+    *scored = b->is_unigram || is_text(model, len, "llama");
+    if (*scored || is_text(model, len, "gpt2")) return EDGELLM_OK;
     return el_fail(b->err, EDGELLM_ERR_UNSUPPORTED,
-                   WHERE ": model '%.*s' is not supported, only 'gpt2' (byte-level BPE) and "
-                         "'llama' (SentencePiece's BPE)",
+                   WHERE ": model '%.*s' is not supported, only 'gpt2' (byte-level BPE), 'llama' "
+                         "(SentencePiece's BPE) and 't5' (its unigram model)",
                    len > 32 ? 32 : (int)len, model);
 }
 
@@ -102,12 +109,13 @@ static edgellm_status find_scores(builder *b)
 {
     if (!b->types)
         return el_fail(b->err, EDGELLM_ERR_FORMAT,
-                       WHERE ": 'tokenizer.ggml.token_type' is missing: of a model 'llama' it says "
-                             "which tokens are bytes");
+                       WHERE ": 'tokenizer.ggml.token_type' is missing: of pieces with scores it "
+                             "says which are bytes");
     EL_TRY(find_array(b, "tokenizer.ggml.scores", EL_GGUF_F32, &b->scores));
     if (b->scores && b->tokens && b->scores->count == b->tokens->count) return EDGELLM_OK;
     return el_fail(b->err, EDGELLM_ERR_FORMAT,
-                   WHERE ": %llu scores for the tokens of a model 'llama', not one for each",
+                   WHERE
+                   ": %llu scores for the tokens of a model 'llama' or 't5', not one for each",
                    b->scores ? (unsigned long long)b->scores->count : 0ull);
 }
 
@@ -289,21 +297,40 @@ static edgellm_status fill_merges(const builder *b)
     return status;
 }
 
+static bool has_token(const builder *b, const char *wanted)
+{
+    const uint8_t *at = b->tokens->data;
+    for (uint32_t i = 0; i < b->tokens->count; i++) {
+        size_t len;
+        const char *text = el_gguf_next_string(&at, &len);
+        if (is_text(text, len, wanted)) return true;
+    }
+    return false;
+}
+
 /* Names of other programs for the same rules; any other name stays as it is, for the tokenizer
- * to know or to refuse. */
+ * to know or to refuse. Old converters left it out: a vocabulary with this token is Llama 3's, as
+ * BitNet has it. */
 static edgellm_status fill_pretokenizer(const builder *b)
 {
     static const struct {
         const char *theirs, *ours;
-    } aliases[] = {{"default", "gpt2"}, {"gpt-2", "gpt2"}, {"llama-bpe", "llama3"}};
+    } aliases[] = {{"default", "gpt2"},
+                   {"gpt-2", "gpt2"},
+                   {"llama-bpe", "llama3"},
+                   {"deepseek-r1-qwen", "qwen2"}};
     const char *name = "gpt2";
     size_t len = 4;
-    if (el_gguf_get(b->file, "tokenizer.ggml.pre") &&
-        !el_gguf_string(b->file, "tokenizer.ggml.pre", &name, &len)) {
+    const bool is_given = el_gguf_get(b->file, "tokenizer.ggml.pre") != NULL;
+    if (is_given && !el_gguf_string(b->file, "tokenizer.ggml.pre", &name, &len)) {
         return el_fail(b->err, EDGELLM_ERR_FORMAT, WHERE ": 'tokenizer.ggml.pre' is no string");
     }
+    if (!is_given && has_token(b, "<|start_header_id|>")) {
+        name = "llama3";
+        len = strlen(name);
+    }
     for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++) {
-        if (len == strlen(aliases[i].theirs) && memcmp(name, aliases[i].theirs, len) == 0) {
+        if (is_text(name, len, aliases[i].theirs)) {
             name = aliases[i].ours;
             len = strlen(name);
         }
@@ -326,7 +353,8 @@ static uint32_t special_id(const el_gguf *file, const char *key)
 
 static void fill_view(const builder *b, el_vocab *v)
 {
-    bool add_bos = b->scores != NULL, space_first = b->scores != NULL; /* unless the file says */
+    bool space_first = b->scores != NULL, add_bos = space_first && !b->is_unigram; /* unless the
+                                                                                   file says */
     el_gguf_bool(b->file, "tokenizer.ggml.add_bos_token", &add_bos);
     el_gguf_bool(b->file, "tokenizer.ggml.add_space_prefix", &space_first);
     if (special_id(b->file, "tokenizer.ggml.bos_token_id") == EL_TOKEN_NONE && b->scores)
@@ -351,13 +379,22 @@ static void fill_view(const builder *b, el_vocab *v)
     memcpy(b->out_template, b->chat_template, b->template_len);
 }
 
+static edgellm_status fill_scores(const builder *b)
+{
+    if (b->is_unigram)
+        el_gguf_scores(b->scores, b->out_ranks);
+    else
+        EL_TRY(el_gguf_ranks(b->scores, b->out_types, b->out_ranks, b->err));
+    const char *name = b->is_unigram ? "unigram" : "spm";
+    memcpy(b->out_pretokenizer, name, strlen(name));
+    return el_gguf_refuse_normalizing(b->file, b->err);
+}
+
 static edgellm_status fill(builder *b, el_vocab *v)
 {
     EL_TRY(fill_tokens(b));
     if (b->scores) {
-        EL_TRY(el_gguf_ranks(b->scores, b->out_types, b->out_ranks, b->err));
-        EL_TRY(el_gguf_refuse_normalizing(b->file, b->err));
-        memcpy(b->out_pretokenizer, "spm", sizeof "spm");
+        EL_TRY(fill_scores(b));
     } else {
         EL_TRY(fill_merges(b));
         EL_TRY(fill_pretokenizer(b));

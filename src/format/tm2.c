@@ -175,7 +175,10 @@ static edgellm_status read_model(el_tm2 *file, edgellm_error *err)
     section s = section_of(&file->map, EL_TM2_MODEL);
     el_config *c = &file->config;
     if (s.size != el_tm2_model_bytes(file->version))
-        return bad(err, "model", s.offset, "size", file->version < 5 ? "is not 164" : "is not 192");
+        return bad(err, "model", s.offset, "size",
+                   file->version < 5   ? "is not 164"
+                   : file->version < 6 ? "is not 192"
+                                       : "is not 208");
     memset(c, 0, sizeof *c);
     memcpy(c->architecture, s.data + EL_TM2_AT_ARCHITECTURE, sizeof c->architecture);
     memcpy(c->name, s.data + EL_TM2_AT_MODEL_NAME, sizeof c->name);
@@ -277,7 +280,8 @@ static edgellm_status check_codec(const el_tm2 *file, const el_tensor *t, uint64
                                   edgellm_error *err)
 {
     /* below it, from OLDEST on */
-    static const uint8_t codecs[] = {EL_CODEC_B1, EL_CODEC_T1 + 1, EL_CODEC_T1 + 1};
+    static const uint8_t codecs[] = {EL_CODEC_B1, EL_CODEC_T1 + 1, EL_CODEC_T1 + 1,
+                                     EL_CODEC_T1 + 1};
     _Static_assert(sizeof codecs == EL_TM2_VERSION - EL_TM2_OLDEST + 1, "one for each version");
     _Static_assert(EL_CODEC_COUNT == EL_CODEC_T1 + 1, "a new codec is a new version");
     if (t->codec < codecs[file->version - EL_TM2_OLDEST]) return EDGELLM_OK;

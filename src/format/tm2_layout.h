@@ -60,14 +60,15 @@ enum {
     EL_TM2_AT_MODEL_NAME = 24,
     EL_TM2_AT_NUMBERS = 120, /* in the order of el_tm2_numbers */
     EL_TM2_NUMBERS_4 = 11,   /* up to version 4 */
-    EL_TM2_NUMBERS = 18,
-    EL_TM2_MODEL_BYTES = 192
+    EL_TM2_NUMBERS_5 = 18,
+    EL_TM2_NUMBERS = 22,
+    EL_TM2_MODEL_BYTES = 208
 };
 
 /* Numbers in section model, and its bytes, of a version. */
 static inline int el_tm2_number_count(uint32_t version)
 {
-    return version < 5 ? EL_TM2_NUMBERS_4 : EL_TM2_NUMBERS;
+    return version < 5 ? EL_TM2_NUMBERS_4 : version < 6 ? EL_TM2_NUMBERS_5 : EL_TM2_NUMBERS;
 }
 
 static inline uint64_t el_tm2_model_bytes(uint32_t version)

@@ -36,6 +36,11 @@ const uint16_t el_tm2_numbers[EL_TM2_NUMBERS] = {
     offsetof(el_config, attention_scale),
     offsetof(el_config, attention_cap),
     offsetof(el_config, logit_cap),
+    /* from version 6 on */
+    offsetof(el_config, rope_context),
+    offsetof(el_config, rope_gain),
+    offsetof(el_config, yarn_fast),
+    offsetof(el_config, yarn_slow),
 };
 
 /* ---- shape ----------------------------------------------------------------------------- */

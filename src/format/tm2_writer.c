@@ -47,13 +47,19 @@ static void end_section(el_tm2_writer *w, int index)
     memcpy(entry + EL_TM2_AT_NAME, el_tm2_section_names[index], EL_TM2_SECTION_NAME_BYTES);
 }
 
-/* A file that needs nothing of version 5 can be read by programs that know version 4. */
-static uint32_t version_for(const el_config *c, const el_vocab *v)
+static bool has_number(const el_config *c, int from, int to)
 {
     static const uint8_t none[4];
-    if (el_vocab_is_scored(v)) return 5;
-    for (int i = EL_TM2_NUMBERS_4; i < EL_TM2_NUMBERS; i++)
-        if (memcmp((const char *)c + el_tm2_numbers[i], none, sizeof none) != 0) return 5;
+    for (int i = from; i < to; i++)
+        if (memcmp((const char *)c + el_tm2_numbers[i], none, sizeof none) != 0) return true;
+    return false;
+}
+
+/* A file that needs nothing of a version can be read by programs that know the one before. */
+static uint32_t version_for(const el_config *c, const el_vocab *v)
+{
+    if (has_number(c, EL_TM2_NUMBERS_5, EL_TM2_NUMBERS)) return 6;
+    if (el_vocab_is_scored(v) || has_number(c, EL_TM2_NUMBERS_4, EL_TM2_NUMBERS_5)) return 5;
     return EL_TM2_USUAL;
 }
 

@@ -1,7 +1,7 @@
 /*
  * vocab.h: a vocabulary as plain arrays: what importers produce, the file stores and the tokenizer
- * works on. Byte-level BPE has merges; SentencePiece's BPE (pre-tokenizer "spm") has ranks instead.
- * A view: it owns nothing.
+ * works on. Byte-level BPE has merges; SentencePiece's BPE (pre-tokenizer "spm") has ranks instead,
+ * its unigram model ("unigram") scores. A view: it owns nothing.
  */
 #ifndef EL_FORMAT_VOCAB_H
 #define EL_FORMAT_VOCAB_H
@@ -27,22 +27,29 @@ typedef struct el_merge {
 
 typedef struct el_vocab {
     uint32_t n_tokens, n_merges;
-    const uint8_t *bytes;        /* all tokens' raw bytes, joined (not GPT-2's printable mapping) */
-    const uint32_t *starts;      /* (n_tokens + 1) offsets into bytes */
-    const uint8_t *types;        /* (n_tokens) el_token_type */
-    const el_merge *merges;      /* (n_merges), best rank first */
-    const uint32_t *ranks;       /* (n_tokens) the lower, the sooner two parts become it; or NULL */
-    const char *pretokenizer;    /* "smollm", "gpt2", "llama3", "qwen2", "spm"; NUL-terminated */
+    const uint8_t *bytes;   /* all tokens' raw bytes, joined (not GPT-2's printable mapping) */
+    const uint32_t *starts; /* (n_tokens + 1) offsets into bytes */
+    const uint8_t *types;   /* (n_tokens) el_token_type */
+    const el_merge *merges; /* (n_merges), best rank first */
+    /* (n_tokens) "spm": the lower, the sooner two parts become it; "unigram": the bits of its score
+     * as a float; else NULL */
+    const uint32_t *ranks;
+    const char *pretokenizer;    /* "smollm", "gpt2", "llama3", ..., "spm"; NUL-terminated */
     const char *chat_template;   /* the source's Jinja text, NUL-terminated; "" if none */
     uint32_t bos, eos, unk, pad; /* EL_TOKEN_NONE if absent */
     uint8_t add_bos;             /* put bos before a text */
-    uint8_t space_first;         /* "spm": put a space before a text */
+    uint8_t space_first;         /* "spm", "unigram": put a space before a text */
 } el_vocab;
 
-/* Pieces with scores, as SentencePiece's BPE has them. The only spelling of a space is a space. */
+static inline bool el_vocab_is_unigram(const el_vocab *vocab)
+{
+    return strcmp(vocab->pretokenizer, "unigram") == 0;
+}
+
+/* Pieces with scores, as SentencePiece has them. The only spelling of a space is a space. */
 static inline bool el_vocab_is_scored(const el_vocab *vocab)
 {
-    return strcmp(vocab->pretokenizer, "spm") == 0;
+    return strcmp(vocab->pretokenizer, "spm") == 0 || el_vocab_is_unigram(vocab);
 }
 
 #endif

@@ -24,6 +24,7 @@
 #define EL_PROGRAM_NODES_MAX (1u << 17)
 #define EL_PROGRAM_EDGES_MAX (1u << 18)
 #define EL_COST_NONE         0x3fffffffu /* there is no way to the end */
+#define EL_COST_MOST         0x3ffffffeu /* so many tokens, or more: none has that much time */
 
 typedef enum el_node_kind {
     EL_NODE_BYTES,
@@ -69,15 +70,18 @@ void el_program_release(el_program *program);
 
 static inline uint32_t el_cost_add(uint32_t a, uint32_t b)
 {
-    return a + b < EL_COST_NONE ? a + b : EL_COST_NONE;
+    if (a == EL_COST_NONE || b == EL_COST_NONE) return EL_COST_NONE;
+    return a + b < EL_COST_MOST ? a + b : EL_COST_MOST;
 }
 
 /* Tokens for the rest of a repetition, when `count` of it are done. */
 static inline uint32_t el_cost_repeat(const el_program *p, const el_node *repeat, uint32_t count)
 {
     const uint64_t missing = count < repeat->least ? repeat->least - count : 0;
-    const uint64_t all = missing * p->nodes[repeat->first].cost + p->nodes[repeat->then].cost;
-    return all < EL_COST_NONE ? (uint32_t)all : EL_COST_NONE;
+    const uint32_t body = p->nodes[repeat->first].cost, then = p->nodes[repeat->then].cost;
+    const uint64_t all = missing * body + then;
+    if ((missing > 0 && body == EL_COST_NONE) || then == EL_COST_NONE) return EL_COST_NONE;
+    return all < EL_COST_MOST ? (uint32_t)all : EL_COST_MOST;
 }
 
 /* ---- between the files of a program ---- */

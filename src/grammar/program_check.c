@@ -86,8 +86,13 @@ static edgellm_status check_ends(const el_program *p, const el_gbnf *g, edgellm_
                             "not",
                             err);
     }
-    if (p->nodes[p->root].cost < EL_COST_NONE) return EDGELLM_OK;
-    return fail_at_rule(g, g->root, "never ends: add a way out of it", err);
+    if (p->nodes[p->root].cost == EL_COST_NONE)
+        return fail_at_rule(g, g->root, "never ends: add a way out of it", err);
+    if (p->nodes[p->root].cost < EL_COST_MOST) return EDGELLM_OK;
+    return fail_at_rule(g, g->root,
+                        "takes more than 1000000000 bytes at least, by its counts: make them "
+                        "smaller",
+                        err);
 }
 
 edgellm_status el_program_check(el_program *p, const el_gbnf *gbnf, edgellm_error *err)

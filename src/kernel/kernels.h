@@ -106,6 +106,7 @@ typedef struct el_attended {
     uint32_t first, last; /* positions that are computed, see below */
     float scale;          /* of scores */
     float cap;            /* soft cap of scores, after that; 0: none */
+    uint32_t ring;        /* position p lies at p mod ring, a multiple of 64; 0: at p */
 } el_attended;
 
 /*
@@ -119,7 +120,8 @@ typedef struct el_attended {
  * but at most EL_ATTEND_HEADS, of last - first rounded up to 64 floats each. first: at most begin,
  * a multiple of 64; last: end, or more and a multiple of 16. Positions before begin, and from end
  * on, are computed too and count for nothing, so that the cost is that of so many. Bits are the
- * same. Their keys may hold anything; the scales of their values are finite.
+ * same. Their keys may hold anything; the scales of their values are finite. In a ring last - first
+ * is at most its size: the bits are those of a cache without one.
  */
 #define EL_ATTEND_HEADS 4
 #define EL_ATTEND_SPAN  64

@@ -167,7 +167,22 @@ static void finish_group(const el_forward *f, const el_layer *l, uint32_t kv_hea
     finish_heads(f, f->v + at, 1, l->v_bias ? l->v_bias + head : NULL, NULL);
 }
 
-/* Rotates the keys of one KV head and the queries of its group, and stores key and value. */
+/* What lies at `at` of k and v, a head each, into the cache. */
+static void store(const el_forward *f, const el_place *place, bool local, size_t plane, size_t at)
+{
+    const uint32_t dim = f->model->config.head_dim;
+    const uint32_t position = el_cache_at(place->cache, local, place->position);
+    if (f->exact) {
+        const el_exact_kv *kv = &place->cache->exact[plane];
+        memcpy(kv->keys + (size_t)position * dim, f->k + at, dim * sizeof(float));
+        memcpy(kv->values + (size_t)position * dim, f->v + at, dim * sizeof(float));
+        return;
+    }
+    f->kernels->kv_store(&place->cache->planes[plane], position, f->k + at, f->v + at, dim);
+}
+
+/* Rotates the keys of one KV head and the queries of its group, if the layer does, and stores key
+ * and value. */
 static void rotate_and_store(el_forward *f, uint32_t layer, uint32_t token, uint32_t kv_head)
 {
     const el_config *c = &f->model->config;
@@ -179,16 +194,11 @@ static void rotate_and_store(el_forward *f, uint32_t layer, uint32_t token, uint
     const float *cosine = angles->cosine + (size_t)position * (c->rotary_dim / 2);
     const float *sine = angles->sine + (size_t)position * (c->rotary_dim / 2);
     finish_group(f, l, kv_head, at);
-    f->kernels->rope(f->q + at * group, group, c->head_dim, c->rotary_dim, cosine, sine);
-    f->kernels->rope(f->k + at, 1, c->head_dim, c->rotary_dim, cosine, sine);
-    const size_t plane = (size_t)layer * c->kv_heads + kv_head;
-    if (f->exact) {
-        size_t to = plane * place->cache->plane + (size_t)position * c->head_dim;
-        memcpy(place->cache->keys + to, f->k + at, c->head_dim * sizeof(float));
-        memcpy(place->cache->values + to, f->v + at, c->head_dim * sizeof(float));
-        return;
+    if (!l->unturned) {
+        f->kernels->rope(f->q + at * group, group, c->head_dim, c->rotary_dim, cosine, sine);
+        f->kernels->rope(f->k + at, 1, c->head_dim, c->rotary_dim, cosine, sine);
     }
-    f->kernels->kv_store(&place->cache->planes[plane], position, f->k + at, f->v + at, c->head_dim);
+    store(f, place, l->local, (size_t)layer * c->kv_heads + kv_head, at);
 }
 
 /* Heads of one token that share keys and values. */
@@ -198,32 +208,35 @@ typedef struct el_heads {
     bool local;   /* of a local layer */
 } el_heads;
 
-/* What a token attends to; where attention is padded, everything is computed. */
+/* What a token attends to; where attention is padded, everything is computed, be it a ring. */
 static el_attended attended_by(const el_forward *f, const el_heads *h)
 {
     const el_config *c = &f->model->config;
     const el_place *place = &f->places[h->token];
     const uint32_t end = place->position + 1, padded = place->cache->padded;
     const uint32_t begin = h->local && end > c->window ? end - c->window : 0;
+    const uint32_t ring = h->local ? place->cache->ring : 0;
+    const uint32_t first = padded && !ring ? 0 : begin / EL_ATTEND_SPAN * EL_ATTEND_SPAN;
     return (el_attended){.head_dim = c->head_dim,
                          .begin = begin,
                          .end = end,
-                         .first = padded ? 0 : begin / EL_ATTEND_SPAN * EL_ATTEND_SPAN,
-                         .last = padded ? padded : end,
+                         .first = first,
+                         .last = !padded ? end
+                                 : ring  ? first + ring
+                                         : padded,
                          .scale = f->model->attention_scale,
-                         .cap = c->attention_cap};
+                         .cap = c->attention_cap,
+                         .ring = ring};
 }
 
 static void attend_exact(el_forward *f, const el_heads *h, float *scores)
 {
     const el_config *c = &f->model->config;
-    const el_cache *cache = f->places[h->token].cache;
+    const el_exact_kv *kv = &f->places[h->token].cache->exact[h->plane];
     const el_attended of = attended_by(f, h);
     for (uint32_t i = 0; i < h->count; i++) {
         const size_t at = ((size_t)h->token * c->heads + h->first + i) * c->head_dim;
-        f->kernels->attend_exact(cache->keys + h->plane * cache->plane,
-                                 cache->values + h->plane * cache->plane, f->q + at, &of, scores,
-                                 f->h + at);
+        f->kernels->attend_exact(kv->keys, kv->values, f->q + at, &of, scores, f->h + at);
     }
 }
 

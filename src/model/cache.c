@@ -17,8 +17,56 @@ static record_layout layout_of(const el_forward *f)
 
 uint32_t el_cache_planes(const el_forward *f)
 {
-    return f->model->config.layers * f->cache.kv_heads;
+    return el_forward_planes(f);
 }
+
+/* ---- what rings hold ------------------------------------------------------------------------- */
+
+/* The first position that the token at `position` attends to in local layers. */
+static uint32_t window_begin(const el_forward *f, uint32_t position)
+{
+    const uint32_t window = f->model->config.window;
+    return window != 0 && position >= window ? position + 1 - window : 0;
+}
+
+el_place el_cache_place(el_forward *f, uint32_t position)
+{
+    el_cache *cache = &f->cache;
+    if (position == 0) cache->kept = 0;
+    if (cache->ring != 0 && position >= cache->ring && cache->kept <= position - cache->ring)
+        cache->kept = position + 1 - cache->ring;
+    return (el_place){cache, position};
+}
+
+bool el_cache_reaches(const el_forward *f, uint32_t position)
+{
+    return position == 0 || f->cache.kept <= window_begin(f, position);
+}
+
+uint32_t el_cache_needed(const el_forward *f, uint32_t layer, uint32_t position)
+{
+    return f->model->layers[layer].local ? window_begin(f, position) : 0;
+}
+
+uint64_t el_cache_records(const el_forward *f, uint32_t position)
+{
+    uint64_t records = 0;
+    for (uint32_t i = 0; i < f->model->config.layers; i++)
+        records += (uint64_t)(position - el_cache_needed(f, i, position)) * f->cache.kv_heads;
+    return records;
+}
+
+void el_cache_filled(el_forward *f, uint32_t position)
+{
+    f->cache.kept = window_begin(f, position);
+}
+
+static bool is_local(const el_forward *f, uint32_t plane)
+{
+    return f->model->layers[plane / f->cache.kv_heads].local;
+}
+
+/* ---- records --------------------------------------------------------------------------------- */
 
 size_t el_cache_record_bytes(const el_forward *f)
 {
@@ -58,25 +106,27 @@ static void write_int8(const el_kv *kv, uint32_t position, record_layout l, cons
 void el_cache_read(const el_forward *f, uint32_t plane, uint32_t position, uint8_t *record)
 {
     const record_layout l = layout_of(f);
+    const uint32_t place = el_cache_at(&f->cache, is_local(f, plane), position);
     if (!f->exact) {
-        read_int8(&f->cache.planes[plane], position, l, record);
+        read_int8(&f->cache.planes[plane], place, l, record);
         return;
     }
-    const size_t at = plane * f->cache.plane + (size_t)position * f->model->config.head_dim;
-    memcpy(record, f->cache.keys + at, l.codes);
-    memcpy(record + l.codes, f->cache.values + at, l.codes);
+    const size_t at = (size_t)place * f->model->config.head_dim;
+    memcpy(record, f->cache.exact[plane].keys + at, l.codes);
+    memcpy(record + l.codes, f->cache.exact[plane].values + at, l.codes);
 }
 
 void el_cache_write(el_forward *f, uint32_t plane, uint32_t position, const uint8_t *record)
 {
     const record_layout l = layout_of(f);
+    const uint32_t place = el_cache_at(&f->cache, is_local(f, plane), position);
     if (!f->exact) {
-        write_int8(&f->cache.planes[plane], position, l, record);
+        write_int8(&f->cache.planes[plane], place, l, record);
         return;
     }
-    const size_t at = plane * f->cache.plane + (size_t)position * f->model->config.head_dim;
-    memcpy(f->cache.keys + at, record, l.codes);
-    memcpy(f->cache.values + at, record + l.codes, l.codes);
+    const size_t at = (size_t)place * f->model->config.head_dim;
+    memcpy(f->cache.exact[plane].keys + at, record, l.codes);
+    memcpy(f->cache.exact[plane].values + at, record + l.codes, l.codes);
 }
 
 void el_cache_forget(el_forward *f, uint32_t begin, uint32_t end)
@@ -84,8 +134,10 @@ void el_cache_forget(el_forward *f, uint32_t begin, uint32_t end)
     if (f->exact) return;
     for (uint32_t plane = 0; plane < el_cache_planes(f); plane++) {
         const el_kv *kv = &f->cache.planes[plane];
-        memset(kv->vscale + (size_t)begin * kv->blocks, 0,
-               (size_t)(end - begin) * kv->blocks * sizeof *kv->vscale);
+        const bool local = is_local(f, plane);
+        for (uint32_t p = begin; p < end; p++)
+            memset(kv->vscale + (size_t)el_cache_at(&f->cache, local, p) * kv->blocks, 0,
+                   kv->blocks * sizeof *kv->vscale);
     }
 }
 

@@ -18,6 +18,20 @@
 uint32_t el_cache_planes(const el_forward *f);
 size_t el_cache_record_bytes(const el_forward *f);
 
+/* The place of a position that is about to be computed; what its record overwrites is noted. */
+el_place el_cache_place(el_forward *f, uint32_t position);
+
+/* Can the token at `position` be computed: is everything there that local layers attend to? */
+bool el_cache_reaches(const el_forward *f, uint32_t position);
+
+/* The first position whose record tokens from `position` on need of a layer, and how many records
+ * they need of all. */
+uint32_t el_cache_needed(const el_forward *f, uint32_t layer, uint32_t position);
+uint64_t el_cache_records(const el_forward *f, uint32_t position);
+
+/* Those were written, no others. */
+void el_cache_filled(el_forward *f, uint32_t position);
+
 /* Copies one record out of the cache, or into it. */
 void el_cache_read(const el_forward *f, uint32_t plane, uint32_t position, uint8_t *record);
 void el_cache_write(el_forward *f, uint32_t plane, uint32_t position, const uint8_t *record);

@@ -101,11 +101,13 @@ static edgellm_status load_layer(el_layer *l, el_layer_names *n, const el_model 
                                  unsigned extra, edgellm_error *err)
 {
     const el_config *c = &model->config;
+    const el_architecture *of = model->architecture;
     EL_TRY(load_plain(l, n, c, err));
     if (extra & EL_DECODER_BIASES) EL_TRY(load_biases(l, n, c, err));
     if (extra & EL_DECODER_NORMS) EL_TRY(load_norms(l, n, c, err));
     if (extra & EL_DECODER_POST_NORMS) EL_TRY(load_post_norms(l, n, c, err));
     l->local = c->pattern > 0 && (n->layer + 1) % c->pattern != 0;
+    l->unturned = of->unturned > 0 && (n->layer + 1) % of->unturned == 0;
     return refuse_others(n, model, extra, err);
 }
 

@@ -1,6 +1,7 @@
 #include "model/forward.h"
 
 #include "base/detmath.h"
+#include "model/positions.h"
 
 static uint32_t max_u32(uint32_t a, uint32_t b)
 {
@@ -12,29 +13,17 @@ static uint32_t round_up(uint32_t n, uint32_t multiple)
     return (n + multiple - 1) / multiple * multiple;
 }
 
-/* Of dimension i: base^(-2i / rotary_dim), in double (Su et al. 2021), over factors of the model's
- * where it has some. */
-static double frequency_of(const el_model *m, uint32_t i, bool local)
-{
-    const el_config *c = &m->config;
-    const double base = (double)(local ? c->local_rope_base : c->rope_base);
-    double frequency = el_exp(-2.0 * i / c->rotary_dim * el_log(base));
-    if (local) return frequency;
-    if (m->rope_factors) frequency /= (double)m->rope_factors[i];
-    if (c->rope_factor != 0) frequency /= (double)c->rope_factor;
-    return frequency;
-}
-
 static void fill_angles(const el_forward *f, const el_angles *angles, bool local)
 {
     const uint32_t half = f->model->config.rotary_dim / 2;
+    const double gain = el_positions_gain(f->model, local);
     for (uint32_t i = 0; i < half; i++) {
-        const double frequency = frequency_of(f->model, i, local);
+        const double frequency = el_positions_frequency(f->model, f->context, i, local);
         for (uint32_t p = 0; p < f->context; p++) {
             double sine, cosine;
             el_sincos(p * frequency, &sine, &cosine);
-            angles->cosine[(size_t)p * half + i] = (float)cosine;
-            angles->sine[(size_t)p * half + i] = (float)sine;
+            angles->cosine[(size_t)p * half + i] = (float)(cosine * gain);
+            angles->sine[(size_t)p * half + i] = (float)(sine * gain);
         }
     }
 }
@@ -49,14 +38,32 @@ static el_angles layout_angles(const el_forward *f, el_arena *arena, bool local)
     return angles;
 }
 
+/* Any token of a batch finds its window, from the span of 64 on in which that begins. */
+static uint32_t ring_of(const el_forward *f)
+{
+    const el_config *c = &f->model->config;
+    const uint64_t least = (uint64_t)c->window + f->room + EL_ATTEND_SPAN;
+    if (c->window == 0 || least >= f->context) return 0;
+    const uint32_t ring = round_up((uint32_t)least, EL_ATTEND_SPAN);
+    return ring < round_up(f->context, EL_ATTEND_SPAN) ? ring : 0;
+}
+
+/* Positions that a plane holds. */
+static uint32_t plane_positions(const el_forward *f, uint32_t plane, uint32_t all)
+{
+    const el_layer *layer = &f->model->layers[plane / f->cache.kv_heads];
+    return f->cache.ring != 0 && layer->local ? f->cache.ring : all;
+}
+
 static void layout_int8_cache(el_forward *f, el_arena *arena)
 {
     const el_config *c = &f->model->config;
-    const uint32_t blocks = (c->head_dim + EL_BLOCK - 1) / EL_BLOCK;
-    const size_t positions = round_up(f->context, EL_TILE), n = (size_t)c->layers * c->kv_heads;
+    const uint32_t blocks = (c->head_dim + EL_BLOCK - 1) / EL_BLOCK, n = el_forward_planes(f);
+    const uint32_t all = round_up(f->context, EL_TILE);
     f->cache.planes = el_arena_take(arena, n, sizeof(el_kv));
-    f->cache.padded = f->constant_time ? (uint32_t)positions : 0;
-    for (size_t i = 0; i < n; i++) {
+    f->cache.padded = f->constant_time ? all : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const size_t positions = plane_positions(f, i, all);
         el_kv kv = {.blocks = blocks};
         kv.keys = el_arena_take(arena, positions, (size_t)blocks * EL_BLOCK);
         kv.kscale = el_arena_take(arena, positions, blocks * sizeof(float));
@@ -70,11 +77,20 @@ static void layout_int8_cache(el_forward *f, el_arena *arena)
  * 32-bit machine a model that fits can be asked for a context that does not. */
 static void layout_exact_cache(el_forward *f, el_arena *arena)
 {
-    const el_config *c = &f->model->config;
-    const size_t n = (size_t)c->layers * c->kv_heads;
-    f->cache.plane = (size_t)f->context * c->head_dim;
-    f->cache.keys = el_arena_take(arena, f->context, n * c->head_dim * sizeof(float));
-    f->cache.values = el_arena_take(arena, f->context, n * c->head_dim * sizeof(float));
+    const uint32_t n = el_forward_planes(f);
+    const size_t bytes = f->model->config.head_dim * sizeof(float);
+    f->cache.exact = el_arena_take(arena, n, sizeof(el_exact_kv));
+    for (uint32_t i = 0; i < n; i++) {
+        const size_t positions = plane_positions(f, i, f->context);
+        el_exact_kv kv = {.keys = el_arena_take(arena, positions, bytes)};
+        kv.values = el_arena_take(arena, positions, bytes);
+        if (f->cache.exact) f->cache.exact[i] = kv;
+    }
+}
+
+uint32_t el_forward_planes(const el_forward *f)
+{
+    return f->model->config.layers * f->model->config.kv_heads;
 }
 
 static void layout_input(const el_forward *f, el_input *in, uint32_t widest, el_arena *arena)
@@ -121,6 +137,7 @@ el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena)
 {
     const size_t start = arena->used;
     f->cache.kv_heads = f->model->config.kv_heads;
+    f->cache.ring = ring_of(f);
     if (f->exact)
         layout_exact_cache(f, arena);
     else

@@ -16,14 +16,31 @@
 /* Rotary angles are exact up to here (el_sincos() in base/detmath.h). */
 #define EL_CONTEXT_MAX (1u << 20)
 
-/* The KV cache: int8 planes per (layer, kv head), or float32 in exact mode. */
+/* Of exact mode: (positions, head_dim) each. */
+typedef struct el_exact_kv {
+    float *keys, *values;
+} el_exact_kv;
+
+/*
+ * The KV cache: int8 planes per (layer, kv head), or float32 in exact mode. Local layers keep a
+ * ring of positions, if it is shorter than the context: position p lies at p mod ring. It holds the
+ * window of every token of a batch, so that what is overwritten is never looked at again, unless a
+ * text is cut: el_cache_reaches().
+ */
 typedef struct el_cache {
-    el_kv *planes;        /* (layers, kv_heads); NULL in exact mode */
-    float *keys, *values; /* (layers, kv_heads, context, head_dim); exact mode only */
+    el_kv *planes;      /* (layers, kv_heads); NULL in exact mode */
+    el_exact_kv *exact; /* (layers, kv_heads); exact mode only */
     uint32_t kv_heads;
     uint32_t padded; /* positions that attention computes for every token; 0: those there are */
-    size_t plane;    /* floats of one (layer, kv head): context * head_dim */
+    uint32_t ring;   /* positions, a multiple of 64; 0: local layers keep the whole context too */
+    uint32_t kept;   /* the first position that local layers still hold */
 } el_cache;
+
+/* Where a position lies in the planes of a layer. */
+static inline uint32_t el_cache_at(const el_cache *cache, bool local, uint32_t position)
+{
+    return local && cache->ring != 0 ? position % cache->ring : position;
+}
 
 /* Where a token of a batch stands. */
 typedef struct el_place {
@@ -47,6 +64,7 @@ struct el_forward {
     const el_kernels *kernels;
     el_crew *crew;
     uint32_t context, batch, threads;
+    uint32_t room; /* most tokens of a batch, of this or of another forward, that its cache takes */
     bool exact;
     bool constant_time; /* not in exact mode */
 
@@ -80,9 +98,12 @@ typedef struct el_forward_bytes {
 } el_forward_bytes;
 
 /* Lays the working memory out in `arena` (measuring or real) and fills in the tables. The fields
- * model, kernels, context, batch, threads, exact and constant_time are set before; crew at any
- * time. */
+ * model, kernels, context, batch, threads, room, exact and constant_time are set before; crew at
+ * any time. */
 el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena);
+
+/* Of the cache: one for each (layer, kv head). */
+uint32_t el_forward_planes(const el_forward *f);
 
 /* Floats that attention needs for the scores of each member. */
 size_t el_forward_scores(const el_forward *f);

@@ -6,11 +6,13 @@
 #include "model/gemma2.h"
 #include "model/gemma3.h"
 #include "model/llama.h"
+#include "model/phi3.h"
 #include "model/qwen2.h"
 #include "model/qwen3.h"
+#include "model/smollm3.h"
 
-static const el_architecture *const architectures[] = {&el_llama, &el_qwen2, &el_qwen3, &el_gemma2,
-                                                       &el_gemma3};
+static const el_architecture *const architectures[] = {
+    &el_llama, &el_qwen2, &el_qwen3, &el_gemma2, &el_gemma3, &el_phi3, &el_smollm3};
 
 enum { N_ARCHITECTURES = sizeof architectures / sizeof architectures[0] };
 
@@ -66,18 +68,36 @@ static edgellm_status load_ends(el_model *m, const el_tm2 *file, edgellm_error *
 }
 
 /* Wave lengths may grow, as far as rotary angles are exact, but not shrink. */
-static edgellm_status load_rope_factors(el_model *m, const el_tm2 *file, edgellm_error *err)
+static edgellm_status load_rope_factors(const el_model *m, const el_tm2 *file, const char *name,
+                                        const float **factors, edgellm_error *err)
 {
-    static const char name[] = "rope_freqs.weight";
     const uint32_t n = m->config.rotary_dim / 2;
     el_tensor tensor;
     if (!el_tm2_find(file, name, &tensor)) return EDGELLM_OK;
-    EL_TRY(el_tm2_vector(file, name, n, &m->rope_factors, err));
+    EL_TRY(el_tm2_vector(file, name, n, factors, err));
     for (uint32_t i = 0; i < n; i++)
-        if (!(m->rope_factors[i] >= 1.0f))
+        if (!((*factors)[i] >= 1.0f))
             return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
                            "tensor %s, column %u: the factor %g is below 1", name, i,
-                           (double)m->rope_factors[i]);
+                           (double)(*factors)[i]);
+    return EDGELLM_OK;
+}
+
+/* Those of all contexts, or of short and of long ones. */
+static edgellm_status load_all_rope_factors(el_model *m, const el_tm2 *file, edgellm_error *err)
+{
+    static const char all[] = "rope_freqs.weight", brief[] = "rope_factors_short.weight";
+    const float *short_factors = NULL;
+    EL_TRY(load_rope_factors(m, file, all, &m->rope_factors, err));
+    EL_TRY(load_rope_factors(m, file, brief, &short_factors, err));
+    EL_TRY(load_rope_factors(m, file, "rope_factors_long.weight", &m->rope_long, err));
+    if (!short_factors && !m->rope_long) return EDGELLM_OK;
+    if (!short_factors || !m->rope_long || m->rope_factors || m->config.rope_context == 0)
+        return el_fail(err, EDGELLM_ERR_FORMAT,
+                       "tensor %s: rope factors of short and of long contexts belong together, with "
+                       "a rope_context and without %s",
+                       brief, all);
+    m->rope_factors = short_factors;
     return EDGELLM_OK;
 }
 
@@ -112,7 +132,7 @@ edgellm_status el_model_load(el_model *model, const el_tm2 *file, el_arena *aren
     if (!architecture)
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
                        "model: architecture \"%s\" is not one this version runs (llama, qwen2, "
-                       "qwen3, gemma2, gemma3)",
+                       "qwen3, gemma2, gemma3, phi3, smollm3)",
                        c->architecture);
     EL_TRY(check_config(c, err));
     el_layer *layers = el_arena_take(arena, c->layers, sizeof(el_layer));
@@ -120,7 +140,7 @@ edgellm_status el_model_load(el_model *model, const el_tm2 *file, el_arena *aren
     *model = (el_model){.architecture = architecture, .config = *c, .layers = layers};
     set_scales(model);
     EL_TRY(load_ends(model, file, err));
-    EL_TRY(load_rope_factors(model, file, err));
+    EL_TRY(load_all_rope_factors(model, file, err));
     model->rotations = el_table_rotations(&model->head);
     model->token_bytes = token_bytes(model, file);
     return architecture->load(model, file, err);

@@ -19,6 +19,7 @@ typedef struct el_architecture {
     edgellm_status (*load)(el_model *model, const el_tm2 *file, edgellm_error *err);
     /* Computes all layers for the batch in f->x; run by every member of the crew. */
     void (*layers)(el_forward *f, unsigned member, unsigned size);
+    uint32_t unturned;     /* of so many layers the last turns no positions; 0: all turn them */
     bool gelu;             /* the gate's function: GELU in its tanh form, else SiLU */
     bool scales_embedding; /* by sqrt(dim) */
 } el_architecture;
@@ -37,6 +38,7 @@ typedef struct el_layer {
     el_matrix down;               /* (dim, ffn_dim) */
     const float *ffn_post_norm;   /* (dim), of what down gives; NULL: none */
     bool local;                   /* attends to the last config.window positions alone */
+    bool unturned;                /* keys and queries are not turned by their positions */
 } el_layer;
 
 struct el_model {
@@ -45,9 +47,10 @@ struct el_model {
     el_table embedding;       /* (vocab, dim) */
     el_table head;            /* (vocab, dim); the embedding itself if the file has no other */
     const float *output_norm; /* (dim) */
-    const float
-        *rope_factors; /* (rotary_dim / 2) by which wave lengths are longer; NULL: by none */
-    el_layer *layers;  /* (config.layers), in the arena */
+    /* (rotary_dim / 2) by which wave lengths are longer; NULL: by none */
+    const float *rope_factors;
+    const float *rope_long; /* the same in contexts above config.rope_context; NULL: as in others */
+    el_layer *layers;       /* (config.layers), in the arena */
     float embedding_scale, attention_scale; /* by which rows and scores are multiplied */
     unsigned rotations;                     /* those of the matrices that inputs meet, a bit each */
     uint64_t token_bytes;                   /* of weights that are read to compute one token */

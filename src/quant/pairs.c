@@ -7,7 +7,7 @@
 #include "format/ggml_types.h"
 
 /* Architectures whose GGUF files have halves. */
-static const char *const apart[] = {"qwen2", "qwen3", "gemma2", "gemma3"};
+static const char *const apart[] = {"qwen2", "qwen3", "gemma2", "gemma3", "phi3"};
 
 /* What is turned; of a layer, "blk.N." before it. */
 static const char *const parts[] = {"attn_q.weight", "attn_k.weight",      "attn_q.bias",
@@ -22,6 +22,7 @@ static bool is_in(const char *const *list, size_t n, const char *text)
 
 bool el_pairs_apart(const el_config *config, const el_gguf_tensor *tensor)
 {
+    if (tensor->halves) return true;
     if (!is_in(apart, sizeof apart / sizeof *apart, config->architecture)) return false;
     if (strncmp(tensor->name, "blk.", 4) != 0) return false;
     const char *part = strchr(tensor->name + 4, '.');
@@ -32,7 +33,7 @@ bool el_pairs_apart(const el_config *config, const el_gguf_tensor *tensor)
 static uint32_t source_of(const el_config *c, uint32_t i)
 {
     if (i >= c->rotary_dim) return i;
-    return i % 2 * (c->rotary_dim / 2) + i / 2;
+    return el_pairs_from(c->rotary_dim, i);
 }
 
 edgellm_status el_pairs_join(const el_config *config, const el_gguf_tensor *tensor,

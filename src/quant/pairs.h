@@ -11,6 +11,12 @@
 #include "format/config.h"
 #include "format/gguf.h"
 
+/* Where number i of `n` that are turned comes from, in halves that are apart. */
+static inline uint32_t el_pairs_from(uint32_t n, uint32_t i)
+{
+    return i % 2 * (n / 2) + i / 2;
+}
+
 /* Is this a tensor whose rows, or a vector whose elements, have to change places? */
 bool el_pairs_apart(const el_config *config, const el_gguf_tensor *tensor);
 

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/crc32.h"
 #include "base/fpenv.h"
 #include "format/checks.h"
 #include "format/gguf.h"
@@ -259,8 +258,7 @@ static edgellm_status convert_all(run *r, edgellm_error *err)
 
 static edgellm_status finish(run *r, edgellm_error *err)
 {
-    const el_mapfile *map = &r->gguf.map;
-    char *manifest = el_manifest_build(r->source, map->size, el_crc32(0, map->data, map->size),
+    char *manifest = el_manifest_build(r->source, el_gguf_bytes(&r->gguf), el_gguf_crc(&r->gguf),
                                        r->options, &r->counts);
     if (!manifest) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the manifest");
     el_tm2_writer *writer = r->writer;
@@ -275,6 +273,7 @@ static edgellm_status convert_file(run *r, const char *target, edgellm_error *er
 {
     el_vocab vocab;
     EL_TRY(el_gguf_config(&r->gguf, &r->config, err));
+    EL_TRY(el_gguf_split(&r->gguf, &r->config, err));
     EL_TRY(el_gguf_vocab(&r->gguf, &vocab, err));
     EL_TRY(el_tm2_create(&r->writer, target, &r->config, &vocab, r->gguf.n_tensors, err));
     EL_TRY(convert_all(r, err));
@@ -288,8 +287,8 @@ edgellm_status el_quantize(const char *source, const char *target,
     run r = {.source = source, .options = options};
     EL_TRY(check_options(options, err));
     EL_TRY(el_quantize_paths(source, target, err));
-    EL_TRY(el_gguf_open(&r.gguf, source, err));
-    r.result.source_bytes = r.gguf.map.size;
+    EL_TRY((options->open ? options->open : el_gguf_open)(&r.gguf, source, err));
+    r.result.source_bytes = el_gguf_bytes(&r.gguf);
     el_fpenv env = el_fpenv_enter();
     edgellm_status status = convert_file(&r, target, err);
     el_fpenv_leave(env);

@@ -5,6 +5,7 @@
 #ifndef EL_QUANT_QUANTIZE_H
 #define EL_QUANT_QUANTIZE_H
 
+#include "format/gguf.h"
 #include "format/tm2.h"
 #include "quant/round.h" /* EL_ROUND_TERNARY */
 
@@ -15,6 +16,7 @@ typedef struct el_quantize_options {
     uint32_t embedding_group; /* likewise */
     bool offset;              /* levels with an offset per group */
     el_scale_kind scales;
+    el_gguf_opener *open; /* of the source; NULL: el_gguf_open() */
     /* Called after each tensor; may be NULL. Return false to stop (INTERRUPTED). */
     bool (*progress)(void *context, uint32_t done, uint32_t total, const char *tensor);
     void *progress_context;

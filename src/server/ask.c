@@ -57,6 +57,24 @@ static bool read_whole(el_ask *ask, const field *f, json_t *value, el_problem *p
     return true;
 }
 
+static bool read_priority(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    json_int_t number;
+    if (!whole_of(value, &number) || (double)number < f->min || (double)number > f->max)
+        return out_of_range(f, problem, "a whole number");
+    ask->priority = (int32_t)number;
+    return true;
+}
+
+/* As llama.cpp and Ollama have it: -1 is all of the prompt. */
+static bool read_keep(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    json_int_t number;
+    if (!whole_of(value, &number) || number != -1) return read_whole(ask, f, value, problem);
+    ask->n_keep = UINT32_MAX;
+    return true;
+}
+
 /* As llama.cpp has it: -1 is as not given; so is 0 for top_k, which is off in either. */
 static bool read_top_k(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
@@ -194,7 +212,7 @@ static bool refuse(el_ask *ask, const field *f, json_t *value, el_problem *probl
                  f->name);
 }
 
-/* Of the interface that tools had before, and where none are served. */
+/* Of the interface that tools had before. */
 static bool refuse_tool_choice(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
     const char *word = json_string_value(value);
@@ -419,14 +437,14 @@ static bool flatten_content(json_t *message)
 }
 
 /* As the chat templates know them; NULL: unknown. */
-static const char *role_of(const el_ask *ask, const json_t *message)
+static const char *role_of(const json_t *message)
 {
     static const char *const roles[][2] = {{"system", "system"},
                                            {"developer", "system"},
                                            {"user", "user"},
                                            {"assistant", "assistant"},
                                            {"tool", "tool"}};
-    const size_t n = sizeof roles / sizeof roles[0] - (ask->form == EL_ASK_STREAM);
+    const size_t n = sizeof roles / sizeof roles[0];
     const char *role = json_string_value(json_object_get(message, "role"));
     for (size_t i = 0; role && i < n; i++)
         if (strcmp(role, roles[i][0]) == 0) return roles[i][1];
@@ -452,11 +470,10 @@ static const char *content_of(const el_ask *ask, json_t *message)
 static bool add_message(el_ask *ask, json_t *message, el_problem *problem)
 {
     char param[48];
-    const char *role = role_of(ask, message);
+    const char *role = role_of(message);
     snprintf(param, sizeof param, "messages[%u].role", ask->n_messages);
     if (!role)
-        return WRONG(param, "a message needs a 'role': system, developer, user, assistant%s",
-                     ask->form == EL_ASK_STREAM ? "" : " or tool");
+        return WRONG(param, "a message needs a 'role': system, developer, user, assistant or tool");
     if (!check_unserved(ask, message, problem)) return false;
     if (!el_ask_read_calls(ask, message, role, problem)) return false;
     snprintf(param, sizeof param, "messages[%u].content", ask->n_messages);
@@ -522,7 +539,6 @@ enum {
     CHAT = EL_ASK_CHAT | EL_ASK_STREAM,
     COMPLETION = EL_ASK_COMPLETION | EL_ASK_STREAM,
     CHATS = CHAT | EL_ASK_OLLAMA_CHAT,
-    CALLS = EL_ASK_CHAT | EL_ASK_OLLAMA_CHAT,
     TEXTS = COMPLETION | EL_ASK_OLLAMA_GENERATE,
     SAMPLING = OPENAI | OPTIONS,
     ANY = OPENAI | OLLAMA,
@@ -577,22 +593,23 @@ static const field fields[] = {
     {"stream_options", OPENAI, read_stream_options, 0, 0, 0},
     {"ignore_eos", ANY | OPTIONS, read_switch, AT(ignore_eos), 0, 0},
     {"deadline_ms", ANY | OPTIONS | DEADLINE | EMBEDS, read_whole, AT(deadline_ms), 1, DAY_MS},
+    {"priority", ANY | OPTIONS | EMBEDS, read_priority, 0, -100, 100},
+    {"shift", ANY | OPTIONS, read_switch, AT(shift), 0, 0},
+    {"n_keep", OPENAI, read_keep, AT(n_keep), 0, TOKENS_MAX},
+    {"num_keep", OPTIONS, read_keep, AT(n_keep), 0, TOKENS_MAX},
     {"n", EL_ASK_CHAT | EL_ASK_COMPLETION, read_whole, AT(n), 1, EL_ASK_CHOICES},
     {"n", EL_ASK_STREAM, read_one, 0, 0, 0},
     {"best_of", COMPLETION, read_one, 0, 0, 0},
     {"response_format", OPENAI, read_response_format, 0, 0, 0},
-    {"tools", CALLS, read_tools, 0, 0, 0},
-    {"tools", EL_ASK_STREAM, refuse, 0, 0, 0},
-    {"tool_choice", CALLS | OPTIONS, read_tool_choice, 0, 0, 0},
-    {"tool_choice", EL_ASK_STREAM, refuse_tool_choice, 0, 0, 0},
-    {"parallel_tool_calls", CALLS | OPTIONS, read_switch, AT(many_calls), 0, 0},
+    {"tools", CHATS, read_tools, 0, 0, 0},
+    {"tool_choice", CHATS | OPTIONS, read_tool_choice, 0, 0, 0},
+    {"parallel_tool_calls", CHATS | OPTIONS, read_switch, AT(many_calls), 0, 0},
     {"functions", CHAT, refuse, 0, 0, 0},
     {"function_call", CHAT, refuse_tool_choice, 0, 0, 0},
-    {"logprobs", OLLAMA, refuse, 0, 0, 0},
-    {"logprobs", CHAT, read_switch, AT(logprobs), 0, 0},
+    {"logprobs", CHAT | OLLAMA, read_switch, AT(logprobs), 0, 0},
     {"logprobs", EL_ASK_COMPLETION, read_logprobs, AT(top_logprobs), 0, EL_ASK_COMPLETION_TOP},
-    {"top_logprobs", EL_ASK_CHAT, read_whole, AT(top_logprobs), 0, EDGELLM_TOP_LOGPROBS},
-    {"top_logprobs", COMPLETION | OLLAMA, refuse, 0, 0, 0},
+    {"top_logprobs", EL_ASK_CHAT | OLLAMA, read_whole, AT(top_logprobs), 0, EDGELLM_TOP_LOGPROBS},
+    {"top_logprobs", COMPLETION, refuse, 0, 0, 0},
     {"logit_bias", OPENAI, read_logit_bias, 0, 0, 0},
     {"logits_hash", OPENAI, read_switch, AT(logits_hash), 0, 0},
     {"grammar", OPENAI, read_grammar, 0, 0, 0},
@@ -641,8 +658,6 @@ static bool check_openai(const el_ask *ask, el_problem *problem)
         return WRONG("messages", "'messages' is missing");
     if (ask->form == EL_ASK_COMPLETION && !ask->prompt)
         return WRONG("prompt", "'prompt' is missing");
-    if (ask->top_logprobs > 0 && !ask->logprobs)
-        return WRONG("top_logprobs", "'top_logprobs' needs 'logprobs': true");
     return true;
 }
 
@@ -678,6 +693,8 @@ static bool read_request(el_ask *ask, el_problem *problem)
         return WRONG("prompt", "a request has 'messages' or a 'prompt', not both");
     if (ask->n_messages == 0 && !ask->prompt)
         return WRONG("messages", "a request needs 'messages' or a 'prompt'");
+    if (ask->n_messages == 0 && ask->n_tools > 0)
+        return WRONG("tools", "'tools' are for 'messages', not for a 'prompt'");
     return true;
 }
 
@@ -710,6 +727,12 @@ static bool read_all(el_ask *ask, el_problem *problem)
     return ask->form & OPENAI ? check_openai(ask, problem) : check_ollama(ask, problem);
 }
 
+static bool check_logprobs(const el_ask *ask, el_problem *problem)
+{
+    if (ask->top_logprobs == 0 || ask->logprobs) return true;
+    return WRONG("top_logprobs", "'top_logprobs' needs 'logprobs': true");
+}
+
 /* A grammar has an end. */
 static bool check_keeps(const el_ask *ask, el_problem *problem)
 {
@@ -733,7 +756,8 @@ static bool parse(el_ask *ask, const char *body, size_t len, el_problem *problem
 
 static bool read_checked(el_ask *ask, el_problem *problem)
 {
-    return read_all(ask, problem) && check_keeps(ask, problem) && el_ask_check_tools(ask, problem);
+    return read_all(ask, problem) && check_logprobs(ask, problem) && check_keeps(ask, problem) &&
+           el_ask_check_tools(ask, problem);
 }
 
 static void begin(el_ask *ask, el_ask_form form, json_t *root)
@@ -744,6 +768,7 @@ static void begin(el_ask *ask, el_ask_form form, json_t *root)
     ask->stream = (form & OLLAMA) != 0; /* unless it says otherwise */
     ask->many_calls = true;             /* likewise */
     ask->parse_special = true;
+    ask->n_keep = EL_ASK_KEEP;
     ask->sampler = edgellm_sampler_defaults();
     ask->n = 1;
 }

@@ -160,8 +160,8 @@ static bool check_result(const el_ask *ask, const json_t *message, el_problem *p
 {
     char param[PARAM];
     snprintf(param, sizeof param, "messages[%u].tool_call_id", ask->n_messages);
-    if (ask->form != EL_ASK_CHAT || json_is_string(json_object_get(message, "tool_call_id")))
-        return true;
+    if (!(ask->form & (EL_ASK_CHAT | EL_ASK_STREAM))) return true;
+    if (json_is_string(json_object_get(message, "tool_call_id"))) return true;
     return WRONG(param, "what a tool gave needs a 'tool_call_id': the 'id' of its call");
 }
 
@@ -175,7 +175,6 @@ bool el_ask_read_calls(el_ask *ask, const json_t *message, const char *role, el_
     ask->calls[ask->n_messages] = NULL;
     if (!is_told(calls)) return true;
     snprintf(param, sizeof param, "messages[%u].tool_calls", ask->n_messages);
-    if (ask->form == EL_ASK_STREAM) return WRONG(param, "'tool_calls' are not served here");
     if (!json_is_array(calls) || n > EL_CALLS || strcmp(role, "assistant") != 0)
         return WRONG(param,
                      "'tool_calls' must be a list of at most %d calls, in a message of the "

@@ -56,9 +56,12 @@ static void take_new(el_generation *g)
         g->waiting[g->n_waiting++] = task;
 }
 
-/* Before that one: the earlier deadline, and any deadline before none. */
+/* Before that one: the higher priority; of equal ones the earlier deadline, and any deadline before
+ * none. */
 static bool goes_before(const el_task *a, const el_task *b)
 {
+    if (a->request.priority != b->request.priority)
+        return a->request.priority > b->request.priority;
     return a->request.deadline_ns - 1 < b->request.deadline_ns - 1; /* 0, none, is the largest */
 }
 
@@ -232,6 +235,7 @@ static void take_token(el_compute *c, el_task *task, const edgellm_event *event)
         el_histogram_add(&c->meters.gap, now - last);
     if (event->top) el_task_set_top(task, event->top);
     task->hash = event->hash;
+    if (event->shifted) atomic_fetch_add_explicit(&task->n_shifts, 1, memory_order_relaxed);
     el_task_add(task, event->token, event->logprob, now);
 }
 

@@ -357,6 +357,7 @@ void el_conn_on_close(el_conn *conn)
     if (conn->server->slot_conn == conn) conn->server->slot_conn = NULL;
     if (conn->is_stream) el_streams_lose(conn);
     conn->is_stream = conn->is_closing = false;
+    conn->half = NULL;
     conn->text_len = 0;
     conn->wsi = NULL;
 }

@@ -74,7 +74,8 @@ struct el_conn {
     el_answer answer;
     /* a WebSocket (stream.h): a message is a body, a reply to it is a text */
     bool is_stream, is_closing;
-    uint32_t next_stream; /* whose turn it is */
+    uint32_t next_stream;   /* whose turn it is */
+    struct el_stream *half; /* whose message is sent in part; NULL: nobody's */
 };
 
 /* ---- for routes: the reply ----------------------------------------------------------------- */

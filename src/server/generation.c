@@ -90,7 +90,9 @@ static uint32_t tasks_of(const el_generation_options *o)
 /* Of a model whose engine is, or was, open. */
 static el_tasks_room room_of(const el_generation *g, const el_generation_options *o)
 {
-    return (el_tasks_room){tasks_of(o), g->memory.context, o->top_logprobs, g->info.dim};
+    const uint32_t context = g->memory.context;
+    return (el_tasks_room){tasks_of(o), context, o->answer > context ? o->answer : context,
+                           o->top_logprobs, g->info.dim};
 }
 
 /* The plan of the scheduler, and what the server has beside it. What was there before a later model
@@ -113,7 +115,7 @@ static edgellm_status count_memory(el_generation *g, const el_generation_options
     return el_fail(err, EDGELLM_ERR_MEMORY,
                    "the plan needs %" PRIu64 " bytes, %" PRIu64 " of them for connections and the "
                    "queue; --max-ram is %" PRIu64
-                   ": fewer --sessions, a smaller -c, --queue or --top-logprobs",
+                   ": fewer --sessions, a smaller -c, --queue, --max-answer or --top-logprobs",
                    g->memory.total, own, most);
 }
 

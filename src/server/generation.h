@@ -36,6 +36,7 @@ typedef struct el_generation_options {
     edgellm_engine_options engine;
     edgellm_scheduler_options scheduler;
     uint32_t queue;            /* tasks that may wait for a slot */
+    uint32_t answer;           /* tokens of one at most; less than a context: as many as that */
     uint32_t top_logprobs;     /* the most that a task may want */
     uint64_t own_bytes;        /* that the rest of the server takes: counted for max_ram */
     el_find_costs *find_costs; /* what computing takes, where it is known; or NULL */

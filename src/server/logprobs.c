@@ -105,6 +105,15 @@ static bool write_content(el_answer *a, uint32_t index, uint32_t step, el_out *o
     return step == n;
 }
 
+/* The same, but for a list of others that nobody asked for. */
+static bool write_ollama(el_answer *a, uint32_t index, uint32_t step, el_out *out)
+{
+    if (a->task->request.top_logprobs > 0) return write_content(a, index, step, out);
+    write_entry(a, token_of(a, index), a->task->logprobs[index], out);
+    el_out_text(out, "}");
+    return true;
+}
+
 /* ---- of texts that go on ------------------------------------------------------------------- */
 
 /* A token that is no whole text is told by its bytes. */
@@ -226,6 +235,12 @@ static bool write_parts(el_answer *a, const part *parts, uint32_t n, el_out *out
 bool el_logprobs_write_chat(el_answer *answer, el_out *out)
 {
     static const part parts[] = {{"{\"content\":[", "],\"refusal\":null}", write_content}};
+    return write_parts(answer, parts, sizeof parts / sizeof parts[0], out);
+}
+
+bool el_logprobs_write_ollama(el_answer *answer, el_out *out)
+{
+    static const part parts[] = {{"[", "]", write_ollama}};
     return write_parts(answer, parts, sizeof parts / sizeof parts[0], out);
 }
 

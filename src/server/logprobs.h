@@ -1,7 +1,7 @@
 /*
  * logprobs.h: how probable the tokens of an answer were, and which others were, as OpenAI's
- * interface tells it. What is told of one token may be long, so it is written in steps, each where
- * there is room for it (EL_ANSWER_ROOM).
+ * interface and Ollama's tell it. What is told of one token may be long, so it is written in steps,
+ * each where there is room for it (EL_ANSWER_ROOM).
  */
 #ifndef EL_SERVER_LOGPROBS_H
 #define EL_SERVER_LOGPROBS_H
@@ -27,6 +27,7 @@ typedef struct el_logprobs {
  * room for; there is for its beginning. True: that was all of it. */
 bool el_logprobs_write_chat(el_answer *answer, el_out *out);
 bool el_logprobs_write_completion(el_answer *answer, el_out *out);
+bool el_logprobs_write_ollama(el_answer *answer, el_out *out); /* a list */
 
 /* Characters of a text; each byte that is no UTF-8 counts as one. */
 uint32_t el_logprobs_chars(const char *text, size_t len);

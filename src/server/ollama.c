@@ -31,7 +31,7 @@ bool el_ollama_check(const el_server *server, el_ask *ask, el_problem *problem)
             ask->num_ctx, context, ask->num_ctx);
     /* As `edgellm run`: a text goes on where there is no template. */
     if (ask->form == EL_ASK_OLLAMA_GENERATE && ask->n_messages == 1 &&
-        !server->now->info.has_chat_template)
+        !server->now->info.has_chat_template && !server->now->info.has_unknown_template)
         ask->n_messages = 0;
     return true;
 }

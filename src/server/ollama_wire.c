@@ -1,6 +1,6 @@
 /*
  * ollama_wire.c: how answers look in Ollama's interface: one JSON object, or one on each line, the
- * last with what it took, in nanoseconds. Beyond it: the deadline.
+ * last with what it took, in nanoseconds. Beyond it: the deadline, and shifts.
  */
 #include <inttypes.h>
 
@@ -36,21 +36,55 @@ static void write_end(const el_answer *a, el_out *out)
     el_out_print(out, ",\"prompt_eval_count\":%u,\"prompt_eval_duration\":%" PRIu64,
                  a->task->request.count, t.prompt_ns);
     el_out_print(out, ",\"eval_count\":%u,\"eval_duration\":%" PRIu64, a->n_text, t.answer_ns);
+    if (a->task->request.shift)
+        el_out_print(out, ",\"shift_count\":%u",
+                     atomic_load_explicit(&a->task->n_shifts, memory_order_relaxed));
     el_answer_write_deadline(a, out);
     el_out_text(out, "}");
 }
 
 /* ---- whole --------------------------------------------------------------------------------- */
 
+static void end_text(const el_answer *a, el_out *out)
+{
+    (void)a;
+    el_out_text(out, "\"");
+}
+
+static void end_message(const el_answer *a, el_out *out)
+{
+    el_out_text(out, a->ahead.calls.n_done > 0 ? "]}" : "\"}");
+}
+
+/* Log-probabilities, behind what ends the text; nothing where there is no token. */
+static bool write_logprobs(el_answer *a, void (*end)(const el_answer *a, el_out *out), el_out *out)
+{
+    if (!el_answer_has_room(out)) return false;
+    if (!a->logprobs.is_open) end(a, out);
+    if (!a->logprobs.is_open && a->logprobs.told == a->written.at) return true;
+    if (!a->logprobs.is_open) el_out_text(out, ",\"logprobs\":");
+    return el_logprobs_write_ollama(a, out);
+}
+
+static bool generate_logprobs(el_answer *a, el_out *out)
+{
+    return write_logprobs(a, end_text, out);
+}
+
+static bool chat_logprobs(el_answer *a, el_out *out)
+{
+    return write_logprobs(a, end_message, out);
+}
+
 static void end_generate(const el_answer *a, el_out *out)
 {
-    el_out_text(out, "\"");
+    if (!a->tells) end_text(a, out);
     write_end(a, out);
 }
 
 static void end_chat(const el_answer *a, el_out *out)
 {
-    el_out_text(out, a->ahead.calls.n_done > 0 ? "]}" : "\"}");
+    if (!a->tells) end_message(a, out);
     write_end(a, out);
 }
 
@@ -87,18 +121,44 @@ static void begin_stream(const el_answer *a, el_out *out)
     (void)a, (void)out; /* its first line is its first token's */
 }
 
+/* A line that is not the last, behind its text. */
+static void end_piece(const char *close, el_out *out)
+{
+    el_out_print(out, "%s,\"done\":false}\n", close);
+}
+
 static void generate_piece(const el_answer *a, const char *text, size_t len, el_out *out)
 {
     begin_generate(a, out);
     el_out_escaped(out, text, len);
-    el_out_text(out, "\",\"done\":false}\n");
+    if (!a->tells) end_piece("\"", out);
 }
 
 static void chat_piece(const el_answer *a, const char *text, size_t len, el_out *out)
 {
     begin_chat(a, out);
     el_out_escaped(out, text, len);
-    el_out_text(out, "\"},\"done\":false}\n");
+    if (!a->tells) end_piece("\"}", out);
+}
+
+static void end_line_message(const el_answer *a, el_out *out)
+{
+    (void)a;
+    el_out_text(out, "\"}");
+}
+
+static bool generate_line_logprobs(el_answer *a, el_out *out)
+{
+    if (!write_logprobs(a, end_text, out)) return false;
+    end_piece("", out);
+    return true;
+}
+
+static bool chat_line_logprobs(el_answer *a, el_out *out)
+{
+    if (!write_logprobs(a, end_line_message, out)) return false;
+    end_piece("", out);
+    return true;
 }
 
 static void begin_call_line(const el_answer *a, const el_calls *calls, el_out *out)
@@ -117,7 +177,8 @@ static void end_call_line(const el_answer *a, el_out *out)
 static void end_generate_stream(const el_answer *a, el_out *out)
 {
     begin_generate(a, out);
-    end_generate(a, out);
+    el_out_text(out, "\"");
+    write_end(a, out);
     el_out_text(out, "\n");
 }
 
@@ -146,18 +207,21 @@ const el_wire el_ollama_generate = {.content_type = JSON,
                                     .begin = begin_generate,
                                     .piece = write_text,
                                     .end = end_generate,
-                                    .fail = fail};
+                                    .fail = fail,
+                                    .details = generate_logprobs};
 const el_wire el_ollama_generate_stream = {.content_type = LINES,
                                            .streams = true,
                                            .begin = begin_stream,
                                            .piece = generate_piece,
                                            .end = end_generate_stream,
-                                           .fail = fail};
+                                           .fail = fail,
+                                           .details = generate_line_logprobs};
 const el_wire el_ollama_chat = {.content_type = JSON,
                                 .begin = begin_chat,
                                 .piece = write_text,
                                 .end = end_chat,
                                 .fail = fail,
+                                .details = chat_logprobs,
                                 .call = begin_call,
                                 .arguments = write_arguments,
                                 .call_end = end_call,
@@ -168,6 +232,7 @@ const el_wire el_ollama_chat_stream = {.content_type = LINES,
                                        .piece = chat_piece,
                                        .end = end_chat_stream,
                                        .fail = fail,
+                                       .details = chat_line_logprobs,
                                        .call = begin_call_line,
                                        .arguments = write_arguments,
                                        .call_end = end_call_line,

@@ -31,6 +31,15 @@ static void write_usage(const el_answer *a, el_out *out)
     el_out_text(out, "}");
 }
 
+/* Of all choices: how often a context was full. */
+static uint32_t shifts_of(const el_answer *a)
+{
+    uint32_t n = 0;
+    for (const el_answer *one = a->first; one; one = one->next)
+        n += atomic_load_explicit(&one->task->n_shifts, memory_order_relaxed);
+    return n;
+}
+
 static void write_timings(const el_answer *a, el_out *out)
 {
     const el_answer_times t = el_answer_times_of(a);
@@ -42,6 +51,7 @@ static void write_timings(const el_answer *a, el_out *out)
     el_out_real(out, (double)t.prompt_ns / 1e6);
     el_out_print(out, ",\"predicted_n\":%u,\"predicted_ms\":", el_answer_tokens(a));
     el_out_real(out, (double)t.answer_ns / 1e6);
+    if (first->request.shift) el_out_print(out, ",\"shift_n\":%u", shifts_of(a));
     el_out_text(out, "}");
 }
 
@@ -120,9 +130,9 @@ static void begin_chat(const el_answer *a, el_out *out)
     el_out_text(out, has_content(a) ? "\"" : "null");
 }
 
-/* What a call begins with, up to its arguments; its name in the world is made of the answer's, and
- * of its number among the calls of all choices. */
-static void write_call(const el_answer *a, const el_calls *calls, el_out *out)
+/* Its name in the world is made of the answer's, and of its number among the calls of all choices.
+ */
+void el_openai_write_call(const el_answer *a, const el_calls *calls, el_out *out)
 {
     const char *number = strchr(a->id, '-');
     el_out_print(out,
@@ -137,7 +147,7 @@ static void begin_call(const el_answer *a, const el_calls *calls, el_out *out)
         el_out_text(out, ",{");
     else
         el_out_print(out, "%s,\"tool_calls\":[{", has_content(a) ? "\"" : "");
-    write_call(a, calls, out);
+    el_openai_write_call(a, calls, out);
 }
 
 static void write_arguments(const el_answer *a, const el_calls *calls, const char *text, size_t len,
@@ -293,7 +303,7 @@ static void end_call_event(const el_answer *a, el_out *out)
 static void call_piece(const el_answer *a, const el_calls *calls, el_out *out)
 {
     begin_call_event(a, calls, out);
-    write_call(a, calls, out);
+    el_openai_write_call(a, calls, out);
     end_call_event(a, out);
 }
 

@@ -98,9 +98,19 @@ static uint64_t seed_by_chance(void)
     return seed;
 }
 
-static void set_task(el_task *task, const el_ask *ask, uint32_t vocab, uint32_t context)
+/* An answer that keeps to something ends within the context. */
+static void set_shift(el_task *task, const el_ask *ask, uint32_t context)
 {
-    const uint32_t room = context - task->request.count + 1;
+    const uint32_t count = task->request.count, keep = ask->n_keep < count ? ask->n_keep : count;
+    task->request.shift = ask->shift && !task->grammar && context > 1;
+    task->request.shift_keep = keep < context / 2 ? keep : context / 2;
+}
+
+static void set_task(el_task *task, const el_ask *ask, uint32_t vocab, const el_prepare_room *space)
+{
+    set_shift(task, ask, space->context);
+    const uint32_t left = space->context - task->request.count + 1;
+    const uint32_t room = task->request.shift ? space->answer : left;
     const bool embeds = el_ask_is_embed(ask);
     const uint32_t wanted = embeds ? 1 : ask->max_tokens;
     task->asked_ns = el_clock_now();
@@ -114,6 +124,7 @@ static void set_task(el_task *task, const el_ask *ask, uint32_t vocab, uint32_t 
     task->request.sampler = &task->sampler;
     task->request.grammar = task->grammar;
     task->request.embedding = embeds;
+    task->request.priority = ask->priority;
     task->request.hash = ask->logits_hash;
     task->request.logprobs = ask->logprobs;
     task->request.top_logprobs = ask->top_logprobs < vocab ? ask->top_logprobs : vocab;
@@ -135,14 +146,14 @@ bool el_prepare_grammar(el_task *task, const el_ask *ask, const edgellm_engine *
 }
 
 bool el_prepare_task(el_task *task, const el_ask *ask, const edgellm_engine *engine,
-                     uint32_t context, el_problem *problem)
+                     const el_prepare_room *space, el_problem *problem)
 {
     const el_call_form *form = form_of(engine);
     edgellm_model_info info;
     edgellm_engine_info(engine, &info);
-    if (!lay_out_all(task, ask, form, engine, context, problem)) return false;
+    if (!lay_out_all(task, ask, form, engine, space->context, problem)) return false;
     if (!el_prepare_grammar(task, ask, engine, problem)) return false;
-    set_task(task, ask, info.vocab, context);
+    set_task(task, ask, info.vocab, space);
     return true;
 }
 

@@ -9,10 +9,14 @@
 #include "server/ask.h"
 #include "server/tasks.h"
 
-/* Fills in a task that is free, for a session of `context` tokens. False: *problem says what is
- * wrong, and the task is still free. */
+/* What a session has, and what there is room for of an answer that shifts, in tokens. */
+typedef struct el_prepare_room {
+    uint32_t context, answer;
+} el_prepare_room;
+
+/* Fills in a task that is free. False: *problem says what is wrong, and the task is still free. */
 bool el_prepare_task(el_task *task, const el_ask *ask, const edgellm_engine *engine,
-                     uint32_t context, el_problem *problem);
+                     const el_prepare_room *space, el_problem *problem);
 
 /* The tokens of another input of the same request (ask.h), from 0 on. */
 bool el_prepare_input(el_task *task, const el_ask *ask, uint32_t input,

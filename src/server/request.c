@@ -91,7 +91,8 @@ el_task *el_request_task(el_server *server, el_problem *problem)
     el_task *task;
     if (!check(server, ask, problem) || !find_task(server, &task, problem)) return NULL;
     const el_generation *now = server->now;
-    return el_prepare_task(task, ask, now->engine, now->memory.context, problem) ? task : NULL;
+    const el_prepare_room space = {now->memory.context, now->tasks.answer};
+    return el_prepare_task(task, ask, now->engine, &space, problem) ? task : NULL;
 }
 
 void el_request_start(el_server *server, const el_endpoint *endpoint, el_task *task,

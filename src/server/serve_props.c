@@ -42,6 +42,11 @@ void el_serve_props(el_conn *conn)
                  EDGELLM_VERSION, server->now->info.has_chat_template ? "true" : "false",
                  o->slot_folder ? "true" : "false");
     el_out_string(&out, server->now->forecasts.by);
+    el_out_text(&out, ",\"chat_form\":");
+    if (server->now->info.chat_form)
+        el_out_string(&out, server->now->info.chat_form);
+    else
+        el_out_text(&out, "null");
     el_out_text(&out, "}");
     el_conn_reply(conn, 200, &out);
 }

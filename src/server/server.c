@@ -273,6 +273,7 @@ static edgellm_status start_computing(el_server *server, const cores *c, edgellm
                   .engine = o->engine,
                   .scheduler = {.session = o->session, .slots = o->sessions},
                   .queue = o->queue,
+                  .answer = o->answer,
                   .top_logprobs = o->top_logprobs,
                   .own_bytes = own_bytes(o),
                   .find_costs = o->find_costs,

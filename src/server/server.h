@@ -58,6 +58,7 @@ typedef struct el_server_options {
     bool insecure;         /* others than this machine may ask without a key */
     uint32_t sessions;     /* 1 .. EDGELLM_SCHEDULER_SLOTS */
     uint32_t queue;        /* requests that may wait for one */
+    uint32_t answer;       /* tokens of one that shifts; less than a context: as many as that */
     uint32_t top_logprobs; /* the most that a request may want, 0 .. EDGELLM_TOP_LOGPROBS */
     uint64_t max_body;     /* bytes of a request's body */
     uint32_t connections;

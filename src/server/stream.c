@@ -256,14 +256,19 @@ static el_stream *find_kept(el_server *server, const char *text, el_problem *pro
     return s;
 }
 
-/* The next token that is told is that one; what it completes stays as it was. */
-static void rewind_to(el_answer *a, uint32_t from)
+void el_stream_rewind(el_answer *answer, uint32_t from)
 {
-    const uint32_t *tokens = a->task->tokens + a->task->request.count;
+    const uint32_t *tokens = answer->task->tokens + answer->task->request.count;
     const char *text;
-    a->written = (el_reader){.stops = &a->stops};
-    while (a->written.at < from)
-        el_reader_push(&a->written, a->engine, tokens[a->written.at], &text);
+    size_t len;
+    answer->written = (el_reader){.stops = &answer->stops};
+    answer->written.calls.form = answer->call_form;
+    answer->written.calls.only_first = answer->only_first_calls;
+    while (answer->written.at < from) {
+        el_reader_push(&answer->written, answer->engine, tokens[answer->written.at], &text);
+        while (el_reader_call(&answer->written, &text, &len) != EL_CALL_NONE)
+            continue;
+    }
 }
 
 el_stream *el_stream_resume(el_conn *conn, el_problem *problem)
@@ -272,6 +277,11 @@ el_stream *el_stream_resume(el_conn *conn, el_problem *problem)
     el_stream *s = find_kept(conn->server, ask->resume, problem);
     if (!s) return NULL;
     if (s->owner != conn && !has_place(conn, s->id, problem)) return NULL;
+    if (conn->half == s) {
+        el_problem_set(problem, EL_PROBLEM_QUEUE, "resume",
+                       "its end is being sent here: wait for it");
+        return NULL;
+    }
     el_answer_look(&s->answer);
     if (ask->from > s->answer.ahead.at) {
         el_problem_set(problem, EL_PROBLEM_REQUEST, "from",
@@ -279,8 +289,8 @@ el_stream *el_stream_resume(el_conn *conn, el_problem *problem)
                        s->answer.ahead.at);
         return NULL;
     }
-    rewind_to(&s->answer, ask->from);
+    el_stream_rewind(&s->answer, ask->from);
     s->owner = conn;
-    s->is_told = false;
+    s->is_told = s->is_ending = false;
     return s;
 }

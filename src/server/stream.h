@@ -31,6 +31,7 @@ typedef struct el_stream {
     char id[EL_ASK_ID_BYTES + 1];
     unsigned char secret[EL_STREAM_SECRET];
     bool is_told;        /* its end was sent */
+    bool is_ending;      /* a part of its end was sent: `written` reads its calls once more */
     bool is_counted;     /* by the metrics, and in the log */
     bool logprobs;       /* are told */
     uint32_t wanted_ms;  /* another deadline that was asked for; 0: none */
@@ -71,6 +72,10 @@ bool el_stream_has_news(el_stream *stream);
 /* Its end was sent. */
 void el_stream_tell(el_stream *stream);
 
+/* `written` begins anew: the next token that it reads is that one; what it completes stays as it
+ * was. */
+void el_stream_rewind(el_answer *answer, uint32_t from);
+
 /* The connection has ended: its streams are lost, or nobody wants them any more. */
 void el_streams_lose(const el_conn *conn);
 void el_streams_drop(const el_conn *conn);
@@ -83,8 +88,9 @@ void el_stream_write_pong(el_out *out);
 /* id: NULL if none is known. ends: the client's request of that name is over. */
 void el_stream_write_error(const char *id, bool ends, const el_problem *problem, el_out *out);
 
-/* The next of what there is to send: el_stream_has_news() has said so. */
-void el_stream_write_next(el_stream *stream, el_out *out);
+/* The next of what there is to send: el_stream_has_news() has said so. False: it is a part of a
+ * message, and nothing else may be sent before the rest. */
+bool el_stream_write_next(el_stream *stream, el_out *out);
 
 /* ---- connections --------------------------------------------------------------------------- */
 

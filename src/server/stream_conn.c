@@ -213,6 +213,11 @@ void el_stream_on_farewell(el_conn *conn, const char *bytes, size_t len)
 
 /* ---- what goes out ------------------------------------------------------------------------- */
 
+static void write_next(el_conn *conn, el_stream *s, el_out *out)
+{
+    conn->half = el_stream_write_next(s, out) ? NULL : s;
+}
+
 /* Of several requests one after the other, a message each; false: there is nothing. */
 static bool write_stream(el_conn *conn, el_out *out)
 {
@@ -222,7 +227,7 @@ static bool write_stream(el_conn *conn, el_out *out)
         const uint32_t at = (conn->next_stream + i) % n;
         el_stream *s = &server->streams[at];
         if (s->owner != conn || !el_stream_has_news(s)) continue;
-        el_stream_write_next(s, out);
+        write_next(conn, s, out);
         conn->next_stream = at + 1;
         return true;
     }
@@ -231,6 +236,10 @@ static bool write_stream(el_conn *conn, el_out *out)
 
 static bool write_message(el_conn *conn, el_out *out)
 {
+    if (conn->half) {
+        write_next(conn, conn->half, out);
+        return true;
+    }
     if (conn->text_len == 0) return write_stream(conn, out);
     el_out_bytes(out, conn->text, conn->text_len);
     conn->text_len = 0;
@@ -244,8 +253,12 @@ static sent send_one(el_conn *conn)
 {
     unsigned char *at = (unsigned char *)conn->server->out + LWS_PRE;
     el_out out = {.at = (char *)at, .room = EL_SERVER_OUT};
+    int how = conn->half ? LWS_WRITE_CONTINUATION : LWS_WRITE_TEXT;
+    if (conn->half && conn->half->owner != conn) return BROKEN; /* another connection has it now */
     if (!write_message(conn, &out)) return NOTHING;
-    return lws_write(conn->wsi, at, out.used, LWS_WRITE_TEXT) < (int)out.used ? BROKEN : SENT;
+    if (conn->half) how |= LWS_WRITE_NO_FIN;
+    const int taken = lws_write(conn->wsi, at, out.used, (enum lws_write_protocol)how);
+    return taken < (int)out.used ? BROKEN : SENT;
 }
 
 static bool is_over(const el_conn *conn)

@@ -55,10 +55,12 @@ static void write_token(el_stream *s, el_out *out)
     const el_task *task = a->task;
     const uint32_t index = a->written.at, token = task->tokens[task->request.count + index];
     const char *text;
-    const size_t len = el_reader_push(&a->written, a->engine, token, &text);
+    size_t len = el_reader_push(&a->written, a->engine, token, &text);
     begin("token", s->id, out);
     el_out_print(out, ",\"index\":%u,\"token\":%u,\"text\":\"", index, token);
     el_out_escaped(out, text, len);
+    while (el_reader_call(&a->written, &text, &len) != EL_CALL_NONE)
+        continue; /* calls come with its end */
     el_out_text(out, "\",\"at_ms\":");
     el_out_real(out, (double)(task->times[index] - task->asked_ns) / 1e6);
     if (s->logprobs) write_logprob(task->logprobs[index], out);
@@ -77,15 +79,68 @@ static void write_rest(el_answer *a, el_out *out)
     el_out_text(out, "\"");
 }
 
-static void write_done(el_stream *s, el_out *out)
+static void write_end(el_stream *s, el_out *out)
 {
+    const bool calls = s->answer.ahead.calls.n > 0 && s->answer.finish[0] == 's';
     begin("done", s->id, out);
-    el_out_print(out, ",\"finish_reason\":\"%s\"", s->answer.finish);
+    el_out_print(out, ",\"finish_reason\":\"%s\"", calls ? "tool_calls" : s->answer.finish);
     write_rest(&s->answer, out);
     el_openai_write_hash(&s->answer, out);
     el_out_text(out, ",");
     el_openai_write_end(&s->answer, true, out);
+}
+
+static void write_parts(el_answer *a, el_out *out)
+{
+    const el_calls *calls = &a->written.calls;
+    const char *piece;
+    size_t len;
+    el_call_part part;
+    while ((part = el_reader_call(&a->written, &piece, &len)) != EL_CALL_NONE) {
+        if (part == EL_CALL_BEGINS) {
+            el_out_text(out, calls->n > 1 ? ",{" : "{");
+            el_openai_write_call(a, calls, out);
+        } else if (part == EL_CALL_ARGUMENTS) {
+            el_out_escaped(out, piece, len);
+        } else {
+            el_out_text(out, "\"}}");
+        }
+    }
+}
+
+/* The calls of all its tokens, from where they were written to. False: there is no room for all. */
+static bool write_calls(el_answer *a, el_out *out)
+{
+    const uint32_t *tokens = a->task->tokens + a->task->request.count;
+    while (a->written.at < a->n_text) {
+        const char *text;
+        if (!el_answer_has_room(out)) return false;
+        el_reader_push(&a->written, a->engine, tokens[a->written.at], &text);
+        write_parts(a, out);
+    }
+    return true;
+}
+
+/* False: only a part of it. */
+static bool write_done(el_stream *s, el_out *out)
+{
+    el_answer *a = &s->answer;
+    if (!s->is_ending) {
+        write_end(s, out);
+        if (a->ahead.calls.n > 0) {
+            el_out_text(out, ",\"tool_calls\":[");
+            el_stream_rewind(a, 0);
+            s->is_ending = true;
+        }
+    }
+    if (s->is_ending) {
+        if (!write_calls(a, out)) return false;
+        if (el_calls_are_open(&a->written.calls)) el_out_text(out, "\"}}"); /* it was cut short */
+        el_out_text(out, "]");
+        s->is_ending = false;
+    }
     el_out_text(out, "}");
+    return true;
 }
 
 static void write_taken(el_stream *s, el_out *out)
@@ -112,23 +167,24 @@ static void write_refused(const el_stream *s, el_out *out)
     el_stream_write_error(s->id, false, &problem, out);
 }
 
-void el_stream_write_next(el_stream *stream, el_out *out)
+bool el_stream_write_next(el_stream *stream, el_out *out)
 {
     el_answer *a = &stream->answer;
     const el_change change = el_task_change(a->task);
-    if (stream->wanted_ms > 0 && change >= EL_CHANGE_TAKEN) {
+    if (!stream->is_ending && stream->wanted_ms > 0 && change >= EL_CHANGE_TAKEN) {
         if (change == EL_CHANGE_TAKEN)
             write_taken(stream, out);
         else
             write_refused(stream, out);
         stream->wanted_ms = 0;
-    } else if (a->written.at < a->ahead.at) {
+    } else if (!stream->is_ending && a->written.at < a->ahead.at) {
         write_token(stream, out);
     } else if (a->has_failed) {
         el_stream_write_error(stream->id, true, &a->problem, out);
         el_stream_tell(stream);
     } else {
-        write_done(stream, out);
+        if (!write_done(stream, out)) return false;
         el_stream_tell(stream);
     }
+    return true;
 }

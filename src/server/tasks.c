@@ -9,14 +9,20 @@
 
 enum { RETRY_MOST = 600 };
 
+/* Of a task: its prompt, and its answer behind that. */
+static size_t tokens_of(const el_tasks_room *room)
+{
+    return (size_t)room->context + room->answer + 1;
+}
+
 static size_t words_of(const el_tasks_room *room)
 {
-    return room->n * ((size_t)room->context + 1) + el_ring_size(room->n);
+    return room->n * tokens_of(room) + el_ring_size(room->n);
 }
 
 uint64_t el_tasks_bytes(const el_tasks_room *room)
 {
-    const uint64_t n = room->n, tokens = n * (room->context + UINT64_C(1));
+    const uint64_t n = room->n, tokens = n * (room->answer + UINT64_C(1));
     return words_of(room) * sizeof(uint32_t) + n * (sizeof(el_task) + room->dim * sizeof(float)) +
            tokens * (sizeof(uint64_t) + sizeof(float) + room->top * sizeof(edgellm_logprob));
 }
@@ -41,7 +47,7 @@ static void release_memory(el_tasks *tasks)
 
 static bool make_all(el_tasks *tasks, const el_tasks_room *room)
 {
-    const size_t tokens = room->n * ((size_t)room->context + 1);
+    const size_t tokens = room->n * ((size_t)room->answer + 1);
     tasks->list = calloc(room->n, sizeof *tasks->list);
     tasks->memory = make(words_of(room) * sizeof *tasks->memory);
     tasks->times = make(tokens * sizeof *tasks->times);
@@ -55,7 +61,7 @@ static bool make_all(el_tasks *tasks, const el_tasks_room *room)
 edgellm_status el_tasks_open(el_tasks *tasks, const el_tasks_room *room, sem_t *wake,
                              edgellm_error *err)
 {
-    const size_t each = (size_t)room->context + 1;
+    const size_t all = tokens_of(room), each = (size_t)room->answer + 1;
     memset(tasks, 0, sizeof *tasks);
     if (!make_all(tasks, room)) {
         release_memory(tasks);
@@ -64,14 +70,15 @@ edgellm_status el_tasks_open(el_tasks *tasks, const el_tasks_room *room, sem_t *
     }
     tasks->n = room->n;
     tasks->dim = room->dim;
+    tasks->answer = room->answer;
     for (uint32_t i = 0; i < room->n; i++) {
-        tasks->list[i].tokens = tasks->memory + i * each;
+        tasks->list[i].tokens = tasks->memory + i * all;
         tasks->list[i].times = tasks->times + i * each;
         tasks->list[i].logprobs = tasks->logprobs + i * each;
         tasks->list[i].top = tasks->top + i * each * room->top;
         tasks->list[i].embedding = tasks->embeddings + (size_t)i * room->dim;
     }
-    tasks->asked.slots = tasks->memory + room->n * each;
+    tasks->asked.slots = tasks->memory + room->n * all;
     tasks->asked.size = el_ring_size(room->n);
     tasks->wake = wake;
     return EDGELLM_OK;

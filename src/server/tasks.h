@@ -34,22 +34,23 @@ enum { EL_TASK_BIASES = 300 };
 
 typedef struct el_task {
     /* set by the network before it is handed over */
-    uint32_t *tokens; /* (context + 1) */
+    uint32_t *tokens; /* (context + answer + 1) */
     edgellm_request request;
     edgellm_sampler_options sampler; /* without lists but this one */
     edgellm_logit_bias biases[EL_TASK_BIASES];
     edgellm_grammar *grammar; /* that the request has; owned; NULL: none */
     bool may_shorten;         /* max_tokens is a bound: with a deadline, as many as fit */
     uint64_t asked_ns;
-    uint64_t *times; /* (context + 1) when each token of the answer came; by the compute thread */
-    float *logprobs; /* (context + 1) of each, if the request wants them; likewise */
-    edgellm_logprob *top; /* (context + 1, request.top_logprobs) beside each; likewise */
+    uint64_t *times; /* (answer + 1) when each token of the answer came; by the compute thread */
+    float *logprobs; /* (answer + 1) of each, if the request wants them; likewise */
+    edgellm_logprob *top; /* (answer + 1, request.top_logprobs) beside each; likewise */
     float *embedding;     /* (dim) instead, if the request wants one; likewise */
     /* set by the compute thread */
     uint64_t id;                        /* of the scheduler */
     uint64_t began_ns;                  /* it got a slot */
     bool was_taken;                     /* and was not refused then */
     uint32_t cached;                    /* tokens of its prompt that the slot held already */
+    _Atomic uint32_t n_shifts;          /* of its context */
     _Atomic uint64_t first_ns, last_ns; /* of its tokens, or when its embedding was there */
     uint64_t hash;                      /* as of the last token that was added */
     edgellm_forecast forecast;          /* all 0: none was made */
@@ -72,13 +73,14 @@ typedef struct el_task {
 /* What there is room for. */
 typedef struct el_tasks_room {
     uint32_t n, context;
-    uint32_t top; /* probable tokens that are told beside each */
-    uint32_t dim; /* of embeddings */
+    uint32_t answer; /* tokens of an answer at most: as many as the context has, or more */
+    uint32_t top;    /* probable tokens that are told beside each */
+    uint32_t dim;    /* of embeddings */
 } el_tasks_room;
 
 typedef struct el_tasks {
     el_task *list; /* (n) */
-    uint32_t n, dim;
+    uint32_t n, dim, answer;
     uint32_t *memory; /* of all tokens and the ring */
     uint64_t *times;
     float *logprobs;

@@ -1,5 +1,6 @@
 #include "server/tool_layout.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +16,23 @@ typedef struct writing {
     bool has_failed;
 } writing;
 
+/* Escapes of control characters, which come one by one, have small letters in templates. */
+static int put_piece(const char *piece, size_t len, void *file)
+{
+    char escape[6];
+    if (len == sizeof escape && piece[0] == '\\') {
+        for (size_t i = 0; i < len; i++)
+            escape[i] = (char)tolower((unsigned char)piece[i]);
+        piece = escape;
+    }
+    return fwrite(piece, 1, len, file) == len ? 0 : -1;
+}
+
 /* As templates write it: ", " and ": ", and no escapes that are not needed. */
 static void put_json(writing *w, const json_t *value, size_t indent)
 {
     const size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(15) | JSON_INDENT(indent);
-    w->has_failed |= json_dumpf(value, w->file, flags) != 0;
+    w->has_failed |= json_dump_callback(value, put_piece, w->file, flags) != 0;
 }
 
 /* A message whose text follows, if content is NULL. */

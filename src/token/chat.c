@@ -4,117 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "token/chars.h"
-#include "token/lookup.h"
 
-/*
- * A frame: every message is the token `open`, then the role, then the token `middle` if there is
- * one, then `gap` and the content, then the token `close`, then `end`; what stands between two
- * tokens is one text. An open answer is a frame as far as `gap`.
- */
-struct el_chat_template {
-    const char *form;
-    const char *open, *middle, *close; /* names of special tokens, which the template's text has */
-    const char *gap, *end;
-    bool trims;        /* white space around a content is left out */
-    const char *dated; /* where the template has this text, a system message begins with `dates` */
-    const char *dates;
-    /* What may be called stands between these, at the end of the system message, or before what the
-     * user says first; word for word as models of the family were taught. */
-    const char *tools_before, *tools_after;
-    bool tools_with_user;
-    const char *tools_note; /* stands before `dates` then */
-    /* What calls gave: the role, and what is around it; several in a row are one frame, a line end
-     * between them. NULL: nothing is around it, and each is a frame. */
-    const char *result_role, *result_before, *result_after;
-    const char *answers; /* the role of answers, if not "assistant" */
-    const char *joined;  /* a system message is no turn: it stands, and then this, before what the
-                            next user's turn says; NULL: it is one */
-};
-
-static const el_chat_template rows[] = {
-    /* ChatML: SmolLM, SmolLM2, Qwen, Yi; tools as Hermes and Qwen know them */
-    {.form = "chatml",
-     .open = "<|im_start|>",
-     .close = "<|im_end|>",
-     .gap = "\n",
-     .end = "\n",
-     .tools_before = "# Tools\n\nYou may call one or more functions to assist with the user query."
-                     "\n\nYou are provided with function signatures within <tools></tools> XML "
-                     "tags:\n<tools>\n",
-     .tools_after = "\n</tools>\n\nFor each function call, return a json object with function name "
-                    "and arguments within <tool_call></tool_call> XML tags:\n<tool_call>\n"
-                    "{\"name\": <function-name>, \"arguments\": <args-json-object>}\n</tool_call>",
-     .result_role = "user",
-     .result_before = "<tool_response>\n",
-     .result_after = "\n</tool_response>"},
-    /* Llama 3; from 3.1 on with dates, of which "today" is what the template says where nobody
-     * tells it the day: answers are the same tomorrow */
-    {.form = "llama3",
-     .open = "<|start_header_id|>",
-     .middle = "<|end_header_id|>",
-     .close = "<|eot_id|>",
-     .gap = "\n\n",
-     .end = "",
-     .trims = true,
-     .dated = "Cutting Knowledge Date: December 2023",
-     .dates = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n",
-     .tools_before =
-         "Given the following functions, please respond with a JSON for a function call "
-         "with its proper arguments that best answers the given prompt.\n\nRespond in "
-         "the format {\"name\": function name, \"parameters\": dictionary of argument "
-         "name and its value}.Do not use variables.\n\n",
-     .tools_after = "\n\n",
-     .tools_with_user = true,
-     .tools_note = "Environment: ipython\n",
-     .result_role = "ipython"},
-    /* Gemma 2 and 3, which know no tools. Templates of Gemma 2 refuse system messages: here they
-     * are as in Gemma 3 */
-    {.form = "gemma",
-     .open = "<start_of_turn>",
-     .close = "<end_of_turn>",
-     .gap = "\n",
-     .end = "\n",
-     .trims = true,
-     .answers = "model",
-     .joined = "\n\n"},
-};
-
-const char *el_chat_form(const el_chat_template *row)
+edgellm_status el_chat_open(el_chat *chat, const el_vocab *vocab, const char *name,
+                            edgellm_error *err)
 {
-    return row ? row->form : NULL;
-}
-
-/* ---- recognising ---- */
-
-/* Only special tokens make a frame: those are what the text of a message cannot become. */
-static uint32_t find_special(const el_vocab *vocab, const char *name)
-{
-    size_t name_len = strlen(name);
-    for (uint32_t id = 0; id < vocab->n_tokens; id++) {
-        size_t len;
-        const uint8_t *bytes = el_vocab_bytes(vocab, id, &len);
-        if (len == name_len && memcmp(bytes, name, len) == 0 && el_vocab_is_special(vocab, id))
-            return id;
+    el_chat c = {.vocab = vocab, .source = "", .row = el_chat_form_of(vocab)};
+    const el_chat_template *own = c.row;
+    if (name != NULL) EL_TRY(el_chat_form_named(&c.row, name, vocab, err));
+    if (c.row != NULL && c.row == own) c.source = vocab->chat_template;
+    for (size_t i = 0; i < EL_CHAT_TOKENS; i++) {
+        const char *token = c.row != NULL ? c.row->tokens[i] : NULL;
+        c.tokens[i] = token != NULL ? el_chat_form_token(vocab, token) : EL_TOKEN_NONE;
     }
-    return EL_TOKEN_NONE;
-}
-
-static bool is_used(const el_vocab *vocab, const char *name)
-{
-    return strstr(vocab->chat_template, name) != NULL && find_special(vocab, name) != EL_TOKEN_NONE;
-}
-
-const el_chat_template *el_chat_find(const el_vocab *vocab)
-{
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const el_chat_template *row = &rows[i];
-        if (is_used(vocab, row->open) && is_used(vocab, row->close) &&
-            (row->middle == NULL || is_used(vocab, row->middle)))
-            return row;
-    }
-    return NULL;
+    *chat = c;
+    return EDGELLM_OK;
 }
 
 /* ---- the template's own system message ---- */
@@ -143,20 +47,18 @@ static const char *default_end(const char *text, char quote, const char *close)
 }
 
 /* Finds the default message in the template's source: [*begin, *end) and the quote around it. */
-static bool find_default(const el_chat_template *row, const char *source, const char **begin,
-                         const char **end, char *quote)
+static bool find_default(const el_chat *chat, const char **begin, const char **end, char *quote)
 {
-    const char *at = source;
-    if (row->middle != NULL) return false;
-    while ((at = strstr(at, row->open)) != NULL) {
-        char before = at > source ? at[-1] : '\0';
-        at += strlen(row->open);
-        if (strncmp(at, "system", 6) != 0) continue;
-        size_t skip = line_end(at + 6);
+    const char *open = chat->row->default_before, *at = chat->source;
+    if (open == NULL) return false;
+    while ((at = strstr(at, open)) != NULL) {
+        char before = at > chat->source ? at[-1] : '\0';
+        at += strlen(open);
+        size_t skip = line_end(at);
         if (skip == 0) continue;
-        *begin = at + 6 + skip;
+        *begin = at + skip;
         *quote = before == '\'' || before == '"' ? before : '\0';
-        *end = default_end(*begin, *quote, row->close);
+        *end = default_end(*begin, *quote, chat->row->default_after);
         if (*end != NULL) return true;
     }
     return false;
@@ -179,17 +81,57 @@ static size_t unescape(char *out, const char *begin, const char *end, bool liter
     return (size_t)(out - start);
 }
 
+/* ---- white space ---- */
+
+/* What Python takes for white space, which templates trim. */
+static bool is_space(uint32_t c)
+{
+    static const uint32_t ranges[][2] = {
+        {0x9, 0xD},       {0x1C, 0x20},     {0x85, 0x85},     {0xA0, 0xA0},     {0x1680, 0x1680},
+        {0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}};
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
+        if (c >= ranges[i][0] && c <= ranges[i][1]) return true;
+    return false;
+}
+
+/* What Unicode does, as tokenizers have it: not the four separators of ASCII. */
+static bool is_white(uint32_t c)
+{
+    return is_space(c) && !(c >= 0x1C && c <= 0x1F);
+}
+
+/* The text from its first to behind its last character that is no space. */
+static const char *trim(const char *text, size_t *len, bool (*is)(uint32_t))
+{
+    const uint8_t *bytes = (const uint8_t *)text;
+    size_t begin = 0, end = 0; /* of the last character that is none */
+    bool started = false;
+    for (size_t at = 0; at < *len;) {
+        uint32_t code = 0;
+        int size = el_chars_decode(bytes + at, *len - at, &code);
+        const bool space = size > 0 && is(code);
+        const size_t next = at + (size > 0 ? (size_t)size : 1);
+        if (!space && !started) begin = at;
+        started |= !space;
+        if (!space) end = next;
+        at = next;
+    }
+    *len = started ? end - begin : 0;
+    return text + begin;
+}
+
 /* ---- laying out ---- */
 
 typedef struct layout {
-    const el_tokenizer *t;
+    const el_chat *chat;
     const el_chat_template *row;
-    uint32_t open, middle, close;
+    const el_tokenizer *t;
     uint32_t *tokens;
     size_t capacity, count;
-    const char *tools;   /* what may be called; NULL: nothing, or it was told */
-    const char *pending; /* a system message that waits for the user's; NULL: none does */
-    char *text;          /* (len) since the last token; there is room for the longest */
+    const char *tools;      /* what may be called; NULL: nothing, or it was told */
+    const char *pending;    /* a system message that waits for the user's; NULL: none does */
+    bool thinks, is_behind; /* is_behind: a token that takes in the white space of `text` */
+    char *text;             /* (len) since the last token; there is room for the longest */
     size_t len;
 } layout;
 
@@ -199,11 +141,22 @@ static void put_token(layout *out, uint32_t token)
     out->count++;
 }
 
+static void drop_space(layout *out)
+{
+    size_t len = out->len;
+    const char *first = trim(out->text, &len, is_white);
+    const size_t dropped = len > 0 ? (size_t)(first - out->text) : out->len;
+    out->len -= dropped;
+    memmove(out->text, out->text + dropped, out->len);
+}
+
 /* The text since the last token. */
 static edgellm_status put_text(layout *out, edgellm_error *err)
 {
+    if (out->is_behind) drop_space(out);
     const size_t len = out->len;
     out->len = 0;
+    out->is_behind = false;
     if (len == 0) return EDGELLM_OK;
     size_t used = out->count < out->capacity ? out->count : out->capacity;
     uint32_t *tokens = out->capacity > 0 ? out->tokens + used : NULL;
@@ -225,26 +178,41 @@ static void add_text(layout *out, const char *text)
     if (text != NULL) add(out, text, strlen(text));
 }
 
-/* A frame up to its content. */
-static edgellm_status put_open(layout *out, const char *role, edgellm_error *err)
+/* The form's token that the text begins with; EL_TOKEN_NONE if there is none. */
+static uint32_t token_at(const layout *out, const char *text, size_t *len)
 {
-    const bool is_renamed = out->row->answers != NULL && strcmp(role, "assistant") == 0;
-    put_token(out, out->open);
-    add_text(out, is_renamed ? out->row->answers : role);
-    if (out->row->middle != NULL) {
-        EL_TRY(put_text(out, err));
-        put_token(out, out->middle);
+    const char *const *names = out->row->tokens;
+    for (size_t i = 0; i < EL_CHAT_TOKENS && names[i] != NULL; i++) {
+        *len = strlen(names[i]);
+        if (strncmp(text, names[i], *len) == 0) return out->chat->tokens[i];
     }
-    add_text(out, out->row->gap);
+    return EL_TOKEN_NONE;
+}
+
+/* A part of a frame, in which names of the form's tokens are those tokens. */
+static edgellm_status put_frame(layout *out, const char *text, edgellm_error *err)
+{
+    while (*text != '\0') {
+        size_t len;
+        const uint32_t token = token_at(out, text, &len);
+        if (token == EL_TOKEN_NONE) {
+            add(out, text++, 1);
+            continue;
+        }
+        EL_TRY(put_text(out, err));
+        put_token(out, token);
+        out->is_behind = out->row->drops_space && out->chat->vocab->ranks != NULL;
+        text += len;
+    }
     return EDGELLM_OK;
 }
 
-static edgellm_status put_close(layout *out, edgellm_error *err)
+static void trim_from(layout *out, size_t start)
 {
-    EL_TRY(put_text(out, err));
-    put_token(out, out->close);
-    add_text(out, out->row->end);
-    return put_text(out, err);
+    size_t len = out->len - start;
+    const char *kept = trim(out->text + start, &len, is_space);
+    memmove(out->text + start, kept, len);
+    out->len = start + len;
 }
 
 static void add_tools(layout *out)
@@ -255,60 +223,37 @@ static void add_tools(layout *out)
     out->tools = NULL;
 }
 
-/* What Python takes for white space, which templates trim. */
-static bool is_space(uint32_t c)
+/* What a user says, behind what was to be told with it. */
+static void add_asked(layout *out, const char *content)
 {
-    static const uint32_t ranges[][2] = {
-        {0x9, 0xD},       {0x1C, 0x20},     {0x85, 0x85},     {0xA0, 0xA0},     {0x1680, 0x1680},
-        {0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}};
-    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
-        if (c >= ranges[i][0] && c <= ranges[i][1]) return true;
-    return false;
-}
-
-static const char *trim(const char *text, size_t *len)
-{
-    const uint8_t *bytes = (const uint8_t *)text;
-    size_t begin = 0, end = 0; /* of the last character that is none */
-    bool started = false;
-    for (size_t at = 0; at < *len;) {
-        uint32_t code = 0;
-        int size = el_chars_decode(bytes + at, *len - at, &code);
-        const bool space = size > 0 && is_space(code);
-        const size_t next = at + (size > 0 ? (size_t)size : 1);
-        if (!space && !started) begin = at;
-        started |= !space;
-        if (!space) end = next;
-        at = next;
+    const el_chat_template *row = out->row;
+    if (out->tools != NULL) add_tools(out);
+    size_t start = out->len;
+    if (out->pending != NULL) {
+        add_text(out, row->joined_before);
+        add_text(out, out->pending);
+        add_text(out, row->joined);
+        if (row->joined_before == NULL) start = out->len;
+        out->pending = NULL;
     }
-    *len = started ? end - begin : 0;
-    return text + begin;
+    add_text(out, content);
+    if (row->trims) trim_from(out, start);
 }
 
 static void add_content(layout *out, const char *content)
 {
-    size_t len = strlen(content);
-    if (out->row->trims) content = trim(content, &len);
-    add(out, content, len);
+    const size_t start = out->len;
+    add_text(out, content);
+    if (out->row->trims) trim_from(out, start);
 }
 
-/* Puts the system message that waits before what a user says. */
-static void add_pending(layout *out)
-{
-    add_text(out, out->pending);
-    add_text(out, out->row->joined);
-    out->pending = NULL;
-}
+/* ---- turns ---- */
 
-static edgellm_status put_message(layout *out, const char *role, const char *content,
-                                  edgellm_error *err)
+static edgellm_status put_asked(layout *out, const char *content, edgellm_error *err)
 {
-    const bool is_user = strcmp(role, "user") == 0;
-    EL_TRY(put_open(out, role, err));
-    if (out->tools != NULL && is_user) add_tools(out);
-    if (out->pending != NULL && is_user) add_pending(out);
-    add_content(out, content);
-    return put_close(out, err);
+    EL_TRY(put_frame(out, out->row->user.before, err));
+    add_asked(out, content);
+    return put_frame(out, out->row->user.after, err);
 }
 
 /* A system message that no user's follows is a user's turn of its own. */
@@ -316,39 +261,122 @@ static edgellm_status put_pending(layout *out, edgellm_error *err)
 {
     const char *alone = out->pending;
     out->pending = NULL;
-    return alone != NULL ? put_message(out, "user", alone, err) : EDGELLM_OK;
-}
-
-static edgellm_status put_turn(layout *out, const edgellm_message *message, edgellm_error *err)
-{
-    const bool waits = out->row->joined != NULL && strcmp(message->role, "system") == 0;
-    if (waits || strcmp(message->role, "user") != 0) EL_TRY(put_pending(out, err));
-    if (!waits) return put_message(out, message->role, message->content, err);
-    out->pending = message->content;
-    return EDGELLM_OK;
+    return alone != NULL ? put_asked(out, alone, err) : EDGELLM_OK;
 }
 
 /* content NULL: there is none, but tools are told there. */
 static edgellm_status put_system(layout *out, bool is_dated, const char *content,
                                  edgellm_error *err)
 {
-    EL_TRY(put_open(out, "system", err));
-    if (is_dated && out->tools != NULL) add_text(out, out->row->tools_note);
-    if (is_dated) add_text(out, out->row->dates);
+    const el_chat_template *row = out->row;
+    EL_TRY(put_frame(out, row->system.before, err));
+    if (is_dated && out->tools != NULL) add_text(out, row->tools_note);
+    if (is_dated) add_text(out, row->dates);
     if (content != NULL) add_content(out, content);
-    if (out->tools != NULL && !out->row->tools_with_user) {
+    if (out->tools != NULL && !row->tools_with_user) {
         if (content != NULL) add_text(out, "\n\n");
         add_tools(out);
     }
-    return put_close(out, err);
+    return put_frame(out, row->system.after, err);
 }
 
+static bool is_left_out(const layout *out, const char *content)
+{
+    const char *skips = out->row->skips_empty;
+    return skips != NULL && content[0] == '\0' && strstr(out->chat->source, skips) != NULL;
+}
+
+static edgellm_status put_later_system(layout *out, const char *content, edgellm_error *err)
+{
+    EL_TRY(put_pending(out, err));
+    if (out->row->joined != NULL) {
+        out->pending = content;
+        return EDGELLM_OK;
+    }
+    if (is_left_out(out, content)) return EDGELLM_OK;
+    EL_TRY(put_frame(out, out->row->system.before, err));
+    add_content(out, content);
+    return put_frame(out, out->row->system.after, err);
+}
+
+/* ---- answers ---- */
+
+static const char *skip_lines(const char *text)
+{
+    return text + strspn(text, "\n");
+}
+
+/* What follows the last </think>; the whole if there is none. */
+static const char *behind_thought(const char *content)
+{
+    static const char mark[] = "</think>";
+    const char *said = content;
+    for (const char *at = content; (at = strstr(at, mark)) != NULL;)
+        said = skip_lines(at += sizeof mark - 1);
+    return said;
+}
+
+/* What stands before the first </think>, behind the last <think> of that. */
+static const char *thought_of(const char *content, size_t *len)
+{
+    static const char open[] = "<think>";
+    const char *end = strstr(content, "</think>"), *begin = content;
+    *len = 0;
+    if (end == NULL) return content;
+    while (end > content && end[-1] == '\n')
+        end--;
+    for (const char *at = content; (at = strstr(at, open)) != NULL && at < end;)
+        begin = at += sizeof open - 1;
+    if (begin > end) begin = end;
+    while (begin < end && *begin == '\n')
+        begin++;
+    *len = (size_t)(end - begin);
+    return begin;
+}
+
+/* Before the last question only what was said counts; behind it, between calls, what was thought
+ * too. */
+static void add_answer(layout *out, const char *content, bool is_behind_question, bool is_last)
+{
+    size_t len = 0;
+    if (!out->thinks) {
+        add_content(out, content);
+        return;
+    }
+    const char *thought = thought_of(content, &len), *said = behind_thought(content);
+    if (is_behind_question && (is_last || len > 0)) {
+        add_text(out, "<think>\n");
+        add(out, thought, len);
+        add_text(out, "\n</think>\n\n");
+        said = skip_lines(said);
+    }
+    add_text(out, said);
+}
+
+static bool is_result_text(const char *content)
+{
+    static const char open[] = "<tool_response>", close[] = "</tool_response>";
+    const size_t len = strlen(content), n = sizeof close - 1;
+    return strncmp(content, open, sizeof open - 1) == 0 && len >= n &&
+           strcmp(content + len - n, close) == 0;
+}
+
+/* Where the user last asked; the last message if nobody did. */
+static size_t last_question(const edgellm_message *messages, size_t n)
+{
+    for (size_t i = n; i-- > 0;)
+        if (strcmp(messages[i].role, "user") == 0 && !is_result_text(messages[i].content)) return i;
+    return n > 0 ? n - 1 : 0;
+}
+
+/* ---- a conversation ---- */
+
 /* The template's own message, where nobody gave one. */
-static edgellm_status put_default(layout *out, const char *source, edgellm_error *err)
+static edgellm_status put_default(layout *out, edgellm_error *err)
 {
     const char *begin, *end;
     char quote;
-    if (!find_default(out->row, source, &begin, &end, &quote)) {
+    if (!find_default(out->chat, &begin, &end, &quote)) {
         const bool is_needed = out->tools != NULL && !out->row->tools_with_user;
         return is_needed ? put_system(out, false, NULL, err) : EDGELLM_OK;
     }
@@ -360,19 +388,27 @@ static edgellm_status put_default(layout *out, const char *source, edgellm_error
     return status;
 }
 
+/* By the vocabulary's own template if that is how it is laid out, else by what the vocabulary says
+ * of any text. */
+static bool begins_with_bos(const el_chat *chat)
+{
+    if (chat->row->bos_is_in_frame || chat->vocab->bos == EL_TOKEN_NONE) return false;
+    if (chat->source[0] == '\0') return chat->vocab->add_bos;
+    return strstr(chat->source, "bos_token") != NULL;
+}
+
 /* What a conversation begins with: *taken is set if that was its first message. */
-static edgellm_status put_start(layout *out, const el_vocab *vocab, const edgellm_message *first,
-                                bool *taken, edgellm_error *err)
+static edgellm_status put_start(layout *out, const edgellm_message *first, bool *taken,
+                                edgellm_error *err)
 {
     const el_chat_template *row = out->row;
-    const char *source = vocab->chat_template;
     *taken = strcmp(first->role, "system") == 0 && row->joined == NULL;
-    if (vocab->bos != EL_TOKEN_NONE && strstr(source, "bos_token") != NULL)
-        put_token(out, vocab->bos);
-    if (row->dated != NULL && strstr(source, row->dated) != NULL)
+    if (begins_with_bos(out->chat)) put_token(out, out->chat->vocab->bos);
+    if (row->dated != NULL && strstr(out->chat->source, row->dated) != NULL)
         return put_system(out, true, *taken ? first->content : "", err);
+    if (*taken && is_left_out(out, first->content)) return EDGELLM_OK;
     if (*taken) return put_system(out, false, first->content, err);
-    return put_default(out, source, err);
+    return put_default(out, err);
 }
 
 /* What calls gave: the message, and those that follow if they are one frame; *i stands on the last
@@ -381,25 +417,41 @@ static edgellm_status put_results(layout *out, const edgellm_message *messages, 
                                   edgellm_error *err)
 {
     const el_chat_template *row = out->row;
-    EL_TRY(put_open(out, row->result_role, err));
+    EL_TRY(put_pending(out, err));
+    EL_TRY(put_frame(out, row->result.before, err));
     for (;; ++*i) {
-        add_text(out, row->result_before);
+        add_text(out, row->each.before);
         add_text(out, messages[*i].content);
-        add_text(out, row->result_after);
-        if (row->result_before == NULL || *i + 1 == n || strcmp(messages[*i + 1].role, "tool") != 0)
+        add_text(out, row->each.after);
+        if (row->each.before == NULL || *i + 1 == n || strcmp(messages[*i + 1].role, "tool") != 0)
             break;
         add_text(out, "\n");
     }
-    return put_close(out, err);
+    return put_frame(out, row->result.after, err);
+}
+
+static edgellm_status put_answer(layout *out, const edgellm_message *messages, size_t n, size_t i,
+                                 edgellm_error *err)
+{
+    EL_TRY(put_pending(out, err));
+    EL_TRY(put_frame(out, out->row->answer.before, err));
+    add_answer(out, messages[i].content, i > last_question(messages, n), i + 1 == n);
+    return put_frame(out, out->row->answer.after, err);
 }
 
 static edgellm_status put_messages(layout *out, const edgellm_message *messages, size_t n,
                                    edgellm_error *err)
 {
     for (size_t i = 0; i < n; i++) {
-        const bool is_result = strcmp(messages[i].role, "tool") == 0;
-        EL_TRY(is_result ? put_results(out, messages, n, &i, err)
-                         : put_turn(out, &messages[i], err));
+        const char *role = messages[i].role, *content = messages[i].content;
+        if (strcmp(role, "tool") == 0)
+            EL_TRY(put_results(out, messages, n, &i, err));
+        else if (strcmp(role, "assistant") == 0)
+            EL_TRY(put_answer(out, messages, n, i, err));
+        else if (strcmp(role, "system") == 0)
+            EL_TRY(put_later_system(out, content, err));
+        else
+            EL_TRY(put_asked(out, content, err));
     }
     EL_TRY(put_pending(out, err));
     if (out->tools == NULL) return EDGELLM_OK;
@@ -407,23 +459,26 @@ static edgellm_status put_messages(layout *out, const edgellm_message *messages,
                    "chat: the tools are told with the first message of a user, and there is none");
 }
 
-static edgellm_status put_all(layout *out, const el_vocab *vocab, const edgellm_message *messages,
-                              size_t n, unsigned flags, edgellm_error *err)
+static edgellm_status put_all(layout *out, const edgellm_message *messages, size_t n,
+                              unsigned flags, edgellm_error *err)
 {
+    const el_chat_template *row = out->row;
     bool taken = false;
     if (n > 0 && strcmp(messages[0].role, "tools") == 0) {
         out->tools = messages[0].content;
         messages++, n--;
     }
     if (flags & EDGELLM_CHAT_CONTINUE)
-        EL_TRY(put_close(out, err));
+        EL_TRY(put_frame(out, row->answer.after, err));
     else if (n > 0)
-        EL_TRY(put_start(out, vocab, &messages[0], &taken, err));
+        EL_TRY(put_start(out, &messages[0], &taken, err));
     EL_TRY(put_messages(out, messages + taken, n - taken, err));
-    if (!(flags & EDGELLM_CHAT_OPEN_ANSWER)) return EDGELLM_OK;
-    EL_TRY(put_open(out, "assistant", err));
+    if (flags & EDGELLM_CHAT_OPEN_ANSWER)
+        EL_TRY(put_frame(out, row->opening ? row->opening : row->answer.before, err));
     return put_text(out, err);
 }
+
+/* ---- checks ---- */
 
 static edgellm_status check_role(const el_chat_template *row, size_t i, const char *role,
                                  unsigned flags, edgellm_error *err)
@@ -431,7 +486,8 @@ static edgellm_status check_role(const el_chat_template *row, size_t i, const ch
     static const char *const roles[] = {"system", "user", "assistant", "tool"};
     if (row->tools_before == NULL && strncmp(role, "tool", 4) == 0)
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                       "chat: message %zu: the model's chat template knows no tools", i);
+                       "chat: message %zu: the model's chat template (%s) knows no tools", i,
+                       row->form);
     for (size_t k = 0; k < sizeof roles / sizeof roles[0]; k++) {
         if (strcmp(role, roles[k]) == 0) return EDGELLM_OK;
     }
@@ -446,57 +502,83 @@ static edgellm_status check_role(const el_chat_template *row, size_t i, const ch
                    "chat: message %zu: tools are told once, before all that is said", i);
 }
 
-/* Bytes of what the form says itself in one frame, and behind it. */
-static size_t own_bytes(const el_chat_template *row)
+static size_t sum_of(const char *const *texts, size_t n)
 {
-    const char *const texts[] = {row->gap,          row->end,         row->dates,
-                                 row->tools_before, row->tools_after, row->tools_note,
-                                 row->result_role,  row->joined};
-    size_t sum = sizeof "assistant" + 2; /* a line end or two before the tools */
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+    size_t sum = 0;
+    for (size_t i = 0; i < n; i++)
         sum += texts[i] != NULL ? strlen(texts[i]) : 0;
     return sum;
 }
 
-/* Bytes that the longest frame may need as text: results, and tools with what is said, share one,
- * so all messages together, the default one included. */
-static edgellm_status measure(const el_chat_template *row, const char *source,
-                              const edgellm_message *messages, size_t n_messages, unsigned flags,
-                              size_t *room, edgellm_error *err)
+/* Bytes that the form may put around a content. */
+static size_t bytes_around(const el_chat_template *row)
 {
-    const size_t around =
-        row->result_before ? strlen(row->result_before) + strlen(row->result_after) + 1 : 0;
-    *room = strlen(source) + own_bytes(row);
+    const char *const texts[] = {row->system.before,
+                                 row->system.after,
+                                 row->user.before,
+                                 row->user.after,
+                                 row->answer.before,
+                                 row->answer.after,
+                                 row->result.before,
+                                 row->result.after,
+                                 row->each.before,
+                                 row->each.after,
+                                 row->joined_before,
+                                 row->joined,
+                                 "\n\n",
+                                 "<think>\n\n</think>\n\n"};
+    return sum_of(texts, sizeof texts / sizeof texts[0]);
+}
+
+static size_t bytes_at_start(const el_chat_template *row)
+{
+    const char *const texts[] = {row->dates, row->tools_before, row->tools_after, row->tools_note};
+    return sum_of(texts, sizeof texts / sizeof texts[0]);
+}
+
+/* Bytes that the longest text between two tokens may have: not more than all there is, the default
+ * message, an answer's closing and one's opening included. */
+static edgellm_status measure(const el_chat *chat, const edgellm_message *messages,
+                              size_t n_messages, unsigned flags, size_t *room, edgellm_error *err)
+{
+    const size_t around = bytes_around(chat->row);
+    *room = strlen(chat->source) + bytes_at_start(chat->row) + 4 * around;
     for (size_t i = 0; i < n_messages; i++) {
-        EL_TRY(check_role(row, i, messages[i].role, flags, err));
+        EL_TRY(check_role(chat->row, i, messages[i].role, flags, err));
         *room += strlen(messages[i].content) + around;
     }
     return EDGELLM_OK;
 }
 
-edgellm_status el_chat_encode(const el_tokenizer *t, const el_vocab *vocab,
+static edgellm_status no_template(const el_vocab *vocab, edgellm_error *err)
+{
+    if (vocab->chat_template[0] == '\0')
+        return el_fail(err, EDGELLM_ERR_UNSUPPORTED, "chat: the model has no chat template");
+    return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                   "chat: the model's chat template is not one of those known (ChatML, Llama 3, "
+                   "Gemma, Phi 3, BitNet, Zephyr, Falcon 3, Llama 2); one of them can be asked for "
+                   "by its name");
+}
+
+edgellm_status el_chat_encode(const el_chat *chat, const el_tokenizer *t,
                               const edgellm_message *messages, size_t n_messages, unsigned flags,
                               uint32_t *tokens, size_t capacity, size_t *count, edgellm_error *err)
 {
-    const el_chat_template *row = el_chat_find(vocab);
-    if (row == NULL)
-        return el_fail(
-            err, EDGELLM_ERR_UNSUPPORTED,
-            vocab->chat_template[0] != '\0'
-                ? "chat: the model's chat template is not one of those known (ChatML, Llama 3, "
-                  "Gemma)"
-                : "chat: the model has no chat template");
+    const el_chat_template *row = chat->row;
     size_t room;
-    EL_TRY(measure(row, vocab->chat_template, messages, n_messages, flags, &room, err));
-
+    if (row == NULL) return no_template(chat->vocab, err);
+    EL_TRY(measure(chat, messages, n_messages, flags, &room, err));
     char *text = malloc(room);
     if (text == NULL)
         return el_fail(err, EDGELLM_ERR_MEMORY, "chat: no memory for messages of %zu bytes", room);
-    layout out = {.t = t, .row = row, .tokens = tokens, .capacity = capacity, .text = text};
-    out.open = find_special(vocab, row->open);
-    out.middle = row->middle ? find_special(vocab, row->middle) : EL_TOKEN_NONE;
-    out.close = find_special(vocab, row->close);
-    edgellm_status status = put_all(&out, vocab, messages, n_messages, flags, err);
+    layout out = {.chat = chat,
+                  .row = row,
+                  .t = t,
+                  .tokens = tokens,
+                  .capacity = capacity,
+                  .thinks = row->thinks != NULL && strstr(chat->source, row->thinks) != NULL,
+                  .text = text};
+    edgellm_status status = put_all(&out, messages, n_messages, flags, err);
     free(text);
     if (status == EDGELLM_OK) *count = out.count;
     return status;

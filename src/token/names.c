@@ -7,10 +7,27 @@
 
 /* ---- building ---- */
 
-static bool is_name(const el_vocab *vocab, uint32_t id, bool special)
+/* Of which tokens names are collected. */
+typedef bool is_kind(const el_vocab *vocab, uint32_t id);
+
+static bool is_user(const el_vocab *vocab, uint32_t id)
 {
-    if (vocab->starts[id + 1] == vocab->starts[id]) return false;
-    return vocab->types[id] == EL_TOKEN_USER || (special && el_vocab_is_special(vocab, id));
+    return vocab->types[id] == EL_TOKEN_USER;
+}
+
+static bool is_user_or_special(const el_vocab *vocab, uint32_t id)
+{
+    return is_user(vocab, id) || el_vocab_is_special(vocab, id);
+}
+
+static bool is_normal(const el_vocab *vocab, uint32_t id)
+{
+    return vocab->types[id] == EL_TOKEN_NORMAL;
+}
+
+static bool is_name(const el_vocab *vocab, uint32_t id, is_kind *kind)
+{
+    return vocab->starts[id + 1] != vocab->starts[id] && kind(vocab, id);
 }
 
 /* Does name a sort before name b? */
@@ -53,22 +70,32 @@ static void sort(el_names *names)
     }
 }
 
-void el_names_build(el_names *names, const el_vocab *vocab, bool special, el_arena *arena)
+static void build(el_names *names, const el_vocab *vocab, is_kind *kind, el_arena *arena)
 {
     uint32_t count = 0;
     for (uint32_t id = 0; id < vocab->n_tokens; id++)
-        count += is_name(vocab, id, special);
+        count += is_name(vocab, id, kind);
     uint32_t *ids = el_arena_take(arena, count, sizeof *ids);
     if (arena->base == NULL) return;
 
     *names = (el_names){.vocab = vocab, .ids = ids};
     for (uint32_t id = 0; id < vocab->n_tokens; id++) {
-        if (!is_name(vocab, id, special)) continue;
+        if (!is_name(vocab, id, kind)) continue;
         uint8_t first = vocab->bytes[vocab->starts[id]];
         names->first[first / 8] |= (uint8_t)(1u << first % 8);
         ids[names->count++] = id;
     }
     sort(names);
+}
+
+void el_names_build(el_names *names, const el_vocab *vocab, bool special, el_arena *arena)
+{
+    build(names, vocab, special ? is_user_or_special : is_user, arena);
+}
+
+void el_names_build_normal(el_names *names, const el_vocab *vocab, el_arena *arena)
+{
+    build(names, vocab, is_normal, arena);
 }
 
 /* ---- finding ---- */
@@ -95,17 +122,31 @@ static uint32_t lower_bound(const el_names *names, uint32_t low, uint32_t high, 
     return low;
 }
 
+void el_names_narrow(const el_names *names, el_name_range *range, uint8_t byte)
+{
+    const uint32_t high = range->high;
+    range->low = lower_bound(names, range->low, high, range->depth, byte);
+    range->high = lower_bound(names, range->low, high, range->depth, byte + 1);
+    range->depth++;
+}
+
+uint32_t el_names_whole(const el_names *names, const el_name_range *range)
+{
+    return key_at(names, range->low, range->depth) < 0 ? names->ids[range->low] : EL_TOKEN_NONE;
+}
+
 /* The longest name that the text begins with. */
 static uint32_t longest(const el_names *names, const uint8_t *text, size_t len, size_t *name_len)
 {
-    uint32_t low = 0, high = names->count, best = EL_TOKEN_NONE;
-    for (size_t depth = 0; depth < len; depth++) {
-        low = lower_bound(names, low, high, depth, text[depth]);
-        high = lower_bound(names, low, high, depth, text[depth] + 1);
-        if (low == high) break;
-        if (key_at(names, low, depth + 1) >= 0) continue;
-        best = names->ids[low];
-        *name_len = depth + 1;
+    el_name_range range = {0, names->count, 0};
+    uint32_t best = EL_TOKEN_NONE;
+    while (range.depth < len) {
+        el_names_narrow(names, &range, text[range.depth]);
+        if (range.low == range.high) break;
+        const uint32_t whole = el_names_whole(names, &range);
+        if (whole == EL_TOKEN_NONE) continue;
+        best = whole;
+        *name_len = range.depth;
     }
     return best;
 }

@@ -29,4 +29,19 @@ void el_names_build(el_names *names, const el_vocab *vocab, bool special, el_are
 uint32_t el_names_find(const el_names *names, const uint8_t *text, size_t len, size_t pos,
                        size_t *begin, size_t *end);
 
+/* The same of its normal tokens alone. */
+void el_names_build_normal(el_names *names, const el_vocab *vocab, el_arena *arena);
+
+/* Names that begin with the same `depth` bytes: ids[low] to ids[high - 1]. */
+typedef struct el_name_range {
+    uint32_t low, high;
+    size_t depth;
+} el_name_range;
+
+/* Leaves those in which `byte` comes next. */
+void el_names_narrow(const el_names *names, el_name_range *range, uint8_t byte);
+
+/* The name that has no more bytes; EL_TOKEN_NONE if there is none. The range is not empty. */
+uint32_t el_names_whole(const el_names *names, const el_name_range *range);
+
 #endif

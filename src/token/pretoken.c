@@ -156,14 +156,15 @@ static const el_pretokenizer rows[] = {
 
 #define ROWS (sizeof rows / sizeof rows[0])
 
-/* Names that importers meet for the rows above. */
+/* Names that importers meet for the rows above: of models that have one's expression, whatever
+ * their vocabulary. */
 static const struct {
     const char *name, *row;
 } aliases[] = {
-    {"gpt-2", "gpt2"},
-    {"llama-bpe", "llama3"},
-    {"llama-v3", "llama3"},
-    {"deepseek-r1-qwen", "qwen2"},
+    {"gpt-2", "gpt2"},      {"phi-2", "gpt2"},     {"olmo", "gpt2"}, /* GPT-NeoX: TriLM */
+    {"gpt-neox", "gpt2"},   {"mpt", "gpt2"},       {"starcoder", "smollm"}, {"llama-bpe", "llama3"},
+    {"llama-v3", "llama3"}, {"falcon3", "llama3"}, {"falcon-h1", "llama3"}, {"falcon_e", "llama3"},
+    {"stablelm2", "qwen2"}, {"hunyuan", "qwen2"},
 };
 
 const el_pretokenizer *el_pretoken_find(const char *name)

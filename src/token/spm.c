@@ -11,13 +11,9 @@ void el_spm_build(el_spm *spm, const el_vocab *vocab, el_arena *arena)
     uint32_t *slots = el_arena_take(arena, el_lookup_slots(vocab->n_tokens), sizeof *slots);
     if (arena->base == NULL) return;
     *spm = (el_spm){.lookup = el_lookup_build_normal(vocab, slots)};
-    for (unsigned i = 0; i < 256; i++)
-        spm->byte_ids[i] = EL_TOKEN_NONE;
-    for (uint32_t id = vocab->n_tokens; id-- > 0;) { /* of equal ones the lowest id counts */
-        size_t len;
-        const uint8_t *bytes = el_vocab_bytes(vocab, id, &len);
-        if (vocab->types[id] == EL_TOKEN_BYTE && len == 1) spm->byte_ids[bytes[0]] = id;
-        if (vocab->types[id] == EL_TOKEN_NORMAL && len > spm->longest) spm->longest = (uint32_t)len;
+    for (uint32_t id = 0; id < vocab->n_tokens; id++) {
+        const uint32_t len = vocab->starts[id + 1] - vocab->starts[id];
+        if (vocab->types[id] == EL_TOKEN_NORMAL && len > spm->longest) spm->longest = len;
     }
 }
 

@@ -11,9 +11,8 @@
 #include "token/bpe.h"
 
 typedef struct el_spm {
-    el_lookup lookup;       /* of normal tokens */
-    uint32_t longest;       /* bytes of those */
-    uint32_t byte_ids[256]; /* the token of each byte, or EL_TOKEN_NONE */
+    el_lookup lookup; /* of normal tokens */
+    uint32_t longest; /* bytes of those */
 } el_spm;
 
 /* Takes the tables from `arena` and, unless it measures, fills them in. */

@@ -9,6 +9,7 @@
 #include "token/names.h"
 #include "token/pretoken.h"
 #include "token/spm.h"
+#include "token/unigram.h"
 
 #define MOST_ENTRIES     (1u << 24) /* tokens, and merges: ids and hashes stay far from 2^32 */
 #define MOST_TEXT        0x7FFFFFFFu
@@ -16,11 +17,14 @@
 
 struct el_tokenizer {
     const el_vocab *vocab;
-    const el_pretokenizer *pretokenizer; /* NULL: SentencePiece's BPE */
+    const el_pretokenizer *pretokenizer; /* NULL: SentencePiece's pieces with scores */
+    bool is_unigram;                     /* of those: not its BPE */
     el_bpe bpe;                          /* with a pre-tokenizer */
     el_spm spm;                          /* without */
-    el_lookup lookup;                    /* only with pretokenizer->whole_pieces */
-    el_names names, user_names;          /* with special tokens, and without */
+    el_unigram unigram;                  /* or this */
+    uint32_t byte_ids[256]; /* of pieces with scores, the token of each byte, or EL_TOKEN_NONE */
+    el_lookup lookup;       /* only with pretokenizer->whole_pieces */
+    el_names names, user_names; /* with special tokens, and without */
 };
 
 /* ---- init ---- */
@@ -61,13 +65,28 @@ static edgellm_status build_lookup(el_lookup *lookup, const el_pretokenizer *row
     return EDGELLM_OK;
 }
 
+static void build_scored(el_tokenizer *t, el_arena *arena)
+{
+    if (t->is_unigram)
+        el_unigram_build(&t->unigram, t->vocab, arena);
+    else
+        el_spm_build(&t->spm, t->vocab, arena);
+    for (unsigned i = 0; i < 256; i++)
+        t->byte_ids[i] = EL_TOKEN_NONE;
+    for (uint32_t id = t->vocab->n_tokens; id-- > 0;) { /* of equal ones the lowest id counts */
+        size_t len;
+        const uint8_t *bytes = el_vocab_bytes(t->vocab, id, &len);
+        if (t->vocab->types[id] == EL_TOKEN_BYTE && len == 1) t->byte_ids[bytes[0]] = id;
+    }
+}
+
 /* The tables for merging. */
 static edgellm_status build_merges(el_tokenizer *t, el_arena *arena, edgellm_error *err)
 {
     el_lookup lookup = {0};
     uint32_t *temporary = NULL;
     if (!t->pretokenizer) {
-        el_spm_build(&t->spm, t->vocab, arena);
+        build_scored(t, arena);
         return EDGELLM_OK;
     }
     edgellm_status status =
@@ -85,12 +104,13 @@ edgellm_status el_tokenizer_init(el_tokenizer **tokenizer, const el_vocab *vocab
     if (row == NULL && vocab->ranks == NULL)
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
                        "tokenizer: unknown pre-tokenizer \"%.40s\"; known are smollm, gpt2, "
-                       "llama3, qwen2 and spm (with ranks)",
+                       "llama3, qwen2, and spm and unigram (with scores)",
                        vocab->pretokenizer);
     EL_TRY(check_vocab(vocab, err));
 
     el_tokenizer *t = el_arena_take(arena, 1, sizeof *t);
     el_tokenizer build = {.vocab = vocab, .pretokenizer = row};
+    build.is_unigram = row == NULL && el_vocab_is_unigram(vocab);
     el_names_build(&build.names, vocab, true, arena);
     el_names_build(&build.user_names, vocab, false, arena);
     edgellm_status status = build_merges(&build, arena, err);
@@ -141,7 +161,7 @@ static void put_bytes(encoding *e, const uint8_t *bytes, size_t size, bool *unkn
 {
     const el_vocab *vocab = e->t->vocab;
     for (size_t i = 0; i < size; i++) {
-        uint32_t id = e->t->spm.byte_ids[bytes[i]];
+        uint32_t id = e->t->byte_ids[bytes[i]];
         if (id == EL_TOKEN_NONE && e->keep) id = vocab->n_tokens + bytes[i];
         if (id == EL_TOKEN_NONE && !*unknown && vocab->unk != EL_TOKEN_NONE) put(e, vocab->unk);
         *unknown = id == EL_TOKEN_NONE;
@@ -152,10 +172,13 @@ static void put_bytes(encoding *e, const uint8_t *bytes, size_t size, bool *unkn
 static edgellm_status encode_scored(encoding *e, const uint8_t *text, size_t len,
                                     edgellm_error *err)
 {
+    const el_tokenizer *t = e->t;
     bool unknown = false;
-    EL_TRY(el_spm_merge(&e->t->spm, &e->work, text, len, err));
+    EL_TRY(t->is_unigram ? el_unigram_cut(&t->unigram, &e->work, text, len, err)
+                         : el_spm_merge(&t->spm, &e->work, text, len, err));
     for (size_t at = 0, begin = 0, size; at < len; begin = at) {
-        const uint32_t id = el_spm_next(&e->t->spm, &e->work, text, &at, &size);
+        const uint32_t id = t->is_unigram ? el_unigram_next(&e->work, &at, &size)
+                                          : el_spm_next(&t->spm, &e->work, text, &at, &size);
         if (id == EL_TOKEN_NONE) {
             put_bytes(e, text + begin, size, &unknown);
             continue;
@@ -289,22 +312,27 @@ bool el_tokenizer_is_special(const el_tokenizer *t, uint32_t token)
     return token < t->vocab->n_tokens && el_vocab_is_special(t->vocab, token);
 }
 
-bool el_tokenizer_is_end(const el_tokenizer *t, uint32_t token)
+bool el_tokenizer_name_ends(const uint8_t *name, size_t len)
 {
     static const char *const ends[] = {
         "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>",
         "<|end|>",    "</s>",          "<eos>",      "<end_of_turn>",   "<|eot|>",
         "<|return|>", "<EOT>",         "<|EOT|>",    "<|end_of_turn|>", "<|endofturn|>",
     };
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        if (len == strlen(ends[i]) && memcmp(name, ends[i], len) == 0) return true;
+    }
+    return false;
+}
+
+bool el_tokenizer_is_end(const el_tokenizer *t, uint32_t token)
+{
     if (!el_tokenizer_is_special(t, token))
         return token == t->vocab->eos && token < t->vocab->n_tokens;
     if (token == t->vocab->eos) return true;
     size_t len;
     const uint8_t *name = el_vocab_bytes(t->vocab, token, &len);
-    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
-        if (len == strlen(ends[i]) && memcmp(name, ends[i], len) == 0) return true;
-    }
-    return false;
+    return el_tokenizer_name_ends(name, len);
 }
 
 /* ---- streaming ---- */

@@ -1,8 +1,8 @@
 /*
- * tokenizer.h: byte-level BPE, or SentencePiece's, over an el_vocab. Immutable after init: any
- * number of threads. Text is cut at special tokens, then by the pre-tokenizer (SentencePiece has
- * none), and each piece is merged by rank with a heap: near-linear even for a megabyte without a
- * space.
+ * tokenizer.h: byte-level BPE, or SentencePiece's BPE or unigram model, over an el_vocab. Immutable
+ * after init: any number of threads. Text is cut at special tokens, then by the pre-tokenizer
+ * (SentencePiece has none), and each piece is merged by rank with a heap, or cut by scores:
+ * near-linear even for a megabyte without a space.
  */
 #ifndef EL_TOKEN_TOKENIZER_H
 #define EL_TOKEN_TOKENIZER_H
@@ -32,6 +32,9 @@ bool el_tokenizer_is_special(const el_tokenizer *t, uint32_t token);
 
 /* Ends an answer: eos, and control tokens with a name that ends turns in known model families. */
 bool el_tokenizer_is_end(const el_tokenizer *t, uint32_t token);
+
+/* Is that one of those names? */
+bool el_tokenizer_name_ends(const uint8_t *name, size_t len);
 
 /* As edgellm_stream_push() and edgellm_stream_flush(). */
 size_t el_tokenizer_stream_push(const el_tokenizer *t, edgellm_stream *stream, uint32_t token,

@@ -111,7 +111,7 @@ static uint64_t fingerprint(const el_run *r)
                                 o->length,
                                 o->epochs,
                                 o->steps,
-                                r->source.gguf.map.size};
+                                el_gguf_bytes(&r->source.gguf)};
     uint32_t crc = el_crc32(0, numbers, sizeof numbers);
     for (uint32_t i = 0; i < o->n_rules; i++) {
         crc = el_crc32(crc, o->rules[i].pattern, strlen(o->rules[i].pattern) + 1);
@@ -119,7 +119,7 @@ static uint64_t fingerprint(const el_run *r)
     }
     if (o->calibration) crc = el_crc32(crc, o->calibration, strlen(o->calibration));
     crc = el_crc32(crc, r->result.kernels, sizeof r->result.kernels);
-    uint32_t source = el_crc32(0, r->source.gguf.map.data, r->source.gguf.map.size);
+    uint32_t source = el_gguf_crc(&r->source.gguf);
     return (uint64_t)source << 32 | crc;
 }
 
@@ -279,13 +279,13 @@ edgellm_status el_compress(const char *source, const char *target,
     el_run r = {.options = options, .path = source, .target = target};
     EL_TRY(check_options(options, err));
     EL_TRY(el_quantize_paths(source, target, err));
-    EL_TRY(el_source_open(&r.source, source, err));
+    EL_TRY(el_source_open_by(&r.source, source, options->open ? options->open : el_gguf_open, err));
     el_fpenv env = el_fpenv_enter();
     edgellm_status status = stages(&r, err);
     el_fpenv_leave(env);
     if (status == EDGELLM_ERR_FORMAT || status == EDGELLM_ERR_UNSUPPORTED)
         el_fail_in_file(err, status, source);
-    r.result.source_bytes = r.source.gguf.map.size;
+    r.result.source_bytes = el_gguf_bytes(&r.source.gguf);
     r.result.matrices = el_student_count(&r.source);
     r.result.sequences = r.sequences;
     r.result.length = options->length;

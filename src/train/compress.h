@@ -7,6 +7,7 @@
 #ifndef EL_TRAIN_COMPRESS_H
 #define EL_TRAIN_COMPRESS_H
 
+#include "format/gguf.h"
 #include "format/tm2.h"
 #include "train/quality.h"
 
@@ -42,6 +43,7 @@ typedef struct el_compress_options {
     bool (*progress)(void *context, const char *stage, double done);
     void *progress_context;
     const el_tm2_judge *judge; /* may be NULL; see el_tm2_finish() */
+    el_gguf_opener *open;      /* of the source; NULL: el_gguf_open() */
 } el_compress_options;
 
 /* A file whose KL is above this many nats a token is ruined: its text falls apart. */

@@ -18,7 +18,8 @@ static bool on_text(void *context, uint32_t done, uint32_t total)
 /* The source as a TM2 file without loss, for the engine; nameless once it is open. */
 static edgellm_status open_engine(el_run *r, edgellm_engine **engine, edgellm_error *err)
 {
-    const el_quantize_options keep = {.group = 32, .embedding_group = 32, .scales = EL_SCALE_F16};
+    const el_quantize_options keep = {
+        .group = 32, .embedding_group = 32, .scales = EL_SCALE_F16, .open = r->options->open};
     size_t room = strlen(r->target) + sizeof ".calibrate-edgellm";
     char *path = malloc(room);
     if (!path) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for a file's name");

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/crc32.h"
 #include "quant/manifest.h"
 #include "quant/plan.h"
 #include "quant/round.h"
@@ -310,8 +309,7 @@ char *el_forms_manifest(const char *path, const el_source *s, const el_form *for
 {
     el_manifest m;
     el_codec_counts counts = {0};
-    const el_mapfile *map = &s->gguf.map;
-    el_manifest_begin(&m, path, map->size, el_crc32(0, map->data, map->size));
+    el_manifest_begin(&m, path, el_gguf_bytes(&s->gguf), el_gguf_crc(&s->gguf));
     add_options(&m, o, sequences);
     /* Sums of floats round otherwise on another kind of CPU. */
     el_manifest_add(&m, "\"cpu\":\"%.40s\",", kernels);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "quant/pairs.h"
+
 static edgellm_status find(const el_source *s, const char *name, uint32_t rows, uint32_t cols,
                            const el_gguf_tensor **tensor, edgellm_error *err)
 {
@@ -79,6 +81,16 @@ static edgellm_status refuse_more(const el_source *s, edgellm_error *err)
     return EDGELLM_OK;
 }
 
+static edgellm_status refuse_numbers(const el_config *c, edgellm_error *err)
+{
+    if (c->window == 0 && c->rope_factor == 0 && c->rope_context == 0 && c->rope_gain == 0)
+        return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                   "metadata: a model that %s cannot be calibrated in this version: --bits N "
+                   "--calibrate none rounds it",
+                   c->window ? "attends to a sliding window" : "scales its positions");
+}
+
 static edgellm_status check(el_source *s, edgellm_error *err)
 {
     EL_TRY(el_gguf_config(&s->gguf, &s->config, err));
@@ -90,6 +102,7 @@ static edgellm_status check(el_source *s, edgellm_error *err)
                        "can: --bits N --calibrate none rounds it",
                        c->architecture);
     }
+    EL_TRY(refuse_numbers(c, err));
     EL_TRY(refuse_more(s, err));
     EL_TRY(find(s, "token_embd.weight", c->vocab, c->dim, &s->embedding, err));
     EL_TRY(find(s, "output_norm.weight", 1, c->dim, &s->output_norm, err));
@@ -101,13 +114,19 @@ static edgellm_status check(el_source *s, edgellm_error *err)
     return EDGELLM_OK;
 }
 
-edgellm_status el_source_open(el_source *source, const char *path, edgellm_error *err)
+edgellm_status el_source_open_by(el_source *source, const char *path, el_gguf_opener *open,
+                                 edgellm_error *err)
 {
     *source = (el_source){0};
-    EL_TRY(el_gguf_open(&source->gguf, path, err));
+    EL_TRY(open(&source->gguf, path, err));
     edgellm_status status = check(source, err);
     if (status != EDGELLM_OK) el_source_close(source);
     return status;
+}
+
+edgellm_status el_source_open(el_source *source, const char *path, edgellm_error *err)
+{
+    return el_source_open_by(source, path, el_gguf_open, err);
 }
 
 void el_source_close(el_source *source)
@@ -115,11 +134,22 @@ void el_source_close(el_source *source)
     el_gguf_close(&source->gguf);
 }
 
-void el_source_rows(const el_gguf_tensor *t, uint32_t first, uint32_t count, float *out)
+static void read_rows(const el_gguf_tensor *t, uint32_t first, uint32_t count, float *out)
 {
     const el_ggml_type *type = el_ggml_type_of(t->type);
     size_t blocks = t->cols / type->block_weights;
     type->dequantize(t->data + (size_t)first * blocks * type->block_bytes, count * blocks, out);
+}
+
+void el_source_rows(const el_gguf_tensor *t, uint32_t first, uint32_t count, float *out)
+{
+    const uint32_t head = t->halves;
+    if (!head) {
+        read_rows(t, first, count, out);
+        return;
+    }
+    for (uint32_t i = first; i < first + count; i++, out += t->cols)
+        read_rows(t, i / head * head + el_pairs_from(head, i % head), 1, out);
 }
 
 edgellm_status el_source_load_row(const el_gguf_tensor *t, uint32_t row, float *out,

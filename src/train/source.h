@@ -27,6 +27,9 @@ static inline uint32_t el_source_pieces(const el_source *s)
 /* Errors: as el_gguf_open(); UNSUPPORTED (another architecture than llama); FORMAT (a tensor is
  * missing or has another shape). */
 edgellm_status el_source_open(el_source *source, const char *path, edgellm_error *err);
+/* The same of whatever `open` opens. */
+edgellm_status el_source_open_by(el_source *source, const char *path, el_gguf_opener *open,
+                                 edgellm_error *err);
 void el_source_close(el_source *source);
 
 /* Rows first .. first + count - 1 of a tensor as floats, (count, cols). */

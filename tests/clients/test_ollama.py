@@ -61,6 +61,20 @@ class Client(unittest.TestCase):
         self.assertEqual("".join(part.message.content for part in parts), self.right["text"])
         self.check_end(parts[-1])
 
+    def test_logprobs(self):
+        """In the package's own classes, whole and streamed."""
+        answer = self.client.chat("tiny", MESSAGES, options=GREEDY, logprobs=True, top_logprobs=3)
+        self.assertEqual(len(answer.logprobs), 20)
+        for one in answer.logprobs:
+            self.assertEqual([top.token for top in one.top_logprobs].count(one.token), 1)
+            self.assertEqual(max(top.logprob for top in one.top_logprobs), one.top_logprobs[0].logprob)
+        parts = list(self.client.chat("tiny", MESSAGES, options=GREEDY, logprobs=True, top_logprobs=3, stream=True))
+        self.assertEqual([one for part in parts for one in part.logprobs or []], list(answer.logprobs))
+        asked = {"model": "tiny", "prompt": "the fox", "system": "Be brief.", "options": GREEDY}
+        self.assertEqual([one.logprob for one in self.client.generate(**asked, logprobs=True).logprobs],
+                         [one.logprob for one in answer.logprobs])
+        self.assertIsNone(self.client.generate(**asked).logprobs)
+
     def test_generate(self):
         asked = {"model": "tiny", "prompt": "the fox", "system": "Be brief."}
         answer = self.client.generate(**asked, options=ollama.Options(**GREEDY))

@@ -25,6 +25,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
@@ -157,6 +158,15 @@ REPLACE(time_t, time, time_t *at)
     clock_gettime(CLOCK_REALTIME, &t);
     if (at) *at = t.tv_sec;
     return t.tv_sec;
+}
+
+REPLACE(int, gettimeofday, struct timeval *restrict at, void *restrict zone)
+{
+    struct timespec t;
+    (void)zone;
+    clock_gettime(CLOCK_REALTIME, &t);
+    *at = (struct timeval){.tv_sec = t.tv_sec, .tv_usec = t.tv_nsec / 1000};
+    return 0;
 }
 
 /* With 64-bit offsets, as the program is compiled, glibc's headers name the calls so. */

@@ -1,9 +1,11 @@
 /*
  * fuzz_chat.c: any chat template, any conversation. However the text is chosen, the frame's tokens
- * stand where the frame puts them and nowhere else, and the text comes back as it was.
+ * stand where the frame puts them and nowhere else, and the text comes back as it was: of ChatML
+ * all is told beforehand; of the other forms what users say is there, and no more tokens than
+ * frames.
  *
- * Input: options; the template up to a NUL; then messages, each a role (a byte: a known one, or
- * the text that follows) and a content, both up to a NUL.
+ * Input: options; a form by its name, if they say so; the template up to a NUL; then messages, each
+ * a role (a byte: a known one, or the text that follows) and a content, both up to a NUL.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,35 +15,48 @@
 #include "token/chat.h"
 #include "token/lookup.h"
 
-enum { MOST_MESSAGES = 8, BYTES = 256, OPEN = 256, CLOSE = 257, TOKENS = 258 };
+/* Names of frames' tokens; those of ChatML first. */
+static const char *const names[] = {
+    "<|im_start|>",      "<|im_end|>", "<|begin|>",       "<|start_header_id|>",
+    "<|end_header_id|>", "<|eot_id|>", "<start_of_turn>", "<end_of_turn>",
+    "<|system|>",        "<|user|>",   "<|assistant|>",   "<|end|>"};
 
-/* ---- a vocabulary: every byte, and the two names of the frame --------------------------- */
+enum {
+    MOST_MESSAGES = 8,
+    BYTES = 256,
+    OPEN = 256,
+    CLOSE = 257,
+    BEGIN = 258,
+    TOKENS = BYTES + sizeof names / sizeof names[0]
+};
+
+/* ---- a vocabulary: every byte, and the names of frames ---------------------------------- */
 
 typedef struct words {
     el_vocab vocab;
-    uint8_t bytes[BYTES + 32], types[TOKENS];
+    uint8_t bytes[BYTES + 32 * (TOKENS - BYTES)], types[TOKENS];
     uint32_t starts[TOKENS + 1];
 } words;
 
 /* `lame`: the names are ordinary tokens, which make no frame. */
-static void make_words(words *w, const char *source, bool lame)
+static void make_words(words *w, const char *source, bool lame, bool has_bos)
 {
-    static const char names[] = "<|im_start|><|im_end|>";
     *w = (words){.vocab = {.n_tokens = TOKENS,
                            .bytes = w->bytes,
                            .starts = w->starts,
                            .types = w->types,
                            .pretokenizer = "smollm",
                            .chat_template = source,
-                           .bos = EL_TOKEN_NONE,
+                           .bos = has_bos ? BEGIN : EL_TOKEN_NONE,
                            .eos = CLOSE,
                            .unk = EL_TOKEN_NONE,
                            .pad = EL_TOKEN_NONE}};
     for (uint32_t i = 0; i < BYTES; i++)
         w->bytes[i] = (uint8_t)i;
-    memcpy(w->bytes + BYTES, names, sizeof names - 1);
     for (uint32_t id = 0; id < TOKENS; id++) {
-        w->starts[id + 1] = id < BYTES ? id + 1 : id == OPEN ? BYTES + 12 : BYTES + 22;
+        const size_t len = id < BYTES ? 1 : strlen(names[id - BYTES]);
+        w->starts[id + 1] = w->starts[id] + (uint32_t)len;
+        if (id >= BYTES) memcpy(w->bytes + w->starts[id], names[id - BYTES], len);
         w->types[id] = id < BYTES || lame ? EL_TOKEN_NORMAL : EL_TOKEN_CONTROL;
     }
 }
@@ -165,50 +180,104 @@ static void check_ids(const uint32_t *ids, size_t count, const talk *t, unsigned
     free(expected.data);
 }
 
-static void check_chat(const el_tokenizer *tokenizer, const el_vocab *v, const talk *t,
+/* What a user says is there, whatever the white space around it, one after the other. */
+static void check_said(const uint32_t *ids, size_t count, const talk *t)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < t->n; i++) {
+        const char *text = t->messages[i].content;
+        if (strcmp(t->messages[i].role, "user") != 0) continue;
+        for (; *text != '\0'; text++) {
+            if ((uint8_t)*text <= ' ' || (uint8_t)*text >= 0x80) continue;
+            while (at < count && ids[at] != (uint8_t)*text)
+                at++;
+            FUZZ_CHECK(at++ < count);
+        }
+    }
+}
+
+static void check_frames(const uint32_t *ids, size_t count, const talk *t)
+{
+    size_t frames = 0;
+    for (size_t i = 0; i < count; i++) {
+        FUZZ_CHECK(ids[i] < TOKENS);
+        frames += ids[i] >= BYTES;
+    }
+    FUZZ_CHECK(frames <= 3 * (t->n + 4)); /* of all messages, a system one, closing and opening */
+    check_said(ids, count, t);
+}
+
+static bool has_results(const talk *t)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (strncmp(t->messages[i].role, "tool", 4) == 0) return true;
+    return false;
+}
+
+static void check_chat(const el_tokenizer *tokenizer, const el_chat *chat, const talk *t,
                        unsigned flags)
 {
     size_t count = SIZE_MAX, again = 0;
     edgellm_error err = {0};
     edgellm_status status =
-        el_chat_encode(tokenizer, v, t->messages, t->n, flags, NULL, 0, &count, &err);
-    bool known = el_chat_find(v) != NULL;
-    FUZZ_CHECK(fuzz_status(status, &err) == (known && t->known_roles));
+        el_chat_encode(chat, tokenizer, t->messages, t->n, flags, NULL, 0, &count, &err);
+    const bool known = chat->row != NULL,
+               is_chatml = known && strcmp(chat->row->form, "chatml") == 0;
+    const bool knows_tools = known && chat->row->tools_before != NULL;
+    FUZZ_CHECK(fuzz_status(status, &err) ==
+               (known && t->known_roles && (knows_tools || !has_results(t))));
     if (status != EDGELLM_OK) {
         FUZZ_CHECK(count == SIZE_MAX); /* untouched */
-        FUZZ_CHECK(status == (known ? EDGELLM_ERR_USAGE : EDGELLM_ERR_UNSUPPORTED));
+        FUZZ_CHECK(status == EDGELLM_ERR_USAGE || !knows_tools);
         return;
     }
     uint32_t *ids = fuzz_room(count * sizeof *ids), *half = fuzz_room(count / 2 * sizeof *half);
-    FUZZ_CHECK(el_chat_encode(tokenizer, v, t->messages, t->n, flags, ids, count, &again, &err) ==
-               EDGELLM_OK);
+    FUZZ_CHECK(el_chat_encode(chat, tokenizer, t->messages, t->n, flags, ids, count, &again,
+                              &err) == EDGELLM_OK);
     FUZZ_CHECK(again == count);
-    check_ids(ids, count, t, flags);
-    FUZZ_CHECK(el_chat_encode(tokenizer, v, t->messages, t->n, flags, half, count / 2, &again,
+    if (is_chatml && strstr(chat->source, chat->row->thinks) == NULL &&
+        strstr(chat->source, "bos_token") == NULL)
+        check_ids(ids, count, t, flags);
+    else
+        check_frames(ids, count, t);
+    FUZZ_CHECK(el_chat_encode(chat, tokenizer, t->messages, t->n, flags, half, count / 2, &again,
                               &err) == EDGELLM_OK);
     FUZZ_CHECK(again == count && memcmp(half, ids, count / 2 * sizeof *half) == 0);
     free(ids);
     free(half);
 }
 
+static const char *form_of(uint8_t pick)
+{
+    size_t n = 0;
+    while (el_chat_form_name(n) != NULL)
+        n++;
+    return el_chat_form_name(pick % n);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fuzz_input in = {data, size};
     uint8_t pick = fuzz_byte(&in);
+    const char *form = pick & 64 ? form_of(fuzz_byte(&in)) : NULL;
     char *source = fuzz_text(&in);
     words w;
     talk t;
+    el_chat chat;
     el_arena measure = el_arena_measure(), arena;
     el_tokenizer *tokenizer = NULL;
     edgellm_error err = {0};
-    make_words(&w, source, pick % 16 == 0);
+    make_words(&w, source, pick % 16 == 0, form != NULL);
     read_talk(&t, &in);
     FUZZ_CHECK(el_tokenizer_init(&tokenizer, &w.vocab, &measure, &err) == EDGELLM_OK);
     FUZZ_CHECK(el_arena_reserve(&arena, measure.used, &err) == EDGELLM_OK);
     FUZZ_CHECK(el_tokenizer_init(&tokenizer, &w.vocab, &arena, &err) == EDGELLM_OK);
     unsigned flags = (pick & 16 ? EDGELLM_CHAT_OPEN_ANSWER : 0);
     flags |= (pick & 128 ? EDGELLM_CHAT_CONTINUE : 0);
-    check_chat(tokenizer, &w.vocab, &t, flags);
+    if (fuzz_status(el_chat_open(&chat, &w.vocab, form, &err), &err))
+        check_chat(tokenizer, &chat, &t, flags);
+    else
+        FUZZ_CHECK(form != NULL && pick % 16 == 0);
     el_arena_release(&arena);
     release_talk(&t);
     free(source);

@@ -7,9 +7,11 @@
  * right); the text. What is read makes a sound vocabulary; unsound ones are for fuzz_tm2 and
  * fuzz_gguf.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/half.h"
 #include "fuzz/fuzz.h"
 #include "token/chars.h"
 #include "token/lookup.h"
@@ -113,15 +115,17 @@ static void find_bytes(words *w)
     }
 }
 
-/* Makes a vocabulary of pieces with scores: the same tokens, with ranks in place of merges, some of
- * them equal. */
-static void score(words *w, unsigned seed)
+/* Makes a vocabulary of pieces with scores: the same tokens, with ranks in place of merges, or with
+ * scores, some of them equal. */
+static void score(words *w, unsigned seed, bool is_unigram)
 {
-    for (uint32_t id = 0; id < w->vocab.n_tokens; id++)
-        w->ranks[id] = (id * 2654435761u + seed) >> 24;
+    for (uint32_t id = 0; id < w->vocab.n_tokens; id++) {
+        const uint32_t rank = (id * 2654435761u + seed) >> 24;
+        w->ranks[id] = is_unigram ? el_bits_of_float(-(float)rank / 16) : rank;
+    }
     w->vocab.ranks = w->ranks;
     w->vocab.n_merges = 0;
-    w->vocab.pretokenizer = "spm";
+    w->vocab.pretokenizer = is_unigram ? "unigram" : "spm";
 }
 
 static words *make_words(fuzz_input *in)
@@ -136,7 +140,7 @@ static words *make_words(fuzz_input *in)
                           .starts = w->starts,
                           .types = w->types,
                           .merges = w->merges,
-                          .pretokenizer = el_pretoken_row(pick % (rows + 1) % rows)->name,
+                          .pretokenizer = el_pretoken_row(pick % (rows + 2) % rows)->name,
                           .chat_template = "",
                           .bos = EL_TOKEN_NONE,
                           .eos = pick,
@@ -146,7 +150,7 @@ static words *make_words(fuzz_input *in)
     add_names(w, in);
     add_merges(w, in);
     find_bytes(w);
-    if (pick % (rows + 1) == rows) score(w, pick);
+    if (pick % (rows + 2) >= rows) score(w, pick, pick % (rows + 2) > rows);
     return w;
 }
 
@@ -280,10 +284,53 @@ static void check_scored_slowly(const el_vocab *v, const uint8_t *text, size_t l
     free(sizes);
 }
 
+static float score_of(const el_vocab *v, uint32_t id)
+{
+    return el_float_of_bits(v->ranks[id]);
+}
+
+/* The best that the first `end` bytes can have, if the first ones can have best[]. */
+static float slow_best(const el_vocab *v, const uint8_t *text, const float *best, size_t end)
+{
+    float sum = -INFINITY;
+    for (size_t begin = 0; begin < end; begin++) {
+        const uint32_t id = find_normal(v, text + begin, end - begin);
+        if (id == EL_TOKEN_NONE || best[begin] == -INFINITY) continue;
+        const float found = (float)((double)best[begin] + (double)score_of(v, id));
+        if (found > sum) sum = found;
+    }
+    return sum;
+}
+
+/* Where each byte of the text is a token's: no other cut has a greater sum, as far as rounding lets
+ * it be told. (What has none is judged by sentencepiece: tools/conformance_pieces.py.) */
+static void check_unigram_slowly(const el_vocab *v, const uint8_t *text, size_t len,
+                                 const uint32_t *ids, size_t count)
+{
+    float *best = fuzz_room((len + 1) * sizeof *best);
+    double sum = 0;
+    bool all = true;
+    best[0] = 0;
+    for (size_t end = 1; end <= len; end++) {
+        best[end] = slow_best(v, text, best, end);
+        all &= text[end - 1] < 0x80 && find_normal(v, text + end - 1, 1) != EL_TOKEN_NONE;
+    }
+    for (size_t i = 0; all && i < count; i++) {
+        FUZZ_CHECK(ids[i] < v->n_tokens && v->types[ids[i]] == EL_TOKEN_NORMAL);
+        sum += (double)score_of(v, ids[i]);
+    }
+    FUZZ_CHECK(!all || fabs(sum - (double)best[len]) < 1e-3);
+    free(best);
+}
+
 /* For vocabularies without tokens that are matched whole; bytes without a token are kept. */
 static void check_slowly(const words *w, const uint8_t *text, size_t len, const uint32_t *ids,
                          size_t count)
 {
+    if (el_vocab_is_unigram(&w->vocab)) {
+        check_unigram_slowly(&w->vocab, text, len, ids, count);
+        return;
+    }
     if (w->vocab.ranks) {
         check_scored_slowly(&w->vocab, text, len, ids, count);
         return;

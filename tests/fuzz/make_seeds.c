@@ -17,6 +17,7 @@
 #include "format/ggml_types.h"
 #include "format/tm2.h"
 #include "fuzz/commands.h"
+#include "fuzz/seed_folder.h"
 #include "fuzz/seed_gguf.h"
 #include "fuzz/session_model.h"
 #include "quant/quantize.h"
@@ -252,11 +253,12 @@ static void save_ggufs(void)
     cut.size -= 200;
     save("gguf", "cut", &cut);
     save_variants();
-    el_bytes values = seed_values(), pieces = seed_pieces(0.5f),
-             bad = seed_pieces(__builtin_nanf(""));
+    el_bytes values = seed_values(), pieces = seed_pieces("llama", 0.5f),
+             bad = seed_pieces("llama", __builtin_nanf("")), unigram = seed_pieces("t5", -9.5f);
     save("gguf", "values", &values);
     save("gguf", "pieces", &pieces);
     save("gguf", "pieces-nan", &bad);
+    save("gguf", "unigram", &unigram);
 }
 
 /* ---- TM2: the same models, every codec -------------------------------------------------- */
@@ -410,10 +412,10 @@ static void save_tokens(void)
         "<|im_end|>the\x80\xff\xe2\x82 <u><u>>\xc3",
         "     \xc2\xa0 the     12the   ",
     };
-    for (unsigned i = 0; i < 10; i++) { /* four pre-tokenizers, then none */
+    for (unsigned i = 0; i < 12; i++) { /* four pre-tokenizers, then scores, of either kind */
         char name[16];
         snprintf(name, sizeof name, "text%u", i);
-        save_token(name, i % 5, i < 5 ? "" : "z!", i % 2 ? "<u>" : "", texts[(i + i / 5) % 4]);
+        save_token(name, i % 6, i < 6 ? "" : "z!", i % 2 ? "<u>" : "", texts[(i + i / 6) % 4]);
     }
     save_words();
 }
@@ -422,6 +424,7 @@ static void save_chat(const char *name, unsigned pick, const char *source)
 {
     el_bytes b = {0};
     put_byte(&b, pick);
+    if (pick & 64) put_byte(&b, name[0]);
     put(&b, source);
     put_byte(&b, pick & 32 ? 0 : 1); /* system, or user */
     put(&b, "Be brief.");
@@ -456,6 +459,9 @@ static void save_chats(void)
     save_chat("lame", 0x10, single);
     save_chat("none", 0x11, "");
     save_chat("other", 0x11, "[INST] {{ message }} [/INST]");
+    for (char first = 'a'; first < 'i'; first++) /* forms by their names, all of them */
+        save_chat((char[]){first, '-', 'n', 'a', 'm', 'e', 'd', '\0'}, 0x71, "");
+    save_chat("qwen3", 0x11, "<|im_start|><|im_end|>last_query_index");
 }
 
 /* ---- grammars: a budget, the text, choices ---------------------------------------------- */
@@ -753,14 +759,23 @@ static void save_schemas(void)
     }
 }
 
+static void save_folders(void)
+{
+    for (int i = 0; i < SEED_FOLDERS; i++) {
+        const char *name;
+        el_bytes b = seed_folder(i, &name);
+        save("folder", name, &b);
+    }
+}
+
 int main(int argc, char **argv)
 {
-    static const char *const targets[] = {"gguf", "tm2",     "token",  "chat",
-                                          "args", "session", "http",   "certificate",
-                                          "ask",  "schema",  "grammar"};
+    static const char *const targets[] = {"gguf", "tm2",     "token",   "chat",
+                                          "args", "session", "http",    "certificate",
+                                          "ask",  "schema",  "grammar", "folder"};
     static void (*const savers[])(void) = {
         save_ggufs,    save_tm2s,    save_tokens,       save_chats, save_grammars, save_arguments,
-        save_sessions, save_streams, save_certificates, save_asks,  save_schemas};
+        save_sessions, save_streams, save_certificates, save_asks,  save_schemas,  save_folders};
     if (argc != 2) {
         fprintf(stderr, "usage: make_seeds FOLDER\n");
         return 2;

@@ -3,7 +3,7 @@
 
 #include "base/half.h"
 
-el_bytes seed_pieces(float worst)
+el_bytes seed_pieces(const char *model, float worst)
 {
     static const char *const tokens[] = {"<bos>", "<0x41>",           "\xe2\x96\x81",
                                          "a",     "\xe2\x96\x81\x61", "<end_of_turn>"};
@@ -24,7 +24,7 @@ el_bytes seed_pieces(float worst)
     el_gguf_put_f32(&b, "gemma3.attention.layer_norm_rms_epsilon", 1e-5f);
     el_gguf_put_text(&b, "gemma3.rope.scaling.type", "linear");
     el_gguf_put_f32(&b, "gemma3.rope.scaling.factor", 8.0f);
-    el_gguf_put_text(&b, "tokenizer.ggml.model", "llama");
+    el_gguf_put_text(&b, "tokenizer.ggml.model", model);
     el_gguf_put_array(&b, "tokenizer.ggml.tokens", 8, n);
     for (uint32_t i = 0; i < n; i++)
         el_bytes_text(&b, tokens[i]);

@@ -7,7 +7,8 @@
 /* Metadata of every type, arrays in arrays. */
 el_bytes seed_values(void);
 
-/* A vocabulary of pieces with scores, and the numbers of Gemma 3. worst: the last score. */
-el_bytes seed_pieces(float worst);
+/* A vocabulary of pieces with scores ("llama", or "t5"), and the numbers of Gemma 3. worst: the last
+ * score. */
+el_bytes seed_pieces(const char *model, float worst);
 
 #endif

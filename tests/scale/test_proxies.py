@@ -190,7 +190,7 @@ class Proxy:
             self.assertTrue(headers["x-request-id"])
         status, _, body = request(self.port, TEXT, {"prompt": "a", "top_p": 9})
         self.assertEqual((status, body["error"]["param"]), (400, "top_p"))
-        status, _, body = request(self.port, TEXT, {**ENDLESS, "deadline_ms": 1})
+        status, _, body = request(self.port, TEXT, {**ENDLESS, "max_tokens": 50000, "deadline_ms": 1})
         self.assertEqual((status, body["error"]["code"]), (422, "deadline_refused"))
         self.assertEqual(request(self.port, "/metrics")[0], 404)
 

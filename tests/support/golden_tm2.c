@@ -179,6 +179,18 @@ el_config el_golden_5_config(void)
     return c;
 }
 
+el_config el_golden_6_config(void)
+{
+    el_config c = el_golden_config();
+    memcpy(c.architecture, "phi3", sizeof "phi3");
+    c.rope_factor = 4;
+    c.rope_context = 32;
+    c.rope_gain = 1.125f;
+    c.yarn_fast = 24;
+    c.yarn_slow = 1.5f;
+    return c;
+}
+
 el_vocab el_golden_5_vocab(void)
 {
     static const uint32_t starts[] = {0, 5, 6, 8, 9, 10, 11, 13};
@@ -232,5 +244,12 @@ edgellm_status el_golden_5_write(const char *path, edgellm_error *err)
 {
     const el_config config = el_golden_5_config();
     const el_vocab vocab = el_golden_5_vocab();
+    return write_file(path, &config, &vocab, 1, err);
+}
+
+edgellm_status el_golden_6_write(const char *path, edgellm_error *err)
+{
+    const el_config config = el_golden_6_config();
+    const el_vocab vocab = el_golden_vocab();
     return write_file(path, &config, &vocab, 1, err);
 }

@@ -25,4 +25,8 @@ el_config el_golden_5_config(void);
 el_vocab el_golden_5_vocab(void);
 edgellm_status el_golden_5_write(const char *path, edgellm_error *err);
 
+/* What only version 6 has: golden_6.tm2.bin, with the first tensor alone. */
+el_config el_golden_6_config(void);
+edgellm_status el_golden_6_write(const char *path, edgellm_error *err);
+
 #endif

@@ -20,12 +20,23 @@ double naive_prompt(const el_schedule *s, const el_job *j, uint32_t *last)
     return time;
 }
 
+/* Token by token; where the context is full the next is the last of a prompt of those that stay. */
 double naive_rest(const el_schedule *s, const el_job *j)
 {
-    uint32_t last;
+    uint32_t last, position = j->position + j->prompt;
     double time = naive_prompt(s, j, &last);
-    for (uint32_t i = 0; i < j->steps; i++)
-        time += el_forecast_step(&s->costs, j->position + j->prompt + i);
+    const uint32_t behind = j->context - j->keep;
+    const el_job shift = {.position = j->from,
+                          .prompt = j->keep - j->from + behind - behind / 2 + 1};
+    const double shift_time = j->context > 0 ? naive_prompt(s, &shift, &last) : 0;
+    for (uint32_t i = 0; i < j->steps; i++, position++) {
+        if (j->context > 0 && position == j->context) {
+            time += shift_time;
+            position = j->keep + behind - behind / 2;
+        } else {
+            time += el_forecast_step(&s->costs, position);
+        }
+    }
     return time;
 }
 
@@ -33,6 +44,9 @@ double naive_margin(const el_schedule *s, const el_job *j)
 {
     uint32_t last;
     naive_prompt(s, j, &last);
+    if (j->context > 0) /* who knows */
+        return s->costs.step_margin > s->costs.chunk_margin ? s->costs.step_margin
+                                                            : s->costs.chunk_margin;
     return j->steps > 0 || last == 1 ? s->costs.step_margin : s->costs.chunk_margin;
 }
 

@@ -214,3 +214,12 @@ size_t write_utf8(uint32_t c, uint8_t *out)
     out[0] = (uint8_t)(marks[size] | c);
     return size;
 }
+
+edgellm_status encode_chat(const machine *m, const edgellm_message *messages, size_t n,
+                           unsigned flags, uint32_t *ids, size_t capacity, size_t *count,
+                           edgellm_error *err)
+{
+    el_chat chat;
+    assert_int_equal(el_chat_open(&chat, &m->w->vocab, NULL, err), EDGELLM_OK);
+    return el_chat_encode(&chat, m->t, messages, n, flags, ids, capacity, count, err);
+}

@@ -6,7 +6,7 @@
 #define EL_TEST_WORDS_H
 
 #include "base/mapfile.h"
-#include "token/tokenizer.h"
+#include "token/chat.h"
 
 typedef struct reader {
     el_mapfile map; /* to be closed by the test */
@@ -52,6 +52,10 @@ void finish(machine *m); /* frees the words too */
 size_t encode(const machine *m, const void *text, size_t len, unsigned flags, uint32_t **ids);
 void assert_ids(const machine *m, const char *text, unsigned flags, const uint32_t *wanted,
                 size_t n);
+/* A conversation by the vocabulary's template, as edgellm_chat_prompt() does it. */
+edgellm_status encode_chat(const machine *m, const edgellm_message *messages, size_t n,
+                           unsigned flags, uint32_t *ids, size_t capacity, size_t *count,
+                           edgellm_error *err);
 /* The tokens' bytes, joined, are the text. */
 void assert_decodes(const machine *m, const uint32_t *ids, size_t n, const uint8_t *text,
                     size_t len);

@@ -23,6 +23,8 @@ import test_serve as serve
 from playwright.sync_api import expect, sync_playwright
 
 CHROMIUM = sys.argv[4]
+TRIES = 6  # where an answer may end by chance before something is done
+EXAMPLE = pathlib.Path(__file__).resolve().parents[2] / "examples" / "stream.html"
 PICTURES = serve.OUT / "pictures"
 WAIT = 30000  # ms in which anything has happened
 QUESTION = "the quick brown fox"
@@ -129,7 +131,7 @@ class Case(unittest.TestCase):
     def tearDownClass(cls):
         cls.server.end()
 
-    def open(self, port=None, expected=None, until=READY, **context):
+    def open(self, port=None, expected=None, until=READY, path="", **context):
         """A page that is ready. expected: a pattern of what its console may say."""
         context = browser.new_context(**{"viewport": {"width": 1100, "height": 760}, **context})
         self.addCleanup(context.close)
@@ -141,7 +143,7 @@ class Case(unittest.TestCase):
         page.add_init_script("window.stopped = []; addEventListener('securitypolicyviolation', "
                              "(event) => stopped.push(event.violatedDirective))")
         self.page, self.expected = page, expected
-        page.goto(f"http://127.0.0.1:{port or self.server.port}/")
+        page.goto(f"http://127.0.0.1:{port or self.server.port}/{path}")
         if until:
             page.wait_for_selector(until)
         self.addCleanup(self.check_quiet, page, said)
@@ -511,6 +513,81 @@ class Keys(Case):
     def test_not_ascii(self):
         self.give("schlüssel")
         expect(self.page.locator("#key-note")).to_contain_text("ASCII")
+
+
+class Beside(Proxy):
+    """One that has a page of its own, at the address of the server behind it."""
+
+    def serve(self, client):
+        if b"GET /stream.html " not in client.recv(65536, socket.MSG_PEEK):
+            super().serve(client)
+            return
+        client.recv(65536)
+        page = EXAMPLE.read_bytes()
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n"
+                       b"Connection: close\r\n\r\n%s" % (len(page), page))
+        client.close()
+
+
+class Example(Case):
+    """examples/stream.html."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = serve.Server(*cls.options, model=serve.LONG, env={**os.environ, "EDGELLM_API_KEY": "the/key"})
+        cls.proxy = Beside(cls.server.port)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.proxy.close()
+        cls.server.end()
+
+    def begin(self):
+        page = self.open(self.proxy.port, NETWORK, until="#question", path="stream.html")
+        page.fill("#question", QUESTION)
+        return page
+
+    def ask_it(self, stop="false"):
+        """Asks, up to the first token. What is told comes into `seen`; stop: when to press that button."""
+        page = self.begin()
+        page.fill("#key", "the/key")
+        page.evaluate("() => { seen = []; shown = take; take = m => { seen.push(m); shown(m); "
+                      f"if ({stop}) get('stop').click(); }}; }}")
+        page.click("text=Ask")
+        page.wait_for_function("seen.some(m => m.type === 'token')")
+        return page
+
+    def indices(self, page):
+        """Of the tokens that were told, once the answer has ended."""
+        page.wait_for_function("secret === undefined && socket.readyState === WebSocket.CLOSED")
+        return page.evaluate("seen.filter(m => m.type === 'token').map(m => m.index)")
+
+    def test_asks(self):
+        page = self.ask_it()
+        told = self.indices(page)
+        self.assertEqual(told, list(range(len(told))))
+        expect(page.locator("#note")).to_have_text(re.compile(rf"^{len(told)} tokens, \d+ ms$"))
+        self.assertEqual(page.locator("#answer").text_content(), page.evaluate("seen.map(m => m.text ?? '').join('')"))
+
+    def test_stops(self):
+        """Where it has not ended by itself before that, which is up to the model."""
+        for _ in range(TRIES):
+            page = self.ask_it(stop="m.index === 0")
+            self.indices(page)
+            if page.evaluate("seen.at(-1).finish_reason") == "cancelled":
+                return
+        self.fail("never cancelled")
+
+    def test_lost(self):
+        """The page takes the answer up again where its connection broke: none is missing, none comes twice."""
+        for _ in range(TRIES):
+            self.proxy.cuts = [1200]
+            page = self.ask_it()
+            told = self.indices(page)
+            self.assertEqual(told, list(range(len(told))))
+            if page.evaluate("seen.filter(m => m.type === 'accepted').length") == 2:
+                return
+        self.fail("never lost")
 
 
 # ---- people ------------------------------------------------------------------------------------

@@ -20,16 +20,20 @@ def rounded(x):
     return torch.where(nothing, torch.zeros_like(q), q).flatten(-2)[..., :width]
 
 
-def pairs(x):
-    """The halves of a head side by side, as they lie in the engine's cache: blocks differ."""
-    return x.unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)
+def pairs(x, turned=1.0):
+    """The halves of a head side by side, as they lie in the engine's cache: blocks differ.
+    turned: the part of it that positions turn."""
+    n = int(x.shape[-1] * turned)
+    side_by_side = x[..., :n].unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)
+    return torch.cat([side_by_side, x[..., n:]], -1)
 
 
 def attention(module, query, key, value, attention_mask, scaling, sliding_window=None,
               softcap=None, **_):
     repeat = query.shape[1] // key.shape[1]
-    q = rounded(pairs(query))
-    k = rounded(pairs(key)).repeat_interleave(repeat, 1)
+    turned = module.config.rope_parameters.get("partial_rotary_factor", 1.0)
+    q = rounded(pairs(query, turned))
+    k = rounded(pairs(key, turned)).repeat_interleave(repeat, 1)
     v = rounded(value).repeat_interleave(repeat, 1)
     length = q.shape[2]
     hidden = torch.ones(length, length, dtype=torch.bool).triu(1)

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import (Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig,
-                          LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM,
-                          Qwen3Config, Qwen3ForCausalLM)
+                          LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM,
+                          Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config,
+                          Qwen3ForCausalLM, SmolLM3Config, SmolLM3ForCausalLM)
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 import tm2  # noqa: E402  (the independent reader of TM2 files)
@@ -31,15 +32,23 @@ GEMMA_NAMES = {
     "ffn_norm.weight": "pre_feedforward_layernorm.weight",
     "post_ffw_norm.weight": "post_feedforward_layernorm.weight",
 }
+FUSED = {  # Phi-3's projections that lie in one tensor, and what they are made of in a TM2 file
+    "attn_qkv.weight": ("self_attn.qkv_proj.weight",
+                        ("attn_q.weight", "attn_k.weight", "attn_v.weight")),
+    "ffn_up.weight": ("mlp.gate_up_proj.weight", ("ffn_gate.weight", "ffn_up.weight")),
+}
+PHI_NAMES = {ours: theirs for ours, theirs in NAMES.items()
+             if not any(ours in parts for _, parts in FUSED.values())}
+PHI_NAMES |= {ours: theirs for ours, (theirs, _) in FUSED.items()}
 HEAD_NORMS = {f"attn_{x}_norm.weight": f"self_attn.{x}_norm.weight" for x in "qk"}
 
 
 class Architecture:
     """What transformers calls an architecture of GGUF, and how its files differ from Llama's."""
 
-    def __init__(self, config, model, more=None, pairs=False, pattern=0, **options):
+    def __init__(self, config, model, more=None, pairs=False, pattern=0, names=None, **options):
         self.config, self.model, self.options = config, model, options
-        self.names = NAMES | (more or {})
+        self.names = (names or NAMES) | (more or {})
         self.pairs = pairs      # rotary pairs side by side in the file
         self.pattern = pattern  # Gemma: of so many layers the last attends to all positions
 
@@ -51,6 +60,11 @@ class Architecture:
 ARCHITECTURES = {
     "llama": Architecture(LlamaConfig, LlamaForCausalLM, pairs=True,
                           attention_bias=False, mlp_bias=False),
+    # Llama with a window, as GGUF has it:
+    "mistral": Architecture(MistralConfig, MistralForCausalLM, pairs=True),
+    "smollm3": Architecture(SmolLM3Config, SmolLM3ForCausalLM, pairs=True, pad_token_id=None,
+                            attention_bias=False, mlp_bias=False),
+    "phi3": Architecture(Phi3Config, Phi3ForCausalLM, names=PHI_NAMES, pad_token_id=None),
     "qwen2": Architecture(Qwen2Config, Qwen2ForCausalLM, {
         f"attn_{x}.bias": f"self_attn.{x}_proj.bias" for x in "qkv"}),
     "qwen3": Architecture(Qwen3Config, Qwen3ForCausalLM, HEAD_NORMS, attention_bias=False),
@@ -78,7 +92,8 @@ class Source:
         self.reader = gguf.GGUFReader(path)
         self.tensors = {t.name: t for t in self.reader.tensors}
         self.name = self.get("general.architecture")
-        self.architecture = ARCHITECTURES[self.name]
+        windowed = self.name == "llama" and self.number("attention.sliding_window")
+        self.architecture = ARCHITECTURES["mistral" if windowed else self.name]
 
     def get(self, key, default=None):
         field = self.reader.fields.get(key)
@@ -101,16 +116,25 @@ class Rounded(Source):
         self.file = tm2.TM2File(tm2_path)
 
     def weights(self, name):
+        layer, part = name.rsplit(".", 2)[0], ".".join(name.rsplit(".", 2)[1:])
+        theirs, parts = FUSED.get(part, (None, ()))
+        if self.architecture.names.get(part) != theirs or not parts:
+            return self.part(name)
+        return np.concatenate([self.part(f"{layer}.{p}") for p in parts])
+
+    def part(self, name):
         is_table = name in ("token_embd.weight", "output.weight")
         weight = self.file.table(name) if is_table else self.file.dequantize(name)
-        weight = weight[0] if len(self.tensors[name].shape) == 1 else weight
+        if name in self.tensors and len(self.tensors[name].shape) == 1:
+            weight = weight[0]
         if self.architecture.pairs:
             return weight
         part = name.split(".", 2)[-1]  # TM2 has pairs whatever the GGUF file has
         heads = {"attn_q.weight": "head_count", "attn_q.bias": "head_count",
                  "attn_k.weight": "head_count_kv", "attn_k.bias": "head_count_kv"}
         if part in heads:
-            return halves_from_pairs(weight, self.number(f"attention.{heads[part]}"))
+            return halves_from_pairs(weight, self.number(f"attention.{heads[part]}"),
+                                     self.number("rope.dimension_count"))
         is_norm = part in ("attn_q_norm.weight", "attn_k_norm.weight")
         return halves_from_pairs(weight, 1) if is_norm else weight
 
@@ -133,12 +157,40 @@ def gemma_options(name, layers, head_dim, window, base, caps=(None, None), local
                      for i in range(layers)])
 
 
+def rope_parameters(source, head_dim):
+    """How positions are turned and stretched. The gain of sines and cosines is left to transformers:
+    GGUF files say it again."""
+    turned = {"rope_type": source.number("rope.scaling.type", "default"),
+              "rope_theta": source.number("rope.freq_base", 10000.0),
+              "partial_rotary_factor": source.number("rope.dimension_count", head_dim) / head_dim}
+    for ours, theirs in (("rope.scaling.factor", "factor"),
+                         ("rope.scaling.yarn_beta_fast", "beta_fast"),
+                         ("rope.scaling.yarn_beta_slow", "beta_slow")):
+        if source.number(ours) is not None:
+            turned[theirs] = source.number(ours)
+    if "rope_factors_long.weight" in source.tensors:
+        turned |= {"rope_type": "longrope"} | {
+            f"{kind}_factor": source.weights(f"rope_factors_{kind}.weight").tolist()
+            for kind in ("long", "short")}
+    if turned["rope_type"] in ("yarn", "longrope"):
+        turned["original_max_position_embeddings"] = source.number(
+            "rope.scaling.original_context_length")
+    return turned
+
+
+def trained_length(name, rope):
+    """Phi-3's configuration has it once more, with a default that would count."""
+    original = rope.get("original_max_position_embeddings")
+    return {"original_max_position_embeddings": original} if name == "phi3" and original else {}
+
+
 def special_options(source, head_dim):
     """Options of the configuration that not all architectures have."""
     if not source.architecture.pattern:
-        return {"hidden_act": "silu",
-                "rope_parameters": {"rope_type": "default",
-                                    "rope_theta": source.number("rope.freq_base", 10000.0)}}
+        window = source.number("attention.sliding_window")
+        rope = rope_parameters(source, head_dim)
+        return {"hidden_act": "silu", "rope_parameters": rope} | trained_length(
+            source.name, rope) | ({"sliding_window": window} if window else {})
     gemma2 = source.name == "gemma2"
     return gemma_options(
         source.name, source.number("block_count"), head_dim,
@@ -160,17 +212,22 @@ def config_of(source):
         num_hidden_layers=source.number("block_count"),
         num_attention_heads=heads,
         num_key_value_heads=source.number("attention.head_count_kv", heads),
-        head_dim=head_dim,
+        **({} if source.name == "phi3" else {"head_dim": head_dim}),
         max_position_embeddings=source.number("context_length"),
         rms_norm_eps=source.number("attention.layer_norm_rms_epsilon"),
         tie_word_embeddings="output.weight" not in source.tensors,
         **special_options(source, head_dim), **source.architecture.options)
 
 
-def halves_from_pairs(weight, heads):
+def halves_from_pairs(weight, heads, rotary=None):
     """GGUF keeps rotary pairs side by side, transformers keeps the two halves of a head apart:
-    row 2i + j of a head becomes row j * half + i."""
+    row 2i + j of a head becomes row j * half + i; of `rotary` rows of each, or all."""
     rows = weight.shape[0]
+    if rotary and rotary < rows // heads:
+        each = weight.reshape(heads, rows // heads, -1)
+        turned = np.ascontiguousarray(each[:, :rotary]).reshape(heads * rotary, -1)
+        turned = halves_from_pairs(turned, heads).reshape(heads, rotary, -1)
+        return np.concatenate([turned, each[:, rotary:]], 1).reshape(weight.shape)
     return weight.reshape(heads, rows // heads // 2, 2, -1).swapaxes(1, 2).reshape(weight.shape)
 
 

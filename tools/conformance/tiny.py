@@ -8,7 +8,9 @@ is what breaks coarse caches, Qwen3's norms of heads, the stretched positions of
 Gemma 2 and 3 have of their own: windows shorter than the text, caps low enough to be felt, heads wider
 than the embedding, and a vocabulary of pieces with scores.
 """
+import copy
 import json
+import math
 import os
 
 import gguf
@@ -16,12 +18,23 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from reference import ARCHITECTURES, gemma_options, pairs_from_halves
+from reference import ARCHITECTURES, gemma_options, pairs_from_halves, trained_length
 
 Q4_0, Q4_1, Q8_0 = (gguf.GGMLQuantizationType[n] for n in ("Q4_0", "Q4_1", "Q8_0"))
 F16, F32 = gguf.GGMLQuantizationType.F16, gguf.GGMLQuantizationType.F32
 
 TEXT = os.path.join(os.path.dirname(__file__), "..", "..", "tests", "text", "plain.txt")
+
+CONTEXT = 256
+
+
+def long_rope(original, pairs):
+    """LongRoPE for models of `original` positions: factors for each pair that is turned."""
+    steps = np.linspace(0, 1, pairs)
+    return {"rope_type": "longrope", "original_max_position_embeddings": original,
+            "short_factor": (1 + 0.25 * steps).round(3).tolist(),
+            "long_factor": (1.125 + 6 * steps ** 2).round(3).tolist()}
+
 
 # name -> shape, and the types of (embedding, attention, feed-forward, head)
 MODELS = {
@@ -49,28 +62,58 @@ MODELS = {
     "gemma3": dict(seed=10, vocab=291, dim=32, ffn=64, layers=7, heads=2, kv=1, head_dim=32,
                    tied=True, types=(Q8_0, Q8_0, Q4_0, None), architecture="gemma3",
                    gemma=dict(window=24, base=1000000.0, factor=4.0)),
+    # as Phi-3-mini: long factors from 64 tokens on, and a window
+    "phi3": dict(seed=11, vocab=291, dim=64, ffn=96, layers=2, heads=4, kv=4, head_dim=16,
+                 tied=False, types=(Q8_0, Q4_0, Q8_0, Q8_0), architecture="phi3", window=40,
+                 rope=long_rope(64, 8)),
+    # as Phi-4-mini: grouped heads of which a part is turned, the short factors in these texts
+    "phi4": dict(seed=12, vocab=291, dim=64, ffn=64, layers=2, heads=4, kv=2, head_dim=16,
+                 tied=True, types=(Q8_0, Q8_0, Q4_0, None), architecture="phi3",
+                 rope=long_rope(192, 6) | {"partial_rotary_factor": 0.75}),
+    "smollm3": dict(seed=13, vocab=291, dim=32, ffn=64, layers=5, heads=4, kv=1, head_dim=16,
+                    tied=True, types=(Q8_0, Q8_0, Q4_0, None), architecture="smollm3"),
+    # with pieces as TinyLlama and Mistral have them
+    "mistral": dict(seed=14, vocab=291, dim=32, ffn=64, layers=2, heads=4, kv=2, head_dim=16,
+                    tied=False, types=(Q8_0, Q8_0, Q4_0, Q8_0), pieces=True, window=24),
+    "yarn": dict(seed=15, vocab=291, dim=32, ffn=64, layers=2, heads=2, kv=1, head_dim=32,
+                 tied=True, types=(Q8_0, Q8_0, Q4_0, None), architecture="qwen2",
+                 rope={"rope_type": "yarn", "factor": 4.0, "beta_fast": 16.0,
+                       "original_max_position_embeddings": 64}),
+    "linear": dict(seed=16, vocab=291, dim=32, ffn=64, layers=2, heads=4, kv=1, head_dim=16,
+                   tied=True, types=(Q8_0, Q8_0, Q4_0, None),
+                   rope={"rope_type": "linear", "factor": 2.5}),
 }
 LOSSLESS = [name for name in MODELS if name != "float"]
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-CONTEXT = 256
 
 
 def architecture_of(m):
+    """Its name in GGUF files."""
     return m.get("architecture", "llama")
+
+
+def class_of(m):
+    windowed = architecture_of(m) == "llama" and "window" in m
+    return ARCHITECTURES["mistral" if windowed else architecture_of(m)]
 
 
 def make_model(m):
     torch.manual_seed(m["seed"])
-    architecture = ARCHITECTURES[architecture_of(m)]
+    architecture = class_of(m)
     if "gemma" in m:
         special = gemma_options(architecture_of(m), m["layers"], m["head_dim"], **m["gemma"])
     else:
         special = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}
-                                      | m.get("rope", {})}
+                                      | copy.deepcopy(m.get("rope", {}))}
+        special |= trained_length(architecture_of(m), m.get("rope", {}))
+        if "window" in m:
+            special["sliding_window"] = m["window"]
+    if architecture_of(m) != "phi3":
+        special["head_dim"] = m["head_dim"]
     config = architecture.config(
         vocab_size=m["vocab"], hidden_size=m["dim"], intermediate_size=m["ffn"],
         num_hidden_layers=m["layers"], num_attention_heads=m["heads"],
-        num_key_value_heads=m["kv"], head_dim=m["head_dim"], max_position_embeddings=CONTEXT,
+        num_key_value_heads=m["kv"], max_position_embeddings=CONTEXT,
         rms_norm_eps=1e-5, tie_word_embeddings=m["tied"], initializer_range=0.08,
         **special, **architecture.options)
     model = architecture.model(config).to(torch.float32).eval()
@@ -112,7 +155,7 @@ PIECES = ["\u2581", *"etaoinshrdlu,.", "\u2581t", "he", "in", "er", "an", "\u258
           "re", "\u2581s", "st", "en", "or", "\u2581o", "\u2581in", "\u2581w", "\u2581b"]
 
 
-def add_pieces(out, size):
+def add_pieces(out, size, spaced=False):
     """A vocabulary as SentencePiece's: special tokens, bytes, and pieces, the best first."""
     special = ["<pad>", "<eos>", "<bos>"]
     tokens = special + [f"<0x{i:02X}>" for i in range(256)] + PIECES
@@ -125,7 +168,7 @@ def add_pieces(out, size):
     out.add_bos_token_id(2)
     out.add_eos_token_id(1)
     out.add_add_bos_token(True)
-    out.add_add_space_prefix(False)
+    out.add_add_space_prefix(spaced)
 
 
 def add_merges(out, size):
@@ -152,6 +195,24 @@ def add_gemma(out, window, base, caps=(None, None), factor=1.0):
         out.add_final_logit_softcapping(caps[1])
 
 
+def add_rope(out, rope):
+    """As llama.cpp's converter does: Phi-3's has no type."""
+    kind = rope["rope_type"]
+    if kind in ("linear", "yarn"):
+        out.add_rope_scaling_type(gguf.RopeScalingType(kind))
+        out.add_rope_scaling_factor(rope["factor"])
+    if kind in ("yarn", "longrope"):
+        out.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    if "beta_fast" in rope:
+        out.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
+    if kind == "longrope":
+        stretch = CONTEXT / rope["original_max_position_embeddings"]
+        longest = math.log(rope["original_max_position_embeddings"])
+        out.add_rope_scaling_attn_factors(math.sqrt(1 + math.log(stretch) / longest))
+        for length in ("long", "short"):
+            add(out, f"rope_factors_{length}.weight", np.array(rope[f"{length}_factor"]), F32)
+
+
 def write_metadata(out, m, name):
     out.add_name(f"tiny random {name}")
     out.add_context_length(CONTEXT)
@@ -162,7 +223,7 @@ def write_metadata(out, m, name):
     out.add_head_count_kv(m["kv"])
     out.add_key_length(m["head_dim"])
     out.add_value_length(m["head_dim"])
-    out.add_rope_dimension_count(m["head_dim"])
+    out.add_rope_dimension_count(int(m["head_dim"] * m.get("rope", {}).get("partial_rotary_factor", 1)))
     out.add_layer_norm_rms_eps(1e-5)
     out.add_vocab_size(m["vocab"])
     if "gemma" in m:
@@ -170,7 +231,12 @@ def write_metadata(out, m, name):
         add_pieces(out, m["vocab"])
     else:
         out.add_rope_freq_base(10000.0)
-        add_merges(out, m["vocab"])
+        if "window" in m:
+            out.add_sliding_window(m["window"])
+        if "pieces" in m:
+            add_pieces(out, m["vocab"], spaced=True)
+        else:
+            add_merges(out, m["vocab"])
 
 
 def add(out, name, weight, kind):
@@ -190,7 +256,7 @@ def rope_factors(model):
 
 
 def write_tensors(out, m, state):
-    architecture = ARCHITECTURES[architecture_of(m)]
+    architecture = class_of(m)
     embedding, attention, feed_forward, head = m["types"]
     add(out, "token_embd.weight", state["model.embed_tokens.weight"], embedding)
     one = 1 if architecture.pattern else 0  # GGUF's norms have it added
@@ -217,8 +283,10 @@ def make(name, path):
     state = {k: v.detach().numpy() for k, v in model.state_dict().items()}
     out = gguf.GGUFWriter(path, architecture_of(m))
     write_metadata(out, m, name)
-    if "rope" in m:
+    if m.get("rope", {}).get("rope_type") == "llama3":
         add(out, "rope_freqs.weight", rope_factors(model), F32)
+    elif "rope" in m:
+        add_rope(out, m["rope"])
     write_tensors(out, m, state)
     out.write_header_to_file()
     out.write_kv_data_to_file()

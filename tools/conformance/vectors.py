@@ -17,7 +17,9 @@ import reference
 import tiny
 
 VECTORS = {"tiny": ("committed", 24), "qwen2": ("qwen2", 12), "qwen3": ("qwen3", 12),
-           "llama3": ("llama3", 24), "gemma2": ("gemma2", 64), "gemma3": ("gemma3", 96)}  # the model of tiny.py, and tokens
+           "llama3": ("llama3", 24), "gemma2": ("gemma2", 64), "gemma3": ("gemma3", 96),
+           "mistral": ("mistral", 64), "phi3": ("phi3", 80), "phi4": ("phi4", 24),
+           "smollm3": ("smollm3", 64), "yarn": ("yarn", 80)}  # the model of tiny.py, and tokens
 
 
 def compute(name, source):

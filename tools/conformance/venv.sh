@@ -2,6 +2,7 @@
 #   venv_python         sets PYTHON: of EDGELLM_VENV if that is given, else of build/venv
 #   venv_transformers   installs numpy, gguf, tokenizers, transformers and torch into build/venv
 #   venv_llama_cpp      builds llama-cpp-python into it, for this machine's processor
+#   venv_templates      sets TEMPLATES: the folder of chat templates in the source of that package
 # What is there already is not fetched again. An environment given by EDGELLM_VENV is never
 # changed.
 torch_version=2.15.0
@@ -70,4 +71,17 @@ venv_llama_cpp() {
         )
     fi
     "$PYTHON" -c "import llama_cpp"
+}
+
+venv_templates() {
+    TEMPLATES=${EDGELLM_TEMPLATES:-build/conformance/templates}
+    if [ -n "${EDGELLM_TEMPLATES:-}" ] || [ -d "$TEMPLATES" ]; then return; fi
+    source=build/conformance/llama-cpp-python
+    "$PYTHON" -m pip --disable-pip-version-check download --quiet --no-deps --dest "$source" \
+        --no-binary llama-cpp-python "llama-cpp-python==$llama_cpp_version" || return
+    mkdir -p "$TEMPLATES.part"
+    tar -xzf "$source/llama_cpp_python-$llama_cpp_version.tar.gz" -C "$TEMPLATES.part" \
+        --wildcards --strip-components=5 '*/llama.cpp/models/templates/*.jinja'
+    mv "$TEMPLATES.part" "$TEMPLATES"
+    rm -r "$source"
 }

@@ -23,13 +23,13 @@ class ErrorInfo(Structure):
 
 class EngineOptions(Structure):
     _fields_ = [("kernel", c_char_p), ("cpumask", c_char_p), ("kernel_cache", c_char_p), ("verify", c_bool),
-                ("grammars", c_bool)]
+                ("grammars", c_bool), ("chat_form", c_char_p)]
 
 
 class ModelInfoStruct(Structure):
     _fields_ = [("architecture", c_char_p), ("name", c_char_p), ("manifest", c_char_p), ("kernel", c_char_p),
                 ("kernel_choice", c_char_p), ("pretokenizer", c_char_p), ("has_chat_template", c_bool),
-                ("chat_form", c_char_p), ("layers", c_uint32), ("dim", c_uint32), ("ffn_dim", c_uint32),
+                ("has_unknown_template", c_bool), ("chat_form", c_char_p), ("layers", c_uint32), ("dim", c_uint32), ("ffn_dim", c_uint32),
                 ("heads", c_uint32), ("kv_heads", c_uint32), ("head_dim", c_uint32), ("vocab", c_uint32),
                 ("context_trained", c_uint32), ("tensors", c_uint32), ("parameters", c_uint64), ("file_bytes", c_uint64),
                 ("token_bytes", c_uint64), ("identity", c_uint32 * 3)]
@@ -52,7 +52,8 @@ class SessionOptions(Structure):
 class MemoryPlanStruct(Structure):
     _fields_ = [("weights", c_uint64), ("tables", c_uint64), ("kv_cache", c_uint64), ("scratch", c_uint64),
                 ("threads", c_uint64), ("program", c_uint64), ("total", c_uint64), ("session_bytes", c_uint64),
-                ("position_bytes", c_uint64), ("context", c_uint32), ("batch", c_uint32), ("n_threads", c_uint32)]
+                ("position_bytes", c_uint64), ("context", c_uint32), ("batch", c_uint32), ("n_threads", c_uint32),
+                ("window_positions", c_uint32)]
 
 
 class CostsStruct(Structure):
@@ -106,6 +107,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "session_tokens": (_ids, [_handle]),
     "session_plan": (None, [_handle, POINTER(MemoryPlanStruct)]),
     "session_truncate": (c_int, [_handle, c_uint32, _err]),
+    "session_shift": (c_int, [_handle, c_uint32, POINTER(c_uint32), _err]),
     "session_set_costs": (c_int, [_handle, POINTER(CostsStruct), _err]),
     "session_calibrate": (c_int, [_handle, c_uint64, POINTER(CostsStruct), _err]),
     "session_forecast": (c_int, [_handle, c_uint32, c_uint32, c_double, POINTER(ForecastStruct), _err]),

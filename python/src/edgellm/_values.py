@@ -44,6 +44,7 @@ class ModelInfo:
     kernel_choice: str
     pretokenizer: str
     has_chat_template: bool
+    has_unknown_template: bool
     chat_form: str | None
     layers: int
     dim: int
@@ -74,6 +75,7 @@ class MemoryPlan:
     context: int
     batch: int
     n_threads: int
+    window_positions: int
 
 
 @dataclasses.dataclass(frozen=True)

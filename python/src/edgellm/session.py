@@ -114,6 +114,13 @@ class Session:
         error = ErrorInfo()
         check(library.edgellm_session_truncate(self._open(), position, byref(error)), error)
 
+    def shift(self, keep: int = 4) -> int:
+        """Makes room: the first tokens stay, of the others the older half is dropped, and what stays is computed
+        anew, as if only these had been computed. How many were dropped."""
+        error, dropped = ErrorInfo(), ctypes.c_uint32()
+        check(library.edgellm_session_shift(self._open(), keep, byref(dropped), byref(error)), error)
+        return dropped.value
+
     # ---- choosing
 
     def set_sampler(self, sampler: Sampler) -> None:

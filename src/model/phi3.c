@@ -1,0 +1,10 @@
+#include "model/phi3.h"
+
+#include "model/decoder.h"
+
+static edgellm_status load(el_model *model, const el_tm2 *file, edgellm_error *err)
+{
+    return el_decoder_load(model, file, 0, err);
+}
+
+const el_architecture el_phi3 = {.name = "phi3", .load = load, .layers = el_decoder_layers};

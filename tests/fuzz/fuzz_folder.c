@@ -1,0 +1,166 @@
+/*
+ * fuzz_folder.c: any texts as the files of a Hugging Face folder, and on to what `edgellm quantize`
+ * does with it. The input: what is added to the length that the header of the safetensors file says
+ * it has, and the options; then texts, each up to a NUL: config.json, tokenizer.json,
+ * tokenizer_config.json, generation_config.json, model.safetensors.index.json, and that header; the
+ * rest are the weights. An empty text is a file that is not there; with an index the weights are in
+ * one of the files that it can name.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "folder/folder.h"
+#include "fuzz/fuzz.h"
+#include "quant/quantize.h"
+
+enum { PATH_BYTES = FUZZ_FOLDER_BYTES + 64, TEXTS = 5 };
+
+static const char *const names[] = {"config.json",
+                                    "tokenizer.json",
+                                    "tokenizer_config.json",
+                                    "generation_config.json",
+                                    "model.safetensors.index.json",
+                                    "model.safetensors",
+                                    "a.safetensors"};
+
+enum { NAMES = sizeof names / sizeof *names };
+
+/* ---- the folder ------------------------------------------------------------------------ */
+
+static FILE *create(const char *folder, const char *name)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "wb");
+    FUZZ_CHECK(file != NULL);
+    return file;
+}
+
+/* Returns whether there is any. */
+static bool write_text(const char *folder, const char *name, fuzz_input *in)
+{
+    char *text = fuzz_text(in);
+    const size_t len = strlen(text);
+    if (len > 0) {
+        FILE *file = create(folder, name);
+        FUZZ_CHECK(fwrite(text, 1, len, file) == len && fclose(file) == 0);
+    }
+    free(text);
+    return len > 0;
+}
+
+static void write_weights(const char *folder, const char *name, uint8_t more, fuzz_input *in)
+{
+    char *header = fuzz_text(in);
+    const size_t len = strlen(header);
+    const uint64_t told = len + (uint64_t)(int64_t)(int8_t)more;
+    FILE *file = create(folder, name);
+    FUZZ_CHECK(fwrite(&told, 1, sizeof told, file) == sizeof told);
+    FUZZ_CHECK(fwrite(header, 1, len, file) == len);
+    FUZZ_CHECK(in->size == 0 || fwrite(in->data, 1, in->size, file) == in->size);
+    FUZZ_CHECK(fclose(file) == 0);
+    free(header);
+}
+
+static void write_folder(const char *folder, uint8_t more, fuzz_input *in)
+{
+    bool several = false;
+    for (int i = 0; i < TEXTS; i++)
+        several = write_text(folder, names[i], in);
+    write_weights(folder, names[TEXTS + several], more, in);
+}
+
+static void remove_folder(const char *folder)
+{
+    char path[PATH_BYTES];
+    for (int i = 0; i < NAMES; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        unlink(path);
+    }
+    FUZZ_CHECK(rmdir(folder) == 0);
+}
+
+/* ---- what must hold -------------------------------------------------------------------- */
+
+/* Its data lie in one of the files, or beside all of them. */
+static void check_place(const el_gguf *f, const el_gguf_tensor *t)
+{
+    for (uint32_t i = 0; i < f->n_shards; i++) {
+        const el_mapfile *map = &f->shards[i];
+        if (t->data < map->data || t->data >= map->data + map->size) continue;
+        FUZZ_CHECK(t->bytes <= map->size - (size_t)(t->data - map->data));
+        return;
+    }
+    FUZZ_CHECK(t->rows == 1 && t->type == EL_GGML_F32);
+}
+
+static void check_reader(el_gguf *f)
+{
+    el_config config;
+    el_vocab v;
+    edgellm_error err = {0};
+    for (uint32_t i = 0; i < f->n_tensors; i++) {
+        const el_gguf_tensor *t = &f->tensors[i];
+        const el_ggml_type *type = el_ggml_type_of(t->type);
+        FUZZ_CHECK(type != NULL && type->block_weights == 1 && t->rows > 0 && t->cols > 0);
+        FUZZ_CHECK(t->bytes == (uint64_t)t->rows * t->cols * type->block_bytes);
+        FUZZ_CHECK(el_gguf_find(f, t->name) == t);
+        check_place(f, t);
+    }
+    FUZZ_CHECK(fuzz_status(el_gguf_config(f, &config, &err), &err)); /* else it were not open */
+    if (!fuzz_status(el_gguf_vocab(f, &v, &err), &err)) return;
+    FUZZ_CHECK(v.n_tokens == config.vocab && v.starts[0] == 0);
+    for (uint32_t i = 0; i < v.n_merges; i++)
+        FUZZ_CHECK(v.merges[i].left < v.n_tokens && v.merges[i].right < v.n_tokens);
+}
+
+static bool check_open(const char *folder)
+{
+    el_gguf file, again;
+    edgellm_error err = {0}, err_again = {0};
+    memset(&file, 0, sizeof file);
+    edgellm_status status = el_folder_open(&file, folder, &err);
+    if (!fuzz_status(status, &err)) {
+        FUZZ_CHECK(file.shards == NULL && file.tensors == NULL && file.blocks == NULL);
+        FUZZ_CHECK(el_folder_open(&again, folder, &err_again) == status);
+        FUZZ_CHECK(memcmp(&err, &err_again, sizeof err) == 0);
+        return false;
+    }
+    check_reader(&file);
+    el_gguf_close(&file);
+    return true;
+}
+
+/* What the quantiser writes can be opened; what it refuses leaves nothing behind. */
+static void check_quantize(const char *folder, uint8_t pick)
+{
+    char place[FUZZ_FOLDER_BYTES], target[PATH_BYTES];
+    const el_quantize_options options = {
+        .bits = pick & 1 ? 4 : 0, .group = 32, .embedding_group = 32, .open = el_folder_open};
+    el_quantize_result result = {0};
+    edgellm_error err = {0};
+    fuzz_folder(place);
+    snprintf(target, sizeof target, "%s/out.tm2.bin", place);
+    if (fuzz_status(el_quantize(folder, target, &options, &result, &err), &err)) {
+        el_tm2 file;
+        FUZZ_CHECK(fuzz_status(el_tm2_open(&file, target, true, &err), &err));
+        FUZZ_CHECK(file.map.size == result.file_bytes && file.n_tensors == result.tensors);
+        el_tm2_close(&file);
+        FUZZ_CHECK(unlink(target) == 0);
+    }
+    FUZZ_CHECK(rmdir(place) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char folder[FUZZ_FOLDER_BYTES];
+    fuzz_input in = {data, size};
+    const uint8_t more = fuzz_byte(&in), pick = fuzz_byte(&in);
+    fuzz_folder(folder);
+    write_folder(folder, more, &in);
+    if (check_open(folder)) check_quantize(folder, pick);
+    remove_folder(folder);
+    return 0;
+}

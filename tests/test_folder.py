@@ -1,0 +1,357 @@
+#!/usr/bin/env python3
+"""`edgellm quantize` of a Hugging Face folder, from outside: the model is the one that the GGUF file
+gives which the folder was made from (tests/support/hf_folder.py), for every architecture and dtype,
+and what is wrong with a folder is said.
+
+    python3 tests/test_folder.py EDGELLM MAKE_TINY OUT_DIR [sanitized]
+
+Standard library only.
+"""
+import json
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path += [str(HERE / "support"), str(HERE.parent / "tools")]
+import hf_folder  # noqa: E402
+import tm2  # noqa: E402  (the independent reader)
+
+EDGELLM, MAKE_TINY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+OUT = pathlib.Path(sys.argv[3]).absolute()
+IO, FORMAT, UNSUPPORTED = 3, 4, 5
+NAMES = ("tiny", "llama3", "qwen2", "qwen3", "gemma2", "gemma3")
+ROUNDED = ("--bits", "8", "--group", "32", "--calibrate", "none")
+# Of the tiny Gemmas' pieces these have a character that is none: scores join it, merges cannot.
+RENAMED = {"\u2581w": "w", "\u2581b": "b"}
+Q_PROJ = "model.layers.0.self_attn.q_proj.weight"
+
+
+def edgellm(*arguments):
+    return subprocess.run([EDGELLM, *map(str, arguments)], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+
+
+def gguf(name):
+    return HERE / "data" / f"conformance_{name}.gguf"
+
+
+def setUpModule():
+    shutil.rmtree(OUT, ignore_errors=True)
+    OUT.mkdir(parents=True)
+
+
+def read(name):
+    model = hf_folder.read(gguf(name))
+    values = model["values"]
+    values["tokenizer.ggml.tokens"] = [RENAMED.get(t, t) for t in values["tokenizer.ggml.tokens"]]
+    return model
+
+
+def named_alike(vocab):
+    if vocab["ranks"]:
+        names = {k.replace("\u2581", " ").encode(): v.encode() for k, v in RENAMED.items()}
+        vocab = vocab | {"tokens": [names.get(t, t) for t in vocab["tokens"]], "n_bytes": 0,
+                         "ranks": None}
+    return vocab
+
+
+class Case(unittest.TestCase):
+    maxDiff = 2000
+
+    def setUp(self):
+        self.place = pathlib.Path(tempfile.mkdtemp(dir=OUT))
+        self.addCleanup(shutil.rmtree, self.place, ignore_errors=True)
+
+    def ok(self, *arguments):
+        done = edgellm(*arguments)
+        self.assertEqual(done.returncode, 0, (arguments, done.stderr.decode()))
+        return done.stdout.decode()
+
+    def made(self, source, *options, name="made.tm2.bin"):
+        target = self.place / name
+        self.ok("quantize", source, "-o", target, "-q", *options)
+        return target
+
+    def same_ranks(self, ours, theirs, merges):
+        """Of pieces that merges give; no other rank is ever asked for."""
+        given = {"".join(pair).replace("\u2581", " ").encode() for pair in merges}
+        def order(vocab):
+            ranks = [r for t, r in zip(vocab["tokens"], vocab["ranks"]) if t in given]
+            places = {r: i for i, r in enumerate(sorted(set(ranks)))}
+            return [places[r] for r in ranks]
+        self.assertGreater(len(given), 3)
+        self.assertEqual(order(ours), order(theirs))
+
+    def same_model(self, folder, source, merges=()):
+        """Two files hold the same model; how it is called, and in which order, is theirs."""
+        a, b = tm2.TM2File(folder), tm2.TM2File(source)
+        self.assertEqual(a.config | {"name": ""}, b.config | {"name": ""})
+        if a.vocab["ranks"]:
+            self.same_ranks(a.vocab, b.vocab, merges)
+        self.assertEqual(named_alike(a.vocab), named_alike(b.vocab))
+        self.assertEqual(a.template, b.template)
+        self.assertEqual(set(a.tensors), set(b.tensors))
+        for name in a.tensors.keys() - {"rope_freqs.weight"}:
+            self.assertEqual(bytes(a.bytes_of(a.tensors[name])),
+                             bytes(b.bytes_of(b.tensors[name])), name)
+        if "rope_freqs.weight" in a.tensors:  # others compute it in floats
+            mine, its = (struct.unpack(f"<{len(raw) // 4}f", raw) for raw in (
+                bytes(f.bytes_of(f.tensors["rope_freqs.weight"])) for f in (a, b)))
+            self.assertEqual(len(mine), len(its))
+            self.assertLess(max(abs(x / y - 1) for x, y in zip(mine, its)), 1e-5)
+
+
+class TheSameModel(Case):
+    def compare(self, name, **options):
+        model, folder = read(name), self.place / "folder"
+        hf_folder.write(model, folder, **options)
+        merges = hf_folder.tokenizer_of(model)["model"]["merges"]
+        self.same_model(self.made(folder, *ROUNDED),
+                        self.made(gguf(name), *ROUNDED, name="gguf.tm2.bin"), merges)
+
+    def test_of_every_architecture(self):
+        for name in NAMES:
+            with self.subTest(name):
+                shutil.rmtree(self.place / "folder", ignore_errors=True)
+                self.compare(name)
+
+    def test_in_shards(self):
+        self.compare("qwen3", shards=3)
+        self.assertFalse((self.place / "folder" / "model.safetensors").exists())
+
+    def test_of_every_dtype(self):
+        model = read("tiny")
+        for dtype in ("BF16", "F16"):
+            with self.subTest(dtype):
+                hf_folder.write(model, self.place / dtype, dtype=dtype)
+                hf_folder.write(hf_folder.rounded(model, dtype), self.place / (dtype + "-floats"))
+                self.same_model(self.made(self.place / dtype),
+                                self.made(self.place / (dtype + "-floats"), name="f.tm2.bin"))
+
+    def test_calibrated(self):
+        source = self.place / "source.gguf"
+        subprocess.run([MAKE_TINY, source, "f32"], check=True, timeout=60)
+        hf_folder.write(hf_folder.read(source), self.place / "folder")
+        little = ("--bits", "2", "--group", "64", "--length", "16", "--sequences", "4", "--steps",
+                  "3", "-j", "1", "--max-kl", "100")
+        self.same_model(self.made(self.place / "folder", *little),
+                        self.made(source, *little, name="gguf.tm2.bin"))
+
+    def test_is_judged_by_the_folder(self):
+        folder, text = self.place / "folder", self.place / "text"
+        hf_folder.write(read("tiny"), folder)
+        text.write_text("the quick brown fox jumps over the lazy dog, and again. " * 8)
+        told = json.loads(self.ok("perplexity", self.made(folder), text, "--exact", "--json", "-c",
+                                  "32", "--against", folder, "--cache", "none"))
+        self.assertLess(abs(told["kl"]), 1e-6, told)
+        self.assertEqual(told["top1"], 1.0, told)
+
+    def test_names_end_an_answer(self):
+        """Beside eos, which is any token, those whose names say so."""
+        folder = self.place / "folder"
+        hf_folder.write(read("tiny"), folder)
+        (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 2, 40]}))
+        self.assertEqual(tm2.TM2File(self.made(folder)).vocab["eos"], 40)
+        (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [40, 41]}))
+        done = edgellm("quantize", folder, "-o", self.place / "no.tm2.bin")
+        self.assertEqual(done.returncode, UNSUPPORTED)
+        self.assertIn(b"tokens 40 and 41", done.stderr)
+        (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 301}))
+        done = edgellm("quantize", folder, "-o", self.place / "no.tm2.bin")
+        self.assertEqual(done.returncode, FORMAT)
+        self.assertIn(b"'eos_token_id' is 301, which is no token", done.stderr)
+
+    def test_chat_template_in_a_file(self):
+        folder = self.place / "folder"
+        hf_folder.write(read("tiny"), folder)
+        (folder / "chat_template.jinja").write_text("{{ messages }}")
+        self.assertEqual(tm2.TM2File(self.made(folder)).template, "{{ messages }}")
+
+
+class Bad(Case):
+    """Each says what is wrong, and writes nothing."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.model = read("tiny")
+        cls.pieces = read("gemma3")
+
+    def folder(self, model=None):
+        folder = pathlib.Path(tempfile.mkdtemp(dir=self.place)) / "folder"
+        hf_folder.write(model or self.model, folder)
+        return folder
+
+    def refused(self, folder, code, *texts):
+        target = self.place / "no.tm2.bin"
+        done = edgellm("quantize", folder, "-o", target)
+        told = done.stderr.decode()
+        self.assertEqual(done.returncode, code, told)
+        self.assertRegex(told, r"\Aedgellm: [^\n]{20,}\n\Z")
+        for text in texts:
+            self.assertIn(text, told)
+        self.assertFalse(target.exists())
+
+    def change(self, file, change, *expected, model=None):
+        """change: what is done to the file's JSON."""
+        folder = self.folder(model)
+        made = json.loads((folder / file).read_text())
+        change(made)
+        (folder / file).write_text(json.dumps(made))
+        with self.subTest(expected):
+            self.refused(folder, *expected)
+
+    def test_config(self):
+        def config(*expected, **new):
+            self.change("config.json", lambda made: made.update(new), *expected)
+        config(UNSUPPORTED, "'MambaForCausalLM'", "LlamaForCausalLM", "Gemma3ForCausalLM",
+               architectures=["MambaForCausalLM"])
+        config(FORMAT, "'architectures'", architectures=None)
+        config(FORMAT, "q_proj.weight", "shape (96, 96)", "(192, 96)", head_dim=64)
+        config(FORMAT, "embed_tokens", "(301, 96)", "(302, 96)", vocab_size=302)
+        config(FORMAT, "'model.layers.2.", "is missing", num_hidden_layers=3)
+        config(UNSUPPORTED, "'model.layers.1.", "no such tensor", num_hidden_layers=1)
+        config(FORMAT, "'lm_head.weight' is missing", tie_word_embeddings=False)
+        config(FORMAT, "'hidden_size'", hidden_size="wide")
+        config(FORMAT, "'num_hidden_layers'", num_hidden_layers=1.5)
+        config(FORMAT, "'intermediate_size'", intermediate_size=-1)
+        config(FORMAT, "heads", num_key_value_heads=2)
+        config(UNSUPPORTED, "'gelu'", hidden_act="gelu")
+        config(UNSUPPORTED, "'attention_bias'", attention_bias=True)
+        config(UNSUPPORTED, "'yarn'", rope_scaling={"rope_type": "yarn", "factor": 4})
+        config(FORMAT, "'factor'", rope_parameters={"rope_type": "llama3"})
+        config(UNSUPPORTED, "quantization_config", quantization_config={"quant_method": "gptq"})
+        config(UNSUPPORTED, "'sliding_attention'", layer_types=["sliding_attention"])
+
+    def test_tokenizer(self):
+        def tokenizer(change, *expected, **options):
+            self.change("tokenizer.json", change, *expected, **options)
+        tokenizer(lambda m: m["model"].update(type="Unigram"), UNSUPPORTED, "'Unigram'", "'BPE'")
+        tokenizer(lambda m: m["model"]["vocab"].update(more=301), FORMAT, "'more'", "301 tokens")
+        tokenizer(lambda m: m["model"]["vocab"].update(more=300), FORMAT, "'more'", "id 300")
+        tokenizer(lambda m: m["model"].update(vocab={"<|endoftext|>": 0}, merges=[]), FORMAT,
+                  "don't belong together")
+        tokenizer(lambda m: m["model"]["merges"].append("zz q"), FORMAT, "zz q")
+        tokenizer(lambda m: m["model"]["merges"].append(["z"]), FORMAT, "not two texts")
+        tokenizer(lambda m: m["added_tokens"].append({"content": "x"}), FORMAT, "'added_tokens'")
+        tokenizer(lambda m: m["model"].update(ignore_merges=True), UNSUPPORTED, "ignore_merges")
+        tokenizer(lambda m: m.update(normalizer={"type": "Lowercase"}), UNSUPPORTED, "'Lowercase'")
+        tokenizer(lambda m: m["pre_tokenizer"]["pretokenizers"].append(
+            {"type": "Split", "pattern": {"Regex": r"\d+|x"}, "behavior": "Isolated"}),
+            UNSUPPORTED, r"\d+|x")
+        tokenizer(lambda m: m.update(pre_tokenizer={"type": "Whitespace"}), UNSUPPORTED,
+                  "'Whitespace'")
+        (folder := self.folder()).joinpath("tokenizer.json").unlink()
+        self.refused(folder, FORMAT, "no tokenizer.json")
+        folder.joinpath("tokenizer.model").write_bytes(b"x")
+        self.refused(folder, UNSUPPORTED, "save it again")
+
+    def test_merges_that_no_scores_give(self):
+        def merges(change, *expected):
+            self.change("tokenizer.json", lambda m: change(m["model"]["merges"]), UNSUPPORTED,
+                        "SentencePiece", *expected, model=self.pieces)
+        merges(lambda m: m.pop(0))
+        merges(lambda m: m.append(m[0]))
+        self.change("tokenizer.json", lambda m: m["model"]["merges"].append(["q", "x"]), FORMAT,
+                    "is no token", model=self.pieces)
+
+    def weights(self, change, *expected, data=None):
+        """change: what is done to the header; data: to the bytes behind it."""
+        folder = self.folder()
+        path = folder / "model.safetensors"
+        whole = path.read_bytes()
+        size = struct.unpack_from("<Q", whole)[0]
+        header, body = json.loads(whole[8:8 + size]), bytearray(whole[8 + size:])
+        change(header)
+        if data:
+            data(header, body)
+        path.write_bytes(hf_folder.with_header(json.dumps(header), bytes(body)))
+        with self.subTest(expected):
+            self.refused(folder, *expected)
+
+    def test_tensors(self):
+        def entry(**new):
+            return lambda header: header[Q_PROJ].update(new)
+        def place(first, last):
+            def change(header):
+                at = header[Q_PROJ]["data_offsets"]
+                header[Q_PROJ]["data_offsets"] = [at[0] + first, at[1] + last]
+            return change
+        self.weights(entry(shape=[96, 95]), FORMAT, Q_PROJ, "needs")
+        self.weights(entry(shape=[9216]), FORMAT, Q_PROJ, "shape (9216)")
+        self.weights(entry(shape=[1 << 40, 1 << 40]), FORMAT, Q_PROJ, "none")
+        self.weights(entry(shape=[-1]), FORMAT, Q_PROJ)
+        self.weights(entry(shape=None), FORMAT, Q_PROJ, "'shape'")
+        self.weights(entry(dtype="I32"), UNSUPPORTED, Q_PROJ, "I32", "BF16")
+        self.weights(entry(dtype="F4"), UNSUPPORTED, Q_PROJ, "'F4'")
+        self.weights(entry(data_offsets=[0, 1 << 50]), FORMAT, Q_PROJ, "past the end")
+        self.weights(entry(data_offsets=[8, 0]), FORMAT, Q_PROJ)
+        self.weights(place(-4, -4), FORMAT, "inside those before")
+        self.weights(place(4, 4), FORMAT, "gap")
+        self.weights(lambda header: header.pop(Q_PROJ), FORMAT, "gap")
+        self.weights(lambda header: header.update({"x.y": header.pop(Q_PROJ)}), FORMAT,
+                     f"'{Q_PROJ}' is missing")
+        self.weights(lambda header: header.update({"e": {"dtype": "F32", "shape": [0],
+                                                         "data_offsets": [0, 0]}}),
+                     UNSUPPORTED, "'e'", "no such tensor")
+
+    def test_weights_that_are_no_numbers(self):
+        for bits in (0x7fc00000, 0x7f800000, 0xff800000):
+            for name in (Q_PROJ, "model.norm.weight"):
+                def put(header, body, name=name, bits=bits):
+                    struct.pack_into("<I", body, header[name]["data_offsets"][0] + 4, bits)
+                self.weights(lambda header: None, FORMAT, "not a finite number", data=put)
+
+    def test_files(self):
+        folder = self.folder()
+        path = folder / "model.safetensors"
+        whole = path.read_bytes()
+        for bad, text in ((whole[:-4], "past the end"), (whole + b"\0", "together"),
+                          (whole[:5], "header"), (b"\xff" * 8 + whole[8:], "header"),
+                          (hf_folder.with_header("[]", b""), "object"),
+                          (hf_folder.with_header('{"a":1}', b""), "'a'"),
+                          (hf_folder.with_header('{"a":{},"a":{}}', b""), "duplicate")):
+            path.write_bytes(bad)
+            with self.subTest(text):
+                self.refused(folder, FORMAT, "model.safetensors", text)
+        path.unlink()
+        self.refused(folder, FORMAT, "model.safetensors.index.json")
+        (folder / "pytorch_model.bin").write_bytes(b"x")
+        self.refused(folder, UNSUPPORTED, "pytorch_model.bin")
+        (folder / "config.json").write_text("{")
+        self.refused(folder, FORMAT, "config.json, line 1")
+        (folder / "config.json").unlink()
+        self.refused(folder, FORMAT, "no config.json")
+
+    def test_shards(self):
+        folder = self.place / "shards"
+        hf_folder.write(self.model, folder, shards=2)
+        path = folder / "model.safetensors.index.json"
+        index = path.read_text()
+        second = "model-00002-of-00002.safetensors"
+        def with_places(**new):
+            made = json.loads(index)
+            made["weight_map"] |= new
+            path.write_text(json.dumps(made))
+        with_places(**{Q_PROJ: "../model.safetensors"})
+        self.refused(folder, FORMAT, Q_PROJ, "'../model.safetensors'")
+        with_places(**{Q_PROJ: "other.safetensors"})
+        self.refused(folder, IO, "other.safetensors")
+        with_places(**{"x.y": second})
+        self.refused(folder, FORMAT, "it names")
+        path.write_text(json.dumps({"weight_map": []}))
+        self.refused(folder, FORMAT, "'weight_map'")
+        path.write_text(index)
+        shutil.copy(folder / "model-00001-of-00002.safetensors", folder / second)
+        self.refused(folder, FORMAT, "is in both")
+        (folder / second).unlink()
+        self.refused(folder, IO, second)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -1,0 +1,215 @@
+"""Judges Hugging Face folders as sources by the programs that write them.
+
+    python folders.py --build BUILD --work DIR
+
+transformers makes small random models (tiny.py) and saves them, in one file or in several, in every
+dtype; `edgellm quantize` reads the folder. Weights: those of the TM2 file, read by the independent
+reader, against those that transformers loads. Logits: exact mode against transformers' model of the
+folder with the TM2 file's weights, KL below 1e-6 at every token. Tokens: byte-level vocabularies
+against the tokenizer that transformers loads, pieces against sentencepiece, which trained them.
+"""
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import torch
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import generate_merges
+
+import measures
+import reference
+import tiny
+from programs import Programs
+
+import tm2  # noqa: E402  (reference.py knows where)
+import token_texts
+from pieces import CONTROLS, NORMAL, SPACE, USERS, Pieces
+
+TOKENS = 100
+TEXTS = 2000
+AT_ONCE = 50
+ROUNDED = 0.02  # most that 8 bits may change a matrix, relative
+
+LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+          r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+QWEN2 = LLAMA3.replace("{1,3}", "")
+
+# the model of tiny.py; what else is other: vocabulary, dtype, one file or bytes of a shard
+FOLDERS = {
+    "llama": dict(model="committed", cut="smollm", dtype="bfloat16"),
+    "llama of pieces": dict(model="q8", cut="spaced pieces", dtype="float32"),
+    "llama3": dict(model="llama3", cut="llama3", dtype="float32", shard="40KB"),
+    "qwen2": dict(model="qwen2", cut="qwen2", dtype="float16", shard="40KB"),
+    "qwen3": dict(model="qwen3", cut="qwen2", dtype="bfloat16"),
+    "gpt2's cutting": dict(model="qwen2", cut="gpt2", dtype="float32"),
+    "gemma2": dict(model="gemma2", cut="pieces", dtype="bfloat16", shard="100KB"),
+    "gemma3": dict(model="gemma3", cut="pieces", dtype="float32"),
+}
+
+
+# ---- making ---------------------------------------------------------------------------------
+
+
+def cutting(name):
+    bytes_, split = pre_tokenizers.ByteLevel, lambda r: pre_tokenizers.Split(Regex(r), "isolated")
+    return pre_tokenizers.Sequence({
+        "smollm": [pre_tokenizers.Digits(individual_digits=True), bytes_(add_prefix_space=False)],
+        "gpt2": [bytes_(add_prefix_space=False)],
+        "llama3": [split(LLAMA3), bytes_(add_prefix_space=False, use_regex=False)],
+        "qwen2": [split(QWEN2), bytes_(add_prefix_space=False, use_regex=False)]}[name])
+
+
+def make_bytes(name, size=1500):
+    made = Tokenizer(models.BPE(ignore_merges=name == "llama3"))
+    made.pre_tokenizer = cutting(name)
+    made.train_from_iterator(token_texts.texts(3000, 1, tiny.SPECIAL), trainers.BpeTrainer(
+        vocab_size=size, special_tokens=tiny.SPECIAL, show_progress=False,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet())))
+    return made, {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}, None
+
+
+def make_pieces(name, size=3000):
+    pieces = Pieces(size, name == "spaced pieces", True)
+    vocab = {text: i for i, text in enumerate(pieces.names)}
+    scores = {text: score for text, score, kind
+              in zip(pieces.names, pieces.scores, pieces.types) if kind == NORMAL}
+    made = Tokenizer(models.BPE(vocab, generate_merges(vocab, scores), byte_fallback=True,
+                                fuse_unk=True, unk_token="<unk>"))
+    steps = [normalizers.Prepend(SPACE)] if pieces.prefix else []
+    made.normalizer = normalizers.Sequence(steps + [normalizers.Replace(" ", SPACE)])
+    made.add_special_tokens([AddedToken(t, special=True)
+                             for t in ["<pad>", "</s>", "<s>", "<unk>", *CONTROLS]])
+    made.add_tokens([AddedToken(t, normalized=False) for t in USERS])
+    return made, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}, pieces
+
+
+def make(row, folder):
+    """Saves model and tokenizer; returns the pieces' trainer or None."""
+    shutil.rmtree(folder, ignore_errors=True)
+    kind = make_pieces if "pieces" in row["cut"] else make_bytes
+    tokenizer, special, pieces = kind(row["cut"])
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    m = dict(tiny.MODELS[row["model"]], vocab=tokenizer.get_vocab_size() + 5)  # padded
+    model = tiny.make_model(m).to(getattr(torch, row["dtype"]))
+    model.save_pretrained(folder, max_shard_size=row.get("shard", "1GB"))
+    several = os.path.exists(os.path.join(folder, "model.safetensors.index.json"))
+    if several != ("shard" in row):
+        raise ValueError(f"{folder}: several files: {several}")
+    return pieces
+
+
+# ---- judging --------------------------------------------------------------------------------
+
+
+def told(passed, name, what, line):
+    print(f"{'ok  ' if passed else 'FAIL'} {name:16s} {what:8s} {line}", flush=True)
+    return int(not passed)
+
+
+def names_of(model):
+    """{transformers' name: ours}"""
+    architecture = reference.ARCHITECTURES[
+        {"gemma3_text": "gemma3"}.get(model.config.model_type, model.config.model_type)]
+    names = {"model.embed_tokens.weight": "token_embd.weight",
+             "model.norm.weight": "output_norm.weight", "lm_head.weight": "output.weight"}
+    for i in range(model.config.num_hidden_layers):
+        names |= {f"model.layers.{i}.{theirs}": f"blk.{i}.{ours}"
+                  for ours, theirs in architecture.names.items()}
+    return names, architecture
+
+
+def weights_of(file, name, architecture, model):
+    weight = file.table(name) if name in ("token_embd.weight", "output.weight") else \
+        file.dequantize(name)
+    config, part = model.config, name.split(".", 2)[-1]
+    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads,
+             "attn_q_norm": 1, "attn_k_norm": 1}.get(part.split(".")[0])
+    if "norm" in name or part.endswith("bias"):
+        weight = weight[0]
+    if heads:
+        weight = reference.halves_from_pairs(weight, heads)
+    return architecture.norm(weight) if "norm" in name else weight
+
+
+def judge_weights(name, file, model):
+    """Puts the file's weights into the model; are they its own, but for rounding?"""
+    names, architecture = names_of(model)
+    state, worst = {}, 0.0
+    for theirs, weight in model.state_dict().items():
+        if theirs == "lm_head.weight" and model.config.tie_word_embeddings:
+            continue
+        ours = weights_of(file, names[theirs], architecture, model)
+        its = weight.numpy()
+        worst = max(worst, np.linalg.norm(ours - its) / np.linalg.norm(its))
+        state[theirs] = torch.from_numpy(np.ascontiguousarray(ours))
+    model.load_state_dict(state, strict=False)
+    model.tie_weights()
+    left = set(file.tensors) - {names[n] for n in state} - {"rope_freqs.weight"}
+    return told(worst < ROUNDED and not left, name, "weights",
+                f"{len(state)} tensors, at most {worst:.1e} apart (< {ROUNDED:g}), "
+                f"{len(left)} others")
+
+
+def judge_logits(name, programs, path, model):
+    ids = [int(i) for i in np.random.RandomState(1).randint(0, model.config.vocab_size, TOKENS)]
+    expected = reference.logits(model, ids)
+    failed = 0
+    for how in (["--exact", "--batch", "64"], ["--exact", "--decode"]):
+        passed, line = measures.compare(expected, programs.logits(path, ids, *how),
+                                        measures.EXACT_KL, False)
+        failed += told(passed, name, "logits", f"{' '.join(how)}: {line}")
+    return failed
+
+
+def judge_tokens(name, programs, path, folder, pieces):
+    tokenizer = None if pieces else PreTrainedTokenizerFast.from_pretrained(folder)
+    texts = token_texts.texts(TEXTS, 3, CONTROLS if pieces else tiny.SPECIAL)
+    wrong = 0
+    for at in range(0, TEXTS, AT_ONCE):
+        text = "\n".join(texts[at:at + AT_ONCE])
+        # in a text that sentencepiece gets no name is a special token
+        names = [] if pieces else ["--special"]
+        done = subprocess.run([programs.edgellm, "tokenize", path, "--ids", *names],
+                              input=text.encode(), stdout=subprocess.PIPE, check=True)
+        ids = [int(i) for i in done.stdout.split()]
+        expected = pieces.made.encode(text) if pieces else \
+            tokenizer.encode(text, add_special_tokens=False)
+        wrong += ids != expected
+    by = "sentencepiece" if pieces else "transformers"
+    return told(wrong == 0, name, "tokens",
+                f"{TEXTS} texts, {AT_ONCE} at once, as {by} has them: {wrong} differ")
+
+
+def judge(programs, name, row, work):
+    folder = os.path.join(work, "folder")
+    pieces = make(row, folder)
+    path = programs.quantize(folder, os.path.join(work, "folder.tm2.bin"), again=True)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    failed = judge_weights(name, tm2.TM2File(path), model)
+    failed += judge_logits(name, programs, path, model)
+    return failed + judge_tokens(name, programs, path, folder, pieces)
+
+
+def chosen(names):
+    return {name: row for name, row in FOLDERS.items() if not names or name in names}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these folders")
+    parser.add_argument("--build", required=True, help="folder with edgellm and tools/dump_logits")
+    parser.add_argument("--work", required=True, help="folder for files that may be thrown away")
+    options = parser.parse_args()
+    os.makedirs(options.work, exist_ok=True)
+    programs = Programs(options.build)
+    failed = sum(judge(programs, name, row, options.work) for name, row in chosen(options.names).items())
+    print(f"folders: {failed} failed" if failed else "folders: all agree")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
