@@ -726,6 +726,7 @@ class Hub(Case):
     def test_a_folder(self):
         files = {"config.json": b'{"model_type": "llama"}', "tokenizer.json": b"{}",
                  "chat_template.jinja": b"<s>",
+                 "tokenizer_config.json": b'{"model_max_length": 1000000000000000019884624838656}',
                  "model.safetensors": safetensors(4000), "README.md": b"x", "onnx/model.onnx": b"x",
                  "pytorch_model.bin": b"x"}
         self.repository(files)
@@ -734,7 +735,7 @@ class Hub(Case):
         self.assertEqual(shown["origin"], ".")
         self.assertEqual(sorted(f["name"] for f in shown["files"]),
                          ["chat_template.jinja", "config.json", "model.safetensors",
-                          "tokenizer.json"])
+                          "tokenizer.json", "tokenizer_config.json"])
         for name in ("config.json", "model.safetensors", "tokenizer.json"):
             self.holds("n", name, files[name])
         for name, data in (("model.safetensors", safetensors(4000, 3999)), ("config.json", b"{"),

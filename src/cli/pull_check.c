@@ -127,10 +127,11 @@ static edgellm_status check_safetensors(const char *path, edgellm_error *err)
     return status;
 }
 
+/* Whole numbers of any size: "model_max_length" tends to have thirty digits. */
 static edgellm_status check_json(const char *path, edgellm_error *err)
 {
     json_error_t why;
-    json_t *value = json_load_file(path, 0, &why);
+    json_t *value = json_load_file(path, JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &why);
     const bool sound = value != NULL;
     json_decref(value);
     if (el_cli_json_starved()) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for JSON");
