@@ -174,6 +174,23 @@ class TheSameModel(Case):
         self.assertEqual(tm2.TM2File(self.made(folder)).template, "{{ messages }}")
 
 
+    def test_added_tokens_beyond_the_embedding(self):
+        """Gemma 3 has one for pictures: a text cannot be it, and nothing else changes."""
+        folder = self.place / "folder"
+        hf_folder.write(read("tiny"), folder)
+        plain = tm2.TM2File(self.made(folder)).vocab
+        made = json.loads((folder / "tokenizer.json").read_text())
+        made["added_tokens"].append({"id": 301, "content": "<picture>", "special": True})
+        made["model"]["vocab"]["<picture>"] = 301
+        (folder / "tokenizer.json").write_text(json.dumps(made))
+        target = self.made(f"{folder}/")
+        self.assertEqual(tm2.TM2File(target).vocab, plain)
+        manifest = json.loads(tm2.TM2File(target).manifest)
+        self.assertEqual(manifest["source"]["file"], "folder/")
+        self.assertEqual(manifest["source"]["bytes"],
+                         sum(p.stat().st_size for p in folder.iterdir()))
+
+
 class Bad(Case):
     """Each says what is wrong, and writes nothing."""
 

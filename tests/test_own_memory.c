@@ -136,8 +136,8 @@ static void test_bad_memory_is_refused_with_the_numbers(void **state)
     edgellm_engine_close(engine);
 }
 
-/* What a control group allows less than that, and than the system needs beside it, is refused before
- * anything is reserved. */
+/* What a control group allows less than that, and than the system needs beside it, is refused
+ * before anything is reserved. */
 static void test_a_group_that_allows_less(void **state)
 {
     (void)state;

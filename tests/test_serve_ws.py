@@ -270,8 +270,8 @@ class Running(Case):
     def test_change_of_a_deadline(self):
         client = self.connect()
         self.begin(client, "a", **ENDLESS)
-        taken = self.change(client, "a", 3600000)
-        self.assertEqual((taken["type"], taken["deadline_ms"]), ("deadline", 3600000), taken)
+        taken = self.change(client, "a", 86400000)
+        self.assertEqual((taken["type"], taken["deadline_ms"]), ("deadline", 86400000), taken)
         self.assertGreater(taken["forecast_ms"], 0)
         refused = self.change(client, "a", 1)  # it has run for longer, or nearly
         error = self.error_of(refused, 422, "deadline_ms", "a", False)
@@ -279,7 +279,7 @@ class Running(Case):
         self.assertIn("forecast", error)
         client.send(type="cancel", id="a")
         _, done = self.rest(client, "a")
-        self.assertEqual(done["deadline"]["deadline_ms"], 3600000)
+        self.assertEqual(done["deadline"]["deadline_ms"], 86400000)
 
     def test_change_of_one_that_waits(self):
         client = self.connect()

@@ -48,10 +48,11 @@ static edgellm_status check_kind(int fd, const char *path, size_t *size, edgellm
         return el_fail(err, EDGELLM_ERR_FORMAT, "'%.300s' is empty", path);
     }
     if (sizeof(void *) < 8 && status.st_size > LARGEST_IN_32_BITS) {
-        return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                       "'%.300s' has %llu bytes, but in 32 bits there is room for files of %.1f GB: "
-                       "take a smaller model, or a 64-bit system",
-                       path, (unsigned long long)status.st_size, LARGEST_IN_32_BITS / 1e9);
+        return el_fail(
+            err, EDGELLM_ERR_UNSUPPORTED,
+            "'%.300s' has %llu bytes, but in 32 bits there is room for files of %.1f GB: "
+            "take a smaller model, or a 64-bit system",
+            path, (unsigned long long)status.st_size, LARGEST_IN_32_BITS / 1e9);
     }
     *size = (size_t)status.st_size;
     return EDGELLM_OK;
@@ -142,8 +143,8 @@ void el_mapfile_settle(const el_mapfile *map)
         (void)bytes[at];
 }
 
-/* Where pages are found missing over and over, Linux stops reading ahead, and a pass over the
- * weights becomes tens of thousands of reads of 4 KB. */
+/* Linux then reads ahead of each thread, not around it, and lets go of what is past: of a model of
+ * 97 MB in a group of 64 MB a quarter less is read. */
 void el_mapfile_stream(const el_mapfile *map)
 {
     if (map->data) madvise((void *)(uintptr_t)map->data, map->size, MADV_SEQUENTIAL);

@@ -123,12 +123,14 @@ static const char *choice_text(const char *choice)
 #define LEFT_OUT ""
 #endif
 
-/* A processor of which the fewest know that it is special. */
+/* Of a processor of which few know that it is special. */
+static const char *no_vectors(void)
+{
 #ifdef __arm__
-#define NO_VECTORS "; it has no NEON, which is several times slower"
-#else
-#define NO_VECTORS ""
+    if (edgellm_kernel_name(1) == NULL) return "; it has no NEON, which is several times slower";
 #endif
+    return "";
+}
 
 static void print_machine(const report *r)
 {
@@ -137,8 +139,7 @@ static void print_machine(const report *r)
            choice_text(r->model->info.kernel_choice));
     for (uint32_t i = 0; (name = edgellm_kernel_name(i)) != NULL; i++)
         printf(" %s", name);
-    printf("%s" LEFT_OUT ")\npage size       %ld bytes\n",
-           edgellm_kernel_name(1) == NULL ? NO_VECTORS : "", r->page_bytes);
+    printf("%s" LEFT_OUT ")\npage size       %ld bytes\n", no_vectors(), r->page_bytes);
 }
 
 static void print_kinds(const report *r)

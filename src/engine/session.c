@@ -155,8 +155,8 @@ static uint64_t all_of(const edgellm_memory_plan *plan, bool realtime)
     return plan->total;
 }
 
-/* What the system needs beside a plan: page tables, its share of threads, and some pages of code and
- * weights at a time, or nothing else gets done than to read them. */
+/* What the system needs beside a plan: page tables, its share of threads, and some pages of code
+ * and weights at a time, or nothing else gets done than to read them. */
 static uint64_t system_of(const edgellm_memory_plan *plan)
 {
     return (UINT64_C(4) << 20) + plan->weights / 256;

@@ -50,13 +50,24 @@ static bool is_byte(const char *text)
     return strcmp(name, text) == 0;
 }
 
+static bool is_added(const el_folder_tokens *t, const char *text)
+{
+    for (size_t i = 0; i < json_array_size(t->added); i++) {
+        const char *name = el_folder_text(json_array_get(t->added, i), "content");
+        if (name && strcmp(name, text) == 0) return true;
+    }
+    return false;
+}
+
 static edgellm_status set_names(const el_folder_tokens *t)
 {
     const char *text;
     json_t *value;
-    uint32_t id;
+    uint32_t id, beyond = 0;
     json_object_foreach((json_t *)t->names, text, value)
     {
+        if (id_of(value, &id) && id >= t->n && ++beyond <= MOST_BEYOND && is_added(t, text))
+            continue;
         if (!id_of(value, &id) || id >= t->n)
             return el_fail(t->f->err, EDGELLM_ERR_FORMAT,
                            WHERE "token '%.60s' has the id %g, but by " EL_FOLDER_CONFIG

@@ -77,10 +77,15 @@ void el_manifest_add_string(el_manifest *t, const char *s)
     el_manifest_add(t, "\"");
 }
 
+/* Of a folder that is named with a slash at the end, that stays. */
 static const char *last_part(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
+    const char *at = path + strlen(path);
+    while (at > path && at[-1] == '/')
+        at--;
+    while (at > path && at[-1] != '/')
+        at--;
+    return at;
 }
 
 static void add_bits(el_manifest *t, const char *name, unsigned bits)

@@ -32,7 +32,6 @@ WRONG = (
     {"type": "request", "id": "w", "prompt": "x", "logprobs": "yes"},
     {"type": "request", "id": "w", "messages": []},
     {"type": "request", "id": "w", "messages": [{"role": "wizard", "content": "x"}]},
-    {"type": "request", "id": "w", "messages": [{"role": "user"}]},
     {"type": "cancel"},
     {"type": "deadline", "id": "w"},
     {"type": "deadline", "id": "w", "deadline_ms": "soon"},
