@@ -183,5 +183,6 @@ const el_cli_command el_cli_cmd_embed = {
     .values_size = sizeof(embed_values),
     .min_operands = 1,
     .max_operands = 2,
+    .model = EL_CLI_RUNS_MODEL,
     .run = embed,
 };
