@@ -56,14 +56,15 @@ model: $(EDGELLM)
 run: model
 	@$(EDGELLM) run $(MODEL) -p "$$PROMPT" $(ARGS)
 
-# $(call check,PRESET): builds everything and runs the tests; ends with ctest's summary.
+# $(call check,PRESET): builds everything and runs the tests, EXCEPT="a|b" without these; ends with ctest's
+# summary.
 # One test more at once than cores: some wait, for servers that do not answer.
 # libcurl and libwebsockets, which the tests need and the program does not, may have come since cmake
 # looked for them.
 define check
 	@test $$(grep -c '^LIB\(CURL\|WEBSOCKETS\)_FOUND:INTERNAL=1' build/$(1)/CMakeCache.txt) = 2 || cmake build/$(1)
 	cmake --build build/$(1) --parallel $(JOBS)
-	ctest --test-dir build/$(1) --output-on-failure --parallel $$(($(JOBS) + 1))
+	ctest --test-dir build/$(1) --output-on-failure --parallel $$(($(JOBS) + 1)) $(if $(EXCEPT),-E '^($(EXCEPT))$$')
 endef
 
 test: setup build/release/CMakeCache.txt

@@ -663,8 +663,8 @@ static void test_built(void **state)
     X(rotate)                                                                                      \
     X(add)                                                                                         \
     X(swiglu)                                                                                      \
-    X(geglu) X(reglu2) X(soft_cap) X(gelu_and_tanh) X(rope) X(attend) X(attend_exact) X(ring)      \
-        X(ring_exact)
+    X(geglu)                                                                                       \
+    X(reglu2) X(soft_cap) X(gelu_and_tanh) X(rope) X(attend) X(attend_exact) X(ring) X(ring_exact)
 
 #define X(name)                                                                                    \
     static void test_##name(void **state)                                                          \

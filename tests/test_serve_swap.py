@@ -418,13 +418,14 @@ class Kept(Case):
 class Alone(Case):
     """Both do not fit into --max-ram: one after the other."""
 
-    def tight(self, *arguments):
-        place(LONG)
-        server = self.serve("--sessions", 2, *arguments)
+    def tight(self, *arguments, model=LONG, spares=(400000, 800000, 1600000, 3200000)):
+        """A server that may take as much as it does, and that little more."""
+        place(model)
+        server = self.serve("--sessions", 2, *arguments, model=model)
         total = server.ask("/v1/models")[2]["data"][0]["meta"]["memory"]["total"]
         self.ends(server)
-        for spare in (400000, 800000, 1600000, 3200000):  # a sanitizer's own bytes vary
-            server = self.serve("--sessions", 2, "--max-ram", total + spare, *arguments)
+        for spare in spares:  # a sanitizer's own bytes vary
+            server = self.serve("--sessions", 2, "--max-ram", total + spare, *arguments, model=model)
             if server.port:
                 return server
         return self.fail(server.line)
@@ -493,12 +494,7 @@ class Alone(Case):
         self.assertEqual(self.ends(server), [])
 
     def test_too_large(self):
-        place(OTHER)
-        server = self.serve("--sessions", 2, model=OTHER)
-        total = server.ask("/v1/models")[2]["data"][0]["meta"]["memory"]["total"]
-        self.ends(server)
-        server = self.serve("--sessions", 2, "--max-ram", total + 400000, model=OTHER)
-        self.assertTrue(server.port, server.line)
+        server = self.tight(model=OTHER, spares=(400000, 400000, 400000, 600000))
         place(LONG)
         self.assertIn("--max-ram", self.look_again(server, "kept"))
         self.is_served(server, OTHER)

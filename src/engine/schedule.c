@@ -46,8 +46,7 @@ static uint32_t shift_prompt(const el_job *j)
 static void time_prompt(const el_schedule *s, el_job *j)
 {
     uint32_t n;
-    if (j->context > 0)
-        j->shift_time = time_parts(s, j->from, shift_prompt(j), &n);
+    if (j->context > 0) j->shift_time = time_parts(s, j->from, shift_prompt(j), &n);
     j->prompt_time = time_parts(s, j->position, j->prompt, &n);
     j->prompt_margin = n == 1 ? s->costs.step_margin : s->costs.chunk_margin;
 }

@@ -87,9 +87,9 @@ typedef struct el_action {
 void el_schedule_set_costs(el_schedule *s, const edgellm_costs *costs);
 
 /* What is expected of a job that arrives now. It is looked at for position, prompt (1 or more),
- * steps, deadline, priority, context, keep and from. admitted: with its deadline its promise and all
- * others hold; a job without one is admitted, and expected after all that is there and has no lower
- * priority. tokens: of its answer, how many would be.
+ * steps, deadline, priority, context, keep and from. admitted: with its deadline its promise and
+ * all others hold; a job without one is admitted, and expected after all that is there and has no
+ * lower priority. tokens: of its answer, how many would be.
  */
 edgellm_forecast el_schedule_forecast(const el_schedule *s, const el_job *arriving,
                                       el_nanoseconds now);

@@ -80,7 +80,8 @@ static edgellm_status find_slot(const edgellm_scheduler *s, const edgellm_reques
                    s->n_slots);
 }
 
-/* It shifts only if it comes to that; where layers keep a ring, what stays is computed again too. */
+/* It shifts only if it comes to that; where layers keep a ring, what stays is computed again too.
+ */
 static el_job job_of(const edgellm_scheduler *s, const edgellm_request *r, uint32_t held)
 {
     const uint32_t context = s->slots[0].session->forward.context;

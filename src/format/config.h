@@ -21,10 +21,10 @@ typedef struct el_config {
     float rope_factor; /* by which positions are divided, but not in layers of local_rope_base */
     float attention_scale;          /* of scores; 0: 1 / sqrt(head_dim) */
     float attention_cap, logit_cap; /* soft caps of scores and logits */
-    uint32_t rope_context;       /* the longest that short rope factors are for */
-    float rope_gain;             /* of sines and cosines; 0: 1 */
-    float yarn_fast, yarn_slow;  /* turns in rope_context: with more than yarn_fast positions are not
-                                    divided, with less than yarn_slow they are wholly; 0: all are */
+    uint32_t rope_context;          /* the longest that short rope factors are for */
+    float rope_gain;                /* of sines and cosines; 0: 1 */
+    float yarn_fast, yarn_slow; /* turns in rope_context: with more than yarn_fast positions are not
+                                   divided, with less than yarn_slow they are wholly; 0: all are */
 } el_config;
 
 #endif

@@ -31,9 +31,7 @@ static void list_fusions(const el_config *c, fusion list[FUSIONS])
         {"attn_qkv.weight",
          {{"attn_q.weight", q}, {"attn_k.weight", kv}, {"attn_v.weight", kv}},
          NULL},
-        {"attn_qkv.bias",
-         {{"attn_q.bias", q}, {"attn_k.bias", kv}, {"attn_v.bias", kv}},
-         NULL},
+        {"attn_qkv.bias", {{"attn_q.bias", q}, {"attn_k.bias", kv}, {"attn_v.bias", kv}}, NULL},
         {"ffn_up.weight",
          {{"ffn_gate.weight", c->ffn_dim}, {"ffn_up.weight", c->ffn_dim}},
          "ffn_gate.weight"},
@@ -78,8 +76,7 @@ static edgellm_status check_fusion(const el_gguf *file, const el_gguf_tensor *t,
     uint64_t together = 0;
     for (int i = 0; i < PARTS && f->part[i].name; i++) {
         together += f->part[i].rows;
-        if (strcmp(f->part[i].name, f->name) != 0 &&
-            exists_beside(file, t, stem, f->part[i].name))
+        if (strcmp(f->part[i].name, f->name) != 0 && exists_beside(file, t, stem, f->part[i].name))
             return el_fail(err, EDGELLM_ERR_FORMAT, "tensor '%s' has the rows of '%.*s%s' too",
                            t->name, (int)stem, t->name, f->part[i].name);
     }

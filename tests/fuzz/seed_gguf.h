@@ -10,8 +10,8 @@
 /* Metadata of every type, arrays in arrays. */
 el_bytes seed_values(void);
 
-/* A vocabulary of pieces with scores ("llama", or "t5"), and the numbers of Gemma 3. worst: the last
- * score. */
+/* A vocabulary of pieces with scores ("llama", or "t5"), and the numbers of Gemma 3. worst: the
+ * last score. */
 el_bytes seed_pieces(const char *model, float worst);
 
 /* Appends so many weights of a type of GGUF: scales that are small numbers, codes that are noise.
