@@ -25,7 +25,7 @@ import ws_client  # noqa: E402
 
 EDGELLM, MODEL = sys.argv[1:3]
 CORES = load_clients.Cores()
-BLOCKS, ANSWERS, TOKENS, IDLE = 9, 4, 64, 1000
+BLOCKS, ANSWERS, TOKENS, IDLE = 31, 2, 64, 1000
 WORDS = "upon a time there was a small machine that told everybody how long it would take to answer"
 ASKED = {"max_tokens": TOKENS, "ignore_eos": True, "temperature": 0, "repeat_penalty": 1}
 LATER_MS, SHARE = 2, 0.97
