@@ -306,7 +306,8 @@ static void start_gemma(el_hand *h, const char *name, uint32_t layers)
                                           "attention.key_length",
                                           "attention.sliding_window",
                                           "vocab_size"};
-    const uint32_t values[] = {layers, 64, 64, 32, 4, 8, 16, 3};
+    const uint32_t window = strncmp(name, "gemma", 5) == 0 ? 16 : 0;
+    const uint32_t values[] = {layers, 64, 64, 32, 4, 8, window, 3};
     char key[96];
     el_hand_text(h, "general.architecture", name);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/detmath.h"
 #include "format/gguf.h"
@@ -81,14 +82,16 @@ static edgellm_status read_and_refuse(void *context, const char *temporary, edge
 
 /* ---- trying --------------------------------------------------------------------------------- */
 
-/* Layouts that all tensors of I2_S can have, a bit each; 0: there are no such tensors. What is
- * wrong with a source el_quantize() tells. */
+/* Layouts that all tensors of I2_S can have, a bit each; 0: there are no such tensors, as in
+ * folders of other sources. */
 static edgellm_status possible(const char *source, unsigned *layouts, edgellm_error *err)
 {
     el_gguf file;
+    struct stat about;
     bool any = false;
     *layouts = 0;
-    if (el_gguf_open(&file, source, NULL) != EDGELLM_OK) return EDGELLM_OK;
+    if (stat(source, &about) == 0 && S_ISDIR(about.st_mode)) return EDGELLM_OK;
+    EL_TRY(el_gguf_open(&file, source, err));
     unsigned left = (1u << EL_I2S_LAYOUTS) - 1;
     for (uint32_t i = 0; i < file.n_tensors; i++) {
         const el_gguf_tensor *t = &file.tensors[i];
