@@ -460,8 +460,8 @@ static void save_chats(void)
     save_chat("lame", 0x10, single);
     save_chat("none", 0x11, "");
     save_chat("other", 0x11, "[INST] {{ message }} [/INST]");
-    for (char first = 'a'; first < 'i'; first++) /* forms by their names, all of them */
-        save_chat((char[]){first, '-', 'n', 'a', 'm', 'e', 'd', '\0'}, 0x71, "");
+    for (const char *first = "abcdefgh"; *first; first++) /* forms by their names, all of them */
+        save_chat((char[]){*first, '-', 'n', 'a', 'm', 'e', 'd', '\0'}, 0x71, "");
     save_chat("qwen3", 0x11, "<|im_start|><|im_end|>last_query_index");
 }
 
