@@ -1,8 +1,8 @@
 #!/bin/sh
 # clang-tidy and cppcheck over every C file that the build of DIR compiles; silent where clean.
 #   scripts/lint.sh DIR [JOBS]     DIR: a build folder with a compile_commands.json
-# LINT_STATES=N: of a function's states the analyzer follows so many; Clang's own 225,000 take five times as long
-# as 25,000.
+# LINT_STATES=N: of a function's states the analyzer follows so many, not Clang's own 225,000: with 25,000
+# src/server/answer.c takes 0.7 s, not 4.5.
 # Which checks, and why not others: .clang-tidy, and the table below. A file that was clean is
 # looked at again when it, a header or a .clang-tidy has changed since.
 set -eu
