@@ -75,6 +75,12 @@ EDGELLM_API const char *edgellm_status_name(edgellm_status status);
 
 typedef struct edgellm_engine edgellm_engine;
 
+/* A LoRA adapter, as `edgellm quantize --lora` makes it of others' (docs/ADAPTERS.md). */
+typedef struct edgellm_adapter {
+    const char *path; /* mapped as the model is */
+    float scale;      /* by which sessions begin: finite, not 0 */
+} edgellm_adapter;
+
 typedef struct edgellm_engine_options {
     const char *kernel;  /* NULL: the fastest; else "scalar", "avx2", "neon", ... exactly */
     const char *cpumask; /* NULL: all; else the highest level that may be used, same names */
@@ -87,6 +93,8 @@ typedef struct edgellm_engine_options {
     bool verify;           /* check the checksums of the weights too (reads the whole file) */
     bool grammars;         /* keep the tokens as a tree, for edgellm_grammar_create() */
     const char *chat_form; /* NULL: as the file's template says; else by its name: "chatml", ... */
+    const edgellm_adapter *adapters; /* (n_adapters) they are in every session's plan, and in ... */
+    uint32_t n_adapters;             /* ... info.identity; up to 8 */
 } edgellm_engine_options;
 
 /*
@@ -118,6 +126,7 @@ typedef struct edgellm_model_info {
     uint32_t layers, dim, ffn_dim, heads, kv_heads, head_dim;
     uint32_t vocab;           /* number of tokens: ids are 0 .. vocab-1 */
     uint32_t context_trained; /* longest context the model was trained for, in tokens */
+    uint32_t adapters;        /* number of adapters */
     uint32_t tensors;         /* number of tensors in the file */
     uint64_t parameters;      /* number of weights */
     uint64_t file_bytes;      /* size of the file */
@@ -332,6 +341,12 @@ EDGELLM_API uint32_t edgellm_session_position(const edgellm_session *session);
 
 /* The tokens in the KV cache: edgellm_session_position() ids; valid until the next call. */
 EDGELLM_API const uint32_t *edgellm_session_tokens(const edgellm_session *session);
+
+/* By which scale (finite; 0: not at all) each of the engine's adapters counts from now on: scales
+ * (adapters of info); NULL: as they were opened. Where that changes something, all tokens are
+ * forgotten. Errors: USAGE. */
+EDGELLM_API edgellm_status edgellm_session_set_adapters(edgellm_session *session,
+                                                        const float *scales, edgellm_error *err);
 
 /* Options with defaults filled in, and the memory as planned. */
 EDGELLM_API void edgellm_session_plan(const edgellm_session *session, edgellm_memory_plan *plan);
@@ -685,6 +700,7 @@ typedef struct edgellm_request {
      * with a grammar. */
     bool shift;
     uint32_t shift_keep; /* at most half of the context */
+    const float *adapters; /* scales as of edgellm_session_set_adapters(); copied */
 } edgellm_request;
 
 /* What is expected of a request, if it were submitted now. Of its prompt counts what no free slot

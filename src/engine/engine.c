@@ -1,10 +1,12 @@
 #include "engine/engine.h"
 
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/crc32.h"
 #include "base/fpenv.h"
 #include "format/checks.h"
 #include "kernel/self_test.h"
@@ -71,14 +73,50 @@ static edgellm_status layout(edgellm_engine *draft, el_arena *arena, edgellm_eng
         *e = *draft;
     else
         e = draft;
+    const uint32_t n_loras = draft->model.n_loras;
     EL_TRY(el_model_load(&e->model, &e->file, arena, err));
+    e->model.loras = e->loras;
+    e->model.n_loras = n_loras;
     EL_TRY(el_tokenizer_init(&e->tokenizer, &e->file.vocab, arena, err));
     *engine = e;
     return EDGELLM_OK;
 }
 
-static edgellm_status build(edgellm_engine *draft, const char *chat_form, edgellm_engine **engine,
-                            edgellm_error *err)
+static void close_adapters(edgellm_engine *e)
+{
+    for (uint32_t i = 0; i < e->model.n_loras; i++)
+        el_tma_close(&e->loras[i]);
+}
+
+static edgellm_status open_adapter(edgellm_engine *draft, const edgellm_adapter *a,
+                                   edgellm_error *err)
+{
+    el_lora *lora = &draft->loras[draft->model.n_loras];
+    if (!(a->scale >= -FLT_MAX && a->scale <= FLT_MAX) || a->scale == 0)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "adapter '%.200s': the scale %g is 0 or not finite: leave it out, or give "
+                       "another",
+                       a->path, (double)a->scale);
+    EL_TRY(el_tma_open(lora, a->path, &draft->file.config, err));
+    lora->scale = a->scale;
+    draft->model.n_loras++;
+    return EDGELLM_OK;
+}
+
+/* Of a file that is open; what was opened is closed by the caller. */
+static edgellm_status open_adapters(edgellm_engine *draft, const edgellm_engine_options *o,
+                                    edgellm_error *err)
+{
+    if (o->n_adapters > EL_LORA_MAX)
+        return el_fail(err, EDGELLM_ERR_USAGE, "%u adapters: at most %d", o->n_adapters,
+                       EL_LORA_MAX);
+    for (uint32_t i = 0; i < o->n_adapters; i++)
+        EL_TRY(open_adapter(draft, &o->adapters[i], err));
+    return EDGELLM_OK;
+}
+
+static edgellm_status build_model(edgellm_engine *draft, const char *chat_form,
+                                  edgellm_engine **engine, edgellm_error *err)
 {
     el_arena measure = el_arena_measure(), arena;
     edgellm_engine *e;
@@ -102,6 +140,15 @@ static edgellm_status build(edgellm_engine *draft, const char *chat_form, edgell
     return EDGELLM_OK;
 }
 
+/* Of a file that is open. */
+static edgellm_status build(edgellm_engine *draft, const edgellm_engine_options *o,
+                            const char *path, edgellm_engine **engine, edgellm_error *err)
+{
+    EL_TRY(open_adapters(draft, o, err));
+    const edgellm_status status = build_model(draft, o->chat_form, engine, err);
+    return status == EDGELLM_OK ? status : el_fail_in_file(err, status, path);
+}
+
 edgellm_status edgellm_engine_open(const char *path, const edgellm_engine_options *options,
                                    edgellm_engine **engine, edgellm_error *err)
 {
@@ -114,9 +161,9 @@ edgellm_status edgellm_engine_open(const char *path, const edgellm_engine_option
     edgellm_status status = check_kernels(&draft.kernels, err);
     if (status == EDGELLM_OK) status = el_tm2_open(&draft.file, path, options->verify, err);
     if (status == EDGELLM_OK) {
-        status = build(&draft, options->chat_form, engine, err);
+        status = build(&draft, options, path, engine, err);
         if (status != EDGELLM_OK) {
-            el_fail_in_file(err, status, path);
+            close_adapters(&draft);
             el_tm2_close(&draft.file);
         }
     }
@@ -129,6 +176,7 @@ void edgellm_engine_close(edgellm_engine *engine)
     if (!engine) return;
     el_arena arena = engine->arena; /* the engine lies in it */
     if (engine->grammars) el_trie_close(&engine->trie);
+    close_adapters(engine);
     el_tm2_close(&engine->file);
     el_arena_release(&arena);
 }
@@ -155,12 +203,18 @@ void edgellm_engine_info(const edgellm_engine *engine, edgellm_model_info *info)
         .head_dim = c->head_dim,
         .vocab = c->vocab,
         .context_trained = c->context,
+        .adapters = engine->model.n_loras,
         .tensors = engine->file.n_tensors,
         .parameters = engine->file.parameters,
         .file_bytes = engine->file.map.size,
         .token_bytes = engine->model.token_bytes,
     };
     el_tm2_identity(&engine->file, info->identity);
+    for (uint32_t i = 0; i < engine->model.n_loras; i++) {
+        const el_lora *lora = &engine->loras[i];
+        info->identity[2] = el_crc32(info->identity[2], &lora->crc, sizeof lora->crc);
+        info->identity[2] = el_crc32(info->identity[2], &lora->scale, sizeof lora->scale);
+    }
 }
 
 static const char *scales_name(const el_tensor *t)

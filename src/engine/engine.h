@@ -14,6 +14,7 @@ struct edgellm_engine {
     el_kernels kernels;
     el_choice_how choice; /* how they were chosen */
     el_model model;
+    el_lora loras[EL_LORA_MAX]; /* (model.n_loras) */
     el_tokenizer *tokenizer;
     el_chat chat;
     el_trie trie; /* if there may be grammars */

@@ -125,6 +125,7 @@ static edgellm_status set_out(edgellm_scheduler *s, edgellm_error *err)
                            (unsigned long long)s->slots[i].id);
     for (uint32_t i = 0; i < s->n_slots; i++) {
         EL_TRY(edgellm_session_truncate(s->slots[i].session, 0, err));
+        EL_TRY(edgellm_session_set_adapters(s->slots[i].session, NULL, err)); /* all of them */
         EL_TRY(edgellm_session_set_sampler(s->slots[i].session, &usual, err));
     }
     return EDGELLM_OK;

@@ -37,6 +37,7 @@ static edgellm_status check_request(const edgellm_scheduler *s, const edgellm_re
         if (r->tokens[i] >= vocab)
             return el_fail(err, EDGELLM_ERR_USAGE, "token %u (at %u): ids are 0 to %u",
                            r->tokens[i], i, vocab - 1);
+    EL_TRY(el_session_check_adapters(s->slots[0].session, r->adapters, err));
     EL_TRY(check_shift(r, context, err));
     if (r->count > context || (!r->shift && (uint64_t)r->count + r->max_tokens - 1 > context))
         return el_fail(err, EDGELLM_ERR_CONTEXT,
@@ -52,6 +53,7 @@ static uint32_t held_by(const el_slot *slot, const edgellm_request *r)
 {
     const edgellm_session *session = slot->session;
     uint32_t n = 0;
+    if (!el_session_has_adapters(session, r->adapters)) return 0;
     while (n + 1 < r->count && n < session->position && session->tokens[n] == r->tokens[n])
         n++;
     return el_cache_reaches(&session->forward, n) ? n : 0;
@@ -181,6 +183,7 @@ edgellm_status edgellm_scheduler_submit(edgellm_scheduler *scheduler,
     const el_job job = job_of(scheduler, request, held);
     EL_TRY(admit(scheduler, request, &job, forecast, err));
     edgellm_session *session = scheduler->slots[place].session;
+    EL_TRY(edgellm_session_set_adapters(session, request->adapters, err));
     EL_TRY(edgellm_session_set_sampler(session, sampler, err));
     EL_TRY(edgellm_session_set_grammar(session, request->grammar, request->max_tokens, err));
     settle(scheduler, place, request, held);

@@ -86,6 +86,14 @@ static el_matcher *layout_matcher(const edgellm_engine *engine, const edgellm_se
     return matcher;
 }
 
+static uint64_t adapter_bytes(const edgellm_engine *engine)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < engine->model.n_loras; i++)
+        bytes += engine->loras[i].map.size + engine->loras[i].memory.size;
+    return bytes;
+}
+
 /* Lays a session out, whose cache takes batches of `room` tokens; run on a measuring arena, then on
  * the real one. */
 static edgellm_session *layout(const edgellm_engine *engine, const edgellm_session_options *o,
@@ -111,7 +119,7 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
     size_t before = arena->used;
     el_forward_bytes bytes = el_forward_layout(&forward, arena);
     *plan = (edgellm_memory_plan){
-        .weights = engine->file.map.size,
+        .weights = engine->file.map.size + adapter_bytes(engine),
         .tables = engine->arena.size + engine->file.vocab_memory.size + engine->trie.arena.size,
         .kv_cache = bytes.kv_cache,
         .scratch = before + bytes.scratch,
@@ -317,6 +325,10 @@ static void begin_realtime(edgellm_session *s)
     if (e->grammars) el_realtime_lock(s->realtime, e->trie.arena.base, e->trie.arena.size);
     if (!s->arena.borrowed) el_realtime_lock(s->realtime, s->arena.base, s->arena.size);
     el_realtime_lock(s->realtime, e->file.map.data, e->file.map.size);
+    for (uint32_t i = 0; i < e->model.n_loras; i++) {
+        el_realtime_lock(s->realtime, e->loras[i].map.data, e->loras[i].map.size);
+        el_realtime_lock(s->realtime, e->loras[i].memory.base, e->loras[i].memory.size);
+    }
     el_realtime_start(s->realtime, s->forward.crew);
 }
 
@@ -340,6 +352,8 @@ static edgellm_status build(const edgellm_engine *engine, const edgellm_session_
         el_mapfile_settle(&engine->file.map);
     else
         el_mapfile_stream(&engine->file.map);
+    for (uint32_t i = 0; i < engine->model.n_loras; i++)
+        el_mapfile_settle(&engine->loras[i].map);
     s->arena = arena;
     begin_realtime(s);
     *session = s;

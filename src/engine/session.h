@@ -69,6 +69,16 @@ edgellm_status el_session_build(const edgellm_engine *engine,
                                 const edgellm_session_options *options, uint32_t room,
                                 edgellm_session **session, edgellm_error *err);
 
+/* Scales as of edgellm_session_set_adapters(). Errors: USAGE. */
+edgellm_status el_session_check_adapters(const edgellm_session *session, const float *scales,
+                                         edgellm_error *err);
+
+/* Are they those that the session has? */
+bool el_session_has_adapters(const edgellm_session *session, const float *scales);
+
+/* Tells the adapters that a session has, and their scales, from others; 0: none. */
+uint64_t el_session_adapters(const edgellm_session *session);
+
 /* Where layers with a window no longer hold what comes before the position, all tokens before it
  * are computed again. The logits are as they were. */
 void el_session_reach(edgellm_session *session);

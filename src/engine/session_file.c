@@ -37,12 +37,13 @@ enum {
     AT_POSITION = 56,
     AT_ZERO4 = 60,
     AT_SIZES = 64,
-    AT_ZERO = 104,
+    AT_ADAPTERS = 104, /* el_session_adapters(), with MODE_ADAPTED; else 0 */
+    AT_ZERO = 112,
     AT_HEADER_CRC = 124,
     HEADER_BYTES = 128
 };
 
-enum { MODE_EXACT = 1, MODE_LONG = 2 };
+enum { MODE_EXACT = 1, MODE_LONG = 2, MODE_ADAPTED = 4 };
 
 /* sections, in the order of the file */
 enum { SAMPLER, TOKENS, CACHE, LOGITS, NOTE, SECTIONS };
@@ -58,7 +59,8 @@ static const char *const shape_names[SHAPE] = {"layers", "kv_heads", "head_dim",
 static uint32_t mode_of(const edgellm_session *s)
 {
     const bool longer = el_positions_long(s->forward.model, s->forward.context);
-    return (s->forward.exact ? MODE_EXACT : 0) | (longer ? MODE_LONG : 0);
+    return (s->forward.exact ? MODE_EXACT : 0) | (longer ? MODE_LONG : 0) |
+           (el_session_adapters(s) != 0 ? MODE_ADAPTED : 0);
 }
 
 static void shape_of(const edgellm_session *s, uint32_t shape[SHAPE])
@@ -159,6 +161,7 @@ static void fill_header(const writer *w, const edgellm_session *s, const uint64_
     memcpy(h + AT_SIZES, sizes, SECTIONS * sizeof *sizes);
     el_store64(h + AT_FILE_BYTES, w->out.written);
     el_store32(h + AT_BODY_CRC, w->crc);
+    el_store64(h + AT_ADAPTERS, el_session_adapters(s));
     el_store32(h + AT_HEADER_CRC, el_crc32(0, h, AT_HEADER_CRC));
 }
 
@@ -276,8 +279,10 @@ static edgellm_status check_header(const el_mapfile *map, edgellm_error *err)
                        "header, offset %d, file size: the file should have %llu bytes and has %zu: "
                        "%s",
                        AT_FILE_BYTES, (unsigned long long)size, map->size, COPY_AGAIN);
-    if (el_load32(h + AT_MODE) > (MODE_EXACT | MODE_LONG))
-        return bad(err, "header", AT_MODE, "mode", "is not 0 to 3");
+    if (el_load32(h + AT_MODE) > (MODE_EXACT | MODE_LONG | MODE_ADAPTED))
+        return bad(err, "header", AT_MODE, "mode", "is not 0 to 7");
+    if ((el_load32(h + AT_MODE) & MODE_ADAPTED) == 0 && el_load64(h + AT_ADAPTERS) != 0)
+        return bad(err, "header", AT_ADAPTERS, "adapters", "are not 0 without such a mode");
     if (!el_all_zero(h + AT_ZERO4, 4) || !el_all_zero(h + AT_ZERO, AT_HEADER_CRC - AT_ZERO))
         return bad(err, "header", AT_ZERO4, "reserved bytes", "are not 0");
     return EDGELLM_OK;
@@ -362,6 +367,11 @@ static edgellm_status check_model(const edgellm_session *s, const uint8_t *h, ed
                        "header, offset %d, mode: the session was saved %s exact mode (--exact) and "
                        "can only go on so",
                        AT_MODE, s->forward.exact ? "without" : "in");
+    if (other & MODE_ADAPTED || el_load64(h + AT_ADAPTERS) != el_session_adapters(s))
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "header, offset %d, adapters: the session was saved with %s adapters or "
+                       "scales, and can only go on with those",
+                       AT_ADAPTERS, mode & MODE_ADAPTED ? "other" : "no");
     if (other & MODE_LONG)
         return el_fail(err, EDGELLM_ERR_USAGE,
                        "header, offset %d, mode: the session was saved with a context of %s %u "

@@ -136,6 +136,20 @@ typedef void (*el_attend_fn)(const el_kv *kv, const float *queries, uint32_t hea
 typedef void (*el_attend_exact_fn)(const float *keys, const float *values, const float *query,
                                    const el_attended *of, float *scores, float *out);
 
+/*
+ * Adapters (docs/ADAPTERS.md). low[t * low_stride + j] = dot(row j of a, x_t) * scale for rows
+ * [begin, end) of a (rank, cols) and n vectors x (n, cols); the dot product in 16 lanes.
+ */
+typedef void (*el_lora_down_fn)(const float *a, uint32_t cols, uint32_t begin, uint32_t end,
+                                const float *x, uint32_t n, float scale, float *low,
+                                size_t low_stride);
+
+/* out[t * out_stride + row] += sum over j, ascending from 0, of b(row, j) * low[t * low_stride + j],
+ * for rows of tiles [tile_begin, tile_end). b: (tiles, rank, 16). */
+typedef void (*el_lora_up_fn)(const float *b, uint32_t rank, uint32_t rows, uint32_t tile_begin,
+                              uint32_t tile_end, const float *low, size_t low_stride, uint32_t n,
+                              float *out, size_t out_stride);
+
 typedef struct el_kernels {
     const char *name;
     el_cpu_level level;
@@ -153,6 +167,8 @@ typedef struct el_kernels {
     el_kv_store_fn kv_store;
     el_attend_fn attend;
     el_attend_exact_fn attend_exact;
+    el_lora_down_fn lora_down;
+    el_lora_up_fn lora_up;
 } el_kernels;
 
 /* Fills the table from the scalar versions, then overwrites it level by level up to `highest`

@@ -40,6 +40,7 @@ static void put_input(el_forward *f, el_rotation rotation, const float *x, uint3
 static void make_input(el_forward *f, unsigned rotations, float *x, uint32_t width, el_span s)
 {
     uint32_t first, n = columns_of(&s, width, &first);
+    if (f->adapted) memcpy(f->plain + (size_t)s.token * width + first, x, n * sizeof *x);
     if (rotations & EL_ROTATION_BIT(EL_ROTATION_NONE)) put_input(f, EL_ROTATION_NONE, x, width, &s);
     if (!(rotations & EL_ROTATION_BIT(EL_ROTATION_HADAMARD64))) return;
     f->kernels->rotate(x, n);

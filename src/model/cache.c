@@ -35,7 +35,7 @@ el_place el_cache_place(el_forward *f, uint32_t position)
     if (position == 0) cache->kept = 0;
     if (cache->ring != 0 && position >= cache->ring && cache->kept <= position - cache->ring)
         cache->kept = position + 1 - cache->ring;
-    return (el_place){cache, position};
+    return (el_place){cache, position, f->scales};
 }
 
 bool el_cache_reaches(const el_forward *f, uint32_t position)

@@ -165,6 +165,24 @@ edgellm_status el_decoder_load(el_model *model, const el_tm2 *file, unsigned ext
 
 /* ---- computing ----------------------------------------------------------------------------- */
 
+/* Matrices of a layer that meet one input, and what they and their adapters give. */
+typedef struct el_outputs {
+    const el_matrix *matrix[EL_LORA_TOGETHER];
+    float *out[EL_LORA_TOGETHER];
+    uint32_t n;
+} el_outputs;
+
+/* No barrier at the end, as with el_block_project(). */
+static void project(el_forward *f, uint32_t layer, el_lora_part first, const el_outputs *o,
+                    unsigned member, unsigned size)
+{
+    el_block_lower(f, layer, first, o->n, member, size);
+    for (uint32_t k = 0; k < o->n; k++) {
+        el_block_project(f, o->matrix[k], o->out[k], member, size);
+        el_block_raise(f, layer, (el_lora_part)(first + k), k, o->out[k], member, size);
+    }
+}
+
 void el_decoder_layers(el_forward *f, unsigned member, unsigned size)
 {
     const float *post = NULL;
@@ -172,18 +190,18 @@ void el_decoder_layers(el_forward *f, unsigned member, unsigned size)
         const el_layer *l = &f->model->layers[i];
         const el_norm before = {l->attn_norm, i > 0, post};
         const el_norm between = {l->ffn_norm, true, l->attn_post_norm};
+        const el_outputs attention = {{&l->wq, &l->wk, &l->wv}, {f->q, f->k, f->v}, 3};
+        const el_outputs mixed = {{&l->wo}, {f->y}, 1}, fed = {{&l->down}, {f->y}, 1};
+        const el_outputs feed = {{&l->gate, &l->up}, {f->gate, f->up}, 2};
         el_block_norm(f, &before, attention_rotations(l), member, size);
-        el_block_project(f, &l->wq, f->q, member, size);
-        el_block_project(f, &l->wk, f->k, member, size);
-        el_block_project(f, &l->wv, f->v, member, size);
+        project(f, i, EL_LORA_Q, &attention, member, size);
         el_block_attention(f, i, bit(&l->wo), member, size);
-        el_block_project(f, &l->wo, f->y, member, size);
+        project(f, i, EL_LORA_O, &mixed, member, size);
         el_crew_barrier(f->crew);
         el_block_norm(f, &between, feed_rotations(l), member, size);
-        el_block_project(f, &l->gate, f->gate, member, size);
-        el_block_project(f, &l->up, f->up, member, size);
+        project(f, i, EL_LORA_GATE, &feed, member, size);
         el_block_gate(f, l->ffn_sub_norm, bit(&l->down), member, size);
-        el_block_project(f, &l->down, f->y, member, size);
+        project(f, i, EL_LORA_DOWN, &fed, member, size);
         post = l->ffn_post_norm;
         if (el_block_layer_ends(f, member)) return;
     }

@@ -105,6 +105,21 @@ static void layout_input(const el_forward *f, el_input *in, uint32_t widest, el_
     in->acts.sum = el_arena_take(arena, n * blocks, sizeof(int32_t));
 }
 
+/* Room for adapters: what they multiply is as wide as the widest input. */
+static void layout_loras(el_forward *f, uint32_t widest, el_arena *arena)
+{
+    const el_model *m = f->model;
+    if (m->n_loras == 0) return;
+    f->low_width = 0;
+    for (uint32_t i = 0; i < m->n_loras; i++)
+        f->low_width += EL_LORA_TOGETHER * m->loras[i].rank;
+    f->scales = el_arena_take(arena, m->n_loras, sizeof(float));
+    f->plain = el_arena_take(arena, (size_t)f->batch * widest, sizeof(float));
+    f->low = el_arena_take(arena, (size_t)f->batch * f->low_width, sizeof(float));
+    for (uint32_t i = 0; f->scales && i < m->n_loras; i++)
+        f->scales[i] = m->loras[i].scale;
+}
+
 static void layout_activations(el_forward *f, el_arena *arena)
 {
     const el_config *c = &f->model->config;
@@ -124,6 +139,7 @@ static void layout_activations(el_forward *f, el_arena *arena)
     if (f->exact) f->row = el_arena_take(arena, (size_t)f->threads * widest, sizeof(float));
     for (int r = 0; r < EL_ROTATIONS; r++)
         if (f->model->rotations & EL_ROTATION_BIT(r)) layout_input(f, &f->input[r], widest, arena);
+    layout_loras(f, widest, arena);
 }
 
 size_t el_forward_scores(const el_forward *f)
@@ -157,6 +173,7 @@ static void run_head(el_forward *f, unsigned member, unsigned size)
     tail.x += skip;
     tail.y += skip;
     tail.n = f->n - f->head_first;
+    tail.adapted = false; /* the head is not */
     const el_layer *last = &f->model->layers[f->model->config.layers - 1];
     const el_norm norm = {f->model->output_norm, true, last->ffn_post_norm};
     el_block_norm(&tail, &norm, el_table_rotations(&f->model->head), member, size);
@@ -183,8 +200,17 @@ static void run_member(void *context, unsigned member, unsigned size)
     if (f->head_first < f->n && !f->stopped) run_head(f, member, size);
 }
 
+static bool has_adapters(const el_forward *f)
+{
+    for (uint32_t t = 0; t < f->n; t++)
+        for (uint32_t i = 0; i < f->model->n_loras; i++)
+            if (f->places[t].scales[i] != 0) return true;
+    return false;
+}
+
 void el_forward_run(el_forward *f)
 {
     f->stopped = false;
+    f->adapted = has_adapters(f);
     el_crew_run(f->crew, run_member, f);
 }

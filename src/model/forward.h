@@ -46,6 +46,7 @@ static inline uint32_t el_cache_at(const el_cache *cache, bool local, uint32_t p
 typedef struct el_place {
     el_cache *cache; /* of its sequence */
     uint32_t position;
+    const float *scales; /* (model->n_loras) of its adapters; 0: without it */
 } el_place;
 
 /* Of positions, for rotary embedding: (context, rotary_dim / 2) each. */
@@ -81,6 +82,11 @@ struct el_forward {
     float *scores;                /* (threads, el_forward_scores()) */
     float *row;                   /* (threads, widest input): a dequantised row; exact mode only */
     float *logits;                /* (vocab) after the last token */
+    /* of adapters, if the model has some: */
+    float *scales; /* (n_loras) this sequence's */
+    float *plain;  /* (batch, widest input): the input as it was, as floats and not rotated */
+    float *low;    /* (batch, low_width): what their first matrices made of it */
+    uint32_t low_width;
 
     /* the batch being computed */
     const uint32_t *tokens; /* (n) */
@@ -89,6 +95,7 @@ struct el_forward {
     uint32_t head_first; /* logits are wanted for tokens head_first .. n-1; n: none */
     float *head_out;     /* where those go, (n - head_first, vocab) */
     uint64_t deadline;   /* nanoseconds of CLOCK_MONOTONIC; 0: none */
+    bool adapted;        /* a token of it has an adapter */
     bool stopped;        /* it passed meanwhile: there is no result */
 };
 
@@ -131,6 +138,16 @@ void el_block_norm(el_forward *f, const el_norm *norm, unsigned rotations, unsig
 /* out (n, rows) = the input times one matrix; no barrier: several may follow one another. */
 void el_block_project(el_forward *f, const el_matrix *m, float *out, unsigned member,
                       unsigned size);
+
+/* Of adapters of `count` parts of a layer, from `first` on, that meet the input that was just made:
+ * their first matrices. Ends with a barrier; does nothing if no token has one. */
+void el_block_lower(el_forward *f, uint32_t layer, el_lora_part first, uint32_t count,
+                    unsigned member, unsigned size);
+
+/* And of one of them, the `index`-th there, the second: added to the rows of out that this member
+ * has just projected. */
+void el_block_raise(el_forward *f, uint32_t layer, el_lora_part part, uint32_t index, float *out,
+                    unsigned member, unsigned size);
 
 /* The logits: the same for the head, out (n, vocab), each part at its columns; capped where the
  * model caps them. */

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "format/tm2.h"
+#include "format/tma.h"
 #include "model/table.h"
 
 typedef struct el_model el_model;
@@ -58,6 +59,8 @@ struct el_model {
     el_layer *layers;       /* (config.layers), in the arena */
     float embedding_scale, attention_scale; /* by which rows and scores are multiplied */
     unsigned rotations;                     /* those of the matrices that inputs meet, a bit each */
+    const el_lora *loras; /* (n_loras) the adapters that sessions may have */
+    uint32_t n_loras;
     uint64_t token_bytes;                   /* of weights that are read to compute one token */
 };
 
