@@ -45,8 +45,8 @@ MAY_INCLUDE = {
     # server/server.h: `edgellm serve` starts it; batch/batch.h: `edgellm batch`
     "cli": ["server/server.h", "batch/batch.h", "base/outfile.h", "base/mapfile.h", "base/threads.h",
             "base/throttle.h", "base/clock.h", "schema/schema.h", "quant/plan.h",
-            "quant/quantize.h", "train/compress.h", "offline/layouts.h", "format/gguf.h",
-            "folder/folder.h"],
+            "quant/quantize.h", "quant/adapter.h", "train/compress.h", "offline/layouts.h", "format/gguf.h",
+            "folder/folder.h", "folder/folder_adapter.h"],
 }
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-DEDGELLM_BUILDING", f"-I{ROOT}/include", f"-I{ROOT}/src",
          "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-const-variable",

@@ -2,6 +2,7 @@
  * dump_logits: the logits after each of the given tokens, as a file of float32 (tokens, vocab).
  *
  *   dump_logits MODEL IDS OUT [--exact] [--decode] [--batch N] [--kernel NAME] [-j N]
+ *               [--adapter FILE=SCALE]...
  *
  * IDS holds token ids in decimal, separated by white space. All of them are evaluated in one
  * call, cut into batches of N; with --decode one token at a time.
@@ -9,6 +10,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "edgellm.h"
 
@@ -16,6 +18,8 @@ typedef struct arguments {
     const char *model, *ids, *out, *kernel;
     edgellm_session_options session;
     bool decode;
+    edgellm_adapter adapters[8]; /* (n_adapters) */
+    uint32_t n_adapters;
 } arguments;
 
 typedef struct tokens {
@@ -23,12 +27,23 @@ typedef struct tokens {
     size_t count;
 } tokens;
 
+/* FILE=SCALE; the sign is overwritten. */
+static bool parse_adapter(char *text, arguments *a)
+{
+    char *sign = strrchr(text, '=');
+    if (!sign || a->n_adapters == 8) return false;
+    *sign = '\0';
+    a->adapters[a->n_adapters++] = (edgellm_adapter){text, strtof(sign + 1, NULL)};
+    return true;
+}
+
 static bool parse(int argc, char **argv, arguments *a)
 {
     static const struct option options[] = {{"exact", no_argument, NULL, 'e'},
                                             {"decode", no_argument, NULL, 'd'},
                                             {"batch", required_argument, NULL, 'b'},
                                             {"kernel", required_argument, NULL, 'k'},
+                                            {"adapter", required_argument, NULL, 'a'},
                                             {0}};
     int o;
     *a = (arguments){.session.threads = 1};
@@ -39,6 +54,8 @@ static bool parse(int argc, char **argv, arguments *a)
             a->decode = true;
         else if (o == 'b')
             a->session.batch = (uint32_t)strtoul(optarg, NULL, 10);
+        else if (o == 'a' && parse_adapter(optarg, a))
+            continue;
         else if (o == 'k')
             a->kernel = optarg;
         else if (o == 'j')
@@ -124,7 +141,7 @@ int main(int argc, char **argv)
     edgellm_error err = {0};
     if (!parse(argc, argv, &a)) {
         fprintf(stderr, "usage: dump_logits MODEL IDS OUT [--exact] [--decode] [--batch N] "
-                        "[--kernel NAME] [-j N]\n");
+                        "[--kernel NAME] [-j N] [--adapter FILE=SCALE]...\n");
         return EDGELLM_ERR_USAGE;
     }
     if (!read_ids(a.ids, &t)) {
@@ -132,7 +149,8 @@ int main(int argc, char **argv)
         free(t.ids);
         return EDGELLM_ERR_IO;
     }
-    edgellm_engine_options options = {.kernel = a.kernel};
+    edgellm_engine_options options = {
+        .kernel = a.kernel, .adapters = a.adapters, .n_adapters = a.n_adapters};
     edgellm_status status = edgellm_engine_open(a.model, &options, &engine, &err);
     if (status == EDGELLM_OK) status = dump(engine, &a, &t, &err);
     if (status != EDGELLM_OK) fprintf(stderr, "dump_logits: %s\n", err.message);

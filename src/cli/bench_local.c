@@ -106,7 +106,7 @@ static edgellm_status open_local(el_cli_bench *bench, el_cli_bench_backend *back
     local *l = calloc(1, sizeof *l);
     if (l == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the engine");
     backend->own = l;
-    EL_CLI_TRY(el_cli_model_open(&l->model, plan->path, &plan->model.engine, err));
+    EL_CLI_TRY(el_cli_model_open_adapted(&l->model, plan->path, &plan->model, err));
     EL_CLI_TRY(prepare_prompt(l, plan, err));
     EL_CLI_TRY(el_cli_climate_open(&l->climate, &plan->climate, plan->model.session.realtime, err));
     EL_CLI_TRY(start_session(l, plan, err));

@@ -81,7 +81,7 @@ static edgellm_status open_all(bench *b, uint32_t sessions, edgellm_error *err)
     if (b->prompt == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the prompt");
     EL_CLI_TRY(reserve(&b->one, 1, p, err));
     EL_CLI_TRY(reserve(&b->all, sessions, p, err));
-    EL_CLI_TRY(el_cli_model_open(&b->model, p->path, &p->model.engine, err));
+    EL_CLI_TRY(el_cli_model_open_adapted(&b->model, p->path, &p->model, err));
     EL_CLI_TRY(edgellm_scheduler_open(b->model.engine, &o, &b->scheduler, err));
     edgellm_scheduler_memory(b->scheduler, &b->memory);
     return find_costs(b, sessions, &o.session, err);

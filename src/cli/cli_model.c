@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/cli_folders.h"
+#include "cli/cli_lora.h"
 #include "cli/cli_signals.h"
 
 edgellm_status el_cli_model_open(el_cli_model *model, const char *path,
@@ -20,6 +21,19 @@ edgellm_status el_cli_model_open(el_cli_model *model, const char *path,
     edgellm_status status = edgellm_engine_open(path, &o, &model->engine, err);
     free(cache);
     if (status == EDGELLM_OK) edgellm_engine_info(model->engine, &model->info);
+    return status;
+}
+
+edgellm_status el_cli_model_open_adapted(el_cli_model *model, const char *path,
+                                         const el_cli_model_values *values, edgellm_error *err)
+{
+    edgellm_engine_options o = values->engine;
+    el_cli_lora lora = {.n = 0};
+    edgellm_status status = el_cli_lora_read(&lora, &values->lora, err);
+    o.adapters = lora.list;
+    o.n_adapters = lora.n;
+    if (status == EDGELLM_OK) status = el_cli_model_open(model, path, &o, err);
+    el_cli_lora_release(&lora);
     return status;
 }
 

@@ -11,7 +11,15 @@
 typedef struct el_cli_model_values {
     edgellm_engine_options engine;
     edgellm_session_options session;
+    el_cli_texts lora; /* FILE or FILE=SCALE each */
 } el_cli_model_values;
+
+#define EL_CLI_LORA_ROW(type)                                                                      \
+    {                                                                                              \
+        .name = "lora", .kind = EL_CLI_TEXTS, .field = offsetof(type, model.lora),                 \
+        .argument = "FILE[=SCALE]",                                                                \
+        .help = "an adapter, made by edgellm quantize --lora; again and again for more"            \
+    }
 
 #define EL_CLI_ENGINE_ROWS(type)                                                                   \
     {.name = "kernel",                                                                             \
@@ -98,6 +106,9 @@ typedef struct el_cli_model {
 
 edgellm_status el_cli_model_open(el_cli_model *model, const char *path,
                                  const edgellm_engine_options *options, edgellm_error *err);
+/* The same with the adapters of values->lora. Errors: also USAGE (a bad scale, too many). */
+edgellm_status el_cli_model_open_adapted(el_cli_model *model, const char *path,
+                                         const el_cli_model_values *values, edgellm_error *err);
 edgellm_status el_cli_model_start(el_cli_model *model, const edgellm_session_options *options,
                                   edgellm_error *err);
 void el_cli_model_close(el_cli_model *model);

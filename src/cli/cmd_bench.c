@@ -258,6 +258,7 @@ static const el_cli_option options[] = {
     EL_CLI_REALTIME_ROW(bench_values),
     EL_CLI_TEMPLATE_ROW(bench_values),
     EL_CLI_ENGINE_ROWS(bench_values),
+    EL_CLI_LORA_ROW(bench_values),
     EL_CLI_CERTIFICATE_ROW(bench_values),
     EL_CLI_CLIMATE_ROWS(bench_values),
     {"json", 0, EL_CLI_ON, FIELD(json), NULL, NULL, "one JSON object", 0, 0, NULL},

@@ -400,7 +400,7 @@ static edgellm_status run(const void *values, char **operands, int n_operands, e
     work w = {.v = values};
     (void)n_operands;
     EL_CLI_TRY(check_options(w.v, err));
-    EL_CLI_TRY(el_cli_model_open(&w.model, operands[0], &w.v->model.engine, err));
+    EL_CLI_TRY(el_cli_model_open_adapted(&w.model, operands[0], &w.v->model, err));
     edgellm_status status = prepare_load(&w, err);
     if (status == EDGELLM_OK) status = start(&w, err);
     el_cli_bench_load_stop(&w.load);
@@ -431,6 +431,7 @@ static const el_cli_option options[] = {
     EL_CLI_SESSION_ROWS(certify_values),
     EL_CLI_REALTIME_ROW(certify_values),
     EL_CLI_ENGINE_ROWS(certify_values),
+    EL_CLI_LORA_ROW(certify_values),
     {"json", 0, EL_CLI_ON, FIELD(json), NULL, NULL, "print one JSON object", 0, 0, NULL},
     {"quiet", 'q', EL_CLI_ON, FIELD(quiet), NULL, NULL, "no progress", 0, 0, NULL},
     {0},

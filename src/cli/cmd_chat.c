@@ -338,14 +338,14 @@ static void free_words(el_cli_chat_word *word)
 static edgellm_status chat(const void *values, char **operands, int n_operands, edgellm_error *err)
 {
     el_cli_chat chat = {.v = *(const el_cli_chat_values *)values};
-    edgellm_engine_options engine = chat.v.model.engine;
+    el_cli_model_values model = chat.v.model;
     (void)n_operands;
     EL_CLI_TRY(el_cli_grammar_check(&chat.v.grammar, chat.v.answer.ignore_eos, err));
-    engine.grammars = el_cli_grammar_option(&chat.v.grammar) != NULL;
+    model.engine.grammars = el_cli_grammar_option(&chat.v.grammar) != NULL;
     if (chat.v.save != NULL) EL_CLI_TRY(el_cli_chat_check_save(chat.v.save, err));
     el_cli_prompt_cache_open(&chat.cache, chat.v.prompt_cache, operands[0],
                              chat.v.model.session.exact);
-    EL_CLI_TRY(el_cli_model_open(&chat.model, operands[0], &engine, err));
+    EL_CLI_TRY(el_cli_model_open_adapted(&chat.model, operands[0], &model, err));
     edgellm_status status = prepare(&chat, err);
     if (status == EDGELLM_OK) {
         status = converse(&chat, err);
@@ -385,6 +385,7 @@ static const el_cli_option options[] = {
     EL_CLI_REALTIME_ROW(el_cli_chat_values),
     EL_CLI_TEMPLATE_ROW(el_cli_chat_values),
     EL_CLI_ENGINE_ROWS(el_cli_chat_values),
+    EL_CLI_LORA_ROW(el_cli_chat_values),
     EL_CLI_CERTIFICATE_ROW(el_cli_chat_values),
     EL_CLI_CLIMATE_ROWS(el_cli_chat_values),
     {"no-history", 0, EL_CLI_ON, FIELD(no_history), NULL, NULL,

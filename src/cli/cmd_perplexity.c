@@ -177,7 +177,7 @@ static edgellm_status perplexity(const void *values, char **operands, int n_oper
     if (v->cache != NULL && v->against == NULL) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE, "--cache is only of use with --against");
     }
-    EL_CLI_TRY(el_cli_model_open(&model, operands[0], &v->model.engine, err));
+    EL_CLI_TRY(el_cli_model_open_adapted(&model, operands[0], &v->model, err));
     edgellm_status status = el_cli_model_start(&model, &v->model.session, err);
     if (status == EDGELLM_OK) status = measure(&model, v, operands, err);
     el_cli_model_close(&model);
@@ -197,6 +197,7 @@ static const el_cli_option options[] = {
                        "tokens of a chunk; 512, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(perplexity_values),
     EL_CLI_ENGINE_ROWS(perplexity_values),
+    EL_CLI_LORA_ROW(perplexity_values),
     {"json", 0, EL_CLI_ON, FIELD(json), NULL, NULL, "one JSON object", 0, 0, NULL},
     {"quiet", 'q', EL_CLI_ON, FIELD(quiet), NULL, NULL, "no progress", 0, 0, NULL},
     {0},

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "cli/quantize_calibrated.h"
+#include "cli/quantize_lora.h"
 #include "cli/quantize_plain.h"
 #include "cli/quantize_plan.h"
 #include "quant/quantize.h"
@@ -86,6 +87,11 @@ static bool resumes_anew(const quantize_values *v)
     return v->resume && v->restart;
 }
 
+static bool adapts_and_rounds(const quantize_values *v)
+{
+    return v->lora != NULL && (v->fit != 0 || v->bits != 0 || v->report != NULL);
+}
+
 static const struct exclusion {
     bool (*holds)(const quantize_values *v);
     const char *message;
@@ -107,6 +113,7 @@ static const struct exclusion {
     {is_plain_and_resumes,
      "--resume, --restart and --force are for calibrated runs: give --fit SIZE, or "
      "--bits without --calibrate none"},
+    {adapts_and_rounds, "--lora takes an adapter as it is: leave out --fit, --bits and --report"},
     {resumes_anew,
      "--resume goes on with an unfinished run, --restart begins anew: give one of them"},
 };
@@ -177,6 +184,7 @@ static edgellm_status quantize(const void *values, char **operands, int n_operan
     if (v->plan != NULL) return plan(v, n_operands, err);
     EL_CLI_TRY(check(v, n_operands, err));
     EL_CLI_TRY(check_files(v, operands[0], err));
+    if (v->lora != NULL) return el_cli_quantize_lora(v, operands[0], err);
     return el_cli_is_calibrated(v) ? el_cli_calibrated(v, operands[0], err)
                                    : el_cli_plain(v, operands[0], err);
 }
@@ -226,6 +234,8 @@ static const el_cli_option option_rows[] = {
     {"force", 0, EL_CLI_ON, FIELD(force), NULL, NULL, "write a ruined file too", 0, 0, NULL},
     {"report", 0, EL_CLI_TEXT, FIELD(report), "FILE", NULL,
      "write options, figures and matrices there, as JSON", 0, 0, NULL},
+    {"lora", 0, EL_CLI_TEXT, FIELD(lora), "ADAPTER", NULL,
+     "make an adapter file for SOURCE, a TM2 file, of a PEFT folder or GGUF adapter", 0, 0, NULL},
     {"plan", 0, EL_CLI_TEXT, FIELD(plan), "FILE", NULL,
      "no file is made: what of the model of these shapes (JSON) fits?", 0, 0, NULL},
     {"json", 0, EL_CLI_ON, FIELD(json), NULL, NULL, "one JSON object, no progress", 0, 0, NULL},
@@ -250,6 +260,8 @@ const el_cli_command el_cli_cmd_quantize = {
         "it can bear; with --bits you do, and --tensor and --embedding-bits go before both.\n"
         "--bits with --calibrate none is the plain way: each weight is rounded, in seconds; to\n"
         "1 bit (-1, 1) or 1.6 (-1, 0, 1) too, for models that were trained for it.\n"
+        "--lora ADAPTER makes of a LoRA adapter the file that run, chat, bench, perplexity,\n"
+        "certify and serve take with --lora (docs/ADAPTERS.md).\n"
         "--plan FILE --fit SIZE, alone or with --json, only counts bytes.\n",
     .examples =
         "  edgellm quantize model.gguf -o model.tm2.bin\n"
@@ -260,6 +272,7 @@ const el_cli_command el_cli_cmd_quantize = {
         "      --tensor ffn_down=3 --tensor 'blk\\.(0|1)\\.=4' --report small.json\n"
         "  edgellm quantize model.gguf -o plain.tm2.bin --bits 4 --offset --calibrate none \\\n"
         "      --embedding-bits 8\n"
+        "  edgellm quantize model.tm2.bin --lora adapter/ -o adapter.tma\n"
         "  edgellm quantize --plan examples/shapes/qwen2-0.5b.json --fit 125MB\n",
     .options = option_rows,
     .values_size = sizeof(quantize_values),

@@ -293,7 +293,7 @@ static edgellm_status answer_prompt(el_cli_model *model, const run_values *v, pr
 static edgellm_status run(const void *values, char **operands, int n_operands, edgellm_error *err)
 {
     const run_values *v = values;
-    edgellm_engine_options engine = v->model.engine;
+    el_cli_model_values opened = v->model;
     promise p = {.born_ms = el_cli_birth_ms()};
     double began_ms = el_cli_now_ms();
     el_cli_model model;
@@ -309,14 +309,14 @@ static edgellm_status run(const void *values, char **operands, int n_operands, e
                            "--deadline-ms forecasts one context, --shift goes on past it: one or "
                            "the other");
     }
-    engine.grammars = el_cli_grammar_option(&v->grammar) != NULL;
+    opened.engine.grammars = el_cli_grammar_option(&v->grammar) != NULL;
     if (v->deadline.ms > 0 && (v->climate.target_rate > 0 || v->climate.max_temp > 0)) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE,
                            "--deadline-ms asks for haste, --target-rate and --max-temp hold back: "
                            "one or the other");
     }
     el_cli_prompt_cache_open(&p.cache, v->prompt_cache, operands[0], v->model.session.exact);
-    EL_CLI_TRY(el_cli_model_open(&model, operands[0], &engine, err));
+    EL_CLI_TRY(el_cli_model_open_adapted(&model, operands[0], &opened, err));
     edgellm_status status = answer_prompt(&model, v, &p, began_ms, err);
     el_cli_model_close(&model);
     edgellm_grammar_destroy(p.grammar);
@@ -352,6 +352,7 @@ static const el_cli_option options[] = {
     EL_CLI_REALTIME_ROW(run_values),
     EL_CLI_TEMPLATE_ROW(run_values),
     EL_CLI_ENGINE_ROWS(run_values),
+    EL_CLI_LORA_ROW(run_values),
     EL_CLI_CERTIFICATE_ROW(run_values),
     EL_CLI_DEADLINE_ROWS(run_values),
     EL_CLI_CLIMATE_ROWS(run_values),

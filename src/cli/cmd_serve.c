@@ -7,6 +7,7 @@
 
 #include "cli/cli_certificate.h"
 #include "cli/cli_folders.h"
+#include "cli/cli_lora.h"
 #include "cli/cli_model.h"
 #include "cli/cli_output.h"
 #include "cli/cli_signals.h"
@@ -62,7 +63,8 @@ static edgellm_status find_costs(void *context, const edgellm_model_info *info,
 static edgellm_status serve(const void *values, char **operands, int n_operands, edgellm_error *err)
 {
     serve_values copy = *(const serve_values *)values, *v = &copy; /* the server hands it back */
-    char *cache = el_cli_cache_folder(NULL);
+    char *cache = NULL;
+    el_cli_lora lora = {.n = 0};
     el_cli_serve_senses senses;
     el_server_options o = {.model = operands[0],
                            .engine = v->model.engine,
@@ -96,12 +98,17 @@ static edgellm_status serve(const void *values, char **operands, int n_operands,
                            .sense = el_cli_serve_sense,
                            .sense_context = &senses};
     (void)n_operands;
+    edgellm_status status = el_cli_lora_read(&lora, &v->model.lora, err);
+    o.engine.adapters = lora.list;
+    o.engine.n_adapters = lora.n;
     el_cli_serve_senses_open(&senses);
+    cache = el_cli_cache_folder(NULL);
     if (cache != NULL) el_cli_make_folders(cache);
     o.engine.kernel_cache = cache;
     o.engine.grammars = o.session.grammar = true;
-    const edgellm_status status = el_server_run(&o, err);
+    if (status == EDGELLM_OK) status = el_server_run(&o, err);
     el_cli_serve_senses_close(&senses);
+    el_cli_lora_release(&lora);
     free(cache);
     return status;
 }
@@ -157,6 +164,7 @@ static const el_cli_option options[] = {
     EL_CLI_REALTIME_ROW(serve_values),
     EL_CLI_TEMPLATE_ROW(serve_values),
     EL_CLI_ENGINE_ROWS(serve_values),
+    EL_CLI_LORA_ROW(serve_values),
     {0},
 };
 

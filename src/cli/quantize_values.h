@@ -11,7 +11,7 @@
 #define EL_CLI_SAME UINT32_MAX /* as the option for the other matrices */
 
 typedef struct el_cli_quantize_values {
-    const char *target, *plan, *report;
+    const char *target, *plan, *report, *lora;
     const char *calibrate; /* NULL: not given */
     el_cli_texts tensors;  /* REGEX=BITS each */
     uint64_t fit, seed;    /* fit 0: not given */

@@ -190,7 +190,7 @@ static edgellm_status read_matrices(el_lora *lora, const el_config *c, edgellm_e
     if (n == 0 || n > c->layers * EL_LORA_PARTS || at > map->size)
         return bad(err, "header", AT_ENTRIES, "the number of matrices is wrong");
     for (uint32_t i = 0; i < n; i++) {
-        el_lora_matrix *m;
+        el_lora_matrix *m = NULL;
         EL_TRY(read_entry(lora, c, i, &m, err));
         EL_TRY(place(map, &at, a_bytes(m), &m->a, err));
         EL_TRY(place(map, &at, b_bytes(m), &m->b, err));
