@@ -53,6 +53,9 @@ elseif(EDGELLM_CLI)
   if(NOT EDGELLM_COVERAGE) # which does not count training
     el_python_test(folder ${program} ${CMAKE_CURRENT_BINARY_DIR}/folder)
   endif()
+  if(TARGET dump_logits)
+    el_python_test(lora $<TARGET_FILE:edgellm> $<TARGET_FILE:dump_logits> ${CMAKE_CURRENT_BINARY_DIR}/lora)
+  endif()
   el_python_test(plan ${program} ${CMAKE_CURRENT_BINARY_DIR}/plan ${PROJECT_SOURCE_DIR})
   el_python_test(doctor ${program} ${CMAKE_CURRENT_BINARY_DIR}/doctor ${sanitized})
   el_python_test(bench ${program} ${CMAKE_CURRENT_BINARY_DIR}/bench $<TARGET_FILE:random_model>

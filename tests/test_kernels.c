@@ -655,6 +655,47 @@ static void test_built(void **state)
     assert_null(el_kernels_built(n + 1));
 }
 
+/* -------- adapters -------- */
+
+/* A (rank, cols) and B in tiles, against sums in the order that kernels.h says. */
+static void check_lora(const el_kernels *k)
+{
+    enum { RANK = 5, COLS = 53, ROWS = 21, N = 19, TILES = 2 };
+    static float a[RANK * COLS], b[TILES * RANK * EL_TILE], x[N * COLS], low[N * RANK];
+    static float want_low[N * RANK], out[N * ROWS], want[N * ROWS];
+    uint32_t seed = 5;
+    float *const filled[] = {a, b, x, out};
+    const size_t sizes[] = {RANK * COLS, TILES * RANK * EL_TILE, N * COLS, N * ROWS};
+    for (int f = 0; f < 4; f++)
+        for (size_t i = 0; i < sizes[f]; i++) {
+            seed = seed * 1664525u + 1013904223u;
+            filled[f][i] = (float)(seed >> 8) * 0x1p-23f - 1;
+        }
+    for (int t = 0; t < N; t++) {
+        for (int j = 0; j < RANK; j++) {
+            float lane[16] = {0};
+            for (int i = 0; i < COLS; i++)
+                lane[i % 16] = lane[i % 16] + a[j * COLS + i] * x[t * COLS + i];
+            for (int half = 8; half > 0; half /= 2)
+                for (int l = 0; l < half; l++)
+                    lane[l] = lane[l] + lane[l + half];
+            want_low[t * RANK + j] = lane[0] * 0.3f;
+        }
+        for (int row = 0; row < ROWS; row++) {
+            float sum = 0;
+            for (int j = 0; j < RANK; j++)
+                sum = sum + b[(row / 16 * RANK + j) * 16 + row % 16] * want_low[t * RANK + j];
+            want[t * ROWS + row] = out[t * ROWS + row] + sum;
+        }
+    }
+    k->lora_down(a, COLS, 0, 2, x, N, 0.3f, low, RANK);
+    k->lora_down(a, COLS, 2, RANK, x, N, 0.3f, low, RANK);
+    assert_same_bits(low, want_low, N * RANK, "lora_down", k);
+    k->lora_up(b, RANK, ROWS, 0, 1, low, RANK, N, out, ROWS);
+    k->lora_up(b, RANK, ROWS, 1, TILES, low, RANK, N, out, ROWS);
+    assert_same_bits(out, want, N * ROWS, "lora_up", k);
+}
+
 /* -------- the list of operations -------- */
 
 #define OPERATIONS(X)                                                                              \
@@ -664,7 +705,8 @@ static void test_built(void **state)
     X(add)                                                                                         \
     X(swiglu)                                                                                      \
     X(geglu)                                                                                       \
-    X(reglu2) X(soft_cap) X(gelu_and_tanh) X(rope) X(attend) X(attend_exact) X(ring) X(ring_exact)
+    X(reglu2)                                                                                      \
+    X(soft_cap) X(gelu_and_tanh) X(rope) X(attend) X(attend_exact) X(ring) X(ring_exact) X(lora)
 
 #define X(name)                                                                                    \
     static void test_##name(void **state)                                                          \

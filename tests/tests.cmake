@@ -180,6 +180,7 @@ foreach(call malloc calloc realloc aligned_alloc strdup realpath free munmap mlo
 endforeach()
 # Against transformers' logits; and the program's perplexity against the library's logits.
 el_test(window base cpu kernel format token grammar sample model engine quant test_support)
+el_test(adapters base cpu kernel format token grammar sample model engine quant test_support)
 el_test(conformance base cpu kernel format token grammar sample model engine quant)
 target_link_libraries(test_conformance PRIVATE m)
 if(TARGET edgellm)

@@ -15,14 +15,16 @@
 #define WEIGHTS "adapter_model.safetensors"
 #define VALUES  8 /* more than are put */
 
-/* ---- adapter_config.json ---------------------------------------------------------------------- */
+/* ---- adapter_config.json ----------------------------------------------------------------------
+ */
 
 /* Switches and lists that must be off: each changes what is computed. */
-static const char *const off[] = {"use_dora",     "fan_in_fan_out",   "lora_bias",
-                                  "use_qalora",   "megatron_config",  "alpha_pattern",
-                                  "rank_pattern", "modules_to_save",  "trainable_token_indices",
-                                  "layer_replication", "target_parameters", "use_bdlora",
-                                  "arrow_config", "alora_invocation_tokens"};
+static const char *const off[] = {
+    "use_dora",          "fan_in_fan_out",         "lora_bias",
+    "use_qalora",        "megatron_config",        "alpha_pattern",
+    "rank_pattern",      "modules_to_save",        "trainable_token_indices",
+    "layer_replication", "target_parameters",      "use_bdlora",
+    "arrow_config",      "alora_invocation_tokens"};
 
 static bool is_off(const json_t *value)
 {
@@ -66,12 +68,13 @@ static edgellm_status put_values(el_folder *f, uint32_t *rank)
                      : el_gguf_sort(f->file, f->err);
 }
 
-/* ---- tensors ---------------------------------------------------------------------------------- */
+/* ---- tensors ----------------------------------------------------------------------------------
+ */
 
 static const char *const parts[][2] = {
-    {"self_attn.q_proj", "attn_q"},      {"self_attn.k_proj", "attn_k"},
-    {"self_attn.v_proj", "attn_v"},      {"self_attn.o_proj", "attn_output"},
-    {"mlp.gate_proj", "ffn_gate"},       {"mlp.up_proj", "ffn_up"},
+    {"self_attn.q_proj", "attn_q"}, {"self_attn.k_proj", "attn_k"},
+    {"self_attn.v_proj", "attn_v"}, {"self_attn.o_proj", "attn_output"},
+    {"mlp.gate_proj", "ffn_gate"},  {"mlp.up_proj", "ffn_up"},
     {"mlp.down_proj", "ffn_down"},
 };
 

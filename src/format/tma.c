@@ -55,10 +55,9 @@ static void shape_of(const el_config *c, uint32_t shape[SHAPE])
 void el_lora_shape(const el_config *c, el_lora_part part, uint32_t *rows, uint32_t *cols)
 {
     const uint32_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
-    const uint32_t shapes[EL_LORA_PARTS][2] = {{q, c->dim},       {kv, c->dim},
-                                               {kv, c->dim},      {c->dim, q},
-                                               {c->ffn_dim, c->dim}, {c->ffn_dim, c->dim},
-                                               {c->dim, c->ffn_dim}};
+    const uint32_t shapes[EL_LORA_PARTS][2] = {
+        {q, c->dim},          {kv, c->dim},         {kv, c->dim},        {c->dim, q},
+        {c->ffn_dim, c->dim}, {c->ffn_dim, c->dim}, {c->dim, c->ffn_dim}};
     *rows = shapes[part][0];
     *cols = shapes[part][1];
 }
@@ -105,9 +104,10 @@ static edgellm_status check_header(const el_mapfile *map, edgellm_error *err)
     if (el_crc32(0, h, AT_HEADER_CRC) != el_load32(h + AT_HEADER_CRC))
         return bad(err, "header", AT_HEADER_CRC, "the checksum is wrong: " COPY_AGAIN);
     if (el_load32(h + AT_VERSION) != VERSION)
-        return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                       "the file has adapter version %u, this program reads version %u: " MAKE_AGAIN,
-                       el_load32(h + AT_VERSION), VERSION);
+        return el_fail(
+            err, EDGELLM_ERR_UNSUPPORTED,
+            "the file has adapter version %u, this program reads version %u: " MAKE_AGAIN,
+            el_load32(h + AT_VERSION), VERSION);
     if (el_load64(h + AT_FILE_BYTES) != map->size)
         return bad(err, "header", AT_FILE_BYTES, "the file has another size: " COPY_AGAIN);
     if (!el_all_zero(h + AT_ZERO, AT_HEADER_CRC - AT_ZERO))

@@ -144,8 +144,8 @@ typedef void (*el_lora_down_fn)(const float *a, uint32_t cols, uint32_t begin, u
                                 const float *x, uint32_t n, float scale, float *low,
                                 size_t low_stride);
 
-/* out[t * out_stride + row] += sum over j, ascending from 0, of b(row, j) * low[t * low_stride + j],
- * for rows of tiles [tile_begin, tile_end). b: (tiles, rank, 16). */
+/* out[t * out_stride + row] += sum over j, ascending from 0, of b(row, j) * low[t * low_stride +
+ * j], for rows of tiles [tile_begin, tile_end). b: (tiles, rank, 16). */
 typedef void (*el_lora_up_fn)(const float *b, uint32_t rank, uint32_t rows, uint32_t tile_begin,
                               uint32_t tile_end, const float *low, size_t low_stride, uint32_t n,
                               float *out, size_t out_stride);

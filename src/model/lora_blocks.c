@@ -1,5 +1,5 @@
-/* lora_blocks.c: what adapters add to projections. Tokens of one batch may have different ones, each
- * by its own scale: those that stand together with the same are computed together. */
+/* lora_blocks.c: what adapters add to projections. Tokens of one batch may have different ones,
+ * each by its own scale: those that stand together with the same are computed together. */
 #include "model/forward.h"
 
 /* Tokens from `first` on that have adapter `lora` by one scale, which is not 0. */

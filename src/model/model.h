@@ -59,9 +59,9 @@ struct el_model {
     el_layer *layers;       /* (config.layers), in the arena */
     float embedding_scale, attention_scale; /* by which rows and scores are multiplied */
     unsigned rotations;                     /* those of the matrices that inputs meet, a bit each */
-    const el_lora *loras; /* (n_loras) the adapters that sessions may have */
+    const el_lora *loras;                   /* (n_loras) the adapters that sessions may have */
     uint32_t n_loras;
-    uint64_t token_bytes;                   /* of weights that are read to compute one token */
+    uint64_t token_bytes; /* of weights that are read to compute one token */
 };
 
 /* Fills in the model; on a measuring arena only counts. Errors: FORMAT, UNSUPPORTED. */

@@ -41,8 +41,7 @@ static bool parse_name(const char *name, uint32_t layers, place *p)
     p->layer = (uint32_t)layer;
     for (p->part = 0; p->part < EL_LORA_PARTS; p->part++) {
         const size_t len = strlen(el_lora_part_names[p->part]);
-        if (strncmp(end + 1, el_lora_part_names[p->part], len) == 0 &&
-            parse_half(end + 1 + len, p))
+        if (strncmp(end + 1, el_lora_part_names[p->part], len) == 0 && parse_half(end + 1 + len, p))
             return true;
     }
     return false;
