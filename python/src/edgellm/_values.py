@@ -54,6 +54,7 @@ class ModelInfo:
     head_dim: int
     vocab: int
     context_trained: int
+    adapters: int
     tensors: int
     parameters: int
     file_bytes: int
