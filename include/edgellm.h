@@ -699,7 +699,7 @@ typedef struct edgellm_request {
      * edgellm_session_shift() does it with shift_keep. What that takes is in every forecast. Not
      * with a grammar. */
     bool shift;
-    uint32_t shift_keep; /* at most half of the context */
+    uint32_t shift_keep;   /* at most half of the context */
     const float *adapters; /* scales as of edgellm_session_set_adapters(); copied */
 } edgellm_request;
 

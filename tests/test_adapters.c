@@ -107,8 +107,8 @@ static const uint32_t prompt[PROMPT] = {3, 90, 41, 200, 17};
 
 static uint64_t hash_alone(const edgellm_engine *engine, uint32_t set)
 {
-    const edgellm_sampler_options greedy = {.top_p = 1, .typical_p = 1, .repeat_penalty = 1,
-                                            .dry_base = 1.75f};
+    const edgellm_sampler_options greedy = {
+        .top_p = 1, .typical_p = 1, .repeat_penalty = 1, .dry_base = 1.75f};
     edgellm_session *s = open_session(engine, set, false);
     uint64_t hash = EDGELLM_HASH_START;
     uint32_t token;
@@ -127,8 +127,8 @@ static uint64_t hash_alone(const edgellm_engine *engine, uint32_t set)
 /* One prompt with each set at once, twice: what a slot holds is of its adapters alone. */
 static void test_scheduler(void **state)
 {
-    const edgellm_sampler_options greedy = {.top_p = 1, .typical_p = 1, .repeat_penalty = 1,
-                                            .dry_base = 1.75f};
+    const edgellm_sampler_options greedy = {
+        .top_p = 1, .typical_p = 1, .repeat_penalty = 1, .dry_base = 1.75f};
     const edgellm_scheduler_options options = {.session = {.context = CONTEXT, .threads = 1},
                                                .slots = SETS};
     edgellm_engine *engine = open_engine();
@@ -140,8 +140,11 @@ static void test_scheduler(void **state)
     assert_ok(edgellm_scheduler_open(engine, &options, &s, &err));
     for (uint32_t round = 0; round < 2; round++) {
         for (uint32_t i = 0; i < SETS; i++) {
-            const edgellm_request r = {.tokens = prompt, .count = PROMPT, .max_tokens = STEPS,
-                                       .sampler = &greedy, .hash = true,
+            const edgellm_request r = {.tokens = prompt,
+                                       .count = PROMPT,
+                                       .max_tokens = STEPS,
+                                       .sampler = &greedy,
+                                       .hash = true,
                                        .adapters = sets[(i + round) % SETS]};
             assert_ok(edgellm_scheduler_submit(s, &r, &ids[i], NULL, &err));
         }

@@ -39,12 +39,10 @@ static bool parse_adapter(char *text, arguments *a)
 
 static bool parse(int argc, char **argv, arguments *a)
 {
-    static const struct option options[] = {{"exact", no_argument, NULL, 'e'},
-                                            {"decode", no_argument, NULL, 'd'},
-                                            {"batch", required_argument, NULL, 'b'},
-                                            {"kernel", required_argument, NULL, 'k'},
-                                            {"adapter", required_argument, NULL, 'a'},
-                                            {0}};
+    static const struct option options[] = {
+        {"exact", no_argument, NULL, 'e'},         {"decode", no_argument, NULL, 'd'},
+        {"batch", required_argument, NULL, 'b'},   {"kernel", required_argument, NULL, 'k'},
+        {"adapter", required_argument, NULL, 'a'}, {0}};
     int o;
     *a = (arguments){.session.threads = 1};
     while ((o = getopt_long(argc, argv, "j:", options, NULL)) != -1) {

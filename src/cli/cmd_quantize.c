@@ -235,7 +235,7 @@ static const el_cli_option option_rows[] = {
     {"report", 0, EL_CLI_TEXT, FIELD(report), "FILE", NULL,
      "write options, figures and matrices there, as JSON", 0, 0, NULL},
     {"lora", 0, EL_CLI_TEXT, FIELD(lora), "ADAPTER", NULL,
-     "a PEFT folder or GGUF adapter: make a file of it for the TM2 file SOURCE", 0, 0, NULL},
+     "a PEFT folder or GGUF adapter, to make a file of for TM2 file SOURCE", 0, 0, NULL},
     {"plan", 0, EL_CLI_TEXT, FIELD(plan), "FILE", NULL,
      "no file is made: what of the model of these shapes (JSON) fits?", 0, 0, NULL},
     {"json", 0, EL_CLI_ON, FIELD(json), NULL, NULL, "one JSON object, no progress", 0, 0, NULL},
