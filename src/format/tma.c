@@ -128,7 +128,7 @@ static edgellm_status check_model(const uint8_t *h, const el_config *c, edgellm_
                        "the adapter is for a model of architecture %.24s, this one is of %s",
                        architecture, c->architecture);
     for (int i = 0; i < SHAPE; i++) {
-        const uint32_t has = el_load32(h + AT_SHAPE + 4 * i);
+        const uint32_t has = el_load32(h + AT_SHAPE + (size_t)i * 4);
         if (has == shape[i]) continue;
         return el_fail(err, EDGELLM_ERR_USAGE,
                        "the adapter is for a model with %s %u, this one has %u", shape_names[i],
