@@ -21,7 +21,7 @@ MAKEFLAGS += --no-print-directory
         bench-codecs bench-kernels bench-attention bench-peak bench-peers bench-boot bench-stream bench-serve soak conformance format \
         format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
         talk distil test-distil test-clients test-web test-faults test-examples test-scale example-ray \
-        wheel test-python dist test-dist test-boards deb
+        wheel test-python dist test-dist test-boards deb boards site
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
@@ -30,7 +30,7 @@ help:
 	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
 	@echo "      distil test-distil test-clients test-web test-faults test-examples test-scale example-ray"
-	@echo "      wheel test-python dist test-dist test-boards deb"
+	@echo "      wheel test-python dist test-dist test-boards deb boards site"
 
 .DEFAULT_GOAL := help
 
@@ -186,6 +186,14 @@ bench-peak: setup build/release/CMakeCache.txt
 mca:
 	@scripts/setup.sh --mca
 	@tools/mca/report.py $(ARGS)
+
+# Pages of docs/boards, from docs/boards/boards.json, the estimates and the reports.
+boards: $(EDGELLM)
+	@tools/board_pages.py $(EDGELLM)
+
+# The documents as a site, in build/site; MkDocs is taken into build/venv-site.
+site:
+	@tools/site.sh
 
 # What models lost, on three texts: make quality WIKITEXT=FILE MODELS="A B" SOURCE=C ARGS=--json
 # C, a TM2 or GGUF file, is what A and B were made from.

@@ -24,7 +24,7 @@ archive() {
 papers() {
     mkdir -p "$1/share/doc/edgellm/docs"
     cp LICENSE README.md CHANGELOG.md "$1/share/doc/edgellm"
-    cp docs/*.md docs/*.yaml "$1/share/doc/edgellm/docs"
+    cp -R docs/*.md docs/*.yaml docs/boards "$1/share/doc/edgellm/docs"
     cp -R "$2/share/man" "$2/share/bash-completion" "$2/share/zsh" "$2/share/fish" "$1/share"
 }
 

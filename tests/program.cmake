@@ -20,6 +20,7 @@ if(NOT instrumented)
   el_python_test(header ${PROJECT_SOURCE_DIR}/include/edgellm.h ${CMAKE_C_COMPILER})
   # The independent reader of docs/FORMAT.md; values are compared where numpy is installed.
   el_python_test(tm2_reader)
+  el_python_test(links ${PROJECT_SOURCE_DIR})
   el_python_test(symbols ${PROJECT_SOURCE_DIR} $<TARGET_FILE:edgellm_shared>
                          $<TARGET_FILE:edgellm_static> ${PROJECT_VERSION})
 endif()
@@ -60,6 +61,11 @@ elseif(EDGELLM_CLI)
   el_python_test(doctor ${program} ${CMAKE_CURRENT_BINARY_DIR}/doctor ${sanitized})
   el_python_test(bench ${program} ${CMAKE_CURRENT_BINARY_DIR}/bench $<TARGET_FILE:random_model>
                        ${sanitized})
+  el_python_test(submit ${program} ${CMAKE_CURRENT_BINARY_DIR}/submit ${PROJECT_SOURCE_DIR})
+  if(NOT instrumented)
+    add_test(NAME board_pages COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/board_pages.py
+                                      $<TARGET_FILE:edgellm> --check)
+  endif()
   el_python_test(certify ${program} ${CMAKE_CURRENT_BINARY_DIR}/certify)
   el_python_test(climate ${program} ${CMAKE_CURRENT_BINARY_DIR}/climate)
   el_python_test(prompt_cache ${program} ${CMAKE_CURRENT_BINARY_DIR}/prompt_cache)
@@ -95,6 +101,7 @@ elseif(EDGELLM_CLI)
     if(TARGET edgellm-serve)
       set(serve serve)
     endif()
+    el_python_test(bad_ground ${program} ${CMAKE_CURRENT_BINARY_DIR}/bad_ground $<TARGET_FILE:edgellm_inject>)
     el_python_test(limits ${program} ${CMAKE_CURRENT_BINARY_DIR}/limits ${serve})
     add_test(NAME rights_taken COMMAND ${Python3_EXECUTABLE}
                                        ${CMAKE_CURRENT_SOURCE_DIR}/test_rights.py ${program} taken)

@@ -95,6 +95,8 @@ COMMANDS = {
     "bench, json": ("bench", TM2, "--runs", "2", "-n", "2", "-p", "4", "-j", "1", "--json"),
     "bench, output": ("bench", TM2, "--runs", "2", "--blocks", "2", "--warmup", "0", "-n", "2", "-p", "4",
                       "-j", "1", "--output", TARGET, "--json"),
+    "bench, submit": ("bench", TM2, "--runs", "2", "-n", "2", "-p", "4", "-j", "1", "--submit", TARGET,
+                      "--json"),
     "bench, sessions": ("bench", TM2, "--sessions", "2", "--runs", "1", "-n", "4", "-p", "4", "-j", "1",
                         "--json"),
     "run, certificate": RUN + ("--certificate", CERTIFICATE, "--json"),
@@ -117,7 +119,7 @@ INPUT = {"chat": b"the fox\n"}
 # many: a set OPENBLAS_CORETYPE keeps edgellm-quantize from starting itself anew, but for these.
 ANEW = {"quantize, anew"}
 # Commands that write TARGET.
-WRITERS = {name: COMMANDS[name] for name in ("quantize", "bench, output", "chat, save", "certify",
+WRITERS = {name: COMMANDS[name] for name in ("quantize", "bench, output", "bench, submit", "chat, save", "certify",
                                             "run, prompt cache")}
 # What was measured differs from run to run; a distribution is measured whole. "program" and what
 # is summed from it are 0 where /proc does not tell.
@@ -187,7 +189,7 @@ def is_cached(arguments):
 def content(arguments):
     """What the target holds, where need be without what was measured."""
     held = TARGET.read_bytes()
-    if held == old(arguments) or not ("--output" in arguments or arguments[0] == "certify"):
+    if held == old(arguments) or not ({"--output", "--submit"} & set(arguments) or arguments[0] == "certify"):
         return held
     return shape(json.loads(held))
 

@@ -76,6 +76,8 @@ json_t *el_cli_bench_json(const el_cli_bench_report *report); /* without samples
 /* Into a file that is open; errors are remembered by it. false: no memory. */
 bool el_cli_bench_write_json(const el_cli_bench_report *report, el_outfile *out);
 bool el_cli_bench_write_csv(const el_cli_bench_report *report, el_outfile *out);
+bool el_cli_bench_write_submission(const el_cli_bench_report *report,
+                                   el_outfile *out); /* of the plain form */
 bool el_cli_bench_write_html(const el_cli_bench_report *report, el_outfile *out);
 
 /* printf into such a file; what is longer than a line of 4000 bytes is cut. */

@@ -6,8 +6,6 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "cli/doctor_tree.h"
-
 /* Two machines are the same if all of these are. */
 static const struct row {
     const char *key;
@@ -55,13 +53,13 @@ static void take_cpu(el_cli_board *board, const char *text)
     }
 }
 
-static void take_name(el_cli_board *board, el_cli_tree *tree)
+void el_cli_board_name(el_cli_tree *tree, char *name, size_t size)
 {
     static const char *const places[] = {"proc/device-tree/model",
                                          "sys/devices/virtual/dmi/id/product_name",
                                          "sys/devices/virtual/dmi/id/board_name"};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        if (el_cli_tree_line(tree, board->name, sizeof board->name, "%s", places[i])) return;
+        if (el_cli_tree_line(tree, name, size, "%s", places[i])) return;
     }
 }
 
@@ -74,7 +72,7 @@ edgellm_status el_cli_board_gather(el_cli_board *board, edgellm_error *err)
     *board = (el_cli_board){.name = ""};
     const char *text = el_cli_tree_read(tree, "proc/cpuinfo");
     if (text != NULL) take_cpu(board, text);
-    take_name(board, tree);
+    el_cli_board_name(tree, board->name, sizeof board->name);
     free(tree);
     snprintf(board->cores, sizeof board->cores, "%ld", sysconf(_SC_NPROCESSORS_ONLN));
     if (uname(&system) == 0) {

@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "cli/cli.h"
+#include "cli/doctor_tree.h"
 
 /* Texts are "" where the system does not tell. */
 typedef struct el_cli_board {
@@ -19,6 +20,9 @@ typedef struct el_cli_board {
 
 /* Errors: MEMORY. */
 edgellm_status el_cli_board_gather(el_cli_board *board, edgellm_error *err);
+
+/* What the device tree calls the machine, else its firmware; untouched if neither does. */
+void el_cli_board_name(el_cli_tree *tree, char *name, size_t size);
 
 /* All of it under stable keys; and back: false if something is not there or is too long. */
 json_t *el_cli_board_json(const el_cli_board *board);

@@ -16,8 +16,8 @@ typedef struct bench_values {
     el_cli_texts backends;
     el_cli_climate_values climate;
     uint32_t runs, warmup, blocks, max_tokens, prompt_tokens, load, timeout, sessions;
-    const char *prompt, *output, *csv, *html, *certificate;
-    bool unique, chat, trace, json;
+    const char *prompt, *output, *csv, *html, *submit, *certificate;
+    bool unique, chat, trace, emulated, json;
 } bench_values;
 
 enum { BLOCKS = 5 }; /* where backends are compared */
@@ -57,6 +57,7 @@ static el_cli_bench_plan plan_of(const bench_values *v)
         .unique = v->unique,
         .chat = v->chat,
         .trace = v->trace,
+        .emulated = v->emulated,
         .timeout = v->timeout,
         .certificate = v->certificate,
         .climate = v->climate,
@@ -97,6 +98,11 @@ static edgellm_status check(const el_cli_bench *b, const bench_values *v, edgell
 {
     const asked a = what_is_asked(b);
     const char *wrong = NULL;
+    if (v->emulated && v->submit == NULL) wrong = "--emulated is for --submit FILE";
+    if (v->submit != NULL && (!is_plain(v) || v->sessions > 0))
+        wrong =
+            "--submit takes a MODEL, --runs, --warmup, -n, -p, --emulated, --certificate, --json "
+            "and the model's options alone";
     if (v->sessions > 0 && !is_plain(v))
         wrong = "--sessions takes a MODEL, --runs, --warmup, -n, -p, --certificate and the model's "
                 "options alone";
@@ -113,7 +119,7 @@ static edgellm_status check(const el_cli_bench *b, const bench_values *v, edgell
 
 /* ---- files -------------------------------------------------------------------------------- */
 
-enum { FILES = 3 };
+enum { FILES = 4 };
 
 typedef struct files {
     el_outfile out[FILES]; /* open where `temporary` is not NULL */
@@ -121,11 +127,11 @@ typedef struct files {
 
 typedef bool (*write_fn)(const el_cli_bench_report *report, el_outfile *out);
 static const write_fn writers[FILES] = {el_cli_bench_write_json, el_cli_bench_write_csv,
-                                        el_cli_bench_write_html};
+                                        el_cli_bench_write_html, el_cli_bench_write_submission};
 
 static edgellm_status open_files(files *f, const bench_values *v, edgellm_error *err)
 {
-    const char *const paths[FILES] = {v->output, v->csv, v->html};
+    const char *const paths[FILES] = {v->output, v->csv, v->html, v->submit};
     for (int i = 0; i < FILES; i++) {
         if (paths[i] != NULL) EL_CLI_TRY(el_outfile_create(&f->out[i], paths[i], err));
     }
@@ -253,6 +259,10 @@ static const el_cli_option options[] = {
     {"csv", 0, EL_CLI_TEXT, FIELD(csv), "FILE", NULL, "a line for each token", 0, 0, NULL},
     {"html", 0, EL_CLI_TEXT, FIELD(html), "FILE", NULL, "one page: tables, histograms, timelines",
      0, 0, NULL},
+    {"submit", 0, EL_CLI_TEXT, FIELD(submit), "FILE", NULL,
+     "a report on this board to publish: docs/boards", 0, 0, NULL},
+    {"emulated", 0, EL_CLI_ON, FIELD(emulated), NULL, NULL,
+     "say in that report that the processor is emulated", 0, 0, NULL},
     EL_CLI_CONTEXT_ROW(bench_values, NULL, "context in tokens; what the request needs"),
     EL_CLI_SESSION_ROWS(bench_values),
     EL_CLI_REALTIME_ROW(bench_values),
@@ -286,12 +296,15 @@ const el_cli_command el_cli_cmd_bench = {
         "only. A backend that fails is left out from then on; what was measured is told.\n"
         "With --sessions a scheduler computes N answers at a time and one alone, in turn: the\n"
         "speed of their decode steps, and what passes take beside their forecast, which is by a\n"
-        "certificate that knows them (certify --sessions N), else by a look at the start.\n",
+        "certificate that knows them (certify --sessions N), else by a look at the start.\n"
+        "With --submit what was measured, and on what, is written to FILE too, without any name\n"
+        "of a machine or a user, address, serial number or path: for docs/boards/reports.\n",
     .examples =
         "  edgellm bench model.tm2.bin\n"
         "  edgellm bench model.tm2.bin --runs 20 -n 64 -j 1 --json\n"
         "  edgellm bench model.tm2.bin -p 512 -b 512 -n 1\n"
         "  edgellm bench model.tm2.bin --sessions 4 -j 1\n"
+        "  edgellm bench model.tm2.bin --runs 20 --submit pi5-smollm2.json\n"
         "  edgellm bench model.tm2.bin --runs 100 --warmup 5 -n 31 -p 24 --unique-prompts \\\n"
         "      --backend edgellm --backend ollama=http://127.0.0.1:11434 --load all \\\n"
         "      --output run.json --html run.html\n",

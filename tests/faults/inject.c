@@ -147,8 +147,12 @@ REPLACE(int, clock_gettime, clockid_t clock, struct timespec *t)
     REAL(int, "clock_gettime", clockid_t, struct timespec *);
     static atomic_long looks;
     const int status = real(clock, t);
-    if (clock == CLOCK_REALTIME && getenv("EDGELLM_FAULT_CLOCK"))
+    const char *text = clock == CLOCK_REALTIME ? getenv("EDGELLM_FAULT_CLOCK") : NULL;
+    if (text && text[0] == '@') {
+        t->tv_sec = strtol(text + 1, NULL, 10);
+    } else if (text) {
         t->tv_sec += (atomic_fetch_add(&looks, 1) % 5 - 2) * 100000000;
+    }
     return status;
 }
 

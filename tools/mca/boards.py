@@ -44,9 +44,10 @@ BOARDS = (
     Board("ODROID-C4", "Cortex-A55", None, 4, 2.0, (3.3,)),
     Board("Raspberry Pi 4", "Cortex-A72", None, 4, 1.5, (3.3,)),
     Board("Raspberry Pi 5", "Cortex-A76", None, 4, 2.4, (10.0,)),
-    Board("BeagleBone AI-64", "Cortex-A72", None, 2, 2.0, None),
+    Board("BeagleBone AI-64", "Cortex-A72", None, 2, 2.0, (2.7,)),
     Board("Jetson Nano", "Cortex-A72", "A57", 4, 1.43, (3.7,)),
-    Board("Jetson Orin Nano", "Cortex-A76", "A78AE", 6, 1.5, None),
+    Board("Jetson Orin Nano", "Cortex-A76", "A78AE", 6, 1.5, (6.7,)),
+    Board("RK3588 boards, fast cores", "Cortex-A76", None, 4, 2.35, (10.8,)),
     Board("Banana Pi BPI-F3, as coded", "X280, groups as coded", "X60", 8, 1.6, (2.6,)),
     Board("Banana Pi BPI-F3, as needed", "X280, groups as needed", "X60", 8, 1.6, (2.6,)),
 )
