@@ -256,11 +256,11 @@ class Swapping(Case):
                     assert status == 409 or (status, reply["filename"]) == (200, name), reply
             except Exception as error:  # in a thread: told by the other
                 problems.append(error)
-        savers = [threading.Thread(target=save, args=(f"slot{i}",)) for i in range(6)]
+        savers = [threading.Thread(target=save, args=(f"slot{i}",)) for i in range(3)]
         for saver in savers:
             saver.start()
         for model in 2 * (OTHER, LONG):
-            server.answer(TEXT, max_tokens=4000, **ENDLESS)  # much to save takes long
+            server.answer(TEXT, max_tokens=1000, **ENDLESS)  # much to save takes long
             place(model)
             self.assertIn("another model from now on", self.look_again(server, "swapped"))
         is_over.set()
