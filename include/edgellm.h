@@ -68,7 +68,7 @@ typedef struct edgellm_error {
 
 /* The version of the library that is linked, such as "0.1.0". Never NULL. Thread-safe. */
 EDGELLM_API const char *edgellm_version(void);
-/* A short name such as "format" for a status; "unknown" for other values. Thread-safe. */
+/* Such as "format"; "unknown" for other values. Thread-safe. */
 EDGELLM_API const char *edgellm_status_name(edgellm_status status);
 
 /* ---- engine ---------------------------------------------------------------------------- */
@@ -84,28 +84,23 @@ typedef struct edgellm_adapter {
 typedef struct edgellm_engine_options {
     const char *kernel;  /* NULL: the fastest; else "scalar", "avx2", "neon", ... exactly */
     const char *cpumask; /* NULL: all; else the highest level that may be used, same names */
-    /*
-     * NULL: the fastest is taken to be the newest. Else a folder, made if it is missing, in which
-     * one small file for each processor remembers which is the fastest, as timed in some
-     * milliseconds when there is no file. Where it cannot be kept, it is timed again: no error.
-     */
+    /* NULL: the fastest is taken to be the newest. Else a folder, made if it is missing, where a
+     * small file for each processor remembers which is the fastest, as timed in some milliseconds
+     * when there is none. Where it cannot be kept, it is timed again: no error. */
     const char *kernel_cache;
     bool verify;           /* check the checksums of the weights too (reads the whole file) */
     bool grammars;         /* keep the tokens as a tree, for edgellm_grammar_create() */
     const char *chat_form; /* NULL: as the file's template says; else by its name: "chatml", ... */
-    const edgellm_adapter *adapters; /* (n_adapters) they are in every session's plan, and in ... */
-    uint32_t n_adapters;             /* ... info.identity; up to 8 */
+    const edgellm_adapter *adapters; /* (n_adapters) in every session's plan and info.identity */
+    uint32_t n_adapters;             /* up to 8 */
 } edgellm_engine_options;
 
-/*
- * Opens a TM2 file (docs/FORMAT.md). `options` may be NULL for defaults.
- * On success *engine is owned by the caller: release it with edgellm_engine_close().
- * The file is mapped, not copied: until then nobody may write to it or cut it short, which would
- * end the process. (A new file under the same name, put in place by rename, is no change to it.)
- * The kernels that will run are first tried on this CPU against the scalar ones, in some 0.2 ms.
- * Errors: IO, FORMAT, UNSUPPORTED (another version of the file; a kernel that is wrong on this
- * CPU; a chat_form whose tokens it has not), MEMORY, USAGE (unknown kernel name or chat_form).
- */
+/* Opens a TM2 file (docs/FORMAT.md). `options` may be NULL. *engine is owned by the caller from
+ * then on. The file is mapped, not copied: until then nobody may write to it or cut it short, which
+ * would end the process. (A new file under the same name, put in place by rename, is no change to
+ * it.) The kernels that will run are first tried on this CPU against the scalar ones, in some 0.2
+ * ms. Errors: IO, FORMAT, UNSUPPORTED (another version of the file; a kernel that is wrong on this
+ * CPU; a chat_form whose tokens it has not), MEMORY, USAGE (unknown kernel name or chat_form). */
 EDGELLM_API edgellm_status edgellm_engine_open(const char *path,
                                                const edgellm_engine_options *options,
                                                edgellm_engine **engine, edgellm_error *err);
@@ -130,8 +125,7 @@ typedef struct edgellm_model_info {
     uint32_t tensors;         /* number of tensors in the file */
     uint64_t parameters;      /* number of weights */
     uint64_t file_bytes;      /* size of the file */
-    uint64_t token_bytes;     /* of weights that are read to compute one token: all of them, but of
-                                 an embedding that is not the head too only one row */
+    uint64_t token_bytes;     /* of weights that one token reads: of an embedding alone one row */
     uint32_t identity[3];     /* tells models apart: CRC-32s of model, vocab and (all) tensors */
 } edgellm_model_info;
 
@@ -162,26 +156,22 @@ typedef enum edgellm_tokenize_flags {
     EDGELLM_TOKENIZE_PLAIN = 0,      /* every character is text, "<|im_end|>" too */
     EDGELLM_TOKENIZE_SPECIAL = 1,    /* the names of special tokens become those tokens */
     EDGELLM_TOKENIZE_KEEP_BYTES = 2, /* see below */
-    EDGELLM_TOKENIZE_BOS = 4         /* the text begins a sequence: put the token of its beginning
-                                        first, if this vocabulary asks for one */
+    EDGELLM_TOKENIZE_BOS = 4         /* first the token of a beginning, if the vocabulary asks */
 } edgellm_tokenize_flags;
 
-/*
- * Turns `len` bytes of text (any bytes, NUL included) into tokens. tokens: room for `capacity` ids;
+/* Turns `len` bytes of text (any bytes, NUL included) into tokens. tokens: room for `capacity` ids;
  * NULL with capacity 0 only counts. *count: how many ids the text has, also when that is more than
  * `capacity` (then the first `capacity` are stored and the status is OK: compare).
  * A vocabulary may lack a token for some byte. Such bytes are dropped, as the reference
  * tokenizers do; with KEEP_BYTES each becomes the id vocab + byte, which edgellm_detokenize()
  * turns back and edgellm_session_eval() refuses.
- * Allocates working memory; not part of the token path. Errors: MEMORY. Thread-safe.
- */
+ * Allocates working memory; not part of the token path. Errors: MEMORY. Thread-safe. */
 EDGELLM_API edgellm_status edgellm_tokenize(const edgellm_engine *engine, const char *text,
                                             size_t len, unsigned flags, uint32_t *tokens,
                                             size_t capacity, size_t *count, edgellm_error *err);
 
-/* Turns tokens into bytes: writes at most `capacity` bytes (no NUL is added) and stores the full
- * length in *len. Special tokens give their names if `special`, else nothing.
- * Errors: USAGE (an id out of range). Thread-safe. */
+/* Turns tokens into bytes: writes at most `capacity` (no NUL), *len: of all. Special tokens give
+ * their names if `special`, else nothing. Errors: USAGE (an id out of range). Thread-safe. */
 EDGELLM_API edgellm_status edgellm_detokenize(const edgellm_engine *engine, const uint32_t *tokens,
                                               size_t count, bool special, char *text,
                                               size_t capacity, size_t *len, edgellm_error *err);
@@ -194,12 +184,12 @@ typedef struct edgellm_stream {
 
 #define EDGELLM_STREAM_BYTES 1024 /* room that one push or flush may need */
 
-/* Appends one token and gives back the text that is now complete: whole UTF-8 characters only;
- * bytes that can never become one are given as they are. Special tokens give nothing.
- * text: room for EDGELLM_STREAM_BYTES. Returns the number of bytes written. */
+/* Appends a token and writes the text (EDGELLM_STREAM_BYTES at most) that is now complete: whole
+ * UTF-8 characters, and bytes that can never become one; nothing of special tokens. Returns its
+ * bytes. */
 EDGELLM_API size_t edgellm_stream_push(const edgellm_engine *engine, edgellm_stream *stream,
                                        uint32_t token, char *text);
-/* Gives back what is held at the end of the answer: at most 4 bytes. */
+/* What is held at the end of the answer: at most 4 bytes. */
 EDGELLM_API size_t edgellm_stream_flush(edgellm_stream *stream, char *text);
 
 /* Does this token end an answer (end of text, end of turn)? Thread-safe. */
@@ -217,16 +207,14 @@ typedef enum edgellm_chat_flags {
     EDGELLM_CHAT_CONTINUE = 2     /* follows an answer: end its turn first; no default system one */
 } edgellm_chat_flags;
 
-/*
- * Lays out a conversation with the model's chat template and tokenizes it. The names of special
+/* Lays out a conversation with the model's chat template and tokenizes it. The names of special
  * tokens inside `content` stay text, so a user cannot forge a turn. Where the first message is
  * not a system message, the template's own default one is put before it.
  * A conversation is computed turn by turn like this: the first messages with OPEN_ANSWER; the
  * tokens of the answer without the one that ended it; then each next message with CONTINUE |
  * OPEN_ANSWER. An answer that was broken off is closed in the same way. flags: edgellm_chat_flags.
  * tokens, capacity, count: as in edgellm_tokenize(). Errors: UNSUPPORTED (no known template), USAGE
- * (unknown role), MEMORY. Thread-safe.
- */
+ * (unknown role), MEMORY. Thread-safe. */
 EDGELLM_API edgellm_status edgellm_chat_prompt(const edgellm_engine *engine,
                                                const edgellm_message *messages, size_t n_messages,
                                                unsigned flags, uint32_t *tokens, size_t capacity,
@@ -240,20 +228,17 @@ EDGELLM_API const char *edgellm_chat_form(uint32_t index);
 typedef struct edgellm_session edgellm_session;
 
 typedef struct edgellm_session_options {
-    uint32_t context; /* tokens the KV cache holds, up to what the model was trained for and 2^20;
-                         0: 512, or less if the model knows less */
+    uint32_t context; /* tokens the KV cache holds, up to what the model knows and 2^20; 0: at most
+                         512 */
     uint32_t batch;   /* tokens of a prompt computed together, 1..512; 0: 64. Never changes bits */
     uint32_t threads; /* 1 .. cores this process may use, less reserve_cores; 0: all of those, at
                          most 8; with `realtime` only whole cores of the fastest cluster */
     uint32_t reserve_cores; /* of the cores this process may use, so many are left to others */
     bool exact;             /* float32 activations and KV cache: the slow reference */
     bool realtime;          /* as real-time as is permitted: see edgellm_session_realtime() */
-    /*
-     * Every token takes the same time, that of a full context: attention goes over all its
-     * positions, those that are not there yet counting for nothing. Bits are the same as without.
-     * For control loops; choose a small context. Not with exact. What penalties and DRY of the
-     * sampler look back on is not padded.
-     */
+    /* Every token takes the time of a full context: attention goes over all its positions, those
+     * that are not there yet counting for nothing; same bits. For control loops; choose a small
+     * context. Not with exact. What penalties and DRY of the sampler look back on is not padded. */
     bool constant_time;
     bool grammar;     /* room for a grammar: see edgellm_session_set_grammar() */
     uint64_t max_ram; /* bytes the whole process may need by plan; 0: no cap */
@@ -275,22 +260,19 @@ typedef struct edgellm_memory_plan {
     uint64_t program;  /* resident before anything was loaded: code, libc, caller's own */
     uint64_t total;
     uint64_t session_bytes;  /* kv_cache + scratch: the one range that a session lives in */
-    uint64_t position_bytes; /* of KV cache that a position fills, and each later token reads
-                                (where a layer has a window, those within it) */
+    uint64_t position_bytes; /* of KV cache that a position fills, and later tokens read */
     uint32_t context, batch, n_threads; /* the options with defaults filled in */
     uint32_t window_positions; /* that layers with a window keep; 0: all keep the whole context */
 } edgellm_memory_plan;
 
-/* States the memory for a model file without loading its weights. `options` may be NULL; memory
- * and memory_bytes in it are not looked at. (Own memory that is resident already when the engine is
- * opened is counted twice in total: under program too.)
- * Errors: as edgellm_engine_open(); USAGE (an option out of range); MEMORY (total > max_ram;
- * the message gives the numbers and what would fit; *plan is filled in then too). */
+/* States the memory for a model file without loading its weights. `options` may be NULL; its memory
+ * and memory_bytes are not looked at. (Own memory that is resident before the engine is opened
+ * counts under program too.) Errors: as edgellm_engine_open(); USAGE (an option out of range);
+ * MEMORY (total > max_ram, with the numbers and what would fit; *plan is filled in then too). */
 EDGELLM_API edgellm_status edgellm_plan(const char *path, const edgellm_session_options *options,
                                         edgellm_memory_plan *plan, edgellm_error *err);
 
-/*
- * Reserves, locks (where permitted) and touches all memory of a session, starts its threads.
+/* Reserves, locks (where permitted) and touches all memory of a session, starts its threads.
  * `options` may be NULL. On success *session is owned by the caller.
  * Own memory (options->memory): the session takes its first session_bytes, as stated by
  * edgellm_plan() for the same options, and nothing else but the threads that the system starts
@@ -298,37 +280,31 @@ EDGELLM_API edgellm_status edgellm_plan(const char *path, const edgellm_session_
  * their owner. They belong to the session until edgellm_session_close() returns, which leaves them
  * to the caller: neither freed nor unmapped. Bits are the same as without.
  * Errors: MEMORY (also: memory_bytes is too small; the control group allows less than the session
- * keeps, with realtime the weights too), USAGE (also: memory is not aligned).
- */
+ * keeps, with realtime the weights too), USAGE (also: memory is not aligned). */
 EDGELLM_API edgellm_status edgellm_session_open(const edgellm_engine *engine,
                                                 const edgellm_session_options *options,
                                                 edgellm_session **session, edgellm_error *err);
 /* Stops the threads and releases the memory. NULL is allowed. */
 EDGELLM_API void edgellm_session_close(edgellm_session *session);
 
-/*
- * Appends `count` tokens at the current position and computes them (prefill, or one token of
- * decode). all_logits: NULL, or room for (count, vocab) floats that receive the logits after each
- * token; NULL computes only those after the last, see edgellm_session_logits().
- * Errors: CONTEXT (position + count > context; nothing is computed), USAGE (count 0, bad id),
- * FORMAT (the weights are so large that the logits overflow; all_logits then holds them as they
- * are). The position stays after an error. With a deadline also DEADLINE: see
- * edgellm_session_set_deadline().
- */
+/* Appends `count` tokens at the current position and computes them (prefill, or one token of
+ * decode). all_logits: (count, vocab), the logits after each token; NULL: only those after the last
+ * are computed, see edgellm_session_logits(). Errors: CONTEXT (position + count > context; nothing
+ * is computed), USAGE (count 0, bad id), FORMAT (the weights are so large that the logits overflow;
+ * all_logits then holds them as they are), DEADLINE (see edgellm_session_set_deadline()). The
+ * position stays after an error. */
 EDGELLM_API edgellm_status edgellm_session_eval(edgellm_session *session, const uint32_t *tokens,
                                                 size_t count, float *all_logits,
                                                 edgellm_error *err);
 
-/*
- * One more token for each of `count` sessions of one engine, in one pass over the weights:
+/* One more token for each of `count` sessions of one engine, in one pass over the weights:
  * tokens[i] is appended to sessions[i] and computed. Faster than one after the other, with the same
  * bits. The threads of the session with the largest context (the first of several) do the work; its
  * batch must hold `count` tokens. sessions: all different, all exact or none, all with
  * contexts on the same side of the border where a model (Phi-3) turns positions otherwise; nobody
  * else may use any meanwhile. logits: room for (count, vocab) floats; each session has its own too.
  * Errors: CONTEXT (no room in one of the sessions), USAGE, FORMAT (logits overflow). After an error
- * no position has changed.
- */
+ * no position has changed. */
 EDGELLM_API edgellm_status edgellm_sessions_eval(edgellm_session *const *sessions,
                                                  const uint32_t *tokens, uint32_t count,
                                                  float *logits, edgellm_error *err);
@@ -373,14 +349,12 @@ typedef struct edgellm_realtime {
     uint32_t n_threads;    /* of the session */
     uint32_t n_cores;      /* n_threads if each is pinned to a core of its own, else 0 */
     uint32_t cores[EDGELLM_REALTIME_CORES]; /* (n_cores), the caller's first */
-    char policy[64]; /* in force: such as "SCHED_FIFO, priority 1, lending" or "nice -20"; "lost"
-                        if rights to it were given up since */
+    char policy[64];     /* in force: such as "SCHED_FIFO, priority 1, lending"; or "lost" since */
     uint32_t taken_back; /* thousandths of its time that the kernel takes from a real-time thread */
     uint32_t chosen, n_tries;
     edgellm_realtime_try tries[EDGELLM_REALTIME_TRIES]; /* (n_tries); empty: nothing was changed */
     uint32_t n_notes;
-    char notes[EDGELLM_REALTIME_NOTES]
-              [160]; /* (n_notes) one line for each thing not got, and why */
+    char notes[EDGELLM_REALTIME_NOTES][160]; /* (n_notes) for each thing not got a line: why */
 } edgellm_realtime;
 
 /*
@@ -407,13 +381,11 @@ EDGELLM_API void edgellm_session_realtime(const edgellm_session *session, edgell
 EDGELLM_API edgellm_status edgellm_session_truncate(edgellm_session *session, uint32_t position,
                                                     edgellm_error *err);
 
-/*
- * Makes room: the first `keep` tokens stay where they are, of the others the older half (rounded
+/* Makes room: the first `keep` tokens stay where they are, of the others the older half (rounded
  * down) is dropped, and what stays of them is computed anew behind `keep`. So everything is, bit
  * for bit, as if only these tokens had been computed; the sampler goes on. With it a session of
  * constant memory has no end. *dropped: how many; may be NULL. Errors: USAGE (nothing would be
- * dropped), DEADLINE (as of an eval; what was not computed again is forgotten).
- */
+ * dropped), DEADLINE (as of an eval; what was not computed again is forgotten). */
 EDGELLM_API edgellm_status edgellm_session_shift(edgellm_session *session, uint32_t keep,
                                                  uint32_t *dropped, edgellm_error *err);
 
@@ -458,42 +430,35 @@ typedef struct edgellm_forecast {
 
 #define EDGELLM_ADMITTED_AT 1.15 /* times the forecast: so much time is always enough to begin */
 
-/* Sets what forecasts and deadlines of a session go by; costs NULL: nothing is known. Errors: USAGE
- * (a negative or infinite number, a table that does not ascend). */
+/* What forecasts and deadlines of a session go by; NULL: nothing is known. Errors: USAGE (a
+ * negative or infinite number, a table that does not ascend). */
 EDGELLM_API edgellm_status edgellm_session_set_costs(edgellm_session *session,
                                                      const edgellm_costs *costs,
                                                      edgellm_error *err);
 
-/*
- * Measures the costs in some `budget_ns` (a few times the longest step at least), by computing
+/* Measures the costs in some `budget_ns` (a few times the longest step at least), by computing
  * beyond the session's position: what was computed before it and the sampler stay, the logits are
  * undefined afterwards. A quick look: its margins are the largest deviation seen, or a tenth. They
- * are not set. Errors: CONTEXT (no position is left), FORMAT (logits overflow).
- */
+ * are not set. Errors: CONTEXT (no position is left), FORMAT (logits overflow). */
 EDGELLM_API edgellm_status edgellm_session_calibrate(edgellm_session *session, uint64_t budget_ns,
                                                      edgellm_costs *costs, edgellm_error *err);
 
-/*
- * Forecasts an answer of `answer_tokens` (1 or more) to `prompt_tokens` that are computed next (0:
+/* Forecasts an answer of `answer_tokens` (1 or more) to `prompt_tokens` that are computed next (0:
  * the logits are there), by the session's costs. within_ns: the time there is; 0 where nobody
  * asks. Each batch of the prompt counts as if it were computed by an eval of its own. Errors: USAGE
- * (no costs were set; no tokens), CONTEXT (the prompt and all but the last token do not fit).
- */
+ * (no costs were set; no tokens), CONTEXT (the prompt and all but the last token do not fit). */
 EDGELLM_API edgellm_status edgellm_session_forecast(const edgellm_session *session,
                                                     uint32_t prompt_tokens, uint32_t answer_tokens,
                                                     double within_ns, edgellm_forecast *forecast,
                                                     edgellm_error *err);
 
-/*
- * From now on edgellm_session_eval() computes no batch that would end after `deadline_ns`, a time
+/* From now on edgellm_session_eval() computes no batch that would end after `deadline_ns`, a time
  * of CLOCK_MONOTONIC in nanoseconds; 0: no deadline. It asks before each batch whether the time
  * left holds its cost and margin, of a prompt's batch 1.15 times its cost at most (without costs:
  * whether there is any), and returns DEADLINE if not. A slower batch is given up at the end of the
  * layer in which the deadline passes. What was computed of a longer prompt stays: the position says
  * how far it went, and with more time the rest can follow. The session is as usable as after any
- * eval, but has no logits unless nothing was computed.
- * edgellm_sessions_eval() does not look at deadlines.
- */
+ * eval, but has no logits unless nothing was computed. edgellm_sessions_eval() has no deadlines. */
 EDGELLM_API void edgellm_session_set_deadline(edgellm_session *session, uint64_t deadline_ns);
 
 /* ---- sampling -------------------------------------------------------------------------- */
@@ -515,29 +480,26 @@ typedef struct edgellm_logit_bias {
  *   with mirostat: logit_bias, temperature, mirostat, draw, and nothing else.
  * A token's probability p is the softmax over the candidates that are left, without the
  * temperature except in the draw and in mirostat. Among equals the smaller id comes first. Each
- * cut leaves at least one candidate. Penalties and DRY look back on the tokens of the session,
- * the prompt included.
+ * cut leaves at least one candidate. Penalties and DRY look back on all tokens of the session.
+ * Sources: top_p Holtzman et al. 2020, min_p Nguyen et al. 2024, typical_p Meister et al. 2022,
+ * repeat_penalty Keskar et al. 2019, DRY and XTC p-e-w 2024, mirostat Basu et al. 2021.
  */
 typedef struct edgellm_sampler_options {
     float temperature;       /* 0 .. 100: logits are divided by it; 0: the best that is left */
     uint32_t top_k;          /* only the k best; 0: off */
-    float top_p;             /* 0 < top_p <= 1: the fewest best whose p add up to top_p; 1: off
-                                (nucleus sampling, Holtzman et al. 2020) */
-    float min_p;             /* 0 .. 1: p at least min_p times the best p; 0: off
-                                (Nguyen et al. 2024) */
+    float top_p;             /* 0 < top_p <= 1: the fewest best whose p add up to top_p; 1: off */
+    float min_p;             /* 0 .. 1: p at least min_p times the best p; 0: off */
     float typical_p;         /* 0 < typical_p <= 1: those whose -log p is nearest to its mean, until
-                                their p add up to more than typical_p; 1: off
-                                (locally typical sampling, Meister et al. 2022) */
+                                their p add up to more than typical_p; 1: off */
     float repeat_penalty;    /* 0 < .. <= 100: the logit of a token among the last repeat_last is
-                                divided by it if positive, else multiplied; 1: off
-                                (Keskar et al. 2019) */
+                                divided by it if positive, else multiplied; 1: off */
     float presence_penalty;  /* -100 .. 100: taken off the logit of a token among those; 0: off */
     float frequency_penalty; /* -100 .. 100: taken off for each time it occurs; 0: off */
     uint32_t repeat_last;    /* 0 .. 2^20 tokens that the three penalties look back on */
 
-    float dry_multiplier;        /* 0 .. 100; 0: off. "Don't repeat yourself" (p-e-w 2024): a token
-                                    that would continue a repetition of n >= dry_allowed_length
-                                    tokens loses dry_multiplier * dry_base^(n - dry_allowed_length) */
+    float dry_multiplier;        /* 0 .. 100; 0: off. A token that would continue a repetition of n
+                                    tokens, n >= dry_allowed_length, loses dry_multiplier *
+                                    dry_base^(n - dry_allowed_length) */
     float dry_base;              /* 1 .. 100 */
     uint32_t dry_allowed_length; /* 0 .. 2^20 tokens */
     int32_t dry_penalty_last;    /* 0 .. 2^20 tokens looked back on; 0: off; -1: all */
@@ -545,12 +507,11 @@ typedef struct edgellm_sampler_options {
                                         NUL-terminated, 1 .. EDGELLM_DRY_BREAKER_BYTES bytes */
     uint32_t n_dry_breakers;         /* 0 .. EDGELLM_DRY_BREAKERS_MAX */
 
-    float xtc_probability; /* 0 .. 1: how often "exclude top choices" (p-e-w 2024) acts; 0: off */
+    float xtc_probability; /* 0 .. 1: how often "exclude top choices" acts; 0: off */
     float xtc_threshold;   /* 0 .. 1: of the candidates with p at or above it all but the last are
                               dropped; above 0.5 there cannot be two, so: off */
 
-    uint32_t mirostat;  /* 0: off; 1, 2: the algorithms of Basu et al. 2021, which hold the mean
-                           surprise near mirostat_tau. They replace penalties, DRY and all cuts */
+    uint32_t mirostat;  /* 0: off; 1, 2: surprise near mirostat_tau, without penalties and cuts */
     float mirostat_tau; /* 0 .. 100 bits */
     float mirostat_eta; /* 0 .. 1: how fast */
 
@@ -560,18 +521,15 @@ typedef struct edgellm_sampler_options {
     uint64_t seed; /* of our own integer generator: same seed, same text, on every CPU */
 } edgellm_sampler_options;
 
-/*
- * llama.cpp's defaults: temperature 0.8, top_k 40, top_p 0.95, min_p 0.05, repeat penalty 1.1 over
+/* llama.cpp's defaults: temperature 0.8, top_k 40, top_p 0.95, min_p 0.05, repeat penalty 1.1 over
  * 64 (llama.cpp's long-standing value; newer versions: 1), DRY off with 1.75, 2, -1 and the
  * breakers newline, colon, quote, asterisk; XTC off with 0.1; mirostat off with 5 and 0.1;
- * everything else off; seed 0. The breakers are constants of the library.
- */
+ * everything else off; seed 0. The breakers are constants of the library. */
 EDGELLM_API edgellm_sampler_options edgellm_sampler_defaults(void);
 
 /* Sets and restarts the session's sampler: generator and mirostat begin anew. Biases and breakers
- * are copied into memory reserved when the session was opened; nothing is kept of the caller's.
- * Errors: USAGE (an option out of range or NaN, an unknown token, every token banned); the
- * sampler is then as it was. */
+ * are copied. Errors: USAGE (an option out of range or NaN, an unknown token, every token banned);
+ * the sampler is then as it was. */
 EDGELLM_API edgellm_status edgellm_session_set_sampler(edgellm_session *session,
                                                        const edgellm_sampler_options *options,
                                                        edgellm_error *err);
@@ -589,14 +547,12 @@ EDGELLM_API edgellm_status edgellm_grammar_create(const edgellm_engine *engine, 
                                                   edgellm_error *err);
 EDGELLM_API void edgellm_grammar_destroy(edgellm_grammar *grammar);
 
-/*
- * An answer begins that keeps to the grammar (NULL: to none), of max_tokens at most, its end token
+/* An answer begins that keeps to the grammar (NULL: to none), of max_tokens at most, its end token
  * included. Each token that is chosen counts as taken; all others are banned before the other steps
  * of the sampler, and when max_tokens, the context or the deadline come near, also those after
  * which it might not end in time. After the end only end tokens follow. The grammar must stay until
  * it is replaced. Errors: USAGE (no room was asked for; max_tokens do not hold the shortest
- * answer), UNSUPPORTED (too ambiguous).
- */
+ * answer), UNSUPPORTED (too ambiguous). */
 EDGELLM_API edgellm_status edgellm_session_set_grammar(edgellm_session *session,
                                                        const edgellm_grammar *grammar,
                                                        uint32_t max_tokens, edgellm_error *err);
@@ -637,8 +593,7 @@ typedef struct edgellm_scheduler_options {
      * (of a chunk or a pass), realtime, max_ram, memory. */
     edgellm_session_options session;
     uint32_t slots;  /* 1 .. EDGELLM_SCHEDULER_SLOTS; 0: 4 */
-    double chunk_ns; /* what an action of more than one token may take, by its forecast; 0: 20 ms,
-                        or two steps where that is longer */
+    double chunk_ns; /* what actions of several tokens may take; 0: 20 ms, or two steps if longer */
 } edgellm_scheduler_options;
 
 /* States the memory of a scheduler, as edgellm_plan() does of a session: kv_cache and scratch are
@@ -822,8 +777,7 @@ EDGELLM_API edgellm_status edgellm_session_save_prefix(const edgellm_session *se
                                                        const void *note, size_t note_bytes,
                                                        edgellm_error *err);
 
-/*
- * Takes such a file in place of what `session` holds, if it has these `count` tokens and this note,
+/* Takes such a file in place of what `session` holds, if it has these `count` tokens and this note,
  * byte for byte; a note that names what the bits depend on (edgellm_version()) keeps files of other
  * versions out. The sampler stays. What follows is bit-identical to having computed the tokens; the
  * logits come with the next eval. Errors: as edgellm_session_load(); USAGE (other tokens or note).
