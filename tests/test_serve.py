@@ -80,6 +80,14 @@ class Server:
     def stream(self, path, **body):
         return Stream(self, path, {"stream": True, **body})
 
+    def metric(self, name):
+        """None: no reply, for there are too many connections or none is taken any more."""
+        with contextlib.suppress(ConnectionError, http.client.HTTPException):
+            status, _, text = self.ask("/metrics")
+            if status == 200:
+                return float(re.search(rf"^edgellm_{name} (\S+)$", text, re.M).group(1))
+        return None
+
     def end(self, number=signal.SIGTERM):
         """Standard output after the first line, standard error, exit code."""
         if self.process.poll() is None and number:
@@ -177,6 +185,21 @@ class Case(unittest.TestCase):
         self.assertTrue(error["type"].endswith("_error") and error["code"], body)
         if kind:
             self.assertEqual(error["type"], kind)
+
+    def soon(self, is_so):
+        until = time.monotonic() + WAIT
+        while not is_so():
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.02)
+
+    def soon_ending(self, server):
+        """It has taken notice of its signal, which a busy machine hands it late."""
+        def is_ending():
+            with contextlib.suppress(ConnectionError):
+                status, _, body = server.ask("/health")
+                return status == 503 and "shutting down" in body["error"]["message"]
+            return True
+        self.soon(is_ending)
 
     def still_works(self, server=None):
         answer = (server or self.server).answer(TEXT, prompt="the fox", max_tokens=3)
@@ -447,8 +470,8 @@ class Stops(Case):
         self.check(body, [late, early, "never there"], text[:right])
 
     def test_a_slot_is_free_again(self):
-        """An answer that a text has ended does not go on behind the scenes."""
-        server = self.start("--sessions", "1", "--queue", "0", "-c", 50000, model=LONG)
+        """An answer that a text has ended does not go on behind the scenes, where it would take minutes."""
+        server = self.start("--sessions", "1", "--queue", "0", "-c", 90000, model=LONG)
         body = {"prompt": "fox", "seed": 2, "temperature": 3, "ignore_eos": True}
         text = server.answer(TEXT, max_tokens=40, **body)["choices"][0]["text"]
         stop = next(c for c in text if c not in "\ufffd\0")
@@ -456,7 +479,7 @@ class Stops(Case):
         for _ in range(3):
             while server.ask(TEXT, {"stop": stop, **body})[0] == 429:
                 time.sleep(0.02)
-        self.assertLess(time.monotonic() - began, 20)
+        self.assertLess(time.monotonic() - began, WAIT)
         self.ends_well(server)
 
 
@@ -480,8 +503,8 @@ class Together(Case):
 
 
 class Time(Case):
-    model, options = LONG, ("-c", "20000", "--sessions", "1", "--queue", "0")
-    ENDLESS = {"prompt": "fox", "ignore_eos": True}
+    model, options = LONG, ("-c", "90000", "--sessions", "1", "--queue", "0")
+    ENDLESS = {"prompt": "fox", "ignore_eos": True}  # for minutes of processor time
 
     def test_deadline_that_can_be_kept(self):
         for stream in (False, True):
@@ -496,19 +519,24 @@ class Time(Case):
 
     def test_deadline_that_cannot(self):
         for stream in (False, True):
-            reply = self.server.ask(TEXT, {**self.ENDLESS, "max_tokens": 19000, "deadline_ms": 40,
+            reply = self.server.ask(TEXT, {**self.ENDLESS, "max_tokens": 80000, "deadline_ms": 5000,
                                            "stream": stream})
             self.is_error(reply, 422, "deadline_ms", "are enough", "deadline_error")
             forecast = reply[2]["error"]["forecast"]
-            self.assertGreater(forecast["answer_ms"], 3)
+            self.assertGreater(forecast["answer_ms"], 4000)
             self.assertGreaterEqual(forecast["enough_ms"], 1.15 * forecast["answer_ms"] - 0.01)
-            self.assertLess(forecast["tokens"], 19000)
+            self.assertLess(forecast["tokens"], 80000)
         self.still_works()
 
     def test_as_many_as_fit(self):
-        answer = self.server.answer(TEXT, **self.ENDLESS, deadline_ms=60)
-        n = answer["usage"]["completion_tokens"]
-        self.assertTrue(0 < n < 19900, n)
+        """By the forecast, whatever that is on this machine now; all of them, unless it was late."""
+        reply = self.server.ask(TEXT, {**self.ENDLESS, "max_tokens": 80000, "deadline_ms": 5000})
+        enough = reply[2]["error"]["forecast"]["enough_ms"]
+        answer = self.server.answer(TEXT, **self.ENDLESS, deadline_ms=int(enough / 200) + 1)
+        told = answer["deadline"]
+        self.assertTrue(0 < told["max_tokens"] < 80000, told)
+        if not told["ended_by_deadline"]:
+            self.assertEqual(answer["usage"]["completion_tokens"], told["max_tokens"])
         self.assertEqual(answer["choices"][0]["finish_reason"], "length")
 
     def test_full_and_gone(self):
@@ -519,20 +547,18 @@ class Time(Case):
         self.assertTrue(1 <= int(headers["retry-after"]) <= 600)
         self.assertEqual(self.server.ask("/health")[0], 200)
         stream.hang_up()
-        self.soon_free(5)
+        self.soon_free()
 
     def test_who_leaves_before_the_answer(self):
         client = self.server.client()
         client.request("POST", TEXT, json.dumps(self.ENDLESS), JSON)
-        time.sleep(0.1)
+        self.soon(lambda: self.server.metric("sessions_taken") == 1)
         client.close()
-        self.soon_free(5)
+        self.soon_free()
 
-    def soon_free(self, seconds):
-        until = time.monotonic() + seconds
-        while self.server.ask(TEXT, {"prompt": "x", "max_tokens": 1})[0] != 200:
-            self.assertLess(time.monotonic(), until)
-            time.sleep(0.02)
+    def soon_free(self):
+        """Long before the answer would have been whole."""
+        self.soon(lambda: self.server.ask(TEXT, {"prompt": "x", "max_tokens": 1})[0] == 200)
 
 
 # ---- clients that are wrong --------------------------------------------------------------------
@@ -740,19 +766,16 @@ class Rude(Case):
             self.assertTrue(sock.recv(65536).startswith(b"HTTP/1.1 200 "))
 
     def test_too_many_connections(self):
+        self.soon(lambda: self.server.metric("connections") == 1)  # those of other tests are gone
         kept = [self.server.connect() for _ in range(39)]
         self.assertEqual(self.server.ask("/health")[0], 200)
+        self.soon(lambda: self.server.metric("connections") == 40)
         kept += [self.server.connect() for _ in range(4)]
         kept[-1].settimeout(WAIT)
         self.assertTrue(read_all(kept[-1]).startswith(b"HTTP/1.1 503 "))
         for sock in kept:
             sock.close()
-        until = time.monotonic() + WAIT
-        while True:
-            with contextlib.suppress(ConnectionError, http.client.HTTPException):
-                if self.server.ask("/health")[0] == 200:
-                    break
-            self.assertLess(time.monotonic(), until)
+        self.soon(lambda: self.server.metric("connections") == 1)
 
 
 class SlowReaders(Case):
@@ -767,22 +790,25 @@ class SlowReaders(Case):
                            "max_tokens": 20000}).encode()
         sock.sendall(head("POST", TEXT, Content_Length=len(body),
                           Content_Type="application/json") + body)
-        for _ in range(20):
-            self.still_works()
-            time.sleep(0.25)
+        self.soon(lambda: self.server.metric("connections") == 2)
+        self.still_works()
+        self.soon(lambda: self.server.metric("connections") == 1)
+        self.still_works()
         got = read_all(sock)
         self.assertTrue(got.startswith(b"HTTP/1.1 200 "))
         self.assertNotIn(b"[DONE]", got)
         sock.close()
 
     def test_a_pause_is_none(self):
-        """Who comes back in time gets all of it."""
-        stream = self.server.stream(TEXT, prompt="fox", ignore_eos=True, max_tokens=5000)
+        """Who comes back in time, which is plenty on a busy machine too, gets all of it."""
+        server = self.start("-c", "90000", "--reader-timeout", WAIT, model=LONG)
+        stream = server.stream(TEXT, prompt="fox", ignore_eos=True, max_tokens=5000)
         events = stream.events()
         next(events)
         time.sleep(0.5)
         self.assertEqual(list(events)[-1], "[DONE]")
         stream.hang_up()
+        self.ends_well(server)
 
 
 # ---- start and end -----------------------------------------------------------------------------
@@ -852,11 +878,12 @@ class Start(Case):
             sock.close()
         self.ends_well(server)
 
-    def test_loading(self):
+    def loading(self, calibrate_ms):
+        """A server that has just begun, and its first reply."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        process = start("--port", port, "--calibrate", "3000")
+        process = start("--port", port, "--calibrate", calibrate_ms)
         self.addCleanup(process.communicate)
         self.addCleanup(process.kill)
         server = Server.__new__(Server)
@@ -865,11 +892,28 @@ class Start(Case):
         while reply is None and time.monotonic() < until:
             with contextlib.suppress(ConnectionError):
                 reply = server.ask("/health")
+        return server, reply
+
+    def is_loading(self, reply):
         self.assertEqual((reply[0], reply[2]["error"]["code"], reply[2]["error"]["message"],
                           reply[2]["error"]["type"]),
                          (503, 503, "Loading model", "unavailable_error"))
+
+    def test_loading(self):
+        """Whoever asks then is told so; here it would take a minute."""
+        server, reply = self.loading(calibrate_ms=60000)
+        self.is_loading(reply)
         self.is_error(server.ask(TEXT, {"prompt": "x"}), 503, None, "Loading")
-        self.assertIn(b"edgellm: tiny at ", process.stdout.readline())
+        server.process.send_signal(signal.SIGTERM)
+        self.assertEqual(server.process.communicate(timeout=WAIT)[0], b"")
+
+    def test_loaded(self):
+        """Until it is ready, and from then on it answers."""
+        server, reply = self.loading(calibrate_ms=300)
+        while reply[0] != 200:
+            self.is_loading(reply)
+            reply = server.ask("/health")
+        self.assertIn(b"edgellm: tiny at ", server.process.stdout.readline())
         self.still_works(server)
         self.ends_well(server)
 
@@ -951,9 +995,9 @@ class End(Case):
         events = stream.events()
         next(events)
         server.process.send_signal(signal.SIGTERM)
+        self.soon_ending(server)
         reply = None
         with contextlib.suppress(ConnectionError):  # unless it was over before
-            time.sleep(0.05)
             reply = server.ask(TEXT, {"prompt": "x"})
         if reply is not None:
             self.is_error(reply, 503, None, "shutting down", "unavailable_error")
@@ -968,7 +1012,7 @@ class End(Case):
         stream = server.stream(TEXT, **self.ENDLESS)
         next(stream.events())
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
+        self.soon_ending(server)
         self.is_error(server.ask(TEXT, {"prompt": "x"}), 503, None, "shutting down")
         self.is_error(server.ask("/health"), 503, None, "shutting down")
         stream.hang_up()
@@ -980,7 +1024,7 @@ class End(Case):
         whole.request("POST", TEXT, json.dumps(self.ENDLESS), JSON)
         events = stream.events()
         next(events)
-        time.sleep(0.2)
+        self.soon(lambda: server.metric("sessions_taken") == 2)
         server.process.send_signal(signal.SIGTERM)
         last = list(events)[-1]
         self.assertIn("shutting down", json.loads(last)["error"]["message"])
@@ -994,7 +1038,7 @@ class End(Case):
         stream = server.stream(TEXT, **self.ENDLESS)
         next(stream.events())
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
+        self.soon_ending(server)
         self.assertIsNone(server.process.poll())
         self.ends_well(server, signal.SIGINT)
         stream.hang_up()

@@ -19,7 +19,6 @@ import ssl
 import struct
 import subprocess
 import tempfile
-import time
 import unittest
 import zlib
 
@@ -53,12 +52,6 @@ class Case(serve.Case):
         status, _, slots = server.ask("/slots")
         self.assertEqual(status, 200)
         return slots
-
-    def soon(self, is_so):
-        until = time.monotonic() + serve.WAIT
-        while not is_so():
-            self.assertLess(time.monotonic(), until)
-            time.sleep(0.02)
 
 
 def cached_of(answer):
