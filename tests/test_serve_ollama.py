@@ -379,7 +379,7 @@ class Fields(Case):
 # ---- time, keys, and the end -------------------------------------------------------------------
 
 class Time(Case):
-    model, options = LONG, ("-c", "20000", "--sessions", "1", "--queue", "0")
+    model, options = LONG, ("-c", "90000", "--sessions", "1", "--queue", "0")  # minutes, if it is full
 
     def answer(self, path, server=None, **body):
         return super().answer(path, server, model="long", **body)
@@ -399,15 +399,23 @@ class Time(Case):
     def test_deadline_that_cannot(self):
         for path, asked in ((GENERATE, {"prompt": "fox"}), (CHAT, {"messages": user("fox")})):
             for stream in (False, True):
-                reply = self.server.ask(path, {"model": "long", "deadline_ms": 40, "stream": stream,
-                                               "options": {"num_predict": 19000}, **asked})
+                reply = self.server.ask(path, {"model": "long", "deadline_ms": 5000, "stream": stream,
+                                               "options": {"num_predict": 80000}, **asked})
                 self.is_error(reply, 422, "deadline_ms", "are enough")
-                self.assertGreater(reply[2]["forecast"]["answer_ms"], 3)
+                self.assertGreater(reply[2]["forecast"]["answer_ms"], 4000)
         self.still_works()
 
     def test_as_many_as_fit(self):
-        answer = self.answer(GENERATE, prompt="fox", options={"ignore_eos": True}, deadline_ms=60)
-        self.assertTrue(0 < answer["eval_count"] < 19900, answer["eval_count"])
+        """By the forecast, whatever that is on this machine now; all of them, unless it was late."""
+        reply = self.server.ask(GENERATE, {"model": "long", "prompt": "fox", "deadline_ms": 5000, "options":
+                                           {"num_predict": 80000, "ignore_eos": True}})
+        enough = reply[2]["forecast"]["enough_ms"]
+        answer = self.answer(GENERATE, prompt="fox", options={"ignore_eos": True},
+                             deadline_ms=int(enough / 200) + 1)
+        told = answer["deadline"]
+        self.assertTrue(0 < told["max_tokens"] < 80000, told)
+        if not told["ended_by_deadline"]:
+            self.assertEqual(answer["eval_count"], told["max_tokens"])
         self.assertEqual(answer["done_reason"], "length")
 
     def test_full_and_gone(self):
@@ -418,11 +426,8 @@ class Time(Case):
         self.assertTrue(1 <= int(reply[1]["retry-after"]) <= 600)
         self.assertEqual(self.answer(CHAT)["done_reason"], "load")  # needs no session
         stream.hang_up()
-        until = time.monotonic() + 5
         body = {"model": "long", "prompt": "x", "stream": False, "options": {"num_predict": 1}}
-        while self.server.ask(GENERATE, body)[0] != 200:
-            self.assertLess(time.monotonic(), until)
-            time.sleep(0.02)
+        self.soon(lambda: self.server.ask(GENERATE, body)[0] == 200)
 
     def test_cut_off(self):
         """What has begun and cannot end says so on its last line."""
@@ -432,7 +437,7 @@ class Time(Case):
         whole.request("POST", GENERATE, json.dumps({"stream": False, **body}), JSON)
         lines = stream.lines()
         next(lines)
-        time.sleep(0.2)
+        self.soon(lambda: server.metric("sessions_taken") == 2)
         server.process.terminate()
         self.assertIn("shutting down", list(lines)[-1]["error"])
         response = whole.getresponse()
