@@ -228,8 +228,7 @@ EDGELLM_API const char *edgellm_chat_form(uint32_t index);
 typedef struct edgellm_session edgellm_session;
 
 typedef struct edgellm_session_options {
-    uint32_t context; /* tokens the KV cache holds, up to what the model knows and 2^20; 0: at most
-                         512 */
+    uint32_t context; /* tokens of KV cache, up to what the model knows and 2^20; 0: at most 512 */
     uint32_t batch;   /* tokens of a prompt computed together, 1..512; 0: 64. Never changes bits */
     uint32_t threads; /* 1 .. cores this process may use, less reserve_cores; 0: all of those, at
                          most 8; with `realtime` only whole cores of the fastest cluster */
