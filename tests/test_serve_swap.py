@@ -140,6 +140,9 @@ class Swapping(Case):
             except Exception as error:  # in a thread: told by the other
                 problems.append(error)
         first = self.fingerprint(server)
+
+        def of_first():
+            return sum(n for key, n in list(answers.items()) if key[0] == first)
         long_one = server.stream(TEXT, seed=1, max_tokens=1200, **ENDLESS)
         threads = [threading.Thread(target=ask, args=(i,)) for i in range(4)]
         for thread in threads:
@@ -149,10 +152,12 @@ class Swapping(Case):
             self.assertIn("another model from now on", self.look_again(server, "swapped"))
             second = self.fingerprint(server)
             self.assertEqual(text_of(long_one.all()), raw(LONG, 1200, 1))
+            self.until(server, lambda _: problems or any(key[0] == second for key in list(answers)))
             place(LONG)
             self.look_again(server, "swapped")
             self.assertEqual(self.fingerprint(server), first)
-            time.sleep(0.3)
+            begun = of_first()
+            self.until(server, lambda _: problems or of_first() > begun + len(threads))
         finally:
             is_over.set()
             for thread in threads:
@@ -263,6 +268,7 @@ class Swapping(Case):
             server.answer(TEXT, max_tokens=1000, **ENDLESS)  # much to save takes long
             place(model)
             self.assertIn("another model from now on", self.look_again(server, "swapped"))
+        self.until(server, lambda _: problems or told[200])
         is_over.set()
         for saver in savers:
             saver.join()
@@ -370,8 +376,9 @@ class Kept(Case):
         runs = Metrics(server).one("sessions_taken")
         late.send(type="request", id="b", seed=2, max_tokens=5, deadline_ms=80000000, **ENDLESS)
         self.is_served(server, OTHER)
-        if runs and Metrics(server).one("deadlines_accepted_total") == 1:
-            self.assertEqual(Metrics(server).one("sessions_taken"), 1)  # "b" waits
+        now = Metrics(server)
+        if runs and now.one("deadlines_accepted_total") == 1:
+            self.assertLessEqual(now.one("sessions_taken"), 1)  # "b" waits
         client.send(type="cancel", id="a")
         answer = late.follow("b")
         self.assertEqual(ws_client.text_of(answer), raw(OTHER, 5, 2))
@@ -402,7 +409,9 @@ class Kept(Case):
             for model in (OTHER, LONG):
                 place(model)
                 self.look_again(server, "swapped")
-            time.sleep(0.3)
+                text = raw(model, 100, 3)
+                begun = n[text]
+                self.until(server, lambda _: problems or n[text] > begun + len(threads))
         finally:
             is_over.set()
             for thread in threads:
@@ -432,7 +441,7 @@ class Alone(Case):
 
     def begin(self, server):
         """What runs meanwhile, and the line that says that it may end."""
-        stream = server.stream(TEXT, seed=1, max_tokens=1200, **ENDLESS)
+        stream = server.stream(TEXT, seed=1, max_tokens=6000, **ENDLESS)
         events = stream.events()
         first = next(events)
         self.ask_again(server)
@@ -449,7 +458,7 @@ class Alone(Case):
 
     def whole(self, first, events):
         objects = [json.loads(e) for e in (first, *events) if e != "[DONE]"]
-        self.assertEqual(text_of(objects), raw(LONG, 1200, 1))
+        self.assertEqual(text_of(objects), raw(LONG, 6000, 1))
 
     def test_one_after_the_other(self):
         server = self.tight()
