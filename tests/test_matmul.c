@@ -342,9 +342,11 @@ static void test_codecs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_codecs),           cmocka_unit_test(test_matmul_shapes),
-        cmocka_unit_test(test_matmul_long_rows), cmocka_unit_test(test_matmul_long_rows),
-        cmocka_unit_test(test_matmul_extremes),  cmocka_unit_test(test_matmul_many_vectors),
+        cmocka_unit_test(test_codecs),
+        cmocka_unit_test(test_matmul_shapes),
+        cmocka_unit_test(test_matmul_long_rows),
+        cmocka_unit_test(test_matmul_extremes),
+        cmocka_unit_test(test_matmul_many_vectors),
         cmocka_unit_test(test_matmul_exact),
     };
     return cmocka_run_group_tests_name("matmul", tests, NULL, NULL);
