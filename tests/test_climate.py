@@ -134,7 +134,7 @@ class Energy(Case):
         self.assertEqual((got["meter"], got["why"]), ("RAPL package-0", None))
         # 0.1 J in some 20 ms, less often on a busy machine, for 950 ms: each reading is exact.
         self.assertAlmostEqual(got["answer_joules"] / 0.1, round(got["answer_joules"] / 0.1), delta=1e-6)
-        self.assertGreater(got["answer_joules"], 0)
+        self.assertGreater(got["answer_joules"], 0.3)
         self.assertAlmostEqual(got["joules_per_token"], got["answer_joules"] / 19)
 
     def test_a_counter_that_begins_anew(self):

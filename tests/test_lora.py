@@ -228,7 +228,7 @@ class Refused(unittest.TestCase):
         self.assert_refused(edgellm("run", model("llama3"), "-p", "a", "--lora", f"{first}=0"),
                             USAGE, "scale")
         nine = [a for _ in range(9) for a in ("--lora", first)]
-        self.assert_refused(edgellm("run", model("llama3"), "-p", "a", *nine), USAGE, "8 times")
+        self.assert_refused(edgellm("run", model("llama3"), "-p", "a", *nine), USAGE, "9 adapters: at most 8")
 
 
 if __name__ == "__main__":

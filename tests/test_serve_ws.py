@@ -235,7 +235,7 @@ class Running(Case):
         tokens, done = self.rest(client, "a")
         self.assertEqual((done["type"], done["finish_reason"]), ("done", "cancelled"))
         self.assertEqual(done["usage"]["completion_tokens"], 1 + len(tokens))
-        self.assertLess(len(tokens), 59000)
+        self.assertLess(len(tokens), 7000)
         client.send(type="cancel", id="a")
         self.error_of(client.receive(), 404, "id", "a", True)
         self.stream_works(client)
@@ -622,12 +622,11 @@ class Slow(Case):
         """Who answers outlives who does not, and has as long as two beats for each answer."""
         server = self.start("--heartbeat", 3)
         dead, quick = self.connect(server), self.connect(server)
-        while server.metric("connections") == 3:
+        while server.metric("connections") == 3 or quick.pings < 4:
             opcode, data = quick.receive_frame()
             self.assertEqual(opcode, PING)
             quick.send_frame(data, opcode=PONG)
             quick.pings += 1
-        self.assertGreater(quick.pings, 1)
         self.stream_works(quick)
         while True:
             try:

@@ -21,12 +21,6 @@ static edgellm_status add(el_cli_lora *lora, const char *text, edgellm_error *er
 {
     float scale;
     const size_t len = split(text, &scale);
-    if (lora->n == EL_CLI_LORA_MAX) {
-        return el_cli_fail(err, EDGELLM_ERR_USAGE,
-                           "--lora can be given %d times: '%.80s' is too "
-                           "many",
-                           EL_CLI_LORA_MAX, text);
-    }
     char *path = strndup(text, len);
     if (path == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for a name");
     lora->list[lora->n++] = (edgellm_adapter){path, scale};

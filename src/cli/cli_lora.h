@@ -4,15 +4,14 @@
 
 #include "cli/cli_options.h"
 
-enum { EL_CLI_LORA_MAX = 8 };
-
 typedef struct el_cli_lora {
-    edgellm_adapter list[EL_CLI_LORA_MAX]; /* (n), their paths owned */
+    edgellm_adapter
+        list[EL_CLI_TEXTS_MAX]; /* (n), their paths owned; the engine says how many may be */
     uint32_t n;
 } el_cli_lora;
 
-/* texts: FILE or FILE=SCALE each; without a scale it is 1. Release it in any case. Errors: USAGE,
- * MEMORY. */
+/* texts: FILE or FILE=SCALE each; without a scale it is 1. Release it in any case. Errors: MEMORY.
+ */
 edgellm_status el_cli_lora_read(el_cli_lora *lora, const el_cli_texts *texts, edgellm_error *err);
 void el_cli_lora_release(el_cli_lora *lora);
 

@@ -6,10 +6,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "folder/folder_families.h"
 #include "folder/folder_work.h"
 #include "folder/safetensors.h"
 #include "format/checks.h"
 #include "format/gguf_value.h"
+#include "format/tma.h"
 
 #define CONFIG  "adapter_config.json"
 #define WEIGHTS "adapter_model.safetensors"
@@ -61,9 +63,8 @@ static edgellm_status put_values(el_folder *f, uint32_t *rank)
         return el_fail(f->err, EDGELLM_ERR_FORMAT, CONFIG ": r or lora_alpha is missing or 0");
     el_folder_put_text(f, "general.type", "adapter", strlen("adapter"));
     el_folder_put_text(f, "adapter.type", "lora", strlen("lora"));
-    el_folder_put_f32(f, "adapter.lora.alpha", (float)alpha);
-    el_folder_put_bool(f, "edgellm.adapter.root",
-                       json_is_true(json_object_get(f->config, "use_rslora")));
+    el_folder_put_f32(f, EL_ADAPTER_ALPHA, (float)alpha);
+    el_folder_put_bool(f, EL_ADAPTER_ROOT, json_is_true(json_object_get(f->config, "use_rslora")));
     return f->failed ? el_fail(f->err, EDGELLM_ERR_MEMORY, "out of memory for metadata")
                      : el_gguf_sort(f->file, f->err);
 }
@@ -71,31 +72,35 @@ static edgellm_status put_values(el_folder *f, uint32_t *rank)
 /* ---- tensors ----------------------------------------------------------------------------------
  */
 
-static const char *const parts[][2] = {
-    {"self_attn.q_proj", "attn_q"}, {"self_attn.k_proj", "attn_k"},
-    {"self_attn.v_proj", "attn_v"}, {"self_attn.o_proj", "attn_output"},
-    {"mlp.gate_proj", "ffn_gate"},  {"mlp.up_proj", "ffn_up"},
-    {"mlp.down_proj", "ffn_down"},
-};
+/* The matrix that a layer's "self_attn.q_proj.lora_A.weight" is beside: all that have their weights
+ * in the set of every layer. *half: ".lora_A.weight". NULL: it is no such. */
+static const el_folder_part *part_of(const char *name, const char **half)
+{
+    for (unsigned i = 0; i < el_folder_n_parts; i++) {
+        const el_folder_part *part = &el_folder_parts[i];
+        const size_t len = strlen(part->theirs) - strlen(".weight");
+        if (part->sets != EL_SET_LAYER || strncmp(name, part->theirs, len) != 0) continue;
+        *half = name + len;
+        return part;
+    }
+    return NULL;
+}
 
-/* "PREFIX.layers.N.self_attn.q_proj.lora_A.weight" by our name; false: it is no such. */
-static bool our_name(const char *theirs, char *ours, size_t size)
+/* The part of "PREFIX.layers.N.self_attn.q_proj.lora_A.weight", and our name of it; NULL: it is no
+ * such. */
+static const el_folder_part *our_name(const char *theirs, char *ours, size_t size)
 {
     static const char prefix[] = "base_model.model.model.layers.";
     char *end;
-    if (strncmp(theirs, prefix, strlen(prefix)) != 0) return false;
+    const char *half;
+    if (strncmp(theirs, prefix, strlen(prefix)) != 0) return NULL;
     const unsigned long layer = strtoul(theirs + strlen(prefix), &end, 10);
-    if (*end != '.' || layer >= EL_MAX_LAYERS) return false;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        const size_t len = strlen(parts[i][0]);
-        if (strncmp(end + 1, parts[i][0], len) != 0) continue;
-        const char *half = end + 1 + len;
-        const bool is_a = strcmp(half, ".lora_A.weight") == 0;
-        if (!is_a && strcmp(half, ".lora_B.weight") != 0) return false;
-        snprintf(ours, size, "blk.%lu.%s.weight.lora_%c", layer, parts[i][1], is_a ? 'a' : 'b');
-        return true;
-    }
-    return false;
+    if (*end != '.' || layer >= EL_MAX_LAYERS) return NULL;
+    const el_folder_part *part = part_of(end + 1, &half);
+    const bool is_a = part && strcmp(half, ".lora_A.weight") == 0;
+    if (!part || (!is_a && strcmp(half, ".lora_B.weight") != 0)) return NULL;
+    snprintf(ours, size, "blk.%lu.%s.lora_%c", layer, part->ours, is_a ? 'a' : 'b');
+    return part;
 }
 
 static edgellm_status add(const el_folder *f, const el_safetensor *t, uint32_t rank)
@@ -103,7 +108,8 @@ static edgellm_status add(const el_folder *f, const el_safetensor *t, uint32_t r
     el_gguf_tensor *to = &f->file->tensors[f->file->n_tensors];
     char shape[96];
     el_safetensor_shape(t, shape, sizeof shape);
-    if (!our_name(t->name, to->name, sizeof to->name))
+    const el_folder_part *part = our_name(t->name, to->name, sizeof to->name);
+    if (!part)
         return el_fail(f->err, EDGELLM_ERR_UNSUPPORTED,
                        "tensor '%.120s' cannot be adapted: that are q_proj, k_proj, v_proj, "
                        "o_proj, gate_proj, up_proj and down_proj of a model's layers",
@@ -124,7 +130,7 @@ static edgellm_status add(const el_folder *f, const el_safetensor *t, uint32_t r
     to->data = t->data;
     to->bytes = t->bytes;
     /* queries and keys as every folder has them; whose width a head is, the model says */
-    to->halves = is_b && (strstr(to->name, "attn_q.") || strstr(to->name, "attn_k."));
+    to->halves = is_b && part->kind == EL_PART_PAIRS;
     f->file->n_tensors++;
     return EDGELLM_OK;
 }

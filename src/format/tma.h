@@ -17,6 +17,11 @@
 #define EL_LORA_MAX      8    /* adapters of an engine */
 #define EL_LORA_RANK_MAX 1024 /* columns of B */
 
+/* Keys of an adapter in the form of a GGUF file. */
+#define EL_ADAPTER_ALPHA "adapter.lora.alpha"
+/* Of the importer alone, for rank-stabilised adapters: alpha is divided by sqrt(rank). */
+#define EL_ADAPTER_ROOT "edgellm.adapter.root"
+
 /* The matrices of a layer that can be adapted, in the order of the file. */
 typedef enum el_lora_part {
     EL_LORA_Q,

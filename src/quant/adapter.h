@@ -9,10 +9,6 @@
 
 #include "format/gguf.h"
 
-#define EL_ADAPTER_ALPHA "adapter.lora.alpha"
-/* Of the importer alone, for rank-stabilised adapters: alpha is divided by sqrt(rank). */
-#define EL_ADAPTER_ROOT "edgellm.adapter.root"
-
 typedef struct el_adapter_made {
     uint32_t matrices, layers; /* that are adapted */
     uint32_t rank;             /* the largest */
