@@ -233,6 +233,7 @@ typedef struct edgellm_session_options {
     uint32_t threads; /* 1 .. cores this process may use, less reserve_cores; 0: all of those, at
                          most 8; with `realtime` only whole cores of the fastest cluster */
     uint32_t reserve_cores; /* of the cores this process may use, so many are left to others */
+    uint32_t kv_bits;       /* of the KV cache: 16, 8 or 4; 0: 8. Only 8 with exact */
     bool exact;             /* float32 activations and KV cache: the slow reference */
     bool realtime;          /* as real-time as is permitted: see edgellm_session_realtime() */
     /* Every token takes the time of a full context: attention goes over all its positions, those
@@ -259,7 +260,7 @@ typedef struct edgellm_memory_plan {
     uint64_t program;  /* resident before anything was loaded: code, libc, caller's own */
     uint64_t total;
     uint64_t session_bytes;  /* kv_cache + scratch: the one range that a session lives in */
-    uint64_t position_bytes; /* of KV cache that a position fills, and later tokens read */
+    uint64_t position_bytes; /* that a position fills, and later tokens (within a window) read */
     uint32_t context, batch, n_threads; /* the options with defaults filled in */
     uint32_t window_positions; /* that layers with a window keep; 0: all keep the whole context */
 } edgellm_memory_plan;

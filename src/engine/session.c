@@ -64,6 +64,13 @@ edgellm_status el_session_resolve(const edgellm_engine *engine,
     if (o->batch > MAX_BATCH)
         return el_fail(err, EDGELLM_ERR_USAGE, "batch %u: at most %d", o->batch, MAX_BATCH);
     EL_TRY(resolve_threads(o, err));
+    if (o->kv_bits == 0) o->kv_bits = 8;
+    if (o->kv_bits != 16 && o->kv_bits != 8 && o->kv_bits != 4)
+        return el_fail(err, EDGELLM_ERR_USAGE, "kv_bits %u: the KV cache has 16, 8 or 4 bits",
+                       o->kv_bits);
+    if (o->exact && o->kv_bits != 8)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "exact mode keeps float32: it does not go with kv_bits %u", o->kv_bits);
     if (o->exact && o->constant_time)
         return el_fail(err, EDGELLM_ERR_USAGE,
                        "exact mode takes its time: it does not go with constant_time");
@@ -105,6 +112,7 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
                           .batch = o->batch,
                           .threads = o->threads,
                           .room = room,
+                          .kv_bits = o->kv_bits,
                           .exact = o->exact,
                           .constant_time = o->constant_time};
     el_sampler sampler;
