@@ -293,7 +293,7 @@ typedef struct test_kv {
 /* Everything is garbage at first; the scales are NaN. */
 static test_kv make_kv(uint32_t head_dim)
 {
-    test_kv t = {.kv = {.blocks = (head_dim + 31) / 32}};
+    test_kv t = {.kv = {.blocks = (head_dim + 31) / 32, .bits = 8}};
     size_t codes = (size_t)POSITIONS * t.kv.blocks * 32, scales = (size_t)POSITIONS * t.kv.blocks;
     t.keys = guard(codes);
     t.values = guard(codes);

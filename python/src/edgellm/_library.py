@@ -45,7 +45,7 @@ class StreamStruct(Structure):
 
 class SessionOptions(Structure):
     _fields_ = [("context", c_uint32), ("batch", c_uint32), ("threads", c_uint32), ("reserve_cores", c_uint32),
-                ("exact", c_bool), ("realtime", c_bool), ("constant_time", c_bool), ("grammar", c_bool),
+                ("kv_bits", c_uint32), ("exact", c_bool), ("realtime", c_bool), ("constant_time", c_bool), ("grammar", c_bool),
                 ("max_ram", c_uint64), ("memory", c_void_p), ("memory_bytes", c_size_t)]
 
 
