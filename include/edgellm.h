@@ -226,7 +226,6 @@ EDGELLM_API const char *edgellm_chat_form(uint32_t index);
 /* ---- session --------------------------------------------------------------------------- */
 
 typedef struct edgellm_session edgellm_session;
-
 typedef struct edgellm_session_options {
     uint32_t context; /* tokens of KV cache, up to what the model knows and 2^20; 0: at most 512 */
     uint32_t batch;   /* tokens of a prompt computed together, 1..512; 0: 64. Never changes bits */

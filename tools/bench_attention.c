@@ -93,7 +93,7 @@ static void make_head(bench *b, uint32_t head_dim)
     h->query = b->query;
     h->scores = room(LONGEST * sizeof(float));
     h->kv = (el_kv){.bits = 8,
-                      .keys = room((size_t)LONGEST * head_dim),
+                    .keys = room((size_t)LONGEST * head_dim),
                     .kscale = room((size_t)LONGEST * blocks * sizeof(float)),
                     .values = room((size_t)LONGEST * head_dim),
                     .vscale = room((size_t)LONGEST * blocks * sizeof(float)),

@@ -65,7 +65,7 @@ typedef struct el_cli_model_values {
          .kind = EL_CLI_ON,                                                                        \
          .field = offsetof(type, model.session.exact),                                             \
          .help = "float32 activations and KV cache: the slow reference"},                          \
-        {.name = "kv-bits",                                                                             \
+        {.name = "kv-bits",                                                                        \
          .kind = EL_CLI_U32,                                                                       \
          .field = offsetof(type, model.session.kv_bits),                                           \
          .argument = "BITS",                                                                       \

@@ -61,8 +61,8 @@ static uint32_t mode_of(const edgellm_session *s)
     const bool longer = el_positions_long(s->forward.model, s->forward.context);
     const uint32_t bits = s->forward.exact ? 8 : s->forward.kv_bits;
     return (s->forward.exact ? MODE_EXACT : 0) | (longer ? MODE_LONG : 0) |
-           (el_session_adapters(s) != 0 ? MODE_ADAPTED : 0) |
-           (bits == 16 ? MODE_KV16 : 0) | (bits == 4 ? MODE_KV4 : 0);
+           (el_session_adapters(s) != 0 ? MODE_ADAPTED : 0) | (bits == 16 ? MODE_KV16 : 0) |
+           (bits == 4 ? MODE_KV4 : 0);
 }
 
 /* Exact mode has no width, and nobody has two. */

@@ -79,9 +79,10 @@ typedef void (*el_rope_fn)(float *x, uint32_t heads, uint32_t head_dim, uint32_t
  * Keys and values are quantised like activations.
  *
  * 16 bits: the same of twice as many blocks, those of the codes first, then those of what they
- * left over, quantised once more. 4 bits: keys lie like codes of 4 bits, 8 dimensions to a vector
- * (two quads); of values byte i of a block has dimension i in its low and i + 16 in its high half;
- * in the place of a scale there is a word: scale and offset, the upper halves of two floats.
+ * left over, quantised once more. 4 bits: keys, turned with their queries by el_rotate_row() as far
+ * as whole 64 dimensions go, lie like codes of 4 bits, 8 dimensions to a vector (two quads); of
+ * values byte i of a block has dimension i in its low and i + 16 in its high half; in the place of
+ * a scale there is a word: scale and offset, the upper halves of two floats.
  */
 typedef struct el_kv {
     int8_t *keys;
@@ -111,7 +112,8 @@ static inline size_t el_kv_kscale_at(const el_kv *kv, uint32_t position, uint32_
     return ((size_t)(position / EL_TILE) * kv->blocks + block) * EL_TILE + position % EL_TILE;
 }
 
-/* Stores the key and value (head_dim floats each) of one position; docs/NUMERICS.md, "Attention". */
+/* Stores the key and value (head_dim floats each) of one position; docs/NUMERICS.md, "Attention".
+ */
 typedef void (*el_kv_store_fn)(const el_kv *kv, uint32_t position, const float *key,
                                const float *value, uint32_t head_dim);
 

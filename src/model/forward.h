@@ -106,8 +106,8 @@ typedef struct el_forward_bytes {
 } el_forward_bytes;
 
 /* Lays the working memory out in `arena` (measuring or real) and fills in the tables. The fields
- * model, kernels, context, batch, threads, room, kv_bits, exact and constant_time are set before; crew at
- * any time. */
+ * model, kernels, context, batch, threads, room, kv_bits, exact and constant_time are set before;
+ * crew at any time. */
 el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena);
 
 /* Of the cache: one for each (layer, kv head). */
