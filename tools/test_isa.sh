@@ -7,6 +7,7 @@
 # another has the library alone. There the tests of the kernels run too, and the levels that are found
 # must be those of the table.
 #   make test-isa     EDGELLM_BUILD=DIR: programs that are built already
+#   tools/test_isa.sh --build     what runs under emulators, and nothing else
 set -eu
 cd "$(dirname "$0")/.."
 jobs=$(scripts/jobs.sh)
@@ -146,16 +147,23 @@ needs() {
     done
 }
 
-# cross PRESETS: builds what runs there. To configure takes one core, and time.
+# cross: builds what runs there. To configure takes one core, and time.
 cross() {
+    needs aarch64-linux-gnu-gcc qemu-aarch64 "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+    needs riscv64-linux-gnu-gcc qemu-riscv64 "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross"
+    needs arm-linux-gnueabihf-gcc qemu-arm "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"
     # Also where an older one has left a folder.
-    printf '%s\n' "$@" | xargs -P "$jobs" -n 1 cmake --preset >/dev/null
-    for preset in "$@"; do
+    printf '%s\n' aarch64 riscv64 armv7 | xargs -P "$jobs" -n 1 cmake --preset >/dev/null
+    for preset in aarch64 riscv64 armv7; do
         cmake --build "build/$preset" --parallel "$jobs" --target run_hash test_kernels test_matmul
     done
 }
 
 here="$build/tools/run_hash"
+if [ "${1:-}" = --build ]; then
+    [ "$(uname -m)" != x86_64 ] || cross
+    exit
+fi
 if [ "${1:-}" = --machine ]; then
     shift
     emulate "$@"
@@ -175,10 +183,7 @@ done
 status=0
 compare_here || status=1
 if [ "$(uname -m)" = x86_64 ]; then
-    needs aarch64-linux-gnu-gcc qemu-aarch64 "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
-    needs riscv64-linux-gnu-gcc qemu-riscv64 "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross"
-    needs arm-linux-gnueabihf-gcc qemu-arm "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"
-    cross aarch64 riscv64 armv7
+    cross
     machines | xargs -P "$jobs" -L 1 tools/test_isa.sh --machine || status=1
 fi
 [ "$status" = 0 ] || echo "test-isa: some runs have another result"
