@@ -241,3 +241,13 @@ get_property(all_tests DIRECTORY PROPERTY TESTS)
 foreach(test ${all_tests})
   set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT EDGELLM_CACHE=none)
 endforeach()
+# The longest begin first, in this order: in a new folder ctest does not know yet how long each takes.
+set(cost 200)
+foreach(test faults_failures bench_http faults_writers faults serve cli certify disturbed serve_ws contract
+             schedule serve_load serve_swap doctor quantize_cli pull climate calibrate compress bench chat_cli
+             serve_disturbed serve_shift serve_choices serve_tools serve_ollama batch matmul sampler_cost)
+  if(test IN_LIST all_tests)
+    set_tests_properties(${test} PROPERTIES COST ${cost})
+    math(EXPR cost "${cost} - 1")
+  endif()
+endforeach()

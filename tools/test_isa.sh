@@ -66,15 +66,15 @@ threads="1 2"
 [ "$(nproc)" -gt 1 ] || threads=1
 compared=0
 failed=0
-# expect RESULT WHAT COMMAND...: the one line that the command prints must be the result.
+# expect RESULT OF COMMAND...: the one line that the command prints must be the result.
 expect() {
-    want=$1 what=$2
+    want=$1 of=$2
     shift 2
     compared=$((compared + 1))
     got=$("$@" </dev/null 2>"$log") || got="no result"
     [ "$got" = "$want" ] && return
     failed=$((failed + 1))
-    echo "FAIL $what: $got, not $want"
+    echo "FAIL $of: $got, not $want"
     grep -v "warning: TCG doesn't support" "$log" || true # features that no kernel asks for
 }
 
