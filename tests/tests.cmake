@@ -94,14 +94,15 @@ if(EDGELLM_CLI)
   el_python_test(tool_text $<TARGET_FILE:tool_text>)
   el_test(schema_memory base schema)
   target_link_libraries(test_schema_memory PRIVATE PkgConfig::JANSSON m)
-  target_link_options(test_schema_memory PRIVATE
-      -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free)
   # Hugging Face folders, while memory fails.
   el_test(folder_memory base cpu kernel format token folder test_support)
   target_sources(test_folder_memory PRIVATE fuzz/seed_folder.c)
   target_link_libraries(test_folder_memory PRIVATE PkgConfig::JANSSON m)
-  target_link_options(test_folder_memory PRIVATE
-      -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free)
+  foreach(test schema_memory folder_memory)
+    target_sources(test_${test} PRIVATE support/failing_memory.c)
+    target_link_options(test_${test} PRIVATE
+        -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free)
+  endforeach()
 endif()
 
 # Not a test: what tools/conformance_tokens.py compares with the reference tokenizers.
