@@ -16,12 +16,12 @@ mkdir -p "$stamps"
 # Each file once, as its module compiles it: tests compile some again, with names of their own, and both
 # checkers would look at each of these. Of what the build makes the shortest file stands for all: they differ
 # in the bytes of one array, and of the longest cppcheck takes a minute.
-python3 - "$build/compile_commands.json" >"$stamps/compile_commands.json" <<'END'
+python3 - "$build" >"$stamps/compile_commands.json" <<'END'
 import json, os, sys
-commands = {}
-for command in json.load(open(sys.argv[1])):
+build, commands = sys.argv[1], {}
+for command in json.load(open(f"{build}/compile_commands.json")):
     commands.setdefault(command["file"], command)
-made = sorted((file for file in commands if "/embedded/" in file), key=os.path.getsize)
+made = sorted((file for file in commands if f"{build}/embedded/" in file), key=os.path.getsize)
 for file in made[1:]:
     del commands[file]
 json.dump(list(commands.values()), sys.stdout, indent=0)
