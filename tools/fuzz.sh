@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the fuzz targets (tests/fuzz, CONTRIBUTING.md).
 #   tools/fuzz.sh run [TARGET...]         each for FUZZ_SECONDS (60), FUZZ_JOBS at once (a core each)
+#   tools/fuzz.sh build [TARGET...]       what `run` begins with
 #   tools/fuzz.sh minimise [TARGET...]    writes the committed corpora again: the seeds, and of what
 #                                         runs have found since what reaches more than they do
 #   tools/fuzz.sh coverage [TARGET...]    lines of the code behind each target that its corpus reaches
@@ -41,7 +42,7 @@ targets() { # the targets named, or all
         echo "$name"
     done
 }
-build() { # build PRESET_FOLDER TARGET...
+compile() { # compile PRESET_FOLDER TARGET...
     [ -f "$1/CMakeCache.txt" ] || cmake --preset fuzz
     cmake --build "$1" --parallel "$(scripts/jobs.sh)" --target "${@:2}"
 }
@@ -67,10 +68,16 @@ fuzz_one() {
     return 1
 }
 
+build() {
+    local names
+    names=$(targets "$@")
+    compile "$work" $(printf 'fuzz_%s ' $names)
+}
+
 run() {
     local names failed=0
     names=$(targets "$@")
-    build "$work" $(printf 'fuzz_%s ' $names)
+    build $names
     for name in $names; do
         while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n || failed=1; done
         fuzz_one "$name" &
@@ -82,7 +89,7 @@ run() {
 minimise() {
     local names name small seeds=$work/seeds
     names=$(targets "$@")
-    build "$work" make_seeds $(printf 'fuzz_%s ' $names)
+    compile "$work" make_seeds $(printf 'fuzz_%s ' $names)
     rm -rf "$seeds"
     "$work/tests/fuzz/make_seeds" "$seeds"
     for name in $names; do
@@ -106,7 +113,7 @@ coverage() {
     names=$(targets "$@")
     cmake --preset fuzz -B "$folder" -DEDGELLM_SANITIZE= -DEDGELLM_FUZZ=OFF \
         -DCMAKE_C_FLAGS="-O1 -g -fprofile-instr-generate -fcoverage-mapping" >/dev/null
-    build "$folder" $(printf 'replay_%s ' $names)
+    compile "$folder" $(printf 'replay_%s ' $names)
     for name in $names; do
         LLVM_PROFILE_FILE=$folder/$name.raw "$folder/tests/fuzz/replay_$name" $(inputs "$name") \
             >/dev/null
@@ -123,6 +130,6 @@ coverage() {
 command=${1:-run}
 [ $# -eq 0 ] || shift
 case $command in
-run | minimise | coverage) "$command" "$@" ;;
-*) die "run, minimise or coverage, not '$command'" ;;
+run | build | minimise | coverage) "$command" "$@" ;;
+*) die "run, build, minimise or coverage, not '$command'" ;;
 esac

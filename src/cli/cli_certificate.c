@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fnv.h"
 #include "cli/cli_folders.h"
 #include "cli/cli_output.h"
 #include "cli/cli_stats.h"
@@ -138,14 +139,12 @@ json_t *el_cli_certificate_json(const el_cli_certificate *c)
  * that is written the same way. False: no memory. */
 static bool checksum(json_t *object, char text[20])
 {
-    uint64_t hash = EDGELLM_HASH_START;
     json_t *rest = json_copy(object);
     json_object_del(rest, "checksum");
     char *dump =
         el_cli_json_dump(rest, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(DIGITS));
     if (dump == NULL) return false;
-    for (const char *p = dump; *p != '\0'; p++)
-        hash = (hash ^ (uint8_t)*p) * 1099511628211ULL;
+    const uint64_t hash = el_fnv(EDGELLM_HASH_START, dump, strlen(dump));
     free(dump);
     snprintf(text, 20, "%016llx", (unsigned long long)hash);
     return true;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fnv.h"
 #include "cli/cli_signals.h"
 #include "cli/perplexity_cache.h"
 #include "folder/folder.h"
@@ -32,7 +33,7 @@ static edgellm_status hash_all(int fd, const char *path, uint64_t *hash, char fi
         } else if (n > 0) {
             for (ssize_t i = 0; i < n && done + (uint64_t)i < 4; i++)
                 first[done + (uint64_t)i] = (char)bytes[i];
-            sum = el_cli_fnv(sum, bytes, (size_t)n);
+            sum = el_fnv(sum, bytes, (size_t)n);
             done += (uint64_t)n;
         } else if (n < 0 && errno != EINTR) {
             status =
@@ -71,7 +72,7 @@ static edgellm_status hash_folder(const char *path, uint64_t *hash, edgellm_erro
     for (uint32_t i = 0; i < file.n_shards; i++) {
         const el_mapfile *map = &file.shards[i];
         for (size_t at = 0; at < map->size && el_cli_interrupted() == 0; at += piece)
-            sum = el_cli_fnv(sum, map->data + at, map->size - at < piece ? map->size - at : piece);
+            sum = el_fnv(sum, map->data + at, map->size - at < piece ? map->size - at : piece);
     }
     el_gguf_close(&file);
     *hash = sum;
@@ -102,8 +103,8 @@ static uint64_t token_hash(const el_cli_model *model, uint32_t token, uint64_t h
     for (int special = 0; special < 2; special++) {
         size_t len = 0;
         edgellm_detokenize(model->engine, &token, 1, special != 0, text, sizeof text, &len, NULL);
-        hash = el_cli_fnv(hash, &len, sizeof len);
-        hash = el_cli_fnv(hash, text, len < sizeof text ? len : sizeof text);
+        hash = el_fnv(hash, &len, sizeof len);
+        hash = el_fnv(hash, text, len < sizeof text ? len : sizeof text);
     }
     return hash;
 }
@@ -111,7 +112,7 @@ static uint64_t token_hash(const el_cli_model *model, uint32_t token, uint64_t h
 static uint64_t names_hash(const el_cli_model *model)
 {
     const char *name = model->info.pretokenizer;
-    return el_cli_fnv(EDGELLM_HASH_START, name, strlen(name));
+    return el_fnv(EDGELLM_HASH_START, name, strlen(name));
 }
 
 uint64_t el_cli_vocabulary_hash(const el_cli_model *model)
