@@ -16,6 +16,7 @@
 #include "cli/cli_output.h"
 #include "format/ggml_types.h"
 #include "format/tm2.h"
+#include "format/tma.h"
 #include "fuzz/commands.h"
 #include "fuzz/seed_folder.h"
 #include "fuzz/seed_gguf.h"
@@ -769,14 +770,57 @@ static void save_folders(void)
     }
 }
 
+/* ---- adapters of the small model of sessions --------------------------------------------- */
+
+enum { ADAPTED_WIDTH = 32, ADAPTED_KV = 16, ADAPTED_LAYERS = 2, ADAPTED_RANK = 3 };
+
+/* Of the matrices whose bit is set in `set`, of each layer; rank 1 to 3. */
+static void save_adapter(const char *name, unsigned set, uint32_t rank, float gain)
+{
+    const el_config config = {.architecture = "llama",
+                              .layers = ADAPTED_LAYERS,
+                              .dim = ADAPTED_WIDTH,
+                              .ffn_dim = ADAPTED_WIDTH,
+                              .heads = 2,
+                              .kv_heads = 1,
+                              .head_dim = ADAPTED_KV};
+    el_lora_matrix matrices[ADAPTED_LAYERS * EL_LORA_PARTS] = {{0}};
+    float values[ADAPTED_WIDTH * ADAPTED_RANK];
+    el_tma_source source = {.matrices = matrices};
+    el_random random = {.state = 5};
+    char path[4096];
+    uint64_t bytes;
+    edgellm_error err;
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        values[i] = 0.1f * el_random_unit(&random);
+    for (uint32_t i = 0; i < ADAPTED_LAYERS * EL_LORA_PARTS; i++) {
+        const el_lora_part part = (el_lora_part)(i % EL_LORA_PARTS);
+        if (!(set >> part & 1)) continue;
+        matrices[i] = (el_lora_matrix){.a = values, .b = values, .rank = rank, .gain = gain};
+        el_lora_shape(&config, part, &matrices[i].rows, &matrices[i].cols);
+        source.n++;
+    }
+    snprintf(path, sizeof path, "%s/tma/%s", root, name);
+    if (el_tma_write(path, &config, &source, &bytes, &err) != EDGELLM_OK) fail(path, err.message);
+}
+
+static void save_adapters(void)
+{
+    save_adapter("all", 0x7f, 1, 2);
+    save_adapter("attention", 0x0f, 2, 0.5f);
+    save_adapter("down", 1u << EL_LORA_DOWN, 3, -1);
+    save_adapter("keys", 1u << EL_LORA_K, 1, 0);
+}
+
 int main(int argc, char **argv)
 {
-    static const char *const targets[] = {"gguf", "tm2",     "token",   "chat",
-                                          "args", "session", "http",    "certificate",
-                                          "ask",  "schema",  "grammar", "folder"};
+    static const char *const targets[] = {"gguf",    "tm2",    "token",       "chat", "args",
+                                          "session", "http",   "certificate", "ask",  "schema",
+                                          "grammar", "folder", "tma"};
     static void (*const savers[])(void) = {
-        save_ggufs,    save_tm2s,    save_tokens,       save_chats, save_grammars, save_arguments,
-        save_sessions, save_streams, save_certificates, save_asks,  save_schemas,  save_folders};
+        save_ggufs,     save_tm2s,     save_tokens,  save_chats,        save_grammars,
+        save_arguments, save_sessions, save_streams, save_certificates, save_asks,
+        save_schemas,   save_folders,  save_adapters};
     if (argc != 2) {
         fprintf(stderr, "usage: make_seeds FOLDER\n");
         return 2;
