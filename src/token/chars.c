@@ -48,6 +48,14 @@ static uint8_t kind_of(uint32_t code)
     return el_unicode_classes[at / 4] >> (at % 4 * 2) & 3;
 }
 
+uint8_t el_chars_case(el_char c)
+{
+    const uint32_t block = c.code / EL_UNICODE_BLOCK;
+    if (block >= EL_UNICODE_CASE_BLOCKS) return EL_CASE_NONE; /* of invalid bytes too */
+    const uint32_t at = el_unicode_case_index[block] * EL_UNICODE_BLOCK + c.code % EL_UNICODE_BLOCK;
+    return el_unicode_cases[at / 4] >> (at % 4 * 2) & 3;
+}
+
 el_char el_chars_at(const uint8_t *text, size_t len)
 {
     el_char c = {.code = EL_CHAR_INVALID, .size = 0, .kind = EL_CHAR_END};
