@@ -45,6 +45,7 @@ else
     echo "peft is missing from $PYTHON: adapters are not judged" >&2
     failed=1
 fi
+judge "models in parts" "$PYTHON" tools/conformance/parts.py tests/data --build "$build" --work "$work"
 judge "folders" "$PYTHON" tools/conformance/folders.py --build "$build" --work "$work"
 judge "logits" "$PYTHON" tools/conformance/logits.py --build "$build" --work "$work" --gguf "$gguf"
 if [ -n "${WIKITEXT:-}" ]; then
