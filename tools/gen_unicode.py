@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes src/token/unicode_table.h: the character classes that the pre-tokenizers ask for.
+"""Writes src/token/unicode_table.h and unicode_cases.h: what the pre-tokenizers ask of characters.
 
     pip install unicodedata2==16.0.0
-    python3 tools/gen_unicode.py > src/token/unicode_table.h
+    python3 tools/gen_unicode.py classes > src/token/unicode_table.h
+    python3 tools/gen_unicode.py cases > src/token/unicode_cases.h
 
 Classes come from Unicode 16.0: letters (categories L*), numbers (N*) and white space (Z*, the
 controls U+0009 to U+000D, and U+0085). Beside them: of letters upper case (Lu, Lt) and lower case
@@ -62,16 +63,19 @@ def print_array(name, dimension, values):
     print("};")
 
 
-def main():
-    if unicodedata2.unidata_version != VERSION:
-        sys.exit(f"gen_unicode.py: needs unicodedata2 {VERSION}, "
-                 f"found {unicodedata2.unidata_version}")
+def print_tables(count, index_name, flat_name, blocks, index):
+    print_array(index_name, f"[{count}]", index)
+    print()
+    flat = [byte for block in blocks for byte in block]
+    print_array(flat_name, f"[{len(blocks)} * EL_UNICODE_BLOCK / 4]", flat)
+    print("\n#endif\n/* clang-format on */")
+
+
+def print_classes():
     blocks, index = tables(class_of)
-    case_blocks, case_index = tables(case_of)
     print(f"""/*
  * unicode_table.h: character classes of Unicode {VERSION}, 2 bits each, in two levels: the block
- * of {BLOCK} code points, then the code point in it. Code points past the index are "other". The
- * same for cases.
+ * of {BLOCK} code points, then the code point in it. Code points past the index are "other".
  *
  * Made by tools/gen_unicode.py (its head says how): do not edit.
  */
@@ -83,23 +87,41 @@ def main():
 
 #define EL_UNICODE_BLOCK {BLOCK}
 #define EL_UNICODE_BLOCKS {len(index)}
-#define EL_UNICODE_CASE_BLOCKS {len(case_index)}
 """)
     print("/* Numbers since Unicode 17.0: first and last of each range. */")
     print(f"static const uint32_t el_unicode_later_numbers[{len(LATER_NUMBERS)}][2] = {{")
     for first, last in LATER_NUMBERS:
         print(f"    {{0x{first:X}, 0x{last:X}}},")
     print("};\n")
-    print_array("el_unicode_index", "[EL_UNICODE_BLOCKS]", index)
-    print()
-    flat = [byte for block in blocks for byte in block]
-    print_array("el_unicode_classes", f"[{len(blocks)} * EL_UNICODE_BLOCK / 4]", flat)
-    print()
-    print_array("el_unicode_case_index", "[EL_UNICODE_CASE_BLOCKS]", case_index)
-    print()
-    flat = [byte for block in case_blocks for byte in block]
-    print_array("el_unicode_cases", f"[{len(case_blocks)} * EL_UNICODE_BLOCK / 4]", flat)
-    print("\n#endif\n/* clang-format on */")
+    print_tables("EL_UNICODE_BLOCKS", "el_unicode_index", "el_unicode_classes", blocks, index)
+
+
+def print_cases():
+    blocks, index = tables(case_of)
+    print(f"""/*
+ * unicode_cases.h: cases and marks of Unicode {VERSION} (EL_CASE_...), as unicode_table.h has classes.
+ * Code points past the index have none.
+ *
+ * Made by tools/gen_unicode.py (its head says how): do not edit.
+ */
+/* clang-format off */
+#ifndef EL_TOKEN_UNICODE_CASES_H
+#define EL_TOKEN_UNICODE_CASES_H
+
+#include "token/unicode_table.h"
+
+#define EL_UNICODE_CASE_BLOCKS {len(index)}
+""")
+    print_tables("EL_UNICODE_CASE_BLOCKS", "el_unicode_case_index", "el_unicode_cases", blocks, index)
+
+
+def main():
+    if unicodedata2.unidata_version != VERSION:
+        sys.exit(f"gen_unicode.py: needs unicodedata2 {VERSION}, "
+                 f"found {unicodedata2.unidata_version}")
+    if sys.argv[1:] not in (["classes"], ["cases"]):
+        sys.exit("usage: gen_unicode.py classes|cases")
+    (print_classes if sys.argv[1] == "classes" else print_cases)()
 
 
 if __name__ == "__main__":

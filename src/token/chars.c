@@ -1,6 +1,7 @@
 /* chars.c: see chars.h. */
 #include "token/chars.h"
 
+#include "token/unicode_cases.h"
 #include "token/unicode_table.h"
 
 /* How a character of several bytes begins: the lead bytes first .. last are followed by a byte
