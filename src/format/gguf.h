@@ -30,7 +30,7 @@ typedef struct el_gguf {
     el_gguf_tensor *tensors; /* owned */
     el_gguf_value *values;   /* owned */
     void *vocab_memory;      /* owned: what el_gguf_vocab() built */
-    el_mapfile *shards; /* owned: of a model in several files the others, of a folder all */
+    el_mapfile *shards;      /* owned: of a model in several files the others, of a folder all */
     uint32_t n_shards;
     el_gguf_block *blocks; /* owned: what lies in none of them, of a source that is no GGUF file */
 } el_gguf;

@@ -20,6 +20,7 @@
 #include "fuzz/commands.h"
 #include "fuzz/seed_folder.h"
 #include "fuzz/seed_gguf.h"
+#include "fuzz/seed_tma.h"
 #include "fuzz/session_model.h"
 #include "quant/quantize.h"
 #include "support/tiny_model.h"
@@ -770,38 +771,14 @@ static void save_folders(void)
     }
 }
 
-/* ---- adapters of the small model of sessions --------------------------------------------- */
+/* ---- adapters ------------------------------------------------------------------------------ */
 
-enum { ADAPTED_WIDTH = 32, ADAPTED_KV = 16, ADAPTED_LAYERS = 2, ADAPTED_RANK = 3 };
-
-/* Of the matrices whose bit is set in `set`, of each layer; rank 1 to 3. */
 static void save_adapter(const char *name, unsigned set, uint32_t rank, float gain)
 {
-    const el_config config = {.architecture = "llama",
-                              .layers = ADAPTED_LAYERS,
-                              .dim = ADAPTED_WIDTH,
-                              .ffn_dim = ADAPTED_WIDTH,
-                              .heads = 2,
-                              .kv_heads = 1,
-                              .head_dim = ADAPTED_KV};
-    el_lora_matrix matrices[ADAPTED_LAYERS * EL_LORA_PARTS] = {{0}};
-    float values[ADAPTED_WIDTH * ADAPTED_RANK];
-    el_tma_source source = {.matrices = matrices};
-    el_random random = {.state = 5};
     char path[4096];
-    uint64_t bytes;
     edgellm_error err;
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-        values[i] = 0.1f * el_random_unit(&random);
-    for (uint32_t i = 0; i < ADAPTED_LAYERS * EL_LORA_PARTS; i++) {
-        const el_lora_part part = (el_lora_part)(i % EL_LORA_PARTS);
-        if (!(set >> part & 1)) continue;
-        matrices[i] = (el_lora_matrix){.a = values, .b = values, .rank = rank, .gain = gain};
-        el_lora_shape(&config, part, &matrices[i].rows, &matrices[i].cols);
-        source.n++;
-    }
     snprintf(path, sizeof path, "%s/tma/%s", root, name);
-    if (el_tma_write(path, &config, &source, &bytes, &err) != EDGELLM_OK) fail(path, err.message);
+    if (seed_tma(path, set, rank, gain, &err) != EDGELLM_OK) fail(path, err.message);
 }
 
 static void save_adapters(void)
