@@ -16,7 +16,6 @@
 #include "cli/cli_output.h"
 #include "format/ggml_types.h"
 #include "format/tm2.h"
-#include "format/tma.h"
 #include "fuzz/commands.h"
 #include "fuzz/seed_folder.h"
 #include "fuzz/seed_gguf.h"
@@ -771,22 +770,12 @@ static void save_folders(void)
     }
 }
 
-/* ---- adapters ------------------------------------------------------------------------------ */
-
-static void save_adapter(const char *name, unsigned set, uint32_t rank, float gain)
-{
-    char path[4096];
-    edgellm_error err;
-    snprintf(path, sizeof path, "%s/tma/%s", root, name);
-    if (seed_tma(path, set, rank, gain, &err) != EDGELLM_OK) fail(path, err.message);
-}
-
 static void save_adapters(void)
 {
-    save_adapter("all", 0x7f, 1, 2);
-    save_adapter("attention", 0x0f, 2, 0.5f);
-    save_adapter("down", 1u << EL_LORA_DOWN, 3, -1);
-    save_adapter("keys", 1u << EL_LORA_K, 1, 0);
+    char folder[4096];
+    edgellm_error err;
+    snprintf(folder, sizeof folder, "%s/tma", root);
+    if (seed_tmas(folder, &err) != EDGELLM_OK) fail(folder, err.message);
 }
 
 int main(int argc, char **argv)

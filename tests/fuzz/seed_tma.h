@@ -4,9 +4,7 @@
 
 #include "edgellm.h"
 
-/* Writes one: of the matrices (el_lora_part) whose bit is set in `set`, of each layer; rank 1 to 3.
- * Errors: IO, MEMORY. */
-edgellm_status seed_tma(const char *path, unsigned set, uint32_t rank, float gain,
-                        edgellm_error *err);
+/* Writes some, as files of a folder that is there. Errors: IO, MEMORY. */
+edgellm_status seed_tmas(const char *folder, edgellm_error *err);
 
 #endif
