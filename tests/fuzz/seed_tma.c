@@ -52,7 +52,7 @@ edgellm_status seed_tmas(const char *folder, edgellm_error *err)
         values[i] = 0.1f * el_random_unit(&random);
     for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
         char path[4200];
-        snprintf(path, sizeof path, "%s/%s", folder, seeds[i].name);
+        snprintf(path, sizeof path, "%s/tma/%s", folder, seeds[i].name);
         EL_TRY(write_one(path, i, values, err));
     }
     return EDGELLM_OK;

@@ -4,7 +4,7 @@
 
 #include "edgellm.h"
 
-/* Writes some, as files of a folder that is there. Errors: IO, MEMORY. */
+/* Writes some as files of FOLDER/tma, which is there. Errors: IO, MEMORY. */
 edgellm_status seed_tmas(const char *folder, edgellm_error *err);
 
 #endif
