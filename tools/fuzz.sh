@@ -16,7 +16,7 @@ work=build/fuzz
 
 # The longest input of a target, in bytes: large enough for a whole small model or a long text.
 declare -A longest=([gguf]=12288 [tm2]=12288 [token]=1024 [chat]=1024 [args]=1024 [session]=4096 [http]=1024
-    [certificate]=4096 [ask]=4096 [schema]=2048 [folder]=8192 [grammar]=1024)
+    [certificate]=4096 [ask]=4096 [schema]=2048 [folder]=8192 [grammar]=1024 [tma]=8192)
 # The files whose lines count for a target.
 declare -A behind=(
     [gguf]='src/format/(gguf|ggml|checks)|src/quant/'
@@ -31,12 +31,13 @@ declare -A behind=(
     [ask]='src/server/(ask|json_limits|problem|out)'
     [schema]='src/schema/'
     [folder]='src/folder/'
+    [tma]='src/format/tma'
 )
 
 die() { echo "fuzz.sh: $*" >&2; exit 2; }
 targets() { # the targets named, or all
     local name
-    [ $# -gt 0 ] || set -- gguf tm2 token chat args session http certificate ask schema grammar folder
+    [ $# -gt 0 ] || set -- gguf tm2 token chat args session http certificate ask schema grammar folder tma
     for name in "$@"; do
         [ -n "${longest[$name]:-}" ] || die "there is no target '$name'"
         echo "$name"
