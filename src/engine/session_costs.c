@@ -174,7 +174,7 @@ static bool measure_logprobs(edgellm_session *s, const el_beside *beside, edgell
     edgellm_logprob most[EDGELLM_TOP_LOGPROBS];
     times sums = {.n = 0}, tops = {.n = 0};
     for (int i = 0; i < ROUNDS_LEAST; i++) {
-        if (!el_beside_may(beside, longest(&sums) + longest(&tops))) return false;
+        if (!el_beside_may(beside, i > 0 ? longest(&sums) + longest(&tops) : c->step)) return false;
         const el_nanoseconds start = el_clock_now();
         const el_softmax softmax = el_softmax_of(s->forward.logits, vocab);
         const el_nanoseconds middle = el_clock_now();
