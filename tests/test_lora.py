@@ -32,7 +32,8 @@ NEAR = 1e-3  # of logits, to those of the merged model
 
 def edgellm(*arguments):
     return subprocess.run([EDGELLM, *map(str, arguments)], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+                          timeout=120)
 
 
 def model(name):
