@@ -464,7 +464,7 @@ class Deadlines(Case):
         run = ("run", TM2, *RUN[:-1], "--deadline-ms", "3600000", "--certificate",
                self.costs(step_ms=0.01, mask_ms=1e6))
         self.assertLess(self.json(*run)["deadline"]["forecast_ms"], 1e5)
-        self.fails(DEADLINE, *run, "--grammar-file", grammar, contains="all 8 take 8000")
+        self.fails(DEADLINE, *run, "--grammar", grammar, contains="all 8 take 8000")
 
     def test_it_changes_no_token(self):
         plain = self.json("run", TM2, *RUN, "--hash")
