@@ -406,16 +406,16 @@ EDGELLM_API edgellm_status edgellm_session_shift(edgellm_session *session, uint3
  *                         one after the other
  */
 typedef struct edgellm_costs {
-    double step, step_position;
-    double step_margin;                          /* what a step may take beyond that */
+    double step, step_position, step_margin;     /* margin: what one may take beyond that */
     uint32_t n_chunks;                           /* rows of the table: 0 .. EDGELLM_COSTS_CHUNKS */
     uint32_t chunk_tokens[EDGELLM_COSTS_CHUNKS]; /* 2 or more, ascending */
     double chunk[EDGELLM_COSTS_CHUNKS];
-    double chunk_pair;
-    double chunk_margin; /* what the last chunk of a prompt may take beyond that */
-    uint32_t n_passes;   /* rows of the table: 0 .. EDGELLM_COSTS_PASSES */
+    double chunk_pair, chunk_margin; /* margin: what a prompt's last chunk may take beyond that */
+    uint32_t n_passes;               /* rows of the table: 0 .. EDGELLM_COSTS_PASSES */
     uint32_t pass_sessions[EDGELLM_COSTS_PASSES]; /* 2 or more, ascending */
     double pass[EDGELLM_COSTS_PASSES];
+    /* choosing takes longer: by a grammar, with logprobs, with the most probable beside each */
+    double mask, logprobs, top_logprobs;
 } edgellm_costs;
 
 /* What is expected of an answer. */

@@ -471,7 +471,9 @@ static edgellm_status check_deadline(const edgellm_session *s, uint32_t n, size_
     if (s->deadline == 0) return EDGELLM_OK;
     const el_nanoseconds now = el_clock_now();
     const double left = (double)(int64_t)(s->deadline - now);
-    const double needed = s->has_costs ? el_forecast_needed(&s->costs, s->position, n) : 0;
+    double needed = s->has_costs ? el_forecast_needed(&s->costs, s->position, n) : 0;
+    if (s->has_costs && done + n == count)
+        needed += el_forecast_choice(&s->costs, el_session_choice(s));
     if (left > 0 && left >= needed) return EDGELLM_OK;
     return el_fail(err, EDGELLM_ERR_DEADLINE,
                    "%u token%s at position %u may take %.2f ms, %.2f ms are left until the "
