@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/ask_bias.h"
 #include "server/ask_tools.h"
 #include "server/json_limits.h"
 
@@ -144,42 +145,10 @@ static bool read_logprobs(el_ask *ask, const field *f, json_t *value, el_problem
     return read_whole(ask, f, value, problem);
 }
 
-/* A token's number, as the name of a member. */
-static bool token_of(const char *name, uint32_t *token)
-{
-    char *end;
-    if (name[0] < '0' || name[0] > '9' || strlen(name) > 10) return false;
-    const unsigned long long number = strtoull(name, &end, 10);
-    *token = (uint32_t)number;
-    return *end == '\0' && number <= UINT32_MAX;
-}
-
-static bool add_bias(el_ask *ask, const char *name, const json_t *value, el_problem *problem)
-{
-    edgellm_logit_bias *bias = &ask->biases[ask->sampler.n_logit_bias++];
-    const double number = json_number_value(value);
-    bias->bias = (float)number;
-    if (token_of(name, &bias->token) && json_is_number(value) && number >= -100 && number <= 100)
-        return true;
-    return WRONG("logit_bias",
-                 "'logit_bias' has for '%.40s' what is no number from -100 to 100, or "
-                 "that is no token: {\"TOKEN\": NUMBER, ...}",
-                 name);
-}
-
 static bool read_logit_bias(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
-    const char *name;
-    json_t *one;
-    if (!json_is_object(value) || json_object_size(value) > EL_ASK_BIASES)
-        return WRONG(f->name, "'logit_bias' must be an object with at most %d tokens",
-                     EL_ASK_BIASES);
-    ask->sampler.logit_bias = ask->biases;
-    json_object_foreach(value, name, one)
-    {
-        if (!add_bias(ask, name, one, problem)) return false;
-    }
-    return true;
+    (void)f;
+    return el_ask_read_bias(ask, value, problem);
 }
 
 /* ---- what is not served -------------------------------------------------------------------- */
@@ -199,7 +168,7 @@ static bool is_empty(const json_t *value)
            (json_is_array(value) && json_array_size(value) == 0) ||
            (json_is_object(value) && json_object_size(value) == 0) ||
            (json_is_string(value) && json_string_length(value) == 0) ||
-           (json_is_number(value) && json_number_value(value) == 0);
+           (json_is_number(value) && json_number_value(value) <= 0); /* -1 too */
 }
 
 static bool refuse(el_ask *ask, const field *f, json_t *value, el_problem *problem)
@@ -210,6 +179,14 @@ static bool refuse(el_ask *ask, const field *f, json_t *value, el_problem *probl
                  "'%s' is not served: the answer would be another than asked for; leave "
                  "it out",
                  f->name);
+}
+
+/* Text is all that there is. */
+static bool read_modalities(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    const char *only = json_string_value(json_array_get(value, 0));
+    if (only && json_array_size(value) == 1 && strcmp(only, "text") == 0) return true;
+    return refuse(ask, f, value, problem);
 }
 
 /* Of the interface that tools had before. */
@@ -577,6 +554,7 @@ static const field fields[] = {
     {"max_tokens", OPENAI, read_whole, AT(max_tokens), 1, TOKENS_MAX},
     {"max_completion_tokens", CHAT, read_whole, AT(max_tokens), 1, TOKENS_MAX},
     {"num_predict", OPTIONS, read_num_predict, AT(max_tokens), 0, TOKENS_MAX},
+    {"n_predict", OPENAI, read_num_predict, AT(max_tokens), 1, TOKENS_MAX},
     {"num_ctx", OPTIONS, read_whole, AT(num_ctx), 0, TOKENS_MAX},
     {"temperature", SAMPLING, read_float, SAMPLER(temperature), 0, 100},
     {"top_p", SAMPLING, read_float, SAMPLER(top_p), 1e-6, 1},
@@ -617,10 +595,16 @@ static const field fields[] = {
     {"suffix", TEXTS, refuse, 0, 0, 0},
     {"echo", COMPLETION, refuse, 0, 0, 0},
     {"audio", CHAT, refuse, 0, 0, 0},
+    {"modalities", CHAT, read_modalities, 0, 0, 0},
     {"web_search_options", CHAT, refuse, 0, 0, 0},
     {"mirostat", SAMPLING, refuse, 0, 0, 0},
     {"dry_multiplier", OPENAI, refuse, 0, 0, 0},
     {"xtc_probability", OPENAI, refuse, 0, 0, 0},
+    {"dynatemp_range", OPENAI, refuse, 0, 0, 0},
+    {"top_n_sigma", OPENAI, refuse, 0, 0, 0},
+    {"samplers", OPENAI, refuse, 0, 0, 0},
+    {"n_probs", OPENAI, refuse, 0, 0, 0},
+    {"t_max_predict_ms", OPENAI, refuse, 0, 0, 0},
     {"format", OLLAMA, read_format, 0, 0, 0},
     {"think", OLLAMA, refuse, 0, 0, 0},
     {"template", EL_ASK_OLLAMA_GENERATE, refuse, 0, 0, 0},
