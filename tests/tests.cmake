@@ -87,7 +87,7 @@ if(EDGELLM_CLI)
   el_python_test(schema $<TARGET_FILE:schema_text>)
   add_executable(tool_text tool_text.c $<TARGET_OBJECTS:el_schema> $<TARGET_OBJECTS:el_base>
                            $<TARGET_OBJECTS:el_token>)
-  foreach(part ask ask_tools calls json_limits out problem tool_grammar tool_layout)
+  foreach(part ask ask_bias ask_tools calls json_limits out problem tool_grammar tool_layout)
     target_sources(tool_text PRIVATE ${PROJECT_SOURCE_DIR}/src/server/${part}.c)
   endforeach()
   target_link_libraries(tool_text PRIVATE edgellm_cli_flags m)
