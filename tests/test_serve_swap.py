@@ -458,6 +458,7 @@ class Alone(Case):
 
     def whole(self, first, events):
         objects = [json.loads(e) for e in (first, *events) if e != "[DONE]"]
+        self.assertNotIn("error", objects[-1])
         self.assertEqual(text_of(objects), raw(LONG, 6000, 1))
 
     def test_one_after_the_other(self):
