@@ -4,8 +4,8 @@ that would not are ignored and said to be in docs/SERVER.md; routes say what doe
 
     python3 tests/test_serve_fields.py EDGELLM MAKE_TINY OUT_DIR
 
-Standard library only; how a server is started and asked is test_serve.py's. `make test-clients` holds the same to the fields
-that OpenAI's and Ollama's own packages have.
+Standard library only; how a server is started and asked is test_serve.py's. `make test-clients` holds the same to the
+fields that OpenAI's and Ollama's own packages have.
 """
 import pathlib
 import re
