@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/ask_bias.h"
+#include "server/ask_lists.h"
 #include "server/ask_tools.h"
 #include "server/json_limits.h"
 
@@ -148,7 +148,13 @@ static bool read_logprobs(el_ask *ask, const field *f, json_t *value, el_problem
 static bool read_logit_bias(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
     (void)f;
-    return el_ask_read_bias(ask, value, problem);
+    return el_ask_read_logit_bias(ask, value, problem);
+}
+
+static bool read_lora(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    (void)f;
+    return el_ask_read_lora(ask, value, problem);
 }
 
 /* ---- what is not served -------------------------------------------------------------------- */
@@ -589,6 +595,7 @@ static const field fields[] = {
     {"top_logprobs", EL_ASK_CHAT | OLLAMA, read_whole, AT(top_logprobs), 0, EDGELLM_TOP_LOGPROBS},
     {"top_logprobs", COMPLETION, refuse, 0, 0, 0},
     {"logit_bias", OPENAI, read_logit_bias, 0, 0, 0},
+    {"lora", ANY | OPTIONS, read_lora, 0, 0, 0},
     {"logits_hash", OPENAI, read_switch, AT(logits_hash), 0, 0},
     {"grammar", OPENAI, read_grammar, 0, 0, 0},
     {"json_schema", OPENAI, read_schema, 0, 0, 0},
