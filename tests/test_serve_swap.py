@@ -258,6 +258,8 @@ class Swapping(Case):
                 while not is_over.is_set():
                     status, _, reply = server.ask("/slots/0?action=save", {"filename": name})
                     told[status] += 1
+                    if status == 409:
+                        is_over.wait(0.01)  # the others may need the machine
                     assert status == 409 or (status, reply["filename"]) == (200, name), reply
             except Exception as error:  # in a thread: told by the other
                 problems.append(error)
@@ -265,7 +267,7 @@ class Swapping(Case):
         for saver in savers:
             saver.start()
         for model in 2 * (OTHER, LONG):
-            server.answer(TEXT, max_tokens=1000, **ENDLESS)  # much to save takes long
+            server.answer(TEXT, max_tokens=400, **ENDLESS)  # much to save takes long
             place(model)
             self.assertIn("another model from now on", self.look_again(server, "swapped"))
         self.until(server, lambda _: problems or told[200])
@@ -428,7 +430,9 @@ class Alone(Case):
     """Both do not fit into --max-ram: one after the other."""
 
     def tight(self, *arguments, model=LONG, spares=(400000, 800000, 1600000, 3200000)):
-        """A server that may take as much as it does, and that little more."""
+        """A server that may take as much as it does, and that little more. However slow the machine is, what runs
+        may end, and a WebSocket whose client looks only at the end is not given up."""
+        arguments = ("--drain", 3600, "--heartbeat", 3600, *arguments)
         place(model)
         server = self.serve("--sessions", 2, *arguments, model=model)
         total = server.ask("/v1/models")[2]["data"][0]["meta"]["memory"]["total"]
@@ -458,6 +462,7 @@ class Alone(Case):
 
     def whole(self, first, events):
         objects = [json.loads(e) for e in (first, *events) if e != "[DONE]"]
+        self.assertNotIn("error", objects[-1])
         self.assertEqual(text_of(objects), raw(LONG, 6000, 1))
 
     def test_one_after_the_other(self):

@@ -174,7 +174,7 @@ static bool is_empty(const json_t *value)
            (json_is_array(value) && json_array_size(value) == 0) ||
            (json_is_object(value) && json_object_size(value) == 0) ||
            (json_is_string(value) && json_string_length(value) == 0) ||
-           (json_is_number(value) && json_number_value(value) == 0);
+           (json_is_number(value) && json_number_value(value) <= 0); /* -1 too */
 }
 
 static bool refuse(el_ask *ask, const field *f, json_t *value, el_problem *problem)
@@ -185,6 +185,14 @@ static bool refuse(el_ask *ask, const field *f, json_t *value, el_problem *probl
                  "'%s' is not served: the answer would be another than asked for; leave "
                  "it out",
                  f->name);
+}
+
+/* Text is all that there is. */
+static bool read_modalities(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    const char *only = json_string_value(json_array_get(value, 0));
+    if (only && json_array_size(value) == 1 && strcmp(only, "text") == 0) return true;
+    return refuse(ask, f, value, problem);
 }
 
 /* Of the interface that tools had before. */
@@ -552,6 +560,7 @@ static const field fields[] = {
     {"max_tokens", OPENAI, read_whole, AT(max_tokens), 1, TOKENS_MAX},
     {"max_completion_tokens", CHAT, read_whole, AT(max_tokens), 1, TOKENS_MAX},
     {"num_predict", OPTIONS, read_num_predict, AT(max_tokens), 0, TOKENS_MAX},
+    {"n_predict", OPENAI, read_num_predict, AT(max_tokens), 1, TOKENS_MAX},
     {"num_ctx", OPTIONS, read_whole, AT(num_ctx), 0, TOKENS_MAX},
     {"temperature", SAMPLING, read_float, SAMPLER(temperature), 0, 100},
     {"top_p", SAMPLING, read_float, SAMPLER(top_p), 1e-6, 1},
@@ -593,10 +602,16 @@ static const field fields[] = {
     {"suffix", TEXTS, refuse, 0, 0, 0},
     {"echo", COMPLETION, refuse, 0, 0, 0},
     {"audio", CHAT, refuse, 0, 0, 0},
+    {"modalities", CHAT, read_modalities, 0, 0, 0},
     {"web_search_options", CHAT, refuse, 0, 0, 0},
     {"mirostat", SAMPLING, refuse, 0, 0, 0},
     {"dry_multiplier", OPENAI, refuse, 0, 0, 0},
     {"xtc_probability", OPENAI, refuse, 0, 0, 0},
+    {"dynatemp_range", OPENAI, refuse, 0, 0, 0},
+    {"top_n_sigma", OPENAI, refuse, 0, 0, 0},
+    {"samplers", OPENAI, refuse, 0, 0, 0},
+    {"n_probs", OPENAI, refuse, 0, 0, 0},
+    {"t_max_predict_ms", OPENAI, refuse, 0, 0, 0},
     {"format", OLLAMA, read_format, 0, 0, 0},
     {"think", OLLAMA, refuse, 0, 0, 0},
     {"template", EL_ASK_OLLAMA_GENERATE, refuse, 0, 0, 0},

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/crc32.h"
+#include "server/elsewhere.h"
 #include "server/loop.h"
 #include "server/server_state.h"
 #include "server/stream.h"
@@ -122,6 +123,8 @@ void el_conn_reply_problem(el_conn *conn, const el_problem *problem)
     el_out out = el_conn_text(conn);
     if (conn->route && conn->route->write_problem)
         conn->route->write_problem(problem, &out);
+    else if (!conn->route && conn->is_below_api)
+        el_problem_write_flat(problem, &out);
     else
         el_problem_write(problem, &out);
     conn->retry_after = problem->retry_after;
@@ -458,8 +461,8 @@ static bool check_head(el_conn *conn, const char *path, size_t len, el_problem *
     read_action(conn);
     conn->is_head = method == LWSHUMETH_HEAD;
     if (!check_host(conn, problem)) return false;
-    if (!route)
-        return el_problem_set(problem, EL_PROBLEM_ROUTE, NULL, "there is no %.200s here", path);
+    conn->is_below_api = el_elsewhere_is_ollama(path);
+    if (!route) return el_elsewhere(path, problem);
     if (method != (route->is_post ? LWSHUMETH_POST : LWSHUMETH_GET) &&
         (route->is_post || !conn->is_head))
         return el_problem_set(problem, EL_PROBLEM_METHOD, NULL, "%s wants %s", route->path,

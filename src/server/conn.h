@@ -48,6 +48,7 @@ struct el_conn {
     char id[EL_REQUEST_ID + 1];
     bool is_asking; /* its head is there, its reply not all gone */
     const el_route *route;
+    bool is_below_api;           /* its errors look as Ollama's, where it has no route */
     uint32_t number;             /* in its path, where the route has one */
     char action[EL_CONN_ACTION]; /* of "?action=" behind the path; "": none */
     uint64_t asked_ns;           /* its head came; then: all of it did */

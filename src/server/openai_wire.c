@@ -5,6 +5,7 @@
  * ends it.
  */
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "server/openai.h"
@@ -40,6 +41,34 @@ static uint32_t shifts_of(const el_answer *a)
     return n;
 }
 
+static uint32_t choices_of(const el_answer *a)
+{
+    uint32_t n = 0;
+    for (const el_answer *one = a->first; one; one = one->next)
+        n++;
+    return n;
+}
+
+/* Of n tokens in so many milliseconds: what each took, and how many a second; null where nothing
+ * can be said. */
+static void write_rate(const char *what, uint32_t n, double ms, el_out *out)
+{
+    const bool is_known = n > 0 && ms > 0;
+    el_out_print(out, ",\"%s_per_token_ms\":", what);
+    el_out_real(out, is_known ? ms / n : NAN);
+    el_out_print(out, ",\"%s_per_second\":", what);
+    el_out_real(out, is_known ? 1e3 * n / ms : NAN);
+}
+
+/* The first token of each choice is its prompt's: the others have the time from there on. */
+static void write_rates(const el_answer *a, const el_answer_times *t, el_out *out)
+{
+    const el_task *first = a->first->task;
+    const uint32_t n = el_answer_tokens(a), firsts = choices_of(a);
+    write_rate("prompt", first->request.count - first->cached, (double)t->prompt_ns / 1e6, out);
+    write_rate("predicted", n > firsts ? n - firsts : 0, (double)t->answer_ns / 1e6, out);
+}
+
 static void write_timings(const el_answer *a, el_out *out)
 {
     const el_answer_times t = el_answer_times_of(a);
@@ -51,6 +80,7 @@ static void write_timings(const el_answer *a, el_out *out)
     el_out_real(out, (double)t.prompt_ns / 1e6);
     el_out_print(out, ",\"predicted_n\":%u,\"predicted_ms\":", el_answer_tokens(a));
     el_out_real(out, (double)t.answer_ns / 1e6);
+    write_rates(a, &t, out);
     if (first->request.shift) el_out_print(out, ",\"shift_n\":%u", shifts_of(a));
     el_out_text(out, "}");
 }

@@ -8,8 +8,11 @@ Needs the package ollama: `make test-clients`.
 import asyncio
 import json
 import os
+import pathlib
+import re
 import sys
 import unittest
+import urllib.request
 
 import ollama
 import served
@@ -31,6 +34,19 @@ class Client(unittest.TestCase):
     def tearDownClass(cls):
         cls.client.close()
         cls.server.end()
+
+    def test_every_field(self):
+        """Each that the package knows is served, refused, or said to be ignored."""
+        with urllib.request.urlopen(self.url + "/openapi.json") as reply:
+            api = json.load(reply)["components"]["schemas"]
+        document = (pathlib.Path(__file__).parents[2] / "docs/SERVER.md").read_text()
+        ignored = set(re.findall(r"`(\w+)`", document.partition("fields and options are ignored:")[2]
+                                 .partition("Routes that load")[0]))
+        for kind in ("GenerateRequest", "ChatRequest", "EmbedRequest", "ShowRequest"):
+            known = set(api["Ollama" + kind]["properties"])
+            self.assertEqual(set(getattr(ollama._types, kind).model_fields) - known - ignored, set(), kind)
+        known = set(api["OllamaOptions"]["properties"])
+        self.assertEqual(set(ollama.Options.model_fields) - known - ignored, set())
 
     def check_end(self, answer):
         self.assertEqual((answer.done, answer.done_reason, answer.eval_count,

@@ -6,13 +6,18 @@
 Needs the package openai: `make test-clients`.
 """
 import json
+import pathlib
+import re
 import subprocess
 import sys
 import unittest
 
 import openai
 import served
+from openai.types import completion_create_params as text_params
+from openai.types import embedding_create_params as embedding_params
 from openai.types.chat import ChatCompletionTokenLogprob
+from openai.types.chat import completion_create_params as chat_params
 from served import KEY, MESSAGES, TOOLS, run
 
 
@@ -29,6 +34,17 @@ class Client(unittest.TestCase):
     def tearDownClass(cls):
         cls.client.close()
         cls.server.end()
+
+    def test_every_field(self):
+        """Each that the package knows is served, refused, or said to be ignored."""
+        api = openai.DefaultHttpxClient().get(self.server.url + "/openapi.json").json()["components"]["schemas"]
+        document = (pathlib.Path(__file__).parents[2] / "docs/SERVER.md").read_text()
+        ignored = set(re.findall(r"`(\w+)`", document.partition("- **Ignored**")[2].partition("`finish_reason` is")[0]))
+        for kind, schema in ((chat_params.CompletionCreateParamsBase, "ChatRequest"),
+                             (text_params.CompletionCreateParamsBase, "CompletionRequest"),
+                             (embedding_params.EmbeddingCreateParams, "EmbeddingRequest")):
+            self.assertGreater(len(kind.__annotations__), 4)
+            self.assertEqual(set(kind.__annotations__) - set(api[schema]["properties"]) - ignored, set(), schema)
 
     def test_models(self):
         self.assertEqual([model.id for model in self.client.models.list()], ["tiny"])

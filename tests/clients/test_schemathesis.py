@@ -30,7 +30,7 @@ class Api(client.Client):
             api = json.load(reply)
         paths = len(api["paths"])
         # There is one model: else nearly all that is asked by Ollama's interface is 404.
-        api["components"]["schemas"]["model_name"]["enum"] = ["tiny", "tiny:latest"]
+        api["components"]["schemas"]["model_name"]["pattern"] = "^tiny(:[^\\u0000]*)?$"  # with any tag
         path = served.OUT / "openapi.json"
         path.write_text(json.dumps(api))
         done = subprocess.run([*COMMAND, str(path), "--url", root, "-H",
