@@ -17,7 +17,7 @@ SOURCES = $(shell find src include tests tools examples -name '*.[ch]' -o -name 
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-large \
+.PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-large bench-shapes \
         bench-codecs bench-kernels bench-attention bench-peak bench-peers bench-boot bench-stream bench-serve soak conformance format \
         format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
         talk distil test-distil test-clients test-web test-faults test-examples test-scale example-ray \
@@ -26,7 +26,7 @@ MAKEFLAGS += --no-print-directory
 help:
 	@sed -n '2,4s/^# *//p' Makefile
 	@echo "also: build model test-model test-isa asan tsan clang lint coverage conformance"
-	@echo "      bench bench-boot bench-stream bench-serve bench-large bench-codecs bench-kernels bench-attention bench-peak bench-peers soak"
+	@echo "      bench bench-boot bench-stream bench-serve bench-large bench-shapes bench-codecs bench-kernels bench-attention bench-peak bench-peers soak"
 	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
 	@echo "      distil test-distil test-clients test-web test-faults test-examples test-scale example-ray"
@@ -164,6 +164,13 @@ bench-large: model
 	@cmake --build build/release --target random_model --parallel $(JOBS)
 	build/release/tools/random_model $(MODEL) build/random-$(BITS).tm2.bin $(BITS) $(LAYERS)
 	$(EDGELLM) bench build/random-$(BITS).tm2.bin $(ARGS)
+
+# Models of random weights in the shapes of SmolLM2, Qwen2, Llama 3.2, Phi-3-mini and BitNet, one core:
+# memory, tokens/s, and what each weight takes beside Llama's: docs/HARDWARE.md. Takes 2.5 GB of disk and memory.
+# ARGS="--codec 4 --check"
+bench-shapes: $(EDGELLM)
+	@cmake --build build/release --target random_model --parallel $(JOBS)
+	tools/bench_shapes.py --edgellm $(EDGELLM) $(ARGS)
 
 # From the start of the program to its first token, without and with --prompt-cache, and with both files
 # evicted from memory, beside the rate at which the model is read.

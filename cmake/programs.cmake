@@ -140,7 +140,7 @@ endif()
 # ---- edgellm-batch ----
 # From requests in JSON to answers in JSON, without a network: what the server shares with it.
 set(answering_sources)
-foreach(name answer ask ask_tools calls compute generation grammars histogram json_limits json_room logprobs
+foreach(name answer ask ask_lists ask_tools calls compute generation grammars histogram json_limits json_room logprobs
              model_name openai_wire out prepare problem reader slots stops tasks tool_grammar tool_layout)
   list(APPEND answering_sources ${PROJECT_SOURCE_DIR}/src/server/${name}.c)
 endforeach()

@@ -226,13 +226,13 @@ EDGELLM_API const char *edgellm_chat_form(uint32_t index);
 /* ---- session --------------------------------------------------------------------------- */
 
 typedef struct edgellm_session edgellm_session;
-
 typedef struct edgellm_session_options {
     uint32_t context; /* tokens of KV cache, up to what the model knows and 2^20; 0: at most 512 */
     uint32_t batch;   /* tokens of a prompt computed together, 1..512; 0: 64. Never changes bits */
     uint32_t threads; /* 1 .. cores this process may use, less reserve_cores; 0: all of those, at
                          most 8; with `realtime` only whole cores of the fastest cluster */
     uint32_t reserve_cores; /* of the cores this process may use, so many are left to others */
+    uint32_t kv_bits;       /* of the KV cache: 16, 8 or 4; 0: 8. Only 8 with exact */
     bool exact;             /* float32 activations and KV cache: the slow reference */
     bool realtime;          /* as real-time as is permitted: see edgellm_session_realtime() */
     /* Every token takes the time of a full context: attention goes over all its positions, those
@@ -259,7 +259,7 @@ typedef struct edgellm_memory_plan {
     uint64_t program;  /* resident before anything was loaded: code, libc, caller's own */
     uint64_t total;
     uint64_t session_bytes;  /* kv_cache + scratch: the one range that a session lives in */
-    uint64_t position_bytes; /* of KV cache that a position fills, and later tokens read */
+    uint64_t position_bytes; /* that a position fills, and later tokens (within a window) read */
     uint32_t context, batch, n_threads; /* the options with defaults filled in */
     uint32_t window_positions; /* that layers with a window keep; 0: all keep the whole context */
 } edgellm_memory_plan;
@@ -406,16 +406,16 @@ EDGELLM_API edgellm_status edgellm_session_shift(edgellm_session *session, uint3
  *                         one after the other
  */
 typedef struct edgellm_costs {
-    double step, step_position;
-    double step_margin;                          /* what a step may take beyond that */
+    double step, step_position, step_margin;     /* margin: what one may take beyond that */
     uint32_t n_chunks;                           /* rows of the table: 0 .. EDGELLM_COSTS_CHUNKS */
     uint32_t chunk_tokens[EDGELLM_COSTS_CHUNKS]; /* 2 or more, ascending */
     double chunk[EDGELLM_COSTS_CHUNKS];
-    double chunk_pair;
-    double chunk_margin; /* what the last chunk of a prompt may take beyond that */
-    uint32_t n_passes;   /* rows of the table: 0 .. EDGELLM_COSTS_PASSES */
+    double chunk_pair, chunk_margin; /* margin: what a prompt's last chunk may take beyond that */
+    uint32_t n_passes;               /* rows of the table: 0 .. EDGELLM_COSTS_PASSES */
     uint32_t pass_sessions[EDGELLM_COSTS_PASSES]; /* 2 or more, ascending */
     double pass[EDGELLM_COSTS_PASSES];
+    /* choosing takes longer: by a grammar, with logprobs, with the most probable beside each */
+    double mask, logprobs, top_logprobs;
 } edgellm_costs;
 
 /* What is expected of an answer. */

@@ -53,6 +53,7 @@ elseif(EDGELLM_CLI)
   endif()
   if(NOT EDGELLM_COVERAGE) # which does not count training
     el_python_test(folder ${program} ${CMAKE_CURRENT_BINARY_DIR}/folder)
+    el_python_test(gguf_parts $<TARGET_FILE:edgellm> ${CMAKE_CURRENT_BINARY_DIR}/gguf_parts)
   endif()
   if(TARGET dump_logits)
     el_python_test(lora $<TARGET_FILE:edgellm> $<TARGET_FILE:dump_logits> ${CMAKE_CURRENT_BINARY_DIR}/lora)
@@ -94,8 +95,7 @@ elseif(EDGELLM_CLI)
       add_test(NAME faults_${part}
                COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/test_faults_cli.py ${program}
                        $<TARGET_FILE:edgellm_inject> ${CMAKE_CURRENT_BINARY_DIR}/faults_${part} ${part})
-      # The longest: first.
-      set_tests_properties(faults_${part} PROPERTIES TIMEOUT 600 COST 200)
+      set_tests_properties(faults_${part} PROPERTIES TIMEOUT 600)
     endforeach()
     el_python_test(rights ${program} $<TARGET_FILE:edgellm_inject>)
     if(TARGET edgellm-serve)
@@ -113,7 +113,7 @@ elseif(EDGELLM_CLI)
       set(inject $<TARGET_FILE:edgellm_inject>)
     endif()
     el_python_test(bench_http $<TARGET_FILE:edgellm-bench-http> ${inject})
-    set_tests_properties(bench_http PROPERTIES TIMEOUT 480 COST 100)
+    set_tests_properties(bench_http PROPERTIES TIMEOUT 480)
   elseif(EDGELLM_BENCH_HTTP) # not tested is not passed
     add_test(NAME bench_http COMMAND sh -c "echo 'edgellm-bench-http is not built: libcurl is missing \
 (scripts/setup.sh --test), or say -DEDGELLM_BENCH_HTTP=OFF'; exit 1")

@@ -7,6 +7,8 @@ r"""The contracts on the real model: run by `make test-model` after `make run` h
 Numbers:  --hash is equal for every kernel level, number of threads and cut of the prompt.
 Memory:   the plan of `edgellm info` is within 2 % of the peak that `edgellm run` reaches, and at
           -c 512 the peak is at most file size + KV cache + 8 MB.
+Endless:  past the context, with its first tokens kept, an answer goes on in the same memory, and
+          neither falls apart nor repeats itself.
 Training: the source in float32, as src/train computes it, predicts what the engine does.
 """
 import concurrent.futures
@@ -15,6 +17,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import unittest
 
 EDGELLM, MODEL, FLOAT_DISTANCE, SOURCE = sys.argv[1:5]
@@ -76,6 +79,28 @@ class Memory(unittest.TestCase):
         plan, used = self.check(512)
         bound = used["file_bytes"] + plan["kv_cache"] + 8_000_000
         self.assertLessEqual(used["peak_rss"], bound)
+
+
+class Endless(unittest.TestCase):
+    """An answer six times as long as the context, with 4 tokens at its beginning for attention to rest on."""
+
+    OPTIONS = ("run", MODEL, "--json", "--ignore-eos", "-s", "7", "-t", "0.8", "-c", "256", "--shift", "--keep", "4",
+               "--raw", "-p", "Once upon a time, in a small town by the sea,")
+
+    def perplexity(self, text):
+        with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            return edgellm("perplexity", MODEL, file.name, "-c", "128", "--json")["ppl"]
+
+    def test_same_memory_and_sane_text(self):
+        within, past = (edgellm(*self.OPTIONS, "-n", n) for n in ("200", "1600"))
+        self.assertEqual((within["shifts"], past["shifts"], len(past["tokens"])), (0, 11, 1600))
+        self.assertLess(abs(past["peak_rss"] - within["peak_rss"]), 1 << 20)
+        half = len(past["text"]) // 2
+        first, second = self.perplexity(past["text"][:half]), self.perplexity(past["text"][half:])
+        self.assertGreater(min(first, second), 2)  # text that goes round in circles has hardly more than 1
+        self.assertLess(second, 2 * first)
 
 
 class Training(unittest.TestCase):

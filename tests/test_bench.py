@@ -590,6 +590,19 @@ class RandomModel(unittest.TestCase):
             self.assertEqual(len(json.loads(tokens)["tokens"]), 2)
         path.unlink()
 
+    def test_shapes(self):
+        """Of another architecture, with three levels; sound to the last byte, and they run."""
+        path = OUT / "shape.tm2.bin"
+        for codec, weights in (("t1", "t1/f16/0"), ("t2", "t2/f16/0")):
+            run(RANDOM_MODEL, "smollm2-135m", path, codec, 1)
+            info = edgellm("info", path, "--verify")
+            self.assertEqual((info["dim"], info["layers"], info["vocab"]), (576, 1, 49152))
+            codecs = {f"{c['codec']}/{c['scales']}/{c['group']}" for c in info["codecs"]}
+            self.assertEqual(codecs, {weights, "i8/byte/64", "f32/none/0"})
+            tokens = run(EDGELLM, "run", path, "-p", "x", "-n", "2", "-t", "0", "--ignore-eos", "-j", "1", "--json")
+            self.assertEqual(len(json.loads(tokens)["tokens"]), 2)
+        path.unlink()
+
     def test_usage(self):
         for words in ((), (TM2,), (TM2, OUT / "x", 5), (TM2, OUT / "x", 2, 0), (TM2, OUT / "x", "x")):
             done = subprocess.run([RANDOM_MODEL, *map(str, words)], capture_output=True, timeout=60)

@@ -35,6 +35,7 @@ NEW_LINE = b"\n"
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "fake/1", ""
+    disable_nagle_algorithm = True  # a head and its body are two writes: the second waits for nobody
 
     def log_message(self, *_):
         pass

@@ -455,6 +455,17 @@ class Deadlines(Case):
                                    r"[\d.]+ taken \| length\n\Z")
         self.assertIsNone(self.json("run", TM2, *RUN)["deadline"])
 
+    def test_masks_count(self):
+        """They are measured, and belong to an answer that keeps to a grammar, and to no other."""
+        costs = self.certify()["costs"]
+        self.assertTrue(costs["mask_ms"] > 0 and costs["logprobs_ms"] > 0 and costs["top_logprobs_ms"] > 0)
+        grammar = self.folder / "any.gbnf"
+        grammar.write_text('root ::= [^"]*\n')
+        run = ("run", TM2, *RUN[:-1], "--deadline-ms", "3600000", "--certificate",
+               self.costs(step_ms=0.01, mask_ms=1e6))
+        self.assertLess(self.json(*run)["deadline"]["forecast_ms"], 1e5)
+        self.fails(DEADLINE, *run, "--grammar", grammar, contains="all 8 take 8000")
+
     def test_it_changes_no_token(self):
         plain = self.json("run", TM2, *RUN, "--hash")
         for more in (("--deadline-ms", "3600000"), ("--constant-time",)):
@@ -549,8 +560,8 @@ class Soak(Case):
             if r["fate"] == "whole":
                 self.assertEqual(r["tokens"], r["answer_tokens"])
         self.assertTrue(got["shortened"] > 0 and got["refused"] > 0 and got["whole"] > 20)
-        again = self.json(*self.SOAK, "--certificate", path, "--seed", "2")
-        self.assertNotEqual([r["prompt_tokens"] for r in got["requests"]],
+        again = self.json(*self.SOAK, "--requests", "10", "--certificate", path, "--seed", "2")
+        self.assertNotEqual([r["prompt_tokens"] for r in got["requests"]][:10],
                             [r["prompt_tokens"] for r in again["requests"]])
 
     def test_a_promise_that_cannot_be_kept(self):

@@ -482,6 +482,9 @@ class Commands(Case):
         kept = self.json(*base, "-n", "200", "--shift", "--keep", "16")
         self.assertEqual(kept["tokens"][:n], full["tokens"])
         self.assertNotEqual(kept["tokens"], got["tokens"])
+        endless = self.json(*base, "-n", "4000", "--shift")  # a hundred times what the context holds
+        self.assertGreater(endless["shifts"], 270)
+        self.assertLess(abs(endless["peak_rss"] - got["peak_rss"]), 1 << 20)  # with 16 bytes a token for the report
         self.fails(USAGE, *base, "--shift", "--keep", "17", contains="half of the context")
         self.fails(USAGE, *base, "--shift", "--deadline-ms", "900", contains="--deadline-ms")
         self.fails(CONTEXT, "run", TM2, "-c", "16", "--shift", "-p", "the quick brown fox " * 20)

@@ -10,55 +10,10 @@
 
 #include "folder/folder.h"
 #include "fuzz/seed_folder.h"
+#include "support/failing_memory.h"
 #include "support/test_help.h"
 
 #define FOLDER EL_TEST_OUT "/" EL_TEST_NAME ".folder"
-
-/* ---- allocations: counted, and one of them fails ------------------------------------------ */
-
-static long in_use, calls, failing; /* the call that fails; 0: none */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *memory, size_t size);
-void __real_free(void *memory);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-void __wrap_free(void *memory);
-
-static void *counted(void *memory)
-{
-    in_use += memory != NULL;
-    return memory;
-}
-
-static bool fails(void)
-{
-    return ++calls == failing;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : counted(__real_malloc(size));
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : counted(__real_calloc(n, size));
-}
-
-void *__wrap_realloc(void *memory, size_t size)
-{
-    if (fails()) return NULL;
-    return memory ? __real_realloc(memory, size) : counted(__real_malloc(size));
-}
-
-void __wrap_free(void *memory)
-{
-    in_use -= memory != NULL;
-    __real_free(memory);
-}
 
 /* ---- a folder ----------------------------------------------------------------------------- */
 
@@ -113,11 +68,11 @@ static void opens_or_says_why(int index)
     for (long n = 1; status != EDGELLM_OK; n++) {
         el_gguf file = {0};
         edgellm_error err = {0};
-        before = in_use;
-        calls = 0;
-        failing = n;
+        before = el_memory.in_use;
+        el_memory.calls = 0;
+        el_memory.failing = n;
         status = el_folder_open(&file, FOLDER, &err);
-        failing = 0;
+        el_memory.failing = 0;
         if (status != EDGELLM_OK) {
             assert_int_equal(status, EDGELLM_ERR_MEMORY);
             assert_int_equal(err.status, status);
@@ -127,7 +82,7 @@ static void opens_or_says_why(int index)
             assert_true(file.n_tensors > 10);
             el_gguf_close(&file);
         }
-        assert_int_equal(in_use, before);
+        assert_int_equal(el_memory.in_use, before);
     }
     assert_true(failed > 40);
 }

@@ -85,12 +85,12 @@ static void test_fitting(void **state)
     (void)state;
     for (uint32_t n = 0; n < 100; n++) {
         const double time = el_forecast_steps(&plain, 3, n);
-        assert_int_equal(el_forecast_fitting(&plain, 3, 200, time), n);
-        assert_int_equal(el_forecast_fitting(&plain, 3, 200, time + 1), n);
-        if (n > 0) assert_int_equal(el_forecast_fitting(&plain, 3, 200, time - 1), n - 1);
-        assert_int_equal(el_forecast_fitting(&plain, 3, n, 1e12), n);
+        assert_int_equal(el_forecast_fitting(&plain, 3, 200, 0, time), n);
+        assert_int_equal(el_forecast_fitting(&plain, 3, 200, 0, time + 1), n);
+        if (n > 0) assert_int_equal(el_forecast_fitting(&plain, 3, 200, 0, time - 1), n - 1);
+        assert_int_equal(el_forecast_fitting(&plain, 3, n, 0, 1e12), n);
     }
-    assert_int_equal(el_forecast_fitting(&plain, 3, 5, -1), 0);
+    assert_int_equal(el_forecast_fitting(&plain, 3, 5, 0, -1), 0);
 }
 
 static void test_answers(void **state)
@@ -124,6 +124,37 @@ static void test_answers(void **state)
     q.within = EDGELLM_ADMITTED_AT * all;
     f = el_forecast_answer(&noisy, &q);
     assert_true(f.admitted && f.tokens < 20);
+}
+
+/* A mask, a log-probability and the most probable beside it: of every token, the first too. */
+static void test_choices(void **state)
+{
+    (void)state;
+    edgellm_costs c = plain;
+    c.mask = 70, c.logprobs = 11, c.top_logprobs = 5;
+    assert_true(el_forecast_choice(&c, (el_choice){.grammar = false}) == 0);
+    assert_true(el_forecast_choice(&c, (el_choice){.grammar = true}) == 70);
+    assert_true(el_forecast_choice(&c, (el_choice){.logprobs = true}) == 11);
+    assert_true(el_forecast_choice(&c, (el_choice){true, true, true}) == 86);
+    el_forecast_question q = {.position = 10, .batch = 64, .prompt = 100, .answer = 20};
+    const edgellm_forecast bare = el_forecast_answer(&c, &q);
+    q.choice = (el_choice){true, true, true};
+    edgellm_forecast f = el_forecast_answer(&c, &q);
+    assert_true(f.first_ns == bare.first_ns + 86);
+    assert_true(fabs(f.answer_ns - bare.answer_ns - 20 * 86) < 1e-6);
+    q.within = bare.answer_ns + bare.margin_ns; /* enough without: now one token too many */
+    f = el_forecast_answer(&c, &q);
+    assert_int_equal(f.tokens, 18);
+    q.within = bare.answer_ns + bare.margin_ns + 20 * 86 + 1;
+    assert_int_equal(el_forecast_answer(&c, &q).tokens, 20);
+    for (uint32_t n = 0; n < 40; n++) {
+        const double time = el_forecast_steps(&c, 3, n) + n * 86.0;
+        assert_int_equal(el_forecast_fitting(&c, 3, 200, 86, time + 0.001), n);
+        if (n > 0) assert_int_equal(el_forecast_fitting(&c, 3, 200, 86, time - 1), n - 1);
+    }
+    const edgellm_costs bad[] = {{.mask = -1}, {.logprobs = NAN}, {.top_logprobs = INFINITY}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(el_costs_check(&bad[i], NULL), EDGELLM_ERR_USAGE);
 }
 
 static void test_short_answers(void **state)
@@ -439,19 +470,13 @@ static void test_calibration(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_steps),
-        cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_passes),
-        cmocka_unit_test(test_prompts),
-        cmocka_unit_test(test_fitting),
-        cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_short_answers),
-        cmocka_unit_test(test_bad_costs),
-        cmocka_unit_test(test_what_a_batch_needs),
-        cmocka_unit_test(test_none_is_late),
-        cmocka_unit_test(test_session_forecast),
-        cmocka_unit_test(test_deadline),
-        cmocka_unit_test(test_a_batch_is_given_up),
+        cmocka_unit_test(test_steps),        cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_passes),       cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_fitting),      cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_choices),      cmocka_unit_test(test_short_answers),
+        cmocka_unit_test(test_bad_costs),    cmocka_unit_test(test_what_a_batch_needs),
+        cmocka_unit_test(test_none_is_late), cmocka_unit_test(test_session_forecast),
+        cmocka_unit_test(test_deadline),     cmocka_unit_test(test_a_batch_is_given_up),
         cmocka_unit_test(test_calibration),
     };
     return cmocka_run_group_tests_name("forecast", tests, tiny_files_make, NULL);

@@ -25,14 +25,7 @@ static void add_pieces(el_hand *h, float score)
                                          "\xe2\x96\x81\xe2\x96\x81"};
     static const uint32_t types[] = {3, 6, 1, 1, 1, 4, 4};
     const float scores[] = {0, 0, -3, -1, score, 0, 0};
-    el_hand_text(h, "tokenizer.ggml.model", "t5");
-    el_hand_texts(h, "tokenizer.ggml.tokens", 7, tokens);
-    el_hand_array(h, "tokenizer.ggml.token_type", 5, 7);
-    for (int i = 0; i < 7; i++)
-        el_bytes_u32(&h->values, types[i]);
-    el_hand_array(h, "tokenizer.ggml.scores", 6, 7);
-    for (int i = 0; i < 7; i++)
-        el_bytes_u32(&h->values, el_bits_of_float(scores[i]));
+    el_hand_pieces(h, "t5", 7, tokens, types, scores);
     el_hand_u32(h, "tokenizer.ggml.bos_token_id", 0);
 }
 

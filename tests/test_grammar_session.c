@@ -175,6 +175,48 @@ static void test_the_deadline_closes(void **state)
     edgellm_session_close(session);
 }
 
+/* Masks are measured before an answer has begun, forecasts have them, and nothing else changes; in
+ * the middle of one, what was known stays. */
+static void test_what_masks_take(void **state)
+{
+    const world *w = *state;
+    edgellm_session *measured = open_session(w), *other = open_session(w);
+    edgellm_costs costs;
+    edgellm_forecast bare, f;
+    edgellm_error err;
+    uint32_t a = 0, b = 0;
+    for (int i = 0; i < 2; i++) {
+        edgellm_session *s = i == 0 ? measured : other;
+        assert_ok(edgellm_session_set_grammar(s, w->grammars[0], MOST, &err));
+        if (s == measured) assert_ok(edgellm_session_calibrate(s, 2000000, &costs, &err));
+        assert_ok(edgellm_session_eval(s, prompt, PROMPT, NULL, &err));
+    }
+    assert_true(costs.mask > 0 && costs.logprobs > 0 && costs.top_logprobs > 0);
+    costs.mask = 1e12;
+    assert_ok(edgellm_session_set_costs(measured, &costs, &err));
+    assert_ok(edgellm_session_forecast(measured, 0, 5, 0, &f, &err));
+    assert_true(f.first_ns == 1e12 && f.answer_ns >= 5e12 && f.answer_ns < 5.1e12);
+    for (int i = 0; i < 10; i++) {
+        assert_ok(edgellm_session_choose(measured, &a, &err));
+        assert_ok(edgellm_session_choose(other, &b, &err));
+        assert_int_equal(a, b);
+        if (edgellm_is_end(w->engine, a)) break;
+        if (i == 1) {
+            assert_ok(edgellm_session_calibrate(measured, 0, &costs, &err));
+            assert_true(costs.mask == 1e12);
+        }
+        assert_ok(edgellm_session_eval(measured, &a, 1, NULL, &err));
+        assert_ok(edgellm_session_eval(other, &b, 1, NULL, &err));
+    }
+    assert_ok(edgellm_session_set_grammar(measured, NULL, 0, &err));
+    assert_ok(edgellm_session_forecast(measured, 0, 5, 0, &bare, &err));
+    assert_true(bare.first_ns == 0 && bare.answer_ns < 1e12);
+    assert_ok(edgellm_session_calibrate(measured, 0, &costs, &err));
+    assert_true(costs.mask > 0 && costs.mask < 1e12);
+    edgellm_session_close(measured);
+    edgellm_session_close(other);
+}
+
 /* Where a free answer stays within the grammar, so does the other with the same bits: what is not
  * allowed is taken out of the free one by biases. */
 static void test_a_grammar_of_everything_changes_nothing(void **state)
@@ -398,6 +440,7 @@ int main(void)
         cmocka_unit_test(test_answers_close),
         cmocka_unit_test(test_the_context_closes),
         cmocka_unit_test(test_the_deadline_closes),
+        cmocka_unit_test(test_what_masks_take),
         cmocka_unit_test(test_a_grammar_of_everything_changes_nothing),
         cmocka_unit_test(test_several_at_once),
         cmocka_unit_test(test_the_deadline_of_a_request_closes),

@@ -36,6 +36,7 @@ MAY_INCLUDE = {
     # base/mapfile.h, base/threads.h: the bench reads the weights as the engine does
     # base/throttle.h: the doctor says what --rt goes by
     # base/clock.h: and times servers in whole nanoseconds
+    # base/fnv.h: what was kept, and for what
     # format/gguf.h: pull opens what it stores
     # token/chars.h: what is UTF-8
     "server": ["base", "token/chars.h", "schema/schema.h"],
@@ -44,7 +45,7 @@ MAY_INCLUDE = {
     "schema": ["base"],
     # server/server.h: `edgellm serve` starts it; batch/batch.h: `edgellm batch`
     "cli": ["server/server.h", "batch/batch.h", "base/outfile.h", "base/mapfile.h", "base/threads.h",
-            "base/throttle.h", "base/clock.h", "schema/schema.h", "quant/plan.h",
+            "base/throttle.h", "base/clock.h", "base/fnv.h", "schema/schema.h", "quant/plan.h",
             "quant/quantize.h", "quant/adapter.h", "train/compress.h", "offline/layouts.h", "format/gguf.h",
             "folder/folder.h", "folder/folder_adapter.h"],
 }

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "support/kernel_check.h"
+#include "support/kv_check.h"
 
 #include "base/detmath.h"
 #include "kernel/rotation.h"
@@ -22,37 +23,6 @@ static void on_all_levels(void (*test)(const el_kernels *k))
 /* -------- vectors -------- */
 
 static const uint32_t widths[] = {1, 2, 15, 16, 17, 31, 32, 33, 63, 100, 576, 1536};
-
-/* Nearest integer, ties to even. */
-static int ref_round(float x)
-{
-    int n = (int)x;
-    float rest = x - (float)n;
-    if (rest > 0.5f || (rest == 0.5f && n % 2 != 0)) return n + 1;
-    if (rest < -0.5f || (rest == -0.5f && n % 2 != 0)) return n - 1;
-    return n;
-}
-
-static void ref_quantize(const float *x, uint32_t n, int8_t *q, float *scale, int32_t *sum)
-{
-    for (uint32_t b = 0; b * 32 < n; b++) {
-        float amax = 0;
-        for (uint32_t i = b * 32; i < b * 32 + 32 && i < n; i++) {
-            float magnitude = x[i] < 0 ? -x[i] : x[i];
-            if (magnitude > amax) amax = magnitude;
-        }
-        float inv = amax < 0x1p-100f ? 0.0f : 127.0f / amax;
-        scale[b] = amax < 0x1p-100f ? 0.0f : amax / 127.0f;
-        sum[b] = 0;
-        for (uint32_t i = b * 32; i < b * 32 + 32; i++) {
-            int code = i < n ? ref_round(x[i] * inv) : 0;
-            if (code > 127) code = 127;
-            if (code < -127) code = -127;
-            q[i] = (int8_t)code;
-            sum[b] += code;
-        }
-    }
-}
 
 /* Vectors that try what rounding and limits can get wrong. */
 static void fill_floats(random_state *r, float *x, uint32_t n, unsigned kind)
@@ -291,10 +261,10 @@ typedef struct test_kv {
 } test_kv;
 
 /* Everything is garbage at first; the scales are NaN. */
-static test_kv make_kv(uint32_t head_dim)
+static test_kv make_kv(uint32_t head_dim, uint32_t bits)
 {
-    test_kv t = {.kv = {.blocks = (head_dim + 31) / 32}};
-    size_t codes = (size_t)POSITIONS * t.kv.blocks * 32, scales = (size_t)POSITIONS * t.kv.blocks;
+    test_kv t = {.kv = {.blocks = (head_dim + 31) / 32 * (bits == 16 ? 2 : 1), .bits = bits}};
+    size_t scales = (size_t)POSITIONS * t.kv.blocks, codes = scales * (bits == 4 ? 16 : 32);
     t.keys = guard(codes);
     t.values = guard(codes);
     t.kscale = guard_floats(scales);
@@ -316,39 +286,6 @@ static void free_kv(test_kv *t)
     unguard(&t->vscale);
 }
 
-static void ref_kv_store(const el_kv *kv, uint32_t p, const float *key, const float *value,
-                         uint32_t head_dim)
-{
-    int8_t kq[EL_HEAD_DIM_MAX], vq[EL_HEAD_DIM_MAX];
-    float ks[8], vs[8];
-    int32_t sum[8];
-    uint32_t quads = kv->blocks * 8;
-    ref_quantize(key, head_dim, kq, ks, sum);
-    ref_quantize(value, head_dim, vq, vs, sum);
-    for (uint32_t d = 0; d < kv->blocks * 32; d++) {
-        kv->keys[((p / 16 * quads + d / 4) * 16 + p % 16) * 4 + d % 4] = kq[d];
-        kv->values[p * kv->blocks * 32 + d] = vq[d];
-    }
-    for (uint32_t b = 0; b < kv->blocks; b++) {
-        kv->kscale[(p / 16 * kv->blocks + b) * 16 + p % 16] = ks[b];
-        kv->vscale[p * kv->blocks + b] = vs[b];
-    }
-}
-
-static float ref_score(const el_kv *kv, const int8_t *q, const float *qs, uint32_t p)
-{
-    uint32_t quads = kv->blocks * 8;
-    float score = 0;
-    for (uint32_t b = 0; b < kv->blocks; b++) {
-        int32_t dot = 0;
-        for (uint32_t d = b * 32; d < b * 32 + 32; d++)
-            dot += kv->keys[((p / 16 * quads + d / 4) * 16 + p % 16) * 4 + d % 4] * q[d];
-        float ks = kv->kscale[(p / 16 * kv->blocks + b) * 16 + p % 16];
-        score = score + (float)dot * (qs[b] * ks);
-    }
-    return score;
-}
-
 /* Weights e(p) from scores, in place; returns the sum of the sums of 64. */
 static float ref_weigh(float *e, uint32_t length)
 {
@@ -366,26 +303,6 @@ static float ref_weigh(float *e, uint32_t length)
     return total;
 }
 
-/* values is used if not NULL, else the cache. */
-static float ref_mix(const el_kv *kv, const float *values, uint32_t head_dim, const float *e,
-                     uint32_t length, uint32_t d)
-{
-    float total = 0;
-    for (uint32_t begin = 0; begin < length; begin += 64) {
-        float mix = 0;
-        for (uint32_t p = begin; p < begin + 64 && p < length; p++) {
-            if (values) {
-                mix = mix + e[p] * values[p * head_dim + d];
-            } else {
-                float vs = kv->vscale[p * kv->blocks + d / 32];
-                mix = mix + (e[p] * vs) * (float)kv->values[p * kv->blocks * 32 + d];
-            }
-        }
-        total = total + mix;
-    }
-    return total;
-}
-
 /* What becomes of a score; positions are counted from 0, whatever is computed. */
 static float ref_finish(const el_attended *of, uint32_t p, float score)
 {
@@ -397,15 +314,20 @@ static float ref_finish(const el_attended *of, uint32_t p, float score)
 static void ref_attend(const el_kv *kv, const float *query, const el_attended *of, float *out)
 {
     const uint32_t head_dim = of->head_dim, length = of->end;
+    const uint32_t left = kv->blocks / 2 * 32; /* of 16 bits: what codes left over */
     int8_t q[EL_HEAD_DIM_MAX];
-    float qs[8], e[POSITIONS] = {0};
+    float qs[8], e[POSITIONS] = {0}, turned[EL_HEAD_DIM_MAX];
     int32_t sum[8];
-    ref_quantize(query, head_dim, q, qs, sum);
+    ref_turn(kv, query, head_dim, turned);
+    ref_quantize(turned, head_dim, q, qs, sum);
     for (uint32_t p = 0; p < length; p++)
-        e[p] = ref_finish(of, p, ref_score(kv, q, qs, p));
+        e[p] = ref_finish(of, p, ref_score(kv, q, qs, sum, p));
     float factor = 1.0f / ref_weigh(e, length);
-    for (uint32_t d = 0; d < head_dim; d++)
+    for (uint32_t d = 0; d < head_dim; d++) {
         out[d] = ref_mix(kv, NULL, head_dim, e, length, d) * factor;
+        if (kv->bits == 16)
+            out[d] = out[d] + ref_mix(kv, NULL, head_dim, e, length, left + d) * factor;
+    }
 }
 
 static void ref_attend_exact(const float *keys, const float *values, const float *query,
@@ -475,32 +397,50 @@ static void check_attend_ways(const el_kernels *k, const el_kv *kv, const float 
     }
 }
 
+static void check_attend_width(const el_kernels *k, random_state *r, uint32_t dim, uint32_t bits)
+{
+    test_kv got = make_kv(dim, bits), want = make_kv(dim, bits);
+    guarded query = guard_floats(HEADS * dim);
+    float key[EL_HEAD_DIM_MAX], value[EL_HEAD_DIM_MAX];
+    memset(got.vscale.data, 0, got.vscale.size); /* of the last tile's rest */
+    memset(want.vscale.data, 0, want.vscale.size);
+    for (uint32_t p = 0; p < 300; p++) {
+        fill_floats(r, key, dim, p % 7 == 3 ? 3 : 0);
+        fill_floats(r, value, dim, p % 7 == 4 ? 3 : 0);
+        k->kv_store(&got.kv, p, key, value, dim);
+        ref_kv_store(&want.kv, p, key, value, dim);
+    }
+    assert_memory_equal(got.keys.data, want.keys.data, want.keys.size);
+    assert_memory_equal(got.values.data, want.values.data, want.values.size);
+    assert_memory_equal(got.kscale.data, want.kscale.data, want.kscale.size);
+    assert_memory_equal(got.vscale.data, want.vscale.data, want.vscale.size);
+    fill_floats(r, query.data, HEADS * dim, 0);
+    check_attend_ways(k, &got.kv, query.data, dim);
+    unguard(&query);
+    free_kv(&want);
+    free_kv(&got);
+}
+
 static void check_attend(const el_kernels *k)
 {
     random_state r = {6};
-    for (size_t h = 0; h < LENGTH(head_dims); h++) {
-        uint32_t dim = head_dims[h];
-        test_kv got = make_kv(dim), want = make_kv(dim);
-        guarded query = guard_floats(HEADS * dim);
-        float key[EL_HEAD_DIM_MAX], value[EL_HEAD_DIM_MAX];
-        memset(got.vscale.data, 0, got.vscale.size); /* of the last tile's rest */
-        memset(want.vscale.data, 0, want.vscale.size);
-        for (uint32_t p = 0; p < 300; p++) {
-            fill_floats(&r, key, dim, p % 7 == 3 ? 3 : 0);
-            fill_floats(&r, value, dim, p % 7 == 4 ? 3 : 0);
-            k->kv_store(&got.kv, p, key, value, dim);
-            ref_kv_store(&want.kv, p, key, value, dim);
-        }
-        assert_memory_equal(got.keys.data, want.keys.data, want.keys.size);
-        assert_memory_equal(got.values.data, want.values.data, want.values.size);
-        assert_memory_equal(got.kscale.data, want.kscale.data, want.kscale.size);
-        assert_memory_equal(got.vscale.data, want.vscale.data, want.vscale.size);
-        fill_floats(&r, query.data, HEADS * dim, 0);
-        check_attend_ways(k, &got.kv, query.data, dim);
-        unguard(&query);
-        free_kv(&want);
-        free_kv(&got);
-    }
+    for (size_t h = 0; h < LENGTH(head_dims); h++)
+        check_attend_width(k, &r, head_dims[h], 8);
+}
+
+static void check_attend_16(const el_kernels *k)
+{
+    random_state r = {26};
+    check_attend_width(k, &r, 64, 16);
+    check_attend_width(k, &r, 80, 16);
+}
+
+static void check_attend_4(const el_kernels *k)
+{
+    random_state r = {36};
+    check_attend_width(k, &r, 33, 4);
+    check_attend_width(k, &r, 64, 4);
+    check_attend_width(k, &r, 80, 4);
 }
 
 /* A ring that is overwritten all along holds the window of each position: the bits are those of a
@@ -537,7 +477,7 @@ static void check_ring(const el_kernels *k)
     static const uint32_t dims[] = {32, 80};
     for (size_t i = 0; i < LENGTH(dims); i++) {
         const uint32_t dim = dims[i];
-        test_kv all = make_kv(dim), ring = make_kv(dim);
+        test_kv all = make_kv(dim, 8), ring = make_kv(dim, 8);
         guarded query = guard_floats(HEADS * dim);
         float key[EL_HEAD_DIM_MAX], value[EL_HEAD_DIM_MAX];
         memset(ring.vscale.data, 0, ring.vscale.size);
@@ -706,7 +646,9 @@ static void check_lora(const el_kernels *k)
     X(swiglu)                                                                                      \
     X(geglu)                                                                                       \
     X(reglu2)                                                                                      \
-    X(soft_cap) X(gelu_and_tanh) X(rope) X(attend) X(attend_exact) X(ring) X(ring_exact) X(lora)
+    X(soft_cap)                                                                                    \
+    X(gelu_and_tanh)                                                                               \
+    X(rope) X(attend) X(attend_16) X(attend_4) X(attend_exact) X(ring) X(ring_exact) X(lora)
 
 #define X(name)                                                                                    \
     static void test_##name(void **state)                                                          \

@@ -9,10 +9,14 @@ an adapter is said.
 Standard library only.
 """
 import array
+import concurrent.futures
+import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -28,7 +32,8 @@ NEAR = 1e-3  # of logits, to those of the merged model
 
 def edgellm(*arguments):
     return subprocess.run([EDGELLM, *map(str, arguments)], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+                          timeout=120)
 
 
 def model(name):
@@ -140,6 +145,136 @@ class Sessions(unittest.TestCase):
         self.assertEqual(got.returncode, 6)
         said = int(got.stderr.split("weights alone take ")[1].split(")")[0])
         self.assertGreaterEqual(said, weights + adapter("llama3", "first").stat().st_size)
+
+
+class Served(unittest.TestCase):
+    """One server with two adapters: each request has its own scales, with the bits that `edgellm
+    run` gives with them, whoever was in the slot before or shares the pass."""
+    SETS = (((0, 1), (1, 0.5)), (), ((0, -0.75),), ((1, 2),), ((1, 0.5), (0, 1)))
+
+    @classmethod
+    def setUpClass(cls):
+        cls.adapters = [adapter("llama3", "first"), adapter("llama3", "second")]
+        cls.process, cls.port = cls.start("--lora", cls.adapters[0], "--lora", f"{cls.adapters[1]}=0.25")
+
+    @staticmethod
+    def start(*arguments):
+        command = [EDGELLM, "serve", model("llama3"), "--port", "0", "--calibrate", "20", "--sessions", "3",
+                   "--queue", "16", *arguments]
+        process = subprocess.Popen([*map(str, command)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        line = process.stdout.readline()
+        found = re.search(r" at http://[^ ]*:(\d+) ", line)
+        if not found and "libexec" in (said := process.communicate(timeout=60)[1]):
+            raise unittest.SkipTest(said)  # built without the server
+        return process, int(found.group(1))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.process.terminate()
+        cls.process.communicate(timeout=60)
+
+    def ask(self, path, body=None, port=None):
+        client = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=60)
+        client.request("POST" if body is not None else "GET", path,
+                       json.dumps(body) if body is not None else None, {"Content-Type": "application/json"})
+        reply = client.getresponse()
+        content = json.loads(reply.read())
+        client.close()
+        return reply.status, content
+
+    def right(self, scales):
+        named = [f"--lora={self.adapters[i]}={scale}" for i, scale in sorted(scales)]
+        got = edgellm("run", model("llama3"), "--raw", "-p", "the cat", "-n", 12, "-t", 0, "--hash",
+                      "--ignore-eos", "-q", *named)
+        self.assertEqual(got.returncode, 0, got.stderr)
+        return got.stderr.split("hash ")[1].split()[0]
+
+    def hash_of(self, **more):
+        status, reply = self.ask("/v1/completions", {
+            "prompt": "the cat", "max_tokens": 12, "temperature": 0, "ignore_eos": True, "logits_hash": True,
+            **more})
+        self.assertEqual(status, 200, reply)
+        return [choice["logits_hash"] for choice in reply["choices"]]
+
+    def test_each_request_has_its_own(self):
+        right = [self.right(scales) for scales in self.SETS]
+        self.assertEqual(len(set(right)), len(self.SETS) - 1)  # the last is the first in another order
+        asked = [[{"id": i, "scale": scale} for i, scale in scales] for scales in self.SETS]
+        for _ in range(2):  # one after the other: slots hold the same prompt of others
+            for lora, wanted in zip(asked, right):
+                self.assertEqual(self.hash_of(lora=lora), [wanted])
+        with concurrent.futures.ThreadPoolExecutor(len(asked) * 2) as pool:  # and in shared passes
+            got = list(pool.map(lambda lora: self.hash_of(lora=lora), asked * 2))
+        self.assertEqual(got, [[wanted] for wanted in right * 2])
+        self.assertEqual(self.hash_of(lora=asked[2], n=3), [right[2]] * 3)
+
+    def test_who_does_not_say_has_those_of_the_start(self):
+        wanted = [self.right(((0, 1), (1, 0.25)))]
+        self.assertEqual(self.hash_of(), wanted)
+        self.assertEqual(self.hash_of(lora=None), wanted)
+
+    def test_what_there_is(self):
+        self.assertEqual(self.ask("/lora-adapters"), (200, [
+            {"id": 0, "path": "llama3_first.tma", "scale": 1}, {"id": 1, "path": "llama3_second.tma", "scale": 0.25}]))
+
+    def test_what_is_refused(self):
+        for wrong, words in ((7, "list"), ({}, "list"), ([7], "id"), ([{"id": 0}], "scale"), ([{"scale": 1}], "id"),
+                             ([{"id": -1, "scale": 1}], "id"), ([{"id": 8, "scale": 1}], "id"),
+                             ([{"id": 0.5, "scale": 1}], "id"), ([{"id": 0, "scale": "1"}], "scale"),
+                             ([{"id": 0, "scale": 101}], "scale"), ([{"id": 0, "scale": -1e300}], "scale"),
+                             ([{"id": 2, "scale": 1}], "0 to 1"),
+                             ([{"id": 1, "scale": 1}, {"id": 1, "scale": 1}], "twice")):
+            with self.subTest(wrong=wrong):
+                status, reply = self.ask("/v1/completions", {"prompt": "x", "lora": wrong})
+                self.assertEqual((status, reply["error"]["param"]), (400, "lora"))
+                self.assertIn(words, reply["error"]["message"])
+                status, reply = self.ask("/api/generate", {"model": "llama3", "prompt": "x", "raw": True,
+                                                           "options": {"lora": wrong}})
+                self.assertEqual(status, 400)
+                self.assertIn(words, reply["error"])
+
+    def test_ollama(self):
+        def text(**more):
+            status, reply = self.ask("/api/generate", {
+                "model": "llama3", "prompt": "the cat", "raw": True, "stream": False,
+                **more, "options": {"num_predict": 12, "temperature": 0, "ignore_eos": True, **more.get("options", {})}})
+            self.assertEqual(status, 200, reply)
+            return reply["response"]
+        lora = [{"id": 1, "scale": 2}]
+        status, wanted = self.ask("/v1/completions", {"prompt": "the cat", "max_tokens": 12, "temperature": 0,
+                                                      "ignore_eos": True, "lora": lora})
+        self.assertEqual(status, 200, wanted)
+        self.assertEqual(text(lora=lora), wanted["choices"][0]["text"])
+        self.assertEqual(text(options={"lora": lora}), wanted["choices"][0]["text"])
+
+    def test_without_adapters(self):
+        process, port = self.start()
+        try:
+            self.assertEqual(self.ask("/lora-adapters", port=port), (200, []))
+            status, reply = self.ask("/v1/completions", {"prompt": "x", "lora": [{"id": 0, "scale": 1}]}, port)
+            self.assertEqual((status, reply["error"]["param"]), (400, "lora"))
+            self.assertIn("--lora", reply["error"]["message"])
+            self.assertEqual(self.ask("/v1/completions", {"prompt": "x", "lora": [], "max_tokens": 1}, port)[0], 200)
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+
+    def test_another_model_keeps_them_or_is_refused(self):
+        """SIGHUP, when the file is one that the adapters are not for: all stays as it was."""
+        name = model("llama3")
+        kept = name.with_suffix(".kept")
+        right = self.hash_of()
+        name.rename(kept)
+        try:
+            shutil.copy(model("qwen2"), name)
+            self.process.send_signal(signal.SIGHUP)
+            line = self.process.stderr.readline()
+        finally:
+            kept.replace(name)
+        self.assertIn("the model stays as it was", line)
+        self.assertIn("llama3_first.tma", line)
+        self.assertEqual(self.hash_of(), right)
 
 
 class Refused(unittest.TestCase):

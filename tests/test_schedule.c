@@ -27,7 +27,10 @@ static const struct {
       .chunk_margin = 10,
       .n_passes = 2,
       .pass_sessions = {2, 4},
-      .pass = {26, 38}},
+      .pass = {26, 38},
+      .mask = 5,
+      .logprobs = 2,
+      .top_logprobs = 3},
      40,
      8},
     /* positions cost; a pass of three is too long */
@@ -45,7 +48,7 @@ static const struct {
      70,
      3},
     /* a step is longer than the bound: one token at a time; nothing is known of passes */
-    {{.step = 20, .step_margin = 8, .chunk_margin = 8}, 10, 8},
+    {{.step = 20, .step_margin = 8, .chunk_margin = 8, .mask = 7}, 10, 8},
 };
 
 enum { PROMPTS = 2, ANSWERS = 2, DEADLINES = 4, ARRIVALS = 4 };
@@ -59,6 +62,7 @@ enum {
 static void vary(life *l, uint32_t variant, uint32_t job)
 {
     l->job.priority = (variant >> job & 1) ? 5 : -5;
+    l->job.choice = (el_choice){(variant + job) % 3 == 0, job == 1, job == 1 && variant % 2 == 0};
     if (variant < RANKS) return;
     l->job.context = l->job.prompt + 1;
     l->job.keep = l->job.prompt / 4;
@@ -167,6 +171,8 @@ static edgellm_costs made_up(uint64_t *random)
     c.chunk[1] = c.chunk[0] * (2 + 6 * share(random));
     c.chunk_pair = c.step_position * share(random);
     c.chunk_margin = c.step_margin;
+    c.mask = c.step * 0.4 * share(random);
+    c.logprobs = c.top_logprobs = c.step * 0.1 * share(random);
     c.n_passes = between(random, 0, 2);
     c.pass_sessions[0] = 2;
     c.pass_sessions[1] = 8;
@@ -198,7 +204,8 @@ static void fill(world *w, uint64_t *random)
         el_job *j = &w->lives[i].job;
         *j = (el_job){.position = between(random, 0, 3) * 50,
                       .prompt = between(random, 1, 200),
-                      .steps = between(random, 0, 80)};
+                      .steps = between(random, 0, 80),
+                      .choice = {i % 3 == 0, i % 4 == 0, i % 8 == 0}};
         w->lives[i].arrives = at;
         const double least = naive_rest(&w->s, j) + naive_margin(&w->s, j);
         if (next_random(random) % 2)

@@ -53,6 +53,53 @@ static edgellm_status change(const desk *d, uint32_t which, double seconds, edge
     return edgellm_scheduler_set_deadline(d->scheduler, d->answers[which].id, deadline, f, err);
 }
 
+/* Half a second for a mask, a quarter for log-probabilities, an eighth for those beside. */
+static void test_what_is_beside_a_token_counts(void **state)
+{
+    (void)state;
+    static const char text[] = "root ::= [a-z]{0,20}";
+    const edgellm_scheduler_options o = {.slots = 3, .chunk_ns = 2e9, .session = {.grammar = true}};
+    desk d = begin(TINY_KEPT, o);
+    edgellm_grammar *grammar = NULL;
+    edgellm_costs costs = slow;
+    edgellm_error err = {0};
+    edgellm_forecast f, g;
+    costs.mask = 0.5e9, costs.logprobs = 0.25e9, costs.top_logprobs = 0.125e9;
+    assert_ok(edgellm_grammar_create(d.engine, text, sizeof text - 1, &grammar, &err));
+    assert_ok(edgellm_scheduler_set_costs(d.scheduler, &costs, &err));
+    edgellm_request r = dated(4, 9, 100);
+    assert_ok(edgellm_scheduler_forecast(d.scheduler, &r, &f, &err));
+    assert_true(f.first_ns == 2e9 && f.answer_ns == 10e9);
+    r.logprobs = true;
+    assert_ok(edgellm_scheduler_forecast(d.scheduler, &r, &f, &err));
+    assert_true(f.first_ns == 2.25e9 && f.answer_ns == 10e9 + 9 * 0.25e9);
+    r.top_logprobs = 3;
+    assert_ok(edgellm_scheduler_forecast(d.scheduler, &r, &f, &err));
+    assert_true(f.first_ns == 2.375e9 && f.answer_ns == 10e9 + 9 * 0.375e9);
+    r.grammar = grammar;
+    assert_ok(edgellm_scheduler_forecast(d.scheduler, &r, &f, &err));
+    assert_true(f.first_ns == 2.875e9 && f.answer_ns == 10e9 + 9 * 0.875e9);
+    r = dated(4, 9, 11.8); /* enough without: 11.615 */
+    r.grammar = grammar;
+    uint64_t id = 0;
+    assert_int_equal(edgellm_scheduler_submit(d.scheduler, &r, &id, &f, &err),
+                     EDGELLM_ERR_DEADLINE); /* 1.15 * (14.5 + 0.1) = 16.79 */
+    assert_true(f.answer_ns == 14.5e9 && !f.admitted && f.tokens == 6);
+    assert_contains(err.message, "16790.0 ms are enough");
+    r.grammar = NULL;
+    assert_ok(submit(&d, &r, &err));
+    r.deadline_ns = 0, r.grammar = grammar;
+    assert_ok(submit(&d, &r, &err));
+    /* another deadline: the same sum, behind the first */
+    assert_int_equal(change(&d, 1, 28, &f, &err), EDGELLM_ERR_DEADLINE);
+    assert_true(f.answer_ns == 24.5e9);
+    assert_ok(change(&d, 1, 30, &g, &err));
+    assert_true(g.admitted && g.first_ns == 12.5e9);
+    run(&d);
+    end(&d);
+    edgellm_grammar_destroy(grammar);
+}
+
 static void test_another_deadline(void **state)
 {
     (void)state;
@@ -239,6 +286,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_cannot_be_promised_is_refused),
+        cmocka_unit_test(test_what_is_beside_a_token_counts),
         cmocka_unit_test(test_another_deadline),
         cmocka_unit_test(test_what_cannot_be_kept_ends),
         cmocka_unit_test(test_an_earlier_deadline_goes_first),

@@ -7,55 +7,8 @@
 
 #include "edgellm.h"
 #include "schema/schema.h"
+#include "support/failing_memory.h"
 #include "support/test_help.h"
-
-/* ---- allocations: counted, and one of them fails ------------------------------------------ */
-
-static long in_use, calls, failing; /* the call that fails; 0: none */
-static bool is_lasting;             /* and all that follow */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *memory, size_t size);
-void __real_free(void *memory);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-void __wrap_free(void *memory);
-
-static void *counted(void *memory)
-{
-    in_use += memory != NULL;
-    return memory;
-}
-
-static bool fails(void)
-{
-    calls++;
-    return failing > 0 && (calls == failing || (is_lasting && calls > failing));
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : counted(__real_malloc(size));
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : counted(__real_calloc(n, size));
-}
-
-void *__wrap_realloc(void *memory, size_t size)
-{
-    if (fails()) return NULL;
-    return memory ? __real_realloc(memory, size) : counted(__real_malloc(size));
-}
-
-void __wrap_free(void *memory)
-{
-    in_use -= memory != NULL;
-    __real_free(memory);
-}
 
 /* ---- tests -------------------------------------------------------------------------------- */
 
@@ -86,10 +39,10 @@ static bool run_failing(const char *schema, const char *expected)
     char *text = (char *)schema;
     size_t len = 1;
     edgellm_error err = {0};
-    calls = 0;
+    el_memory.calls = 0;
     const edgellm_status status = el_schema_grammar(schema, strlen(schema), &text, &len, &err);
-    const bool was_reached = failing <= calls;
-    failing = 0;
+    const bool was_reached = el_memory.failing <= el_memory.calls;
+    el_memory.failing = 0;
     if (status == EDGELLM_OK) {
         assert_string_equal(text, expected);
         assert_int_equal(len, strlen(expected));
@@ -101,7 +54,7 @@ static bool run_failing(const char *schema, const char *expected)
         assert_null(text);
         assert_int_equal(len, 0);
     }
-    assert_int_equal(in_use, 0);
+    assert_int_equal(el_memory.in_use, 0);
     return !was_reached;
 }
 
@@ -110,17 +63,17 @@ static void fail_each(const char *schema, bool lasting)
     char *expected;
     size_t len;
     edgellm_error err;
-    in_use = failing = 0;
+    el_memory.in_use = el_memory.failing = 0;
     assert_ok(el_schema_grammar(schema, strlen(schema), &expected, &len, &err));
-    in_use = 0; /* but for this text */
-    is_lasting = lasting;
+    el_memory.in_use = 0; /* but for this text */
+    el_memory.is_lasting = lasting;
     long n = 1;
     for (bool is_over = false; !is_over; n++) {
         assert_true(n < 10000);
-        failing = n;
+        el_memory.failing = n;
         is_over = run_failing(schema, expected);
     }
-    is_lasting = false;
+    el_memory.is_lasting = false;
     assert_true(n > 4); /* the work, the text, jansson's */
     free(expected);
 }

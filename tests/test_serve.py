@@ -528,6 +528,20 @@ class Time(Case):
             self.assertLess(forecast["tokens"], 80000)
         self.still_works()
 
+    def test_what_is_beside_a_token_counts(self):
+        """A schema's masks and log-probabilities, of each token, in one server's forecasts: they add up."""
+        def answer_ms(**more):
+            reply = self.server.ask(TEXT, {"prompt": "fox", "max_tokens": 80000, "deadline_ms": 5000, **more})
+            self.is_error(reply, 422, "deadline_ms", "are enough", "deadline_error")
+            return reply[2]["error"]["forecast"]["answer_ms"]
+        schema = {"json_schema": {"type": "array", "items": {"type": "string"}}}
+        bare, masked = answer_ms(), answer_ms(**schema)
+        told, most, all_ = answer_ms(logprobs=0), answer_ms(logprobs=5), answer_ms(logprobs=5, **schema)
+        self.assertGreater(masked, bare)
+        self.assertTrue(bare < told < most < all_)
+        self.assertAlmostEqual(all_ - bare, masked - bare + most - bare, delta=1)
+        self.still_works()
+
     def test_as_many_as_fit(self):
         """By the forecast, whatever that is on this machine now; all of them, unless it was late."""
         reply = self.server.ask(TEXT, {**self.ENDLESS, "max_tokens": 80000, "deadline_ms": 5000})

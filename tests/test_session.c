@@ -25,6 +25,7 @@ typedef struct way {
     const char *kernel; /* NULL: the best */
     uint32_t threads, batch, context;
     bool exact;
+    uint32_t kv_bits; /* 0: 8 */
 } way;
 
 static const way plain = {.threads = 1, .batch = 64, .context = 96};
@@ -45,8 +46,11 @@ static void must(edgellm_status status, const edgellm_error *err)
 static talk start(tiny_file file, const way *w)
 {
     edgellm_engine_options engine = {.kernel = w->kernel};
-    edgellm_session_options session = {
-        .context = w->context, .batch = w->batch, .threads = w->threads, .exact = w->exact};
+    edgellm_session_options session = {.context = w->context,
+                                       .batch = w->batch,
+                                       .threads = w->threads,
+                                       .kv_bits = w->kv_bits,
+                                       .exact = w->exact};
     edgellm_sampler_options sampler = edgellm_sampler_defaults();
     edgellm_error err = {0};
     talk t = {0};
@@ -155,9 +159,20 @@ static void test_a_loaded_session_goes_on_with_the_same_bits(void **state)
         const char *kernel;
         for (uint32_t level = 0; (kernel = edgellm_kernel_name(level)); level++)
             for (int i = 0; i < 3; i++) {
-                way w = {kernel, i % 2 ? two_threads() : 1, batches[i], contexts[i], false};
+                way w = {kernel, i % 2 ? two_threads() : 1, batches[i], contexts[i], false, 0};
                 check_going_on((tiny_file)file, &w, expected);
             }
+    }
+}
+
+static void test_every_width_goes_on_too(void **state)
+{
+    static const uint32_t widths[] = {16, 4};
+    (void)state;
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        way kept = plain, other = {.threads = two_threads(), .batch = 3, .context = 130};
+        kept.kv_bits = other.kv_bits = widths[i];
+        check_going_on(TINY_KEPT, &other, save_in_the_middle(TINY_KEPT, &kept));
     }
 }
 
@@ -321,8 +336,8 @@ static void check_prefix(tiny_file file, const way *made, const way *used)
 
 static void test_a_prefix_goes_on_with_the_same_bits(void **state)
 {
-    const way other = {NULL, two_threads(), 7, 130, false};
-    const way scalar = {"scalar", 1, 1, 64, false};
+    const way other = {NULL, two_threads(), 7, 130, false, 0};
+    const way scalar = {"scalar", 1, 1, 64, false, 0};
     way exact = plain;
     exact.exact = true;
     (void)state;
@@ -411,8 +426,9 @@ static void check_refusal(tiny_file file, const way *w, edgellm_status wanted, c
 
 static void test_sessions_that_do_not_fit_are_refused(void **state)
 {
-    way small = plain, exact = plain;
+    way small = plain, exact = plain, narrow = plain;
     (void)state;
+    narrow.kv_bits = 4;
     small.context = PROMPT + BEFORE - 1;
     exact.exact = true;
     save_in_the_middle(TINY_BYTE_3, &plain);
@@ -422,6 +438,9 @@ static void test_sessions_that_do_not_fit_are_refused(void **state)
     check_refusal(TINY_BYTE_3, &small, EDGELLM_ERR_CONTEXT, "ask for a context of 46");
     save_in_the_middle(TINY_BYTE_3, &exact);
     check_refusal(TINY_BYTE_3, &plain, EDGELLM_ERR_USAGE, "saved in exact mode");
+    save_in_the_middle(TINY_BYTE_3, &narrow);
+    check_refusal(TINY_BYTE_3, &plain, EDGELLM_ERR_USAGE, "of 4 bits and can only go on so");
+    check_refusal(TINY_BYTE_3, &exact, EDGELLM_ERR_USAGE, "saved without exact mode");
 }
 
 static void test_other_files_are_refused(void **state)
@@ -498,10 +517,12 @@ static void check_every_byte(const way *w)
 
 static void test_every_byte_counts(void **state)
 {
-    way exact = plain;
+    way exact = plain, narrow = plain;
     (void)state;
     exact.exact = true;
+    narrow.kv_bits = 4;
     check_every_byte(&plain);
+    check_every_byte(&narrow);
     check_every_byte(&exact);
 }
 
@@ -566,7 +587,10 @@ static void test_lies_are_found_and_named(void **state)
     const lie lies[] = {
         {8, 4, 2, EDGELLM_ERR_UNSUPPORTED, "sessions of this model have version 1, not 2"},
         {8, 4, 3, EDGELLM_ERR_UNSUPPORTED, "version 3, this program reads versions 1 and 2"},
-        {12, 4, 8, EDGELLM_ERR_FORMAT, "offset 12, mode"},
+        {12, 4, 9, EDGELLM_ERR_FORMAT, "offset 12, mode"},  /* exact, and 16 bits */
+        {12, 4, 24, EDGELLM_ERR_FORMAT, "offset 12, mode"}, /* 16 bits and 4 */
+        {12, 4, 32, EDGELLM_ERR_FORMAT, "offset 12, mode"},
+        {12, 4, 8, EDGELLM_ERR_USAGE, "of 16 bits and can only go on so (--kv-bits 16)"},
         {12, 4, 4, EDGELLM_ERR_USAGE, "offset 104, adapters"},
         {12, 4, 2, EDGELLM_ERR_USAGE, "a context of more than 0 tokens"},
         {12, 4, 1, EDGELLM_ERR_USAGE, "saved in exact mode"},
@@ -676,6 +700,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_loaded_session_goes_on_with_the_same_bits),
+        cmocka_unit_test(test_every_width_goes_on_too),
         cmocka_unit_test(test_exact_mode_goes_on_too),
         cmocka_unit_test(test_tokens_are_given_back),
         cmocka_unit_test(test_a_session_without_logits_can_be_saved),

@@ -92,7 +92,8 @@ static void make_head(bench *b, uint32_t head_dim)
     b->expected = room(CHECKED * sizeof(float));
     h->query = b->query;
     h->scores = room(LONGEST * sizeof(float));
-    h->kv = (el_kv){.keys = room((size_t)LONGEST * head_dim),
+    h->kv = (el_kv){.bits = 8,
+                    .keys = room((size_t)LONGEST * head_dim),
                     .kscale = room((size_t)LONGEST * blocks * sizeof(float)),
                     .values = room((size_t)LONGEST * head_dim),
                     .vscale = room((size_t)LONGEST * blocks * sizeof(float)),

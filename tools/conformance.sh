@@ -39,6 +39,13 @@ judge "chats" "$PYTHON" tools/conformance_chat.py "$gguf" --build "$build" --wor
     --templates "$TEMPLATES"
 judge "committed vectors" "$PYTHON" tools/conformance/vectors.py tests/data
 judge "committed embeddings" "$PYTHON" tools/conformance/embeddings.py tests/data
+if venv_peft; then
+    judge "committed adapters" "$PYTHON" tools/conformance/lora.py tests/data
+else
+    echo "peft is missing from $PYTHON: adapters are not judged" >&2
+    failed=1
+fi
+judge "models in parts" "$PYTHON" tools/conformance/parts.py tests/data --build "$build" --work "$work"
 judge "folders" "$PYTHON" tools/conformance/folders.py --build "$build" --work "$work"
 judge "logits" "$PYTHON" tools/conformance/logits.py --build "$build" --work "$work" --gguf "$gguf"
 if [ -n "${WIKITEXT:-}" ]; then

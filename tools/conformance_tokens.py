@@ -26,13 +26,18 @@ FAMILY = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s"
           r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 
 
+CASED = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+%s"
+         r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*%s|\p{N}%s"
+         r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+CONTRACTION = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+
+
 def byte_level(use_regex):
     return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=use_regex)
 
 
-def split(numbers):
-    return pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(FAMILY % numbers), "isolated"), byte_level(False)])
+def split(regex):
+    return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(regex), "isolated"), byte_level(False)])
 
 
 # As in the tokenizer.json that each family publishes, without Qwen2's NFC normaliser.
@@ -40,10 +45,12 @@ PRETOKENIZERS = {
     "smollm": lambda: pre_tokenizers.Sequence([
         pre_tokenizers.Digits(individual_digits=True), byte_level(True)]),
     "gpt2": lambda: byte_level(True),
-    "llama3": lambda: split("{1,3}"),
-    "qwen2": lambda: split(""),
+    "llama3": lambda: split(FAMILY % "{1,3}"),
+    "qwen2": lambda: split(FAMILY % ""),
+    "tekken": lambda: split(CASED % ("", "", "")),
+    "gpt-4o": lambda: split(CASED % (CONTRACTION, CONTRACTION, "{1,3}")),
 }
-IGNORE_MERGES = {"llama3"}
+IGNORE_MERGES = {"llama3", "tekken"}
 
 
 def printable():
@@ -138,7 +145,7 @@ def round_trips(args, vocabulary, pretokenizer):
 def every_code_point():
     """Each code point between characters of other classes, some to a text."""
     points = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
-    frame = [f"a{c}b1{c}2 {c}{c}'{c}. {c}" for c in points]
+    frame = [f"a{c}b1{c}2 {c}{c}'{c}. {c}A{c}BC{c}dE{c}" for c in points]
     return ["\n".join(frame[i:i + 64]) for i in range(0, len(frame), 64)]
 
 

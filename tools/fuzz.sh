@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the fuzz targets (tests/fuzz, CONTRIBUTING.md).
 #   tools/fuzz.sh run [TARGET...]         each for FUZZ_SECONDS (60), FUZZ_JOBS at once (a core each)
+#   tools/fuzz.sh build [TARGET...]       what `run` begins with
 #   tools/fuzz.sh minimise [TARGET...]    writes the committed corpora again: the seeds, and of what
 #                                         runs have found since what reaches more than they do
 #   tools/fuzz.sh coverage [TARGET...]    lines of the code behind each target that its corpus reaches
@@ -15,7 +16,7 @@ work=build/fuzz
 
 # The longest input of a target, in bytes: large enough for a whole small model or a long text.
 declare -A longest=([gguf]=12288 [tm2]=12288 [token]=1024 [chat]=1024 [args]=1024 [session]=4096 [http]=1024
-    [certificate]=4096 [ask]=4096 [schema]=2048 [folder]=8192 [grammar]=1024)
+    [certificate]=4096 [ask]=4096 [schema]=2048 [folder]=8192 [grammar]=1024 [tma]=8192)
 # The files whose lines count for a target.
 declare -A behind=(
     [gguf]='src/format/(gguf|ggml|checks)|src/quant/'
@@ -30,18 +31,19 @@ declare -A behind=(
     [ask]='src/server/(ask|json_limits|problem|out)'
     [schema]='src/schema/'
     [folder]='src/folder/'
+    [tma]='src/format/tma'
 )
 
 die() { echo "fuzz.sh: $*" >&2; exit 2; }
 targets() { # the targets named, or all
     local name
-    [ $# -gt 0 ] || set -- gguf tm2 token chat args session http certificate ask schema grammar folder
+    [ $# -gt 0 ] || set -- gguf tm2 token chat args session http certificate ask schema grammar folder tma
     for name in "$@"; do
         [ -n "${longest[$name]:-}" ] || die "there is no target '$name'"
         echo "$name"
     done
 }
-build() { # build PRESET_FOLDER TARGET...
+compile() { # compile PRESET_FOLDER TARGET...
     [ -f "$1/CMakeCache.txt" ] || cmake --preset fuzz
     cmake --build "$1" --parallel "$(scripts/jobs.sh)" --target "${@:2}"
 }
@@ -67,10 +69,16 @@ fuzz_one() {
     return 1
 }
 
+build() {
+    local names
+    names=$(targets "$@")
+    compile "$work" $(printf 'fuzz_%s ' $names)
+}
+
 run() {
     local names failed=0
     names=$(targets "$@")
-    build "$work" $(printf 'fuzz_%s ' $names)
+    build $names
     for name in $names; do
         while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n || failed=1; done
         fuzz_one "$name" &
@@ -82,7 +90,7 @@ run() {
 minimise() {
     local names name small seeds=$work/seeds
     names=$(targets "$@")
-    build "$work" make_seeds $(printf 'fuzz_%s ' $names)
+    compile "$work" make_seeds $(printf 'fuzz_%s ' $names)
     rm -rf "$seeds"
     "$work/tests/fuzz/make_seeds" "$seeds"
     for name in $names; do
@@ -106,7 +114,7 @@ coverage() {
     names=$(targets "$@")
     cmake --preset fuzz -B "$folder" -DEDGELLM_SANITIZE= -DEDGELLM_FUZZ=OFF \
         -DCMAKE_C_FLAGS="-O1 -g -fprofile-instr-generate -fcoverage-mapping" >/dev/null
-    build "$folder" $(printf 'replay_%s ' $names)
+    compile "$folder" $(printf 'replay_%s ' $names)
     for name in $names; do
         LLVM_PROFILE_FILE=$folder/$name.raw "$folder/tests/fuzz/replay_$name" $(inputs "$name") \
             >/dev/null
@@ -123,6 +131,6 @@ coverage() {
 command=${1:-run}
 [ $# -eq 0 ] || shift
 case $command in
-run | minimise | coverage) "$command" "$@" ;;
-*) die "run, minimise or coverage, not '$command'" ;;
+run | build | minimise | coverage) "$command" "$@" ;;
+*) die "run, build, minimise or coverage, not '$command'" ;;
 esac

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Writes src/token/unicode_table.h: the character classes that the pre-tokenizers ask for.
+"""Writes src/token/unicode_table.h and unicode_cases.h: what the pre-tokenizers ask of characters.
 
     pip install unicodedata2==16.0.0
-    python3 tools/gen_unicode.py > src/token/unicode_table.h
+    python3 tools/gen_unicode.py classes > src/token/unicode_table.h
+    python3 tools/gen_unicode.py cases > src/token/unicode_cases.h
 
 Classes come from Unicode 16.0: letters (categories L*), numbers (N*) and white space (Z*, the
-controls U+0009 to U+000D, and U+0085). This is what \\p{L}, \\p{N} and \\s mean to the regular
+controls U+0009 to U+000D, and U+0085). Beside them: of letters upper case (Lu, Lt) and lower case
+(Ll), and marks (M), which are no letters, for the expressions that ask for case. This is what \\p{L}, \\p{N} and \\s mean to the regular
 expression engine inside Hugging Face tokenizers 0.23, found by asking it about every code point;
 tools/conformance_tokens.py asks again. Its digit splitter asks the Rust library instead, which
 follows Unicode 17.0: the numbers that are new there are listed apart.
@@ -18,6 +20,7 @@ VERSION = "16.0.0"
 LATER_NUMBERS = ((0x11DE0, 0x11DE9), (0x16FF4, 0x16FF6))  # numbers since Unicode 17.0
 BLOCK = 256  # code points whose classes lie together
 OTHER, LETTER, NUMBER, SPACE = range(4)
+NO_CASE, UPPER, LOWER, MARK = range(4)
 CONTROLS = (9, 10, 11, 12, 13, 0x85)  # white space that is not in a Z category
 
 
@@ -28,16 +31,23 @@ def class_of(code):
     return {"L": LETTER, "N": NUMBER}.get(kind, OTHER)
 
 
+def case_of(code):
+    kind = unicodedata2.category(chr(code))
+    if kind[0] == "M":
+        return MARK
+    return {"Lu": UPPER, "Lt": UPPER, "Ll": LOWER}.get(kind, NO_CASE)
+
+
 def packed_block(classes):
     """Four classes to a byte, the first in the lowest bits."""
     return tuple(classes[i] | classes[i + 1] << 2 | classes[i + 2] << 4 | classes[i + 3] << 6
                  for i in range(0, BLOCK, 4))
 
 
-def tables():
+def tables(of):
     """The distinct blocks, and for each block of code points the number of its block."""
-    classes = [class_of(code) for code in range(0x110000)]
-    end = max(code for code in range(0x110000) if classes[code] != OTHER) // BLOCK + 1
+    classes = [of(code) for code in range(0x110000)]
+    end = max(code for code in range(0x110000) if classes[code]) // BLOCK + 1
     blocks, index = {}, []
     for block in range(end):
         packed = packed_block(classes[block * BLOCK:(block + 1) * BLOCK])
@@ -53,11 +63,16 @@ def print_array(name, dimension, values):
     print("};")
 
 
-def main():
-    if unicodedata2.unidata_version != VERSION:
-        sys.exit(f"gen_unicode.py: needs unicodedata2 {VERSION}, "
-                 f"found {unicodedata2.unidata_version}")
-    blocks, index = tables()
+def print_tables(count, index_name, flat_name, blocks, index):
+    print_array(index_name, f"[{count}]", index)
+    print()
+    flat = [byte for block in blocks for byte in block]
+    print_array(flat_name, f"[{len(blocks)} * EL_UNICODE_BLOCK / 4]", flat)
+    print("\n#endif\n/* clang-format on */")
+
+
+def print_classes():
+    blocks, index = tables(class_of)
     print(f"""/*
  * unicode_table.h: character classes of Unicode {VERSION}, 2 bits each, in two levels: the block
  * of {BLOCK} code points, then the code point in it. Code points past the index are "other".
@@ -78,11 +93,35 @@ def main():
     for first, last in LATER_NUMBERS:
         print(f"    {{0x{first:X}, 0x{last:X}}},")
     print("};\n")
-    print_array("el_unicode_index", "[EL_UNICODE_BLOCKS]", index)
-    print()
-    flat = [byte for block in blocks for byte in block]
-    print_array("el_unicode_classes", f"[{len(blocks)} * EL_UNICODE_BLOCK / 4]", flat)
-    print("\n#endif\n/* clang-format on */")
+    print_tables("EL_UNICODE_BLOCKS", "el_unicode_index", "el_unicode_classes", blocks, index)
+
+
+def print_cases():
+    blocks, index = tables(case_of)
+    print(f"""/*
+ * unicode_cases.h: cases and marks of Unicode {VERSION} (EL_CASE_...), as unicode_table.h has classes.
+ * Code points past the index have none.
+ *
+ * Made by tools/gen_unicode.py (its head says how): do not edit.
+ */
+/* clang-format off */
+#ifndef EL_TOKEN_UNICODE_CASES_H
+#define EL_TOKEN_UNICODE_CASES_H
+
+#include "token/unicode_table.h"
+
+#define EL_UNICODE_CASE_BLOCKS {len(index)}
+""")
+    print_tables("EL_UNICODE_CASE_BLOCKS", "el_unicode_case_index", "el_unicode_cases", blocks, index)
+
+
+def main():
+    if unicodedata2.unidata_version != VERSION:
+        sys.exit(f"gen_unicode.py: needs unicodedata2 {VERSION}, "
+                 f"found {unicodedata2.unidata_version}")
+    if sys.argv[1:] not in (["classes"], ["cases"]):
+        sys.exit("usage: gen_unicode.py classes|cases")
+    (print_classes if sys.argv[1] == "classes" else print_cases)()
 
 
 if __name__ == "__main__":

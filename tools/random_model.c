@@ -1,12 +1,15 @@
 /*
- * random_model.c: writes a TM2 model of random weights that no cache holds, for `make bench-large`:
- * the layers of Llama-3.2-1B (examples/shapes/llama-3.2-1b.json) and the vocabulary of another
- * model. It says nothing, but each of its tokens reads as many bytes as a trained model's.
+ * random_model.c: writes a TM2 model of random weights. It says nothing, but each of its tokens
+ * reads as many bytes, and takes as many operations, as a trained model's.
  *
- *   random_model VOCABULARY.tm2.bin OUT.tm2.bin [BITS [LAYERS]]      2, 3, 4 or 8 bits (2); 16
- * layers
+ *   random_model VOCABULARY.tm2.bin OUT.tm2.bin [CODEC [LAYERS]]
+ *   random_model SHAPE OUT.tm2.bin [CODEC [LAYERS]]
  *
- * Symmetric codes, groups of 64, byte scales; 2 bits with 49152 tokens: 287 MB.
+ * The first, for `make bench-large`: layers of Llama-3.2-1B with the vocabulary of another model;
+ * 2 bits with 49152 tokens: 287 MB. The second, for `make bench-shapes`: a model of the table below
+ * as it is, with a vocabulary that no merge makes. CODEC is 2 (s2), 3, 4 or 8 bits with byte scales
+ * for 64 weights each; or t1 or t2, three levels with a scale for a row, as BitNet's are, and a
+ * table of tokens of 8 bits. 2 if it isn't given. LAYERS: that many instead of the shape's own.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,12 +18,51 @@
 #include "base/half.h"
 #include "format/tm2.h"
 
-enum { DIM = 2048, FFN = 8192, HEAD_DIM = 64, HEADS = DIM / HEAD_DIM, KV_HEADS = 8, LAYERS = 16 };
-enum { GROUP = 64, TENSORS_OF_A_LAYER = 9, OTHER_TENSORS = 2 };
+enum { GROUP = 64, TENSORS_OF_A_LAYER = 14, OTHER_TENSORS = 3, BYTES = 256, NAME_ROOM = 12 };
+
+/* Numbers of each model's config.json. */
+typedef struct shape {
+    const char *name, *architecture;
+    uint32_t layers, dim, ffn_dim, heads, kv_heads, head_dim, vocab;
+    bool own_head;  /* its head is no embedding */
+    bool biases;    /* of queries, keys and values */
+    bool sub_norms; /* before the outputs of attention and feed-forward */
+} shape;
+
+static const shape shapes[] = {
+    {"llama-3.2-1b", "llama", 16, 2048, 8192, 32, 8, 64, 128256, false, false, false},
+    {"smollm2-135m", "llama", 30, 576, 1536, 9, 3, 64, 49152, false, false, false},
+    {"smollm2-360m", "llama", 32, 960, 2560, 15, 5, 64, 49152, false, false, false},
+    {"qwen2-0.5b", "qwen2", 24, 896, 4864, 14, 2, 64, 151936, false, true, false},
+    {"phi-3-mini", "phi3", 32, 3072, 8192, 32, 32, 96, 32064, true, false, false},
+    {"bitnet-2b4t", "bitnet-b1.58", 30, 2560, 6912, 20, 5, 128, 128256, false, false, true},
+};
+
+enum { SHAPES = sizeof shapes / sizeof shapes[0] };
+
+typedef struct form {
+    const char *name;
+    el_codec codec, table; /* of matrices; of the embedding and the head */
+    el_scale_kind scales;
+    uint32_t group; /* of matrices */
+} form;
+
+static const form forms[] = {
+    {"2", EL_CODEC_S2, EL_CODEC_S2, EL_SCALE_BYTE, GROUP},
+    {"3", EL_CODEC_S3, EL_CODEC_S3, EL_SCALE_BYTE, GROUP},
+    {"4", EL_CODEC_S4, EL_CODEC_S4, EL_SCALE_BYTE, GROUP},
+    {"8", EL_CODEC_I8, EL_CODEC_I8, EL_SCALE_BYTE, GROUP},
+    {"t1", EL_CODEC_T1, EL_CODEC_I8, EL_SCALE_F16, 0},
+    {"t2", EL_CODEC_T2, EL_CODEC_I8, EL_SCALE_F16, 0},
+};
+
+enum { FORMS = sizeof forms / sizeof forms[0] };
 
 typedef struct maker {
     el_tm2_writer *writer;
-    el_codec codec;
+    const shape *shape;
+    const form *form;
+    uint32_t layer;
     uint64_t random;
 } maker;
 
@@ -32,141 +74,263 @@ static uint64_t next_random(uint64_t *state) /* xorshift64, Marsaglia 2003 */
     return *state;
 }
 
-static void fill_codes(maker *m, uint8_t *codes, uint64_t bytes)
+/* ---- tensors ------------------------------------------------------------------------------- */
+
+static void fill_random(maker *m, uint8_t *codes, uint64_t bytes)
 {
     for (uint64_t i = 0; i < bytes; i += 8) {
         uint64_t word = next_random(&m->random);
         memcpy(codes + i, &word, 8);
     }
-    if (m->codec != EL_CODEC_I8) return;
-    for (uint64_t i = 0; i < bytes; i++)
-        codes[i] = codes[i] == 0x80 ? 0 : codes[i]; /* -128 is no code */
 }
 
-/* Weights of about 0.6 / sqrt(cols), so that sums stay near 1; rows of padding keep scale 0. */
-static void fill_references(const maker *m, uint16_t *refs, uint32_t rows, uint32_t cols)
+/* Not every byte is a code: -128 is none, nor is the fourth of two bits for three levels, nor what
+ * is no fraction of five levels. */
+static void fill_codes(maker *m, el_codec codec, uint8_t *codes, uint64_t bytes)
 {
-    const float levels = (float)(1u << (el_codecs[m->codec].bits - 1));
-    const uint16_t ref = el_half_of_float(1 / (__builtin_sqrtf((float)cols) * levels));
-    for (uint32_t i = 0; i < rows; i++)
-        refs[i] = ref;
+    fill_random(m, codes, bytes);
+    for (uint64_t i = 0; i < bytes; i++) {
+        const uint8_t b = codes[i];
+        if (codec == EL_CODEC_I8) codes[i] = b == 0x80 ? 0 : b;
+        if (codec == EL_CODEC_T2) codes[i] = (uint8_t)(b & ~(b >> 1 & 0x55)); /* 3 becomes 2 */
+        if (codec == EL_CODEC_T1) codes[i] = (uint8_t)((b * 243 / 256 * 256 + 242) / 243);
+    }
 }
 
-static edgellm_status put_matrix(maker *m, const char *name, uint32_t rows, uint32_t cols,
-                                 edgellm_error *err)
+/* Weights of about 0.6 / sqrt(cols), so that sums stay near 1. */
+static void fill_halves(uint16_t *halves, uint64_t n, uint32_t cols, el_codec codec)
+{
+    const bool three = codec == EL_CODEC_T1 || codec == EL_CODEC_T2;
+    const float levels = three ? 1 : (float)(1u << (el_codecs[codec].bits - 1));
+    const uint16_t half = el_half_of_float(1 / (__builtin_sqrtf((float)cols) * levels));
+    for (uint64_t i = 0; i < n; i++)
+        halves[i] = half;
+}
+
+/* Rows of padding keep scale 0; byte scales are left at 0, which is once the reference. */
+static void fill_matrix(maker *m, uint8_t *data, const el_matrix_layout *layout, const el_tensor *t)
+{
+    const int halves = t->scale_kind == EL_SCALE_BYTE ? 3 : 1; /* planes: references, or scales */
+    fill_codes(m, (el_codec)t->codec, data, layout->plane_bytes[0]);
+    fill_halves((uint16_t *)(void *)(data + layout->plane_offset[halves]), t->rows, t->cols,
+                (el_codec)t->codec);
+}
+
+static edgellm_status put_filled(maker *m, el_tensor *t, edgellm_error *err)
 {
     el_matrix_layout layout;
-    if (el_matrix_measure(rows, cols, m->codec, EL_SCALE_BYTE, GROUP, &layout))
-        return el_fail(err, EDGELLM_ERR_INTERNAL, "tensor '%s' has no layout", name);
+    if (el_matrix_measure(t->rows, t->cols, (el_codec)t->codec, (el_scale_kind)t->scale_kind,
+                          t->group, &layout))
+        return el_fail(err, EDGELLM_ERR_INTERNAL, "tensor '%s' has no layout", t->name);
     uint8_t *data = aligned_alloc(64, (size_t)layout.bytes);
-    if (!data) return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for tensor '%s'", name);
+    if (!data) return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for tensor '%s'", t->name);
     memset(data, 0, (size_t)layout.bytes);
-    fill_codes(m, data, layout.plane_bytes[0]);
-    fill_references(m, (uint16_t *)(void *)(data + layout.plane_offset[3]), rows, cols);
-    const el_tensor t = {.name = name,
-                         .rows = rows,
-                         .cols = cols,
-                         .group = GROUP,
-                         .codec = (uint8_t)m->codec,
-                         .scale_kind = EL_SCALE_BYTE,
-                         .data = data,
-                         .bytes = layout.bytes};
-    edgellm_status status = el_tm2_put(m->writer, &t, err);
+    fill_matrix(m, data, &layout, t);
+    t->data = data;
+    t->bytes = layout.bytes;
+    const edgellm_status status = el_tm2_put(m->writer, t, err);
     free(data);
     return status;
 }
 
-static edgellm_status put_norm(maker *m, const char *name, edgellm_error *err)
+/* Of every token a row. */
+static edgellm_status put_table(maker *m, const char *name, edgellm_error *err)
 {
-    float weight[DIM];
-    for (int i = 0; i < DIM; i++)
-        weight[i] = 1;
+    el_tensor t = {.name = name,
+                   .rows = m->shape->vocab,
+                   .cols = m->shape->dim,
+                   .group = GROUP,
+                   .codec = (uint8_t)m->form->table,
+                   .scale_kind = EL_SCALE_BYTE};
+    return put_filled(m, &t, err);
+}
+
+static edgellm_status put_vector(maker *m, const char *name, uint32_t cols, edgellm_error *err)
+{
+    float *values = malloc(cols * sizeof *values);
+    if (!values) return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for tensor '%s'", name);
+    for (uint32_t i = 0; i < cols; i++)
+        values[i] = 1;
     const el_tensor t = {.name = name,
                          .rows = 1,
-                         .cols = DIM,
+                         .cols = cols,
                          .codec = EL_CODEC_F32,
-                         .data = (const uint8_t *)weight,
-                         .bytes = sizeof weight};
-    return el_tm2_put(m->writer, &t, err);
+                         .data = (const uint8_t *)values,
+                         .bytes = cols * sizeof *values};
+    const edgellm_status status = el_tm2_put(m->writer, &t, err);
+    free(values);
+    return status;
 }
 
-static edgellm_status put_layer(maker *m, uint32_t layer, edgellm_error *err)
+/* ---- layers -------------------------------------------------------------------------------- */
+
+typedef struct part {
+    const char *name;
+    uint32_t rows, cols; /* rows 1: a vector */
+    bool is_there;
+} part;
+
+static edgellm_status put_part(maker *m, const part *p, edgellm_error *err)
 {
-    static const struct {
-        const char *name;
-        uint32_t rows, cols;
-    } matrices[] = {{"attn_q", DIM, DIM},      {"attn_k", KV_HEADS * HEAD_DIM, DIM},
-                    {"attn_output", DIM, DIM}, {"attn_v", KV_HEADS * HEAD_DIM, DIM},
-                    {"ffn_gate", FFN, DIM},    {"ffn_up", FFN, DIM},
-                    {"ffn_down", DIM, FFN}};
     char name[EL_TENSOR_NAME_BYTES];
-    for (size_t i = 0; i < sizeof matrices / sizeof matrices[0]; i++) {
-        snprintf(name, sizeof name, "blk.%u.%s.weight", layer, matrices[i].name);
-        EL_TRY(put_matrix(m, name, matrices[i].rows, matrices[i].cols, err));
-    }
-    snprintf(name, sizeof name, "blk.%u.attn_norm.weight", layer);
-    EL_TRY(put_norm(m, name, err));
-    snprintf(name, sizeof name, "blk.%u.ffn_norm.weight", layer);
-    return put_norm(m, name, err);
+    snprintf(name, sizeof name, "blk.%u.%s", m->layer, p->name);
+    if (p->rows == 1) return put_vector(m, name, p->cols, err);
+    el_tensor t = {.name = name,
+                   .rows = p->rows,
+                   .cols = p->cols,
+                   .group = m->form->group,
+                   .codec = (uint8_t)m->form->codec,
+                   .scale_kind = (uint8_t)m->form->scales};
+    return put_filled(m, &t, err);
 }
 
-static edgellm_status put_tensors(maker *m, const el_config *c, edgellm_error *err)
+static edgellm_status put_layer(maker *m, edgellm_error *err)
 {
-    EL_TRY(put_matrix(m, "token_embd.weight", c->vocab, DIM, err));
-    EL_TRY(put_norm(m, "output_norm.weight", err));
-    for (uint32_t i = 0; i < c->layers; i++)
-        EL_TRY(put_layer(m, i, err));
+    const shape *s = m->shape;
+    const uint32_t q = s->heads * s->head_dim, kv = s->kv_heads * s->head_dim;
+    const part parts[TENSORS_OF_A_LAYER] = {
+        {"attn_q.weight", q, s->dim, true},
+        {"attn_k.weight", kv, s->dim, true},
+        {"attn_output.weight", s->dim, q, true},
+        {"attn_v.weight", kv, s->dim, true},
+        {"ffn_gate.weight", s->ffn_dim, s->dim, true},
+        {"ffn_up.weight", s->ffn_dim, s->dim, true},
+        {"ffn_down.weight", s->dim, s->ffn_dim, true},
+        {"attn_norm.weight", 1, s->dim, true},
+        {"ffn_norm.weight", 1, s->dim, true},
+        {"attn_q.bias", 1, q, s->biases},
+        {"attn_k.bias", 1, kv, s->biases},
+        {"attn_v.bias", 1, kv, s->biases},
+        {"attn_sub_norm.weight", 1, q, s->sub_norms},
+        {"ffn_sub_norm.weight", 1, s->ffn_dim, s->sub_norms},
+    };
+    for (int i = 0; i < TENSORS_OF_A_LAYER; i++)
+        if (parts[i].is_there) EL_TRY(put_part(m, &parts[i], err));
     return EDGELLM_OK;
 }
 
-static edgellm_status write_model(const el_vocab *vocab, const char *path, el_codec codec,
-                                  uint32_t layers, edgellm_error *err)
+static edgellm_status put_tensors(maker *m, edgellm_error *err)
 {
-    const el_config config = {.architecture = "llama",
-                              .name = "random weights",
-                              .layers = layers,
-                              .dim = DIM,
-                              .ffn_dim = FFN,
-                              .heads = HEADS,
-                              .kv_heads = KV_HEADS,
-                              .head_dim = HEAD_DIM,
-                              .rotary_dim = HEAD_DIM,
-                              .vocab = vocab->n_tokens,
-                              .context = 8192,
-                              .rope_base = 500000,
-                              .norm_eps = 1e-5f};
-    maker m = {.codec = codec, .random = 0x9e3779b97f4a7c15u};
+    EL_TRY(put_table(m, "token_embd.weight", err));
+    if (m->shape->own_head) EL_TRY(put_table(m, "output.weight", err));
+    EL_TRY(put_vector(m, "output_norm.weight", m->shape->dim, err));
+    for (m->layer = 0; m->layer < m->shape->layers; m->layer++)
+        EL_TRY(put_layer(m, err));
+    return EDGELLM_OK;
+}
+
+static edgellm_status write_model(const el_vocab *vocab, const char *path, const shape *s,
+                                  const form *f, edgellm_error *err)
+{
+    el_config config = {.name = "random weights",
+                        .layers = s->layers,
+                        .dim = s->dim,
+                        .ffn_dim = s->ffn_dim,
+                        .heads = s->heads,
+                        .kv_heads = s->kv_heads,
+                        .head_dim = s->head_dim,
+                        .rotary_dim = s->head_dim,
+                        .vocab = s->vocab,
+                        .context = 8192,
+                        .rope_base = 500000,
+                        .norm_eps = 1e-5f};
+    maker m = {.shape = s, .form = f, .random = 0x9e3779b97f4a7c15u};
+    snprintf(config.architecture, sizeof config.architecture, "%s", s->architecture);
     EL_TRY(el_tm2_create(&m.writer, path, &config, vocab,
-                         OTHER_TENSORS + layers * TENSORS_OF_A_LAYER, err));
-    edgellm_status status = put_tensors(&m, &config, err);
+                         OTHER_TENSORS + s->layers * TENSORS_OF_A_LAYER, err));
+    edgellm_status status = put_tensors(&m, err);
     if (status == EDGELLM_OK)
         return el_tm2_finish(m.writer, "{\"weights\": \"random\"}", NULL, NULL, err);
     el_tm2_cancel(m.writer);
     return status;
 }
 
-static el_codec codec_of(unsigned long bits)
+/* ---- vocabularies -------------------------------------------------------------------------- */
+
+/* The bytes, then "<N>" for every number that is left. */
+static void fill_vocabulary(uint32_t n, uint8_t *bytes, uint32_t *starts, uint8_t *types)
 {
-    static const el_codec codecs[] = {
-        [2] = EL_CODEC_S2, [3] = EL_CODEC_S3, [4] = EL_CODEC_S4, [8] = EL_CODEC_I8};
-    return bits < sizeof codecs / sizeof codecs[0] ? codecs[bits] : EL_CODEC_F32;
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        char text[NAME_ROOM] = {(char)i};
+        const int len = i < BYTES ? 1 : snprintf(text, sizeof text, "<%u>", i);
+        memcpy(bytes + at, text, (size_t)len);
+        starts[i] = at;
+        types[i] = EL_TOKEN_NORMAL;
+        at += (uint32_t)len;
+    }
+    starts[n] = at;
+}
+
+static edgellm_status write_shape(const shape *s, const char *path, const form *f,
+                                  edgellm_error *err)
+{
+    const size_t n = s->vocab;
+    uint32_t *starts = malloc((n + 1) * sizeof *starts);
+    uint8_t *bytes = malloc(n * NAME_ROOM), *types = malloc(n);
+    edgellm_status status = el_fail(err, EDGELLM_ERR_MEMORY, "no memory for a vocabulary");
+    if (starts && bytes && types) {
+        fill_vocabulary(s->vocab, bytes, starts, types);
+        const el_vocab vocab = {.n_tokens = s->vocab,
+                                .bytes = bytes,
+                                .starts = starts,
+                                .types = types,
+                                .pretokenizer = "gpt2",
+                                .chat_template = "",
+                                .bos = EL_TOKEN_NONE,
+                                .eos = 0,
+                                .unk = EL_TOKEN_NONE,
+                                .pad = EL_TOKEN_NONE};
+        status = write_model(&vocab, path, s, f, err);
+    }
+    free(starts);
+    free(bytes);
+    free(types);
+    return status;
+}
+
+static edgellm_status write_beside(const char *vocabulary, shape *s, const char *path,
+                                   const form *f, edgellm_error *err)
+{
+    el_tm2 source;
+    EL_TRY(el_tm2_open(&source, vocabulary, false, err));
+    s->vocab = source.vocab.n_tokens;
+    const edgellm_status status = write_model(&source.vocab, path, s, f, err);
+    el_tm2_close(&source);
+    return status;
+}
+
+/* ---- the program --------------------------------------------------------------------------- */
+
+static const shape *find_shape(const char *name)
+{
+    for (int i = 0; i < SHAPES; i++)
+        if (strcmp(shapes[i].name, name) == 0) return &shapes[i];
+    return NULL;
+}
+
+static const form *find_form(const char *name)
+{
+    for (int i = 0; i < FORMS; i++)
+        if (strcmp(forms[i].name, name) == 0) return &forms[i];
+    return NULL;
 }
 
 int main(int argc, char **argv)
 {
-    const el_codec codec = codec_of(argc > 3 ? strtoul(argv[3], NULL, 10) : 2);
-    const unsigned long layers = argc > 4 ? strtoul(argv[4], NULL, 10) : LAYERS;
-    if (argc < 3 || argc > 5 || codec == EL_CODEC_F32 || layers < 1 || layers > 100) {
-        fprintf(stderr, "usage: random_model VOCABULARY.tm2.bin OUT.tm2.bin [BITS [LAYERS]]\n");
+    const form *f = find_form(argc > 3 ? argv[3] : "2");
+    const shape *found = argc > 1 ? find_shape(argv[1]) : NULL;
+    shape s = found ? *found : shapes[0];
+    const unsigned long layers = argc > 4 ? strtoul(argv[4], NULL, 10) : s.layers;
+    if (argc < 3 || argc > 5 || !f || layers < 1 || layers > 100) {
+        fprintf(stderr,
+                "usage: random_model VOCABULARY.tm2.bin|SHAPE OUT.tm2.bin [CODEC [LAYERS]]\n");
         return EDGELLM_ERR_USAGE;
     }
-    el_tm2 source;
     edgellm_error err;
-    edgellm_status status = el_tm2_open(&source, argv[1], false, &err);
-    if (status == EDGELLM_OK) {
-        status = write_model(&source.vocab, argv[2], codec, (uint32_t)layers, &err);
-        el_tm2_close(&source);
-    }
+    s.layers = (uint32_t)layers;
+    const edgellm_status status =
+        found ? write_shape(&s, argv[2], f, &err) : write_beside(argv[1], &s, argv[2], f, &err);
     if (status != EDGELLM_OK) fprintf(stderr, "random_model: %s\n", err.message);
     return (int)status;
 }

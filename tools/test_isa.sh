@@ -7,6 +7,7 @@
 # another has the library alone. There the tests of the kernels run too, and the levels that are found
 # must be those of the table.
 #   make test-isa     EDGELLM_BUILD=DIR: programs that are built already
+#   tools/test_isa.sh --build     what runs under emulators, and nothing else
 set -eu
 cd "$(dirname "$0")/.."
 jobs=$(scripts/jobs.sh)
@@ -65,15 +66,15 @@ threads="1 2"
 [ "$(nproc)" -gt 1 ] || threads=1
 compared=0
 failed=0
-# expect RESULT WHAT COMMAND...: the one line that the command prints must be the result.
+# expect RESULT OF COMMAND...: the one line that the command prints must be the result.
 expect() {
-    want=$1 what=$2
+    want=$1 of=$2
     shift 2
     compared=$((compared + 1))
     got=$("$@" </dev/null 2>"$log") || got="no result"
     [ "$got" = "$want" ] && return
     failed=$((failed + 1))
-    echo "FAIL $what: $got, not $want"
+    echo "FAIL $of: $got, not $want"
     grep -v "warning: TCG doesn't support" "$log" || true # features that no kernel asks for
 }
 
@@ -146,16 +147,23 @@ needs() {
     done
 }
 
-# cross PRESETS: builds what runs there. To configure takes one core, and time.
+# cross: builds what runs there. To configure takes one core, and time.
 cross() {
+    needs aarch64-linux-gnu-gcc qemu-aarch64 "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+    needs riscv64-linux-gnu-gcc qemu-riscv64 "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross"
+    needs arm-linux-gnueabihf-gcc qemu-arm "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"
     # Also where an older one has left a folder.
-    printf '%s\n' "$@" | xargs -P "$jobs" -n 1 cmake --preset >/dev/null
-    for preset in "$@"; do
+    printf '%s\n' aarch64 riscv64 armv7 | xargs -P "$jobs" -n 1 cmake --preset >/dev/null
+    for preset in aarch64 riscv64 armv7; do
         cmake --build "build/$preset" --parallel "$jobs" --target run_hash test_kernels test_matmul
     done
 }
 
 here="$build/tools/run_hash"
+if [ "${1:-}" = --build ]; then
+    [ "$(uname -m)" != x86_64 ] || cross
+    exit
+fi
 if [ "${1:-}" = --machine ]; then
     shift
     emulate "$@"
@@ -175,10 +183,7 @@ done
 status=0
 compare_here || status=1
 if [ "$(uname -m)" = x86_64 ]; then
-    needs aarch64-linux-gnu-gcc qemu-aarch64 "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
-    needs riscv64-linux-gnu-gcc qemu-riscv64 "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross"
-    needs arm-linux-gnueabihf-gcc qemu-arm "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"
-    cross aarch64 riscv64 armv7
+    cross
     machines | xargs -P "$jobs" -L 1 tools/test_isa.sh --machine || status=1
 fi
 [ "$status" = 0 ] || echo "test-isa: some runs have another result"

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fnv.h"
 #include "batch/census.h"
 #include "batch/envelope.h"
 #include "batch/ledger.h"
@@ -71,7 +72,9 @@ static edgellm_status open_input(batch *b, edgellm_error *err)
 static edgellm_status take_fingerprint(batch *b, edgellm_error *err)
 {
     const el_batch_options *o = b->options;
-    const uint64_t numbers[] = {b->census.hash, o->seed, o->session.context, o->session.exact,
+    const uint64_t width = o->session.kv_bits == 8 ? 0 : o->session.kv_bits;
+    const uint64_t mode = o->session.exact + 2 * width;
+    const uint64_t numbers[] = {b->census.hash, o->seed, o->session.context, mode,
                                 o->max_line};
     edgellm_engine *engine;
     edgellm_model_info info;
@@ -79,10 +82,10 @@ static edgellm_status take_fingerprint(batch *b, edgellm_error *err)
     EL_TRY(
         edgellm_engine_open(o->model, &(edgellm_engine_options){.chat_form = form}, &engine, err));
     edgellm_engine_info(engine, &info);
-    uint64_t hash = el_lines_hash(EL_LINES_HASH, EDGELLM_VERSION, sizeof EDGELLM_VERSION);
-    hash = el_lines_hash(hash, info.identity, sizeof info.identity);
-    if (form) hash = el_lines_hash(hash, form, strlen(form));
-    b->fingerprint = el_lines_hash(hash, numbers, sizeof numbers);
+    uint64_t hash = el_fnv(EDGELLM_HASH_START, EDGELLM_VERSION, sizeof EDGELLM_VERSION);
+    hash = el_fnv(hash, info.identity, sizeof info.identity);
+    if (form) hash = el_fnv(hash, form, strlen(form));
+    b->fingerprint = el_fnv(hash, numbers, sizeof numbers);
     el_model_name(o->model, b->model, sizeof b->model);
     el_model_name_bits(&info, b->bits, sizeof b->bits);
     edgellm_engine_close(engine);

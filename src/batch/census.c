@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fnv.h"
 #include "batch/envelope.h"
 #include "server/json_room.h"
 
@@ -29,7 +30,7 @@ static edgellm_status add(list *l, const el_line *line, const char *id, edgellm_
         l->ids = more;
         l->room = room;
     }
-    l->ids[l->n++] = (seen){el_lines_hash(EL_LINES_HASH, id, strlen(id)), line->at, line->number};
+    l->ids[l->n++] = (seen){el_fnv(EDGELLM_HASH_START, id, strlen(id)), line->at, line->number};
     return EDGELLM_OK;
 }
 

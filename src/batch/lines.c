@@ -5,15 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { AT_ONCE = 65536 }; /* bytes beyond the room */
+#include "base/fnv.h"
 
-uint64_t el_lines_hash(uint64_t hash, const void *bytes, size_t len)
-{
-    const uint8_t *at = bytes;
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ at[i]) * UINT64_C(1099511628211);
-    return hash;
-}
+enum { AT_ONCE = 65536 }; /* bytes beyond the room */
 
 static void start(el_lines *lines)
 {
@@ -25,7 +19,7 @@ edgellm_status el_lines_open(el_lines *lines, int fd, const char *path, size_t r
                              edgellm_error *err)
 {
     *lines = (el_lines){.path = path, .fd = fd, .room = room, .size = room + AT_ONCE};
-    lines->hash = EL_LINES_HASH;
+    lines->hash = EDGELLM_HASH_START;
     lines->buffer = malloc(lines->size);
     if (lines->buffer) return EDGELLM_OK;
     return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for lines of %zu bytes", room);
@@ -75,7 +69,7 @@ static void look_at(el_lines *lines, el_line *line, size_t from, size_t to)
     if (memchr(bytes, '\0', to - from)) line->has_nul = true;
     line->last = bytes[to - from - 1];
     line->next += to - from;
-    lines->hash = el_lines_hash(lines->hash, bytes, to - from);
+    lines->hash = el_fnv(lines->hash, bytes, to - from);
 }
 
 /* How far the line goes in what is there. */
@@ -95,7 +89,7 @@ static void give_out(el_lines *lines, el_line *line, size_t len)
     line->text = lines->buffer + lines->begin;
     line->len = len < lines->room ? len : lines->room;
     if (line->has_end) {
-        lines->hash = el_lines_hash(lines->hash, "\n", 1);
+        lines->hash = el_fnv(lines->hash, "\n", 1);
         line->next++;
     }
     lines->begin += len + (line->has_end ? 1 : 0);

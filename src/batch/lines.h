@@ -27,14 +27,9 @@ typedef struct el_lines {
     size_t begin, end; /* what is there and was not given out */
     uint64_t at;       /* where in the file `begin` lies */
     uint64_t number;   /* of the last line */
-    uint64_t hash;     /* of all bytes that were given out: el_lines_hash() */
+    uint64_t hash;     /* of all bytes that were given out: base/fnv.h */
     bool is_over;      /* the file has no more */
 } el_lines;
-
-#define EL_LINES_HASH 14695981039346656037ULL
-
-/* FNV-1a, 64 bits. */
-uint64_t el_lines_hash(uint64_t hash, const void *bytes, size_t len);
 
 /* fd: it stays the caller's, and is read from where it stands, which is offset 0. Errors: MEMORY.
  */

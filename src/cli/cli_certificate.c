@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fnv.h"
 #include "cli/cli_folders.h"
 #include "cli/cli_output.h"
 #include "cli/cli_stats.h"
@@ -26,7 +27,8 @@ el_cli_setup el_cli_setup_planned(const el_cli_model *model, const edgellm_memor
                                   const edgellm_session_options *options)
 {
     const uint32_t *id = model->info.identity;
-    el_cli_setup s = {.exact = options->exact,
+    el_cli_setup s = {.kv_bits = options->kv_bits != 0 ? options->kv_bits : 8,
+                      .exact = options->exact,
                       .constant_time = options->constant_time,
                       .realtime = options->realtime};
     snprintf(s.version, sizeof s.version, "%s", edgellm_version());
@@ -40,10 +42,11 @@ el_cli_setup el_cli_setup_planned(const el_cli_model *model, const edgellm_memor
 
 char *el_cli_certificate_path(const el_cli_setup *s)
 {
-    char *folder = el_cli_cache_folder(NULL), *path = NULL;
+    char *folder = el_cli_cache_folder(NULL), *path = NULL, kv[16] = "";
     if (folder == NULL) return NULL;
-    int n = asprintf(&path, "%s/latency-%s-%s-%u%s%s%s.json", folder, s->identity, s->kernel,
-                     s->threads, s->exact ? "-exact" : "", s->constant_time ? "-constant" : "",
+    if (s->kv_bits != 8) snprintf(kv, sizeof kv, "-kv%u", s->kv_bits);
+    int n = asprintf(&path, "%s/latency-%s-%s-%u%s%s%s%s.json", folder, s->identity, s->kernel,
+                     s->threads, kv, s->exact ? "-exact" : "", s->constant_time ? "-constant" : "",
                      s->realtime ? "-rt" : "");
     free(folder);
     return n < 0 ? NULL : path;
@@ -60,6 +63,7 @@ static json_t *setup_json(const el_cli_setup *s)
     json_object_set_new(o, "threads", json_integer(s->threads));
     json_object_set_new(o, "batch", json_integer(s->batch));
     json_object_set_new(o, "context", json_integer(s->context));
+    if (s->kv_bits != 8) json_object_set_new(o, "kv_bits", json_integer(s->kv_bits));
     json_object_set_new(o, "exact", json_boolean(s->exact));
     json_object_set_new(o, "constant_time", json_boolean(s->constant_time));
     json_object_set_new(o, "realtime", json_boolean(s->realtime));
@@ -82,6 +86,9 @@ static const struct number {
     {"step_margin_ms", offsetof(el_cli_certificate, costs.step_margin), true},
     {"chunk_pair_ms", offsetof(el_cli_certificate, costs.chunk_pair), true},
     {"chunk_margin_ms", offsetof(el_cli_certificate, costs.chunk_margin), true},
+    {"mask_ms", offsetof(el_cli_certificate, costs.mask), true},
+    {"logprobs_ms", offsetof(el_cli_certificate, costs.logprobs), true},
+    {"top_logprobs_ms", offsetof(el_cli_certificate, costs.top_logprobs), true},
     {"most_over_ms", offsetof(el_cli_certificate, most_over), true},
     {"step_share", offsetof(el_cli_certificate, step_share), false},
     {"chunk_share", offsetof(el_cli_certificate, chunk_share), false},
@@ -135,14 +142,12 @@ json_t *el_cli_certificate_json(const el_cli_certificate *c)
  * that is written the same way. False: no memory. */
 static bool checksum(json_t *object, char text[20])
 {
-    uint64_t hash = EDGELLM_HASH_START;
     json_t *rest = json_copy(object);
     json_object_del(rest, "checksum");
     char *dump =
         el_cli_json_dump(rest, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(DIGITS));
     if (dump == NULL) return false;
-    for (const char *p = dump; *p != '\0'; p++)
-        hash = (hash ^ (uint8_t)*p) * 1099511628211ULL;
+    const uint64_t hash = el_fnv(EDGELLM_HASH_START, dump, strlen(dump));
     free(dump);
     snprintf(text, 20, "%016llx", (unsigned long long)hash);
     return true;
@@ -183,6 +188,8 @@ static bool read_text(const json_t *object, const char *key, char *text, size_t 
 
 static bool read_setup(el_cli_setup *s, const json_t *o)
 {
+    s->kv_bits = 8;
+    if (json_object_get(o, "kv_bits") != NULL && !read_u32(o, "kv_bits", &s->kv_bits)) return false;
     return read_text(o, "version", s->version, sizeof s->version) &&
            read_text(o, "kernel", s->kernel, sizeof s->kernel) &&
            read_text(o, "model_identity", s->identity, sizeof s->identity) &&
@@ -313,6 +320,11 @@ static edgellm_status check_numbers(const el_cli_setup *then, const el_cli_setup
         snprintf(was, sizeof was, "%u", then->threads);
         snprintf(is, sizeof is, "%u", now->threads);
         return differs(path, "number of threads", was, is, err);
+    }
+    if (then->kv_bits != now->kv_bits) {
+        snprintf(was, sizeof was, "%u bits", then->kv_bits);
+        snprintf(is, sizeof is, "%u bits", now->kv_bits);
+        return differs(path, "KV cache", was, is, err);
     }
     if (then->exact != now->exact || then->constant_time != now->constant_time)
         return differs(path, "mode", mode_of(then), mode_of(now), err);

@@ -22,6 +22,7 @@ typedef struct el_cli_setup {
     char version[16], kernel[24];
     char identity[32]; /* of edgellm_engine_info(), in hexadecimal */
     uint32_t threads, batch, context;
+    uint32_t kv_bits; /* 8, if the file does not say it */
     bool exact, constant_time, realtime;
 } el_cli_setup;
 

@@ -65,6 +65,14 @@ typedef struct el_cli_model_values {
          .kind = EL_CLI_ON,                                                                        \
          .field = offsetof(type, model.session.exact),                                             \
          .help = "float32 activations and KV cache: the slow reference"},                          \
+        {.name = "kv-bits",                                                                        \
+         .kind = EL_CLI_U32,                                                                       \
+         .field = offsetof(type, model.session.kv_bits),                                           \
+         .argument = "BITS",                                                                       \
+         .initial = "8",                                                                           \
+         .help = "bits of the KV cache: 16, 8 or 4; changes the result",                           \
+         .min = 4,                                                                                 \
+         .max = 16},                                                                               \
         {.name = "constant-time",                                                                  \
          .kind = EL_CLI_ON,                                                                        \
          .field = offsetof(type, model.session.constant_time),                                     \

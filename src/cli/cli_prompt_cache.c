@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fnv.h"
 #include "cli/cli_folders.h"
 #include "cli/cli_output.h"
 #include "cli/cli_stats.h"
@@ -22,9 +23,11 @@ static bool is_named(const el_cli_prompt_cache *c)
 }
 
 void el_cli_prompt_cache_open(el_cli_prompt_cache *c, const char *asked, const char *model_path,
-                              bool exact)
+                              const edgellm_session_options *session)
 {
-    *c = (el_cli_prompt_cache){.asked = asked, .model_path = model_path, .exact = exact};
+    const uint32_t bits = session->kv_bits == 8 ? 0 : session->kv_bits;
+    *c = (el_cli_prompt_cache){
+        .asked = asked, .model_path = model_path, .mode = (uint8_t)(session->exact + 2 * bits)};
 }
 
 void el_cli_prompt_cache_release(el_cli_prompt_cache *c)
@@ -35,20 +38,11 @@ void el_cli_prompt_cache_release(el_cli_prompt_cache *c)
 
 /* ---- places ------------------------------------------------------------------------------- */
 
-static uint64_t add_bytes(uint64_t hash, const void *bytes, size_t size)
-{
-    const uint8_t *p = bytes;
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ p[i]) * 1099511628211u;
-    return hash;
-}
-
 static void hash_tokens(el_cli_prompt_cache *c, const edgellm_model_info *info, const uint32_t *ids)
 {
-    const uint8_t exact = c->exact;
-    c->hash = add_bytes(EDGELLM_HASH_START, &exact, 1);
-    c->hash = add_bytes(c->hash, ids, c->tokens * sizeof *ids);
-    c->hash_elsewhere = add_bytes(c->hash, info->identity, sizeof info->identity);
+    c->hash = el_fnv(EDGELLM_HASH_START, &c->mode, 1);
+    c->hash = el_fnv(c->hash, ids, c->tokens * sizeof *ids);
+    c->hash_elsewhere = el_fnv(c->hash, info->identity, sizeof info->identity);
 }
 
 static char *name_in(const char *folder, const char *model, uint64_t hash)

@@ -26,7 +26,7 @@
 typedef struct el_cli_prompt_cache {
     const char *asked; /* NULL: no cache; "": beside the model; else the file */
     const char *model_path;
-    bool exact;
+    uint8_t mode; /* of the KV cache: exact, and its width */
     uint64_t hash,
         hash_elsewhere; /* of the tokens; with the model's identity for a shared folder */
     char *path;         /* where it was found, or was kept; NULL: nowhere */
@@ -38,7 +38,7 @@ typedef struct el_cli_prompt_cache {
 /* asked: as in the struct; it and the path are kept as pointers. Start with this, end with release.
  */
 void el_cli_prompt_cache_open(el_cli_prompt_cache *c, const char *asked, const char *model_path,
-                              bool exact);
+                              const edgellm_session_options *session);
 void el_cli_prompt_cache_release(el_cli_prompt_cache *c);
 
 /* Could the named file be used, or replaced? Errors: those of a named file. */

@@ -343,8 +343,7 @@ static edgellm_status chat(const void *values, char **operands, int n_operands, 
     EL_CLI_TRY(el_cli_grammar_check(&chat.v.grammar, chat.v.answer.ignore_eos, err));
     model.engine.grammars = el_cli_grammar_option(&chat.v.grammar) != NULL;
     if (chat.v.save != NULL) EL_CLI_TRY(el_cli_chat_check_save(chat.v.save, err));
-    el_cli_prompt_cache_open(&chat.cache, chat.v.prompt_cache, operands[0],
-                             chat.v.model.session.exact);
+    el_cli_prompt_cache_open(&chat.cache, chat.v.prompt_cache, operands[0], &chat.v.model.session);
     EL_CLI_TRY(el_cli_model_open_adapted(&chat.model, operands[0], &model, err));
     edgellm_status status = prepare(&chat, err);
     if (status == EDGELLM_OK) {

@@ -248,8 +248,9 @@ const el_cli_command el_cli_cmd_quantize = {
     .synopsis = "quantize SOURCE -o OUT.tm2.bin [options]",
     .about =
         "Makes the file that the other commands run; it appears when it is complete.\n"
-        "SOURCE is a GGUF file, or a folder as Hugging Face has them: config.json,\n"
-        "tokenizer.json and model.safetensors, or its parts, in F32, F16 or BF16.\n\n"
+        "SOURCE is a GGUF file, or any of NAME-00001-of-00003.gguf and so on, or a folder as\n"
+        "Hugging Face has them: config.json, tokenizer.json and model.safetensors, or its\n"
+        "parts, in F32, F16 or BF16.\n\n"
         "Without --bits and --fit no weight changes that TM2 can hold: Q4_0, Q4_1, Q8_0, Q1_0,\n"
         "Q2_0, TQ1_0, TQ2_0 and three levels in any type are taken over as they are.\n"
         "With --bits or --fit the model is calibrated: rounded, then trained, so that it\n"

@@ -315,7 +315,7 @@ static edgellm_status run(const void *values, char **operands, int n_operands, e
                            "--deadline-ms asks for haste, --target-rate and --max-temp hold back: "
                            "one or the other");
     }
-    el_cli_prompt_cache_open(&p.cache, v->prompt_cache, operands[0], v->model.session.exact);
+    el_cli_prompt_cache_open(&p.cache, v->prompt_cache, operands[0], &v->model.session);
     EL_CLI_TRY(el_cli_model_open_adapted(&model, operands[0], &opened, err));
     edgellm_status status = answer_prompt(&model, v, &p, began_ms, err);
     el_cli_model_close(&model);

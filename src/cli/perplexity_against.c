@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fnv.h"
 #include "cli/cli_stats.h"
 #include "cli/perplexity_cache.h"
 #include "cli/perplexity_source.h"
@@ -23,19 +24,18 @@ typedef struct run {
 
 static uint64_t hash_of_tokens(const el_cli_chunks *c)
 {
-    return el_cli_fnv(EDGELLM_HASH_START, c->tokens.ids,
-                      c->count * c->context * sizeof *c->tokens.ids);
+    return el_fnv(EDGELLM_HASH_START, c->tokens.ids, c->count * c->context * sizeof *c->tokens.ids);
 }
 
 /* What the reference logits depend on: exact mode gives the same bits on every machine. */
 static uint64_t key_of(const run *r)
 {
     const char *version = edgellm_version();
-    uint64_t hash = el_cli_fnv(EDGELLM_HASH_START, version, strlen(version));
+    uint64_t hash = el_fnv(EDGELLM_HASH_START, version, strlen(version));
     const uint64_t parts[] = {r->total.source_hash, r->total.tokens_hash,
                               el_cli_vocabulary_hash(r->model), r->chunks->context,
                               r->chunks->count};
-    return el_cli_fnv(hash, parts, sizeof parts);
+    return el_fnv(hash, parts, sizeof parts);
 }
 
 /* ---- one chunk ----------------------------------------------------------------------------- */

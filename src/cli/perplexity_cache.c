@@ -10,18 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fnv.h"
 #include "cli/cli_folders.h"
 #include "cli/cli_output.h"
 
 static const char magic[16] = "EdgeLLM logits 1";
-
-uint64_t el_cli_fnv(uint64_t hash, const void *bytes, size_t size)
-{
-    const uint8_t *p = bytes;
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ p[i]) * 1099511628211ULL;
-    return hash;
-}
 
 /* A line of its own, on a terminal in place of the progress. */
 __attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
@@ -72,7 +65,7 @@ static uint64_t checksum(const part parts[PARTS])
 {
     uint64_t hash = EDGELLM_HASH_START;
     for (int i = 0; i < PARTS; i++)
-        hash = el_cli_fnv(hash, parts[i].bytes, parts[i].size);
+        hash = el_fnv(hash, parts[i].bytes, parts[i].size);
     return hash;
 }
 
@@ -85,7 +78,7 @@ static uint64_t file_bytes(const el_cli_cache_header *h)
 static void seal(el_cli_cache_header *h)
 {
     memcpy(h->magic, magic, sizeof magic);
-    h->check = el_cli_fnv(EDGELLM_HASH_START, h, offsetof(el_cli_cache_header, check));
+    h->check = el_fnv(EDGELLM_HASH_START, h, offsetof(el_cli_cache_header, check));
 }
 
 /* ---- where ------------------------------------------------------------------------------- */

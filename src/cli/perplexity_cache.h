@@ -13,9 +13,6 @@
 #include "base/outfile.h"
 #include "cli/perplexity_numbers.h"
 
-/* FNV-1a over bytes; starts with EDGELLM_HASH_START. */
-uint64_t el_cli_fnv(uint64_t hash, const void *bytes, size_t size);
-
 /* ---- the reference logits of one chunk ----------------------------------------------------- */
 
 typedef struct el_cli_reference {

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fnv.h"
 #include "cli/cli_signals.h"
 #include "cli/perplexity_cache.h"
 #include "folder/folder.h"
@@ -32,7 +33,7 @@ static edgellm_status hash_all(int fd, const char *path, uint64_t *hash, char fi
         } else if (n > 0) {
             for (ssize_t i = 0; i < n && done + (uint64_t)i < 4; i++)
                 first[done + (uint64_t)i] = (char)bytes[i];
-            sum = el_cli_fnv(sum, bytes, (size_t)n);
+            sum = el_fnv(sum, bytes, (size_t)n);
             done += (uint64_t)n;
         } else if (n < 0 && errno != EINTR) {
             status =
@@ -61,18 +62,22 @@ edgellm_status el_cli_hash_file(const char *path, uint64_t *hash, char first[4],
     return status;
 }
 
-/* Of a folder it is all that the model is read from. */
-static edgellm_status hash_folder(const char *path, uint64_t *hash, edgellm_error *err)
+static uint64_t map_hash(uint64_t sum, const el_mapfile *map)
 {
     static const size_t piece = 1 << 20;
+    for (size_t at = 0; at < map->size && el_cli_interrupted() == 0; at += piece)
+        sum = el_fnv(sum, map->data + at, map->size - at < piece ? map->size - at : piece);
+    return sum;
+}
+
+/* Of a folder, or a model in several files, it is all that it is read from; of one file `sum`. */
+static edgellm_status hash_files(const char *path, uint64_t sum, uint64_t *hash, edgellm_error *err)
+{
     el_gguf file;
-    uint64_t sum = EDGELLM_HASH_START;
     EL_CLI_TRY(el_folder_open(&file, path, err));
-    for (uint32_t i = 0; i < file.n_shards; i++) {
-        const el_mapfile *map = &file.shards[i];
-        for (size_t at = 0; at < map->size && el_cli_interrupted() == 0; at += piece)
-            sum = el_cli_fnv(sum, map->data + at, map->size - at < piece ? map->size - at : piece);
-    }
+    if (file.n_shards > 0) sum = map_hash(sum, &file.map);
+    for (uint32_t i = 0; i < file.n_shards; i++)
+        sum = map_hash(sum, &file.shards[i]);
     el_gguf_close(&file);
     *hash = sum;
     return el_cli_interrupted() == 0 ? EDGELLM_OK
@@ -86,11 +91,11 @@ edgellm_status el_cli_source_identify(el_cli_source *source, const char *path, e
     *source = (el_cli_source){.path = path};
     if (stat(path, &kind) == 0 && S_ISDIR(kind.st_mode)) {
         source->converts = true;
-        return hash_folder(path, &source->hash, err);
+        return hash_files(path, EDGELLM_HASH_START, &source->hash, err);
     }
     EL_CLI_TRY(el_cli_hash_file(path, &source->hash, first, err));
     source->converts = memcmp(first, "GGUF", 4) == 0;
-    return EDGELLM_OK;
+    return source->converts ? hash_files(path, source->hash, &source->hash, err) : EDGELLM_OK;
 }
 
 /* ---- vocabularies ------------------------------------------------------------------------- */
@@ -102,8 +107,8 @@ static uint64_t token_hash(const el_cli_model *model, uint32_t token, uint64_t h
     for (int special = 0; special < 2; special++) {
         size_t len = 0;
         edgellm_detokenize(model->engine, &token, 1, special != 0, text, sizeof text, &len, NULL);
-        hash = el_cli_fnv(hash, &len, sizeof len);
-        hash = el_cli_fnv(hash, text, len < sizeof text ? len : sizeof text);
+        hash = el_fnv(hash, &len, sizeof len);
+        hash = el_fnv(hash, text, len < sizeof text ? len : sizeof text);
     }
     return hash;
 }
@@ -111,7 +116,7 @@ static uint64_t token_hash(const el_cli_model *model, uint32_t token, uint64_t h
 static uint64_t names_hash(const el_cli_model *model)
 {
     const char *name = model->info.pretokenizer;
-    return el_cli_fnv(EDGELLM_HASH_START, name, strlen(name));
+    return el_fnv(EDGELLM_HASH_START, name, strlen(name));
 }
 
 uint64_t el_cli_vocabulary_hash(const el_cli_model *model)

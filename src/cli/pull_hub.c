@@ -268,10 +268,11 @@ static bool is_split(const char *path)
 static edgellm_status add_one(const hub *h, const json_t *file, edgellm_error *err)
 {
     if (is_split(path_of(file)))
-        return el_cli_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                           "'%.200s' is one of several parts of a model; put them together with "
-                           "llama-gguf-split --merge, and pull the result by its path",
-                           path_of(file));
+        return el_cli_fail(
+            err, EDGELLM_ERR_UNSUPPORTED,
+            "'%.200s' is one of several parts of a model: fetch all of them into one "
+            "folder, and quantize the first",
+            path_of(file));
     EL_CLI_TRY(add(h, file, err));
     return el_pull_text(&h->plan->title, err, "%s", base_of(path_of(file)));
 }

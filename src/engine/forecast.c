@@ -54,7 +54,10 @@ edgellm_status el_costs_check(const edgellm_costs *c, edgellm_error *err)
                 {"step_position", c->step_position},
                 {"step_margin", c->step_margin},
                 {"chunk_pair", c->chunk_pair},
-                {"chunk_margin", c->chunk_margin}};
+                {"chunk_margin", c->chunk_margin},
+                {"mask", c->mask},
+                {"logprobs", c->logprobs},
+                {"top_logprobs", c->top_logprobs}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (!is_time(rows[i].time))
             return el_fail(err, EDGELLM_ERR_USAGE, "costs: %s is no time: %g", rows[i].name,
@@ -126,18 +129,25 @@ double el_forecast_prompt(const edgellm_costs *c, uint32_t position, uint32_t n,
     return time;
 }
 
-uint32_t el_forecast_fitting(const edgellm_costs *c, uint32_t position, uint32_t most, double time)
+uint32_t el_forecast_fitting(const edgellm_costs *c, uint32_t position, uint32_t most, double more,
+                             double time)
 {
     uint32_t fit = 0, too_many = most;
-    if (el_forecast_steps(c, position, most) <= time) return most;
+    if (el_forecast_steps(c, position, most) + most * more <= time) return most;
     while (too_many - fit > 1) {
         const uint32_t middle = fit + (too_many - fit) / 2;
-        if (el_forecast_steps(c, position, middle) <= time)
+        if (el_forecast_steps(c, position, middle) + middle * more <= time)
             fit = middle;
         else
             too_many = middle;
     }
     return fit;
+}
+
+double el_forecast_choice(const edgellm_costs *c, el_choice choice)
+{
+    return (choice.grammar ? c->mask : 0) + (choice.logprobs ? c->logprobs : 0) +
+           (choice.top ? c->top_logprobs : 0);
 }
 
 /* ---- an answer ---------------------------------------------------------------------------- */
@@ -153,12 +163,15 @@ static double prompt_margin(const edgellm_costs *c, const el_forecast_question *
 edgellm_forecast el_forecast_answer(const edgellm_costs *c, const el_forecast_question *q)
 {
     const uint32_t from = q->position + q->prompt, steps = q->answer - 1;
-    edgellm_forecast f = {.first_ns = el_forecast_prompt(c, q->position, q->prompt, q->batch)};
-    f.answer_ns = f.first_ns + el_forecast_steps(c, from, steps);
+    const double more = el_forecast_choice(c, q->choice);
+    edgellm_forecast f = {.first_ns =
+                              el_forecast_prompt(c, q->position, q->prompt, q->batch) + more};
+    f.answer_ns = f.first_ns + el_forecast_steps(c, from, steps) + steps * more;
     f.margin_ns = steps > 0 ? c->step_margin : prompt_margin(c, q);
     const double for_steps = q->within - f.first_ns - c->step_margin;
     if (q->within >= f.first_ns + prompt_margin(c, q)) f.tokens = 1;
-    if (f.tokens > 0 && for_steps > 0) f.tokens += el_forecast_fitting(c, from, steps, for_steps);
+    if (f.tokens > 0 && for_steps > 0)
+        f.tokens += el_forecast_fitting(c, from, steps, more, for_steps);
     f.admitted = f.tokens == q->answer || q->within >= EDGELLM_ADMITTED_AT * f.answer_ns;
     return f;
 }

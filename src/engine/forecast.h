@@ -30,16 +30,26 @@ double el_forecast_needed(const edgellm_costs *costs, uint32_t position, uint32_
 double el_forecast_prompt(const edgellm_costs *costs, uint32_t position, uint32_t n,
                           uint32_t batch);
 
-/* How many steps from `position` on, `most` at most, take no longer than `time`. */
+/* How many steps from `position` on, each with `more` beyond it, `most` at most, take no longer
+ * than `time`. */
 uint32_t el_forecast_fitting(const edgellm_costs *costs, uint32_t position, uint32_t most,
-                             double time);
+                             double more, double time);
+
+/* What belongs to the choice of a token, beside what every step has. */
+typedef struct el_choice {
+    bool grammar, logprobs, top; /* top: the most probable are told beside it */
+} el_choice;
+
+/* What that takes beyond a step, or a chunk. */
+double el_forecast_choice(const edgellm_costs *costs, el_choice choice);
 
 /* What is asked of a session. */
 typedef struct el_forecast_question {
     uint32_t position, batch;
-    uint32_t prompt; /* tokens to compute first; 0: the logits are there */
-    uint32_t answer; /* tokens, 1 or more */
-    double within;   /* time there is */
+    uint32_t prompt;  /* tokens to compute first; 0: the logits are there */
+    uint32_t answer;  /* tokens, 1 or more */
+    double within;    /* time there is */
+    el_choice choice; /* of each token */
 } el_forecast_question;
 
 edgellm_forecast el_forecast_answer(const edgellm_costs *costs, const el_forecast_question *q);

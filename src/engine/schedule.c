@@ -43,12 +43,26 @@ static uint32_t shift_prompt(const el_job *j)
     return j->keep - j->from + el_shift_prompt(j->context, j->keep);
 }
 
+/* What each token of a job takes beyond a step, or a part of its prompt. */
+static double choice_of(const el_schedule *s, const el_job *j)
+{
+    return el_forecast_choice(&s->costs, j->choice);
+}
+
 static void time_prompt(const el_schedule *s, el_job *j)
 {
     uint32_t n;
-    if (j->context > 0) j->shift_time = time_parts(s, j->from, shift_prompt(j), &n);
+    const double choice = choice_of(s, j);
+    if (j->context > 0) j->shift_time = time_parts(s, j->from, shift_prompt(j), &n) + choice;
     j->prompt_time = time_parts(s, j->position, j->prompt, &n);
+    if (j->prompt > 0) j->prompt_time += choice;
     j->prompt_margin = n == 1 ? s->costs.step_margin : s->costs.chunk_margin;
+}
+
+/* n steps in a row. */
+static double time_row(const el_schedule *s, const el_job *j, uint32_t position, uint32_t n)
+{
+    return el_forecast_steps(&s->costs, position, n) + n * choice_of(s, j);
 }
 
 /* `steps` tokens after those at `position`, with the shifts between them. From one to the next are
@@ -56,14 +70,13 @@ static void time_prompt(const el_schedule *s, el_job *j)
 static double time_steps(const el_schedule *s, const el_job *j, uint32_t position, uint32_t steps)
 {
     const uint32_t room = j->context > position ? j->context - position : 0;
-    if (j->context == 0 || steps <= room) return el_forecast_steps(&s->costs, position, steps);
+    if (j->context == 0 || steps <= room) return time_row(s, j, position, steps);
     const uint32_t drops = el_shift_drops(j->context, j->keep), left = steps - room,
                    at = j->context - drops + 1; /* after a shift */
-    const double round = j->shift_time + el_forecast_steps(&s->costs, at, drops - 1);
+    const double round = j->shift_time + time_row(s, j, at, drops - 1);
     const uint32_t rounds = left / drops;
-    double time = el_forecast_steps(&s->costs, position, room) + rounds * round;
-    if (left % drops > 0)
-        time += j->shift_time + el_forecast_steps(&s->costs, at, left % drops - 1);
+    double time = time_row(s, j, position, room) + rounds * round;
+    if (left % drops > 0) time += j->shift_time + time_row(s, j, at, left % drops - 1);
     return time;
 }
 
@@ -81,11 +94,23 @@ static double margin_of(const el_schedule *s, const el_job *j)
     return j->steps > 0 ? step : j->prompt_margin;
 }
 
+/* The next step, and its token. */
+static double time_step(const el_schedule *s, const el_job *j)
+{
+    return el_forecast_step(&s->costs, j->position) + choice_of(s, j);
+}
+
+/* The next n tokens of a prompt; after the last of it a token is chosen. */
+static double time_chunk(const el_schedule *s, const el_job *j, uint32_t n)
+{
+    const double time = el_forecast_chunk(&s->costs, j->position, n);
+    return n == j->prompt ? time + choice_of(s, j) : time;
+}
+
 /* Until its next token is known, with a margin. */
 static double next_token(const el_schedule *s, const el_job *j)
 {
-    const double time = j->prompt > 0 ? j->prompt_time : el_forecast_step(&s->costs, j->position);
-    return time + margin_of(s, j);
+    return (j->prompt > 0 ? j->prompt_time : time_step(s, j)) + margin_of(s, j);
 }
 
 /* ---- the queue ------------------------------------------------------------------------------ */
@@ -145,9 +170,9 @@ static bool is_for(const el_schedule *s, const el_action *a, const el_job *j)
 /* What is left of a job after an action. */
 static double rest_after(const el_schedule *s, const el_action *a, const el_job *j)
 {
-    const uint32_t n = a->kind == EL_ACTION_PASS ? 1 : a->tokens;
     const double rest = rest_of(s, j);
-    return is_for(s, a, j) ? rest - el_forecast_chunk(&s->costs, j->position, n) : rest;
+    if (!is_for(s, a, j)) return rest;
+    return rest - (a->kind == EL_ACTION_PASS ? time_step(s, j) : time_chunk(s, j, a->tokens));
 }
 
 /* Would all promises hold after an action? */
@@ -244,7 +269,7 @@ edgellm_forecast el_schedule_set_deadline(el_schedule *s, uint32_t place, el_nan
     edgellm_forecast f = forecast_of(s, &q, &job, now);
     if (f.admitted) held->deadline = deadline;
     if (job.prompt > 0) return f;
-    f.first_ns += el_forecast_step(&s->costs, job.position); /* its first token is made */
+    f.first_ns += time_step(s, &job); /* its first token is made */
     f.tokens -= f.tokens > 0;
     return f;
 }
@@ -274,7 +299,7 @@ static el_action chunk_of(const el_schedule *s, const el_job *j)
     return (el_action){.kind = EL_ACTION_CHUNK,
                        .tokens = n,
                        .jobs = {place_of(s, j)},
-                       .time = el_forecast_chunk(&s->costs, j->position, n)};
+                       .time = time_chunk(s, j, n)};
 }
 
 /* A step of `leader`, and of as many others as the bound and all promises allow, in their order. */
@@ -282,16 +307,19 @@ static el_action pass_of(const el_schedule *s, const queue *q, const el_job *lea
                          el_nanoseconds now)
 {
     uint64_t positions = leader->position;
+    double choices = choice_of(s, leader);
     el_action a = {.kind = EL_ACTION_PASS, .tokens = 1, .jobs = {place_of(s, leader)}};
-    a.time = el_forecast_step(&s->costs, leader->position);
+    a.time = time_step(s, leader);
     for (uint32_t i = 0; i < q->n && a.tokens < s->batch; i++) {
         const el_job *rider = q->jobs[i];
         if (rider == leader || rider->prompt > 0) continue;
         el_action more = a;
         more.jobs[more.tokens++] = place_of(s, rider);
-        more.time = el_forecast_pass(&s->costs, more.tokens, positions + rider->position);
+        const double all = choices + choice_of(s, rider);
+        more.time = el_forecast_pass(&s->costs, more.tokens, positions + rider->position) + all;
         if (more.time > s->bound || !keeps(s, q, &more, now)) continue;
         positions += rider->position;
+        choices = all;
         a = more;
     }
     return a;

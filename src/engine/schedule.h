@@ -29,6 +29,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "engine/forecast.h"
 
 typedef struct el_job {
     bool active;
@@ -40,9 +41,10 @@ typedef struct el_job {
     uint32_t context;        /* that it shifts at; 0: it does not */
     uint32_t keep;           /* tokens that stay, less than `context` by 2 at least */
     uint32_t from;           /* the first of them that is computed again: `keep`, none, or 0 */
+    el_choice choice;        /* of each of its tokens */
     uint64_t order;          /* of arrival */
     uint64_t served;         /* the last action that was for it; before that: when it came */
-    double prompt_time;      /* forecast of what is left of the prompt, in its parts */
+    double prompt_time;      /* forecast of what is left of the prompt, and the first token */
     double prompt_margin;    /* of the last of them */
     double shift_time;       /* forecast of the prompt that a shift is, likewise */
 } el_job;
@@ -60,7 +62,8 @@ static inline uint32_t el_shift_prompt(uint32_t context, uint32_t keep)
 
 typedef struct el_schedule {
     edgellm_costs costs; /* zeroes: nothing is known, all fits */
-    double bound;        /* nanoseconds that an action may take, if it is more than one token */
+    double bound;        /* nanoseconds that an action may take, if it is more than one token; of a
+                            prompt's last part its choice is not counted */
     uint32_t batch;      /* most tokens of an action */
     uint32_t n_jobs;     /* 1 .. EDGELLM_SCHEDULER_SLOTS */
     uint64_t arrived, actions;
@@ -87,9 +90,9 @@ typedef struct el_action {
 void el_schedule_set_costs(el_schedule *s, const edgellm_costs *costs);
 
 /* What is expected of a job that arrives now. It is looked at for position, prompt (1 or more),
- * steps, deadline, priority, context, keep and from. admitted: with its deadline its promise and
- * all others hold; a job without one is admitted, and expected after all that is there and has no
- * lower priority. tokens: of its answer, how many would be.
+ * steps, choice, deadline, priority, context, keep and from. admitted: with its deadline its
+ * promise and all others hold; a job without one is admitted, and expected after all that is there
+ * and has no lower priority. tokens: of its answer, how many would be.
  */
 edgellm_forecast el_schedule_forecast(const el_schedule *s, const el_job *arriving,
                                       el_nanoseconds now);

@@ -127,6 +127,7 @@ static edgellm_status set_out(edgellm_scheduler *s, edgellm_error *err)
         EL_TRY(edgellm_session_truncate(s->slots[i].session, 0, err));
         EL_TRY(edgellm_session_set_adapters(s->slots[i].session, NULL, err)); /* all of them */
         EL_TRY(edgellm_session_set_sampler(s->slots[i].session, &usual, err));
+        EL_TRY(edgellm_session_set_grammar(s->slots[i].session, NULL, 1, err));
     }
     return EDGELLM_OK;
 }

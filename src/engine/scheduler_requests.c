@@ -92,6 +92,7 @@ static el_job job_of(const edgellm_scheduler *s, const edgellm_request *r, uint3
     return (el_job){.position = held,
                     .prompt = r->count - held,
                     .steps = r->max_tokens - 1,
+                    .choice = {r->grammar != NULL, r->logprobs, r->logprobs && r->top_logprobs > 0},
                     .deadline = r->deadline_ns,
                     .priority = r->priority,
                     .context = shifts ? context : 0,
@@ -286,7 +287,7 @@ static void tell_logprobs(const edgellm_scheduler *s, el_slot *slot, edgellm_eve
 static uint32_t tokens_left(const edgellm_scheduler *s, uint32_t place)
 {
     const el_job *job = &s->schedule.jobs[place];
-    return el_session_fitting(&s->schedule.costs, s->slots[place].session->position,
+    return el_session_fitting(&s->schedule.costs, s->slots[place].session->position, job->choice,
                               s->has_costs ? job->deadline : 0, job->steps + 1);
 }
 

@@ -64,6 +64,13 @@ edgellm_status el_session_resolve(const edgellm_engine *engine,
     if (o->batch > MAX_BATCH)
         return el_fail(err, EDGELLM_ERR_USAGE, "batch %u: at most %d", o->batch, MAX_BATCH);
     EL_TRY(resolve_threads(o, err));
+    if (o->kv_bits == 0) o->kv_bits = 8;
+    if (o->kv_bits != 16 && o->kv_bits != 8 && o->kv_bits != 4)
+        return el_fail(err, EDGELLM_ERR_USAGE, "kv_bits %u: the KV cache has 16, 8 or 4 bits",
+                       o->kv_bits);
+    if (o->exact && o->kv_bits != 8)
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "exact mode keeps float32: it does not go with kv_bits %u", o->kv_bits);
     if (o->exact && o->constant_time)
         return el_fail(err, EDGELLM_ERR_USAGE,
                        "exact mode takes its time: it does not go with constant_time");
@@ -105,6 +112,7 @@ static edgellm_session *layout(const edgellm_engine *engine, const edgellm_sessi
                           .batch = o->batch,
                           .threads = o->threads,
                           .room = room,
+                          .kv_bits = o->kv_bits,
                           .exact = o->exact,
                           .constant_time = o->constant_time};
     el_sampler sampler;
@@ -463,7 +471,9 @@ static edgellm_status check_deadline(const edgellm_session *s, uint32_t n, size_
     if (s->deadline == 0) return EDGELLM_OK;
     const el_nanoseconds now = el_clock_now();
     const double left = (double)(int64_t)(s->deadline - now);
-    const double needed = s->has_costs ? el_forecast_needed(&s->costs, s->position, n) : 0;
+    double needed = s->has_costs ? el_forecast_needed(&s->costs, s->position, n) : 0;
+    if (s->has_costs && done + n == count)
+        needed += el_forecast_choice(&s->costs, el_session_choice(s));
     if (left > 0 && left >= needed) return EDGELLM_OK;
     return el_fail(err, EDGELLM_ERR_DEADLINE,
                    "%u token%s at position %u may take %.2f ms, %.2f ms are left until the "

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/realtime.h"
 #include "engine/engine.h"
+#include "engine/forecast.h"
 #include "grammar/matcher.h"
 #include "model/forward.h"
 #include "sample/sampler.h"
@@ -15,6 +16,7 @@ struct edgellm_session {
     el_sampler sampler;
     el_matcher *matcher;  /* NULL: without room for grammars */
     uint32_t tokens_left; /* of an answer that keeps to a grammar */
+    bool has_taken;       /* such an answer has begun */
     el_arena arena;       /* this struct and everything it points to but the engine */
     uint32_t *tokens;     /* (context) what is in the KV cache */
     uint32_t position;    /* number of those */
@@ -38,8 +40,24 @@ edgellm_status el_session_choose(edgellm_session *session, uint32_t left, uint32
 
 /* Of `left` tokens, of which the next is computed, those that are made by a deadline (0: all); one
  * at least. */
-uint32_t el_session_fitting(const edgellm_costs *costs, uint32_t position, el_nanoseconds deadline,
-                            uint32_t left);
+uint32_t el_session_fitting(const edgellm_costs *costs, uint32_t position, el_choice choice,
+                            el_nanoseconds deadline, uint32_t left);
+
+/* What the choice of its next tokens has. */
+el_choice el_session_choice(const edgellm_session *session);
+
+/* Who computes beside a calibration: asked before each piece, with what it may take (0: nobody
+ * knows); false ends it. */
+typedef struct el_beside {
+    bool (*before)(void *context, double ns);
+    void *context;
+} el_beside;
+
+/* What masks take, in a grammar of short strings, which are dear ones; 0: without room for a
+ * grammar, or a vocabulary that none can be made for. In the middle of an answer that keeps to one,
+ * what was known is kept. False: the other wants no more of it, or *status is an error. */
+bool el_session_measure_masks(edgellm_session *session, double budget, const el_beside *beside,
+                              double *mask, edgellm_status *status, edgellm_error *err);
 
 /* limit: bytes that control groups allow; 0: any. fits: a context for which that is enough; 0: none
  * is. Errors: MEMORY. */
@@ -96,13 +114,6 @@ edgellm_status el_session_check_tokens(const edgellm_session *session, const uin
  * logits: (rows, vocab). */
 edgellm_status el_session_check_logits(const edgellm_session *session, const float *logits,
                                        size_t rows, edgellm_error *err);
-
-/* Who computes beside a calibration: asked before each piece, with what it may take (0: nobody
- * knows); false ends it. */
-typedef struct el_beside {
-    bool (*before)(void *context, double ns);
-    void *context;
-} el_beside;
 
 /* beside NULL: nobody, and it may go on. */
 bool el_beside_may(const el_beside *beside, double ns);

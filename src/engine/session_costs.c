@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/fpenv.h"
-#include "engine/forecast.h"
 #include "engine/session.h"
 #include "model/cache.h"
+#include "sample/logprob.h"
 
 edgellm_status edgellm_session_set_costs(edgellm_session *session, const edgellm_costs *costs,
                                          edgellm_error *err)
@@ -43,7 +43,8 @@ edgellm_status edgellm_session_forecast(const edgellm_session *s, uint32_t promp
                                     .batch = s->forward.batch,
                                     .prompt = prompt_tokens,
                                     .answer = answer_tokens,
-                                    .within = within_ns};
+                                    .within = within_ns,
+                                    .choice = el_session_choice(s)};
     *forecast = el_forecast_answer(&s->costs, &q);
     return EDGELLM_OK;
 }
@@ -166,13 +167,43 @@ static bool measure_chunks(edgellm_session *s, uint32_t first, double budget,
     return true;
 }
 
+/* Of the logits that are there; most often it is the first pass that is slow, so the median. */
+static bool measure_logprobs(edgellm_session *s, const el_beside *beside, edgellm_costs *c)
+{
+    const uint32_t vocab = s->forward.model->config.vocab;
+    edgellm_logprob most[EDGELLM_TOP_LOGPROBS];
+    times sums = {.n = 0}, tops = {.n = 0};
+    for (int i = 0; i < ROUNDS_LEAST; i++) {
+        if (!el_beside_may(beside, i > 0 ? longest(&sums) + longest(&tops) : c->step)) return false;
+        const el_nanoseconds start = el_clock_now();
+        const el_softmax softmax = el_softmax_of(s->forward.logits, vocab);
+        const el_nanoseconds middle = el_clock_now();
+        el_logprob_top(softmax, s->forward.logits, vocab, EDGELLM_TOP_LOGPROBS, most);
+        add(&tops, (double)(el_clock_now() - middle));
+        add(&sums, (double)(middle - start));
+    }
+    c->logprobs = median(&sums);
+    c->top_logprobs = median(&tops);
+    return true;
+}
+
 static bool measure(edgellm_session *s, double budget, const el_beside *beside, edgellm_costs *c)
 {
     const uint32_t first = s->position;
     if (!el_beside_may(beside, 0)) return false;
     time_once(s, first, 1); /* what is slow the first time */
-    return measure_steps(s, first, budget / 2, beside, c) &&
+    return measure_steps(s, first, budget / 2, beside, c) && measure_logprobs(s, beside, c) &&
            measure_chunks(s, first, budget / 2, beside, c);
+}
+
+static edgellm_status measure_all(edgellm_session *s, double budget, const el_beside *beside,
+                                  edgellm_costs *c, edgellm_error *err)
+{
+    edgellm_status status = EDGELLM_OK;
+    const bool is_whole = measure(s, budget, beside, c) &&
+                          el_session_measure_masks(s, budget / 8, beside, &c->mask, &status, err);
+    if (is_whole || status != EDGELLM_OK) return status;
+    return el_fail(err, EDGELLM_ERR_INTERRUPTED, "measuring was ended");
 }
 
 edgellm_status edgellm_session_calibrate(edgellm_session *session, uint64_t budget_ns,
@@ -193,13 +224,12 @@ edgellm_status el_session_calibrate(edgellm_session *session, uint64_t budget_ns
                        "the context of %u is full: nothing is left to calibrate with", position);
     el_fpenv env = el_fpenv_enter();
     session->logits_at = 0;
-    const bool is_whole = measure(session, (double)budget_ns, beside, &measured);
+    edgellm_status status = measure_all(session, (double)budget_ns, beside, &measured, err);
     session->position = position;
     el_session_reach(session);
     session->sampler = sampler;
-    edgellm_status status = is_whole
-                                ? el_session_check_logits(session, session->forward.logits, 1, err)
-                                : el_fail(err, EDGELLM_ERR_INTERRUPTED, "measuring was ended");
+    if (status == EDGELLM_OK)
+        status = el_session_check_logits(session, session->forward.logits, 1, err);
     el_fpenv_leave(env);
     if (status == EDGELLM_OK)
         *costs = measured;

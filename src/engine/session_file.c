@@ -29,7 +29,7 @@
 /* header */
 enum {
     AT_VERSION = 8,
-    AT_MODE = 12, /* bits: exact; positions turned as in long contexts */
+    AT_MODE = 12, /* bits: exact; positions turned as in long contexts; width of the cache */
     AT_FILE_BYTES = 16,
     AT_BODY_CRC = 24,
     AT_MODEL = 28,
@@ -43,7 +43,7 @@ enum {
     HEADER_BYTES = 128
 };
 
-enum { MODE_EXACT = 1, MODE_LONG = 2, MODE_ADAPTED = 4 };
+enum { MODE_EXACT = 1, MODE_LONG = 2, MODE_ADAPTED = 4, MODE_KV16 = 8, MODE_KV4 = 16 };
 
 /* sections, in the order of the file */
 enum { SAMPLER, TOKENS, CACHE, LOGITS, NOTE, SECTIONS };
@@ -59,8 +59,23 @@ static const char *const shape_names[SHAPE] = {"layers", "kv_heads", "head_dim",
 static uint32_t mode_of(const edgellm_session *s)
 {
     const bool longer = el_positions_long(s->forward.model, s->forward.context);
+    const uint32_t bits = s->forward.exact ? 8 : s->forward.kv_bits;
     return (s->forward.exact ? MODE_EXACT : 0) | (longer ? MODE_LONG : 0) |
-           (el_session_adapters(s) != 0 ? MODE_ADAPTED : 0);
+           (el_session_adapters(s) != 0 ? MODE_ADAPTED : 0) | (bits == 16 ? MODE_KV16 : 0) |
+           (bits == 4 ? MODE_KV4 : 0);
+}
+
+/* Exact mode has no width, and nobody has two. */
+static bool is_mode(uint32_t mode)
+{
+    const uint32_t widths = mode & (MODE_EXACT | MODE_KV16 | MODE_KV4);
+    return mode < 2 * MODE_KV4 && (widths & (widths - 1)) == 0;
+}
+
+static unsigned bits_of(uint32_t mode)
+{
+    if (mode & MODE_KV16) return 16;
+    return mode & MODE_KV4 ? 4 : 8;
 }
 
 static void shape_of(const edgellm_session *s, uint32_t shape[SHAPE])
@@ -279,8 +294,8 @@ static edgellm_status check_header(const el_mapfile *map, edgellm_error *err)
                        "header, offset %d, file size: the file should have %llu bytes and has %zu: "
                        "%s",
                        AT_FILE_BYTES, (unsigned long long)size, map->size, COPY_AGAIN);
-    if (el_load32(h + AT_MODE) > (MODE_EXACT | MODE_LONG | MODE_ADAPTED))
-        return bad(err, "header", AT_MODE, "mode", "is not 0 to 7");
+    if (!is_mode(el_load32(h + AT_MODE)))
+        return bad(err, "header", AT_MODE, "mode", "is none that there is");
     if ((el_load32(h + AT_MODE) & MODE_ADAPTED) == 0 && el_load64(h + AT_ADAPTERS) != 0)
         return bad(err, "header", AT_ADAPTERS, "adapters", "are not 0 without such a mode");
     if (!el_all_zero(h + AT_ZERO4, 4) || !el_all_zero(h + AT_ZERO, AT_HEADER_CRC - AT_ZERO))
@@ -367,6 +382,11 @@ static edgellm_status check_model(const edgellm_session *s, const uint8_t *h, ed
                        "header, offset %d, mode: the session was saved %s exact mode (--exact) and "
                        "can only go on so",
                        AT_MODE, s->forward.exact ? "without" : "in");
+    if (other & (MODE_KV16 | MODE_KV4))
+        return el_fail(err, EDGELLM_ERR_USAGE,
+                       "header, offset %d, mode: the session was saved with a KV cache of %u bits "
+                       "and can only go on so (--kv-bits %u)",
+                       AT_MODE, bits_of(mode), bits_of(mode));
     if (other & MODE_ADAPTED || el_load64(h + AT_ADAPTERS) != el_session_adapters(s))
         return el_fail(err, EDGELLM_ERR_USAGE,
                        "header, offset %d, adapters: the session was saved with %s adapters or "

@@ -2,7 +2,6 @@
 #include <stdlib.h>
 
 #include "base/fpenv.h"
-#include "engine/forecast.h"
 #include "engine/session.h"
 
 /* ---- grammars -------------------------------------------------------------------------------- */
@@ -54,6 +53,7 @@ edgellm_status edgellm_session_set_grammar(edgellm_session *session, const edgel
     if (grammar) EL_TRY(check_grammar(session, grammar, max_tokens, err));
     if (!session->matcher) return EDGELLM_OK;
     session->tokens_left = max_tokens;
+    session->has_taken = false;
     return el_matcher_begin(session->matcher, grammar ? &grammar->program : NULL, err);
 }
 
@@ -66,20 +66,18 @@ static uint32_t left_in_context(const edgellm_session *s, uint32_t left)
     return room < left ? room : left;
 }
 
-uint32_t el_session_fitting(const edgellm_costs *costs, uint32_t position, el_nanoseconds deadline,
-                            uint32_t left)
+uint32_t el_session_fitting(const edgellm_costs *costs, uint32_t position, el_choice choice,
+                            el_nanoseconds deadline, uint32_t left)
 {
     if (deadline == 0) return left;
-    const double time = (double)(int64_t)(deadline - el_clock_now()) - costs->step_margin;
-    uint32_t fit = 1, too_many = left + 1;
-    while (too_many - fit > 1) {
-        const uint32_t middle = fit + (too_many - fit) / 2;
-        if (el_forecast_steps(costs, position, middle - 1) <= time)
-            fit = middle;
-        else
-            too_many = middle;
-    }
-    return fit;
+    const double more = el_forecast_choice(costs, choice);
+    const double time = (double)(int64_t)(deadline - el_clock_now()) - costs->step_margin - more;
+    return 1 + el_forecast_fitting(costs, position, left > 0 ? left - 1 : 0, more, time);
+}
+
+el_choice el_session_choice(const edgellm_session *s)
+{
+    return (el_choice){.grammar = s->matcher && s->matcher->program};
 }
 
 static uint32_t draw(edgellm_session *s)
@@ -98,6 +96,7 @@ static bool take(edgellm_session *s, uint32_t token)
     if (token < s->engine->file.vocab.n_tokens &&
         !el_tokenizer_is_special(s->engine->tokenizer, token))
         bytes = el_tokenizer_bytes(s->engine->tokenizer, token, &len);
+    s->has_taken = true;
     return el_matcher_take(s->matcher, token, bytes, len);
 }
 
@@ -108,8 +107,8 @@ edgellm_status el_session_choose(edgellm_session *s, uint32_t left, uint32_t *to
         *token = draw(s);
         return EDGELLM_OK;
     }
-    left = el_session_fitting(&s->costs, s->position, s->has_costs ? s->deadline : 0,
-                              left_in_context(s, left));
+    left = el_session_fitting(&s->costs, s->position, el_session_choice(s),
+                              s->has_costs ? s->deadline : 0, left_in_context(s, left));
     const el_mask *mask;
     EL_TRY(el_matcher_mask(s->matcher, left, &mask, err));
     s->sampler.mask = mask;
@@ -134,4 +133,58 @@ uint32_t edgellm_session_sample(edgellm_session *session)
     if (edgellm_session_choose(session, &token, NULL) != EDGELLM_OK)
         token = session->engine->trie.ends[0]; /* a grammar has one */
     return token;
+}
+
+/* ---- what masks take --------------------------------------------------------------------------
+ */
+
+/* Along short strings nearly every token leads to a state of its own, and counters have to be
+ * followed along most of the vocabulary: dearer masks than most, but such as schemas have. */
+static const char measured_grammar[] = "root ::= \"[\" text (\",\" text)* \"]\"\n"
+                                       "text ::= \"\\\"\" [^\"\\\\\\x00-\\x1f]{0,8} \"\\\"\"\n";
+static const char measured_text[] = "[\"abcdefgh\",\"ijklmnop\",\"qrstuvwx\"]";
+enum { LEAST_MASKS = 12, PLENTY = 1000 }; /* one whole string; tokens that are left */
+
+/* The mean of one mask after the other; what follows is taken byte by byte. */
+static bool time_masks(el_matcher *m, double budget, const el_beside *beside, double *mean,
+                       edgellm_status *status, edgellm_error *err)
+{
+    double spent = 0, longest = 0;
+    uint32_t n = 0;
+    for (; n + 1 < sizeof measured_text && (n < LEAST_MASKS || spent < budget); n++) {
+        const el_mask *mask;
+        if (!el_beside_may(beside, longest)) return false;
+        const el_nanoseconds start = el_clock_now();
+        *status = el_matcher_mask(m, PLENTY, &mask, err);
+        if (*status != EDGELLM_OK) return false;
+        el_matcher_take(m, UINT32_MAX, (const uint8_t *)measured_text + n, 1);
+        const double ns = (double)(el_clock_now() - start);
+        spent += ns;
+        if (ns > longest) longest = ns;
+    }
+    *mean = spent / n;
+    return true;
+}
+
+bool el_session_measure_masks(edgellm_session *s, double budget, const el_beside *beside,
+                              double *mask, edgellm_status *status, edgellm_error *err)
+{
+    const el_program *held = s->matcher ? s->matcher->program : NULL;
+    el_program program;
+    edgellm_error why;
+    *mask = held && s->has_costs ? s->costs.mask : 0;
+    if (!s->matcher || (held && s->has_taken)) return true;
+    *status = el_program_make(&program, measured_grammar, sizeof measured_grammar - 1,
+                              &s->engine->trie, &why);
+    if (*status != EDGELLM_OK) {
+        if (*status == EDGELLM_ERR_UNSUPPORTED) *status = EDGELLM_OK; /* there are no grammars */
+        if (*status != EDGELLM_OK && err) *err = why;
+        return *status == EDGELLM_OK;
+    }
+    *status = el_matcher_begin(s->matcher, &program, err);
+    bool is_whole =
+        *status == EDGELLM_OK && time_masks(s->matcher, budget, beside, mask, status, err);
+    if (el_matcher_begin(s->matcher, held, &why) != EDGELLM_OK) is_whole = false;
+    el_program_release(&program);
+    return is_whole;
 }

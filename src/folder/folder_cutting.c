@@ -17,6 +17,14 @@
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" numbers                          \
     "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
+#define UPPER       "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWER       "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define BEFORE      "[^\\r\\n\\p{L}\\p{N}]?"
+#define CONTRACTION "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+#define CASED(end, numbers)                                                                        \
+    BEFORE UPPER "*" LOWER "+" end "|" BEFORE UPPER "+" LOWER "*" end "|" numbers                  \
+                 "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
 static const struct cutter {
     const char *name;  /* token/pretoken.c's */
     const char *regex; /* text is cut by */
@@ -27,6 +35,8 @@ static const struct cutter {
     {"gpt2", GPT2, false, false},
     {"llama3", LLAMA3("\\p{N}{1,3}"), false, true},
     {"qwen2", LLAMA3("\\p{N}"), false, false},
+    {"tekken", CASED("", "\\p{N}"), false, true},
+    {"gpt-4o", CASED(CONTRACTION, "\\p{N}{1,3}"), false, false},
 };
 
 /* What the steps of a pre-tokenizer are together. */
@@ -39,7 +49,7 @@ static edgellm_status unknown(const el_folder_tokens *t, const char *what, const
 {
     return el_fail(t->f->err, EDGELLM_ERR_UNSUPPORTED,
                    WHERE "%s '%.200s' is not supported: this version knows those of smollm, gpt2, "
-                         "llama3, qwen2 and SentencePiece",
+                         "llama3, qwen2, tekken, gpt-4o and SentencePiece",
                    what, name ? name : "");
 }
 

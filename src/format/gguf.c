@@ -373,9 +373,9 @@ static int compare_places(const void *a, const void *b)
     return ((*x)->data > (*y)->data) - ((*x)->data < (*y)->data);
 }
 
-/* No name twice, no byte in two tensors. `order`: room for n_tensors. */
-static edgellm_status check_distinct(const el_gguf *file, const el_gguf_tensor **order,
-                                     edgellm_error *err)
+/* No name twice. `order`: room for n_tensors. */
+static edgellm_status check_names(const el_gguf *file, const el_gguf_tensor **order,
+                                  edgellm_error *err)
 {
     for (uint32_t i = 0; i < file->n_tensors; i++)
         order[i] = &file->tensors[i];
@@ -386,6 +386,24 @@ static edgellm_status check_distinct(const el_gguf *file, const el_gguf_tensor *
                            order[i]->name);
         }
     }
+    return EDGELLM_OK;
+}
+
+edgellm_status el_gguf_distinct(const el_gguf *file, edgellm_error *err)
+{
+    const el_gguf_tensor **order = calloc(file->n_tensors + (size_t)1, sizeof *order);
+    if (!order)
+        return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for %u tensors", file->n_tensors);
+    const edgellm_status status = check_names(file, order, err);
+    free(order);
+    return status;
+}
+
+/* No name twice, no byte in two tensors of one file. */
+static edgellm_status check_distinct(const el_gguf *file, const el_gguf_tensor **order,
+                                     edgellm_error *err)
+{
+    EL_TRY(check_names(file, order, err));
     qsort(order, file->n_tensors, sizeof *order, compare_places);
     for (uint32_t i = 1; i < file->n_tensors; i++) {
         if (order[i - 1]->data + order[i - 1]->bytes > order[i]->data) {
@@ -544,7 +562,7 @@ static edgellm_status read_all(el_gguf *file, edgellm_error *err)
     return read_tensors(file, &c);
 }
 
-edgellm_status el_gguf_open(el_gguf *file, const char *path, edgellm_error *err)
+edgellm_status el_gguf_read(el_gguf *file, const char *path, edgellm_error *err)
 {
     el_gguf fresh = {0};
     EL_TRY(el_mapfile_open(&fresh.map, path, err));

@@ -30,14 +30,13 @@ typedef struct el_gguf {
     el_gguf_tensor *tensors; /* owned */
     el_gguf_value *values;   /* owned */
     void *vocab_memory;      /* owned: what el_gguf_vocab() built */
-    /* of a source that is no GGUF file: */
-    el_mapfile *shards; /* owned: the files that it was read from */
+    el_mapfile *shards;      /* owned: of a model in several files the others, of a folder all */
     uint32_t n_shards;
-    el_gguf_block *blocks; /* owned: what lies in none of them */
+    el_gguf_block *blocks; /* owned: what lies in none of them, of a source that is no GGUF file */
 } el_gguf;
 
-/* Errors: IO, FORMAT (with section, offset and field), UNSUPPORTED (version, tensor type), MEMORY.
- */
+/* Any part of a model in several files, NAME-00001-of-00003.gguf, opens all of them. Errors: IO,
+ * FORMAT (with section, offset and field), UNSUPPORTED (version, tensor type), MEMORY. */
 edgellm_status el_gguf_open(el_gguf *file, const char *path, edgellm_error *err);
 void el_gguf_close(el_gguf *file);
 

@@ -33,6 +33,12 @@ struct el_gguf_value {
     const uint8_t *data;   /* the value; of an array: its first element */
 };
 
+/* One file, also of a model that lies in several. Errors: as el_gguf_open(). */
+edgellm_status el_gguf_read(el_gguf *file, const char *path, edgellm_error *err);
+
+/* No two tensors have one name: for what was put together. Errors: FORMAT, MEMORY. */
+edgellm_status el_gguf_distinct(const el_gguf *file, edgellm_error *err);
+
 /* Puts the values into the order that el_gguf_get() needs. Errors: FORMAT (a key is there twice).
  */
 edgellm_status el_gguf_sort(el_gguf *file, edgellm_error *err);

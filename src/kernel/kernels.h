@@ -68,6 +68,7 @@ typedef void (*el_rope_fn)(float *x, uint32_t heads, uint32_t head_dim, uint32_t
                            const float *cosine, const float *sine);
 
 #define EL_HEAD_DIM_MAX 256 /* of the KV cache and attention: scratch lies on the stack */
+#define EL_KV_DIM_MAX   (2 * EL_HEAD_DIM_MAX) /* codes of a head: of 16 bits two for a number */
 
 /*
  * KV cache of one layer and one key/value head, int8 (head_dim padded to blocks of 32):
@@ -76,20 +77,33 @@ typedef void (*el_rope_fn)(float *x, uint32_t heads, uint32_t head_dim, uint32_t
  *   kscale  (p/16, block, p%16)
  *   values  (p, padded head_dim);   vscale (p, block)
  * Keys and values are quantised like activations.
+ *
+ * 16 bits: the same of twice as many blocks, those of the codes first, then those of what they
+ * left over, quantised once more. 4 bits: keys, turned with their queries by el_rotate_row() as far
+ * as whole 64 dimensions go, lie like codes of 4 bits, 8 dimensions to a vector (two quads); of
+ * values byte i of a block has dimension i in its low and i + 16 in its high half; in the place of
+ * a scale there is a word: scale and offset, the upper halves of two floats.
  */
 typedef struct el_kv {
     int8_t *keys;
     float *kscale;
     int8_t *values;
     float *vscale;
-    uint32_t blocks; /* of a head: ceil(head_dim / 32) */
+    uint32_t blocks; /* of a head: ceil(head_dim / 32), twice that of 16 bits */
+    uint32_t bits;   /* 16, 8 or 4 */
 } el_kv;
 
-/* Index in keys of the codes of dimensions 4 * quad .. 4 * quad + 3 of one position. */
-static inline size_t el_kv_key_at(const el_kv *kv, uint32_t position, uint32_t quad)
+/* Bytes of the codes of a key or of a value. */
+static inline uint32_t el_kv_row(const el_kv *kv)
 {
-    const size_t quads = (size_t)kv->blocks * (EL_BLOCK / 4);
-    return ((position / EL_TILE * quads + quad) * EL_TILE + position % EL_TILE) * 4;
+    return kv->blocks * (kv->bits == 4 ? EL_BLOCK / 2 : EL_BLOCK);
+}
+
+/* Index in keys of bytes 4 * part .. 4 * part + 3 of the codes of one position. */
+static inline size_t el_kv_key_at(const el_kv *kv, uint32_t position, uint32_t part)
+{
+    const size_t parts = el_kv_row(kv) / 4;
+    return ((position / EL_TILE * parts + part) * EL_TILE + position % EL_TILE) * 4;
 }
 
 /* Index in kscale of one block of one position. */
@@ -98,7 +112,8 @@ static inline size_t el_kv_kscale_at(const el_kv *kv, uint32_t position, uint32_
     return ((size_t)(position / EL_TILE) * kv->blocks + block) * EL_TILE + position % EL_TILE;
 }
 
-/* Stores the key and value (head_dim floats each) of one position. */
+/* Stores the key and value (head_dim floats each) of one position; docs/NUMERICS.md, "Attention".
+ */
 typedef void (*el_kv_store_fn)(const el_kv *kv, uint32_t position, const float *key,
                                const float *value, uint32_t head_dim);
 

@@ -173,7 +173,7 @@ static void run_rope(const el_kernels *k, work *w)
 
 /* ---- attention ---------------------------------------------------------------------------- */
 
-enum { KEY_BYTES = (POSITIONS + EL_TILE - 1) / EL_TILE * EL_TILE * HEAD };
+enum { KEY_BYTES = (POSITIONS + EL_TILE - 1) / EL_TILE * EL_TILE * HEAD * 2 };
 
 typedef struct cache {
     int8_t keys[KEY_BYTES], values[KEY_BYTES];
@@ -182,9 +182,10 @@ typedef struct cache {
     float part[HEADS * HEAD];
 } cache;
 
-static void run_attention(const el_kernels *k, cache *a)
+static void run_attention(const el_kernels *k, uint32_t bits, cache *a)
 {
-    const el_kv kv = {a->keys, a->kscale, a->values, a->vscale, HEAD / EL_BLOCK};
+    const uint32_t blocks = HEAD / EL_BLOCK * (bits == 16 ? 2 : 1);
+    const el_kv kv = {a->keys, a->kscale, a->values, a->vscale, blocks, bits};
     chance c = {3};
     memset(a, 0, sizeof *a);
     for (uint32_t p = 0; p < POSITIONS; p++) {
@@ -208,10 +209,14 @@ static void run_attention(const el_kernels *k, cache *a)
 
 static bool attention_is_right(const el_kernels *k, const el_kernels *scalar)
 {
-    cache ours, theirs;
-    run_attention(k, &ours);
-    run_attention(scalar, &theirs);
-    return are_same(&ours, &theirs, sizeof ours);
+    static const uint32_t widths[] = {16, 8, 4};
+    for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
+        cache ours, theirs;
+        run_attention(k, widths[i], &ours);
+        run_attention(scalar, widths[i], &theirs);
+        if (!are_same(&ours, &theirs, sizeof ours)) return false;
+    }
+    return true;
 }
 
 static bool attention_exact_is_right(const el_kernels *k, const el_kernels *scalar)

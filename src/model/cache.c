@@ -12,7 +12,9 @@ static record_layout layout_of(const el_forward *f)
 {
     const uint32_t dim = f->model->config.head_dim, blocks = (dim + EL_BLOCK - 1) / EL_BLOCK;
     if (f->exact) return (record_layout){.codes = dim * sizeof(float), .scales = 0};
-    return (record_layout){.codes = dim, .scales = blocks * sizeof(float)};
+    if (f->kv_bits == 8) return (record_layout){.codes = dim, .scales = blocks * sizeof(float)};
+    const el_kv kv = {.blocks = f->kv_bits == 16 ? 2 * blocks : blocks, .bits = f->kv_bits};
+    return (record_layout){.codes = el_kv_row(&kv), .scales = kv.blocks * sizeof(float)};
 }
 
 uint32_t el_cache_planes(const el_forward *f)
@@ -74,13 +76,13 @@ size_t el_cache_record_bytes(const el_forward *f)
     return 2 * (l.codes + l.scales);
 }
 
-static void read_int8(const el_kv *kv, uint32_t position, record_layout l, uint8_t *record)
+static void read_codes(const el_kv *kv, uint32_t position, record_layout l, uint8_t *record)
 {
-    uint8_t key[EL_HEAD_DIM_MAX];
-    for (uint32_t quad = 0; quad < kv->blocks * (EL_BLOCK / 4); quad++)
-        memcpy(key + (size_t)quad * 4, kv->keys + el_kv_key_at(kv, position, quad), 4);
+    uint8_t key[EL_KV_DIM_MAX];
+    for (uint32_t part = 0; part < el_kv_row(kv) / 4; part++)
+        memcpy(key + (size_t)part * 4, kv->keys + el_kv_key_at(kv, position, part), 4);
     memcpy(record, key, l.codes);
-    memcpy(record + l.codes, kv->values + (size_t)position * kv->blocks * EL_BLOCK, l.codes);
+    memcpy(record + l.codes, kv->values + (size_t)position * el_kv_row(kv), l.codes);
     uint8_t *scales = record + 2 * l.codes;
     for (uint32_t b = 0; b < kv->blocks; b++)
         memcpy(scales + b * sizeof(float), kv->kscale + el_kv_kscale_at(kv, position, b),
@@ -89,14 +91,14 @@ static void read_int8(const el_kv *kv, uint32_t position, record_layout l, uint8
 }
 
 /* Codes past head_dim are 0: of values they never were anything else. */
-static void write_int8(const el_kv *kv, uint32_t position, record_layout l, const uint8_t *record)
+static void write_codes(const el_kv *kv, uint32_t position, record_layout l, const uint8_t *record)
 {
-    uint8_t key[EL_HEAD_DIM_MAX] = {0};
+    uint8_t key[EL_KV_DIM_MAX] = {0};
     const uint8_t *scales = record + 2 * l.codes;
     memcpy(key, record, l.codes);
-    for (uint32_t quad = 0; quad < kv->blocks * (EL_BLOCK / 4); quad++)
-        memcpy(kv->keys + el_kv_key_at(kv, position, quad), key + (size_t)quad * 4, 4);
-    memcpy(kv->values + (size_t)position * kv->blocks * EL_BLOCK, record + l.codes, l.codes);
+    for (uint32_t part = 0; part < el_kv_row(kv) / 4; part++)
+        memcpy(kv->keys + el_kv_key_at(kv, position, part), key + (size_t)part * 4, 4);
+    memcpy(kv->values + (size_t)position * el_kv_row(kv), record + l.codes, l.codes);
     for (uint32_t b = 0; b < kv->blocks; b++)
         memcpy(kv->kscale + el_kv_kscale_at(kv, position, b), scales + b * sizeof(float),
                sizeof(float));
@@ -108,7 +110,7 @@ void el_cache_read(const el_forward *f, uint32_t plane, uint32_t position, uint8
     const record_layout l = layout_of(f);
     const uint32_t place = el_cache_at(&f->cache, is_local(f, plane), position);
     if (!f->exact) {
-        read_int8(&f->cache.planes[plane], place, l, record);
+        read_codes(&f->cache.planes[plane], place, l, record);
         return;
     }
     const size_t at = (size_t)place * f->model->config.head_dim;
@@ -121,7 +123,7 @@ void el_cache_write(el_forward *f, uint32_t plane, uint32_t position, const uint
     const record_layout l = layout_of(f);
     const uint32_t place = el_cache_at(&f->cache, is_local(f, plane), position);
     if (!f->exact) {
-        write_int8(&f->cache.planes[plane], place, l, record);
+        write_codes(&f->cache.planes[plane], place, l, record);
         return;
     }
     const size_t at = (size_t)place * f->model->config.head_dim;
@@ -152,11 +154,24 @@ static bool find_above(const uint8_t *record, size_t begin, size_t end, uint32_t
     return false;
 }
 
+/* Any byte is two codes; a word has a scale in its upper half, an offset in its lower. */
+static const char *fault_of_4(const uint8_t *record, size_t codes, size_t bytes, size_t *at)
+{
+    for (*at = codes; *at < bytes; *at += sizeof(float)) {
+        uint32_t word;
+        memcpy(&word, record + *at, sizeof word);
+        if (word >= INFINITE_BITS || (word << 16 & 0x7fffffffu) >= INFINITE_BITS)
+            return "a scale is negative, or it or its offset not finite";
+    }
+    return NULL;
+}
+
 const char *el_cache_fault(const el_forward *f, const uint8_t *record, size_t *at)
 {
     const size_t codes = 2 * layout_of(f).codes, bytes = el_cache_record_bytes(f);
     if (f->exact)
         return find_above(record, 0, bytes, 0x7fffffffu, at) ? "a number is not finite" : NULL;
+    if (f->kv_bits == 4) return fault_of_4(record, codes, bytes, at);
     const uint8_t *lowest = memchr(record, 0x80, codes);
     if (lowest) {
         *at = (size_t)(lowest - record);

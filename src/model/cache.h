@@ -2,8 +2,9 @@
  * cache.h: what one position left in the KV cache, as bytes that depend neither on the context nor
  * on how a kernel lays the cache out: session files are made of these records (docs/SESSION.md).
  *
- *   int8        key codes (head_dim), value codes (head_dim), key scales, value scales (one f32
+ *   8 bits      key codes (head_dim), value codes (head_dim), key scales, value scales (one f32
  *               for 32 codes each)
+ *   16, 4 bits  the same parts as they lie in the cache: see el_kv in kernel/kernels.h
  *   exact mode  key (head_dim) and value (head_dim) as f32
  *
  * A plane is one (layer, kv head): planes are numbered layer * kv_heads + head.
@@ -13,6 +14,7 @@
 
 #include "model/forward.h"
 
+/* The largest is that of exact mode. */
 #define EL_CACHE_RECORD_MAX (sizeof(float) * 2 * EL_HEAD_DIM_MAX)
 
 uint32_t el_cache_planes(const el_forward *f);

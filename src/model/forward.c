@@ -55,19 +55,20 @@ static uint32_t plane_positions(const el_forward *f, uint32_t plane, uint32_t al
     return f->cache.ring != 0 && layer->local ? f->cache.ring : all;
 }
 
-static void layout_int8_cache(el_forward *f, el_arena *arena)
+static void layout_coded_cache(el_forward *f, el_arena *arena)
 {
     const el_config *c = &f->model->config;
-    const uint32_t blocks = (c->head_dim + EL_BLOCK - 1) / EL_BLOCK, n = el_forward_planes(f);
+    const uint32_t parts = f->kv_bits == 16 ? 2 : 1, n = el_forward_planes(f);
+    const uint32_t blocks = (c->head_dim + EL_BLOCK - 1) / EL_BLOCK * parts;
     const uint32_t all = round_up(f->context, EL_TILE);
     f->cache.planes = el_arena_take(arena, n, sizeof(el_kv));
     f->cache.padded = f->constant_time ? all : 0;
     for (uint32_t i = 0; i < n; i++) {
         const size_t positions = plane_positions(f, i, all);
-        el_kv kv = {.blocks = blocks};
-        kv.keys = el_arena_take(arena, positions, (size_t)blocks * EL_BLOCK);
+        el_kv kv = {.blocks = blocks, .bits = f->kv_bits};
+        kv.keys = el_arena_take(arena, positions, el_kv_row(&kv));
         kv.kscale = el_arena_take(arena, positions, blocks * sizeof(float));
-        kv.values = el_arena_take(arena, positions, (size_t)blocks * EL_BLOCK);
+        kv.values = el_arena_take(arena, positions, el_kv_row(&kv));
         kv.vscale = el_arena_take(arena, positions, blocks * sizeof(float));
         if (f->cache.planes) f->cache.planes[i] = kv;
     }
@@ -157,7 +158,7 @@ el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena)
     if (f->exact)
         layout_exact_cache(f, arena);
     else
-        layout_int8_cache(f, arena);
+        layout_coded_cache(f, arena);
     const size_t cache_end = arena->used;
     f->angles = f->local_angles = layout_angles(f, arena, false);
     if (f->model->config.local_rope_base != 0) f->local_angles = layout_angles(f, arena, true);

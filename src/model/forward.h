@@ -22,7 +22,7 @@ typedef struct el_exact_kv {
 } el_exact_kv;
 
 /*
- * The KV cache: int8 planes per (layer, kv head), or float32 in exact mode. Local layers keep a
+ * The KV cache: planes of codes per (layer, kv head), or float32 in exact mode. Local layers keep a
  * ring of positions, if it is shorter than the context: position p lies at p mod ring. It holds the
  * window of every token of a batch, so that what is overwritten is never looked at again, unless a
  * text is cut: el_cache_reaches().
@@ -66,6 +66,7 @@ struct el_forward {
     el_crew *crew;
     uint32_t context, batch, threads;
     uint32_t room; /* most tokens of a batch, of this or of another forward, that its cache takes */
+    uint32_t kv_bits; /* of the cache: 16, 8 or 4; not in exact mode */
     bool exact;
     bool constant_time; /* not in exact mode */
 
@@ -105,8 +106,8 @@ typedef struct el_forward_bytes {
 } el_forward_bytes;
 
 /* Lays the working memory out in `arena` (measuring or real) and fills in the tables. The fields
- * model, kernels, context, batch, threads, room, exact and constant_time are set before; crew at
- * any time. */
+ * model, kernels, context, batch, threads, room, kv_bits, exact and constant_time are set before;
+ * crew at any time. */
 el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena);
 
 /* Of the cache: one for each (layer, kv head). */

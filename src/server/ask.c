@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/ask_lists.h"
 #include "server/ask_tools.h"
 #include "server/json_limits.h"
 
@@ -144,42 +145,16 @@ static bool read_logprobs(el_ask *ask, const field *f, json_t *value, el_problem
     return read_whole(ask, f, value, problem);
 }
 
-/* A token's number, as the name of a member. */
-static bool token_of(const char *name, uint32_t *token)
-{
-    char *end;
-    if (name[0] < '0' || name[0] > '9' || strlen(name) > 10) return false;
-    const unsigned long long number = strtoull(name, &end, 10);
-    *token = (uint32_t)number;
-    return *end == '\0' && number <= UINT32_MAX;
-}
-
-static bool add_bias(el_ask *ask, const char *name, const json_t *value, el_problem *problem)
-{
-    edgellm_logit_bias *bias = &ask->biases[ask->sampler.n_logit_bias++];
-    const double number = json_number_value(value);
-    bias->bias = (float)number;
-    if (token_of(name, &bias->token) && json_is_number(value) && number >= -100 && number <= 100)
-        return true;
-    return WRONG("logit_bias",
-                 "'logit_bias' has for '%.40s' what is no number from -100 to 100, or "
-                 "that is no token: {\"TOKEN\": NUMBER, ...}",
-                 name);
-}
-
 static bool read_logit_bias(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
-    const char *name;
-    json_t *one;
-    if (!json_is_object(value) || json_object_size(value) > EL_ASK_BIASES)
-        return WRONG(f->name, "'logit_bias' must be an object with at most %d tokens",
-                     EL_ASK_BIASES);
-    ask->sampler.logit_bias = ask->biases;
-    json_object_foreach(value, name, one)
-    {
-        if (!add_bias(ask, name, one, problem)) return false;
-    }
-    return true;
+    (void)f;
+    return el_ask_read_logit_bias(ask, value, problem);
+}
+
+static bool read_lora(el_ask *ask, const field *f, json_t *value, el_problem *problem)
+{
+    (void)f;
+    return el_ask_read_lora(ask, value, problem);
 }
 
 /* ---- what is not served -------------------------------------------------------------------- */
@@ -611,6 +586,7 @@ static const field fields[] = {
     {"top_logprobs", EL_ASK_CHAT | OLLAMA, read_whole, AT(top_logprobs), 0, EDGELLM_TOP_LOGPROBS},
     {"top_logprobs", COMPLETION, refuse, 0, 0, 0},
     {"logit_bias", OPENAI, read_logit_bias, 0, 0, 0},
+    {"lora", ANY | OPTIONS, read_lora, 0, 0, 0},
     {"logits_hash", OPENAI, read_switch, AT(logits_hash), 0, 0},
     {"grammar", OPENAI, read_grammar, 0, 0, 0},
     {"json_schema", OPENAI, read_schema, 0, 0, 0},

@@ -19,6 +19,7 @@ enum {
     EL_ASK_CHOICES = 8,
     EL_ASK_INPUTS = 64,
     EL_ASK_BIASES = 300,
+    EL_ASK_ADAPTERS = 8, /* as many as an engine has at most */
     EL_ASK_KEEP = 4, /* tokens that a shift keeps, if nothing was said: attention rests on them */
     EL_ASK_COMPLETION_TOP = 5 /* probable tokens that a text may want beside each */
 };
@@ -80,15 +81,17 @@ typedef struct el_ask {
     size_t prompt_len;
     edgellm_sampler_options sampler;          /* but for the seed, if there is none */
     edgellm_logit_bias biases[EL_ASK_BIASES]; /* of the sampler */
-    bool has_seed;
-    uint32_t max_tokens;   /* 0: as many as there is room for */
-    uint32_t deadline_ms;  /* 0: none */
-    int32_t priority;      /* the larger goes first */
-    uint32_t n_keep;       /* tokens of the prompt that a shift keeps; UINT32_MAX: all */
-    uint32_t num_ctx;      /* tokens of context that it counts on; 0: nothing was said */
-    uint32_t n;            /* choices, 1 .. EL_ASK_CHOICES; or inputs, 1 .. EL_ASK_INPUTS */
-    uint32_t dimensions;   /* that embeddings should have; 0: nothing was said */
-    uint32_t top_logprobs; /* 0 .. EDGELLM_TOP_LOGPROBS; with logprobs */
+    bool has_seed, has_lora;
+    float lora[EL_ASK_ADAPTERS]; /* with has_lora: scales; 0 of those that were not named */
+    uint32_t lora_ids;           /* the largest that was named, and 1 */
+    uint32_t max_tokens;         /* 0: as many as there is room for */
+    uint32_t deadline_ms;        /* 0: none */
+    int32_t priority;            /* the larger goes first */
+    uint32_t n_keep;             /* tokens of the prompt that a shift keeps; UINT32_MAX: all */
+    uint32_t num_ctx;            /* tokens of context that it counts on; 0: nothing was said */
+    uint32_t n;                  /* choices, 1 .. EL_ASK_CHOICES; or inputs, 1 .. EL_ASK_INPUTS */
+    uint32_t dimensions;         /* that embeddings should have; 0: nothing was said */
+    uint32_t top_logprobs;       /* 0 .. EDGELLM_TOP_LOGPROBS; with logprobs */
     bool stream, include_usage, ignore_eos, raw, logprobs, logits_hash, shift;
     bool base64;          /* embeddings are wanted so */
     const json_t *inputs; /* in `root`: a string, or a list of strings */

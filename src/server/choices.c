@@ -31,7 +31,9 @@ static void copy(el_task *task, const el_task *first, uint32_t index)
 {
     memcpy(task->tokens, first->tokens, first->request.count * sizeof *task->tokens);
     memcpy(task->biases, first->biases, sizeof task->biases);
+    memcpy(task->adapters, first->adapters, sizeof task->adapters);
     task->request = first->request;
+    task->request.adapters = first->request.adapters ? task->adapters : NULL;
     task->request.tokens = task->tokens;
     task->request.sampler = &task->sampler;
     task->sampler = first->sampler;

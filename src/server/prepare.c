@@ -106,6 +106,8 @@ static void set_shift(el_task *task, const el_ask *ask, uint32_t context)
     task->request.shift_keep = keep < context / 2 ? keep : context / 2;
 }
 
+_Static_assert(sizeof((el_task *)0)->adapters == sizeof((el_ask *)0)->lora, "one of each");
+
 static void set_task(el_task *task, const el_ask *ask, uint32_t vocab, const el_prepare_room *space)
 {
     set_shift(task, ask, space->context);
@@ -122,6 +124,8 @@ static void set_task(el_task *task, const el_ask *ask, uint32_t vocab, const el_
     task->request.max_tokens = wanted > 0 && wanted < room ? wanted : room;
     task->request.stop_at_end = !ask->ignore_eos;
     task->request.sampler = &task->sampler;
+    memcpy(task->adapters, ask->lora, sizeof task->adapters);
+    task->request.adapters = ask->has_lora ? task->adapters : NULL;
     task->request.grammar = task->grammar;
     task->request.embedding = embeds;
     task->request.priority = ask->priority;
@@ -145,12 +149,24 @@ bool el_prepare_grammar(el_task *task, const el_ask *ask, const edgellm_engine *
     return el_grammars_make(engine, ask, form_of(engine), &task->grammar, problem);
 }
 
+static bool check_lora(const el_ask *ask, uint32_t n, el_problem *problem)
+{
+    if (ask->lora_ids <= n) return true;
+    if (n == 0)
+        return el_problem_set(problem, EL_PROBLEM_REQUEST, "lora",
+                              "there are no adapters here (--lora)");
+    return el_problem_set(problem, EL_PROBLEM_REQUEST, "lora",
+                          "'lora' has an adapter %u; those here are 0 to %u", ask->lora_ids - 1,
+                          n - 1);
+}
+
 bool el_prepare_task(el_task *task, const el_ask *ask, const edgellm_engine *engine,
                      const el_prepare_room *space, el_problem *problem)
 {
     const el_call_form *form = form_of(engine);
     edgellm_model_info info;
     edgellm_engine_info(engine, &info);
+    if (!check_lora(ask, info.adapters, problem)) return false;
     if (!lay_out_all(task, ask, form, engine, space->context, problem)) return false;
     if (!el_prepare_grammar(task, ask, engine, problem)) return false;
     set_task(task, ask, info.vocab, space);

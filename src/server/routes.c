@@ -23,6 +23,7 @@ static const el_route routes[] = {
     {"/props", false, true, true, el_serve_props, NULL},
     {"/slots", false, true, true, el_serve_slots, NULL},
     {"/slots/{id}", true, true, true, el_serve_slot, NULL},
+    {"/lora-adapters", false, true, true, el_serve_lora, NULL},
     {"/tokenize", true, true, true, el_serve_tokenize, NULL},
     {"/detokenize", true, true, true, el_serve_detokenize, NULL},
     {"/apply-template", true, true, true, el_serve_apply_template, NULL},

@@ -42,6 +42,7 @@ void el_serve_embeddings(el_conn *conn);
 void el_serve_stream(el_conn *conn);
 void el_serve_slots(el_conn *conn);
 void el_serve_slot(el_conn *conn);
+void el_serve_lora(el_conn *conn);
 void el_serve_props(el_conn *conn);
 void el_serve_tokenize(el_conn *conn);
 void el_serve_detokenize(el_conn *conn);

@@ -38,6 +38,7 @@ typedef struct el_task {
     edgellm_request request;
     edgellm_sampler_options sampler; /* without lists but this one */
     edgellm_logit_bias biases[EL_TASK_BIASES];
+    float adapters[8];        /* scales, if the request has its own */
     edgellm_grammar *grammar; /* that the request has; owned; NULL: none */
     bool may_shorten;         /* max_tokens is a bound: with a deadline, as many as fit */
     uint64_t asked_ns;

@@ -1,6 +1,7 @@
 /* chars.c: see chars.h. */
 #include "token/chars.h"
 
+#include "token/unicode_cases.h"
 #include "token/unicode_table.h"
 
 /* How a character of several bytes begins: the lead bytes first .. last are followed by a byte
@@ -46,6 +47,14 @@ static uint8_t kind_of(uint32_t code)
     if (block >= EL_UNICODE_BLOCKS) return EL_CHAR_OTHER;
     uint32_t at = el_unicode_index[block] * EL_UNICODE_BLOCK + code % EL_UNICODE_BLOCK;
     return el_unicode_classes[at / 4] >> (at % 4 * 2) & 3;
+}
+
+uint8_t el_chars_case(el_char c)
+{
+    const uint32_t block = c.code / EL_UNICODE_BLOCK;
+    if (block >= EL_UNICODE_CASE_BLOCKS) return EL_CASE_NONE; /* of invalid bytes too */
+    const uint32_t at = el_unicode_case_index[block] * EL_UNICODE_BLOCK + c.code % EL_UNICODE_BLOCK;
+    return el_unicode_cases[at / 4] >> (at % 4 * 2) & 3;
 }
 
 el_char el_chars_at(const uint8_t *text, size_t len)

@@ -12,6 +12,9 @@
 
 enum { EL_CHAR_OTHER, EL_CHAR_LETTER, EL_CHAR_NUMBER, EL_CHAR_SPACE, EL_CHAR_END };
 
+/* Cases: marks (accents and the like) are no letters; other letters, and all else, have none. */
+enum { EL_CASE_NONE, EL_CASE_UPPER, EL_CASE_LOWER, EL_CASE_MARK };
+
 #define EL_CHAR_INVALID UINT32_MAX /* code of a byte that is no character */
 
 typedef struct el_char {
@@ -28,6 +31,9 @@ int el_chars_decode(const uint8_t *text, size_t len, uint32_t *code);
 
 /* The character at `text`; of size 0 and kind EL_CHAR_END if len is 0. */
 el_char el_chars_at(const uint8_t *text, size_t len);
+
+/* EL_CASE_...: categories Lu and Lt, Ll, and M. */
+uint8_t el_chars_case(el_char c);
 
 /* A number in the sense of the digit splitter: Unicode 17.0, where the classes are 16.0. */
 bool el_chars_is_numeric(el_char c);

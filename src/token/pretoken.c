@@ -110,6 +110,62 @@ static size_t match_signs(const uint8_t *text, size_t len)
     return end > 0 ? end_of_line_ends(text, len, end) : 0;
 }
 
+/* " ?[^\s\p{L}\p{N}]+[\r\n/]*" */
+static size_t match_signs_and_slashes(const uint8_t *text, size_t len)
+{
+    size_t end = match_spaced_run(text, len, EL_CHAR_OTHER);
+    while (end > 0 && end < len && (is_line_end(text[end]) || text[end] == '/'))
+        end++;
+    return end;
+}
+
+/* ---- words by case: upper is [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}], lower [\p{Ll}\p{Lm}\p{Lo}\p{M}]
+ * ---- */
+
+static bool is_upper(el_char c)
+{
+    const uint8_t its = el_chars_case(c);
+    return its == EL_CASE_MARK || (c.kind == EL_CHAR_LETTER && its != EL_CASE_LOWER);
+}
+
+static bool is_lower(el_char c)
+{
+    const uint8_t its = el_chars_case(c);
+    return its == EL_CASE_MARK || (c.kind == EL_CHAR_LETTER && its != EL_CASE_UPPER);
+}
+
+/* "upper*lower+|upper+lower*" from `start` on, as end position; *whole: the first of them, for
+ * which upper* gives back what it took up to the last character that is lower too. `start` if
+ * neither. */
+static size_t end_of_cased(const uint8_t *text, size_t len, size_t start, bool *whole)
+{
+    size_t pos = start, both = start; /* behind the last that is upper and lower */
+    el_char c = el_chars_at(text + pos, len - pos);
+    for (; is_upper(c); c = el_chars_at(text + pos, len - pos)) {
+        pos += c.size;
+        if (is_lower(c)) both = pos;
+    }
+    *whole = is_lower(c) || both > start;
+    if (!is_lower(c)) return *whole ? both : pos;
+    for (; is_lower(c); c = el_chars_at(text + pos, len - pos))
+        pos += c.size;
+    return pos;
+}
+
+/* "[^\r\n\p{L}\p{N}]?upper*lower+|[^\r\n\p{L}\p{N}]?upper+lower*" */
+static size_t match_cased_word(const uint8_t *text, size_t len)
+{
+    const el_char c = el_chars_at(text, len);
+    bool whole = false;
+    size_t start = 0;
+    if (c.kind != EL_CHAR_LETTER && c.kind != EL_CHAR_NUMBER && !is_line_end(c.code))
+        start = c.size;
+    const size_t end = end_of_cased(text, len, start, &whole);
+    /* The first alternative comes to its end before the second: a mark is then the word itself. */
+    if (!whole && start > 0 && is_lower(c)) return end_of_cased(text, len, 0, &whole);
+    return end > start ? end : 0;
+}
+
 /* "\s*[\r\n]+": white space up to the last line end in it */
 static size_t match_lines(const uint8_t *text, size_t len)
 {
@@ -147,11 +203,22 @@ static size_t scan_llama3(const el_pretokenizer *row, const uint8_t *text, size_
     return n > 0 ? n : match_space(text, len);
 }
 
+/* Words by case, then \p{N}{1,most}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+; with
+ * `contractions` a word may end in (?i:'s|'t|'re|'ve|'m|'ll|'d) */
+static size_t scan_cased(const el_pretokenizer *row, const uint8_t *text, size_t len)
+{
+    size_t n = match_cased_word(text, len);
+    if (n > 0 && n < len && row->contractions) n += match_contraction(text + n, len - n, true);
+    if (n == 0) n = match_numbers(text, len, row->number_run);
+    if (n == 0) n = match_signs_and_slashes(text, len);
+    if (n == 0) n = match_lines(text, len);
+    return n > 0 ? n : match_space(text, len);
+}
+
 static const el_pretokenizer rows[] = {
-    {"smollm", scan_gpt2, 0, true, false},
-    {"gpt2", scan_gpt2, 0, false, false},
-    {"llama3", scan_llama3, 3, false, true},
-    {"qwen2", scan_llama3, 1, false, false},
+    {"smollm", scan_gpt2, 0, true, false, false},   {"gpt2", scan_gpt2, 0, false, false, false},
+    {"llama3", scan_llama3, 3, false, true, false}, {"qwen2", scan_llama3, 1, false, false, false},
+    {"tekken", scan_cased, 1, false, true, false},  {"gpt-4o", scan_cased, 3, false, false, true},
 };
 
 #define ROWS (sizeof rows / sizeof rows[0])

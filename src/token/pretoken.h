@@ -18,9 +18,10 @@ struct el_pretokenizer {
     const char *name;
     /* Length of the first piece of a text of len >= 1 bytes. */
     size_t (*scan)(const el_pretokenizer *row, const uint8_t *text, size_t len);
-    uint8_t number_run; /* llama3 family: numbers in one piece */
+    uint8_t number_run; /* not gpt2's: numbers in one piece */
     bool split_digits;  /* first make each numeric character a text of its own */
     bool whole_pieces;  /* a piece that is a token needs no merges ("ignore_merges") */
+    bool contractions;  /* words by case end in them */
 };
 
 /* The row of that name (or another name in use for it); NULL if there is none. */

@@ -104,7 +104,7 @@ edgellm_status el_tokenizer_init(el_tokenizer **tokenizer, const el_vocab *vocab
     if (row == NULL && vocab->ranks == NULL)
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
                        "tokenizer: unknown pre-tokenizer \"%.40s\"; known are smollm, gpt2, "
-                       "llama3, qwen2, and spm and unigram (with scores)",
+                       "llama3, qwen2, tekken, gpt-4o, and spm and unigram (with scores)",
                        vocab->pretokenizer);
     EL_TRY(check_vocab(vocab, err));
 

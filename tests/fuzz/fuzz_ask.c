@@ -106,6 +106,11 @@ static void check_taken(const el_ask *ask)
     FUZZ_CHECK(ask->sampler.n_logit_bias <= EL_ASK_BIASES);
     for (uint32_t i = 0; i < ask->sampler.n_logit_bias; i++)
         FUZZ_CHECK(ask->sampler.logit_bias[i].bias >= -100 && ask->biases[i].bias <= 100);
+    FUZZ_CHECK(ask->lora_ids <= EL_ASK_ADAPTERS && (ask->has_lora || ask->lora_ids == 0));
+    for (uint32_t i = 0; i < EL_ASK_ADAPTERS; i++) {
+        FUZZ_CHECK(ask->lora[i] >= -100 && ask->lora[i] <= 100);
+        FUZZ_CHECK(i < ask->lora_ids || ask->lora[i] == 0);
+    }
     FUZZ_CHECK(ask->stops.n <= EL_STOPS);
     for (uint32_t i = 0; i < ask->stops.n; i++)
         FUZZ_CHECK(ask->stops.len[i] >= 1 && ask->stops.len[i] <= EL_STOP_BYTES);

@@ -1,8 +1,6 @@
 /*
  * make_seeds.c: writes the inputs that the fuzz targets start from.
- *
  *   make_seeds FOLDER      FOLDER/TARGET/NAME for every target; the folders are made
- *
  * The same files on every machine. What fuzzing found since is in tests/fuzz/corpus.
  */
 #include <errno.h>
@@ -19,6 +17,7 @@
 #include "fuzz/commands.h"
 #include "fuzz/seed_folder.h"
 #include "fuzz/seed_gguf.h"
+#include "fuzz/seed_tma.h"
 #include "fuzz/session_model.h"
 #include "quant/quantize.h"
 #include "support/tiny_model.h"
@@ -58,8 +57,7 @@ static void put_byte(el_bytes *b, unsigned byte)
     el_bytes_put(b, &(uint8_t){(uint8_t)byte}, 1);
 }
 
-/* ---- GGUF: one layer, 12 tokens, as narrow as the type allows
- * --------------------------------------------- */
+/* ---- GGUF: one layer, 12 tokens, as narrow as the type allows ----------------------------- */
 
 static const char chat_template[] =
     "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n'}}";
@@ -769,26 +767,34 @@ static void save_folders(void)
     }
 }
 
+static void save_adapters(void)
+{
+    edgellm_error err;
+    if (seed_tmas(root, &err) != EDGELLM_OK) fail("adapters", err.message);
+}
+
 int main(int argc, char **argv)
 {
-    static const char *const targets[] = {"gguf", "tm2",     "token",   "chat",
-                                          "args", "session", "http",    "certificate",
-                                          "ask",  "schema",  "grammar", "folder"};
-    static void (*const savers[])(void) = {
-        save_ggufs,    save_tm2s,    save_tokens,       save_chats, save_grammars, save_arguments,
-        save_sessions, save_streams, save_certificates, save_asks,  save_schemas,  save_folders};
+    static const struct {
+        const char *target;
+        void (*save)(void);
+    } rows[] = {
+        {"gguf", save_ggufs},       {"tm2", save_tm2s},         {"token", save_tokens},
+        {"chat", save_chats},       {"grammar", save_grammars}, {"args", save_arguments},
+        {"session", save_sessions}, {"http", save_streams},     {"certificate", save_certificates},
+        {"ask", save_asks},         {"schema", save_schemas},   {"folder", save_folders},
+        {"tma", save_adapters}};
     if (argc != 2) {
         fprintf(stderr, "usage: make_seeds FOLDER\n");
         return 2;
     }
     root = argv[1];
     make_folder(root);
-    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char path[4096];
-        snprintf(path, sizeof path, "%s/%s", root, targets[i]);
+        snprintf(path, sizeof path, "%s/%s", root, rows[i].target);
         make_folder(path);
+        rows[i].save();
     }
-    for (size_t i = 0; i < sizeof savers / sizeof *savers; i++)
-        savers[i]();
     return 0;
 }

@@ -7,17 +7,14 @@
 
 #include "format/ggml_types.h"
 #include "quant/quantize.h"
-#include "support/tiny_model.h"
 
-edgellm_engine *fuzz_session_engine(const char *kernel)
+void fuzz_session_model(el_bytes *model)
 {
     el_tiny_spec spec = el_tiny_defaults();
     const el_quantize_options quantize = {.bits = 4, .group = 32, .embedding_group = 32};
-    const edgellm_engine_options options = {.kernel = kernel};
     char folder[FUZZ_FOLDER_BYTES], target[FUZZ_FOLDER_BYTES + 16];
     el_bytes gguf = {0};
     edgellm_error err = {0};
-    edgellm_engine *engine = NULL;
     spec.dim = spec.ffn_dim = 32;
     spec.heads = 2;
     spec.kv_heads = 1;
@@ -27,9 +24,22 @@ edgellm_engine *fuzz_session_engine(const char *kernel)
     fuzz_folder(folder);
     snprintf(target, sizeof target, "%s/model", folder);
     FUZZ_CHECK(el_quantize(source.path, target, &quantize, NULL, &err) == EDGELLM_OK);
-    FUZZ_CHECK(edgellm_engine_open(target, &options, &engine, &err) == EDGELLM_OK);
+    FUZZ_CHECK(el_bytes_load(model, target));
     FUZZ_CHECK(unlink(target) == 0 && rmdir(folder) == 0);
     fuzz_file_close(&source);
     free(gguf.data);
+}
+
+edgellm_engine *fuzz_session_engine(const char *kernel)
+{
+    const edgellm_engine_options options = {.kernel = kernel};
+    el_bytes model = {0};
+    edgellm_error err = {0};
+    edgellm_engine *engine = NULL;
+    fuzz_session_model(&model);
+    fuzz_file file = fuzz_file_open(model.data, model.size);
+    FUZZ_CHECK(edgellm_engine_open(file.path, &options, &engine, &err) == EDGELLM_OK);
+    fuzz_file_close(&file); /* it stays mapped */
+    free(model.data);
     return engine;
 }

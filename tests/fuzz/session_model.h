@@ -1,10 +1,15 @@
-/* session_model.h: the small model that session files of the fuzz target belong to. */
+/* session_model.h: the small model that session files and adapters of the fuzz targets belong to.
+ */
 #ifndef EL_FUZZ_SESSION_MODEL_H
 #define EL_FUZZ_SESSION_MODEL_H
 
 #include "fuzz/fuzz.h"
+#include "support/tiny_model.h"
 
-/* Made anew, the same on every machine; the caller closes it. kernel: NULL for the fastest. */
+/* Its TM2 file, made anew, the same on every machine; free(model->data). */
+void fuzz_session_model(el_bytes *model);
+
+/* The same, opened; the caller closes it. kernel: NULL for the fastest. */
 edgellm_engine *fuzz_session_engine(const char *kernel);
 
 #endif

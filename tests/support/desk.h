@@ -37,8 +37,10 @@ typedef struct desk {
 
 static inline desk begin(tiny_file file, edgellm_scheduler_options o)
 {
-    desk d = {.engine = tiny_file_open(file)};
+    const edgellm_engine_options with = {.grammars = o.session.grammar};
+    desk d = {.engine = NULL};
     edgellm_error err;
+    assert_ok(edgellm_engine_open(tiny_file_path(file), &with, &d.engine, &err));
     if (o.session.context == 0) o.session.context = CONTEXT;
     if (o.session.threads == 0) o.session.threads = 1;
     assert_ok(edgellm_scheduler_open(d.engine, &o, &d.scheduler, &err));

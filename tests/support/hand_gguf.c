@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/half.h"
+
 void el_hand_tensor(el_hand *h, const char *name, uint64_t cols, uint32_t type, uint64_t offset)
 {
     el_bytes_text(&h->table, name);
@@ -36,6 +38,19 @@ void el_hand_texts(el_hand *h, const char *key, uint64_t count, const char *cons
     el_hand_array(h, key, 8, count);
     for (uint64_t i = 0; i < count; i++)
         el_bytes_text(&h->values, texts[i]);
+}
+
+void el_hand_pieces(el_hand *h, const char *model, uint64_t count, const char *const *texts,
+                    const uint32_t *types, const float *scores)
+{
+    el_hand_text(h, "tokenizer.ggml.model", model);
+    el_hand_texts(h, "tokenizer.ggml.tokens", count, texts);
+    el_hand_array(h, "tokenizer.ggml.token_type", 5, count);
+    for (uint64_t i = 0; i < count; i++)
+        el_bytes_u32(&h->values, types[i]);
+    el_hand_array(h, "tokenizer.ggml.scores", 6, count);
+    for (uint64_t i = 0; i < count; i++)
+        el_bytes_u32(&h->values, el_bits_of_float(scores[i]));
 }
 
 el_hand el_hand_start(void)

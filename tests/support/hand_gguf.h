@@ -21,6 +21,9 @@ void el_hand_u32(el_hand *h, const char *key, uint32_t value);
 void el_hand_text(el_hand *h, const char *key, const char *value);
 void el_hand_array(el_hand *h, const char *key, uint32_t type, uint64_t count);
 void el_hand_texts(el_hand *h, const char *key, uint64_t count, const char *const *texts);
+/* A vocabulary of pieces with scores. */
+void el_hand_pieces(el_hand *h, const char *model, uint64_t count, const char *const *texts,
+                    const uint32_t *types, const float *scores);
 el_hand el_hand_start(void);
 bool el_hand_save(el_hand *h, const char *path);
 

@@ -9,6 +9,21 @@ uint32_t naive_chunk(const el_schedule *s, uint32_t position, uint32_t left)
     return 1;
 }
 
+double naive_choice(const el_schedule *s, const el_job *j)
+{
+    double time = 0;
+    if (j->choice.grammar) time += s->costs.mask;
+    if (j->choice.logprobs) time += s->costs.logprobs;
+    if (j->choice.top) time += s->costs.top_logprobs;
+    return time;
+}
+
+double naive_action(const el_schedule *s, const el_job *j, uint32_t tokens)
+{
+    const double time = el_forecast_chunk(&s->costs, j->position, tokens);
+    return j->prompt == 0 || j->prompt == tokens ? time + naive_choice(s, j) : time;
+}
+
 double naive_prompt(const el_schedule *s, const el_job *j, uint32_t *last)
 {
     double time = 0;
@@ -17,7 +32,7 @@ double naive_prompt(const el_schedule *s, const el_job *j, uint32_t *last)
         *last = naive_chunk(s, j->position + done, j->prompt - done);
         time += el_forecast_chunk(&s->costs, j->position + done, *last);
     }
-    return time;
+    return j->prompt > 0 ? time + naive_choice(s, j) : time;
 }
 
 /* Token by token; where the context is full the next is the last of a prompt of those that stay. */
@@ -27,6 +42,7 @@ double naive_rest(const el_schedule *s, const el_job *j)
     double time = naive_prompt(s, j, &last);
     const uint32_t behind = j->context - j->keep;
     const el_job shift = {.position = j->from,
+                          .choice = j->choice,
                           .prompt = j->keep - j->from + behind - behind / 2 + 1};
     const double shift_time = j->context > 0 ? naive_prompt(s, &shift, &last) : 0;
     for (uint32_t i = 0; i < j->steps; i++, position++) {
@@ -34,7 +50,7 @@ double naive_rest(const el_schedule *s, const el_job *j)
             time += shift_time;
             position = j->keep + behind - behind / 2;
         } else {
-            time += el_forecast_step(&s->costs, position);
+            time += el_forecast_step(&s->costs, position) + naive_choice(s, j);
         }
     }
     return time;

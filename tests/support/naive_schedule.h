@@ -10,6 +10,12 @@
 /* Tokens of the next part of a prompt of which `left` are left. */
 uint32_t naive_chunk(const el_schedule *s, uint32_t position, uint32_t left);
 
+/* What each token of a job takes beyond a step. */
+double naive_choice(const el_schedule *s, const el_job *j);
+
+/* What a part of a prompt, or a step, of a job takes. */
+double naive_action(const el_schedule *s, const el_job *j, uint32_t tokens);
+
 /* The rest of a job's prompt in its parts; *last: tokens of the last of them. */
 double naive_prompt(const el_schedule *s, const el_job *j, uint32_t *last);
 

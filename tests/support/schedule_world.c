@@ -105,11 +105,12 @@ static bool serves(const el_action *a, uint32_t place)
 static void check_bound(const world *w, const el_action *a)
 {
     uint64_t positions = 0;
+    double choices = 0;
     assert_true(a->tokens >= 1 && a->tokens <= w->s.batch);
-    assert_true(a->tokens == 1 || a->time <= w->s.bound);
     for (uint32_t i = 0; i < (a->kind == EL_ACTION_PASS ? a->tokens : 1); i++) {
         const el_job *j = &w->s.jobs[a->jobs[i]];
         positions += j->position;
+        choices += naive_choice(&w->s, j);
         assert_true(j->active);
         if (a->kind == EL_ACTION_PASS) assert_true(j->prompt == 0 && j->steps > 0);
         for (uint32_t k = 0; k < i; k++)
@@ -117,8 +118,10 @@ static void check_bound(const world *w, const el_action *a)
     }
     const el_job *j = &w->s.jobs[a->jobs[0]];
     const bool chunk = a->kind == EL_ACTION_CHUNK;
-    assert_true(a->time == (chunk ? el_forecast_chunk(&w->s.costs, j->position, a->tokens)
-                                  : el_forecast_pass(&w->s.costs, a->tokens, positions)));
+    const double time = chunk ? el_forecast_chunk(&w->s.costs, j->position, a->tokens)
+                              : el_forecast_pass(&w->s.costs, a->tokens, positions) + choices;
+    assert_true(a->tokens == 1 || time <= w->s.bound);
+    assert_true(fabs(a->time - (chunk ? naive_action(&w->s, j, a->tokens) : time)) < 1e-6);
     if (!chunk) return;
     assert_true(j->prompt >= a->tokens);
     assert_int_equal(a->tokens, naive_chunk(&w->s, j->position, j->prompt));
@@ -126,9 +129,11 @@ static void check_bound(const world *w, const el_action *a)
 
 static double longest_action(const el_schedule *s)
 {
-    double longest = s->bound;
+    const edgellm_costs *c = &s->costs;
+    const double choice = c->mask + c->logprobs + c->top_logprobs;
+    double longest = s->bound + choice;
     for (uint32_t i = 0; i < s->n_jobs; i++) {
-        const double step = el_forecast_step(&s->costs, s->jobs[i].position);
+        const double step = el_forecast_step(c, s->jobs[i].position) + choice;
         if (s->jobs[i].active && step > longest) longest = step;
     }
     return longest;
@@ -168,7 +173,8 @@ static void check_no_more(const world *w, const el_action *a)
         el_action more = *a;
         more.jobs[more.tokens++] = i;
         more.time = el_forecast_pass(&w->s.costs, more.tokens,
-                                     w->s.jobs[a->jobs[0]].position + j->position);
+                                     w->s.jobs[a->jobs[0]].position + j->position) +
+                    naive_choice(&w->s, &w->s.jobs[a->jobs[0]]) + naive_choice(&w->s, j);
         if (more.time > w->s.bound) continue;
         el_schedule after = w->s;
         el_schedule_did(&after, &more);
@@ -214,7 +220,7 @@ static void check_priority(world *w, const el_action *a)
     const el_action alone = {.kind = j->prompt > 0 ? EL_ACTION_CHUNK : EL_ACTION_PASS,
                              .tokens = n,
                              .jobs = {place},
-                             .time = el_forecast_chunk(&w->s.costs, j->position, n)};
+                             .time = naive_action(&w->s, j, n)};
     el_schedule after = w->s;
     el_schedule_did(&after, &alone);
     if (j->deadline == 0)

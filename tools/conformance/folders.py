@@ -27,6 +27,7 @@ from programs import Programs
 
 import tm2  # noqa: E402  (reference.py knows where)
 import token_texts
+from conformance_tokens import CASED, CONTRACTION, IGNORE_MERGES
 from pieces import CONTROLS, NORMAL, SPACE, USERS, Pieces
 
 TOKENS = 100
@@ -37,6 +38,7 @@ ROUNDED = 0.02  # most that 8 bits may change a matrix, relative
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
           r"|\s*[\r\n]+|\s+(?!\S)|\s+")
 QWEN2 = LLAMA3.replace("{1,3}", "")
+TEKKEN, GPT4O = CASED % ("", "", ""), CASED % (CONTRACTION, CONTRACTION, "{1,3}")
 
 # the model of tiny.py; what else is other: vocabulary, dtype, one file or bytes of a shard
 FOLDERS = {
@@ -46,6 +48,8 @@ FOLDERS = {
     "qwen2": dict(model="qwen2", cut="qwen2", dtype="float16", shard="40KB"),
     "qwen3": dict(model="qwen3", cut="qwen2", dtype="bfloat16"),
     "gpt2's cutting": dict(model="qwen2", cut="gpt2", dtype="float32"),
+    "tekken": dict(model="llama3", cut="tekken", dtype="bfloat16"),
+    "gpt-4o": dict(model="qwen3", cut="gpt-4o", dtype="float16"),
     "gemma2": dict(model="gemma2", cut="pieces", dtype="bfloat16", shard="100KB"),
     "gemma3": dict(model="gemma3", cut="pieces", dtype="float32"),
 }
@@ -60,11 +64,13 @@ def cutting(name):
         "smollm": [pre_tokenizers.Digits(individual_digits=True), bytes_(add_prefix_space=False)],
         "gpt2": [bytes_(add_prefix_space=False)],
         "llama3": [split(LLAMA3), bytes_(add_prefix_space=False, use_regex=False)],
-        "qwen2": [split(QWEN2), bytes_(add_prefix_space=False, use_regex=False)]}[name])
+        "qwen2": [split(QWEN2), bytes_(add_prefix_space=False, use_regex=False)],
+        "tekken": [split(TEKKEN), bytes_(add_prefix_space=False, use_regex=False)],
+        "gpt-4o": [split(GPT4O), bytes_(add_prefix_space=False, use_regex=False)]}[name])
 
 
 def make_bytes(name, size=1500):
-    made = Tokenizer(models.BPE(ignore_merges=name == "llama3"))
+    made = Tokenizer(models.BPE(ignore_merges=name in IGNORE_MERGES))
     made.pre_tokenizer = cutting(name)
     made.train_from_iterator(token_texts.texts(3000, 1, tiny.SPECIAL), trainers.BpeTrainer(
         vocab_size=size, special_tokens=tiny.SPECIAL, show_progress=False,

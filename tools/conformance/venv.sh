@@ -1,6 +1,7 @@
 # Sourced by tools/conformance.sh and tools/bench_peers.sh, in the root of the repository.
 #   venv_python         sets PYTHON: of EDGELLM_VENV if that is given, else of build/venv
 #   venv_transformers   installs numpy, gguf, tokenizers, transformers and torch into build/venv
+#   venv_peft           installs peft into it
 #   venv_llama_cpp      builds llama-cpp-python into it, for this machine's processor
 #   venv_templates      sets TEMPLATES: the folder of chat templates in the source of that package
 # What is there already is not fetched again. An environment given by EDGELLM_VENV is never
@@ -8,6 +9,8 @@
 torch_version=2.15.0
 torch_index=https://download.pytorch.org/whl/cpu
 llama_cpp_version=0.3.36
+peft_version=0.21.2
+accelerate_version=1.15.0
 
 venv_make() {
     python3 -m venv build/venv && return
@@ -58,6 +61,14 @@ venv_transformers() {
         venv_torch
     fi
     "$PYTHON" -c "import gguf, numpy, tokenizers, torch, transformers"
+}
+
+# Without what they ask for: transformers brought it, but for torch, which is there.
+venv_peft() {
+    if [ -z "${EDGELLM_VENV:-}" ] && ! venv_has peft; then
+        venv_pip --no-deps "peft==$peft_version" "accelerate==$accelerate_version"
+    fi
+    venv_has peft
 }
 
 venv_llama_cpp() {

@@ -45,7 +45,7 @@ class StreamStruct(Structure):
 
 class SessionOptions(Structure):
     _fields_ = [("context", c_uint32), ("batch", c_uint32), ("threads", c_uint32), ("reserve_cores", c_uint32),
-                ("exact", c_bool), ("realtime", c_bool), ("constant_time", c_bool), ("grammar", c_bool),
+                ("kv_bits", c_uint32), ("exact", c_bool), ("realtime", c_bool), ("constant_time", c_bool), ("grammar", c_bool),
                 ("max_ram", c_uint64), ("memory", c_void_p), ("memory_bytes", c_size_t)]
 
 
@@ -60,7 +60,8 @@ class CostsStruct(Structure):
     _fields_ = [("step", c_double), ("step_position", c_double), ("step_margin", c_double), ("n_chunks", c_uint32),
                 ("chunk_tokens", c_uint32 * CHUNKS), ("chunk", c_double * CHUNKS), ("chunk_pair", c_double),
                 ("chunk_margin", c_double), ("n_passes", c_uint32), ("pass_sessions", c_uint32 * PASSES),
-                ("pass_", c_double * PASSES)]
+                ("pass_", c_double * PASSES), ("mask", c_double), ("logprobs", c_double),
+                ("top_logprobs", c_double)]
 
 
 class ForecastStruct(Structure):

@@ -14,7 +14,7 @@ from .session import Session
 
 SPECIAL, BOS = 1, 4                # edgellm_tokenize_flags
 OPEN_ANSWER, CONTINUE = 1, 2       # edgellm_chat_flags
-SESSION_OPTIONS = ("context", "batch", "threads", "reserve_cores", "exact", "realtime", "constant_time", "grammar",
+SESSION_OPTIONS = ("context", "batch", "threads", "reserve_cores", "kv_bits", "exact", "realtime", "constant_time", "grammar",
                    "max_ram")
 Message = Mapping[str, str]        # {"role": "user", "content": "..."}
 
@@ -168,6 +168,6 @@ class Engine:
     # ---- sessions
 
     def session(self, **options: Any) -> Session:
-        """A conversation of its own. Options: context, batch, threads, reserve_cores, exact, realtime, constant_time,
+        """A conversation of its own. Options: context, batch, threads, reserve_cores, kv_bits, exact, realtime, constant_time,
         grammar, max_ram; edgellm.h says what they mean, 0 is the default."""
         return Session(self, session_options(options))
