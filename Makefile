@@ -21,7 +21,7 @@ MAKEFLAGS += --no-print-directory
         bench-codecs bench-kernels bench-attention bench-peak bench-peers bench-boot bench-stream bench-serve soak conformance format \
         format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
         talk distil test-distil test-clients test-web test-faults test-examples test-scale example-ray \
-        wheel test-python dist test-dist test-boards deb boards site
+        wheel test-python dist test-dist test-boards deb apt-repo test-apt-repo boards site
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
@@ -30,7 +30,7 @@ help:
 	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
 	@echo "      distil test-distil test-clients test-web test-faults test-examples test-scale example-ray"
-	@echo "      wheel test-python dist test-dist test-boards deb boards site"
+	@echo "      wheel test-python dist test-dist test-boards deb apt-repo test-apt-repo boards site"
 
 .DEFAULT_GOAL := help
 
@@ -120,6 +120,15 @@ test-dist: dist build/release/CMakeCache.txt
 deb:
 	@scripts/setup.sh --deb
 	@scripts/deb.sh
+
+# Those packages as a repository for apt, in build/apt-repo, signed by a key of gpg's: make apt-repo KEY=ID
+apt-repo:
+	@scripts/setup.sh --apt
+	@scripts/apt_repo.sh "$(KEY)" $(DEBS)
+
+test-apt-repo:
+	@scripts/setup.sh --apt
+	@tools/test_apt_repo.sh
 
 # Four Cortex-A53 with 256 MB and with 128, emulated from the kernel on, answer as this machine does.
 test-boards: model

@@ -94,7 +94,7 @@ if(EDGELLM_CORE)
     message(FATAL_ERROR "EDGELLM_CORE needs libjansson.a (Debian: libjansson-dev)")
   endif()
   add_executable(edgellm-core ${src}/main.c ${src}/cli_editor.c ${common_objects}
-                              $<TARGET_OBJECTS:el_schema>
+                              $<TARGET_OBJECTS:el_schema> $<TARGET_OBJECTS:el_folder>
                               $<FILTER:$<TARGET_OBJECTS:el_cli_core>,EXCLUDE,cli_edit>)
   set_target_properties(edgellm-core PROPERTIES OUTPUT_NAME edgellm RUNTIME_OUTPUT_DIRECTORY core)
   target_link_libraries(edgellm-core PRIVATE edgellm_flags edgellm_static

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Installs the system packages that are missing, and asks nobody if none is.
-#   scripts/setup.sh [--test | --web | --clients | --examples | --scale | --lint | --fuzz | --ci | --mca | --quality | --dist | --boards | --deb]
+#   scripts/setup.sh [--test | --web | --clients | --examples | --scale | --lint | --fuzz | --ci | --mca | --quality | --dist | --boards | --deb | --apt]
 #       also what `make test` needs; what `make test-web`, `make test-clients`, `make test-examples`,
 #       `make test-scale`, `make lint`, `make fuzz` need; what .ci/run needs, that is what test, lint and fuzz need and more; what `make mca` needs, the text that `make
-#       quality` reads, what `make dist`, `make test-boards` and `make deb` need, and nothing else
+#       quality` reads, what `make dist`, `make test-boards`, `make deb` and `make apt-repo` need,
+#       and nothing else
 # Each line of the tables is a package and the command that proves it is there, so that tools
 # installed by other means count, and nothing is asked of apt when all is well.
 set -eu
@@ -102,6 +103,12 @@ lintian:has lintian
 systemd:has systemd-analyze
 libcap-dev:exists /usr/include/sys/capability.h
 "
+apt_packages="
+dpkg-dev:has dpkg-deb
+apt-utils:has apt-ftparchive
+gpg:has gpg
+gpg-agent:has gpg-agent
+"
 boards_packages="
 qemu-system-arm:has qemu-system-aarch64
 e2fsprogs:has_in_sbin mke2fs
@@ -139,6 +146,7 @@ case "${1:-}" in
 --quality) list=$quality_packages ;;
 --dist) list="$dist_packages$cross_packages" ;;
 --deb) list="$packages$test_packages$deb_packages" ;;
+--apt) list=$apt_packages ;;
 --boards) list="$dist_packages$cross_packages$boards_packages" ;;
 --ci) list="$packages$test_packages$lint_packages$fuzz_packages$ci_packages$cross_packages" ;;
 esac
