@@ -25,7 +25,8 @@ import tm2  # noqa: E402  (the independent reader)
 EDGELLM, MAKE_TINY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 OUT = pathlib.Path(sys.argv[3]).absolute()
 IO, FORMAT, UNSUPPORTED = 3, 4, 5
-NAMES = ("tiny", "llama3", "qwen2", "qwen3", "gemma2", "gemma3")
+NAMES = ("tiny", "llama3", "qwen2", "qwen3", "gemma2", "gemma3", "mistral", "smollm3",
+         "phi3", "phi4")
 ROUNDED = ("--bits", "8", "--group", "32", "--calibrate", "none")
 # Of the tiny Gemmas' pieces these have a character that is none: scores join it, merges cannot.
 RENAMED = {"\u2581w": "w", "\u2581b": "b"}
@@ -120,6 +121,37 @@ class TheSameModel(Case):
             with self.subTest(name):
                 shutil.rmtree(self.place / "folder", ignore_errors=True)
                 self.compare(name)
+
+    def config_without(self, name, *keys, **new):
+        """The numbers of the model whose config.json says nothing of these."""
+        folder = self.place / "folder"
+        shutil.rmtree(folder, ignore_errors=True)
+        hf_folder.write(read(name), folder, config=new)
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(
+            json.dumps({k: v for k, v in config.items() if k not in keys}))
+        return tm2.TM2File(self.made(folder)).config
+
+    def test_defaults_of_classes(self):
+        """What transformers' configurations of the classes have if nobody says otherwise."""
+        for name, eps, base in (("tiny", 1e-6, 1e4), ("smollm3", 1e-6, 2e6), ("phi3", 1e-5, 1e4)):
+            with self.subTest(name):
+                config = self.config_without(name, "rms_norm_eps", "rope_theta",
+                                             "tie_word_embeddings" if name != "tiny" else "")
+                self.assertEqual(config["rope_base"], base)
+                self.assertAlmostEqual(config["norm_eps"], eps, delta=1e-12)
+
+    def test_windows(self):
+        long = {"max_position_embeddings": 8192}
+        self.assertEqual(self.config_without("mistral", "sliding_window", **long)["window"], 4096)
+        self.assertEqual(self.config_without("mistral", **long, sliding_window=None)["window"], 0)
+        self.assertEqual(self.config_without("mistral", **long, sliding_window=9000)["window"], 0)
+
+    def test_every_other_way_to_say_it(self):
+        for new in ({"no_rope_layers": [1, 1, 1, 0, 1]}, {"no_rope_layer_interval": 4}):
+            self.config_without("smollm3", **new)
+        self.config_without("phi3", rope_parameters=hf_folder.phi3_of(read("phi3"), 16)[
+            "rope_scaling"] | {"rope_type": "su", "partial_rotary_factor": 1.0})
 
     def test_in_shards(self):
         self.compare("qwen3", shards=3)
@@ -244,6 +276,26 @@ class Bad(Case):
         config(FORMAT, "'factor'", rope_parameters={"rope_type": "llama3"})
         config(UNSUPPORTED, "quantization_config", quantization_config={"quant_method": "gptq"})
         config(UNSUPPORTED, "'sliding_attention'", layer_types=["sliding_attention"])
+
+    def test_config_of_one_class(self):
+        def config(name, *expected, **new):
+            self.change("config.json", lambda made: made.update(new), *expected, model=read(name))
+        def rotation(name, *expected, **new):
+            self.change("config.json", lambda made: made["rope_scaling"].update(new), *expected,
+                        model=read(name))
+        config("smollm3", UNSUPPORTED, "layer 3", "'no_rope_layer_interval'",
+               no_rope_layer_interval=5)
+        config("smollm3", UNSUPPORTED, "layer 2", "'no_rope_layers'", no_rope_layers=[1, 1, 0, 1, 1])
+        config("smollm3", FORMAT, "4 entries for 5 layers", no_rope_layers=[1, 1, 1, 0])
+        config("phi3", FORMAT, "qkv_proj", "shape (192, 64)", "(128, 64)", num_key_value_heads=2)
+        config("phi3", FORMAT, "'short_factor' has 8 numbers, not 4", partial_rotary_factor=0.5)
+        config("phi3", FORMAT, "'partial_rotary_factor' is 1.5", partial_rotary_factor=1.5)
+        rotation("phi3", UNSUPPORTED, "'factor' is 9", factor=9)
+        rotation("phi3", UNSUPPORTED, "number 1 of 'long_factor'", long_factor=[1, 0.5] + [1] * 6)
+        rotation("phi3", UNSUPPORTED, "is 64, but 65", original_max_position_embeddings=65)
+        config("qwen3", UNSUPPORTED, "'partial_rotary_factor' is 0.5",
+               rope_parameters={"partial_rotary_factor": 0.5})
+        config("tiny", UNSUPPORTED, "longrope", rope_scaling={"rope_type": "longrope"})
 
     def test_tokenizer(self):
         def tokenizer(change, *expected, **options):

@@ -79,7 +79,8 @@ static const el_folder_part *part_of(const char *name, const char **half)
     for (unsigned i = 0; i < el_folder_n_parts; i++) {
         const el_folder_part *part = &el_folder_parts[i];
         const size_t len = strlen(part->theirs) - strlen(".weight");
-        if (part->sets != EL_SET_LAYER || strncmp(name, part->theirs, len) != 0) continue;
+        if (!(part->sets & (EL_SET_LAYER | EL_SET_APART)) || strncmp(name, part->theirs, len) != 0)
+            continue;
         *half = name + len;
         return part;
     }

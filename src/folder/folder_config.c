@@ -9,6 +9,8 @@
 #include "folder/folder_more.h"
 #include "format/checks.h"
 
+#define PHI_ORIGINAL 4096 /* positions of the training, where config.json of Phi-3 has none */
+
 /* ---- the class ---------------------------------------------------------------------------- */
 
 static edgellm_status find_family(el_folder *f)
@@ -64,6 +66,28 @@ static edgellm_status refuse_layers(const el_folder *f)
     return EDGELLM_OK;
 }
 
+/* The object that says how positions turn, under either name; NULL if none does. */
+static const json_t *rotation_of(const el_folder *f)
+{
+    const json_t *rotation = json_object_get(f->config, "rope_parameters");
+    const json_t *whole = json_object_get(rotation, "full_attention");
+    if (json_is_object(whole)) return whole;
+    if (json_is_object(rotation)) return rotation;
+    rotation = json_object_get(f->config, "rope_scaling");
+    return json_is_object(rotation) ? rotation : NULL;
+}
+
+/* The share of a head that is turned. */
+static edgellm_status partial_of(const el_folder *f, double *part)
+{
+    static const char key[] = "partial_rotary_factor";
+    EL_TRY(el_folder_number(f, EL_FOLDER_CONFIG, f->config, key, 1, part));
+    EL_TRY(el_folder_number(f, EL_FOLDER_CONFIG, rotation_of(f), key, *part, part));
+    if (*part > 0 && *part <= 1) return EDGELLM_OK;
+    return el_fail(f->err, EDGELLM_ERR_FORMAT, EL_FOLDER_CONFIG ": '%s' is %g, not in (0, 1]", key,
+                   *part);
+}
+
 static edgellm_status refuse(const el_folder *f)
 {
     double part;
@@ -77,8 +101,8 @@ static edgellm_status refuse(const el_folder *f)
         return el_fail(f->err, EDGELLM_ERR_UNSUPPORTED,
                        EL_FOLDER_CONFIG ": 'quantization_config': the weights are codes of another "
                                         "program: get the model in F32, F16 or BF16");
-    EL_TRY(el_folder_number(f, EL_FOLDER_CONFIG, f->config, "partial_rotary_factor", 1, &part));
-    if (part != 1)
+    EL_TRY(partial_of(f, &part));
+    if (part != 1 && !f->family->partial)
         return el_fail(f->err, EDGELLM_ERR_UNSUPPORTED,
                        EL_FOLDER_CONFIG ": 'partial_rotary_factor' is %g, which this version does "
                                         "not compute",
@@ -89,15 +113,14 @@ static edgellm_status refuse(const el_folder *f)
 
 /* ---- positions ---------------------------------------------------------------------------- */
 
-/* The object that says how positions turn, under either name; NULL if none does. */
-static const json_t *rotation_of(const el_folder *f)
+/* How much of a head is turned, in numbers. */
+static edgellm_status rotary_dim(const el_folder *f, uint32_t *rotary)
 {
-    const json_t *rotation = json_object_get(f->config, "rope_parameters");
-    const json_t *whole = json_object_get(rotation, "full_attention");
-    if (json_is_object(whole)) return whole;
-    if (json_is_object(rotation)) return rotation;
-    rotation = json_object_get(f->config, "rope_scaling");
-    return json_is_object(rotation) ? rotation : NULL;
+    double part;
+    EL_TRY(el_folder_head_dim(f, rotary));
+    EL_TRY(partial_of(f, &part));
+    *rotary = (uint32_t)(*rotary * part);
+    return EDGELLM_OK;
 }
 
 /* A number that a kind of scaling cannot do without. */
@@ -133,6 +156,14 @@ static double blended(const blend *b, double wave)
     return 1 / ((1 - share) / b->factor + share);
 }
 
+static edgellm_status add_factors(el_folder *f, const char *tensor, uint32_t n, float **list)
+{
+    *list = el_gguf_room(f->file, n * sizeof **list);
+    if (!*list) return el_fail(f->err, EDGELLM_ERR_MEMORY, "out of memory for positions");
+    f->factors[f->n_factors++] = (el_folder_factors){.tensor = tensor, .list = *list, .n = n};
+    return EDGELLM_OK;
+}
+
 static edgellm_status make_factors(el_folder *f, const json_t *rotation, double base)
 {
     blend b;
@@ -146,25 +177,103 @@ static edgellm_status make_factors(el_folder *f, const json_t *rotation, double 
         return el_fail(f->err, EDGELLM_ERR_FORMAT,
                        EL_FOLDER_CONFIG ": scaling of positions: 'high_freq_factor' is not above "
                                         "'low_freq_factor'");
-    f->n_rope_factors = head / 2;
-    f->rope_factors = el_gguf_room(f->file, f->n_rope_factors * sizeof *f->rope_factors);
-    if (!f->rope_factors) return el_fail(f->err, EDGELLM_ERR_MEMORY, "out of memory for positions");
-    for (uint32_t i = 0; i < f->n_rope_factors; i++)
-        f->rope_factors[i] = (float)blended(&b, 2 * M_PI * pow(base, 2.0 * i / head));
+    float *list;
+    EL_TRY(add_factors(f, "rope_freqs.weight", head / 2, &list));
+    for (uint32_t i = 0; i < head / 2; i++)
+        list[i] = (float)blended(&b, 2 * M_PI * pow(base, 2.0 * i / head));
     return EDGELLM_OK;
+}
+
+/* ---- longrope: two lists of factors, for contexts up to the training's and for longer ones */
+
+static edgellm_status take_factors(el_folder *f, const json_t *rotation, const char *key,
+                                   const char *tensor)
+{
+    uint32_t rotary;
+    float *list;
+    const json_t *theirs = json_object_get(rotation, key);
+    EL_TRY(rotary_dim(f, &rotary));
+    if (json_array_size(theirs) != rotary / 2)
+        return el_fail(f->err, EDGELLM_ERR_FORMAT,
+                       EL_FOLDER_CONFIG ": scaling of positions: '%s' has %zu numbers, not %u", key,
+                       json_array_size(theirs), rotary / 2);
+    EL_TRY(add_factors(f, tensor, rotary / 2, &list));
+    for (uint32_t i = 0; i < rotary / 2; i++) {
+        const json_t *factor = json_array_get(theirs, i);
+        list[i] = (float)json_number_value(factor);
+        if (json_is_number(factor) && list[i] >= 1 && list[i] <= 1e6f) continue;
+        return el_fail(f->err, EDGELLM_ERR_UNSUPPORTED,
+                       EL_FOLDER_CONFIG
+                       ": scaling of positions: number %u of '%s' is not from 1 to "
+                       "1000000",
+                       i, key);
+    }
+    return EDGELLM_OK;
+}
+
+/* The length of the training stands in config.json itself; what "rope_scaling" has must agree. */
+static edgellm_status find_original(const el_folder *f, const json_t *rotation, uint32_t *original)
+{
+    static const char key[] = "original_max_position_embeddings";
+    uint32_t again;
+    EL_TRY(el_folder_u32(f, EL_FOLDER_CONFIG, f->config, key, PHI_ORIGINAL, original));
+    EL_TRY(el_folder_u32(f, EL_FOLDER_CONFIG, rotation, key, *original, &again));
+    if (*original > 0 && again == *original) return EDGELLM_OK;
+    return el_fail(f->err, EDGELLM_ERR_UNSUPPORTED,
+                   EL_FOLDER_CONFIG ": '%s' is %u, but %u in the scaling of positions", key,
+                   *original, again);
+}
+
+/* How much longer texts became; some say it beside the lengths, from which it follows here. */
+static edgellm_status check_stretch(const el_folder *f, const json_t *rotation, uint32_t original)
+{
+    double context, stretch;
+    EL_TRY(
+        el_folder_number(f, EL_FOLDER_CONFIG, f->config, "max_position_embeddings", 0, &context));
+    EL_TRY(el_folder_number(f, EL_FOLDER_CONFIG, rotation, "factor", context / original, &stretch));
+    if (fabs(stretch * original - context) < 1e-3 * context) return EDGELLM_OK;
+    return el_fail(f->err, EDGELLM_ERR_UNSUPPORTED,
+                   EL_FOLDER_CONFIG ": scaling of positions: 'factor' is %g, but by lengths of "
+                                    "contexts %g",
+                   stretch, context / original);
+}
+
+static edgellm_status put_longrope(el_folder *f, const json_t *rotation, double base)
+{
+    uint32_t original;
+    double gain;
+    (void)base;
+    if (!f->family->partial)
+        return el_fail(f->err, EDGELLM_ERR_UNSUPPORTED,
+                       EL_FOLDER_CONFIG ": positions are scaled by longrope, which this version "
+                                        "does not compute for %s",
+                       f->family->name);
+    EL_TRY(find_original(f, rotation, &original));
+    EL_TRY(check_stretch(f, rotation, original));
+    EL_TRY(el_folder_number(f, EL_FOLDER_CONFIG, rotation, "attention_factor", 0, &gain));
+    el_folder_put_text(f, el_folder_key(f, "rope.scaling.type"), "longrope", 8);
+    el_folder_put_u32(f, el_folder_key(f, "rope.scaling.original_context_length"), original);
+    if (gain != 0) el_folder_put_f32(f, el_folder_key(f, "rope.scaling.attn_factor"), (float)gain);
+    EL_TRY(take_factors(f, rotation, "short_factor", "rope_factors_short.weight"));
+    return take_factors(f, rotation, "long_factor", "rope_factors_long.weight");
 }
 
 static const struct scaling {
     const char *name;
     edgellm_status (*put)(el_folder *f, const json_t *rotation, double base);
-} scalings[] = {{"default", NULL}, {"linear", put_linear}, {"llama3", make_factors}};
+} scalings[] = {{"default", NULL},
+                {"linear", put_linear},
+                {"llama3", make_factors},
+                {"longrope", put_longrope},
+                {"su", put_longrope}};
 
 static edgellm_status put_rotation(el_folder *f)
 {
     double base;
     const json_t *rotation = rotation_of(f);
     const char *type = el_folder_text(rotation, "rope_type");
-    EL_TRY(el_folder_number(f, EL_FOLDER_CONFIG, f->config, "rope_theta", 0, &base));
+    EL_TRY(el_folder_number(f, EL_FOLDER_CONFIG, f->config, "rope_theta", f->family->rope_base,
+                            &base));
     EL_TRY(el_folder_number(f, EL_FOLDER_CONFIG, rotation, "rope_theta", base, &base));
     if (base != 0) el_folder_put_f32(f, el_folder_key(f, "rope.freq_base"), (float)base);
     if (!type) type = el_folder_text(rotation, "type");
@@ -176,7 +285,7 @@ static edgellm_status put_rotation(el_folder *f)
     }
     return el_fail(f->err, EDGELLM_ERR_UNSUPPORTED,
                    EL_FOLDER_CONFIG ": positions are scaled in the way '%.40s'; this version knows "
-                                    "default, linear and llama3",
+                                    "default, linear, llama3 and longrope",
                    type);
 }
 
@@ -211,7 +320,7 @@ static edgellm_status put_numbers(el_folder *f)
                    {"max_position_embeddings", "context_length", EL_MAX_CONTEXT},
                    {"num_attention_heads", "attention.head_count", EL_MAX_DIM},
                    {"vocab_size", "vocab_size", EL_MAX_VOCAB}};
-    uint32_t value, heads, head;
+    uint32_t value, heads, head, rotary;
     double eps;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         EL_TRY(need_u32(f, numbers[i].theirs, numbers[i].most, &value));
@@ -223,8 +332,10 @@ static edgellm_status put_numbers(el_folder *f)
     el_folder_put_u32(f, el_folder_key(f, "attention.head_count_kv"), value);
     EL_TRY(el_folder_head_dim(f, &head));
     el_folder_put_u32(f, el_folder_key(f, "attention.key_length"), head);
-    el_folder_put_u32(f, el_folder_key(f, "rope.dimension_count"), head);
-    EL_TRY(el_folder_number(f, EL_FOLDER_CONFIG, f->config, "rms_norm_eps", 1e-6, &eps));
+    EL_TRY(rotary_dim(f, &rotary));
+    el_folder_put_u32(f, el_folder_key(f, "rope.dimension_count"), rotary);
+    eps = f->family->eps != 0 ? f->family->eps : 1e-6;
+    EL_TRY(el_folder_number(f, EL_FOLDER_CONFIG, f->config, "rms_norm_eps", eps, &eps));
     el_folder_put_f32(f, el_folder_key(f, "attention.layer_norm_rms_epsilon"), (float)eps);
     return EDGELLM_OK;
 }

@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LLAMA (EL_SET_LAYER | EL_SET_TWO_NORMS)
-#define GEMMA (EL_SET_LAYER | EL_SET_FOUR_NORMS)
+#define LLAMA (EL_SET_LAYER | EL_SET_APART | EL_SET_TWO_NORMS)
+#define PHI   (EL_SET_LAYER | EL_SET_FUSED | EL_SET_TWO_NORMS)
+#define GEMMA (EL_SET_LAYER | EL_SET_APART | EL_SET_FOUR_NORMS)
 #define TANH  "gelu_pytorch_tanh"
 
 static const el_folder_family families[] = {
@@ -22,14 +23,22 @@ static const el_folder_family families[] = {
      .more = el_folder_more_gemma2},
     {"Gemma3ForCausalLM", "gemma3", GEMMA | EL_SET_HEAD_NORMS, .tied = true, .one_more = true,
      .activation = TANH, .more = el_folder_more_gemma3},
+    {"SmolLM3ForCausalLM", "smollm3", LLAMA, .halves = true, .tied = true, .rope_base = 2000000,
+     .activation = "silu", .more = el_folder_more_smollm3},
+    {"Phi3ForCausalLM", "phi3", PHI, .partial = true, .eps = 1e-5, .activation = "silu",
+     .more = el_folder_more_phi3},
 };
 
 const el_folder_part el_folder_parts[] = {
-    {"self_attn.q_proj.weight", "attn_q.weight", EL_SIDE_QUERIES, EL_SIDE_DIM, EL_SET_LAYER,
+    {"self_attn.qkv_proj.weight", "attn_qkv.weight", EL_SIDE_FUSED, EL_SIDE_DIM, EL_SET_FUSED,
+     EL_PART_PLAIN},
+    {"mlp.gate_up_proj.weight", "ffn_up.weight", EL_SIDE_TWO_FFN, EL_SIDE_DIM, EL_SET_FUSED,
+     EL_PART_PLAIN},
+    {"self_attn.q_proj.weight", "attn_q.weight", EL_SIDE_QUERIES, EL_SIDE_DIM, EL_SET_APART,
      EL_PART_PAIRS},
-    {"self_attn.k_proj.weight", "attn_k.weight", EL_SIDE_KEYS, EL_SIDE_DIM, EL_SET_LAYER,
+    {"self_attn.k_proj.weight", "attn_k.weight", EL_SIDE_KEYS, EL_SIDE_DIM, EL_SET_APART,
      EL_PART_PAIRS},
-    {"self_attn.v_proj.weight", "attn_v.weight", EL_SIDE_KEYS, EL_SIDE_DIM, EL_SET_LAYER,
+    {"self_attn.v_proj.weight", "attn_v.weight", EL_SIDE_KEYS, EL_SIDE_DIM, EL_SET_APART,
      EL_PART_PLAIN},
     {"self_attn.q_proj.bias", "attn_q.bias", EL_SIDE_ONE, EL_SIDE_QUERIES, EL_SET_BIASES,
      EL_PART_PLAIN},
@@ -53,9 +62,9 @@ const el_folder_part el_folder_parts[] = {
      EL_SET_FOUR_NORMS, EL_PART_NORM},
     {"post_feedforward_layernorm.weight", "post_ffw_norm.weight", EL_SIDE_ONE, EL_SIDE_DIM,
      EL_SET_FOUR_NORMS, EL_PART_NORM},
-    {"mlp.gate_proj.weight", "ffn_gate.weight", EL_SIDE_FFN, EL_SIDE_DIM, EL_SET_LAYER,
+    {"mlp.gate_proj.weight", "ffn_gate.weight", EL_SIDE_FFN, EL_SIDE_DIM, EL_SET_APART,
      EL_PART_PLAIN},
-    {"mlp.up_proj.weight", "ffn_up.weight", EL_SIDE_FFN, EL_SIDE_DIM, EL_SET_LAYER, EL_PART_PLAIN},
+    {"mlp.up_proj.weight", "ffn_up.weight", EL_SIDE_FFN, EL_SIDE_DIM, EL_SET_APART, EL_PART_PLAIN},
     {"mlp.down_proj.weight", "ffn_down.weight", EL_SIDE_DIM, EL_SIDE_FFN, EL_SET_LAYER,
      EL_PART_PLAIN},
 };

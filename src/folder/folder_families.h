@@ -19,6 +19,8 @@ typedef enum el_folder_side {
     EL_SIDE_FFN,
     EL_SIDE_QUERIES, /* heads * head_dim */
     EL_SIDE_KEYS,    /* kv_heads * head_dim */
+    EL_SIDE_FUSED,   /* queries, keys and values, one behind another */
+    EL_SIDE_TWO_FFN, /* gate and up likewise */
     EL_SIDE_HEAD,    /* head_dim */
     EL_SIDE_VOCAB,
     EL_SIDES
@@ -30,7 +32,9 @@ typedef enum el_folder_set {
     EL_SET_TWO_NORMS = 1 << 1,  /* before attention and before feed-forward */
     EL_SET_FOUR_NORMS = 1 << 2, /* and after both */
     EL_SET_HEAD_NORMS = 1 << 3, /* of each head's queries and keys */
-    EL_SET_BIASES = 1 << 4      /* of queries, keys and values */
+    EL_SET_BIASES = 1 << 4,     /* of queries, keys and values */
+    EL_SET_APART = 1 << 5,      /* queries, keys, values, gate and up are tensors of their own */
+    EL_SET_FUSED = 1 << 6       /* they lie in two, which el_gguf_split() takes apart */
 } el_folder_set;
 
 typedef enum el_folder_kind {
@@ -52,7 +56,9 @@ struct el_folder_family {
     unsigned sets;            /* of el_folder_parts */
     bool halves; /* GGUF files have the pairs of rotary positions side by side, the folder apart */
     bool tied;   /* the head is the embedding, unless config.json says otherwise */
-    bool one_more; /* 1 is added to norms before they multiply */
+    bool one_more;         /* 1 is added to norms before they multiply */
+    bool partial;          /* a part of each head may be turned, and longrope scale it */
+    double eps, rope_base; /* where config.json says none; 0: 1e-6, and what GGUF files mean */
     const char *activation;
     edgellm_status (*more)(el_folder *f); /* puts numbers that others don't have; or NULL */
 };
@@ -70,6 +76,8 @@ void el_folder_family_names(char *list, unsigned size);
 
 /* What families have of their own (folder_more.c). */
 edgellm_status el_folder_more_mistral(el_folder *f);
+edgellm_status el_folder_more_phi3(el_folder *f);
+edgellm_status el_folder_more_smollm3(el_folder *f);
 edgellm_status el_folder_more_gemma2(el_folder *f);
 edgellm_status el_folder_more_gemma3(el_folder *f);
 

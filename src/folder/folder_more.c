@@ -6,19 +6,60 @@
 
 #include "format/checks.h"
 
-/* ---- Mistral ------------------------------------------------------------------------------ */
+/* ---- Mistral, Phi-3 ----------------------------------------------------------------------- */
 
-/* A window that is as long as the context is none. */
+/* The window that all layers attend to. Null is none; a class that is missing one may mean some. */
+static edgellm_status put_window(el_folder *f, uint32_t missing)
+{
+    uint32_t window;
+    const bool is_there = json_object_get(f->config, "sliding_window") != NULL;
+    EL_TRY(el_folder_u32(f, EL_FOLDER_CONFIG, f->config, "sliding_window", 0, &window));
+    if (!is_there) window = missing;
+    if (window > 0) el_folder_put_u32(f, el_folder_key(f, "attention.sliding_window"), window);
+    return EDGELLM_OK;
+}
+
 edgellm_status el_folder_more_mistral(el_folder *f)
 {
-    uint32_t window, context;
-    EL_TRY(el_folder_u32(f, EL_FOLDER_CONFIG, f->config, "sliding_window", 0, &window));
-    EL_TRY(el_folder_u32(f, EL_FOLDER_CONFIG, f->config, "max_position_embeddings", 0, &context));
-    if (window == 0 || window >= context) return EDGELLM_OK;
-    return el_fail(f->err, EDGELLM_ERR_UNSUPPORTED,
-                   EL_FOLDER_CONFIG ": layers attend to the last %u of %u positions alone, which "
-                                    "this version does not compute for %s",
-                   window, context, f->family->name);
+    return put_window(f, 4096);
+}
+
+edgellm_status el_folder_more_phi3(el_folder *f)
+{
+    return put_window(f, 0);
+}
+
+/* ---- SmolLM3 ------------------------------------------------------------------------------ */
+
+enum { UNTURNED = 4 }; /* of so many layers the engine leaves the last without positions */
+
+/* Does a layer turn positions, by the list, or without one by the interval? */
+static bool is_turned(const json_t *list, uint32_t interval, uint32_t layer)
+{
+    if (json_is_array(list)) return json_number_value(json_array_get(list, layer)) != 0;
+    return interval == 0 || (layer + 1) % interval != 0;
+}
+
+edgellm_status el_folder_more_smollm3(el_folder *f)
+{
+    uint32_t layers, interval;
+    const json_t *list = json_object_get(f->config, "no_rope_layers");
+    EL_TRY(el_folder_u32(f, EL_FOLDER_CONFIG, f->config, "num_hidden_layers", 0, &layers));
+    EL_TRY(el_folder_u32(f, EL_FOLDER_CONFIG, f->config, "no_rope_layer_interval", UNTURNED,
+                         &interval));
+    if (json_is_array(list) && json_array_size(list) != layers)
+        return el_fail(f->err, EDGELLM_ERR_FORMAT,
+                       EL_FOLDER_CONFIG ": 'no_rope_layers' has %zu entries for %u layers",
+                       json_array_size(list), layers);
+    for (uint32_t i = 0; i < layers; i++) {
+        if (is_turned(list, interval, i) == ((i + 1) % UNTURNED != 0)) continue;
+        return el_fail(f->err, EDGELLM_ERR_UNSUPPORTED,
+                       EL_FOLDER_CONFIG ": layer %u: this version leaves every %dth layer of %s "
+                                        "without positions and no other; 'no_rope_layers' or "
+                                        "'no_rope_layer_interval' says otherwise",
+                       i, UNTURNED, f->family->name);
+    }
+    return EDGELLM_OK;
 }
 
 /* ---- Gemma -------------------------------------------------------------------------------- */

@@ -149,6 +149,8 @@ static uint32_t width(const el_config *c, el_folder_side side)
                                        [EL_SIDE_FFN] = c->ffn_dim,
                                        [EL_SIDE_QUERIES] = c->heads * c->head_dim,
                                        [EL_SIDE_KEYS] = c->kv_heads * c->head_dim,
+                                       [EL_SIDE_FUSED] = (c->heads + 2 * c->kv_heads) * c->head_dim,
+                                       [EL_SIDE_TWO_FFN] = 2 * c->ffn_dim,
                                        [EL_SIDE_HEAD] = c->head_dim,
                                        [EL_SIDE_VOCAB] = c->vocab};
     return widths[side];
@@ -229,15 +231,16 @@ static edgellm_status add_layer(work *w, uint32_t layer)
 
 static void add_rope_factors(work *w)
 {
-    const el_folder *f = w->f;
-    if (!f->rope_factors) return;
-    f->file->tensors[f->file->n_tensors++] =
-        (el_gguf_tensor){.name = "rope_freqs.weight",
-                         .type = EL_GGML_F32,
-                         .rows = 1,
-                         .cols = f->n_rope_factors,
-                         .data = (const uint8_t *)f->rope_factors,
-                         .bytes = f->n_rope_factors * sizeof *f->rope_factors};
+    for (uint32_t i = 0; i < w->f->n_factors; i++) {
+        const el_folder_factors *factors = &w->f->factors[i];
+        el_gguf_tensor *to = &w->f->file->tensors[w->f->file->n_tensors++];
+        *to = (el_gguf_tensor){.type = EL_GGML_F32,
+                               .rows = 1,
+                               .cols = factors->n,
+                               .data = (const uint8_t *)factors->list,
+                               .bytes = factors->n * sizeof *factors->list};
+        snprintf(to->name, sizeof to->name, "%s", factors->tensor);
+    }
 }
 
 static edgellm_status add_all(work *w)
@@ -285,8 +288,8 @@ static bool is_tied(const el_folder *f)
 static edgellm_status take(work *w)
 {
     EL_TRY(read_files(w));
-    /* each is one of the files', or the factors of positions */
-    w->f->file->tensors = calloc(w->all.n + (size_t)1, sizeof *w->f->file->tensors);
+    /* each is one of the files', or one of two lists of factors of positions */
+    w->f->file->tensors = calloc(w->all.n + (size_t)2, sizeof *w->f->file->tensors);
     if (!w->f->file->tensors)
         return el_fail(w->f->err, EDGELLM_ERR_MEMORY, "out of memory for %u tensors", w->all.n);
     EL_TRY(add_all(w));

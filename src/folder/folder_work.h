@@ -12,6 +12,13 @@
 #define EL_FOLDER_TOKENIZER "tokenizer.json"
 #define EL_FOLDER_KEY_BYTES 128
 
+/* By which wave lengths are longer, in the file's room. */
+typedef struct el_folder_factors {
+    const char *tensor; /* the name of the tensor that they become */
+    float *list;
+    uint32_t n;
+} el_folder_factors;
+
 struct el_folder {
     const char *path;
     el_gguf *file; /* being made; owns all that is mapped or put */
@@ -19,9 +26,9 @@ struct el_folder {
     json_t *config;                 /* owned */
     const el_folder_family *family; /* known once config.json was read */
     uint32_t vocab;                 /* likewise */
-    float *rope_factors; /* by which wave lengths are longer, in the file's room; or NULL */
-    uint32_t n_rope_factors;
-    bool failed; /* there was no memory for a value that was put */
+    el_folder_factors factors[2];
+    uint32_t n_factors; /* of these: none, Llama 3's, or longrope's two */
+    bool failed;        /* there was no memory for a value that was put */
     char key[EL_FOLDER_KEY_BYTES];
 };
 

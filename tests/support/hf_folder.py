@@ -13,7 +13,8 @@ SPACE = "\u2581"
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 
 CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM",
-           "gemma2": "Gemma2ForCausalLM", "gemma3": "Gemma3ForCausalLM"}
+           "gemma2": "Gemma2ForCausalLM", "gemma3": "Gemma3ForCausalLM",
+           "smollm3": "SmolLM3ForCausalLM", "phi3": "Phi3ForCausalLM"}
 NAMES = {
     "attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
     "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
@@ -23,6 +24,7 @@ NAMES = {
 GEMMA_NAMES = NAMES | {"ffn_norm": "pre_feedforward_layernorm",
                        "post_attention_norm": "post_attention_layernorm",
                        "post_ffw_norm": "post_feedforward_layernorm"}
+PHI_NAMES = NAMES | {"attn_qkv": "self_attn.qkv_proj", "ffn_up": "mlp.gate_up_proj"}
 REGEXES = {
     "llama3": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
               r"|\s*[\r\n]+|\s+(?!\S)|\s+",
@@ -124,7 +126,24 @@ def config_of(model):
             config[key] = number(model, key)
         if factor := number(model, "rope.scaling.factor"):
             config["rope_scaling"] = {"rope_type": "linear", "factor": factor}
+    elif window := number(model, "attention.sliding_window"):
+        config |= {"architectures": [CLASSES[architecture(model)].replace("Llama", "Mistral")],
+                   "sliding_window": window}
+    if architecture(model) == "phi3":
+        config |= phi3_of(model, head)
     return config
+
+
+def phi3_of(model, head):
+    """Phi-3's two lists of factors, and the part of a head that is turned."""
+    original = number(model, "rope.scaling.original_context_length")
+    rotation = {"type": "longrope"}
+    for name in ("short", "long"):
+        rotation[f"{name}_factor"] = model["tensors"][f"rope_factors_{name}.weight"][1]
+    if gain := number(model, "rope.scaling.attn_factor"):
+        rotation["attention_factor"] = gain
+    return {"rope_scaling": rotation, "original_max_position_embeddings": original,
+            "partial_rotary_factor": number(model, "rope.dimension_count", head) / head}
 
 
 # ---- tokenizer.json -------------------------------------------------------------------------
@@ -206,7 +225,7 @@ def halves(floats, rows, head):
 def state_of(model):
     """{their name: (shape, floats)}"""
     gemma = architecture(model).startswith("gemma")
-    names = GEMMA_NAMES if gemma else NAMES
+    names = GEMMA_NAMES if gemma else PHI_NAMES if architecture(model) == "phi3" else NAMES
     head = config_of(model)["head_dim"]
     state = {}
     for name, (shape, floats) in model["tensors"].items():
@@ -214,10 +233,10 @@ def state_of(model):
             floats = [x - 1 for x in floats]
         if name.startswith("blk."):
             _, layer, part, ending = name.split(".")
-            if architecture(model) == "llama" and part in ("attn_q", "attn_k"):
+            if architecture(model) in ("llama", "smollm3") and part in ("attn_q", "attn_k"):
                 floats = halves(floats, shape[0], head)
             state[f"model.layers.{layer}.{names[part]}.{ending}"] = shape, floats
-        elif name != "rope_freqs.weight":
+        elif not name.startswith("rope_"):
             theirs = {"token_embd": "model.embed_tokens", "output_norm": "model.norm",
                       "output": "lm_head"}[name.split(".")[0]]
             state[theirs + ".weight"] = shape, floats

@@ -52,6 +52,10 @@ FOLDERS = {
     "gpt-4o": dict(model="qwen3", cut="gpt-4o", dtype="float16"),
     "gemma2": dict(model="gemma2", cut="pieces", dtype="bfloat16", shard="100KB"),
     "gemma3": dict(model="gemma3", cut="pieces", dtype="float32"),
+    "mistral": dict(model="mistral", cut="spaced pieces", dtype="bfloat16"),
+    "smollm3": dict(model="smollm3", cut="llama3", dtype="bfloat16"),
+    "phi3": dict(model="phi3", cut="spaced pieces", dtype="bfloat16", shard="100KB"),
+    "phi4": dict(model="phi4", cut="gpt-4o", dtype="float16"),
 }
 
 
@@ -128,7 +132,26 @@ def names_of(model):
     return names, architecture
 
 
+def fused(name, architecture):
+    """The tensors of the TM2 file that one of the folder's became."""
+    stem, part = name.rsplit(".", 2)[0], name.split(".", 2)[-1]
+    theirs, parts = reference.FUSED.get(part, (None, ()))
+    return [f"{stem}.{p}" for p in parts] if architecture.names.get(part) == theirs else []
+
+
 def weights_of(file, name, architecture, model):
+    if parts := fused(name, architecture):
+        return np.concatenate([one_of(file, p, architecture, model) for p in parts])
+    return one_of(file, name, architecture, model)
+
+
+def rotary_of(config):
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    rotation = getattr(config, "rope_parameters", None) or {}
+    return int(head * rotation.get("partial_rotary_factor", 1.0))
+
+
+def one_of(file, name, architecture, model):
     weight = file.table(name) if name in ("token_embd.weight", "output.weight") else \
         file.dequantize(name)
     config, part = model.config, name.split(".", 2)[-1]
@@ -137,7 +160,7 @@ def weights_of(file, name, architecture, model):
     if "norm" in name or part.endswith("bias"):
         weight = weight[0]
     if heads:
-        weight = reference.halves_from_pairs(weight, heads)
+        weight = reference.halves_from_pairs(weight, heads, rotary_of(config))
     return architecture.norm(weight) if "norm" in name else weight
 
 
@@ -154,7 +177,8 @@ def judge_weights(name, file, model):
         state[theirs] = torch.from_numpy(np.ascontiguousarray(ours))
     model.load_state_dict(state, strict=False)
     model.tie_weights()
-    left = set(file.tensors) - {names[n] for n in state} - {"rope_freqs.weight"}
+    ours = {o for n in state for o in fused(names[n], architecture) or [names[n]]}
+    left = {n for n in set(file.tensors) - ours if not n.startswith("rope_")}
     return told(worst < ROUNDED and not left, name, "weights",
                 f"{len(state)} tensors, at most {worst:.1e} apart (< {ROUNDED:g}), "
                 f"{len(left)} others")
