@@ -105,6 +105,10 @@ def make(row, folder):
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
     m = dict(tiny.MODELS[row["model"]], vocab=tokenizer.get_vocab_size() + 5)  # padded
     model = tiny.make_model(m).to(getattr(torch, row["dtype"]))
+    for config in (model.config, model.generation_config):
+        if (config.eos_token_id or 0) >= m["vocab"]:  # the class's default is a real model's
+            config.bos_token_id = config.pad_token_id = None
+            config.eos_token_id = tokenizer.token_to_id(special["eos_token"])
     model.save_pretrained(folder, max_shard_size=row.get("shard", "1GB"))
     several = os.path.exists(os.path.join(folder, "model.safetensors.index.json"))
     if several != ("shard" in row):
