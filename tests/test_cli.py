@@ -604,6 +604,9 @@ class Against(Case):
         int8 = self.measure(model=TM2, cache="used")
         self.assertTrue(exact["kl"] < int8["kl"] < 0.01)
         self.assertEqual(int8["source_ppl"], exact["source_ppl"])
+        narrow = self.measure("--kv-bits", "4", model=TM2, cache="used")  # the source keeps all, always
+        self.assertEqual((narrow["source_ppl"], narrow["kv_bits"]), (exact["source_ppl"], 4))
+        self.assertNotEqual(narrow["kl"], int8["kl"])
 
     def test_kept_logits_give_the_same_figures(self):
         none = self.measure("--cache", "none", cache="none")

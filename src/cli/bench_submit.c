@@ -96,6 +96,7 @@ static json_t *measured_json(const el_cli_bench_report *report, const el_cli_mod
     edgellm_session_realtime(model->session, &realtime);
     json_object_set_new(o, "warmup", json_integer(report->bench->plan.warmup));
     json_object_set_new(o, "exact", json_boolean(setup->exact));
+    if (setup->kv_bits != 8) json_object_set_new(o, "kv_bits", json_integer(setup->kv_bits));
     json_object_set_new(o, "constant_time", json_boolean(setup->constant_time));
     json_object_set_new(o, "policy", realtime.active ? json_string(realtime.policy) : json_null());
     return o;
