@@ -102,6 +102,14 @@ static json_t *measured_json(const el_cli_bench_report *report, const el_cli_mod
     return o;
 }
 
+/* What the system says of the processor is of the one that emulates it. */
+static void name_emulated(json_t *board, const char *model)
+{
+    json_object_set_new(board, "cpu_vendor", json_null());
+    json_object_set_new(board, "cpu_model", json_string(model));
+    json_object_set_new(board, "cpu_features", json_null());
+}
+
 static json_t *submission(const el_cli_bench_report *report, el_cli_tree *tree,
                           el_cli_facts *gathered)
 {
@@ -114,9 +122,11 @@ static json_t *submission(const el_cli_bench_report *report, el_cli_tree *tree,
     json_t *facts = el_cli_facts_json(gathered), *o = json_object();
     json_object_set_new(o, "kind", json_string(kind));
     json_object_set_new(o, "format", json_integer(FORMAT));
-    json_object_set_new(o, "emulated", json_boolean(plan->emulated));
+    json_object_set_new(o, "emulated", json_boolean(plan->emulated != NULL));
     json_object_set_new(o, "program", pick(facts, of_program));
-    json_object_set_new(o, "board", board_json(tree, facts));
+    json_t *board = board_json(tree, facts);
+    if (plan->emulated != NULL) name_emulated(board, plan->emulated);
+    json_object_set_new(o, "board", board);
     json_object_set_new(o, "model", model_json(&engine.model->info, &setup));
     json_object_set_new(o, "measured", measured_json(report, engine.model, &setup));
     json_object_set_new(o, "throttling", pick(facts, of_throttling));
