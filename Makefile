@@ -21,7 +21,7 @@ MAKEFLAGS += --no-print-directory
         bench-codecs bench-kernels bench-attention bench-peak bench-peers bench-boot bench-stream bench-serve soak conformance format \
         format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
         talk distil test-distil test-clients test-web test-faults test-examples test-scale example-ray \
-        wheel test-python dist test-dist test-boards deb apt-repo test-apt-repo boards site
+        wheel test-python dist test-dist test-boards deb apt-repo test-apt-repo image test-image boards site
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
@@ -30,7 +30,7 @@ help:
 	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
 	@echo "      distil test-distil test-clients test-web test-faults test-examples test-scale example-ray"
-	@echo "      wheel test-python dist test-dist test-boards deb apt-repo test-apt-repo boards site"
+	@echo "      wheel test-python dist test-dist test-boards deb apt-repo test-apt-repo image test-image boards site"
 
 .DEFAULT_GOAL := help
 
@@ -129,6 +129,15 @@ apt-repo:
 test-apt-repo:
 	@scripts/setup.sh --apt
 	@tools/test_apt_repo.sh
+
+# A container image for amd64 and arm64, without a container engine: build/image/edgellm. MODEL_IN=FILE: with a model
+image:
+	@scripts/setup.sh --image
+	@MODEL="$(MODEL_IN)" scripts/image.sh $(ARCHS)
+
+# That image, unpacked and run read-only, without rights: as root, who may mount.
+test-image: image $(EDGELLM)
+	@tools/test_image.sh
 
 # Four Cortex-A53 with 256 MB and with 128, emulated from the kernel on, answer as this machine does.
 test-boards: model

@@ -192,6 +192,33 @@ if(EDGELLM_SERVE)
   endif()
 endif()
 
+# The server and the batch program linked as edgellm-core is, for an image without a system
+# (scripts/image.sh): built only when asked for, where the archives are.
+if(TARGET edgellm-core AND TARGET edgellm-serve AND TARGET edgellm-batch)
+  set(serve_archives)
+  foreach(name websockets ssl crypto cap)
+    find_library(EDGELLM_ARCHIVE_${name} lib${name}.a)
+    list(APPEND serve_archives ${EDGELLM_ARCHIVE_${name}})
+  endforeach()
+  if(NOT "${serve_archives}" MATCHES "NOTFOUND")
+    set(serve_objects $<TARGET_OBJECTS:el_cli_serve> $<TARGET_OBJECTS:el_server>)
+    set(batch_objects $<TARGET_OBJECTS:el_cli_batch> $<TARGET_OBJECTS:el_batch>)
+    foreach(program serve batch)
+      add_executable(edgellm-static-${program} EXCLUDE_FROM_ALL ${src}/${program}_main.c
+                     ${common_objects} ${${program}_objects} $<TARGET_OBJECTS:el_answering>
+                     $<TARGET_OBJECTS:el_schema>)
+      set_target_properties(edgellm-static-${program} PROPERTIES OUTPUT_NAME edgellm-${program}
+                                                                 RUNTIME_OUTPUT_DIRECTORY core)
+      target_link_libraries(edgellm-static-${program} PRIVATE edgellm_flags edgellm_static)
+      target_link_options(edgellm-static-${program} PRIVATE -static -Wl,--gc-sections)
+    endforeach()
+    target_include_directories(edgellm-static-serve PRIVATE ${LIBWEBSOCKETS_INCLUDE_DIRS})
+    target_link_libraries(edgellm-static-serve PRIVATE ${serve_archives} ${EDGELLM_JANSSON_ARCHIVE} m)
+    target_link_libraries(edgellm-static-batch PRIVATE ${EDGELLM_JANSSON_ARCHIVE} m)
+    add_custom_target(static_programs DEPENDS edgellm-core edgellm-static-serve edgellm-static-batch)
+  endif()
+endif()
+
 # ---- edgellm-bench-http ----
 if(EDGELLM_BENCH_HTTP)
   pkg_check_modules(LIBCURL IMPORTED_TARGET libcurl>=7.80)

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Installs the system packages that are missing, and asks nobody if none is.
-#   scripts/setup.sh [--test | --web | --clients | --examples | --scale | --lint | --fuzz | --ci | --mca | --quality | --dist | --boards | --deb | --apt]
+#   scripts/setup.sh [--test | --web | --clients | --examples | --scale | --lint | --fuzz | --ci | --mca | --quality | --dist | --boards | --deb | --apt | --image]
 #       also what `make test` needs; what `make test-web`, `make test-clients`, `make test-examples`,
 #       `make test-scale`, `make lint`, `make fuzz` need; what .ci/run needs, that is what test, lint and fuzz need and more; what `make mca` needs, the text that `make
-#       quality` reads, what `make dist`, `make test-boards`, `make deb` and `make apt-repo` need,
+#       quality` reads, what `make dist`, `make test-boards`, `make deb`, `make apt-repo` and `make test-image` need,
 #       and nothing else
 # Each line of the tables is a package and the command that proves it is there, so that tools
 # installed by other means count, and nothing is asked of apt when all is well.
@@ -109,6 +109,11 @@ apt-utils:has apt-ftparchive
 gpg:has gpg
 gpg-agent:has gpg-agent
 "
+image_packages="
+curl:has curl
+skopeo:has skopeo
+umoci:has umoci
+"
 boards_packages="
 qemu-system-arm:has qemu-system-aarch64
 e2fsprogs:has_in_sbin mke2fs
@@ -147,6 +152,7 @@ case "${1:-}" in
 --dist) list="$dist_packages$cross_packages" ;;
 --deb) list="$packages$test_packages$deb_packages" ;;
 --apt) list=$apt_packages ;;
+--image) list="$dist_packages$cross_packages$image_packages" ;;
 --boards) list="$dist_packages$cross_packages$boards_packages" ;;
 --ci) list="$packages$test_packages$lint_packages$fuzz_packages$ci_packages$cross_packages" ;;
 esac

@@ -383,6 +383,12 @@ class Use(Case):
         self.fails(UNSUPPORTED, "run", TM2, *RUN, "-c", "64", "--constant-time", "--certificate",
                    self.file, contains="context")
 
+    def test_widths_of_the_cache(self):
+        self.certify("--kv-bits", "4")
+        used = self.json("run", TM2, *RUN, "--kv-bits", "4", "--certificate", self.file)["certificate"]["used"]
+        self.assertTrue(used)
+        self.fails(UNSUPPORTED, "run", TM2, *RUN, "--certificate", self.file, contains="KV cache")
+
     def test_changed_by_hand(self):
         whole = self.certify()
         def bad(contains, code=FORMAT):

@@ -124,6 +124,23 @@ class Run(Case):
         self.same(got, exact)
         self.assertEqual(len(self.kept()), 2)
 
+    def test_each_width_of_the_cache_has_a_file_of_its_own(self):
+        plain = {bits: self.run_once("--kv-bits", bits) for bits in (16, 8, 4)}
+        self.same(plain[8], self.run_once())
+        self.assertEqual(len({p["hash"] for p in plain.values()}), 3)
+        for hit in False, True:
+            for bits in plain:
+                got = self.run_once("--prompt-cache", "--kv-bits", bits)
+                self.assertEqual(got["prompt_cache"]["hit"], hit)
+                self.same(got, plain[bits])
+        self.assertEqual(len(self.kept()), 3)
+        for bits in plain:
+            self.same(self.run_once("--kernel", "scalar", "--kv-bits", bits, "-b", "3"), plain[bits])
+
+    def test_widths_that_there_are_not(self):
+        self.run_once("--kv-bits", "5", code=USAGE)
+        self.run_once("--kv-bits", "16", "--exact", code=USAGE)
+
     def test_without_a_system_message_it_is_the_prompt(self):
         for more in (), ("--raw",):
             plain = self.run_once(*more, system=None)

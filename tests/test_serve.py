@@ -834,6 +834,7 @@ class Start(Case):
         self.assertEqual((process.returncode, out), (code, b""), err)
         self.assertRegex(err.decode(), r"\Aedgellm: [^\n]+\n\Z")
         self.assertIn(words, err.decode())
+        return err.decode()
 
     def test_the_port_is_taken(self):
         self.fails(IO, "--port", self.server.port, words="in use")
@@ -851,9 +852,10 @@ class Start(Case):
         bad = OUT / "bad.tm2.bin"
         bad.write_bytes(pathlib.Path(TINY).read_bytes()[:-100])
         self.fails(FORMAT, "--port", "0", model=str(bad), words="bad.tm2.bin")
-        self.fails(MEMORY, "--port", "0", "--max-ram", "1M", words="1048576")
-        self.fails(MEMORY, "--port", "0", "--max-ram", "32M", "--connections", "500",
-                   words="--max-ram")
+        said = self.fails(MEMORY, "--port", "0", "--max-ram", "1M", words="1048576")
+        sessions = int(re.search(r"needs (\d+) bytes", said).group(1))
+        self.fails(MEMORY, "--port", "0", "--max-ram", str(sessions + (1 << 20)), "--connections",
+                   "500", words="--max-ram")
 
     def test_unix_socket(self):
         path = OUT / "s.sock"

@@ -98,13 +98,20 @@ class Submit(unittest.TestCase):
         self.assertGreater(measured["roofline"]["share"], 0)
 
     def test_of_a_board(self):
-        got, _ = self.report("--root", OUT / "board", "--emulated")
-        self.assertIs(got["emulated"], True)
+        got, _ = self.report("--root", OUT / "board")
+        self.assertIs(got["emulated"], False)
         board = got["board"]
         self.assertEqual((board["name"], board["cpu_model"], board["governor"]),
                          ("Raspberry Pi 5 Model B Rev 1.0", "Cortex-A76", "ondemand"))
         self.assertEqual((board["memory_total_bytes"], board["kernel_release"]), (8245248 * 1024, "6.6.31+rpt-rpi-2712"))
         self.assertEqual(got["throttling"]["firmware_throttled_bits"], 0x50005)
+
+    def test_an_emulated_processor_is_the_one_that_was_named(self):
+        got, _ = self.report("--root", OUT / "board", "--emulated", "Nehalem")
+        board = got["board"]
+        self.assertIs(got["emulated"], True)
+        self.assertEqual((board["cpu_vendor"], board["cpu_model"], board["cpu_features"]), (None, "Nehalem", None))
+        self.assertEqual(board["name"], "Raspberry Pi 5 Model B Rev 1.0")
 
     def test_nothing_names_anybody(self):
         names = {pwd.getpwuid(os.getuid()).pw_name, socket.gethostname(), "zaphod", "secret-folder", str(OUT),
@@ -146,7 +153,7 @@ class Submit(unittest.TestCase):
             done = submit(OUT / "x.json", *arguments)
             self.assertEqual((done.returncode, done.stdout), (USAGE, b""), arguments)
             self.assertIn(b"--submit", done.stderr)
-        done = run(EDGELLM, "bench", TM2, *REQUEST, "--emulated")
+        done = run(EDGELLM, "bench", TM2, *REQUEST, "--emulated", "x")
         self.assertEqual(done.returncode, USAGE)
         self.assertFalse((OUT / "x.json").exists())
 

@@ -30,7 +30,7 @@ typedef struct el_cli_bench_plan {
     uint64_t first_number; /* of the requests, which `unique` puts in front of each prompt */
     bool plain;            /* nothing is watched but times */
     bool unique, chat, trace;
-    bool emulated;           /* the processor; as the user says */
+    const char *emulated;    /* the processor, as the user says; NULL: it is real */
     uint32_t timeout;        /* seconds, of a server */
     const char *path;        /* of the model file of this process; NULL: none */
     const char *certificate; /* as el_cli_certified_find() takes it */

@@ -96,9 +96,18 @@ static json_t *measured_json(const el_cli_bench_report *report, const el_cli_mod
     edgellm_session_realtime(model->session, &realtime);
     json_object_set_new(o, "warmup", json_integer(report->bench->plan.warmup));
     json_object_set_new(o, "exact", json_boolean(setup->exact));
+    if (setup->kv_bits != 8) json_object_set_new(o, "kv_bits", json_integer(setup->kv_bits));
     json_object_set_new(o, "constant_time", json_boolean(setup->constant_time));
     json_object_set_new(o, "policy", realtime.active ? json_string(realtime.policy) : json_null());
     return o;
+}
+
+/* What the system says of the processor is of the one that emulates it. */
+static void name_emulated(json_t *board, const char *model)
+{
+    json_object_set_new(board, "cpu_vendor", json_null());
+    json_object_set_new(board, "cpu_model", json_string(model));
+    json_object_set_new(board, "cpu_features", json_null());
 }
 
 static json_t *submission(const el_cli_bench_report *report, el_cli_tree *tree,
@@ -113,9 +122,11 @@ static json_t *submission(const el_cli_bench_report *report, el_cli_tree *tree,
     json_t *facts = el_cli_facts_json(gathered), *o = json_object();
     json_object_set_new(o, "kind", json_string(kind));
     json_object_set_new(o, "format", json_integer(FORMAT));
-    json_object_set_new(o, "emulated", json_boolean(plan->emulated));
+    json_object_set_new(o, "emulated", json_boolean(plan->emulated != NULL));
     json_object_set_new(o, "program", pick(facts, of_program));
-    json_object_set_new(o, "board", board_json(tree, facts));
+    json_t *board = board_json(tree, facts);
+    if (plan->emulated != NULL) name_emulated(board, plan->emulated);
+    json_object_set_new(o, "board", board);
     json_object_set_new(o, "model", model_json(&engine.model->info, &setup));
     json_object_set_new(o, "measured", measured_json(report, engine.model, &setup));
     json_object_set_new(o, "throttling", pick(facts, of_throttling));

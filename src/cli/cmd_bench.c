@@ -17,7 +17,8 @@ typedef struct bench_values {
     el_cli_climate_values climate;
     uint32_t runs, warmup, blocks, max_tokens, prompt_tokens, load, timeout, sessions;
     const char *prompt, *output, *csv, *html, *submit, *certificate;
-    bool unique, chat, trace, emulated, json;
+    bool unique, chat, trace, json;
+    const char *emulated;
 } bench_values;
 
 enum { BLOCKS = 5 }; /* where backends are compared */
@@ -98,7 +99,7 @@ static edgellm_status check(const el_cli_bench *b, const bench_values *v, edgell
 {
     const asked a = what_is_asked(b);
     const char *wrong = NULL;
-    if (v->emulated && v->submit == NULL) wrong = "--emulated is for --submit FILE";
+    if (v->emulated != NULL && v->submit == NULL) wrong = "--emulated is for --submit FILE";
     if (v->submit != NULL && (!is_plain(v) || v->sessions > 0))
         wrong =
             "--submit takes a MODEL, --runs, --warmup, -n, -p, --emulated, --certificate, --json "
@@ -261,8 +262,8 @@ static const el_cli_option options[] = {
      0, 0, NULL},
     {"submit", 0, EL_CLI_TEXT, FIELD(submit), "FILE", NULL,
      "a report on this board to publish: docs/boards", 0, 0, NULL},
-    {"emulated", 0, EL_CLI_ON, FIELD(emulated), NULL, NULL,
-     "say in that report that the processor is emulated", 0, 0, NULL},
+    {"emulated", 0, EL_CLI_TEXT, FIELD(emulated), "CPU", NULL,
+     "say in that report that the processor is emulated, and which", 0, 0, NULL},
     EL_CLI_CONTEXT_ROW(bench_values, NULL, "context in tokens; what the request needs"),
     EL_CLI_SESSION_ROWS(bench_values),
     EL_CLI_REALTIME_ROW(bench_values),

@@ -78,6 +78,8 @@ static json_t *score_json(const score *s, const perplexity_values *v, const el_c
     json_object_set_new(o, "chunks", json_integer((json_int_t)chunks->count));
     json_object_set_new(o, "context", json_integer(chunks->context));
     json_object_set_new(o, "exact", json_boolean(v->model.session.exact));
+    if (!v->model.session.exact)
+        json_object_set_new(o, "kv_bits", json_integer(v->model.session.kv_bits));
     json_object_set_new(o, "seconds", json_real(s->seconds));
     return o;
 }

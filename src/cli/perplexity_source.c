@@ -251,7 +251,8 @@ edgellm_status el_cli_source_start(el_cli_source *source, const el_cli_model *mo
                                    bool progress, edgellm_error *err)
 {
     edgellm_session_options session = options->session;
-    session.exact = true;
+    session.exact = true; /* whatever the model keeps */
+    session.kv_bits = 0;
     session.context = chunks->context;
     EL_CLI_TRY(open_source(source, &options->engine, progress, err));
     edgellm_status status = compare_vocabularies(source, model, err);
