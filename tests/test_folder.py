@@ -290,6 +290,7 @@ class Bad(Case):
         config("phi3", FORMAT, "qkv_proj", "shape (192, 64)", "(128, 64)", num_key_value_heads=2)
         config("phi3", FORMAT, "'short_factor' has 8 numbers, not 4", partial_rotary_factor=0.5)
         config("phi3", FORMAT, "'partial_rotary_factor' is 1.5", partial_rotary_factor=1.5)
+        config("phi3", FORMAT, "turn 0 numbers", partial_rotary_factor=0.01)
         rotation("phi3", UNSUPPORTED, "'factor' is 9", factor=9)
         rotation("phi3", UNSUPPORTED, "number 1 of 'long_factor'", long_factor=[1, 0.5] + [1] * 6)
         rotation("phi3", UNSUPPORTED, "is 64, but 65", original_max_position_embeddings=65)

@@ -120,7 +120,9 @@ static edgellm_status rotary_dim(const el_folder *f, uint32_t *rotary)
     EL_TRY(el_folder_head_dim(f, rotary));
     EL_TRY(partial_of(f, &part));
     *rotary = (uint32_t)(*rotary * part);
-    return EDGELLM_OK;
+    if (*rotary >= 2) return EDGELLM_OK;
+    return el_fail(f->err, EDGELLM_ERR_FORMAT,
+                   EL_FOLDER_CONFIG ": positions turn %u numbers of each head", *rotary);
 }
 
 /* A number that a kind of scaling cannot do without. */
@@ -167,12 +169,12 @@ static edgellm_status add_factors(el_folder *f, const char *tensor, uint32_t n, 
 static edgellm_status make_factors(el_folder *f, const json_t *rotation, double base)
 {
     blend b;
-    uint32_t head;
+    uint32_t head; /* what is turned of it */
     EL_TRY(need(f, rotation, "factor", &b.factor));
     EL_TRY(need(f, rotation, "low_freq_factor", &b.low));
     EL_TRY(need(f, rotation, "high_freq_factor", &b.high));
     EL_TRY(need(f, rotation, "original_max_position_embeddings", &b.original));
-    EL_TRY(el_folder_head_dim(f, &head));
+    EL_TRY(rotary_dim(f, &head));
     if (!(b.high > b.low))
         return el_fail(f->err, EDGELLM_ERR_FORMAT,
                        EL_FOLDER_CONFIG ": scaling of positions: 'high_freq_factor' is not above "
