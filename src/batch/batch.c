@@ -74,8 +74,7 @@ static edgellm_status take_fingerprint(batch *b, edgellm_error *err)
     const el_batch_options *o = b->options;
     const uint64_t width = o->session.kv_bits == 8 ? 0 : o->session.kv_bits;
     const uint64_t mode = o->session.exact + 2 * width;
-    const uint64_t numbers[] = {b->census.hash, o->seed, o->session.context, mode,
-                                o->max_line};
+    const uint64_t numbers[] = {b->census.hash, o->seed, o->session.context, mode, o->max_line};
     edgellm_engine *engine;
     edgellm_model_info info;
     const char *form = o->engine.chat_form;
