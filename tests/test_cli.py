@@ -468,12 +468,13 @@ class Commands(Case):
     def test_shift(self):
         """An answer of any length, in the same memory; up to the first shift the same."""
         base = ("run", TM2, "--raw", "-p", "the fox", "-c", "32", "--ignore-eos", "-s", "3")
-        slack = 8 << 20 if SANITIZED else 1 << 20  # of the program's own
         full = self.json(*base, "-n", "200")
         self.assertEqual((full["finish"], "shifts" in full), ("context", False))
         got = self.json(*base, "-n", "200", "--shift", "--hash")
         self.assertEqual((got["finish"], len(got["tokens"])), ("length", 200))
-        self.assertLess(abs(got["planned_bytes"] - full["planned_bytes"]), slack)
+        again = [got] + [self.json(*base, "-n", "200", "--shift") for _ in range(2 if SANITIZED else 0)]
+        # But for the program's own, of which a sanitizer has more or less at each start.
+        self.assertLess(min(abs(a["planned_bytes"] - full["planned_bytes"]) for a in again), 1 << 20)
         n = len(full["tokens"])
         self.assertEqual(got["tokens"][:n], full["tokens"])
         behind = 200 - n  # each shift drops (32 - 4) / 2
@@ -485,7 +486,8 @@ class Commands(Case):
         self.assertNotEqual(kept["tokens"], got["tokens"])
         endless = self.json(*base, "-n", "4000", "--shift")  # a hundred times what the context holds
         self.assertGreater(endless["shifts"], 270)
-        self.assertLess(abs(endless["peak_rss"] - got["peak_rss"]), slack)  # with 16 bytes a token for the report
+        if not SANITIZED:  # which keeps what was freed
+            self.assertLess(abs(endless["peak_rss"] - got["peak_rss"]), 1 << 20)  # 16 bytes a token for the report
         self.fails(USAGE, *base, "--shift", "--keep", "17", contains="half of the context")
         self.fails(USAGE, *base, "--shift", "--deadline-ms", "900", contains="--deadline-ms")
         self.fails(CONTEXT, "run", TM2, "-c", "16", "--shift", "-p", "the quick brown fox " * 20)
@@ -525,12 +527,11 @@ class Commands(Case):
                          r"decode +[\d.]+ tok/s")
 
     def test_bench_of_several_sessions(self):
-        arguments = ("bench", TM2, "--sessions", "3", "--runs", "2", "-n", "8", "-p", "4", "-j", "1")
+        arguments = ("bench", TM2, "--sessions", "3", "--runs", "2", "-n", "8", "-p", "40", "-j", "1")
         got = self.json(*arguments)
         for key, sessions in (("one", 1), ("together", 3)):
             self.assertEqual(got[key]["sessions"], sessions)
-            # Without prompts it is faster, unless the machine stood still just then.
-            self.assertGreater(got[key]["decode_tok_s"], got[key]["whole_tok_s"] / 10)
+            self.assertGreater(got[key]["decode_tok_s"], got[key]["whole_tok_s"])
             self.assertGreater(got[key]["whole_tok_s"], 0)
             self.assertLessEqual(got[key]["pass_ms"]["samples"], 16)
             self.assertGreater(got[key]["forecast_share"]["max"], 0)

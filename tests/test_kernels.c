@@ -474,10 +474,10 @@ static void check_ring_of(const el_kernels *k, const el_kv *all, const el_kv *ri
 static void check_ring(const el_kernels *k)
 {
     random_state r = {8};
-    static const uint32_t dims[] = {32, 80};
+    static const uint32_t dims[][2] = {{32, 8}, {80, 8}, {64, 16}, {80, 4}}; /* and bits */
     for (size_t i = 0; i < LENGTH(dims); i++) {
-        const uint32_t dim = dims[i];
-        test_kv all = make_kv(dim, 8), ring = make_kv(dim, 8);
+        const uint32_t dim = dims[i][0];
+        test_kv all = make_kv(dim, dims[i][1]), ring = make_kv(dim, dims[i][1]);
         guarded query = guard_floats(HEADS * dim);
         float key[EL_HEAD_DIM_MAX], value[EL_HEAD_DIM_MAX];
         memset(ring.vscale.data, 0, ring.vscale.size);

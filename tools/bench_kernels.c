@@ -3,7 +3,9 @@
  * 1, 2, 4 and 8 vectors, when the weights are more than the caches hold: matrices of 1536 x 576 and
  * 576 x 1536 in turn, random codes.
  *
- *   bench_kernels [LEVEL|all [ROUNDS]]        docs/KERNELS.md, "Several vectors"
+ *   bench_kernels [LEVEL|all [ROUNDS [PAIRS]]]        docs/KERNELS.md, "Several vectors"
+ *
+ * One pair of matrices instead of 76 lies in the second-level cache: "One vector".
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +21,7 @@ typedef struct bench {
     el_matrix matrix[2 * PAIRS];
     el_acts acts;
     float *out; /* (MOST, LONG) */
+    uint32_t pairs;
 } bench;
 
 static void *room(size_t bytes)
@@ -54,7 +57,7 @@ static size_t fill_matrices(bench *b, el_codec codec, el_scale_kind kind, uint32
 {
     size_t bytes = 0;
     uint32_t random = 1;
-    for (uint32_t i = 0; i < 2 * PAIRS; i++) {
+    for (uint32_t i = 0; i < 2 * b->pairs; i++) {
         const uint32_t rows = i % 2 ? SHORT : LONG, cols = i % 2 ? LONG : SHORT;
         el_matrix_layout layout;
         if (el_matrix_measure(rows, cols, codec, kind, group, &layout)) exit(1);
@@ -72,7 +75,7 @@ static size_t fill_matrices(bench *b, el_codec codec, el_scale_kind kind, uint32
 static double pass(bench *b, uint32_t n)
 {
     const double begin = seconds();
-    for (uint32_t i = 0; i < 2 * PAIRS; i++) {
+    for (uint32_t i = 0; i < 2 * b->pairs; i++) {
         const el_matrix *m = &b->matrix[i];
         b->acts.blocks = m->blocks;
         b->kernels.matmul[m->codec](m, &b->acts, n, 0, m->tiles, b->out, m->rows);
@@ -81,9 +84,9 @@ static double pass(bench *b, uint32_t n)
 }
 
 /* A matrix has so many weights, whichever way it lies. */
-static double billions(double seconds, uint32_t n)
+static double billions(const bench *b, double seconds, uint32_t n)
 {
-    return 2.0 * PAIRS * LONG * SHORT * n * 1e-9 / seconds;
+    return 2.0 * b->pairs * LONG * SHORT * n * 1e-9 / seconds;
 }
 
 static void report(bench *b, el_codec codec, el_scale_kind kind, uint32_t group, long rounds)
@@ -97,11 +100,11 @@ static void report(bench *b, el_codec codec, el_scale_kind kind, uint32_t group,
             const double t = pass(b, n);
             best = t < best ? t : best;
         }
-        printf("  %u: %5.2f ms (%.0f)", n, best * 1e3, billions(best, n));
+        printf("  %u: %5.2f ms (%.0f)", n, best * 1e3, billions(b, best, n));
         fflush(stdout);
     }
     putchar('\n');
-    for (uint32_t i = 0; i < 2 * PAIRS; i++)
+    for (uint32_t i = 0; i < 2 * b->pairs; i++)
         free((void *)(uintptr_t)b->matrix[i].codes);
 }
 
@@ -123,7 +126,9 @@ int main(int argc, char **argv)
     static bench b;
     const char *const wanted = argc > 1 ? argv[1] : "all", *name;
     const long rounds = argc > 2 ? strtol(argv[2], NULL, 10) : 12;
+    const long pairs = argc > 3 ? strtol(argv[3], NULL, 10) : PAIRS;
     size_t found = 0;
+    b.pairs = pairs >= 1 && pairs < PAIRS ? (uint32_t)pairs : PAIRS;
     fill_acts(&b.acts);
     b.out = room((size_t)MOST * LONG * sizeof *b.out);
     printf("best of %ld passes for so many vectors (billions of products a second)\n", rounds);

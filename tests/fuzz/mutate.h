@@ -28,6 +28,9 @@ uint32_t fuzz_draw(uint32_t *state, uint32_t below);
 bool fuzz_take_part(fuzz_parts *parts, const uint8_t *data, size_t size, uint64_t at, uint64_t n);
 void fuzz_release_parts(fuzz_parts *parts);
 
+/* Version 1, size and checksums in a header of 128 bytes, which sessions and adapters both have. */
+void fuzz_seal(const char magic[8], uint8_t *data, size_t size);
+
 /* Makes one part longer, shorter or different. */
 void fuzz_mutate_part(fuzz_parts *parts, uint32_t *state);
 

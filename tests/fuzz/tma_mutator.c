@@ -3,16 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/crc32.h"
 #include "format/tm2_layout.h"
 #include "fuzz/mutate.h"
 
 /* As docs/ADAPTERS.md says; written down again, so that a change there is noticed here. */
 enum {
-    AT_VERSION = 8,
     AT_ENTRIES = 12,
-    AT_FILE_BYTES = 16,
-    AT_BODY_CRC = 24,
     AT_HEADER_CRC = 124,
     HEADER_BYTES = 128,
     AT_PART = 4,
@@ -26,14 +22,9 @@ enum {
 
 static void seal(uint8_t *data, size_t size)
 {
-    memcpy(data,
-           "\x93"
-           "TMA\r\n\x1a\n",
-           8);
-    el_store32(data + AT_VERSION, 1);
-    el_store64(data + AT_FILE_BYTES, size);
-    el_store32(data + AT_BODY_CRC, el_crc32(0, data + HEADER_BYTES, size - HEADER_BYTES));
-    el_store32(data + AT_HEADER_CRC, el_crc32(0, data, AT_HEADER_CRC));
+    fuzz_seal("\x93"
+              "TMA\r\n\x1a\n",
+              data, size);
 }
 
 /* Bytes of A, or of B, of an entry. */
