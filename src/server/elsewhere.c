@@ -4,7 +4,7 @@
 
 #define ONE_MODEL "this server has the one model that it was started with; "
 
-/* A path that ends with a slash: all that begin with it. */
+/* And all that is below them. */
 static const struct {
     const char *path, *instead;
 } rows[] = {
@@ -14,25 +14,22 @@ static const struct {
     {"/api/push", ONE_MODEL "it sends none anywhere"},
     {"/api/copy", ONE_MODEL "its name is that of its file"},
     {"/api/delete", ONE_MODEL "`edgellm rm` removes those of the store"},
-    {"/api/blobs/", ONE_MODEL "`edgellm quantize` makes others of files"},
+    {"/api/blobs", ONE_MODEL "`edgellm quantize` makes others of files"},
     {"/api/embeddings", "POST /api/embed has taken its place"},
     /* OpenAI's */
-    {"/v1/models/", "there is one model, of which GET /v1/models tells"},
+    {"/v1/models", "there is one model, of which GET /v1/models tells"},
     {"/v1/responses", "POST /v1/chat/completions answers, and keeps nothing"},
-    {"/v1/responses/", "POST /v1/chat/completions answers, and keeps nothing"},
-    {"/v1/chat/completions/", "answers are not kept"},
+    {"/v1/chat/completions", "answers are not kept"},
     {"/v1/conversations", "conversations are not kept: send all `messages`"},
-    {"/v1/conversations/", "conversations are not kept: send all `messages`"},
     {"/v1/assistants", "send `tools` to POST /v1/chat/completions"},
     {"/v1/threads", "conversations are not kept: send all `messages`"},
-    {"/v1/threads/", "conversations are not kept: send all `messages`"},
     {"/v1/batches", "`edgellm batch` answers a file of requests"},
     {"/v1/files", "`edgellm batch` answers a file of requests"},
-    {"/v1/audio/", "the model reads and writes text alone"},
-    {"/v1/images/", "the model reads and writes text alone"},
+    {"/v1/audio", "the model reads and writes text alone"},
+    {"/v1/images", "the model reads and writes text alone"},
     {"/v1/realtime", "GET /v1/stream is a WebSocket, of text"},
     {"/v1/moderations", "nothing is judged here"},
-    {"/v1/fine_tuning/", "`edgellm quantize --lora` takes what was trained elsewhere"},
+    {"/v1/fine_tuning", "`edgellm quantize --lora` takes what was trained elsewhere"},
     {"/v1/rerank", "POST /v1/embeddings has vectors to compare"},
     {"/v1/messages", "POST /v1/chat/completions answers messages"},
     /* llama.cpp's server's */
@@ -50,7 +47,7 @@ static const struct {
 static bool is_row(const char *wanted, const char *path)
 {
     const size_t len = strlen(wanted);
-    return strncmp(wanted, path, len) == 0 && (wanted[len - 1] == '/' || path[len] == '\0');
+    return strncmp(wanted, path, len) == 0 && (path[len] == '/' || path[len] == '\0');
 }
 
 bool el_elsewhere(const char *path, el_problem *problem)
