@@ -20,6 +20,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_to
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import generate_merges
 
+import levels
 import measures
 import reference
 import tiny
@@ -56,6 +57,16 @@ FOLDERS = {
     "smollm3": dict(model="smollm3", cut="llama3", dtype="bfloat16"),
     "phi3": dict(model="phi3", cut="spaced pieces", dtype="bfloat16", shard="100KB"),
     "phi4": dict(model="phi4", cut="gpt-4o", dtype="float16"),
+    # models of three levels, by the way in which they are kept (levels.py)
+    "bitnet packed": dict(model="bitnet-b1.58", cut="llama3", dtype="bfloat16", levels="multiplied"),
+    "bitnet floats": dict(model="bitnet-b1.58", cut="llama3", dtype="bfloat16", levels="unpacked"),
+    "bitnet divided": dict(model="bitnet-b1.58", cut="llama3", dtype="float32", levels="divided"),
+    "bitnet online": dict(model="bitnet latent", cut="llama3", dtype="bfloat16", levels="online"),
+    "1bitllm": dict(model="bitnet silu", cut="spaced pieces", dtype="float16", levels="1bitllm"),
+    "falcon-e": dict(model="falcon-e", cut="llama3", dtype="bfloat16", levels="head plain"),
+    "qwen2 in parts": dict(model="qwen2 levels", cut="qwen2", dtype="bfloat16", levels="all but",
+                           unused=8)),
+    "trilm": dict(model="trilm", cut="gpt2", dtype="float16", levels="floats"),
 }
 
 
@@ -103,13 +114,15 @@ def make(row, folder):
     kind = make_pieces if "pieces" in row["cut"] else make_bytes
     tokenizer, special, pieces = kind(row["cut"])
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
-    m = dict(tiny.MODELS[row["model"]], vocab=tokenizer.get_vocab_size() + 5)  # padded
+    m = dict((tiny.MODELS | tiny.FOLDERS)[row["model"]], vocab=tokenizer.get_vocab_size() + row.get("unused", 5))
     model = tiny.make_model(m).to(getattr(torch, row["dtype"]))
     for config in (model.config, model.generation_config):
         if (config.eos_token_id or 0) >= m["vocab"]:  # the class's default is a real model's
             config.bos_token_id = config.pad_token_id = None
             config.eos_token_id = tokenizer.token_to_id(special["eos_token"])
     model.save_pretrained(folder, max_shard_size=row.get("shard", "1GB"))
+    if "levels" in row:
+        levels.change(folder, row["levels"])
     several = os.path.exists(os.path.join(folder, "model.safetensors.index.json"))
     if several != ("shard" in row):
         raise ValueError(f"{folder}: several files: {several}")
@@ -188,8 +201,37 @@ def judge_weights(name, file, model):
                 f"{len(left)} others")
 
 
+def judge_levels(name, kind, file, model):
+    """Matrices of three levels: every level, and the scale but for its rounding to fp16."""
+    names, architecture = names_of(model)
+    wrong, scale, judged = 0, 0.0, 0
+    for theirs, weight in model.state_dict().items():
+        if not levels.is_level(theirs, kind):
+            continue
+        ours, its = weights_of(file, names[theirs], architecture, model), weight.numpy()
+        codec = file.tensors[names[theirs]].codec if theirs != "lm_head.weight" else 12
+        wrong += int((np.sign(ours) != np.sign(its)).sum()) + (codec != 12)
+        scale = max(scale, float(abs(ours[its != 0] / its[its != 0] - 1).max()))
+        judged += its.size
+    return told(wrong == 0 and judged > 0 and scale < 2 ** -11, name, "levels",
+                f"{judged} weights, {wrong} on another level; scales {scale:.1e} apart (< {2 ** -11:.1e})")
+
+
+def judge_own(name, programs, path, folder, model):
+    """transformers' own classes for such weights."""
+    own, ids = levels.load_own(folder, model), some_ids(model)
+    passed, line = measures.compare(reference.logits(own, ids),
+                                    programs.logits(path, ids, "--exact", "--decode"),
+                                    measures.EXACT_KL, False)
+    return told(passed, name, "logits", f"as transformers loads it: {line}")
+
+
+def some_ids(model):
+    return [int(i) for i in np.random.RandomState(1).randint(0, model.config.vocab_size, TOKENS)]
+
+
 def judge_logits(name, programs, path, model):
-    ids = [int(i) for i in np.random.RandomState(1).randint(0, model.config.vocab_size, TOKENS)]
+    ids = some_ids(model)
     expected = reference.logits(model, ids)
     failed = 0
     for how in (["--exact", "--batch", "64"], ["--exact", "--decode"]):
@@ -222,9 +264,16 @@ def judge(programs, name, row, work):
     folder = os.path.join(work, "folder")
     pieces = make(row, folder)
     path = programs.quantize(folder, os.path.join(work, "folder.tm2.bin"), again=True)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    failed = judge_weights(name, tm2.TM2File(path), model)
+    failed, kind, file = 0, row.get("levels"), tm2.TM2File(path)
+    if kind:
+        model = levels.load(folder, kind)
+        failed += judge_levels(name, kind, file, model)
+    else:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    failed += judge_weights(name, file, model)
     failed += judge_logits(name, programs, path, model)
+    if levels.KINDS.get(kind) is not None:
+        failed += judge_own(name, programs, path, folder, model)
     return failed + judge_tokens(name, programs, path, folder, pieces)
 
 
