@@ -88,6 +88,8 @@ static edgellm_status take_config(el_folder *f, const json_t *config)
     EL_TRY(take_word(f, config, "quantization_mode", "offline", "online", &online));
     if (online && !automatic)
         return unknown(f, "quantization_mode", "online", "'offline' with 'bitlinear'");
+    if (automatic && !online && f->family->sets & EL_SET_BIASES) /* which its scale meets too */
+        return unknown(f, "linear_class", "autobitlinear", "'bitlinear' for a class with biases");
     f->levels.any = true;
     f->levels.rounded = online;
     f->levels.floats = automatic;

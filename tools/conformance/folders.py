@@ -34,6 +34,7 @@ from pieces import CONTROLS, NORMAL, SPACE, USERS, Pieces
 TOKENS = 100
 TEXTS = 2000
 AT_ONCE = 50
+T1 = [c.name for c in tm2.CODECS].index("t1")
 ROUNDED = 0.02  # most that 8 bits may change a matrix, relative
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -65,7 +66,7 @@ FOLDERS = {
     "1bitllm": dict(model="bitnet silu", cut="spaced pieces", dtype="float16", levels="1bitllm"),
     "falcon-e": dict(model="falcon-e", cut="llama3", dtype="bfloat16", levels="head plain"),
     "qwen2 in parts": dict(model="qwen2 levels", cut="qwen2", dtype="bfloat16", levels="all but",
-                           unused=8)),
+                           unused=8),
     "trilm": dict(model="trilm", cut="gpt2", dtype="float16", levels="floats"),
 }
 
@@ -209,8 +210,8 @@ def judge_levels(name, kind, file, model):
         if not levels.is_level(theirs, kind):
             continue
         ours, its = weights_of(file, names[theirs], architecture, model), weight.numpy()
-        codec = file.tensors[names[theirs]].codec if theirs != "lm_head.weight" else 12
-        wrong += int((np.sign(ours) != np.sign(its)).sum()) + (codec != 12)
+        wrong += int((np.sign(ours) != np.sign(its)).sum())
+        wrong += file.tensors[names[theirs]].codec != T1
         scale = max(scale, float(abs(ours[its != 0] / its[its != 0] - 1).max()))
         judged += its.size
     return told(wrong == 0 and judged > 0 and scale < 2 ** -11, name, "levels",

@@ -16,7 +16,7 @@ KINDS = {  # what quantization_config says; None: there is none
     "divided": dict(),
     "head plain": dict(modules_to_not_convert=["lm_head"], linear_class="bitlinear"),
     "all but": dict(modules_to_not_convert=["model.layers.0.mlp", "k_proj"],
-                    linear_class="autobitlinear"),
+                    linear_class="bitlinear"),
     "multiplied": dict(linear_class="autobitlinear", quantization_mode="offline"),
     "unpacked": dict(linear_class="autobitlinear", quantization_mode="offline"),
     "online": dict(linear_class="autobitlinear", quantization_mode="online"),
