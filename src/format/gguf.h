@@ -75,6 +75,9 @@ edgellm_status el_gguf_config(const el_gguf *file, el_config *config, edgellm_er
  * tensors of their own, views of the mapping. Errors: FORMAT (shapes), UNSUPPORTED, MEMORY. */
 edgellm_status el_gguf_split(el_gguf *file, const el_config *config, edgellm_error *err);
 
+/* The key under which an importer of other sources says el_space_first. */
+#define EL_GGUF_SPACE_FIRST "edgellm.space_first"
+
 /* The vocabulary (byte-level BPE, tokenizer model "gpt2"), decoded to raw bytes, merges resolved
  * to ids. Owned by `file`. Errors: FORMAT, UNSUPPORTED, MEMORY. */
 edgellm_status el_gguf_vocab(el_gguf *file, el_vocab *vocab, edgellm_error *err);
