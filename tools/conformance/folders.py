@@ -9,6 +9,7 @@ folder with the TM2 file's weights, KL below 1e-6 at every token. Tokens: byte-l
 against the tokenizer that transformers loads, pieces against sentencepiece, which trained them.
 """
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -34,6 +35,8 @@ from pieces import CONTROLS, NORMAL, SPACE, USERS, Pieces
 TOKENS = 100
 TEXTS = 2000
 AT_ONCE = 50
+ALONE = 300  # texts that begin with a space or two among them
+TIE = 1e-3   # sums of scores that single precision cannot tell apart
 T1 = [c.name for c in tm2.CODECS].index("t1")
 ROUNDED = 0.02  # most that 8 bits may change a matrix, relative
 
@@ -58,6 +61,10 @@ FOLDERS = {
     "smollm3": dict(model="smollm3", cut="llama3", dtype="bfloat16"),
     "phi3": dict(model="phi3", cut="spaced pieces", dtype="bfloat16", shard="100KB"),
     "phi4": dict(model="phi4", cut="gpt-4o", dtype="float16"),
+    "unigram": dict(model="q8", cut="unigram", dtype="float32"),
+    "unigram words": dict(model="q8", cut="unigram of words", dtype="float32"),
+    "unigram bare": dict(model="q8", cut="unigram bare", dtype="float32"),
+    "unigram normal": dict(model="q8", cut="unigram normalized", dtype="float32"),
     # models of three levels, by the way in which they are kept (levels.py)
     "bitnet packed": dict(model="bitnet-b1.58", cut="llama3", dtype="bfloat16", levels="multiplied"),
     "bitnet floats": dict(model="bitnet-b1.58", cut="llama3", dtype="bfloat16", levels="unpacked"),
@@ -109,10 +116,37 @@ def make_pieces(name, size=3000):
     return made, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}, pieces
 
 
+UNIGRAMS = {  # is a space put before a text; do bytes stand for what is no piece; what becomes of spaces
+    "unigram": (True, True, lambda: ([], pre_tokenizers.Metaspace(prepend_scheme="always", split=False))),
+    "unigram of words": (True, False, lambda: ([], pre_tokenizers.Metaspace(prepend_scheme="first"))),
+    "unigram bare": (False, True, lambda: ([], pre_tokenizers.Metaspace(prepend_scheme="never", split=False))),
+    "unigram normalized": (True, True, lambda: (
+        [normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)], None)),
+}
+
+
+def make_unigram(name, size=3000):
+    prefix, fallback, spaces = UNIGRAMS[name]
+    pieces = Pieces(size, prefix, fallback, "unigram")
+    steps, before = spaces()
+    of_words = name == "unigram of words"
+    vocab = [(text, score) for text, score in zip(pieces.names, pieces.scores)
+             if not of_words or SPACE not in text[1:]]
+    unknown = [text for text, _ in vocab].index("<unk>")
+    made = Tokenizer(models.Unigram(vocab, unknown, fallback))
+    made.normalizer = normalizers.Sequence(steps)
+    if before:
+        made.pre_tokenizer = before
+    made.add_special_tokens([AddedToken(t, special=True, normalized=False)
+                             for t in ["<pad>", "</s>", "<s>", "<unk>", *CONTROLS]])
+    return made, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}, None
+
+
 def make(row, folder):
     """Saves model and tokenizer; returns the pieces' trainer or None."""
     shutil.rmtree(folder, ignore_errors=True)
-    kind = make_pieces if "pieces" in row["cut"] else make_bytes
+    kind = make_unigram if row["cut"] in UNIGRAMS else \
+        make_pieces if "pieces" in row["cut"] else make_bytes
     tokenizer, special, pieces = kind(row["cut"])
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
     m = dict((tiny.MODELS | tiny.FOLDERS)[row["model"]], vocab=tokenizer.get_vocab_size() + row.get("unused", 5))
@@ -242,6 +276,12 @@ def judge_logits(name, programs, path, model):
     return failed
 
 
+def ids_of(programs, path, text, *options):
+    done = subprocess.run([programs.edgellm, "tokenize", path, "--ids", *options],
+                          input=text.encode(), stdout=subprocess.PIPE, check=True)
+    return [int(i) for i in done.stdout.split()]
+
+
 def judge_tokens(name, programs, path, folder, pieces):
     tokenizer = None if pieces else PreTrainedTokenizerFast.from_pretrained(folder)
     texts = token_texts.texts(TEXTS, 3, CONTROLS if pieces else tiny.SPECIAL)
@@ -249,16 +289,32 @@ def judge_tokens(name, programs, path, folder, pieces):
     for at in range(0, TEXTS, AT_ONCE):
         text = "\n".join(texts[at:at + AT_ONCE])
         # in a text that sentencepiece gets no name is a special token
-        names = [] if pieces else ["--special"]
-        done = subprocess.run([programs.edgellm, "tokenize", path, "--ids", *names],
-                              input=text.encode(), stdout=subprocess.PIPE, check=True)
-        ids = [int(i) for i in done.stdout.split()]
+        ids = ids_of(programs, path, text, *[] if pieces else ["--special"])
         expected = pieces.made.encode(text) if pieces else \
             tokenizer.encode(text, add_special_tokens=False)
         wrong += ids != expected
     by = "sentencepiece" if pieces else "transformers"
     return told(wrong == 0, name, "tokens",
                 f"{TEXTS} texts, {AT_ONCE} at once, as {by} has them: {wrong} differ")
+
+
+def judge_unigram(name, programs, path, folder):
+    """By tokenizers, which adds scores in double precision, EdgeLLM and sentencepiece in single: of two
+    ways that are equally good either may be taken."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    with open(os.path.join(folder, "tokenizer.json"), encoding="utf-8") as file:
+        scores = [score for _, score in json.load(file)["model"]["vocab"]]
+    texts = token_texts.texts(TEXTS, 3, CONTROLS)
+    alone = [" " * (i % 3) + text for i, text in enumerate(texts[:ALONE])]
+    wrong, ties = 0, 0
+    for text in ["\n".join(texts[at:at + AT_ONCE]) for at in range(0, TEXTS, AT_ONCE)] + alone:
+        ids = ids_of(programs, path, text, "--special")
+        expected = tokenizer.encode(text, add_special_tokens=False)
+        apart = abs(sum(scores[i] for i in ids) - sum(scores[i] for i in expected))
+        wrong += ids != expected and apart > TIE
+        ties += ids != expected and apart <= TIE
+    return told(wrong == 0 and ties < 5, name, "tokens", f"{TEXTS} texts, {AT_ONCE} at once, and {ALONE} alone, "
+                f"as transformers has them: {wrong} differ; {ties} in ways that are equally good")
 
 
 def judge(programs, name, row, work):
@@ -275,6 +331,8 @@ def judge(programs, name, row, work):
     failed += judge_logits(name, programs, path, model)
     if levels.KINDS.get(kind) is not None:
         failed += judge_own(name, programs, path, folder, model)
+    if row["cut"] in UNIGRAMS:
+        return failed + judge_unigram(name, programs, path, folder)
     return failed + judge_tokens(name, programs, path, folder, pieces)
 
 
