@@ -239,6 +239,52 @@ def nearest_bf16(x):
     return struct.unpack("<f", struct.pack("<I", (bits + 0x7fff + (bits >> 16 & 1)) >> 16 << 16))[0]
 
 
+def unigram_of(model, scheme="always", fallback=True):
+    """tokenizer.json of SentencePiece's other model, with as many pieces as the model has tokens."""
+    pieces = ["<unk>", "\u2581", *"abcdefgh", "\u2581ab", "ab", "\u2581a"]
+    pieces += [f"<0x{i:02X}>" for i in range(256)]
+    pieces += [f"\u2581{i}" for i in range(len(model["values"]["tokenizer.ggml.tokens"]) - len(pieces))]
+    return {"added_tokens": [{"id": 0, "content": "<unk>", "special": True}], "normalizer": None,
+            "pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": scheme},
+            "model": {"type": "Unigram", "unk_id": 0, "byte_fallback": fallback,
+                      "vocab": [[p, -8 - i / 8] for i, p in enumerate(pieces)]}}
+
+
+class Unigram(Case):
+    def target(self, **options):
+        shutil.rmtree(self.place / "folder", ignore_errors=True)
+        hf_folder.write(read("tiny"), self.place / "folder")
+        made = unigram_of(read("tiny"), **options)
+        (self.place / "folder" / "tokenizer.json").write_text(json.dumps(made))
+        config = {"unk_token": "<unk>"} if options.get("fallback", True) else {}
+        (self.place / "folder" / "tokenizer_config.json").write_text(json.dumps(config))
+        return self.made(self.place / "folder"), made["model"]["vocab"]
+
+    def test_vocabulary(self):
+        target, pieces = self.target()
+        v = tm2.TM2File(target).vocab
+        self.assertEqual((v["pretokenizer"], v["unk"], v["space_first"], v["merges"]), ("unigram", 0, 2, []))
+        self.assertEqual(v["tokens"][10:14], [b" ab", b"ab", b" a", b"\0"])
+        self.assertEqual(list(v["types"][:14]), [3] + [1] * 12 + [6])
+        self.assertEqual(v["ranks"], [struct.unpack("<I", struct.pack("<f", s))[0] for _, s in pieces])
+        v = tm2.TM2File(self.target(scheme="first", fallback=False)[0]).vocab
+        self.assertEqual((v["space_first"], v["unk"], v["types"][13]), (3, 0, 1))
+
+    def test_texts(self):
+        """Words with a space before each; one is put before a part that has none."""
+        def ids(text):
+            done = subprocess.run([EDGELLM, "tokenize", target, "--ids", "--special"], check=True,
+                                  input=text.encode(), stdout=subprocess.PIPE, timeout=60)
+            return [int(i) for i in done.stdout.split()]
+        for scheme, cases in {
+                "always": {"ab": [10], " ab": [10], "  ab": [1, 10], "a<unk>ab": [12, 0, 10],
+                           "<unk> ab": [0, 10], "abh": [10, 9], "z": [1, 13 + ord("z")]},
+                "first": {"ab": [10], " ab": [10], "a<unk>ab": [12, 0, 11], "<unk>ab": [0, 11]},
+                "never": {"ab": [11], " ab": [10], "a<unk>ab": [2, 0, 11]}}.items():
+            target = self.target(scheme=scheme)[0]
+            self.assertEqual({text: ids(text) for text in cases}, cases, scheme)
+
+
 class ThreeLevels(Case):
     """Weights that are -s, 0 and s are the same in every form, and the file has them as they are."""
 
@@ -478,7 +524,9 @@ class Bad(Case):
     def test_tokenizer(self):
         def tokenizer(change, *expected, **options):
             self.change("tokenizer.json", change, *expected, **options)
-        tokenizer(lambda m: m["model"].update(type="Unigram"), UNSUPPORTED, "'Unigram'", "'BPE'")
+        tokenizer(lambda m: m["model"].update(type="WordPiece"), UNSUPPORTED, "'WordPiece'", "'BPE'",
+                  "'Unigram'")
+        tokenizer(lambda m: m["model"].update(type="Unigram"), FORMAT, "no list of pieces")
         tokenizer(lambda m: m["model"]["vocab"].update(more=301), FORMAT, "'more'", "301 tokens")
         tokenizer(lambda m: m["model"]["vocab"].update(more=300), FORMAT, "'more'", "id 300")
         tokenizer(lambda m: m["model"].update(vocab={"<|endoftext|>": 0}, merges=[]), FORMAT,
@@ -497,6 +545,25 @@ class Bad(Case):
         self.refused(folder, FORMAT, "no tokenizer.json")
         folder.joinpath("tokenizer.model").write_bytes(b"x")
         self.refused(folder, UNSUPPORTED, "save it again")
+
+    def test_unigram(self):
+        def unigram(change, *expected):
+            def both(made):
+                made.update(unigram_of(self.model))
+                change(made)
+            self.change("tokenizer.json", both, *expected)
+        vocab = lambda m: m["model"]["vocab"]
+        unigram(lambda m: vocab(m).append(["a", 1]), FORMAT, "'a' is twice")
+        unigram(lambda m: vocab(m).append(["zz", None]), FORMAT, "entry 301", "with a score")
+        unigram(lambda m: vocab(m).append([1, 1]), FORMAT, "entry 301", "with a score")
+        unigram(lambda m: vocab(m).append(["zz", 1]), FORMAT, "'zz'", "the model has 301 tokens")
+        unigram(lambda m: vocab(m)[299].__setitem__(1, 1e30), FORMAT, "score")
+        unigram(lambda m: m["model"].update(unk_id="x"), FORMAT, "'unk_id'")
+        unigram(lambda m: m.update(normalizer={"type": "Precompiled", "precompiled_charsmap": "AA=="}),
+                UNSUPPORTED, "a map of characters", "'Precompiled'")
+        unigram(lambda m: m.update(normalizer={"type": "NFKC"}), UNSUPPORTED, "'NFKC'")
+        unigram(lambda m: vocab(m)[299].__setitem__(0, "a\u2581b"), UNSUPPORTED, "'Metaspace with split'")
+        unigram(lambda m: m.update(pre_tokenizer=None), UNSUPPORTED, "spaces as they are")
 
     def test_merges_that_no_scores_give(self):
         def merges(change, *expected):
