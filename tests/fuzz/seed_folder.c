@@ -49,7 +49,7 @@ static const tensor tensors[] = {
 enum { TENSORS = sizeof tensors / sizeof *tensors };
 
 #define FEW_BYTES                                                                                  \
-    "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"model\":{\"type\":"     \
+    "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"model\":{\"type\":"   \
     "\"BPE\",\"vocab\":{\"<s>\":0,\"<|im_end|>\":1,\"t\":3,\"h\":4,\"e\":5,\"th\":6,\"the\":7,"    \
     "\"a\":8,\"b\":9,\"c\":10,\"d\":11},\"merges\":[\"t h\",\"th e\"]}}"
 
@@ -104,8 +104,7 @@ static const struct seed {
      "\"modules_to_not_convert\":[\"lm_head\",\"mlp.up_proj\"]}}",
      "{" ADDED FEW_BYTES, "", "", ALL | SUB_NORMS, false, true},
     {"bitnet_rounded",
-     "{\"architectures\":[\"BitnetForCausalLM\"]," NUMBERS
-     "\"weight_bits\":1,\"input_bits\":8}",
+     "{\"architectures\":[\"BitnetForCausalLM\"]," NUMBERS "\"weight_bits\":1,\"input_bits\":8}",
      "{" ADDED FEW_BYTES, "", "", ALL | INNER_NORMS, true, false},
 };
 
