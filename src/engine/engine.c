@@ -8,6 +8,7 @@
 
 #include "base/crc32.h"
 #include "base/fpenv.h"
+#include "base/quota.h"
 #include "format/checks.h"
 #include "kernel/self_test.h"
 
@@ -149,6 +150,23 @@ static edgellm_status build(edgellm_engine *draft, const edgellm_engine_options 
     return status == EDGELLM_OK ? status : el_fail_in_file(err, status, path);
 }
 
+/* Bytes that control groups and the machine leave for a copy of the file. */
+static uint64_t room_left(void)
+{
+    const uint64_t group = el_quota_memory("/proc/self/cgroup", "/sys/fs/cgroup");
+    const uint64_t left = el_quota_left("/proc/meminfo");
+    if (group == 0 && left == 0) return UINT64_MAX; /* nobody knows */
+    return group == 0 || (left > 0 && left < group) ? left : group;
+}
+
+static edgellm_status open_file(edgellm_engine *draft, const edgellm_engine_options *o,
+                                const char *path, edgellm_error *err)
+{
+    draft->copied = o->copy;
+    if (o->copy) return el_tm2_copy(&draft->file, path, room_left(), o->verify, err);
+    return el_tm2_open(&draft->file, path, o->verify, err);
+}
+
 edgellm_status edgellm_engine_open(const char *path, const edgellm_engine_options *options,
                                    edgellm_engine **engine, edgellm_error *err)
 {
@@ -159,7 +177,7 @@ edgellm_status edgellm_engine_open(const char *path, const edgellm_engine_option
     EL_TRY(choose_kernels(&draft, options, err));
     el_fpenv env = el_fpenv_enter();
     edgellm_status status = check_kernels(&draft.kernels, err);
-    if (status == EDGELLM_OK) status = el_tm2_open(&draft.file, path, options->verify, err);
+    if (status == EDGELLM_OK) status = open_file(&draft, options, path, err);
     if (status == EDGELLM_OK) {
         status = build(&draft, options, path, engine, err);
         if (status != EDGELLM_OK) {
@@ -194,6 +212,7 @@ void edgellm_engine_info(const edgellm_engine *engine, edgellm_model_info *info)
         .has_chat_template = engine->chat.row != NULL,
         .has_unknown_template =
             engine->chat.row == NULL && engine->file.vocab.chat_template[0] != '\0',
+        .copied = engine->copied,
         .chat_form = el_chat_form(&engine->chat),
         .layers = c->layers,
         .dim = c->dim,
