@@ -114,7 +114,7 @@ static edgellm_status choose_form(const el_gguf_tensor *t, const el_quantize_opt
     unsigned bits = embedding && o->embedding_bits ? o->embedding_bits : o->bits;
     if (bits == 0) {
         el_taken how;
-        EL_TRY(el_takeover_how(t, &how, err));
+        EL_TRY(el_takeover_how(t, o->two_bits, &how, err));
         *f = (form){how.codec, EL_SCALE_F16, how.group, how.exact};
         if (how.codec != EL_CODEC_F32) return EDGELLM_OK;
         bits = FALLBACK_BITS;
