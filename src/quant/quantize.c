@@ -12,7 +12,7 @@
 #include "base/fpenv.h"
 #include "format/checks.h"
 #include "format/gguf.h"
-#include "format/levels.h"
+#include "format/three_levels.h"
 #include "format/tm2.h"
 #include "quant/manifest.h"
 #include "quant/pairs.h"
@@ -252,7 +252,7 @@ static edgellm_status unpack(const run *r, const el_gguf_tensor *t, el_gguf_tens
     *dense = *t;
     *data = NULL;
     if (t->type == EL_GGML_I2_S) return el_i2s_unpack(t, r->options->i2s, dense, data, err);
-    if (t->type == EL_GGML_LEVELS) return el_levels_unpack(t, dense, data, err);
+    if (t->type == EL_GGML_LEVELS) return el_three_levels_unpack(t, dense, data, err);
     return EDGELLM_OK;
 }
 

@@ -1,5 +1,5 @@
-/* levels.c: see levels.h. */
-#include "format/levels.h"
+/* three_levels.c: see three_levels.h. */
+#include "format/three_levels.h"
 
 #include <stdlib.h>
 
@@ -65,8 +65,8 @@ static edgellm_status read_floats(const el_gguf_tensor *t, float *w, edgellm_err
     return EDGELLM_OK;
 }
 
-edgellm_status el_levels_unpack(const el_gguf_tensor *tensor, el_gguf_tensor *dense, uint8_t **data,
-                                edgellm_error *err)
+edgellm_status el_three_levels_unpack(const el_gguf_tensor *tensor, el_gguf_tensor *dense,
+                                      uint8_t **data, edgellm_error *err)
 {
     const uint64_t weights = (uint64_t)tensor->rows * tensor->cols;
     float *w = weights <= SIZE_MAX / sizeof *w ? malloc((size_t)weights * sizeof *w) : NULL;
@@ -74,9 +74,8 @@ edgellm_status el_levels_unpack(const el_gguf_tensor *tensor, el_gguf_tensor *de
     if (!w)
         return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory: tensor '%s' needs %llu bytes",
                        tensor->name, (unsigned long long)(weights * sizeof *w));
-    edgellm_status status = tensor->levels.floats == EL_GGML_LEVELS
-                                ? unpack_planes(tensor, w, err)
-                                : read_floats(tensor, w, err);
+    edgellm_status status = tensor->levels.floats == EL_GGML_LEVELS ? unpack_planes(tensor, w, err)
+                                                                    : read_floats(tensor, w, err);
     if (status != EDGELLM_OK) {
         free(w);
         return status;
