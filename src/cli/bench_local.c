@@ -260,7 +260,8 @@ static edgellm_status open_roof(local *l, const char *path, edgellm_error *err)
     edgellm_memory_plan plan;
     if (l->roof.crew != NULL) return EDGELLM_OK;
     edgellm_session_plan(l->model.session, &plan);
-    return el_cli_roof_open(&l->roof, path, l->model.info.token_bytes, plan.n_threads, err);
+    return el_cli_roof_open(&l->roof, path, l->model.info.copied, l->model.info.token_bytes,
+                            plan.n_threads, err);
 }
 
 /* The first pass finds other things in the caches, and the threads asleep: it is not counted. */

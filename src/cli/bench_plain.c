@@ -89,8 +89,9 @@ void el_cli_bench_print_plain(const el_cli_bench_report *report)
     const plain p = gather(report);
     const el_cli_bench_figures *request = &p.row->pooled[EL_CLI_BENCH_REQUEST];
     const roofline r = roofline_of(&p);
-    printf("kernel          %s, %u threads, batch %u, context %u\n", p.facts.model->info.kernel,
-           p.plan.n_threads, p.plan.batch, p.plan.context);
+    printf("kernel          %s, %u threads, batch %u, context %u%s\n", p.facts.model->info.kernel,
+           p.plan.n_threads, p.plan.batch, p.plan.context,
+           p.facts.model->info.copied ? ", weights copied" : "");
     el_cli_realtime_print(p.facts.model->session, stdout);
     printf("decode          %.1f tok/s (median of %zu runs)\n", p.row->tok_s, request->samples);
     printf("prefill         %.1f tok/s\n", p.row->prefill_tok_s);
@@ -139,6 +140,7 @@ json_t *el_cli_bench_plain_json(const el_cli_bench_report *report)
     json_object_set_new(o, "threads", json_integer(p.plan.n_threads));
     json_object_set_new(o, "batch", json_integer(p.plan.batch));
     json_object_set_new(o, "context", json_integer(p.plan.context));
+    json_object_set_new(o, "copied", json_boolean(p.facts.model->info.copied));
     json_object_set_new(o, "peak_rss", json_integer((json_int_t)p.row->backend->peak_bytes));
     json_object_set_new(o, "file_bytes", json_integer((json_int_t)info->file_bytes));
     json_object_set_new(o, "conditions", el_cli_climate_json(p.facts.climate));

@@ -1,5 +1,7 @@
 #include "cli/bench_roof.h"
 
+#include "base/quota.h"
+
 enum { WORD = 8, WORDS = EL_CLI_ROOF_STEP / WORD, APART = 32 / WORD };
 
 _Static_assert(WORDS == 4 * APART, "a step is four loads");
@@ -68,10 +70,17 @@ static void choose_bytes(el_cli_roof *roof, uint64_t bytes)
     roof->data = roof->map.data + (roof->map.size - el_cli_roof_bytes(roof)) / EL_ALIGN * EL_ALIGN;
 }
 
-edgellm_status el_cli_roof_open(el_cli_roof *roof, const char *path, uint64_t bytes,
+static edgellm_status open_file(el_mapfile *map, const char *path, bool copy, edgellm_error *err)
+{
+    const uint64_t left = el_quota_left("/proc/meminfo");
+    if (!copy) return el_mapfile_open(map, path, err);
+    return el_mapfile_copy_within(map, path, left == 0 ? UINT64_MAX : left, err);
+}
+
+edgellm_status el_cli_roof_open(el_cli_roof *roof, const char *path, bool copy, uint64_t bytes,
                                 unsigned threads, edgellm_error *err)
 {
-    edgellm_status status = el_mapfile_open(&roof->map, path, err);
+    edgellm_status status = open_file(&roof->map, path, copy, err);
     if (status != EDGELLM_OK) return status;
     el_mapfile_settle(&roof->map);
     choose_bytes(roof, bytes);

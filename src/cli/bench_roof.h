@@ -27,9 +27,9 @@ typedef struct el_cli_roof {
 
 #define EL_CLI_ROOF_STEP 128 /* bytes */
 
-/* Maps the last `bytes` of a file (all of it, if it has fewer) and starts the threads. Start with
- * {0}; close in any case. Errors: IO, FORMAT, MEMORY. */
-edgellm_status el_cli_roof_open(el_cli_roof *roof, const char *path, uint64_t bytes,
+/* Maps the last `bytes` of a file (all of it, if it has fewer), or copies it as the engine does,
+ * and starts the threads. Start with {0}; close in any case. Errors: IO, FORMAT, MEMORY. */
+edgellm_status el_cli_roof_open(el_cli_roof *roof, const char *path, bool copy, uint64_t bytes,
                                 unsigned threads, edgellm_error *err);
 
 uint64_t el_cli_roof_bytes(const el_cli_roof *roof);

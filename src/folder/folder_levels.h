@@ -1,6 +1,6 @@
 /*
  * folder_levels.h: matrices of three levels, of models that were trained for them: what
- * quantization_config of config.json says, and such a matrix in the form of format/coded.h.
+ * quantization_config of config.json says, and such a matrix in the form of format/three_levels.h.
  */
 #ifndef EL_FOLDER_FOLDER_LEVELS_H
 #define EL_FOLDER_FOLDER_LEVELS_H

@@ -11,8 +11,8 @@
 
 #include "base/fpenv.h"
 #include "format/checks.h"
-#include "format/coded.h"
 #include "format/gguf.h"
+#include "format/three_levels.h"
 #include "format/tm2.h"
 #include "quant/manifest.h"
 #include "quant/pairs.h"
@@ -115,7 +115,7 @@ static edgellm_status choose_form(const el_gguf_tensor *t, const el_quantize_opt
     unsigned bits = embedding && o->embedding_bits ? o->embedding_bits : o->bits;
     if (bits == 0) {
         el_taken how;
-        EL_TRY(el_takeover_how(t, &how, err));
+        EL_TRY(el_takeover_how(t, o->two_bits, &how, err));
         *f = (form){how.codec, EL_SCALE_F16, how.group, how.exact};
         if (how.codec != EL_CODEC_F32) return EDGELLM_OK;
         bits = FALLBACK_BITS;
@@ -252,7 +252,7 @@ static edgellm_status unpack(const run *r, const el_gguf_tensor *t, el_gguf_tens
     *dense = *t;
     *data = NULL;
     if (t->type == EL_GGML_I2_S) return el_i2s_unpack(t, r->options->i2s, dense, data, err);
-    if (t->type == EL_GGML_LEVELS) return el_coded_unpack(t, dense, data, err);
+    if (t->type == EL_GGML_LEVELS) return el_three_levels_unpack(t, dense, data, err);
     return EDGELLM_OK;
 }
 

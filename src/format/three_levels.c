@@ -1,5 +1,5 @@
-/* coded.c: see coded.h. */
-#include "format/coded.h"
+/* three_levels.c: see three_levels.h. */
+#include "format/three_levels.h"
 
 #include <stdlib.h>
 
@@ -65,8 +65,8 @@ static edgellm_status read_floats(const el_gguf_tensor *t, float *w, edgellm_err
     return EDGELLM_OK;
 }
 
-edgellm_status el_coded_unpack(const el_gguf_tensor *tensor, el_gguf_tensor *dense, uint8_t **data,
-                               edgellm_error *err)
+edgellm_status el_three_levels_unpack(const el_gguf_tensor *tensor, el_gguf_tensor *dense,
+                                      uint8_t **data, edgellm_error *err)
 {
     const uint64_t weights = (uint64_t)tensor->rows * tensor->cols;
     float *w = weights <= SIZE_MAX / sizeof *w ? malloc((size_t)weights * sizeof *w) : NULL;
