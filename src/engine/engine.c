@@ -161,11 +161,8 @@ static uint64_t room_left(void)
     uint64_t of_files;
     const uint64_t resident = resident_bytes(&of_files);
     const uint64_t kept = resident > of_files ? resident - of_files : 0;
-    const uint64_t allowed = el_quota_memory("/proc/self/cgroup", "/sys/fs/cgroup");
-    const uint64_t group = allowed > kept ? allowed - kept : allowed > 0;
-    const uint64_t left = el_quota_left("/proc/meminfo");
-    if (group == 0 && left == 0) return UINT64_MAX; /* nobody knows */
-    return group == 0 || (left > 0 && left < group) ? left : group;
+    return el_quota_room(el_quota_memory("/proc/self/cgroup", "/sys/fs/cgroup"),
+                         el_quota_left("/proc/meminfo"), kept);
 }
 
 static edgellm_status open_file(edgellm_engine *draft, const edgellm_engine_options *o,
