@@ -151,6 +151,24 @@ class Groups(unittest.TestCase):
             self.assertEqual((done.returncode, done.stdout), (MEMORY, b""), done.stderr)
             self.assertRegex(done.stderr.decode(), rf"\Aedgellm: a copy of [^\n]+ takes {size} bytes[^\n]+\n\Z")
 
+    def test_bench_without_room_for_a_second_copy(self):
+        """Its roofline then reads what is mapped, and says so."""
+        model = OUT / "layers.tm2.bin"
+        subprocess.run([MAKE_TINY, OUT / "layers.gguf", "layers"], check=True, timeout=60)
+        subprocess.run([EDGELLM, "quantize", OUT / "layers.gguf", "-o", model, "-q", "--bits", "8", "--calibrate",
+                        "none"], check=True, timeout=60)
+        size, context = os.path.getsize(model), ("-c", "64", "-j", "1")
+        self.assertGreater(size, 6 * MIB)
+        total = json.loads(edgellm("info", model, "--json", *context).stdout)["plan"]["total"]
+        bench = (EDGELLM, "bench", model, "--runs", "1", "--warmup", "0", "-n", "2", "-p", "4", *context)
+        for option, more, copied in (("--copy", 5 * MIB, False), ("--rt", 5 * MIB, False), ("--copy", SYSTEM + size, True)):
+            group = {"memory.max": f"{total + more}\n"}
+            done = in_group(group, *bench, option, "--json")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIs(json.loads(done.stdout)["roofline"]["roof_copied"], copied)
+            text = in_group(group, *bench, option).stdout.decode()
+            self.assertIs("mapped: there is no room for a second copy" in text, not copied)
+
     def test_processor_time(self):
         """No more threads than the quota has whole cores, or parts of one."""
         for quota, cores in (("100000 100000\n", 1), ("30000 100000\n", 1), ("max 100000\n", None)):

@@ -182,6 +182,7 @@ static json_t *engine_json(const el_cli_bench *bench)
     el_cli_realtime_add(o, facts.model->session);
     json_object_set_new(o, "token_bytes", json_integer((json_int_t)facts.model->info.token_bytes));
     json_object_set_new(o, "roof_bytes", json_integer((json_int_t)facts.roof_bytes));
+    json_object_set_new(o, "roof_copied", json_boolean(facts.roof_copied));
     return o;
 }
 

@@ -70,17 +70,21 @@ static void choose_bytes(el_cli_roof *roof, uint64_t bytes)
     roof->data = roof->map.data + (roof->map.size - el_cli_roof_bytes(roof)) / EL_ALIGN * EL_ALIGN;
 }
 
-static edgellm_status open_file(el_mapfile *map, const char *path, bool copy, edgellm_error *err)
+static edgellm_status open_file(el_cli_roof *roof, const char *path, const uint64_t *kept,
+                                edgellm_error *err)
 {
-    const uint64_t left = el_quota_left("/proc/meminfo");
-    if (!copy) return el_mapfile_open(map, path, err);
-    return el_mapfile_copy_within(map, path, left == 0 ? UINT64_MAX : left, err);
+    if (kept == NULL) return el_mapfile_open(&roof->map, path, err);
+    const uint64_t room = el_quota_room(el_quota_memory("/proc/self/cgroup", "/sys/fs/cgroup"),
+                                        el_quota_left("/proc/meminfo"), *kept);
+    const edgellm_status status = el_mapfile_copy_within(&roof->map, path, room, err);
+    roof->copied = status == EDGELLM_OK;
+    return status == EDGELLM_ERR_MEMORY ? el_mapfile_open(&roof->map, path, err) : status;
 }
 
-edgellm_status el_cli_roof_open(el_cli_roof *roof, const char *path, bool copy, uint64_t bytes,
-                                unsigned threads, edgellm_error *err)
+edgellm_status el_cli_roof_open(el_cli_roof *roof, const char *path, const uint64_t *kept,
+                                uint64_t bytes, unsigned threads, edgellm_error *err)
 {
-    edgellm_status status = open_file(&roof->map, path, copy, err);
+    edgellm_status status = open_file(roof, path, kept, err);
     if (status != EDGELLM_OK) return status;
     el_mapfile_settle(&roof->map);
     choose_bytes(roof, bytes);

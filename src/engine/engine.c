@@ -16,16 +16,16 @@
  * the system does not say. */
 static uint64_t resident_bytes(uint64_t *of_files)
 {
-    char line[128];
-    unsigned long long pages = 0, shared = 0;
+    char line[128] = "";
     const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     FILE *file = fopen("/proc/self/statm", "re");
     *of_files = 0;
     if (!file) return 0;
-    if (!fgets(line, sizeof line, file) || sscanf(line, "%*u %llu %llu", &pages, &shared) < 1)
-        pages = 0;
+    char *at = fgets(line, sizeof line, file) ? strchr(line, ' ') : NULL;
     fclose(file);
-    *of_files = shared * page;
+    if (!at) return 0;
+    const uint64_t pages = strtoull(at, &at, 10);
+    *of_files = strtoull(at, NULL, 10) * page;
     return pages * page;
 }
 
@@ -161,11 +161,8 @@ static uint64_t room_left(void)
     uint64_t of_files;
     const uint64_t resident = resident_bytes(&of_files);
     const uint64_t kept = resident > of_files ? resident - of_files : 0;
-    const uint64_t allowed = el_quota_memory("/proc/self/cgroup", "/sys/fs/cgroup");
-    const uint64_t group = allowed > kept ? allowed - kept : allowed > 0;
-    const uint64_t left = el_quota_left("/proc/meminfo");
-    if (group == 0 && left == 0) return UINT64_MAX; /* nobody knows */
-    return group == 0 || (left > 0 && left < group) ? left : group;
+    return el_quota_room(el_quota_memory("/proc/self/cgroup", "/sys/fs/cgroup"),
+                         el_quota_left("/proc/meminfo"), kept);
 }
 
 static edgellm_status open_file(edgellm_engine *draft, const edgellm_engine_options *o,
