@@ -3,7 +3,7 @@
 accepted for, what comes goes to the new one, each as `edgellm run` answers with that model, and
 nothing is dropped.
 
-    python3 tests/test_serve_swap.py EDGELLM MAKE_TINY OUT_DIR
+    python3 tests/test_serve_swap.py EDGELLM MAKE_TINY OUT_DIR [sanitized]
 
 Standard library only; how a server is started and asked is test_serve.py's.
 """
@@ -38,6 +38,7 @@ ENDLESS = {"prompt": "fox", "ignore_eos": True}
 SCHEMA = {"type": "object", "required": ["device", "on"],
           "properties": {"device": {"enum": ["lamp", "the heating"]}, "on": {"type": "boolean"}}}
 RESULTS = ("swapped", "same", "kept")
+SANITIZED = "sanitized" in serve.sys.argv[4:]
 
 
 def setUpModule():
@@ -504,6 +505,7 @@ class Alone(Case):
         line, = self.ends(server)
         self.assertIn("another model from now on", line)
 
+    @unittest.skipIf(SANITIZED, "a sanitizer needs memory of its own")
     def test_no_room_for_a_second_copy(self):
         """By plan both fit, but others have the memory: as well one after the other."""
         models = [str(OUT / f"layers{group}.tm2.bin") for group in (32, 64)]
