@@ -16,16 +16,16 @@
  * the system does not say. */
 static uint64_t resident_bytes(uint64_t *of_files)
 {
-    char line[128];
-    unsigned long long pages = 0, shared = 0;
+    char line[128] = "";
     const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     FILE *file = fopen("/proc/self/statm", "re");
     *of_files = 0;
     if (!file) return 0;
-    if (!fgets(line, sizeof line, file) || sscanf(line, "%*u %llu %llu", &pages, &shared) < 1)
-        pages = 0;
+    char *at = fgets(line, sizeof line, file) ? strchr(line, ' ') : NULL;
     fclose(file);
-    *of_files = shared * page;
+    if (!at) return 0;
+    const uint64_t pages = strtoull(at, &at, 10);
+    *of_files = strtoull(at, NULL, 10) * page;
     return pages * page;
 }
 
