@@ -196,6 +196,13 @@ class Certify(Case):
         self.assertTrue(self.certify("--copy")["setup"]["copied"])
         self.json("run", TM2, *RUN, "--copy", "--certificate", self.file)
         self.assertTrue(self.certify("--rt")["setup"]["copied"])
+        unsaid = self.change(lambda c: c["setup"].pop("copied"))
+        self.json("run", TM2, *RUN, "--rt", "--certificate", unsaid)
+        self.certify()
+        unsaid = self.change(lambda c: c["setup"].pop("copied"))
+        self.json("run", TM2, *RUN, "--certificate", unsaid)
+        self.fails(UNSUPPORTED, "run", TM2, *RUN, "--copy", "--certificate", unsaid, contains="another placing of weights")
+        self.fails(FORMAT, "run", TM2, *RUN, "--certificate", self.change(lambda c: c["setup"].update(copied=1)))
         cache = self.folder / "cache"
         for more in ((), ("--copy",)):
             self.ok("certify", TM2, *SHORT, *more, cache=cache)

@@ -104,14 +104,24 @@ static edgellm_status look_at(const el_server *server, el_generation *next, bool
     return plan_there(next, o, err);
 }
 
-/* Of weights that are copied a look takes no memory: only what fits is opened so. */
-static edgellm_status open_as_served(const el_server *server, el_generation *next,
-                                     edgellm_error *err)
+/* Would it, if the one before were gone? */
+static bool fits_alone(const el_server *server, const el_generation *next)
+{
+    const uint64_t left = el_quota_left("/proc/meminfo");
+    return left == 0 || next->memory.total <= left + server->now->memory.total;
+}
+
+/* Of weights that are copied a look takes no memory: only what fits is opened so. Others may have
+ * taken what a second copy needs: then, too, it is one after the other. */
+static edgellm_status open_as_served(el_server *server, el_generation *next, edgellm_error *err)
 {
     next->looks = false;
     if (!options_of(server)->engine.copy) return EDGELLM_OK;
     el_generation_unload(next);
-    return el_generation_load(next, options_of(server), err);
+    const edgellm_status status = el_generation_load(next, options_of(server), err);
+    if (status != EDGELLM_ERR_MEMORY || !fits_alone(server, next)) return status;
+    server->swap.fits = false;
+    return EDGELLM_OK;
 }
 
 /* In the thread beside. What is not to be served is closed there, too. */
