@@ -52,8 +52,9 @@ static edgellm_status take_except(el_folder *f, const json_t *config)
 
 static edgellm_status refuse_keys(const el_folder *f, const json_t *config)
 {
-    static const char *const known[] = {"quant_method", "linear_class", "quantization_mode",
-                                        "modules_to_not_convert", "use_rms_norm", "rms_norm_eps"};
+    static const char *const known[] = {"quant_method",      "linear_class",
+                                        "quantization_mode", "modules_to_not_convert",
+                                        "use_rms_norm",      "rms_norm_eps"};
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)config, key, value)

@@ -162,8 +162,8 @@ edgellm_status el_folder_more_bitnet(el_folder *f)
     } widths[] = {{"weight_bits", 1}, {"input_bits", 8}};
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
         uint32_t value;
-        EL_TRY(el_folder_u32(f, EL_FOLDER_CONFIG, f->config, widths[i].key, widths[i].only,
-                             &value));
+        EL_TRY(
+            el_folder_u32(f, EL_FOLDER_CONFIG, f->config, widths[i].key, widths[i].only, &value));
         if (value == widths[i].only) continue;
         return el_fail(f->err, EDGELLM_ERR_UNSUPPORTED,
                        EL_FOLDER_CONFIG ": '%s' is %u; of %s this version computes only %u",

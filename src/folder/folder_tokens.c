@@ -74,7 +74,7 @@ static edgellm_status set_names(const el_folder_tokens *t)
                                  " the model has %u tokens: they don't belong together",
                            text, json_number_value(value), t->n);
         EL_TRY(set(t, id, text,
-                   t->bytes && is_byte(text)     ? EL_TOKEN_BYTE
+                   t->bytes && is_byte(text)    ? EL_TOKEN_BYTE
                    : t->unigram && id == t->unk ? EL_TOKEN_UNKNOWN
                                                 : EL_TOKEN_NORMAL));
     }

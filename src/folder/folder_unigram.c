@@ -45,7 +45,8 @@ edgellm_status el_folder_unigram_names(el_folder_tokens *t)
     for (size_t i = 0; i < n && status == EDGELLM_OK; i++)
         status = add_name(names, t, i);
     if (status == EDGELLM_OK)
-        status = el_folder_u32(t->f, EL_FOLDER_TOKENIZER, t->model, "unk_id", EL_TOKEN_NONE, &t->unk);
+        status =
+            el_folder_u32(t->f, EL_FOLDER_TOKENIZER, t->model, "unk_id", EL_TOKEN_NONE, &t->unk);
     if (status != EDGELLM_OK) {
         json_decref(names);
         return status;
@@ -57,8 +58,8 @@ edgellm_status el_folder_unigram_names(el_folder_tokens *t)
 
 edgellm_status el_folder_unigram_scores(const el_folder_tokens *t)
 {
-    uint8_t *at = el_folder_put_array(t->f, "tokenizer.ggml.scores", EL_GGUF_F32, t->n,
-                                      t->n * sizeof(float));
+    uint8_t *at =
+        el_folder_put_array(t->f, "tokenizer.ggml.scores", EL_GGUF_F32, t->n, t->n * sizeof(float));
     for (uint32_t i = 0; at && i < t->n; i++) {
         const json_t *entry = json_array_get(list_of(t), i);
         const float score = (float)json_number_value(json_array_get(entry, 1));

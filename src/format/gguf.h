@@ -14,7 +14,7 @@
 typedef struct el_gguf_value el_gguf_value; /* one metadata entry, in gguf.c */
 typedef struct el_gguf_block el_gguf_block; /* memory of el_gguf_room() */
 
-/* How a matrix of three levels is kept in a source that is no GGUF file (levels.h). */
+/* How a matrix of three levels is kept in a source that is no GGUF file (three_levels.h). */
 typedef struct el_gguf_levels {
     uint32_t floats; /* their ggml type; EL_GGML_LEVELS: there are none, but packed codes */
     bool rounded;    /* they are yet to be rounded to levels; else `scale` counts */
@@ -24,7 +24,7 @@ typedef struct el_gguf_levels {
 
 typedef struct el_gguf_tensor {
     char name[64];
-    uint32_t type; /* ggml type id; known to el_ggml_type(), or of a matrix EL_GGML_I2_S or _LEVELS */
+    uint32_t type;       /* ggml type id; known to el_ggml_type(), or I2_S or LEVELS: a matrix */
     uint32_t rows, cols; /* GGUF's ne[1], ne[0]; a vector is (1, n) */
     const uint8_t *data;
     uint64_t bytes;

@@ -28,8 +28,8 @@ typedef struct el_merge {
 /* Of pieces with scores: where a space is put that a text does not have. */
 typedef enum el_space_first {
     EL_SPACE_NEVER,
-    EL_SPACE_BEFORE,     /* a text, and what follows a special token, as in SentencePiece */
-    EL_SPACE_UNLESS,     /* any part between tokens that are matched whole, unless it has one there */
+    EL_SPACE_BEFORE, /* a text, and what follows a special token, as in SentencePiece */
+    EL_SPACE_UNLESS, /* any part between tokens that are matched whole, unless it has one there */
     EL_SPACE_UNLESS_ONCE /* likewise, but only at the beginning of a text */
 } el_space_first;
 

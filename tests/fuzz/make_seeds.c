@@ -627,13 +627,11 @@ static void save_certificate(const char *name, unsigned seal, uint32_t chunks, u
     el_bytes b = {0};
     edgellm_error err;
     el_cli_certificate c = {
-        .setup = {"0.1", "avx2", "01234567-89abcdef-00000000", 4, 64, 2048, 8, false, true, true,
-                  true},
-        .board = {"board", "cpu", "0-3", "6.1", "aarch64"},
-        .costs = {.step = 4.5e6, .step_position = 700, .step_margin = 2e5, .n_chunks = chunks},
-        .most_over = 3e6,
-        .step_share = 1,
-        .chunk_share = 0.98};
+        .setup = {
+            "0.1", "avx2", "01234567-89abcdef-00000000", 4, 64, 512, 8, false, true, true,
+            .board = {"board", "cpu", "0-3", "6.1", "aarch64"},
+            .costs = {.step = 4.5e6, .step_position = 700, .step_margin = 2e5, .n_chunks = chunks},
+            .most_over = 3e6, .step_share = 1, .chunk_share = 0.98};
     for (uint32_t i = 0; i < chunks; i++) {
         c.costs.chunk_tokens[i] = 2u << i;
         c.costs.chunk[i] = 6e6 * (i + 1);

@@ -49,7 +49,7 @@ static const tensor tensors[] = {
 enum { TENSORS = sizeof tensors / sizeof *tensors };
 
 #define FEW_BYTES                                                                                  \
-    "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"model\":{\"type\":"     \
+    "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"model\":{\"type\":"   \
     "\"BPE\",\"vocab\":{\"<s>\":0,\"<|im_end|>\":1,\"t\":3,\"h\":4,\"e\":5,\"th\":6,\"the\":7,"    \
     "\"a\":8,\"b\":9,\"c\":10,\"d\":11},\"merges\":[\"t h\",\"th e\"]}}"
 
@@ -104,9 +104,16 @@ static const struct seed {
      "\"modules_to_not_convert\":[\"lm_head\",\"mlp.up_proj\"]}}",
      "{" ADDED FEW_BYTES, "", "", ALL | SUB_NORMS, false, true},
     {"bitnet_rounded",
-     "{\"architectures\":[\"BitnetForCausalLM\"]," NUMBERS
-     "\"weight_bits\":1,\"input_bits\":8}",
+     "{\"architectures\":[\"BitnetForCausalLM\"]," NUMBERS "\"weight_bits\":1,\"input_bits\":8}",
      "{" ADDED FEW_BYTES, "", "", ALL | INNER_NORMS, true, false},
+    {"unigram", "{\"architectures\":[\"LlamaForCausalLM\"]," NUMBERS "\"head_dim\":8}",
+     "{\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\",\"special\":true}],\"normalizer\":null,"
+     "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\\u2581\",\"prepend_scheme\":"
+     "\"always\",\"split\":true},\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"byte_fallback\":"
+     "true,"
+     "\"vocab\":[[\"<unk>\",0],[\"<0x41>\",0],[\"\\u2581\",-2],[\"a\",-3.5],[\"b\",-3],[\"ab\",-4],"
+     "[\"\\u2581ab\",-5],[\"c\",-6],[\"d\",-6],[\"e\",-6],[\"f\",-7],[\"g\",-8]]}}",
+     "", "", ALL, false, false},
 };
 
 static void put_text(el_bytes *b, const char *text)
