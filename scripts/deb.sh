@@ -48,7 +48,7 @@ apt-get -q -y --no-install-recommends -a $1 -P cross,nocheck build-dep /build/ed
 # $(sed -n '/^Build-Depends/,/^Standards/p' packaging/debian/control | cksum)"
     READ_ONLY=y scripts/root.sh run "$here" "build/roots/build-$1" env "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH" \
         "DEB_BUILD_OPTIONS=$DEB_BUILD_OPTIONS" sh -c "cd /build/edgellm && umask 022 &&
-            dpkg-buildpackage -a $1 -P cross,nocheck -b -us -uc --jobs=$jobs"
+            dpkg-buildpackage -a $1 -Pcross,nocheck -b -us -uc --jobs=$jobs"
 }
 
 rm -rf build/deb
