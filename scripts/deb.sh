@@ -1,5 +1,5 @@
 #!/bin/sh
-# Debian packages, in build/deb, looked at by lintian: edgellm, edgellm-tools, libedgellm0.1, libedgellm-dev
+# Debian packages, in build/deb, where those of other architectures stay, looked at by lintian: edgellm, edgellm-tools, libedgellm0.1, libedgellm-dev
 # (packaging/debian).
 #   scripts/deb.sh [amd64|arm64|armhf]...      this machine's architecture if none is named
 # Those of this machine's architecture are built with what it has installed; others by cross compilers in a root of Debian's
@@ -40,20 +40,20 @@ native() { (cd "$1" && dpkg-buildpackage -b -us -uc -d --jobs="$jobs"); }
 
 # foreign ARCH FOLDER
 foreign() {
-    BIND="$(dirname "$2"):/build" && export BIND
+    BIND="$(dirname "$2"):/build" && export BIND &&
     scripts/root.sh make "build-$1" "$here" "dpkg --add-architecture $1
-apt-get -q update
+apt-get -q update || true
 apt-get -q -y --no-install-recommends install crossbuild-essential-$1
 apt-get -q -y --no-install-recommends -a $1 -P cross,nocheck build-dep /build/edgellm
-# $(sed -n '/^Build-Depends/,/^Standards/p' packaging/debian/control | cksum)"
-    READ_ONLY=y scripts/root.sh run "$here" "build/roots/build-$1" env "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH" \
-        "DEB_BUILD_OPTIONS=$DEB_BUILD_OPTIONS" sh -c "cd /build/edgellm && umask 022 &&
-            dpkg-buildpackage -a $1 -Pcross,nocheck -b -us -uc --jobs=$jobs"
+# $(sed -n '/^Build-Depends/,/^Standards/p' packaging/debian/control | cksum)" &&
+        READ_ONLY=y scripts/root.sh run "$here" "build/roots/build-$1" env "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH" \
+            "DEB_BUILD_OPTIONS=$DEB_BUILD_OPTIONS" sh -c "cd /build/edgellm && umask 022 &&
+                dpkg-buildpackage -a $1 -Pcross,nocheck -b -us -uc --jobs=$jobs"
 }
 
-rm -rf build/deb
 for arch in "$@"; do
     work=$out/work-$arch
+    rm -rf "$work" "$out"/*_"$arch".*
     source_tree "$work/edgellm"
     if [ "$arch" = "$here" ]; then native "$work/edgellm"; else foreign "$arch" "$work/edgellm"; fi >"$out/log-$arch" 2>&1 || {
         tail -n 40 "$out/log-$arch" >&2

@@ -14,7 +14,7 @@ export GNUPGHOME
 mkdir -m 700 "$GNUPGHOME"
 fail() { echo "FAIL $arch: $1" && { [ ! -s "$log" ] || tail -n 12 "$log"; } && exit 1; }
 inside() { scripts/root.sh run "$arch" "$root" "$@" >"$log" 2>&1; }
-get() { inside apt-get -q -y --no-install-recommends -o APT::Update::Error-Mode=any "$@"; }
+get() { inside apt-get -q -y --no-install-recommends "$@"; }
 
 # A repository made anew, of which apt knows nothing yet.
 fresh() {
