@@ -127,7 +127,7 @@ deb:
 # Those packages, installed, upgraded and removed in a root of Debian's, as root. ARCHS as for deb.
 test-deb: build/release/CMakeCache.txt
 	@scripts/setup.sh --roots
-	@cmake --build build/release --target programs --parallel $(JOBS)
+	@cmake --build build/release --target programs make_tiny --parallel $(JOBS)
 	@tools/test_deb.sh $(ARCHS)
 
 # Archives and packages built a second time, elsewhere: the same bytes. Takes as long as both. ARCHS as for deb.

@@ -95,8 +95,7 @@ check() {
     scripts/root.sh make "test-$arch" "$arch" "apt-get -q -y --no-install-recommends install gcc libc6-dev pkg-config $needed"
     cp -a "build/roots/test-$arch" "$root"
     mkdir -p "$root/srv/old" "$root/srv/new"
-    cp "$WORK/tiny.tm2.bin" tests/data/conformance_tiny.gguf "$root/srv"
-    mv "$root/srv/conformance_tiny.gguf" "$root/srv/tiny.gguf"
+    cp "$WORK/tiny.tm2.bin" "$WORK/tiny.gguf" "$root/srv"
     cp $debs "$root/srv/new"
     for deb in $debs; do repack "$deb"; done
     state "$WORK/state-before"
@@ -128,7 +127,8 @@ check() {
     echo "$arch: installed, upgraded, removed, purged; answers as this machine does"
 }
 
-"$here" quantize tests/data/conformance_tiny.gguf -o "$WORK/tiny.tm2.bin" --quiet
+"$(dirname "$here")/tests/make_tiny" "$WORK/tiny.gguf"
+"$here" quantize "$WORK/tiny.gguf" -o "$WORK/tiny.tm2.bin" --quiet
 known=$(answer "$here" run "$WORK/tiny.tm2.bin")
 said=$("$here" run "$WORK/tiny.tm2.bin" -p "the quick brown fox" -s 0 -n 128 -q)
 for arch in "$@"; do check "$arch"; done
