@@ -120,7 +120,7 @@ check() {
     [ -z "$left" ] || fail "what removal leaves, or changed: $left"
     [ -f "$root/etc/default/edgellm" ] || fail "removal takes the configuration"
 
-    get purge $names || fail "not purged"
+    quietly inside dpkg --purge $names || fail "not purged"
     state "$WORK/state-purged"
     diff "$WORK/state-before" "$WORK/state-purged" >"$log" || fail "what purge leaves, or changed:"
     rm -rf --one-file-system "$root"
