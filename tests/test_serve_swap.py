@@ -218,6 +218,20 @@ class Swapping(Case):
         self.is_served(server, LONG)
         self.assertEqual(self.ends(server), [])
 
+    def test_copied_weights(self):
+        """The file that was read may be cut short, and the next one is read as a whole."""
+        def is_mapped():
+            return str(PATH) in pathlib.Path(f"/proc/{server.process.pid}/maps").read_text()
+        server = self.serve("--copy")
+        self.assertFalse(is_mapped())
+        for model in (OTHER, LONG):
+            os.truncate(PATH, 100)
+            place(model)
+            self.assertIn("another model from now on", self.look_again(server, "swapped"))
+            self.is_served(server, model)
+            self.assertFalse(is_mapped())
+        self.ends(server)
+
     def test_what_cannot_be_served(self):
         """The model stays, and a line says why."""
         server = self.serve()

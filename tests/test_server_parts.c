@@ -3,6 +3,7 @@
  * whole text, calls of tools cut anywhere, JSON text against jansson, the ring and tasks between
  * two threads, keys, limits.
  */
+#include <inttypes.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <string.h>
@@ -230,6 +231,20 @@ static void test_strings(void **unused)
     }
 }
 
+static void test_numbers(void **unused)
+{
+    static const uint64_t values[] = {0, 1, 9, 10, 4294967295, UINT64_MAX};
+    (void)unused;
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        char text[32], printed[32];
+        el_out out = {.at = text, .room = sizeof text};
+        el_out_number(&out, values[i]);
+        snprintf(printed, sizeof printed, "%" PRIu64, values[i]);
+        assert_int_equal(out.used, strlen(printed));
+        assert_memory_equal(text, printed, out.used);
+    }
+}
+
 static void test_no_room(void **unused)
 {
     char text[8] = "-------";
@@ -442,6 +457,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stops),   cmocka_unit_test(test_long_stops),
         cmocka_unit_test(test_strings), cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_limits),  cmocka_unit_test(test_tasks),
         cmocka_unit_test(test_calls),   cmocka_unit_test(test_retry_after),
         cmocka_unit_test(test_keys),    cmocka_unit_test(test_problems),

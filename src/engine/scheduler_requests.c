@@ -376,7 +376,9 @@ static edgellm_status compute_pass(edgellm_scheduler *s, const el_action *a, edg
         sessions[i] = s->slots[a->jobs[i]].session;
         tokens[i] = s->slots[a->jobs[i]].token;
     }
-    return el_sessions_step(s->slots[0].session, sessions, tokens, a->tokens, s->logits, err);
+    /* Of one alone they come to where they stay. */
+    float *logits = a->tokens == 1 ? sessions[0]->forward.logits : s->logits;
+    return el_sessions_step(s->slots[0].session, sessions, tokens, a->tokens, logits, err);
 }
 
 /* The token that was chosen finds no room: it is computed behind those that stay. */

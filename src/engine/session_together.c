@@ -86,7 +86,8 @@ static void hand_out(edgellm_session *const *sessions, const uint32_t *tokens, u
     const size_t vocab = sessions[0]->engine->file.config.vocab;
     for (uint32_t i = 0; i < count; i++) {
         edgellm_session *s = sessions[i];
-        memcpy(s->forward.logits, logits + i * vocab, vocab * sizeof *logits);
+        if (logits != s->forward.logits)
+            memcpy(s->forward.logits, logits + i * vocab, vocab * sizeof *logits);
         s->tokens[s->position++] = tokens[i];
         s->logits_at = s->position;
     }

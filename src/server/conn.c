@@ -75,6 +75,16 @@ void el_conn_want_write(el_conn *conn)
     lws_callback_on_writable(conn->wsi);
 }
 
+bool el_conn_may_write(const el_conn *conn)
+{
+    return !conn->is_waiting && !lws_partial_buffered(conn->wsi);
+}
+
+void el_conn_break(el_conn *conn)
+{
+    lws_set_timeout(conn->wsi, PENDING_TIMEOUT_KILLED_BY_PARENT, LWS_TO_KILL_ASYNC);
+}
+
 void el_conn_reply(el_conn *conn, unsigned status, const el_out *text)
 {
     conn->reply = EL_REPLY_TEXT;
@@ -336,7 +346,7 @@ static bool write_answer(el_conn *conn)
     if (conn->answer.has_failed) conn->closes = true;
     if (!send_packet(conn, &p)) return false;
     if (is_over) return finish(conn);
-    el_conn_look(conn); /* there may be more than there was room for */
+    if (el_answer_look(&conn->answer)) el_conn_want_write(conn); /* there was no room for more */
     return true;
 }
 
@@ -349,9 +359,23 @@ bool el_conn_on_writable(el_conn *conn)
     return true;
 }
 
+/* The next of a stream: not its beginning, nor what may be its end, after which there is more to do
+ * than to write. */
+static bool is_in_the_middle(const el_conn *conn)
+{
+    bool any_ended = conn->answer.has_failed;
+    for (const el_answer *a = &conn->answer; a; a = a->next)
+        any_ended |= a->has_ended;
+    return conn->head_is_sent && !any_ended;
+}
+
 void el_conn_look(el_conn *conn)
 {
-    if (conn->reply == EL_REPLY_ANSWER && el_answer_look(&conn->answer)) el_conn_want_write(conn);
+    if (conn->reply != EL_REPLY_ANSWER || !el_answer_look(&conn->answer)) return;
+    if (!is_in_the_middle(conn) || !el_conn_may_write(conn))
+        el_conn_want_write(conn);
+    else if (!write_answer(conn))
+        el_conn_break(conn);
 }
 
 void el_conn_on_close(el_conn *conn)

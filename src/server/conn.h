@@ -110,6 +110,13 @@ void el_conn_reply_answer(el_conn *conn);
 /* Waits for the reader to take something, for --reader-timeout at most. */
 void el_conn_want_write(el_conn *conn);
 
+/* All that was written before has been taken, so that more can be written now: a turn of the loop
+ * less for each token. */
+bool el_conn_may_write(const el_conn *conn);
+
+/* Ends the connection in the next turn of the loop: outside its own callbacks nothing else may. */
+void el_conn_break(el_conn *conn);
+
 /* Adds to the body; false: there is no memory, or others have all that is shared. The caller knows
  * that it is no longer than it may be. */
 bool el_conn_keep(el_conn *conn, const char *bytes, size_t len);

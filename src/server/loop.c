@@ -118,10 +118,6 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
         if (server_of(wsi)->tls) el_tls_use(server_of(wsi)->tls, user);
         return 0;
     }
-    if (reason == LWS_CALLBACK_EVENT_WAIT_CANCELLED) {
-        look_at_all(server_of(wsi));
-        return 0;
-    }
     el_conn *conn = lws_get_opaque_user_data(wsi);
     return conn ? on_connection(wsi, conn, reason, in, len) : 0;
 }
@@ -202,6 +198,17 @@ static int on_signal(struct lws *wsi, enum lws_callback_reasons reason, void *us
     return 0;
 }
 
+/* ---- the thread that computes -------------------------------------------------------------- */
+
+/* All protocols hear of it: one that has this alone, or each token would be looked for twice. */
+static int on_wake(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                   size_t len)
+{
+    (void)user, (void)in, (void)len;
+    if (reason == LWS_CALLBACK_EVENT_WAIT_CANCELLED) look_at_all(server_of(wsi));
+    return 0;
+}
+
 /* ---- the loop ------------------------------------------------------------------------------ */
 
 /* What a WebSocket asks for is looked up among these names: no client can ask for one with a space.
@@ -211,6 +218,7 @@ static const struct lws_protocols protocols[] = {
     {.name = "edgellm.v1", .callback = on_http, .rx_buffer_size = MESSAGE_PIECE},
     {.name = "the listener", .callback = on_listener},
     {.name = "the signals", .callback = on_signal},
+    {.name = "the wakes", .callback = on_wake},
     {.name = NULL},
 };
 

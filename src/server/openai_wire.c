@@ -14,10 +14,17 @@
 
 static void write_head(const el_answer *a, const char *object, el_out *out)
 {
-    el_out_print(out, "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%" PRId64 ",\"model\":", a->id,
-                 object, a->created);
+    el_out_text(out, "{\"id\":\"");
+    el_out_text(out, a->id);
+    el_out_text(out, "\",\"object\":\"");
+    el_out_text(out, object);
+    el_out_text(out, "\",\"created\":");
+    el_out_number(out, (uint64_t)a->created);
+    el_out_text(out, ",\"model\":");
     el_out_string(out, a->model);
-    el_out_print(out, ",\"system_fingerprint\":\"%s\",\"choices\":[", a->fingerprint);
+    el_out_text(out, ",\"system_fingerprint\":\"");
+    el_out_text(out, a->fingerprint);
+    el_out_text(out, "\",\"choices\":[");
 }
 
 static void write_usage(const el_answer *a, el_out *out)
@@ -251,7 +258,9 @@ static void begin_event(const el_answer *a, const char *object, el_out *out)
 static void begin_choice_event(const el_answer *a, const char *object, el_out *out)
 {
     begin_event(a, object, out);
-    el_out_print(out, "{\"index\":%u,", a->index);
+    el_out_text(out, "{\"index\":");
+    el_out_number(out, a->index);
+    el_out_text(out, ",");
 }
 
 static void end_event(const el_answer *a, el_out *out)

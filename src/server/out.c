@@ -35,6 +35,16 @@ void el_out_print(el_out *out, const char *format, ...)
         out->used += (size_t)n;
 }
 
+void el_out_number(el_out *out, uint64_t value)
+{
+    char digits[20];
+    size_t n = 0;
+    do
+        digits[sizeof digits - ++n] = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
+    el_out_bytes(out, digits + sizeof digits - n, n);
+}
+
 /* A character that JSON wants escaped; false if it is none. */
 static bool escape(el_out *out, char c)
 {

@@ -51,6 +51,7 @@ struct el_server {
     el_conn *slot_conn;   /* that waits for the one job of slots, of either model; NULL: none */
     uint64_t shared_used; /* bytes of bodies and replies, beyond EL_CONN_BODY of each */
     el_stream *streams;   /* (el_server_tasks) */
+    uint32_t n_streams;   /* that have a task */
     el_answer *choices;   /* (el_server_tasks) of requests that have several, but the first */
     el_ask ask;           /* of the request in hand */
     el_metrics metrics;

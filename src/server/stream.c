@@ -46,6 +46,7 @@ static void take_account(el_server *server, el_stream *s)
 
 static void forget(el_server *server, el_stream *s)
 {
+    if (s->answer.task) server->n_streams--;
     take_account(server, s);
     el_answer_close(&s->answer);
     memset(s, 0, sizeof *s);
@@ -109,6 +110,7 @@ bool el_stream_has_news(el_stream *stream)
 
 void el_streams_look(el_server *server)
 {
+    if (server->n_streams == 0) return; /* or each token of others would touch them all */
     const uint64_t now = el_clock_now();
     for (uint32_t i = 0; i < el_server_tasks(server->options); i++) {
         el_stream *s = &server->streams[i];
@@ -116,7 +118,7 @@ void el_streams_look(el_server *server)
         if (!s->owner && now >= s->kept_until)
             forget(server, s);
         else if (!s->is_told && el_stream_has_news(s) && s->owner) /* looked at if lost too */
-            el_conn_want_write(s->owner);
+            el_stream_write_now(s->owner);
     }
 }
 
@@ -184,6 +186,7 @@ el_stream *el_stream_begin(el_conn *conn, el_problem *problem)
     if (!task) return NULL;
     el_stream *s = stream_of(server, server->now, task);
     *s = begun;
+    server->n_streams++;
     el_request_start(server, &endpoint, task, &s->answer);
     return s;
 }

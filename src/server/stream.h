@@ -104,6 +104,9 @@ bool el_stream_has_key(const el_conn *conn);
 bool el_stream_on_message(el_conn *conn, const char *bytes, size_t len);
 bool el_stream_on_writable(el_conn *conn);
 
+/* There is news for it: sent at once where nothing is in the way, else when it can be. */
+void el_stream_write_now(el_conn *conn);
+
 /* The client closes, with what its frame says: after 1000 it has all that it wants. */
 void el_stream_on_farewell(el_conn *conn, const char *bytes, size_t len);
 

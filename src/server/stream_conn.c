@@ -209,6 +209,7 @@ void el_stream_on_farewell(el_conn *conn, const char *bytes, size_t len)
 {
     const unsigned char *code = (const unsigned char *)bytes;
     if (len >= 2 && (code[0] << 8 | code[1]) == LWS_CLOSE_STATUS_NORMAL) el_streams_drop(conn);
+    conn->is_closing = true;
 }
 
 /* ---- what goes out ------------------------------------------------------------------------- */
@@ -284,4 +285,14 @@ bool el_stream_on_writable(el_conn *conn)
     if (!is_over(conn)) return true;
     conn->is_closing = true;
     return close_with(conn, LWS_CLOSE_STATUS_GOINGAWAY, "the server is shutting down");
+}
+
+void el_stream_write_now(el_conn *conn)
+{
+    const bool is_free = el_conn_may_write(conn) && !conn->is_closing && !conn->half &&
+                         conn->text_len == 0 && !conn->server->is_draining;
+    if (!is_free)
+        el_conn_want_write(conn);
+    else if (!el_stream_on_writable(conn))
+        el_conn_break(conn);
 }

@@ -164,14 +164,17 @@ void el_tasks_abandon(el_tasks *tasks, el_task *task)
         return;
     }
     task->is_orphan = true;
+    tasks->n_orphans++;
     el_tasks_cancel(tasks, task);
 }
 
 void el_tasks_sweep(el_tasks *tasks)
 {
-    for (uint32_t i = 0; i < tasks->n; i++) {
+    for (uint32_t i = 0; tasks->n_orphans > 0 && i < tasks->n; i++) {
         el_task *task = &tasks->list[i];
-        if (task->is_orphan && el_task_stage(task) == EL_STAGE_ENDED) release(task);
+        if (!task->is_orphan || el_task_stage(task) != EL_STAGE_ENDED) continue;
+        release(task);
+        tasks->n_orphans--;
     }
 }
 

@@ -89,6 +89,7 @@ typedef struct el_tasks {
     float *embeddings;
     el_ring asked;
     sem_t *wake; /* of the compute thread: its own */
+    uint32_t n_orphans; /* the network's own */
 } el_tasks;
 
 /* What el_tasks_open() will allocate. */
