@@ -1,7 +1,7 @@
 #!/bin/sh
 # Debian packages, looked at by lintian: edgellm, edgellm-tools, libedgellm0.1, libedgellm-dev (packaging/debian), in
 # build/deb, where those of other architectures stay.
-#   scripts/deb.sh [amd64|arm64|armhf]...      this machine's architecture if none is named
+#   scripts/deb.sh [amd64|arm64]...      this machine's architecture if none is named
 # Those of this machine's architecture are built with what it has installed; others by cross compilers in a root
 # of Debian's (scripts/root.sh), as root. Whoever builds them is named as the maintainer: DEBFULLNAME and DEBEMAIL,
 # or the author of the last commit. Symbols for debuggers, in packages that are ten times as large: DEB_BUILD_OPTIONS=
@@ -38,17 +38,11 @@ LOG
 
 native() { (cd "$1" && dpkg-buildpackage -b -us -uc -d --jobs="$jobs"); }
 
-# foreign ARCH FOLDER. If lists of one architecture are out of step, libraries of both have the same versions in the
-# release itself.
+# foreign ARCH FOLDER
 foreign() {
-    release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
     BIND="$(dirname "$2"):/build" && export BIND &&
-    scripts/root.sh make "build-$1" "$here" "main_only() {
-    rm /etc/apt/sources.list.d/* && apt-get -q update
-}
-echo 'deb $(scripts/debian_sources.sh --mirror) $release main' >/etc/apt/sources.list
-dpkg --add-architecture $1
-apt-get -q update || main_only
+        scripts/root.sh make "build-$1" "$here" "dpkg --add-architecture $1
+apt-get -q update || true
 apt-get -q -y --no-install-recommends install crossbuild-essential-$1
 apt-get -q -y --no-install-recommends -a $1 -P cross,nocheck build-dep /build/edgellm
 # $(sed -n '/^Build-Depends/,/^Standards/p' packaging/debian/control | cksum)" &&
