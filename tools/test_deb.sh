@@ -2,7 +2,7 @@
 # The packages of build/deb, installed by apt in a root of Debian's (minbase): as from a version before, upgraded,
 # removed, purged. They are held to this machine's answers, and the root, file by file, to what it was before.
 #   tools/test_deb.sh [ARCH]...      after scripts/deb.sh of the same; this machine's architecture if none is named
-# Those of another architecture run under an emulator. As root, who may mount; nobody else sees it.
+# As root, who may mount; nobody else sees it.
 #   EDGELLM_BUILD=DIR: this machine's programs, which make the model
 set -eu
 cd "$(dirname "$0")/.."
