@@ -22,6 +22,8 @@ import subprocess
 import sys
 import unittest
 
+import ws_client
+
 DATA = pathlib.Path(__file__).resolve().parent / "data"
 EDGELLM, DUMP = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 OUT = pathlib.Path(sys.argv[3]).absolute()
@@ -247,6 +249,39 @@ class Served(unittest.TestCase):
         self.assertEqual(status, 200, wanted)
         self.assertEqual(text(lora=lora), wanted["choices"][0]["text"])
         self.assertEqual(text(options={"lora": lora}), wanted["choices"][0]["text"])
+
+    def test_websocket(self):
+        web_socket = ws_client.connect(self.port)
+        for i, scales in enumerate(self.SETS):
+            answer = web_socket.ask(id=str(i), prompt="the cat", max_tokens=12, temperature=0, ignore_eos=True,
+                                    logits_hash=True, lora=[{"id": n, "scale": scale} for n, scale in scales])
+            self.assertEqual(answer["last"].get("logits_hash"), self.right(scales), answer)
+        answer = web_socket.ask(id="x", prompt="the cat", lora=[{"id": 2, "scale": 1}])
+        self.assertEqual(answer["last"]["error"]["param"], "lora")
+        web_socket.close()
+
+    def test_embeddings(self):
+        """As from a server that was started with these scales."""
+        inputs = ["the cat", "a dog on a mat"]
+
+        def embed(port, **more):
+            status, reply = self.ask("/v1/embeddings", {"input": inputs, **more}, port)
+            self.assertEqual(status, 200, reply)
+            return [one["embedding"] for one in reply["data"]]
+        process, port = self.start(f"--lora={self.adapters[1]}=2")
+        try:
+            wanted = embed(port)
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+        lora = [{"id": 1, "scale": 2}]
+        self.assertNotEqual(embed(None), wanted)
+        self.assertEqual(embed(None, lora=lora), wanted)
+        for more in ({"lora": lora}, {"options": {"lora": lora}}):
+            status, reply = self.ask("/api/embed", {"model": "llama3", "input": inputs, **more})
+            self.assertEqual((status, reply.get("embeddings")), (200, wanted))
+        status, reply = self.ask("/v1/embeddings", {"input": "x", "lora": [{"id": 2, "scale": 1}]})
+        self.assertEqual((status, reply["error"]["param"]), (400, "lora"))
 
     def test_without_adapters(self):
         process, port = self.start()

@@ -595,7 +595,7 @@ static const field fields[] = {
     {"top_logprobs", EL_ASK_CHAT | OLLAMA, read_whole, AT(top_logprobs), 0, EDGELLM_TOP_LOGPROBS},
     {"top_logprobs", COMPLETION, refuse, 0, 0, 0},
     {"logit_bias", OPENAI, read_logit_bias, 0, 0, 0},
-    {"lora", ANY | OPTIONS, read_lora, 0, 0, 0},
+    {"lora", ANY | OPTIONS | EMBEDS, read_lora, 0, 0, 0},
     {"logits_hash", OPENAI, read_switch, AT(logits_hash), 0, 0},
     {"grammar", OPENAI, read_grammar, 0, 0, 0},
     {"json_schema", OPENAI, read_schema, 0, 0, 0},
