@@ -21,7 +21,7 @@ MAKEFLAGS += --no-print-directory
         bench-codecs bench-kernels bench-attention bench-peak bench-peers bench-boot bench-stream bench-serve soak conformance format \
         format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
         talk distil test-distil test-clients test-web test-faults test-examples test-scale example-ray \
-        wheel test-python dist test-dist test-boards deb apt-repo test-apt-repo image test-image boards site
+        wheel test-python dist test-dist test-boards deb test-deb apt-repo test-apt-repo image test-image boards site
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
@@ -30,7 +30,7 @@ help:
 	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
 	@echo "      distil test-distil test-clients test-web test-faults test-examples test-scale example-ray"
-	@echo "      wheel test-python dist test-dist test-boards deb apt-repo test-apt-repo image test-image boards site"
+	@echo "      wheel test-python dist test-dist test-boards deb test-deb apt-repo test-apt-repo image test-image boards site"
 
 .DEFAULT_GOAL := help
 
@@ -116,19 +116,29 @@ test-dist: dist build/release/CMakeCache.txt
 	@cmake --build build/release --target programs make_tiny --parallel $(JOBS)
 	@tools/test_dist.sh $(ARCHS)
 
-# Debian packages for this machine, checked by lintian: build/deb.
+# Debian packages, checked by lintian: build/deb. For this machine, or, as root: make deb ARCHS="amd64 arm64"
 deb:
 	@scripts/setup.sh --deb
-	@scripts/deb.sh
+	@[ -z "$(ARCHS)" ] || scripts/setup.sh --roots
+	@scripts/deb.sh $(ARCHS)
+
+# Those for this machine, installed, upgraded and removed in a root of Debian's, as root.
+test-deb: build/release/CMakeCache.txt
+	@scripts/setup.sh --roots
+	@cmake --build build/release --target programs make_tiny --parallel $(JOBS)
+	@tools/test_deb.sh
 
 # Those packages as a repository for apt, in build/apt-repo, signed by a key of gpg's: make apt-repo KEY=ID
 apt-repo:
 	@scripts/setup.sh --apt
 	@scripts/apt_repo.sh "$(KEY)" $(DEBS)
 
+# One of small packages, read; and, as root, one of those in build/deb, installed from in a root of Debian's.
 test-apt-repo:
 	@scripts/setup.sh --apt
+	@scripts/setup.sh --roots
 	@tools/test_apt_repo.sh
+	@tools/test_apt_root.sh
 
 # A container image for amd64 and arm64, without a container engine: build/image/edgellm. MODEL_IN=FILE: with a model
 image:

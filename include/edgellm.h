@@ -84,11 +84,11 @@ typedef struct edgellm_adapter {
 typedef struct edgellm_engine_options {
     const char *kernel;  /* NULL: the fastest; else "scalar", "avx2", "neon", ... exactly */
     const char *cpumask; /* NULL: all; else the highest level that may be used, same names */
-    /* NULL: the fastest is taken to be the newest. Else a folder, made if it is missing, where a
-     * small file for each processor remembers which is the fastest, as timed in some milliseconds
-     * when there is none. Where it cannot be kept, it is timed again: no error. */
+    /* NULL: the newest is taken to be the fastest. Else a folder, made if missing, of small files
+     * that say which is, for each processor, as timed in some ms if there is none or cannot be. */
     const char *kernel_cache;
     bool verify;           /* check the checksums of the weights too (reads the whole file) */
+    bool copy;             /* into memory of its own, of huge pages if there are: more even */
     bool grammars;         /* keep the tokens as a tree, for edgellm_grammar_create() */
     const char *chat_form; /* NULL: as the file's template says; else by its name: "chatml", ... */
     const edgellm_adapter *adapters; /* (n_adapters) in every session's plan and info.identity */
@@ -96,11 +96,11 @@ typedef struct edgellm_engine_options {
 } edgellm_engine_options;
 
 /* Opens a TM2 file (docs/FORMAT.md). `options` may be NULL. *engine is owned by the caller from
- * then on. The file is mapped, not copied: until then nobody may write to it or cut it short, which
- * would end the process. (A new file under the same name, put in place by rename, is no change to
- * it.) The kernels that will run are first tried on this CPU against the scalar ones, in some 0.2
- * ms. Errors: IO, FORMAT, UNSUPPORTED (another version of the file; a kernel that is wrong on this
- * CPU; a chat_form whose tokens it has not), MEMORY, USAGE (unknown kernel name or chat_form). */
+ * then on. A file that is mapped, not copied, nobody may write to or cut short until it is closed:
+ * that would end the process. (A new file under the same name, put in place by rename, is no change
+ * to it.) The kernels that will run are first tried on this CPU against the scalar ones, in 0.2 ms.
+ * Errors: IO, FORMAT, UNSUPPORTED (another version of the file; a kernel that is wrong on this CPU;
+ * a chat_form whose tokens it has not), MEMORY, USAGE (unknown kernel name or chat_form). */
 EDGELLM_API edgellm_status edgellm_engine_open(const char *path,
                                                const edgellm_engine_options *options,
                                                edgellm_engine **engine, edgellm_error *err);
@@ -108,15 +108,15 @@ EDGELLM_API edgellm_status edgellm_engine_open(const char *path,
 EDGELLM_API void edgellm_engine_close(edgellm_engine *engine);
 
 typedef struct edgellm_model_info {
-    const char *architecture; /* such as "llama"; valid as long as the engine */
-    const char *name;         /* from the source file; may be "" */
-    const char *manifest;     /* JSON: how the file was made; NUL-terminated */
-    const char *kernel;       /* the kernel level in use, such as "avx2" */
-    /* why that one: "given", "newest", "measured" (just now) or "remembered" (kernel_cache) */
-    const char *kernel_choice;
+    const char *architecture;  /* such as "llama"; valid as long as the engine */
+    const char *name;          /* from the source file; may be "" */
+    const char *manifest;      /* JSON: how the file was made; NUL-terminated */
+    const char *kernel;        /* the kernel level in use, such as "avx2" */
+    const char *kernel_choice; /* why: "given", "newest", "measured" just now, "remembered" */
     const char *pretokenizer;  /* such as "smollm" */
     bool has_chat_template;    /* edgellm_chat_prompt() will work */
     bool has_unknown_template; /* the file has one that is not known, and none was asked for */
+    bool copied;               /* the file was, into memory of the engine's own */
     const char *chat_form; /* how it lays out: "chatml", "llama3", ...; NULL: it will not work */
     uint32_t layers, dim, ffn_dim, heads, kv_heads, head_dim;
     uint32_t vocab;           /* number of tokens: ids are 0 .. vocab-1 */
@@ -251,7 +251,7 @@ typedef struct edgellm_session_options {
 
 /* Every byte the process will need, by use. total is the sum of the parts before it. */
 typedef struct edgellm_memory_plan {
-    uint64_t weights;  /* the mapped model file */
+    uint64_t weights;  /* the model file, mapped or copied */
     uint64_t tables;   /* vocabulary, tokenizer tables and tensor directory */
     uint64_t kv_cache; /* keys and values of `context` positions, or see window_positions */
     uint64_t scratch;  /* activations, logits, rotary tables, sampler */
@@ -279,7 +279,7 @@ EDGELLM_API edgellm_status edgellm_plan(const char *path, const edgellm_session_
  * their owner. They belong to the session until edgellm_session_close() returns, which leaves them
  * to the caller: neither freed nor unmapped. Bits are the same as without.
  * Errors: MEMORY (also: memory_bytes is too small; the control group allows less than the session
- * keeps, with realtime the weights too), USAGE (also: memory is not aligned). */
+ * keeps, copied or with realtime the weights too), USAGE (also: memory is not aligned). */
 EDGELLM_API edgellm_status edgellm_session_open(const edgellm_engine *engine,
                                                 const edgellm_session_options *options,
                                                 edgellm_session **session, edgellm_error *err);

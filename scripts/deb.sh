@@ -1,36 +1,69 @@
 #!/bin/sh
-# Debian packages for this machine's architecture, in build/deb, looked at by lintian: edgellm,
-# edgellm-tools, libedgellm0.1, libedgellm-dev (packaging/debian). Whoever built them is named as the
-# maintainer: DEBFULLNAME and DEBEMAIL, or the author of the last commit.
+# Debian packages, looked at by lintian: edgellm, edgellm-tools, libedgellm0.1, libedgellm-dev (packaging/debian), in
+# build/deb, where those of other architectures stay.
+#   scripts/deb.sh [amd64|arm64]...      this machine's architecture if none is named
+# Those of this machine's architecture are built with what it has installed; others by cross compilers in a root
+# of Debian's (scripts/root.sh), as root. Whoever builds them is named as the maintainer: DEBFULLNAME and DEBEMAIL,
+# or the author of the last commit. Symbols for debuggers, in packages that are ten times as large: DEB_BUILD_OPTIONS=
 set -eu
 cd "$(dirname "$0")/.."
 umask 022
-root=$PWD
+LC_ALL=C.UTF-8
+export LC_ALL
+here=$(dpkg --print-architecture)
+[ $# -gt 0 ] || set -- "$here"
 version=$(sed -n 's/^project(edgellm VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
-export SOURCE_DATE_EPOCH
-maintainer="${DEBFULLNAME:-$(git log -1 --format=%an)} <${DEBEMAIL:-$(git log -1 --format=%ae)}>"
+DEB_BUILD_OPTIONS=${DEB_BUILD_OPTIONS-noautodbgsym}
+export SOURCE_DATE_EPOCH DEB_BUILD_OPTIONS
+DEBFULLNAME=${DEBFULLNAME:-$(git log -1 --format=%an)}
+DEBEMAIL=${DEBEMAIL:-$(git log -1 --format=%ae)}
+jobs=$(scripts/jobs.sh)
+out=$PWD/build/deb
 
-tree=$root/build/deb/edgellm-$version
-rm -rf build/deb
-mkdir -p "$tree"
-git ls-files -z -co --exclude-standard | tar --null --files-from=- -cf - | tar -xf - -C "$tree"
-cd "$tree"
-cp -R packaging/debian debian
-sed -i "s|@MAINTAINER@|$maintainer|" debian/control
-cat >debian/changelog <<END
+# source FOLDER: what the packages are made from.
+source_tree() {
+    mkdir -p "$1"
+    git ls-files -z -co --exclude-standard | tar --null --files-from=- -cf - | tar -xf - -C "$1"
+    cp -R "$1/packaging/debian" "$1/debian"
+    sed -i "s|@MAINTAINER@|$DEBFULLNAME <$DEBEMAIL>|" "$1/debian/control"
+    cat >"$1/debian/changelog" <<LOG
 edgellm ($version) unstable; urgency=medium
 
   * See CHANGELOG.md.
 
- -- $maintainer  $(date -u -R -d "@$SOURCE_DATE_EPOCH")
-END
-dpkg-buildpackage -b -us -uc -d --jobs="$("$root/scripts/jobs.sh")" >../log 2>&1 || {
-    tail -n 40 ../log >&2
-    exit 1
+ -- $DEBFULLNAME <$DEBEMAIL>  $(date -u -R -d "@$SOURCE_DATE_EPOCH")
+LOG
 }
-cd ..
-systemd-analyze security --offline=true --threshold=20 "$tree/packaging/systemd/edgellm.service" \
-    >security 2>&1 || { tail -n 3 security >&2 && exit 1; }
-lintian --fail-on error,warning --tag-display-limit 0 edgellm_*.changes
+
+native() { (cd "$1" && dpkg-buildpackage -b -us -uc -d --jobs="$jobs"); }
+
+# foreign ARCH FOLDER
+foreign() {
+    BIND="$(dirname "$2"):/build" && export BIND &&
+        scripts/root.sh make "build-$1" "$here" "dpkg --add-architecture $1
+apt-get -q update || true
+apt-get -q -y --no-install-recommends install crossbuild-essential-$1
+apt-get -q -y --no-install-recommends -a $1 -P cross,nocheck build-dep /build/edgellm
+# $(sed -n '/^Build-Depends/,/^Standards/p' packaging/debian/control | cksum)" &&
+        READ_ONLY=y scripts/root.sh run "$here" "build/roots/build-$1" env "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH" \
+            "DEB_BUILD_OPTIONS=$DEB_BUILD_OPTIONS" sh -c "cd /build/edgellm && umask 022 &&
+                dpkg-buildpackage -a $1 -Pcross,nocheck -b -us -uc --jobs=$jobs"
+}
+
+for arch in "$@"; do
+    work=$out/work-$arch
+    rm -rf "$work" "$out"/*_"$arch".*
+    source_tree "$work/edgellm"
+    if [ "$arch" = "$here" ]; then native "$work/edgellm"; else foreign "$arch" "$work/edgellm"; fi >"$out/log-$arch" 2>&1 || {
+        tail -n 40 "$out/log-$arch" >&2
+        exit 1
+    }
+    mv "$work"/*.* "$out"
+    rm -rf "$work"
+    lintian --fail-on error,warning --tag-display-limit 0 "$out/edgellm_${version}_$arch.changes"
+done
+systemd-analyze security --offline=true --threshold=20 packaging/systemd/edgellm.service >"$out/security" 2>&1 ||
+    { tail -n 3 "$out/security" >&2 && exit 1; }
+cd "$out"
 ls -l -- *.deb

@@ -23,12 +23,7 @@ mkdir -p "$state/lists/partial" "$state/archives/partial" "$state/sources"
 release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 from=$release
 [ "$arch" != riscv64 ] || [ "$release" != bookworm ] || from=trixie
-# Of the sources only Debian's own.
-for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
-    grep -qs 'debian.*' "$list" && grep -qs "$release" "$list" || continue
-    sed "s/$release/$from/g" "$list" >"$state/sources/$(basename "$list")"
-    case $list in *.list) sed -i '/debian/!d' "$state/sources/$(basename "$list")" ;; esac
-done
+scripts/debian_sources.sh "$from" "$state/sources"
 
 apt() {
     tool=$1

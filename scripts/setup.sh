@@ -1,9 +1,9 @@
 #!/bin/sh
 # Installs the system packages that are missing, and asks nobody if none is.
-#   scripts/setup.sh [--test | --web | --clients | --examples | --scale | --lint | --fuzz | --ci | --mca | --quality | --dist | --boards | --deb | --apt | --image]
+#   scripts/setup.sh [--test | --web | --clients | --examples | --scale | --lint | --fuzz | --ci | --mca | --quality | --dist | --boards | --deb | --roots | --apt | --image]
 #       also what `make test` needs; what `make test-web`, `make test-clients`, `make test-examples`,
 #       `make test-scale`, `make lint`, `make fuzz` need; what .ci/run needs, that is what test, lint and fuzz need and more; what `make mca` needs, the text that `make
-#       quality` reads, what `make dist`, `make test-boards`, `make deb`, `make apt-repo` and `make test-image` need,
+#       quality` reads, what `make dist`, `make test-boards`, `make deb`, `make test-deb`, `make apt-repo` and `make test-image` need,
 #       and nothing else
 # Each line of the tables is a package and the command that proves it is there, so that tools
 # installed by other means count, and nothing is asked of apt when all is well.
@@ -103,6 +103,12 @@ lintian:has lintian
 systemd:has systemd-analyze
 libcap-dev:exists /usr/include/sys/capability.h
 "
+# To make roots of Debian's, build packages in them and try these.
+roots_packages="
+debootstrap:has_in_sbin debootstrap
+python3:has python3
+curl:has curl
+"
 apt_packages="
 dpkg-dev:has dpkg-deb
 apt-utils:has apt-ftparchive
@@ -151,6 +157,7 @@ case "${1:-}" in
 --quality) list=$quality_packages ;;
 --dist) list="$dist_packages$cross_packages" ;;
 --deb) list="$packages$test_packages$deb_packages" ;;
+--roots) list=$roots_packages ;;
 --apt) list=$apt_packages ;;
 --image) list="$dist_packages$cross_packages$image_packages" ;;
 --boards) list="$dist_packages$cross_packages$boards_packages" ;;

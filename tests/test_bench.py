@@ -47,6 +47,7 @@ def edgellm(*arguments):
 FAKE = pathlib.Path(__file__).parent / "support" / "fake_bench_http.py"
 EXEC = OUT / "exec"  # the folder that edgellm-bench-http lies in
 USAGE, IO, INTERRUPTED = 2, 3, 130
+ONE = ("--runs", "1", "--warmup", "0", "-n", "2", "-p", "4", "-j", "1")
 SMALL = ("--runs", "6", "--blocks", "2", "--warmup", "1", "-n", "4", "-p", "5", "-j", "1")
 
 
@@ -171,6 +172,14 @@ class Backends(unittest.TestCase):
         bench(*SMALL, "--prompt", "Say hello.", *fake(log=log))
         prompts = {json.loads(line).get("prompt") for line in log.read_text().splitlines()}
         self.assertEqual(prompts, {None, "Say hello."})
+
+    def test_copied_weights(self):
+        for more, copied in (((), False), (("--copy",), True), (("--rt",), True)):
+            got, _ = compare(*fake(), *more)
+            self.assertIs(got["engine"]["copied"], copied)
+            plain, _ = bench(TM2, *ONE, *more, "--json")
+            self.assertIs(json.loads(plain)["copied"], copied)
+        self.assertIn(", weights copied\n", bench(TM2, *ONE, "--copy")[0])
 
     def test_blocks_take_turns(self):
         path = OUT / "turns.json"
@@ -345,6 +354,12 @@ def children(pid):
     return found
 
 
+def pinned_to(found):
+    """The cores of those, of the processes that children() tells of, that have one each, sorted."""
+    lists = [re.search(r"Cpus_allowed_list:\s+(\S+)", text)[1] for text in found.values()]
+    return sorted(int(text) for text in lists if text.isdigit())
+
+
 def is_alive(pid):
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
@@ -375,10 +390,9 @@ class Load(unittest.TestCase):
         cores = os.sched_getaffinity(0)
         for kind, n in (("cpu", len(cores)), ("mem", len(cores)), ("io", 1), ("all", 2 * len(cores) + 1)):
             process, found = self.loaded(kind, n)
-            lists = [re.search(r"Cpus_allowed_list:\s+(\S+)", text)[1] for text in found.values()]
-            pinned = sorted(int(text) for text in lists if text.isdigit())
             if len(cores) > 1:
-                self.assertEqual(pinned, sorted([*cores] * ((n - (kind in ("io", "all"))) // len(cores))))
+                expected = sorted([*cores] * ((n - (kind in ("io", "all"))) // len(cores)))
+                self.wait_for(lambda: pinned_to(children(process.pid)) == expected)
             self.wait_for(lambda: cpu_seconds(process.pid) > (3 if SANITIZED else 0.5))
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=60)

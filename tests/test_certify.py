@@ -189,6 +189,25 @@ class Certify(Case):
             self.ok("certify", TM2, *SHORT, *more, cache=cache)
         self.assertEqual(len(list(cache.glob("latency-*.json"))), 2)
 
+    def test_copied_weights_are_another_setup(self):
+        self.assertFalse(self.certify()["setup"]["copied"])
+        self.fails(UNSUPPORTED, "run", TM2, *RUN, "--copy", "--certificate", self.file,
+                   contains="another placing of weights: mapped, here it is copied (--copy)")
+        self.assertTrue(self.certify("--copy")["setup"]["copied"])
+        self.json("run", TM2, *RUN, "--copy", "--certificate", self.file)
+        self.assertTrue(self.certify("--rt")["setup"]["copied"])
+        unsaid = self.change(lambda c: c["setup"].pop("copied"))
+        self.json("run", TM2, *RUN, "--rt", "--certificate", unsaid)
+        self.certify()
+        unsaid = self.change(lambda c: c["setup"].pop("copied"))
+        self.json("run", TM2, *RUN, "--certificate", unsaid)
+        self.fails(UNSUPPORTED, "run", TM2, *RUN, "--copy", "--certificate", unsaid, contains="another placing of weights")
+        self.fails(FORMAT, "run", TM2, *RUN, "--certificate", self.change(lambda c: c["setup"].update(copied=1)))
+        cache = self.folder / "cache"
+        for more in ((), ("--copy",)):
+            self.ok("certify", TM2, *SHORT, *more, cache=cache)
+        self.assertEqual(len(list(cache.glob("latency-*.json"))), 2)
+
     def test_usage(self):
         self.fails(USAGE, "certify", TM2, "--check", "-o", self.file)
         self.fails(USAGE, "certify", TM2, "--certificate", self.file)

@@ -900,6 +900,21 @@ class BadFiles(Case):
                    contains="i2s-layout")
         self.assertEqual([p.name for p in folder.iterdir()], ["i2s.tm2.bin"])
 
+    def test_three_levels_in_two_bits(self):
+        """The same weights, so the same logits."""
+        source = pathlib.Path(__file__).resolve().parent / "data" / "i2s_model.gguf"
+        target, hashes = self.temporary() / "t.tm2.bin", set()
+        for bits, codec in (("1.6", "t1"), ("2", "t2")):
+            got = self.json("quantize", source, "-o", target, "--i2s-layout", "avx", "--ternary", bits)
+            self.assertEqual((got["kept"], got["rounded"]), (8, 0))
+            kinds = {t["codec"] for t in self.json("info", target, "--tensors")["tensor_list"]}
+            self.assertEqual(kinds & {"t1", "t2"}, {codec})
+            hashes.add(self.json("run", target, "--raw", "-p", "a", "-n", "4", "--ignore-eos", "-s", "1",
+                                 "--hash", "--verify")["hash"])
+        self.assertEqual(len(hashes), 1)
+        self.fails(USAGE, "quantize", GGUF, "-o", target, "--bits", "4", "--calibrate", "none", "--ternary", "2",
+                   contains="--ternary is for three levels that stay as they are")
+
     def test_a_model_that_cannot_be_run_is_not_written(self):
         folder, data = self.temporary(), bytearray(pathlib.Path(GGUF).read_bytes())
         key = b"llama.rope.freq_base" + struct.pack("<I", 6)  # then a float32

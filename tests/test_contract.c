@@ -27,6 +27,7 @@ typedef struct way {
     uint32_t threads, batch;
     uint32_t cached; /* tokens of the prompt that come from a cached prefix */
     bool exact;
+    bool copy; /* of the weights */
 } way;
 
 static void fill_prompt(uint32_t *tokens, uint32_t vocab)
@@ -45,14 +46,18 @@ static uint32_t vocab_of(const edgellm_engine *engine)
     return info.vocab;
 }
 
-static edgellm_engine *open_engine(const char *path, const char *kernel)
+static edgellm_engine *open_as(const char *path, const edgellm_engine_options *options)
 {
-    edgellm_engine_options options = {.kernel = kernel};
     edgellm_engine *engine = NULL;
     edgellm_error err = {0};
-    if (edgellm_engine_open(path, &options, &engine, &err) != EDGELLM_OK)
+    if (edgellm_engine_open(path, options, &engine, &err) != EDGELLM_OK)
         fail_msg("%s", err.message);
     return engine;
+}
+
+static edgellm_engine *open_engine(const char *path, const char *kernel)
+{
+    return open_as(path, &(edgellm_engine_options){.kernel = kernel});
 }
 
 static edgellm_session *open_session(const edgellm_engine *engine, const way *w)
@@ -96,7 +101,8 @@ static void eval_prompt(edgellm_session *session, const uint32_t *prompt, uint32
 /* Hash over the logits after the prompt and after each sampled token. */
 static uint64_t run(const char *path, const way *w)
 {
-    edgellm_engine *engine = open_engine(path, w->kernel);
+    edgellm_engine *engine =
+        open_as(path, &(edgellm_engine_options){.kernel = w->kernel, .copy = w->copy});
     edgellm_session *session = open_session(engine, w);
     edgellm_sampler_options sampler = edgellm_sampler_defaults();
     uint32_t prompt[PROMPT], vocab = vocab_of(engine);
@@ -151,7 +157,7 @@ static void check_all_ways(const char *path, bool exact)
     for (uint32_t level = 0; (kernel = edgellm_kernel_name(level)); level++)
         for (uint32_t threads = fewest_threads(); threads <= two_threads(); threads++)
             for (size_t c = 0; c < sizeof cuts / sizeof cuts[0]; c++) {
-                way w = {kernel, threads, cuts[c].batch, cuts[c].cached, exact};
+                way w = {kernel, threads, cuts[c].batch, cuts[c].cached, exact, false};
                 assert_true(run(path, &w) == expected);
             }
 }
@@ -162,6 +168,15 @@ static void test_bits_do_not_depend_on_the_way(void **state)
     for (int i = 0; i < TINY_FILES; i++)
         if (i != TINY_ROTATED) /* TINY_CUT has its bits: see below */
             check_all_ways(tiny_file_path((tiny_file)i), false);
+}
+
+static void test_a_copy_of_the_weights_has_their_bits(void **state)
+{
+    (void)state;
+    const char *path = tiny_file_path(TINY_KEPT);
+    const way mapped = {.threads = 1, .batch = 64};
+    const way copied = {.threads = 1, .batch = 64, .copy = true};
+    assert_true(run(path, &copied) == run(path, &mapped));
 }
 
 static void test_exact_mode_keeps_the_contract_too(void **state)
@@ -439,6 +454,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bits_do_not_depend_on_the_way),
+        cmocka_unit_test(test_a_copy_of_the_weights_has_their_bits),
         cmocka_unit_test(test_exact_mode_keeps_the_contract_too),
         cmocka_unit_test(test_files_differ_where_weights_differ),
         cmocka_unit_test(test_a_cut_table_changes_no_bit),

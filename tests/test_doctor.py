@@ -309,7 +309,8 @@ class MadeUp(Case):
         server = "sys/kernel/debug/sched/fair_server/cpu0/runtime"
         for name, changes, wanted, words, remedy in (
                 ("huge-pages", {THP: "[always] madvise never\n"}, "note", "always", "echo madvise"),
-                ("huge-pages", {THP: "always madvise [never]\n"}, "ok", "never", "nothing"),
+                ("huge-pages", {THP: "always [madvise] never\n"}, "ok", "madvise", "nothing"),
+                ("huge-pages", {THP: "always madvise [never]\n"}, "note", "never", "echo madvise"),
                 ("overcommit", {"proc/sys/vm/overcommit_memory": "2\n"}, "note", "strict", "sysctl"),
                 ("overcommit", {"proc/sys/vm/overcommit_memory": "1\n"}, "ok", "always", "nothing"),
                 ("limits", {"proc/self/limits": LIMITS % (1, 50000000)}, "warn", "50.0 MB",

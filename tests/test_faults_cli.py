@@ -78,7 +78,7 @@ COMMANDS = {
     "plan, json": ("quantize", "--plan", SHAPES, "--fit", "40MB", "--json"),
     "run": RUN,
     "run, json": RUN + ("--json", "--hash"),
-    "run, file": ("run", TM2, "--prompt-file", TEXT, "-n", "1", "-s", "1", "-j", "1", "-q"),
+    "run, file": ("run", TM2, "--prompt-file", TEXT, "-n", "1", "-s", "1", "-j", "1", "-q", "--copy"),
     "info": ("info", TM2),
     "info, json": ("info", TM2, "--json"),
     "tokenize": ("tokenize", TM2, "the fox"),

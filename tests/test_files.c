@@ -80,6 +80,28 @@ static void test_mapfile_copy(void **state)
     assert_contains(err.message, "a directory");
 }
 
+/* Begins where a huge page can, and ends where the file does. */
+static void test_mapfile_copy_of_a_large_file(void **state)
+{
+    (void)state;
+    enum { HUGE_PAGE = 2 << 20, SIZE = 2 * HUGE_PAGE + 12345 };
+    el_mapfile copy;
+    edgellm_error err;
+    put_file(FOLDER "/large", "begins");
+    assert_int_equal(truncate(FOLDER "/large", SIZE), 0);
+    assert_int_equal(el_mapfile_copy_within(&copy, FOLDER "/large", SIZE - 1, &err),
+                     EDGELLM_ERR_MEMORY);
+    assert_contains(err.message, "takes 4206649 bytes of memory, there are 4206648");
+    assert_int_equal(el_mapfile_copy_within(&copy, FOLDER "/large", SIZE, &err), EDGELLM_OK);
+    assert_int_equal(copy.size, SIZE);
+    assert_int_equal((uintptr_t)copy.data % HUGE_PAGE, 0);
+    assert_memory_equal(copy.data, "begins", 7);
+    assert_int_equal(copy.data[SIZE - 1], 0);
+    el_mapfile_settle(&copy);
+    el_mapfile_close(&copy);
+    unlink(FOLDER "/large");
+}
+
 static void test_mapfile_errors(void **state)
 {
     (void)state;
@@ -377,12 +399,19 @@ static void test_outfile_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mapfile),           cmocka_unit_test(test_mapfile_copy),
-        cmocka_unit_test(test_mapfile_errors),    cmocka_unit_test(test_settle_unlocked),
-        cmocka_unit_test(test_outfile),           cmocka_unit_test(test_outfile_stale_and_busy),
-        cmocka_unit_test(test_outfile_buffers),   cmocka_unit_test(test_outfile_cancel),
-        cmocka_unit_test(test_outfile_refuses),   cmocka_unit_test(test_outfile_follows_links),
-        cmocka_unit_test(test_outfile_disk_full), cmocka_unit_test(test_outfile_failures),
+        cmocka_unit_test(test_mapfile),
+        cmocka_unit_test(test_mapfile_copy),
+        cmocka_unit_test(test_mapfile_copy_of_a_large_file),
+        cmocka_unit_test(test_mapfile_errors),
+        cmocka_unit_test(test_settle_unlocked),
+        cmocka_unit_test(test_outfile),
+        cmocka_unit_test(test_outfile_stale_and_busy),
+        cmocka_unit_test(test_outfile_buffers),
+        cmocka_unit_test(test_outfile_cancel),
+        cmocka_unit_test(test_outfile_refuses),
+        cmocka_unit_test(test_outfile_follows_links),
+        cmocka_unit_test(test_outfile_disk_full),
+        cmocka_unit_test(test_outfile_failures),
     };
     return cmocka_run_group_tests_name("files", tests, set_up, NULL);
 }

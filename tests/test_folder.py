@@ -8,8 +8,10 @@ and what is wrong with a folder is said.
 Standard library only.
 """
 import json
+import math
 import os
 import pathlib
+import random
 import shutil
 import struct
 import subprocess
@@ -223,6 +225,178 @@ class TheSameModel(Case):
                          sum(p.stat().st_size for p in folder.iterdir()))
 
 
+def levels_of(shape, floats, dtype):
+    """What BitNet rounds floats to whenever it computes, by its description: -m, 0 and m, m the mean of
+    their magnitudes in the type that they have."""
+    mean = math.fsum(map(abs, floats)) / len(floats)
+    level = hf_folder.unpack(hf_folder.pack([mean], dtype), dtype)[0] if dtype != "BF16" else \
+        nearest_bf16(mean)
+    return shape, [0.0 if abs(x) <= mean / 2 else math.copysign(level, x) for x in floats]
+
+
+def nearest_bf16(x):
+    bits = struct.unpack("<I", struct.pack("<f", x))[0]
+    return struct.unpack("<f", struct.pack("<I", (bits + 0x7fff + (bits >> 16 & 1)) >> 16 << 16))[0]
+
+
+def unigram_of(model, scheme="always", fallback=True):
+    """tokenizer.json of SentencePiece's other model, with as many pieces as the model has tokens."""
+    pieces = ["<unk>", "\u2581", *"abcdefgh", "\u2581ab", "ab", "\u2581a"]
+    pieces += [f"<0x{i:02X}>" for i in range(256)]
+    pieces += [f"\u2581{i}" for i in range(len(model["values"]["tokenizer.ggml.tokens"]) - len(pieces))]
+    return {"added_tokens": [{"id": 0, "content": "<unk>", "special": True}], "normalizer": None,
+            "pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": scheme},
+            "model": {"type": "Unigram", "unk_id": 0, "byte_fallback": fallback,
+                      "vocab": [[p, -8 - i / 8] for i, p in enumerate(pieces)]}}
+
+
+class Unigram(Case):
+    def target(self, **options):
+        shutil.rmtree(self.place / "folder", ignore_errors=True)
+        hf_folder.write(read("tiny"), self.place / "folder")
+        made = unigram_of(read("tiny"), **options)
+        (self.place / "folder" / "tokenizer.json").write_text(json.dumps(made))
+        config = {"unk_token": "<unk>"} if options.get("fallback", True) else {}
+        (self.place / "folder" / "tokenizer_config.json").write_text(json.dumps(config))
+        return self.made(self.place / "folder"), made["model"]["vocab"]
+
+    def test_vocabulary(self):
+        target, pieces = self.target()
+        v = tm2.TM2File(target).vocab
+        self.assertEqual((v["pretokenizer"], v["unk"], v["space_first"], v["merges"]), ("unigram", 0, 2, []))
+        self.assertEqual(v["tokens"][10:14], [b" ab", b"ab", b" a", b"\0"])
+        self.assertEqual(list(v["types"][:14]), [3] + [1] * 12 + [6])
+        self.assertEqual(v["ranks"], [struct.unpack("<I", struct.pack("<f", s))[0] for _, s in pieces])
+        v = tm2.TM2File(self.target(scheme="first", fallback=False)[0]).vocab
+        self.assertEqual((v["space_first"], v["unk"], v["types"][13]), (3, 0, 1))
+
+    def test_texts(self):
+        """Words with a space before each; one is put before a part that has none."""
+        def ids(text):
+            done = subprocess.run([EDGELLM, "tokenize", target, "--ids", "--special"], check=True,
+                                  input=text.encode(), stdout=subprocess.PIPE, timeout=60)
+            return [int(i) for i in done.stdout.split()]
+        for scheme, cases in {
+                "always": {"ab": [10], " ab": [10], "  ab": [1, 10], "a<unk>ab": [12, 0, 10],
+                           "<unk> ab": [0, 10], "abh": [10, 9], "z": [1, 13 + ord("z")]},
+                "first": {"ab": [10], " ab": [10], "a<unk>ab": [12, 0, 11], "<unk>ab": [0, 11]},
+                "never": {"ab": [11], " ab": [10], "a<unk>ab": [2, 0, 11]}}.items():
+            target = self.target(scheme=scheme)[0]
+            self.assertEqual({text: ids(text) for text in cases}, cases, scheme)
+
+
+class ThreeLevels(Case):
+    """Weights that are -s, 0 and s are the same in every form, and the file has them as they are."""
+
+    NAME = "bitnet-b1.58"
+    MORE = ("--embedding-bits", "8", "--embedding-group", "32")
+
+    def folder(self, model, name="folder", **options):
+        folder = self.place / name
+        hf_folder.write(model, folder, **options)
+        return folder
+
+    def coded(self, model, kind, name="folder", except_for=(), **config):
+        """The model's folder in codes."""
+        state = hf_folder.coded(hf_folder.state_of(model), kind, except_for)
+        how = {"quant_method": "bitnet"} | config
+        if kind != "divided":
+            how["linear_class"] = "autobitlinear"
+        return self.folder(model, name, state=state, config={"quantization_config": how})
+
+    def kept(self, target):
+        """All projections are as fives, with one scale for each row."""
+        t1 = [c.name for c in tm2.CODECS].index("t1")
+        file = tm2.TM2File(target)
+        matrices = [t for name, t in file.tensors.items() if name.startswith("blk.") and t.rows > 1]
+        self.assertEqual({(t.codec, t.group) for t in matrices}, {(t1, 0)})
+        return target
+
+    def same_tensors(self, a, b):
+        a, b = tm2.TM2File(a), tm2.TM2File(b)
+        self.assertEqual(set(a.tensors), set(b.tensors))
+        for name in a.tensors:
+            self.assertEqual(bytes(a.bytes_of(a.tensors[name])), bytes(b.bytes_of(b.tensors[name])), name)
+
+    def test_every_form(self):
+        model = hf_folder.read(gguf(self.NAME))
+        source = self.kept(self.made(gguf(self.NAME), *self.MORE, name="gguf.tm2.bin"))
+        for kind in ("multiplied", "divided", "unpacked"):
+            with self.subTest(kind):
+                folder = self.coded(model, kind, kind)
+                self.same_model(self.made(folder, *self.MORE), source)
+        self.same_model(self.made(self.folder(model), *self.MORE), source)
+
+    def test_random_codes(self):
+        """Every weight of packed bytes is where the description has it."""
+        model, r = hf_folder.read(gguf(self.NAME)), random.Random(1)
+        state = hf_folder.coded(hf_folder.state_of(model), "multiplied")
+        plain = {}
+        for name, (shape, data) in state.items():
+            if isinstance(data, bytes):
+                data = bytes(sum(r.randrange(3) << 2 * k for k in range(4)) for _ in data)
+                scale = state[name + "_scale"][1][0]
+                state[name] = shape, data
+                plain[name] = (4 * shape[0], shape[1]), [
+                    scale * ((byte >> 2 * k & 3) - 1) for k in range(4) for byte in data]
+            elif not name.endswith("_scale"):
+                plain[name] = shape, data
+        how = {"quant_method": "bitnet", "linear_class": "autobitlinear"}
+        folder = self.folder(model, state=state, config={"quantization_config": how})
+        self.same_tensors(self.kept(self.made(folder)),
+                          self.made(self.folder(model, "plain", state=plain), name="p.tm2.bin"))
+
+    def test_rounded_while_computing(self):
+        """BitNet's master weights, and 1bitLLM's class."""
+        model, r = hf_folder.read(gguf(self.NAME)), random.Random(2)
+        state = {n: (s, [r.gauss(0, 0.05) for _ in f] if n.endswith("_proj.weight") else f)
+                 for n, (s, f) in hf_folder.state_of(model).items()}
+        older = {n.replace("attn_sub_norm", "inner_attn_ln").replace("ffn_sub_norm", "ffn_layernorm"): w
+                 for n, w in state.items()}
+        online = {"quantization_config": {"quant_method": "bitnet", "linear_class": "autobitlinear",
+                                          "quantization_mode": "online"}}
+        first = {"architectures": ["BitnetForCausalLM"], "hidden_act": "silu", "weight_bits": 1,
+                 "input_bits": 8}
+        for dtype in ("F32", "F16", "BF16"):
+            held = {n: (s, hf_folder.unpack(hf_folder.pack(f, dtype), dtype) if len(s) == 2 else f)
+                    for n, (s, f) in state.items()}
+            plain = {n: levels_of(s, f, dtype) if n.endswith("_proj.weight") else (s, f)
+                     for n, (s, f) in held.items()}
+            expected = self.made(self.folder(model, dtype, state=plain), name=dtype + ".tm2.bin")
+            for name, tensors, config in (("new", state, online), ("old", older, first)):
+                with self.subTest((dtype, name)):
+                    folder = self.folder(model, dtype + name, dtype=dtype, state=tensors, config=config)
+                    target = self.kept(self.made(folder))
+                    self.same_tensors(target, expected)
+                    self.assertEqual(tm2.TM2File(target).config["architecture"],
+                                     "bitnet" if name == "old" else self.NAME)
+
+    def test_of_other_classes(self):
+        """Llama with packed weights, as Falcon-E; with floats, a scale for each shard, as TriLM."""
+        model = hf_folder.read(gguf("tiny"))
+        for name, (shape, floats) in model["tensors"].items():
+            if name.startswith("blk.") and len(shape) == 2:
+                model["tensors"][name] = shape, [0.25 * ((x > 0.02) - (x < -0.02)) for x in floats]
+        plain = self.kept(self.made(self.folder(model, "plain"), name="plain.tm2.bin"))
+        packed = self.coded(model, "divided", modules_to_not_convert=["lm_head"])
+        self.same_model(self.made(packed), plain)
+        but = self.coded(model, "divided", "but", ["layers.0.mlp", "k_proj"], use_rms_norm=False,
+                         modules_to_not_convert=["model.layers.0.mlp", "k_proj", "lm_head"])
+        self.same_model(self.made(but), plain)
+        for name, (shape, floats) in model["tensors"].items():
+            if name.startswith("blk.") and len(shape) == 2:
+                half = len(floats) // 2
+                model["tensors"][name] = shape, [2 * x for x in floats[:half]] + floats[half:]
+        self.kept(self.made(self.folder(model, "shards", dtype="F16"), name="shards.tm2.bin"))
+
+    def test_it_is_not_calibrated(self):
+        """A number of bits rounds it."""
+        folder = self.coded(hf_folder.read(gguf(self.NAME)), "multiplied")
+        done = edgellm("quantize", folder, "-o", self.place / "no.tm2.bin", "--bits", "2")
+        self.assertEqual(done.returncode, UNSUPPORTED)
+        self.ok("quantize", folder, "-o", self.place / "y.tm2.bin", "--bits", "2", "--calibrate", "none")
+
+
 class Bad(Case):
     """Each says what is wrong, and writes nothing."""
 
@@ -274,7 +448,19 @@ class Bad(Case):
         config(UNSUPPORTED, "'attention_bias'", attention_bias=True)
         config(UNSUPPORTED, "'yarn'", rope_scaling={"rope_type": "yarn", "factor": 4})
         config(FORMAT, "'factor'", rope_parameters={"rope_type": "llama3"})
-        config(UNSUPPORTED, "quantization_config", quantization_config={"quant_method": "gptq"})
+        def codes(*expected, **new):
+            config(UNSUPPORTED, "'quantization_config'", *expected,
+                   quantization_config={"quant_method": "bitnet"} | new)
+        codes("'gptq'", "'bitnet'", quant_method="gptq")
+        codes("'quant_method' is ''", quant_method=None)
+        codes("'bits' is not known", "linear_class", bits=2)
+        codes("'use_rms_norm' is true", use_rms_norm=True)
+        codes("'linear_class' is 'x'", "'autobitlinear'", linear_class="x")
+        codes("'quantization_mode' is 'x'", "'offline'", quantization_mode="x")
+        codes("'quantization_mode' is online", quantization_mode="online")
+        codes("'modules_to_not_convert' is no list", modules_to_not_convert="lm_head")
+        codes("'modules_to_not_convert' is model.*", modules_to_not_convert=["model.*"])
+        config(UNSUPPORTED, "has dtype F32", "only U8", quantization_config={"quant_method": "bitnet"})
         config(UNSUPPORTED, "'sliding_attention'", layer_types=["sliding_attention"])
 
     def test_config_of_one_class(self):
@@ -297,11 +483,50 @@ class Bad(Case):
         config("qwen3", UNSUPPORTED, "'partial_rotary_factor' is 0.5",
                rope_parameters={"partial_rotary_factor": 0.5})
         config("tiny", UNSUPPORTED, "longrope", rope_scaling={"rope_type": "longrope"})
+        bitnet = {"quant_method": "bitnet", "linear_class": "autobitlinear"}
+        config("phi3", UNSUPPORTED, "other classes", quantization_config=bitnet)
+        config("qwen2", UNSUPPORTED, "a class with biases", quantization_config=bitnet)
+        config("bitnet-b1.58", UNSUPPORTED, "'silu'", "'relu2'", hidden_act="silu")
+        config("bitnet-b1.58", UNSUPPORTED, "'weight_bits' is 2", weight_bits=2, hidden_act="silu",
+               architectures=["BitnetForCausalLM"])
+
+    def test_codes(self):
+        model = read("bitnet-b1.58")
+        def coded(change, *expected, kind="multiplied"):
+            how = {"quant_method": "bitnet"} | (
+                {} if kind == "divided" else {"linear_class": "autobitlinear"})
+            state = hf_folder.coded(hf_folder.state_of(model), kind)
+            change(state)
+            folder = pathlib.Path(tempfile.mkdtemp(dir=self.place)) / "folder"
+            hf_folder.write(model, folder, state=state, config={"quantization_config": how})
+            with self.subTest(expected):
+                self.refused(folder, *expected)
+        scale = Q_PROJ + "_scale"
+        def put(byte, value):
+            def change(state):
+                shape, data = state[Q_PROJ]
+                state[Q_PROJ] = shape, data[:byte] + bytes([value]) + data[byte + 1:]
+            return change
+        # rows 8 to 15 are the second bits of rows 0 to 7; q_proj has 32 rows and columns
+        coded(put(3 * 32 + 5, 0b1110), FORMAT, "'blk.0.attn_q.weight', row 11, column 5", "code 3")
+        coded(put(0, 0xff), FORMAT, "row 0, column 0", "code 3")
+        coded(lambda s: s.pop(scale), FORMAT, f"'{Q_PROJ}'", f"'{scale}', is missing")
+        coded(lambda s: s.update({scale: ((2,), [1, 1])}), FORMAT, scale, "not one number")
+        coded(lambda s: s.update({scale: ((1,), b"1")}), FORMAT, scale, "not one number")
+        coded(lambda s: s.update({scale: ((1,), [0])}), FORMAT, scale, "is 0", kind="divided")
+        coded(lambda s: s.update({scale: ((1,), [math.inf])}), FORMAT, scale, "is inf")
+        coded(lambda s: s.update({Q_PROJ: ((16, 16), s[Q_PROJ][1])}), FORMAT, Q_PROJ,
+              "shape (16, 16)", "(8, 32)")
+        coded(lambda s: s.update({"model.norm.weight_scale": ((1,), [1])}), UNSUPPORTED, "no such tensor")
+        coded(lambda s: s.update({Q_PROJ: (s[Q_PROJ][0], [math.nan] + s[Q_PROJ][1][1:])}), FORMAT,
+              "row 0, column 0: the weight is not a finite number", kind="unpacked")
 
     def test_tokenizer(self):
         def tokenizer(change, *expected, **options):
             self.change("tokenizer.json", change, *expected, **options)
-        tokenizer(lambda m: m["model"].update(type="Unigram"), UNSUPPORTED, "'Unigram'", "'BPE'")
+        tokenizer(lambda m: m["model"].update(type="WordPiece"), UNSUPPORTED, "'WordPiece'", "'BPE'",
+                  "'Unigram'")
+        tokenizer(lambda m: m["model"].update(type="Unigram"), FORMAT, "no list of pieces")
         tokenizer(lambda m: m["model"]["vocab"].update(more=301), FORMAT, "'more'", "301 tokens")
         tokenizer(lambda m: m["model"]["vocab"].update(more=300), FORMAT, "'more'", "id 300")
         tokenizer(lambda m: m["model"].update(vocab={"<|endoftext|>": 0}, merges=[]), FORMAT,
@@ -320,6 +545,25 @@ class Bad(Case):
         self.refused(folder, FORMAT, "no tokenizer.json")
         folder.joinpath("tokenizer.model").write_bytes(b"x")
         self.refused(folder, UNSUPPORTED, "save it again")
+
+    def test_unigram(self):
+        def unigram(change, *expected):
+            def both(made):
+                made.update(unigram_of(self.model))
+                change(made)
+            self.change("tokenizer.json", both, *expected)
+        vocab = lambda m: m["model"]["vocab"]
+        unigram(lambda m: vocab(m).append(["a", 1]), FORMAT, "'a' is twice")
+        unigram(lambda m: vocab(m).append(["zz", None]), FORMAT, "entry 301", "with a score")
+        unigram(lambda m: vocab(m).append([1, 1]), FORMAT, "entry 301", "with a score")
+        unigram(lambda m: vocab(m).append(["zz", 1]), FORMAT, "'zz'", "the model has 301 tokens")
+        unigram(lambda m: vocab(m)[299].__setitem__(1, 1e30), FORMAT, "score")
+        unigram(lambda m: m["model"].update(unk_id="x"), FORMAT, "'unk_id'")
+        unigram(lambda m: m.update(normalizer={"type": "Precompiled", "precompiled_charsmap": "AA=="}),
+                UNSUPPORTED, "a map of characters", "'Precompiled'")
+        unigram(lambda m: m.update(normalizer={"type": "NFKC"}), UNSUPPORTED, "'NFKC'")
+        unigram(lambda m: vocab(m)[299].__setitem__(0, "a\u2581b"), UNSUPPORTED, "'Metaspace with split'")
+        unigram(lambda m: m.update(pre_tokenizer=None), UNSUPPORTED, "spaces as they are")
 
     def test_merges_that_no_scores_give(self):
         def merges(change, *expected):

@@ -84,7 +84,7 @@ static void opens_or_says_why(int index)
         }
         assert_int_equal(el_memory.in_use, before);
     }
-    assert_true(failed > 40);
+    assert_true(failed > 30);
 }
 
 static void test_every_allocation_fails(void **state)

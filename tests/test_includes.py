@@ -33,7 +33,7 @@ MAY_INCLUDE = {
     "train": ["base", "kernel", "format", "quant", "offline"],
     "offline": ["base", "kernel", "format", "quant", "engine", "sample/random.h"],
     # base/outfile.h: what the program keeps appears whole or not at all
-    # base/mapfile.h, base/threads.h: the bench reads the weights as the engine does
+    # base/mapfile.h, base/quota.h, base/threads.h: the bench reads the weights as the engine does
     # base/throttle.h: the doctor says what --rt goes by
     # base/clock.h: and times servers in whole nanoseconds
     # base/fnv.h: what was kept, and for what
@@ -44,8 +44,8 @@ MAY_INCLUDE = {
     "batch": ["base", "server"],
     "schema": ["base"],
     # server/server.h: `edgellm serve` starts it; batch/batch.h: `edgellm batch`
-    "cli": ["server/server.h", "batch/batch.h", "base/outfile.h", "base/mapfile.h", "base/threads.h",
-            "base/throttle.h", "base/clock.h", "base/fnv.h", "schema/schema.h", "quant/plan.h",
+    "cli": ["server/server.h", "batch/batch.h", "base/outfile.h", "base/mapfile.h", "base/quota.h",
+            "base/threads.h", "base/throttle.h", "base/clock.h", "base/fnv.h", "schema/schema.h", "quant/plan.h",
             "quant/quantize.h", "quant/adapter.h", "train/compress.h", "offline/layouts.h", "format/gguf.h",
             "folder/folder.h", "folder/folder_adapter.h"],
 }

@@ -345,16 +345,17 @@ static void ref_attend_exact(const float *keys, const float *values, const float
 static const uint32_t head_dims[] = {2, 32, 33, 64, 80, 96, 128, 256};
 static const uint32_t lengths[] = {1, 2, 15, 16, 17, 63, 64, 65, 128, 129, 300};
 
-enum { HEADS = 5 }; /* of queries that share keys and values: more than any level takes at once */
+enum { HEADS = 7 }; /* of queries that share keys and values: more than any level takes at once */
 
-/* On the queries' first `heads`, more than any level takes at once. */
+/* On the queries' first `heads`. */
 static void check_attend_heads(const el_kernels *k, const el_kv *kv, const float *queries,
                                uint32_t heads, const el_attended *of, const float *want)
 {
-    const uint32_t most = heads < EL_ATTEND_HEADS ? heads : EL_ATTEND_HEADS;
+    const uint32_t most = heads < EL_ATTEND_ROWS ? heads : EL_ATTEND_ROWS;
     guarded scores = guard_floats((of->last - of->first + 63) / 64 * 64 * most);
     guarded out = guard_floats(heads * of->head_dim);
-    k->attend(kv, queries, heads, of, scores.data, out.data);
+    const el_queries q = {queries, out.data, (size_t)heads * of->head_dim, heads, 1};
+    k->attend(kv, &q, of, scores.data);
     assert_same_bits(out.data, want, heads * of->head_dim, "attend", k);
     unguard(&out);
     unguard(&scores);
@@ -372,11 +373,67 @@ static void check_attend_lengths(const el_kernels *k, const el_kv *kv, const flo
         if (of.begin >= of.end) continue;
         for (uint32_t h = 0; h < HEADS; h++)
             ref_attend(kv, queries + h * of.head_dim, &of, want + h * of.head_dim);
-        for (uint32_t heads = 1; heads <= HEADS; heads++)
+        for (uint32_t heads = 1 + i % 2; heads <= HEADS; heads += 2)
             check_attend_heads(k, kv, queries, heads, &of, want);
         for (of.first = 0; of.first <= of.begin; of.first += 64)
             for (of.last = (of.end + 15) / 16 * 16; of.last <= POSITIONS; of.last += 144)
                 check_attend_heads(k, kv, queries, 1, &of, want);
+    }
+}
+
+/* Heads of several tokens, of which the last ends at `end`, in a cache or in a ring. What lies
+ * between the heads of two tokens stays. */
+static void check_attend_tokens(const el_kernels *k, const el_kv *kv, const el_kv *all,
+                                const float *queries, uint32_t heads, uint32_t tokens,
+                                el_attended last, uint32_t window)
+{
+    const uint32_t dim = last.head_dim, width = heads * dim, stride = width + 3;
+    float want[HEADS * EL_HEAD_DIM_MAX];
+    el_attended of[HEADS];
+    guarded in = guard_floats((tokens - 1) * stride + width),
+            out = guard_floats((tokens - 1) * stride + width);
+    const uint32_t most = heads * tokens < EL_ATTEND_ROWS ? heads * tokens : EL_ATTEND_ROWS;
+    guarded scores = guard_floats((last.last - last.first + 63) / 64 * 64 * most);
+    float *inputs = in.data, *outputs = out.data;
+    for (uint32_t t = 0; t < tokens; t++) {
+        of[t] = last;
+        of[t].end = last.end - (tokens - 1 - t);
+        of[t].begin = window && of[t].end > window ? of[t].end - window : 0;
+        if (t < tokens - 1) outputs[t * stride + width] = -7.0f;
+        for (uint32_t i = 0; i < width; i++)
+            inputs[t * stride + i] = queries[(i + t * 13) % (HEADS * dim)];
+    }
+    const el_queries q = {inputs, outputs, stride, heads, tokens};
+    k->attend(kv, &q, of, scores.data);
+    for (uint32_t t = 0; t < tokens; t++) {
+        for (uint32_t h = 0; h < heads; h++)
+            ref_attend(all, inputs + t * stride + h * dim, &of[t], want + h * dim);
+        assert_same_bits(outputs + t * stride, want, width, "attend, several tokens", k);
+        if (t < tokens - 1) assert_true(outputs[t * stride + width] == -7.0f);
+    }
+    unguard(&scores);
+    unguard(&out);
+    unguard(&in);
+}
+
+/* More rows than any level takes at once, in one piece and in several; tokens whose spans differ.
+ */
+static void check_attend_batches(const el_kernels *k, const el_kv *kv, const float *queries,
+                                 uint32_t dim)
+{
+    static const struct {
+        uint32_t heads, tokens, end, window, last; /* last 0: end */
+    } cases[] = {{1, 7, 7, 0, 0},  {1, 6, 65, 0, 0},   {3, 2, 65, 0, 0},    {3, 2, 130, 70, 0},
+                 {2, 3, 66, 5, 0}, {3, 3, 64, 0, 304}, {7, 2, 130, 64, 304}};
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        const uint32_t first = cases[i].end - (cases[i].tokens - 1), window = cases[i].window;
+        const uint32_t begin = window && first > window ? first - window : 0;
+        const el_attended of = {.head_dim = dim,
+                                .end = cases[i].end,
+                                .first = begin / 64 * 64,
+                                .last = cases[i].last ? cases[i].last : cases[i].end,
+                                .scale = 0.125f};
+        check_attend_tokens(k, kv, kv, queries, cases[i].heads, cases[i].tokens, of, window);
     }
 }
 
@@ -416,6 +473,7 @@ static void check_attend_width(const el_kernels *k, random_state *r, uint32_t di
     assert_memory_equal(got.vscale.data, want.vscale.data, want.vscale.size);
     fill_floats(r, query.data, HEADS * dim, 0);
     check_attend_ways(k, &got.kv, query.data, dim);
+    if (dim == 64 || dim == 80) check_attend_batches(k, &got.kv, query.data, dim);
     unguard(&query);
     free_kv(&want);
     free_kv(&got);
@@ -467,6 +525,7 @@ static void check_ring_of(const el_kernels *k, const el_kv *all, const el_kv *ri
     for (uint32_t h = 0; h < HEADS; h++)
         ref_attend(all, queries + h * dim, &of, want + h * dim);
     check_attend_heads(k, ring, queries, HEADS, &of, want);
+    if (end % 64 > 1) check_attend_tokens(k, ring, all, queries, 3, 2, of, WINDOW - 1);
     of.last = of.first + RING;
     check_attend_heads(k, ring, queries, HEADS, &of, want);
 }

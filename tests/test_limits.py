@@ -128,7 +128,7 @@ class Groups(unittest.TestCase):
             raise unittest.SkipTest("no mount namespaces here")
 
     def test_memory(self):
-        """What a session keeps must be allowed; weights can be read again, in real time they are kept too."""
+        """What a session keeps must be allowed; weights can be read again, but for a copy of them."""
         command = (EDGELLM, "run", TM2, "-p", "the fox", "-n", "2", "-s", "1", "-q", *SESSION)
         plan = json.loads(edgellm("info", TM2, "--json", *SESSION).stdout)["plan"]
         kept = plan["total"] - plan["weights"] - plan["program"]
@@ -136,10 +136,38 @@ class Groups(unittest.TestCase):
         for text in ("max", f"{plan['total'] + SYSTEM}\n", f"{kept + SYSTEM}\n"):
             done = in_group({"memory.max": text}, *command)
             self.assertEqual((done.returncode, done.stdout), (0, right), done.stderr)
-        for command_, limit in ((command, kept // 2), ((*command, "--rt"), plan["total"] // 2)):
+        done = in_group({"memory.max": f"{plan['total'] + SYSTEM}\n"}, *command, "--copy")
+        self.assertEqual((done.returncode, done.stdout), (0, right), done.stderr)
+        for command_, limit in ((command, kept // 2), ((*command, "--rt"), plan["total"] // 2),
+                                ((*command, "--copy"), plan["total"] // 2)):
             done = in_group({"memory.max": f"{limit}\n"}, *command_)
             self.assertEqual((done.returncode, done.stdout), (MEMORY, b""), done.stderr)
             self.assertRegex(done.stderr.decode(), rf"\Aedgellm: [^\n]* control group [^\n]* allows {limit}: [^\n]+\n\Z")
+
+    def test_a_copy_that_does_not_fit(self):
+        size = os.path.getsize(TM2)
+        for option in ("--copy", "--rt"):
+            done = in_group({"memory.max": f"{size - 1}\n"}, EDGELLM, "run", TM2, "-p", "fox", option)
+            self.assertEqual((done.returncode, done.stdout), (MEMORY, b""), done.stderr)
+            self.assertRegex(done.stderr.decode(), rf"\Aedgellm: a copy of [^\n]+ takes {size} bytes[^\n]+\n\Z")
+
+    def test_bench_without_room_for_a_second_copy(self):
+        """Its roofline then reads what is mapped, and says so."""
+        model = OUT / "layers.tm2.bin"
+        subprocess.run([MAKE_TINY, OUT / "layers.gguf", "layers"], check=True, timeout=60)
+        subprocess.run([EDGELLM, "quantize", OUT / "layers.gguf", "-o", model, "-q", "--bits", "8", "--calibrate",
+                        "none"], check=True, timeout=60)
+        size, context = os.path.getsize(model), ("-c", "64", "-j", "1")
+        self.assertGreater(size, 6 * MIB)
+        total = json.loads(edgellm("info", model, "--json", *context).stdout)["plan"]["total"]
+        bench = (EDGELLM, "bench", model, "--runs", "1", "--warmup", "0", "-n", "2", "-p", "4", *context)
+        for option, more, copied in (("--copy", 5 * MIB, False), ("--rt", 5 * MIB, False), ("--copy", SYSTEM + size, True)):
+            group = {"memory.max": f"{total + more}\n"}
+            done = in_group(group, *bench, option, "--json")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIs(json.loads(done.stdout)["roofline"]["roof_copied"], copied)
+            text = in_group(group, *bench, option).stdout.decode()
+            self.assertIs("mapped: there is no room for a second copy" in text, not copied)
 
     def test_processor_time(self):
         """No more threads than the quota has whole cores, or parts of one."""

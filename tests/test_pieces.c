@@ -186,6 +186,30 @@ static void a_space_comes_first(void **state)
     finish(&m);
 }
 
+/* Unless there is one: before every part between tokens, or before what begins a text. */
+static void a_space_comes_first_unless_there_is_one(void **state)
+{
+    (void)state;
+    pieces p;
+    hand_pieces(&p);
+    p.w->vocab.space_first = EL_SPACE_UNLESS;
+    machine m = start_pieces(&p);
+    const unsigned special = EDGELLM_TOKENIZE_SPECIAL;
+    assert_ids(&m, "", 0, NULL, 0);
+    assert_ids(&m, "a", 0, (uint32_t[]){SPACE_A}, 1);
+    assert_ids(&m, " a", 0, (uint32_t[]){SPACE_A}, 1);
+    assert_ids(&m, "<u>a", 0, (uint32_t[]){USER, SPACE_A}, 2);
+    assert_ids(&m, "a<u> a", 0, (uint32_t[]){SPACE_A, USER, SPACE_A}, 3);
+    assert_ids(&m, "a<turn>a", special, (uint32_t[]){SPACE_A, TURN, SPACE_A}, 3);
+    p.w->vocab.space_first = EL_SPACE_UNLESS_ONCE;
+    assert_ids(&m, "a", 0, (uint32_t[]){SPACE_A}, 1);
+    assert_ids(&m, " a", 0, (uint32_t[]){SPACE_A}, 1);
+    assert_ids(&m, "a<turn>a", special, (uint32_t[]){SPACE_A, TURN, A}, 3);
+    assert_ids(&m, "<turn>a", special, (uint32_t[]){TURN, A}, 2);
+    assert_ids(&m, "<u>a", 0, (uint32_t[]){USER, A}, 2);
+    finish(&m);
+}
+
 /* Of equal ranks the leftmost pair; of joined pairs the better rank, whatever came first. */
 static void equal_ranks_go_from_the_left(void **state)
 {
@@ -308,6 +332,7 @@ int main(void)
         cmocka_unit_test(vectors_equal_the_reference),
         cmocka_unit_test(spaces_and_bytes),
         cmocka_unit_test(a_space_comes_first),
+        cmocka_unit_test(a_space_comes_first_unless_there_is_one),
         cmocka_unit_test(equal_ranks_go_from_the_left),
         cmocka_unit_test(kept_bytes_come_back),
         cmocka_unit_test(a_megabyte_is_quick),

@@ -113,11 +113,10 @@ static void kv_store(const el_kv *kv, uint32_t position, const float *key, const
 }
 
 /* Wrong for the last head only. */
-static void attend(const el_kv *kv, const float *queries, uint32_t heads, const el_attended *of,
-                   float *scores, float *out)
+static void attend(const el_kv *kv, const el_queries *q, const el_attended *of, float *scores)
 {
-    sound.attend(kv, queries, heads, of, scores, out);
-    spoil(&out[heads * of->head_dim - 1]);
+    sound.attend(kv, q, of, scores);
+    spoil(&q->out[(q->tokens - 1) * q->stride + q->heads * of->head_dim - 1]);
 }
 
 static void attend_exact(const float *keys, const float *values, const float *query,

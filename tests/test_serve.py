@@ -854,7 +854,7 @@ class Start(Case):
         self.fails(FORMAT, "--port", "0", model=str(bad), words="bad.tm2.bin")
         said = self.fails(MEMORY, "--port", "0", "--max-ram", "1M", words="1048576")
         sessions = int(re.search(r"needs (\d+) bytes", said).group(1))
-        self.fails(MEMORY, "--port", "0", "--max-ram", str(sessions + (1 << 20)), "--connections",
+        self.fails(MEMORY, "--port", "0", "--max-ram", str(sessions + (8 << 20)), "--connections",
                    "500", words="--max-ram")
 
     def test_unix_socket(self):

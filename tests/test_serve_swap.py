@@ -3,7 +3,7 @@
 accepted for, what comes goes to the new one, each as `edgellm run` answers with that model, and
 nothing is dropped.
 
-    python3 tests/test_serve_swap.py EDGELLM MAKE_TINY OUT_DIR
+    python3 tests/test_serve_swap.py EDGELLM MAKE_TINY OUT_DIR [sanitized]
 
 Standard library only; how a server is started and asked is test_serve.py's.
 """
@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import pty
+import resource
 import shutil
 import signal
 import socket
@@ -37,6 +38,7 @@ ENDLESS = {"prompt": "fox", "ignore_eos": True}
 SCHEMA = {"type": "object", "required": ["device", "on"],
           "properties": {"device": {"enum": ["lamp", "the heating"]}, "on": {"type": "boolean"}}}
 RESULTS = ("swapped", "same", "kept")
+SANITIZED = "sanitized" in serve.sys.argv[4:]
 
 
 def setUpModule():
@@ -217,6 +219,20 @@ class Swapping(Case):
         self.assertEqual(self.fingerprint(server), first)
         self.is_served(server, LONG)
         self.assertEqual(self.ends(server), [])
+
+    def test_copied_weights(self):
+        """The file that was read may be cut short, and the next one is read as a whole."""
+        def is_mapped():
+            return str(PATH) in pathlib.Path(f"/proc/{server.process.pid}/maps").read_text()
+        server = self.serve("--copy")
+        self.assertFalse(is_mapped())
+        for model in (OTHER, LONG):
+            os.truncate(PATH, 100)
+            place(model)
+            self.assertIn("another model from now on", self.look_again(server, "swapped"))
+            self.is_served(server, model)
+            self.assertFalse(is_mapped())
+        self.ends(server)
 
     def test_what_cannot_be_served(self):
         """The model stays, and a line says why."""
@@ -488,6 +504,27 @@ class Alone(Case):
         self.assertEqual(self.results(server), [1, 0, 0])
         line, = self.ends(server)
         self.assertIn("another model from now on", line)
+
+    @unittest.skipIf(SANITIZED, "a sanitizer needs memory of its own")
+    def test_no_room_for_a_second_copy(self):
+        """By plan both fit, but others have the memory: as well one after the other."""
+        models = [str(OUT / f"layers{group}.tm2.bin") for group in (32, 64)]
+        gguf = OUT / "layers.gguf"
+        subprocess.run([serve.MAKE_TINY, gguf, "layers"], check=True, timeout=60)
+        for group, model in zip(("32", "64"), models):
+            subprocess.run([serve.EDGELLM, "quantize", gguf, "-o", model, "-q", "--bits", "8", "--group", group,
+                            "--calibrate", "none"], check=True, timeout=60)
+        place(models[0])
+        server = self.start("-c", "64", "-j", "1", "--copy", model=str(PATH))
+        pid, size = server.process.pid, os.path.getsize(models[1])
+        data = int(pathlib.Path(f"/proc/{pid}/status").read_text().split("VmData:")[1].split()[0]) << 10
+        resource.prlimit(pid, resource.RLIMIT_DATA, (data + size * 3 // 4,) * 2)  # files that are mapped do not count
+        place(models[1])
+        self.assertIn("may end first", self.look_again(server, "swapped"))
+        self.assertIn("another model from now on", server.process.stderr.readline().decode())
+        self.assertEqual(server.answer(TEXT, seed=3, max_tokens=5, **ENDLESS)["choices"][0]["text"],
+                         run("fox", "-n", 5, "-s", 3, "--raw", "--ignore-eos", model=models[1])["text"])
+        self.assertEqual(self.ends(server), [])
 
     def test_back_again(self):
         """It was sound, and is gone when it is its turn."""

@@ -105,7 +105,7 @@ static float *taken(const el_gguf_tensor *t, const el_taken *how)
 static el_taken how_of(const el_gguf_tensor *t)
 {
     el_taken how;
-    assert_int_equal(el_takeover_how(t, &how, NULL), EDGELLM_OK);
+    assert_int_equal(el_takeover_how(t, false, &how, NULL), EDGELLM_OK);
     return how;
 }
 
@@ -148,8 +148,17 @@ static void check_takeover(const kept *k, uint32_t rows, uint32_t blocks)
         assert_same_weights(got, want, n);
     else
         assert_memory_equal(got, want, n * sizeof *want); /* the sign of zero too */
-    free(want);
     free(got);
+    if (how.codec == EL_CODEC_T1) {
+        el_taken two_bits;
+        assert_int_equal(el_takeover_how(&s.tensor, true, &two_bits, NULL), EDGELLM_OK);
+        assert_int_equal(two_bits.codec, EL_CODEC_T2);
+        assert_true(two_bits.exact);
+        got = taken(&s.tensor, &two_bits);
+        assert_same_weights(got, want, n);
+        free(got);
+    }
+    free(want);
     free(s.bytes);
 }
 

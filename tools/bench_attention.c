@@ -307,7 +307,8 @@ __attribute__((noinline)) static void run_attend(bench *b, const bench_way *w)
     (void)w;
     const el_attended of = {
         .head_dim = h->head_dim, .end = h->length, .last = h->length, .scale = h->inv_sqrt};
-    b->kernels.attend(&h->kv, h->query, 1, &of, h->scores, out);
+    const el_queries q = {h->query, out, h->head_dim, 1, 1};
+    b->kernels.attend(&h->kv, &q, &of, h->scores);
 }
 
 #if defined(__x86_64__)

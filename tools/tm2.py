@@ -251,8 +251,8 @@ class TM2File:
         v["add_bos"] = bool(data[28])
         v["pretokenizer"] = padded_text(data[32:48], "pre-tokeniser")
         ranked = self.version >= 5 and v["pretokenizer"] in ("spm", "unigram")
-        need(data[48] <= ranked, "section vocab: space_first")
-        v["space_first"] = bool(data[48])
+        need(data[48] <= 3 * ranked, "section vocab: space_first")
+        v["space_first"] = data[48]
         need(not (ranked and merges), "section vocab: ranks and merges")
         need(v["pretokenizer"], "section vocab: no pre-tokeniser")
         for name in ("bos", "eos", "unk", "pad"):

@@ -92,12 +92,40 @@ static edgellm_status read_all(uint8_t *data, size_t size, int fd, const char *p
     return EDGELLM_OK;
 }
 
-static edgellm_status copy_descriptor(el_mapfile *map, int fd, const char *path, edgellm_error *err)
+/* Where pages of this size begin, as most systems have them: elsewhere they are small ones. */
+#define HUGE_PAGE ((size_t)2 << 20)
+
+/* Memory that begins where a huge page can, if it holds one. NULL: none, errno says why. */
+static void *own_memory(size_t size)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), slack = size < HUGE_PAGE ? 0 : HUGE_PAGE;
+    if (size > SIZE_MAX - slack - page) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    const size_t used = (size + page - 1) / page * page, taken = used + slack;
+    uint8_t *data = mmap(NULL, taken, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) return NULL;
+    const size_t before = slack == 0 ? 0 : (HUGE_PAGE - (uintptr_t)data % HUGE_PAGE) % HUGE_PAGE;
+    if (before > 0) munmap(data, before);
+    if (slack > before) munmap(data + before + used, slack - before);
+    if (slack > 0) madvise(data + before, used, MADV_HUGEPAGE);
+    return data + before;
+}
+
+static edgellm_status copy_descriptor(el_mapfile *map, int fd, const char *path, uint64_t room,
+                                      edgellm_error *err)
 {
     size_t size = 0;
     EL_TRY(check_kind(fd, path, &size, err));
-    void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data == MAP_FAILED) return cannot_map(path, size, err);
+    if (size > room)
+        return el_fail(
+            err, EDGELLM_ERR_MEMORY,
+            "a copy of '%.300s' takes %zu bytes of memory, there are %llu: without a copy "
+            "it is read again from the file where memory does not hold it",
+            path, size, (unsigned long long)room);
+    void *data = own_memory(size);
+    if (data == NULL) return cannot_map(path, size, err);
     edgellm_status status = read_all(data, size, fd, path, err);
     if (status == EDGELLM_OK)
         *map = (el_mapfile){data, size};
@@ -106,28 +134,35 @@ static edgellm_status copy_descriptor(el_mapfile *map, int fd, const char *path,
     return status;
 }
 
-static edgellm_status with_descriptor(el_mapfile *map, const char *path,
-                                      edgellm_status (*take)(el_mapfile *, int, const char *,
-                                                             edgellm_error *),
-                                      edgellm_error *err)
+static edgellm_status open_file(const char *path, int *fd, edgellm_error *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0) {
-        return el_fail(err, EDGELLM_ERR_IO, "cannot open '%.300s': %s", path, strerror(errno));
-    }
-    edgellm_status status = take(map, fd, path, err);
-    close(fd);
-    return status;
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (*fd >= 0) return EDGELLM_OK;
+    return el_fail(err, EDGELLM_ERR_IO, "cannot open '%.300s': %s", path, strerror(errno));
 }
 
 edgellm_status el_mapfile_open(el_mapfile *map, const char *path, edgellm_error *err)
 {
-    return with_descriptor(map, path, map_descriptor, err);
+    int fd;
+    EL_TRY(open_file(path, &fd, err));
+    edgellm_status status = map_descriptor(map, fd, path, err);
+    close(fd);
+    return status;
 }
 
 edgellm_status el_mapfile_copy(el_mapfile *map, const char *path, edgellm_error *err)
 {
-    return with_descriptor(map, path, copy_descriptor, err);
+    return el_mapfile_copy_within(map, path, UINT64_MAX, err);
+}
+
+edgellm_status el_mapfile_copy_within(el_mapfile *map, const char *path, uint64_t room,
+                                      edgellm_error *err)
+{
+    int fd;
+    EL_TRY(open_file(path, &fd, err));
+    edgellm_status status = copy_descriptor(map, fd, path, room, err);
+    close(fd);
+    return status;
 }
 
 void el_mapfile_settle(const el_mapfile *map)

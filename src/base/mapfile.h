@@ -15,10 +15,15 @@ edgellm_status el_mapfile_open(el_mapfile *map, const char *path, edgellm_error 
 
 /*
  * The same, but as a copy that nobody else can change: a mapped file that is cut short under its
- * reader ends the process, and what was checked may not be what is used. For files that other
- * programs write. Errors: also IO (not read, or cut short meanwhile).
+ * reader ends the process, and what was checked may not be what is used. It lies in huge pages
+ * where the system gives them (the rest at its end in small ones), which are read faster than what
+ * a page cache has scattered. Errors: also IO (not read, or cut short meanwhile).
  */
 edgellm_status el_mapfile_copy(el_mapfile *map, const char *path, edgellm_error *err);
+
+/* The same of a file that may be large. Errors: also MEMORY (more than `room` bytes). */
+edgellm_status el_mapfile_copy_within(el_mapfile *map, const char *path, uint64_t room,
+                                      edgellm_error *err);
 
 /* Locks the pages if permitted, else reads them in and leaves them to the page cache. */
 void el_mapfile_settle(const el_mapfile *map);

@@ -156,3 +156,10 @@ uint64_t el_quota_left(const char *proc_meminfo)
     const uint64_t available = bytes_of(text, "MemAvailable:"); /* since Linux 3.14 */
     return available == 0 ? 0 : available + bytes_of(text, "SwapFree:");
 }
+
+uint64_t el_quota_room(uint64_t group, uint64_t left, uint64_t kept)
+{
+    const uint64_t allowed = group > kept ? group - kept : 0;
+    if (group == 0) return left > 0 ? left : UINT64_MAX;
+    return left > 0 && left < allowed ? left : allowed;
+}

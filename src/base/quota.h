@@ -20,4 +20,8 @@ uint64_t el_quota_memory(const char *proc_cgroup, const char *root);
  * proc_meminfo: as /proc/meminfo. */
 uint64_t el_quota_left(const char *proc_meminfo);
 
+/* Bytes that both leave for more, where `kept` are taken already. group: el_quota_memory(); left:
+ * el_quota_left(). UINT64_MAX: nobody knows. */
+uint64_t el_quota_room(uint64_t group, uint64_t left, uint64_t kept);
+
 #endif

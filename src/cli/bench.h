@@ -115,6 +115,7 @@ typedef struct el_cli_bench_facts {
     const el_cli_certified *certified;
     const el_cli_climate *climate;
     uint64_t roof_bytes; /* that a pass of the floor reads; 0: none was made */
+    bool roof_copied;    /* of a copy, not a map, of the file */
 } el_cli_bench_facts;
 bool el_cli_bench_facts_of(const el_cli_bench *bench, el_cli_bench_facts *facts);
 

@@ -175,12 +175,14 @@ static json_t *engine_json(const el_cli_bench *bench)
     json_object_set_new(o, "threads", json_integer(plan.n_threads));
     json_object_set_new(o, "batch", json_integer(plan.batch));
     json_object_set_new(o, "context", json_integer(plan.context));
+    json_object_set_new(o, "copied", json_boolean(facts.model->info.copied));
     json_object_set_new(o, "file_bytes", json_integer((json_int_t)facts.model->info.file_bytes));
     json_object_set_new(o, "conditions", el_cli_climate_json(facts.climate));
     json_object_set_new(o, "certificate", el_cli_certified_json(facts.certified));
     el_cli_realtime_add(o, facts.model->session);
     json_object_set_new(o, "token_bytes", json_integer((json_int_t)facts.model->info.token_bytes));
     json_object_set_new(o, "roof_bytes", json_integer((json_int_t)facts.roof_bytes));
+    json_object_set_new(o, "roof_copied", json_boolean(facts.roof_copied));
     return o;
 }
 

@@ -135,7 +135,7 @@ bool el_cli_bench_facts_of(const el_cli_bench *bench, el_cli_bench_facts *facts)
     for (uint32_t i = 0; i < bench->n_backends; i++) {
         const local *l = bench->backends[i].own;
         if (bench->backends[i].kind != &el_cli_bench_local || l == NULL) continue;
-        *facts = (el_cli_bench_facts){&l->model, &l->certified, &l->climate, 0};
+        *facts = (el_cli_bench_facts){&l->model, &l->certified, &l->climate, 0, l->roof.copied};
         if (l->roof.crew != NULL) facts->roof_bytes = el_cli_roof_bytes(&l->roof);
         return true;
     }
@@ -260,7 +260,8 @@ static edgellm_status open_roof(local *l, const char *path, edgellm_error *err)
     edgellm_memory_plan plan;
     if (l->roof.crew != NULL) return EDGELLM_OK;
     edgellm_session_plan(l->model.session, &plan);
-    return el_cli_roof_open(&l->roof, path, l->model.info.token_bytes, plan.n_threads, err);
+    return el_cli_roof_open(&l->roof, path, l->model.info.copied ? &plan.total : NULL,
+                            l->model.info.token_bytes, plan.n_threads, err);
 }
 
 /* The first pass finds other things in the caches, and the threads asleep: it is not counted. */

@@ -31,6 +31,7 @@ typedef struct roofline {
     uint64_t weight_bytes, kv_bytes, roof_bytes; /* that a token reads, and a pass */
     double weight_gb_s, roof_gb_s, share;
     size_t passes;
+    bool copied, is_unlike; /* what the roof reads; and what a token reads is not so */
 } roofline;
 
 static roofline roofline_of(const plain *p)
@@ -40,7 +41,9 @@ static roofline roofline_of(const plain *p)
     const uint64_t twice_the_mean = 2 * (uint64_t)p->row->prompt_tokens + p->row->series->steps + 1;
     roofline r = {.weight_bytes = p->facts.model->info.token_bytes,
                   .kv_bytes = p->plan.position_bytes * twice_the_mean / 2,
-                  .roof_bytes = p->facts.roof_bytes};
+                  .roof_bytes = p->facts.roof_bytes,
+                  .copied = p->facts.roof_copied,
+                  .is_unlike = p->facts.roof_copied != p->facts.model->info.copied};
     r.passes = el_cli_bench_collect(s, EL_CLI_BENCH_GAP, EL_CLI_BENCH_ALL, s->scratch);
     el_cli_sort(s->scratch, r.passes);
     r.weight_gb_s = (double)r.weight_bytes * 1e-9 * p->row->tok_s;
@@ -57,6 +60,7 @@ static json_t *roofline_json(const roofline *r)
     json_object_set_new(o, "weight_gb_s", el_cli_json_real(r->weight_gb_s));
     json_object_set_new(o, "roof_bytes", json_integer((json_int_t)r->roof_bytes));
     json_object_set_new(o, "roof_gb_s", el_cli_json_real(r->roof_gb_s));
+    json_object_set_new(o, "roof_copied", json_boolean(r->copied));
     json_object_set_new(o, "roof_passes", json_integer((json_int_t)r->passes));
     json_object_set_new(o, "share", el_cli_json_real(r->share));
     return o;
@@ -66,9 +70,10 @@ static void print_roofline(const roofline *r)
 {
     printf("read per token  %.1f MB of weights, %.2f GB/s; and %.1f MB of the KV cache\n",
            (double)r->weight_bytes / EL_CLI_MB, r->weight_gb_s, (double)r->kv_bytes / EL_CLI_MB);
-    printf("roofline        %.0f %% of %.2f GB/s (only reading as many bytes of the file; median "
+    printf("roofline        %.0f %% of %.2f GB/s (only reading as many bytes of the file%s; median "
            "of %zu)\n",
-           100 * r->share, r->roof_gb_s, r->passes);
+           100 * r->share, r->roof_gb_s,
+           r->is_unlike ? ", mapped: there is no room for a second copy" : "", r->passes);
 }
 
 /* ---- text --------------------------------------------------------------------------------- */
@@ -89,8 +94,9 @@ void el_cli_bench_print_plain(const el_cli_bench_report *report)
     const plain p = gather(report);
     const el_cli_bench_figures *request = &p.row->pooled[EL_CLI_BENCH_REQUEST];
     const roofline r = roofline_of(&p);
-    printf("kernel          %s, %u threads, batch %u, context %u\n", p.facts.model->info.kernel,
-           p.plan.n_threads, p.plan.batch, p.plan.context);
+    printf("kernel          %s, %u threads, batch %u, context %u%s\n", p.facts.model->info.kernel,
+           p.plan.n_threads, p.plan.batch, p.plan.context,
+           p.facts.model->info.copied ? ", weights copied" : "");
     el_cli_realtime_print(p.facts.model->session, stdout);
     printf("decode          %.1f tok/s (median of %zu runs)\n", p.row->tok_s, request->samples);
     printf("prefill         %.1f tok/s\n", p.row->prefill_tok_s);
@@ -139,6 +145,7 @@ json_t *el_cli_bench_plain_json(const el_cli_bench_report *report)
     json_object_set_new(o, "threads", json_integer(p.plan.n_threads));
     json_object_set_new(o, "batch", json_integer(p.plan.batch));
     json_object_set_new(o, "context", json_integer(p.plan.context));
+    json_object_set_new(o, "copied", json_boolean(p.facts.model->info.copied));
     json_object_set_new(o, "peak_rss", json_integer((json_int_t)p.row->backend->peak_bytes));
     json_object_set_new(o, "file_bytes", json_integer((json_int_t)info->file_bytes));
     json_object_set_new(o, "conditions", el_cli_climate_json(p.facts.climate));

@@ -1,5 +1,7 @@
 #include "cli/bench_roof.h"
 
+#include "base/quota.h"
+
 enum { WORD = 8, WORDS = EL_CLI_ROOF_STEP / WORD, APART = 32 / WORD };
 
 _Static_assert(WORDS == 4 * APART, "a step is four loads");
@@ -68,10 +70,21 @@ static void choose_bytes(el_cli_roof *roof, uint64_t bytes)
     roof->data = roof->map.data + (roof->map.size - el_cli_roof_bytes(roof)) / EL_ALIGN * EL_ALIGN;
 }
 
-edgellm_status el_cli_roof_open(el_cli_roof *roof, const char *path, uint64_t bytes,
-                                unsigned threads, edgellm_error *err)
+static edgellm_status open_file(el_cli_roof *roof, const char *path, const uint64_t *kept,
+                                edgellm_error *err)
 {
-    edgellm_status status = el_mapfile_open(&roof->map, path, err);
+    if (kept == NULL) return el_mapfile_open(&roof->map, path, err);
+    const uint64_t room = el_quota_room(el_quota_memory("/proc/self/cgroup", "/sys/fs/cgroup"),
+                                        el_quota_left("/proc/meminfo"), *kept);
+    const edgellm_status status = el_mapfile_copy_within(&roof->map, path, room, err);
+    roof->copied = status == EDGELLM_OK;
+    return status == EDGELLM_ERR_MEMORY ? el_mapfile_open(&roof->map, path, err) : status;
+}
+
+edgellm_status el_cli_roof_open(el_cli_roof *roof, const char *path, const uint64_t *kept,
+                                uint64_t bytes, unsigned threads, edgellm_error *err)
+{
+    edgellm_status status = open_file(roof, path, kept, err);
     if (status != EDGELLM_OK) return status;
     el_mapfile_settle(&roof->map);
     choose_bytes(roof, bytes);

@@ -30,7 +30,8 @@ el_cli_setup el_cli_setup_planned(const el_cli_model *model, const edgellm_memor
     el_cli_setup s = {.kv_bits = options->kv_bits != 0 ? options->kv_bits : 8,
                       .exact = options->exact,
                       .constant_time = options->constant_time,
-                      .realtime = options->realtime};
+                      .realtime = options->realtime,
+                      .copied = model->info.copied};
     snprintf(s.version, sizeof s.version, "%s", edgellm_version());
     snprintf(s.kernel, sizeof s.kernel, "%s", model->info.kernel);
     snprintf(s.identity, sizeof s.identity, "%08x-%08x-%08x", id[0], id[1], id[2]);
@@ -45,9 +46,12 @@ char *el_cli_certificate_path(const el_cli_setup *s)
     char *folder = el_cli_cache_folder(NULL), *path = NULL, kv[16] = "";
     if (folder == NULL) return NULL;
     if (s->kv_bits != 8) snprintf(kv, sizeof kv, "-kv%u", s->kv_bits);
-    int n = asprintf(&path, "%s/latency-%s-%s-%u%s%s%s%s.json", folder, s->identity, s->kernel,
+    int n = asprintf(&path, "%s/latency-%s-%s-%u%s%s%s%s%s.json", folder, s->identity, s->kernel,
                      s->threads, kv, s->exact ? "-exact" : "", s->constant_time ? "-constant" : "",
-                     s->realtime ? "-rt" : "");
+                     s->realtime ? "-rt" : "",
+                     s->copied && !s->realtime   ? "-copy"
+                     : !s->copied && s->realtime ? "-mapped"
+                                                 : "");
     free(folder);
     return n < 0 ? NULL : path;
 }
@@ -67,6 +71,7 @@ static json_t *setup_json(const el_cli_setup *s)
     json_object_set_new(o, "exact", json_boolean(s->exact));
     json_object_set_new(o, "constant_time", json_boolean(s->constant_time));
     json_object_set_new(o, "realtime", json_boolean(s->realtime));
+    json_object_set_new(o, "copied", json_boolean(s->copied));
     return o;
 }
 
@@ -186,6 +191,12 @@ static bool read_text(const json_t *object, const char *key, char *text, size_t 
     return found != NULL && (size_t)snprintf(text, size, "%s", found) < size;
 }
 
+static bool read_copied(el_cli_setup *s, const json_t *o)
+{
+    s->copied = s->realtime;
+    return json_object_get(o, "copied") == NULL || read_bool(o, "copied", &s->copied);
+}
+
 static bool read_setup(el_cli_setup *s, const json_t *o)
 {
     s->kv_bits = 8;
@@ -196,7 +207,7 @@ static bool read_setup(el_cli_setup *s, const json_t *o)
            read_u32(o, "threads", &s->threads) && read_u32(o, "batch", &s->batch) &&
            read_u32(o, "context", &s->context) && read_bool(o, "exact", &s->exact) &&
            read_bool(o, "constant_time", &s->constant_time) &&
-           read_bool(o, "realtime", &s->realtime);
+           read_bool(o, "realtime", &s->realtime) && read_copied(s, o);
 }
 
 /* What table_json() wrote, of at most `most` rows; *n: how many. */
@@ -331,6 +342,9 @@ static edgellm_status check_numbers(const el_cli_setup *then, const el_cli_setup
     if (then->realtime != now->realtime)
         return differs(path, "scheduling", then->realtime ? "real-time (--rt)" : "ordinary",
                        now->realtime ? "real-time (--rt)" : "ordinary", err);
+    if (then->copied != now->copied)
+        return differs(path, "placing of weights", then->copied ? "copied (--copy)" : "mapped",
+                       now->copied ? "copied (--copy)" : "mapped", err);
     if (larger || (now->constant_time && now->context != then->context))
         return el_cli_fail(err, EDGELLM_ERR_UNSUPPORTED,
                            "the certificate '%.160s' is of a context of %u, here it is %u: certify "

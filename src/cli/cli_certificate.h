@@ -24,6 +24,7 @@ typedef struct el_cli_setup {
     uint32_t threads, batch, context;
     uint32_t kv_bits; /* 8, if the file does not say it */
     bool exact, constant_time, realtime;
+    bool copied; /* the weights; as realtime, if the file does not say it */
 } el_cli_setup;
 
 typedef struct el_cli_certificate {

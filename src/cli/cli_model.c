@@ -28,6 +28,7 @@ edgellm_status el_cli_model_open_adapted(el_cli_model *model, const char *path,
                                          const el_cli_model_values *values, edgellm_error *err)
 {
     edgellm_engine_options o = values->engine;
+    o.copy |= values->session.realtime;
     el_cli_lora lora = {.n = 0};
     edgellm_status status = el_cli_lora_read(&lora, &values->lora, err);
     o.adapters = lora.list;

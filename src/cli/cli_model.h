@@ -83,11 +83,16 @@ typedef struct el_cli_model_values {
         .min = 1, .max = 9007199254740991.0                                                        \
     }
 
-/* For commands that answer; what was got is told by cli_realtime.h. */
-#define EL_CLI_REALTIME_ROW(type)                                                                  \
+/* For commands that answer; what was got is told by cli_realtime.h. With --rt the weights are
+ * copied too. */
+#define EL_CLI_REALTIME_ROWS(type)                                                                 \
+    {.name = "rt",                                                                                 \
+     .kind = EL_CLI_ON,                                                                            \
+     .field = offsetof(type, model.session.realtime),                                              \
+     .help = "lock memory, pin threads, take the most even scheduling there is"},                  \
     {                                                                                              \
-        .name = "rt", .kind = EL_CLI_ON, .field = offsetof(type, model.session.realtime),          \
-        .help = "lock memory, pin threads, take the most even scheduling there is"                 \
+        .name = "copy", .kind = EL_CLI_ON, .field = offsetof(type, model.engine.copy),             \
+        .help = "weights in its own memory, in huge pages: more even, often faster"                \
     }
 
 /* For commands that lay messages out. */
@@ -114,7 +119,8 @@ typedef struct el_cli_model {
 
 edgellm_status el_cli_model_open(el_cli_model *model, const char *path,
                                  const edgellm_engine_options *options, edgellm_error *err);
-/* The same with the adapters of values->lora. Errors: also USAGE (a bad scale, too many). */
+/* The same with the adapters of values->lora, and with --rt a copy. Errors: also USAGE (a bad
+ * scale, too many). */
 edgellm_status el_cli_model_open_adapted(el_cli_model *model, const char *path,
                                          const el_cli_model_values *values, edgellm_error *err);
 edgellm_status el_cli_model_start(el_cli_model *model, const edgellm_session_options *options,

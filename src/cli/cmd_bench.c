@@ -266,7 +266,7 @@ static const el_cli_option options[] = {
      "say in that report that the processor is emulated, and which", 0, 0, NULL},
     EL_CLI_CONTEXT_ROW(bench_values, NULL, "context in tokens; what the request needs"),
     EL_CLI_SESSION_ROWS(bench_values),
-    EL_CLI_REALTIME_ROW(bench_values),
+    EL_CLI_REALTIME_ROWS(bench_values),
     EL_CLI_TEMPLATE_ROW(bench_values),
     EL_CLI_ENGINE_ROWS(bench_values),
     EL_CLI_LORA_ROW(bench_values),

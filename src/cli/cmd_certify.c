@@ -453,7 +453,7 @@ static const el_cli_option options[] = {
      "passes of 2 to N answers at once too, for a scheduler", 2, EDGELLM_SCHEDULER_SLOTS, NULL},
     EL_CLI_LOAD_ROW(certify_values),
     EL_CLI_SESSION_ROWS(certify_values),
-    EL_CLI_REALTIME_ROW(certify_values),
+    EL_CLI_REALTIME_ROWS(certify_values),
     EL_CLI_ENGINE_ROWS(certify_values),
     EL_CLI_LORA_ROW(certify_values),
     {"json", 0, EL_CLI_ON, FIELD(json), NULL, NULL, "print one JSON object", 0, 0, NULL},

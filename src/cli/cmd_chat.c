@@ -381,7 +381,7 @@ static const el_cli_option options[] = {
     EL_CLI_CONTEXT_ROW(el_cli_chat_values, NULL,
                        "context in tokens; 2048, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(el_cli_chat_values),
-    EL_CLI_REALTIME_ROW(el_cli_chat_values),
+    EL_CLI_REALTIME_ROWS(el_cli_chat_values),
     EL_CLI_TEMPLATE_ROW(el_cli_chat_values),
     EL_CLI_ENGINE_ROWS(el_cli_chat_values),
     EL_CLI_LORA_ROW(el_cli_chat_values),

@@ -29,6 +29,7 @@ static const el_cli_choice embedding_group_words[] = {{"same", EL_CLI_SAME}, {"3
 static const el_cli_choice scales_words[] = {
     {"f16", EL_SCALE_F16 + 1}, {"byte", EL_SCALE_BYTE + 1}, {NULL, 0}};
 
+static const el_cli_choice ternary_words[] = {{"1.6", 1}, {"2", 2}, {NULL, 0}};
 static const el_cli_choice i2s_words[] = {{"auto", EL_I2S_UNKNOWN},
                                           {"avx", EL_I2S_AVX},
                                           {"neon", EL_I2S_NEON},
@@ -92,6 +93,11 @@ static bool adapts_and_rounds(const quantize_values *v)
     return v->lora != NULL && (v->fit != 0 || v->bits != 0 || v->report != NULL);
 }
 
+static bool rounds_three_levels(const quantize_values *v)
+{
+    return v->levels == 2 && (v->fit != 0 || v->bits != 0);
+}
+
 static const struct exclusion {
     bool (*holds)(const quantize_values *v);
     const char *message;
@@ -114,6 +120,8 @@ static const struct exclusion {
      "--resume, --restart and --force are for calibrated runs: give --fit SIZE, or "
      "--bits without --calibrate none"},
     {adapts_and_rounds, "--lora takes an adapter as it is: leave out --fit, --bits and --report"},
+    {rounds_three_levels,
+     "--ternary is for three levels that stay as they are: leave out --bits and --fit"},
     {resumes_anew,
      "--resume goes on with an unfinished run, --restart begins anew: give one of them"},
 };
@@ -211,6 +219,8 @@ static const el_cli_option option_rows[] = {
     {"no-offset", 0, EL_CLI_OFF, FIELD(offset), NULL, NULL, "scales only; the default", 0, 0, NULL},
     {"scales", 0, EL_CLI_CHOICE, FIELD(scales), "KIND", NULL,
      "plain way: f16, the default, or byte: half the size, as calibrated", 0, 0, scales_words},
+    {"ternary", 0, EL_CLI_CHOICE, FIELD(levels), "B", "1.6",
+     "bits of three levels that are kept: 1.6, or 2, often faster", 0, 0, ternary_words},
     {"i2s-layout", 0, EL_CLI_CHOICE, FIELD(i2s), "L", "auto",
      "of tensors of type I2_S: avx, neon, rows; auto: found by trying", 0, 0, i2s_words},
     {"calibrate", 0, EL_CLI_TEXT, FIELD(calibrate), "HOW", NULL,

@@ -349,7 +349,7 @@ static const el_cli_option options[] = {
     EL_CLI_SAMPLER_ROWS(run_values),
     EL_CLI_CONTEXT_ROW(run_values, NULL, "context in tokens; 512, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(run_values),
-    EL_CLI_REALTIME_ROW(run_values),
+    EL_CLI_REALTIME_ROWS(run_values),
     EL_CLI_TEMPLATE_ROW(run_values),
     EL_CLI_ENGINE_ROWS(run_values),
     EL_CLI_LORA_ROW(run_values),

@@ -106,6 +106,7 @@ static edgellm_status serve(const void *values, char **operands, int n_operands,
     if (cache != NULL) el_cli_make_folders(cache);
     o.engine.kernel_cache = cache;
     o.engine.grammars = o.session.grammar = true;
+    o.engine.copy |= o.session.realtime;
     if (status == EDGELLM_OK) status = el_server_run(&o, err);
     el_cli_serve_senses_close(&senses);
     el_cli_lora_release(&lora);
@@ -161,7 +162,7 @@ static const el_cli_option options[] = {
     EL_CLI_CONTEXT_ROW(serve_values, NULL,
                        "tokens of each session; 512, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(serve_values),
-    EL_CLI_REALTIME_ROW(serve_values),
+    EL_CLI_REALTIME_ROWS(serve_values),
     EL_CLI_TEMPLATE_ROW(serve_values),
     EL_CLI_ENGINE_ROWS(serve_values),
     EL_CLI_LORA_ROW(serve_values),

@@ -273,7 +273,7 @@ static edgellm_status soak(work *w, el_outfile *out, edgellm_error *err)
 static edgellm_status open_all(work *w, const char *path, edgellm_error *err)
 {
     w->load.gate = -1;
-    EL_CLI_TRY(el_cli_model_open(&w->model, path, &w->v->model.engine, err));
+    EL_CLI_TRY(el_cli_model_open_adapted(&w->model, path, &w->v->model, err));
     EL_CLI_TRY(el_cli_bench_load_prepare_here(&w->load, w->v->load, &w->cores, err));
     el_cli_bench_load_words(&w->load, w->load_words, sizeof w->load_words);
     return EDGELLM_OK;
@@ -311,7 +311,7 @@ static const el_cli_option options[] = {
      0, 0, NULL},
     EL_CLI_CONTEXT_ROW(soak_values, NULL, "context in tokens; what the requests need"),
     EL_CLI_SESSION_ROWS(soak_values),
-    EL_CLI_REALTIME_ROW(soak_values),
+    EL_CLI_REALTIME_ROWS(soak_values),
     EL_CLI_ENGINE_ROWS(soak_values),
     EL_CLI_CERTIFICATE_ROW(soak_values),
     {"json", 0, EL_CLI_ON, FIELD(json), NULL, NULL, "one JSON object", 0, 0, NULL},

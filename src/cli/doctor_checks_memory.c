@@ -257,7 +257,14 @@ void el_cli_check_swap(const el_cli_facts *f, el_cli_finding *finding)
 void el_cli_check_huge_pages(const el_cli_facts *f, el_cli_finding *finding)
 {
     static const el_cli_advice asked_only = {
-        .effect = "the engine does not ask for huge pages: memory is what the plan says"};
+        .effect = "pages of 2 MiB for copied weights (--rt, --copy) and nothing else: memory is"
+                  " what the plan says"};
+    static const el_cli_advice none = {
+        .effect =
+            "copied weights (--rt, --copy) lie in small pages: somewhat slower, and less even",
+        .remedy = "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled",
+        .lasting = "echo 'w /sys/kernel/mm/transparent_hugepage/enabled - - - - madvise' |\n"
+                   "sudo tee /etc/tmpfiles.d/edgellm-huge-pages.conf"};
     static const el_cli_advice always = {
         .effect = "the kernel may use pages of 2 MiB: up to 2 MiB more than planned in a mapping,"
                   " and a background task that moves pages costs some evenness",
@@ -268,9 +275,11 @@ void el_cli_check_huge_pages(const el_cli_facts *f, el_cli_finding *finding)
         el_cli_not_known(finding, "transparent huge pages");
         return;
     }
-    bool is_always = strcmp(f->huge_pages, "always") == 0;
-    el_cli_find(finding, is_always ? EL_CLI_STATE_NOTE : EL_CLI_STATE_OK,
-                is_always ? &always : &asked_only, "transparent huge pages: %s", f->huge_pages);
+    const el_cli_advice *advice = strcmp(f->huge_pages, "always") == 0  ? &always
+                                  : strcmp(f->huge_pages, "never") == 0 ? &none
+                                                                        : &asked_only;
+    el_cli_find(finding, advice == &asked_only ? EL_CLI_STATE_OK : EL_CLI_STATE_NOTE, advice,
+                "transparent huge pages: %s", f->huge_pages);
 }
 
 /* ---- limits ------------------------------------------------------------------------------- */

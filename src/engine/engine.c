@@ -8,19 +8,25 @@
 
 #include "base/crc32.h"
 #include "base/fpenv.h"
+#include "base/quota.h"
 #include "format/checks.h"
 #include "kernel/self_test.h"
 
-/* Resident bytes of this process, or 0 where the system does not say. */
-static uint64_t resident_bytes(void)
+/* Resident bytes of this process, and of those what is of files, which may be taken away; 0 where
+ * the system does not say. */
+static uint64_t resident_bytes(uint64_t *of_files)
 {
-    char line[128], *second = NULL;
+    char line[128] = "";
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     FILE *file = fopen("/proc/self/statm", "re");
+    *of_files = 0;
     if (!file) return 0;
-    if (fgets(line, sizeof line, file)) second = strchr(line, ' ');
+    char *at = fgets(line, sizeof line, file) ? strchr(line, ' ') : NULL;
     fclose(file);
-    uint64_t pages = second ? strtoull(second, NULL, 10) : 0;
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    if (!at) return 0;
+    const uint64_t pages = strtoull(at, &at, 10);
+    *of_files = strtoull(at, NULL, 10) * page;
+    return pages * page;
 }
 
 /* `kernel` names exactly the level that must be used, `cpumask` the highest that may be. Which of
@@ -149,17 +155,36 @@ static edgellm_status build(edgellm_engine *draft, const edgellm_engine_options 
     return status == EDGELLM_OK ? status : el_fail_in_file(err, status, path);
 }
 
+/* Bytes that control groups and the machine leave for a copy of the file, beside what is there. */
+static uint64_t room_left(void)
+{
+    uint64_t of_files;
+    const uint64_t resident = resident_bytes(&of_files);
+    const uint64_t kept = resident > of_files ? resident - of_files : 0;
+    return el_quota_room(el_quota_memory("/proc/self/cgroup", "/sys/fs/cgroup"),
+                         el_quota_left("/proc/meminfo"), kept);
+}
+
+static edgellm_status open_file(edgellm_engine *draft, const edgellm_engine_options *o,
+                                const char *path, edgellm_error *err)
+{
+    draft->copied = o->copy;
+    if (o->copy) return el_tm2_copy(&draft->file, path, room_left(), o->verify, err);
+    return el_tm2_open(&draft->file, path, o->verify, err);
+}
+
 edgellm_status edgellm_engine_open(const char *path, const edgellm_engine_options *options,
                                    edgellm_engine **engine, edgellm_error *err)
 {
     static const edgellm_engine_options defaults = {0};
-    edgellm_engine draft = {.program_bytes = resident_bytes()};
+    uint64_t of_files;
+    edgellm_engine draft = {.program_bytes = resident_bytes(&of_files)};
     if (!options) options = &defaults;
     draft.grammars = options->grammars;
     EL_TRY(choose_kernels(&draft, options, err));
     el_fpenv env = el_fpenv_enter();
     edgellm_status status = check_kernels(&draft.kernels, err);
-    if (status == EDGELLM_OK) status = el_tm2_open(&draft.file, path, options->verify, err);
+    if (status == EDGELLM_OK) status = open_file(&draft, options, path, err);
     if (status == EDGELLM_OK) {
         status = build(&draft, options, path, engine, err);
         if (status != EDGELLM_OK) {
@@ -194,6 +219,7 @@ void edgellm_engine_info(const edgellm_engine *engine, edgellm_model_info *info)
         .has_chat_template = engine->chat.row != NULL,
         .has_unknown_template =
             engine->chat.row == NULL && engine->file.vocab.chat_template[0] != '\0',
+        .copied = engine->copied,
         .chat_form = el_chat_form(&engine->chat),
         .layers = c->layers,
         .dim = c->dim,

@@ -19,6 +19,7 @@ struct edgellm_engine {
     el_chat chat;
     el_trie trie; /* if there may be grammars */
     bool grammars;
+    bool copied;            /* the file: in memory of its own */
     el_arena arena;         /* this struct, the layers, the tokenizer's tables */
     uint64_t program_bytes; /* resident before the file was opened */
 };

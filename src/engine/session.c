@@ -162,12 +162,12 @@ edgellm_memory_plan el_session_plan_of(const edgellm_engine *engine,
     return plan;
 }
 
-/* Which bytes of a plan a limit is about. */
-typedef uint64_t (*share_fn)(const edgellm_memory_plan *plan, bool realtime);
+/* Which bytes of a plan a limit is about; `weights`: those too. */
+typedef uint64_t (*share_fn)(const edgellm_memory_plan *plan, bool weights);
 
-static uint64_t all_of(const edgellm_memory_plan *plan, bool realtime)
+static uint64_t all_of(const edgellm_memory_plan *plan, bool weights)
 {
-    (void)realtime;
+    (void)weights;
     return plan->total;
 }
 
@@ -178,29 +178,40 @@ static uint64_t system_of(const edgellm_memory_plan *plan)
     return (UINT64_C(4) << 20) + plan->weights / 256;
 }
 
-/* What can't be paged out: weights are read again from the file, unless they are locked. */
-static uint64_t kept_of(const edgellm_memory_plan *plan, bool realtime)
+/* What can't be paged out: weights are read again from the file, unless they are locked or a copy.
+ */
+static uint64_t kept_of(const edgellm_memory_plan *plan, bool weights)
 {
-    const uint64_t again = realtime ? 0 : plan->weights + plan->program;
+    const uint64_t again = weights ? 0 : plan->weights + plan->program;
     return plan->total - again + system_of(plan);
 }
 
-/* Of that, what is not there yet when the engine is open. */
-static uint64_t taken_of(const edgellm_memory_plan *plan, bool realtime)
+/* Of that, what is not there yet when the engine is open: a copy is. */
+static uint64_t taken_of(const edgellm_memory_plan *plan, bool weights)
 {
-    return plan->session_bytes + plan->threads + (realtime ? plan->weights : 0) + system_of(plan);
+    return plan->session_bytes + plan->threads + (weights ? plan->weights : 0) + system_of(plan);
+}
+
+static bool keeps_weights(const edgellm_engine *engine, const edgellm_session_options *o)
+{
+    return o->realtime || engine->copied;
+}
+
+static bool takes_weights(const edgellm_engine *engine, const edgellm_session_options *o)
+{
+    return o->realtime && !engine->copied;
 }
 
 /* The largest context of which that share stays within the limit; 0 if none does. */
 static uint32_t fitting_context(const edgellm_engine *engine, edgellm_session_options o,
-                                share_fn share, uint64_t limit)
+                                share_fn share, bool weights, uint64_t limit)
 {
     uint32_t fits = 0, too_large = o.context;
     while (too_large - fits > 1) {
         o.context = fits + (too_large - fits) / 2;
         if (o.batch > o.context) o.batch = o.context;
         const edgellm_memory_plan plan = el_session_plan_of(engine, &o, o.batch);
-        if (share(&plan, o.realtime) <= limit)
+        if (share(&plan, weights) <= limit)
             fits = o.context;
         else
             too_large = o.context;
@@ -212,7 +223,7 @@ static edgellm_status check_cap(const edgellm_engine *engine, const edgellm_sess
                                 const edgellm_memory_plan *plan, edgellm_error *err)
 {
     if (o->max_ram == 0 || plan->total <= o->max_ram) return EDGELLM_OK;
-    uint32_t fits = fitting_context(engine, *o, all_of, o->max_ram);
+    uint32_t fits = fitting_context(engine, *o, all_of, true, o->max_ram);
     if (fits == 0)
         return el_fail(err, EDGELLM_ERR_MEMORY,
                        "the plan needs %" PRIu64 " bytes, the cap is %" PRIu64
@@ -234,16 +245,16 @@ static const char *remedy(uint32_t fits, char *text, size_t size)
 
 /* What can't be paged out must fit into what control groups allow, or the kernel ends the program
  * in the middle of an answer. */
-edgellm_status el_session_check_limit(const edgellm_memory_plan *plan, bool realtime,
-                                      uint64_t limit, uint32_t fits, edgellm_error *err)
+edgellm_status el_session_check_limit(const edgellm_memory_plan *plan, bool weights, uint64_t limit,
+                                      uint32_t fits, edgellm_error *err)
 {
     char text[64];
-    const uint64_t kept = kept_of(plan, realtime);
+    const uint64_t kept = kept_of(plan, weights);
     if (limit == 0 || kept <= limit) return EDGELLM_OK;
     return el_fail(err, EDGELLM_ERR_MEMORY,
                    "the session keeps %" PRIu64 " bytes in memory%s, but the control group of this "
                    "process allows %" PRIu64 ": %s",
-                   kept, realtime ? " (in real time the weights too)" : "", limit,
+                   kept, weights ? " (the weights too)" : "", limit,
                    remedy(fits, text, sizeof text));
 }
 
@@ -251,9 +262,10 @@ static edgellm_status check_group(const edgellm_engine *engine, const edgellm_se
                                   const edgellm_memory_plan *plan, uint64_t limit,
                                   edgellm_error *err)
 {
-    if (limit == 0 || kept_of(plan, o->realtime) <= limit) return EDGELLM_OK;
-    return el_session_check_limit(plan, o->realtime, limit,
-                                  fitting_context(engine, *o, kept_of, limit), err);
+    const bool weights = keeps_weights(engine, o);
+    if (limit == 0 || kept_of(plan, weights) <= limit) return EDGELLM_OK;
+    return el_session_check_limit(plan, weights, limit,
+                                  fitting_context(engine, *o, kept_of, weights, limit), err);
 }
 
 /* The same for the machine, of which others have taken a part. */
@@ -262,13 +274,14 @@ static edgellm_status check_machine(const edgellm_engine *engine, const edgellm_
                                     edgellm_error *err)
 {
     char text[64];
-    const uint64_t taken = taken_of(plan, o->realtime);
+    const bool weights = takes_weights(engine, o);
+    const uint64_t taken = taken_of(plan, weights);
     if (left == 0 || taken <= left || o->memory) return EDGELLM_OK;
     return el_fail(err, EDGELLM_ERR_MEMORY,
                    "the session takes %" PRIu64 " bytes of memory%s, but this machine has %" PRIu64
                    " left: %s",
-                   taken, o->realtime ? " (in real time the weights too)" : "", left,
-                   remedy(fitting_context(engine, *o, taken_of, left), text, sizeof text));
+                   taken, weights ? " (the weights too)" : "", left,
+                   remedy(fitting_context(engine, *o, taken_of, weights, left), text, sizeof text));
 }
 
 /* Does the session fit into group and machine? *limit: what the smaller has; 0: nobody knows. */
@@ -356,7 +369,7 @@ static edgellm_status build(const edgellm_engine *engine, const edgellm_session_
         return status;
     }
     el_arena_settle(&arena);
-    if (limit == 0 || plan.weights + taken_of(&plan, false) <= limit)
+    if (engine->copied || limit == 0 || plan.weights + taken_of(&plan, false) <= limit)
         el_mapfile_settle(&engine->file.map);
     else
         el_mapfile_stream(&engine->file.map);

@@ -59,10 +59,10 @@ typedef struct el_beside {
 bool el_session_measure_masks(edgellm_session *session, double budget, const el_beside *beside,
                               double *mask, edgellm_status *status, edgellm_error *err);
 
-/* limit: bytes that control groups allow; 0: any. fits: a context for which that is enough; 0: none
- * is. Errors: MEMORY. */
-edgellm_status el_session_check_limit(const edgellm_memory_plan *plan, bool realtime,
-                                      uint64_t limit, uint32_t fits, edgellm_error *err);
+/* weights: kept too. limit: bytes that control groups allow; 0: any. fits: a context for which that
+ * is enough; 0: none is. Errors: MEMORY. */
+edgellm_status el_session_check_limit(const edgellm_memory_plan *plan, bool weights, uint64_t limit,
+                                      uint32_t fits, edgellm_error *err);
 
 /* The same by the memory and threads of `worker`, a session of the same engine and mode, whose
  * context is no smaller and whose batch holds n. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "folder/folder_levels.h"
 #include "folder/folder_more.h"
 #include "format/checks.h"
 
@@ -97,10 +98,6 @@ static edgellm_status refuse(const el_folder *f)
                        EL_FOLDER_CONFIG ": '%s' is true, which this version does not compute",
                        flags[i]);
     }
-    if (json_is_object(json_object_get(f->config, "quantization_config")))
-        return el_fail(f->err, EDGELLM_ERR_UNSUPPORTED,
-                       EL_FOLDER_CONFIG ": 'quantization_config': the weights are codes of another "
-                                        "program: get the model in F32, F16 or BF16");
     EL_TRY(partial_of(f, &part));
     if (part != 1 && !f->family->partial)
         return el_fail(f->err, EDGELLM_ERR_UNSUPPORTED,
@@ -363,6 +360,7 @@ edgellm_status el_folder_config(el_folder *f)
                        "the folder has no " EL_FOLDER_CONFIG ": it is not a model of Hugging Face");
     EL_TRY(find_family(f));
     EL_TRY(refuse(f));
+    EL_TRY(el_folder_levels_read(f));
     el_folder_put_text(f, "general.architecture", f->family->architecture,
                        strlen(f->family->architecture));
     put_name(f);

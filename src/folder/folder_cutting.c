@@ -144,14 +144,14 @@ static edgellm_status cut_bytes(const el_folder_tokens *t, const json_t *pretoke
 
 /* What becomes of spaces. */
 typedef struct spaces {
-    bool marked; /* each is U+2581 */
-    bool first;  /* one is put before a text */
+    bool marked;          /* each is U+2581 */
+    el_space_first first; /* where one is put before a text */
 } spaces;
 
 static edgellm_status take_normal(const el_folder_tokens *t, const json_t *step, spaces *s)
 {
     if (text_is(step, "type", "Prepend") && text_is(step, "prepend", SPACE)) {
-        s->first = true;
+        s->first = EL_SPACE_BEFORE;
         return EDGELLM_OK;
     }
     if (text_is(step, "type", "Replace") && text_is(step, "content", SPACE) &&
@@ -159,6 +159,9 @@ static edgellm_status take_normal(const el_folder_tokens *t, const json_t *step,
         s->marked = true;
         return EDGELLM_OK;
     }
+    if (text_is(step, "type", "Precompiled"))
+        return unknown(t, "a map of characters (this version takes them as they are), normalizer",
+                       "Precompiled");
     return unknown(t, "a normalizer", el_folder_text(step, "type"));
 }
 
@@ -181,23 +184,27 @@ static edgellm_status take_metaspace(const el_folder_tokens *t, const json_t *st
     if (text_is(step, "type", "Split") && s->marked &&
         text_is(json_object_get(step, "pattern"), "String", " "))
         return EDGELLM_OK;
-    if (!text_is(step, "type", "Metaspace") || !text_is(step, "replacement", SPACE) ||
-        is(step, "split", true))
+    if (!text_is(step, "type", "Metaspace") || !text_is(step, "replacement", SPACE))
         return unknown(t, "a pre-tokenizer", el_folder_text(step, "type"));
+    if (is(step, "split", true) && !(t->unigram && el_folder_unigram_is_of_words(t)))
+        return unknown(t, "with pieces that go on behind a space, or merges, a pre-tokenizer",
+                       "Metaspace with split");
     s->marked = true;
-    s->first |= scheme ? strcmp(scheme, "never") != 0 : is(step, "add_prefix_space", true);
+    if (!scheme) scheme = is(step, "add_prefix_space", true) ? "always" : "never";
+    if (s->first != EL_SPACE_NEVER || strcmp(scheme, "never") == 0) return EDGELLM_OK;
+    s->first = strcmp(scheme, "first") == 0 ? EL_SPACE_UNLESS_ONCE : EL_SPACE_UNLESS;
     return EDGELLM_OK;
 }
 
 static edgellm_status cut_pieces(const el_folder_tokens *t, const json_t *pretokenizer)
 {
-    static const char model[] = "llama";
+    const char *model = t->unigram ? "t5" : "llama";
     spaces s = {0};
     EL_TRY(take_normalizer(t, &s));
     EL_TRY(take_metaspace(t, pretokenizer, &s));
     if (!s.marked) return unknown(t, "a tokenizer of pieces with", "spaces as they are");
     el_folder_put_text(t->f, "tokenizer.ggml.model", model, strlen(model));
-    el_folder_put_bool(t->f, "tokenizer.ggml.add_space_prefix", s.first);
+    el_folder_put_u32(t->f, EL_GGUF_SPACE_FIRST, s.first);
     return EDGELLM_OK;
 }
 
@@ -209,6 +216,7 @@ edgellm_status el_folder_cutting(el_folder_tokens *t)
         const char *affix = el_folder_text(t->model, affixes[i]);
         if (affix && affix[0] != '\0') return unknown(t, affixes[i], affix);
     }
-    t->scored = is(t->model, "byte_fallback", false);
+    t->bytes = is(t->model, "byte_fallback", false);
+    t->scored = t->bytes || t->unigram;
     return t->scored ? cut_pieces(t, pretokenizer) : cut_bytes(t, pretokenizer);
 }

@@ -27,6 +27,10 @@ static const el_folder_family families[] = {
      .activation = "silu", .more = el_folder_more_smollm3},
     {"Phi3ForCausalLM", "phi3", PHI, .partial = true, .eps = 1e-5, .activation = "silu",
      .more = el_folder_more_phi3},
+    {"BitNetForCausalLM", "bitnet-b1.58", LLAMA | EL_SET_SUB_NORMS, .eps = 1e-5,
+     .rope_base = 500000, .activation = "relu2"},
+    {"BitnetForCausalLM", "bitnet", LLAMA | EL_SET_INNER_NORMS, .rounds = true,
+     .activation = "silu", .more = el_folder_more_bitnet},
 };
 
 const el_folder_part el_folder_parts[] = {
@@ -67,6 +71,14 @@ const el_folder_part el_folder_parts[] = {
     {"mlp.up_proj.weight", "ffn_up.weight", EL_SIDE_FFN, EL_SIDE_DIM, EL_SET_APART, EL_PART_PLAIN},
     {"mlp.down_proj.weight", "ffn_down.weight", EL_SIDE_DIM, EL_SIDE_FFN, EL_SET_LAYER,
      EL_PART_PLAIN},
+    {"self_attn.attn_sub_norm.weight", "attn_sub_norm.weight", EL_SIDE_ONE, EL_SIDE_QUERIES,
+     EL_SET_SUB_NORMS, EL_PART_NORM},
+    {"mlp.ffn_sub_norm.weight", "ffn_sub_norm.weight", EL_SIDE_ONE, EL_SIDE_FFN, EL_SET_SUB_NORMS,
+     EL_PART_NORM},
+    {"self_attn.inner_attn_ln.weight", "attn_sub_norm.weight", EL_SIDE_ONE, EL_SIDE_QUERIES,
+     EL_SET_INNER_NORMS, EL_PART_NORM},
+    {"mlp.ffn_layernorm.weight", "ffn_sub_norm.weight", EL_SIDE_ONE, EL_SIDE_FFN,
+     EL_SET_INNER_NORMS, EL_PART_NORM},
 };
 
 const unsigned el_folder_n_parts = sizeof el_folder_parts / sizeof el_folder_parts[0];

@@ -34,7 +34,9 @@ typedef enum el_folder_set {
     EL_SET_HEAD_NORMS = 1 << 3, /* of each head's queries and keys */
     EL_SET_BIASES = 1 << 4,     /* of queries, keys and values */
     EL_SET_APART = 1 << 5,      /* queries, keys, values, gate and up are tensors of their own */
-    EL_SET_FUSED = 1 << 6       /* they lie in two, which el_gguf_split() takes apart */
+    EL_SET_FUSED = 1 << 6,      /* they lie in two, which el_gguf_split() takes apart */
+    EL_SET_SUB_NORMS = 1 << 7,  /* before the last matrix of attention, and of feed-forward */
+    EL_SET_INNER_NORMS = 1 << 8 /* the same under the names that 1bitLLM gave them */
 } el_folder_set;
 
 typedef enum el_folder_kind {
@@ -58,6 +60,7 @@ struct el_folder_family {
     bool tied;   /* the head is the embedding, unless config.json says otherwise */
     bool one_more;         /* 1 is added to norms before they multiply */
     bool partial;          /* a part of each head may be turned, and longrope scale it */
+    bool rounds;           /* matrices are rounded to three levels whenever it computes */
     double eps, rope_base; /* where config.json says none; 0: 1e-6, and what GGUF files mean */
     const char *activation;
     edgellm_status (*more)(el_folder *f); /* puts numbers that others don't have; or NULL */
@@ -80,5 +83,6 @@ edgellm_status el_folder_more_phi3(el_folder *f);
 edgellm_status el_folder_more_smollm3(el_folder *f);
 edgellm_status el_folder_more_gemma2(el_folder *f);
 edgellm_status el_folder_more_gemma3(el_folder *f);
+edgellm_status el_folder_more_bitnet(el_folder *f);
 
 #endif

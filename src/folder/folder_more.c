@@ -150,3 +150,24 @@ edgellm_status el_folder_more_gemma3(el_folder *f)
     el_folder_put_f32(f, el_folder_key(f, "rope.freq_base_swa"), (float)base);
     return put_gemma(f, 6);
 }
+
+/* ---- BitNet, as 1bitLLM made it ----------------------------------------------------------- */
+
+/* With other widths it would round otherwise. */
+edgellm_status el_folder_more_bitnet(el_folder *f)
+{
+    static const struct {
+        const char *key;
+        uint32_t only;
+    } widths[] = {{"weight_bits", 1}, {"input_bits", 8}};
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        uint32_t value;
+        EL_TRY(
+            el_folder_u32(f, EL_FOLDER_CONFIG, f->config, widths[i].key, widths[i].only, &value));
+        if (value == widths[i].only) continue;
+        return el_fail(f->err, EDGELLM_ERR_UNSUPPORTED,
+                       EL_FOLDER_CONFIG ": '%s' is %u; of %s this version computes only %u",
+                       widths[i].key, value, f->family->name, widths[i].only);
+    }
+    return EDGELLM_OK;
+}

@@ -173,6 +173,7 @@ static edgellm_status put_all(special *s)
     EL_TRY(find_id(s, "bos_token", "bos_token_id", &s->bos));
     EL_TRY(find_id(s, "eos_token", "eos_token_id", &s->eos));
     EL_TRY(find_id(s, "unk_token", "unk_token_id", &unk));
+    if (unk == EL_TOKEN_NONE && s->t->unigram) unk = s->t->unk;
     EL_TRY(find_id(s, "pad_token", "pad_token_id", &pad));
     EL_TRY(take_ends(s));
     put_id(f, "tokenizer.ggml.bos_token_id", s->bos);

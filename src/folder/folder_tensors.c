@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "folder/safetensors.h"
+#include "folder/folder_levels.h"
 #include "format/checks.h"
 
 #define ONE   "model.safetensors"
@@ -191,6 +191,16 @@ static edgellm_status add_one(const work *w, el_gguf_tensor *t)
     return EDGELLM_OK;
 }
 
+/* A matrix of three levels, and the scale beside it. */
+static edgellm_status take_levels(work *w, const el_safetensor *t, el_gguf_tensor *to)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s_scale", t->name); /* one of ours: it is no longer */
+    el_safetensor *scale = el_folder_levels_scaled(w->f) ? find(w, name) : NULL;
+    if (scale) scale->used = true;
+    return el_folder_levels_take(w->f, t, scale, to->rows, to->cols, to);
+}
+
 /* The next of file->tensors: `part` under the names that are given. */
 static edgellm_status add(work *w, const el_folder_part *part, const char *theirs, const char *ours)
 {
@@ -202,7 +212,8 @@ static edgellm_status add(work *w, const el_folder_part *part, const char *their
                        "tensor '%s' is missing, which a model of class %s has", theirs,
                        family->name);
     const uint32_t rows = width(w->config, part->rows), cols = width(w->config, part->cols);
-    EL_TRY(check_shape(w, t, rows, cols, part->rows == EL_SIDE_ONE));
+    const bool levels = el_folder_levels_in(w->f, theirs);
+    if (!levels) EL_TRY(check_shape(w, t, rows, cols, part->rows == EL_SIDE_ONE));
     t->used = true;
     el_gguf_tensor *to = &file->tensors[file->n_tensors++];
     *to = (el_gguf_tensor){
@@ -213,6 +224,7 @@ static edgellm_status add(work *w, const el_folder_part *part, const char *their
         .bytes = t->bytes,
         .halves = part->kind == EL_PART_PAIRS && family->halves ? w->config->head_dim : 0};
     snprintf(to->name, sizeof to->name, "%s", ours);
+    if (levels) return take_levels(w, t, to);
     return part->kind == EL_PART_NORM && family->one_more ? add_one(w, to) : EDGELLM_OK;
 }
 

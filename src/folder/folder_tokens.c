@@ -73,7 +73,10 @@ static edgellm_status set_names(const el_folder_tokens *t)
                            WHERE "token '%.60s' has the id %g, but by " EL_FOLDER_CONFIG
                                  " the model has %u tokens: they don't belong together",
                            text, json_number_value(value), t->n);
-        EL_TRY(set(t, id, text, t->scored && is_byte(text) ? EL_TOKEN_BYTE : EL_TOKEN_NORMAL));
+        EL_TRY(set(t, id, text,
+                   t->bytes && is_byte(text)    ? EL_TOKEN_BYTE
+                   : t->unigram && id == t->unk ? EL_TOKEN_UNKNOWN
+                                                : EL_TOKEN_NORMAL));
     }
     return EDGELLM_OK;
 }
@@ -166,25 +169,31 @@ static void put_list(const el_folder_tokens *t)
 
 static edgellm_status read_tokens(el_folder_tokens *t)
 {
-    const char *type;
-    t->model = json_object_get(t->json, "model");
-    t->names = json_object_get(t->model, "vocab");
-    t->added = json_object_get(t->json, "added_tokens");
-    type = el_folder_text(t->model, "type");
-    if (!type || strcmp(type, "BPE") != 0)
-        return el_fail(t->f->err, EDGELLM_ERR_UNSUPPORTED,
-                       WHERE "a model of type '%.40s' is not supported, only 'BPE' (byte-level or "
-                             "SentencePiece's)",
-                       type ? type : "");
-    if (!json_is_object(t->names))
-        return el_fail(t->f->err, EDGELLM_ERR_FORMAT, WHERE "there is no 'vocab' in 'model'");
     EL_TRY(el_folder_cutting(t));
     EL_TRY(set_names(t));
     EL_TRY(set_added(t));
     EL_TRY(check_number(t));
     put_list(t);
-    EL_TRY(el_folder_merges(t));
+    EL_TRY(t->unigram ? el_folder_unigram_scores(t) : el_folder_merges(t));
     return el_folder_special(t);
+}
+
+/* Finds the names of tokens, and what they are of; t->names is made for a unigram model. */
+static edgellm_status read_model(el_folder_tokens *t)
+{
+    t->model = json_object_get(t->json, "model");
+    t->added = json_object_get(t->json, "added_tokens");
+    const char *type = el_folder_text(t->model, "type");
+    t->unigram = type && strcmp(type, "Unigram") == 0;
+    if (t->unigram) return el_folder_unigram_names(t);
+    if (!type || strcmp(type, "BPE") != 0)
+        return el_fail(t->f->err, EDGELLM_ERR_UNSUPPORTED,
+                       WHERE "a model of type '%.40s' is not supported, only 'BPE' (byte-level or "
+                             "SentencePiece's) and 'Unigram'",
+                       type ? type : "");
+    t->names = json_object_get(t->model, "vocab");
+    if (json_is_object(t->names)) return EDGELLM_OK;
+    return el_fail(t->f->err, EDGELLM_ERR_FORMAT, WHERE "there is no 'vocab' in 'model'");
 }
 
 static edgellm_status no_tokenizer(const el_folder *f)
@@ -201,12 +210,13 @@ edgellm_status el_folder_vocab(el_folder *f)
     el_folder_tokens t = {.f = f, .n = f->vocab};
     EL_TRY(el_folder_json(f, EL_FOLDER_TOKENIZER, &t.json));
     if (!t.json) return no_tokenizer(f);
-    edgellm_status status = EDGELLM_ERR_MEMORY;
-    t.list = calloc(t.n, sizeof *t.list);
+    edgellm_status status = read_model(&t);
+    if (status == EDGELLM_OK) t.list = calloc(t.n, sizeof *t.list);
     if (t.list)
         status = read_tokens(&t);
-    else
-        el_fail(f->err, status, "out of memory for the vocabulary");
+    else if (status == EDGELLM_OK)
+        status = el_fail(f->err, EDGELLM_ERR_MEMORY, "out of memory for the vocabulary");
+    if (t.unigram) json_decref((json_t *)t.names);
     free(t.list);
     json_decref(t.json);
     return status;

@@ -17,7 +17,10 @@ typedef struct el_folder_tokens {
     const json_t *added;   /* in json: an array, or NULL */
     el_folder_token *list; /* (n) */
     uint32_t n;
-    bool scored; /* pieces of SentencePiece; else bytes */
+    bool scored;  /* pieces of SentencePiece; else bytes */
+    bool bytes;   /* of those: what is no piece becomes bytes, else the unknown token */
+    bool unigram; /* of those: its unigram model, `names` is made */
+    uint32_t unk; /* of that: the unknown token, or EL_TOKEN_NONE */
 } el_folder_tokens;
 
 /* How text is cut: puts the pre-tokenizer, or what SentencePiece does with spaces, and sets
@@ -26,6 +29,12 @@ edgellm_status el_folder_cutting(el_folder_tokens *t);
 
 /* Puts what a list of merges means: that list, or a score for each piece (folder_merges.c). */
 edgellm_status el_folder_merges(el_folder_tokens *t);
+
+/* The unigram model: makes t->names, the caller's to release; puts the scores; says whether no
+ * piece has a space behind its first character (folder_unigram.c). Errors: FORMAT, MEMORY. */
+edgellm_status el_folder_unigram_names(el_folder_tokens *t);
+edgellm_status el_folder_unigram_scores(const el_folder_tokens *t);
+bool el_folder_unigram_is_of_words(const el_folder_tokens *t);
 
 /* Puts bos, eos, unk, pad, add_bos and the chat template (folder_special.c). */
 edgellm_status el_folder_special(el_folder_tokens *t);

@@ -19,6 +19,15 @@ typedef struct el_folder_factors {
     uint32_t n;
 } el_folder_factors;
 
+/* Which matrices have three levels, and how they lie (folder_levels.c). */
+typedef struct el_folder_levels {
+    bool any;
+    bool rounded;         /* the file has floats that are yet to be rounded */
+    bool floats;          /* codes may be floats too, not packed alone */
+    bool divides;         /* the scale does, else it multiplies */
+    const json_t *except; /* modules that stay as they are; NULL: the head */
+} el_folder_levels;
+
 struct el_folder {
     const char *path;
     el_gguf *file; /* being made; owns all that is mapped or put */
@@ -26,6 +35,7 @@ struct el_folder {
     json_t *config;                 /* owned */
     const el_folder_family *family; /* known once config.json was read */
     uint32_t vocab;                 /* likewise */
+    el_folder_levels levels;        /* likewise */
     el_folder_factors factors[2];
     uint32_t n_factors; /* of these: none, Llama 3's, or longrope's two */
     bool failed;        /* there was no memory for a value that was put */

@@ -219,9 +219,9 @@ static edgellm_status check_special(const el_vocab *v, const char *where, edgell
                            ids[i].name, ids[i].id, v->n_tokens);
         }
     }
-    if (v->space_first > 1 || (v->space_first && !v->ranks)) {
+    if (v->space_first > EL_SPACE_UNLESS_ONCE || (v->space_first && !v->ranks)) {
         return el_fail(err, EDGELLM_ERR_FORMAT,
-                       "%s: space_first is %u, not 0, or 1 in a vocabulary with ranks", where,
+                       "%s: space_first is %u, not 0, or 1 to 3 in a vocabulary with ranks", where,
                        v->space_first);
     }
     if (v->ranks && v->n_merges > 0) {

@@ -156,6 +156,7 @@ static const el_ggml_type types[] = {
     {EL_GGML_Q2_0, "Q2_0", 64, 18, el_ggml_dequantize_q2_0},
     {EL_GGML_PQ2_0, "PQ2_0", 128, 34, el_ggml_dequantize_pq2_0},
     {EL_GGML_PTQ1_0, "PTQ1_0", 128, 28, el_ggml_dequantize_ptq1_0},
+    {EL_GGML_LEVELS, "three levels", 0, 0, NULL},
 };
 
 static const el_ggml_type *row_of(uint32_t id)

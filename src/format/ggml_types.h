@@ -20,7 +20,8 @@ enum { /* ids as in GGUF files */
        EL_GGML_Q1_0 = 41,
        EL_GGML_Q2_0 = 42,
        EL_GGML_PQ2_0 = 142,
-       EL_GGML_PTQ1_0 = 143
+       EL_GGML_PTQ1_0 = 143,
+       EL_GGML_LEVELS = 0x10000 /* of no GGUF file: see three_levels.h */
 };
 
 typedef struct el_ggml_type {

@@ -14,14 +14,23 @@
 typedef struct el_gguf_value el_gguf_value; /* one metadata entry, in gguf.c */
 typedef struct el_gguf_block el_gguf_block; /* memory of el_gguf_room() */
 
+/* How a matrix of three levels is kept in a source that is no GGUF file (three_levels.h). */
+typedef struct el_gguf_levels {
+    uint32_t floats; /* their ggml type; EL_GGML_LEVELS: there are none, but packed codes */
+    bool rounded;    /* they are yet to be rounded to levels; else `scale` counts */
+    bool divides;    /* the scale does; else it multiplies */
+    float scale;     /* of all that is in `data` */
+} el_gguf_levels;
+
 typedef struct el_gguf_tensor {
     char name[64];
-    uint32_t type;       /* ggml type id; known to el_ggml_type(), or EL_GGML_I2_S: a matrix */
+    uint32_t type;       /* ggml type id; known to el_ggml_type(), or I2_S or LEVELS: a matrix */
     uint32_t rows, cols; /* GGUF's ne[1], ne[0]; a vector is (1, n) */
     const uint8_t *data;
     uint64_t bytes;
     uint32_t halves; /* rows of a head, the halves of which are apart although this architecture's
                         GGUF files have them otherwise; else 0 */
+    el_gguf_levels levels; /* of EL_GGML_LEVELS */
 } el_gguf_tensor;
 
 typedef struct el_gguf {
@@ -65,6 +74,9 @@ edgellm_status el_gguf_config(const el_gguf *file, el_config *config, edgellm_er
 /* Projections that lie in one tensor (Phi-3's queries, keys and values, its gate and up) become
  * tensors of their own, views of the mapping. Errors: FORMAT (shapes), UNSUPPORTED, MEMORY. */
 edgellm_status el_gguf_split(el_gguf *file, const el_config *config, edgellm_error *err);
+
+/* The key under which an importer of other sources says el_space_first. */
+#define EL_GGUF_SPACE_FIRST "edgellm.space_first"
 
 /* The vocabulary (byte-level BPE, tokenizer model "gpt2"), decoded to raw bytes, merges resolved
  * to ids. Owned by `file`. Errors: FORMAT, UNSUPPORTED, MEMORY. */

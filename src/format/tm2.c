@@ -412,11 +412,13 @@ static edgellm_status read_all(el_tm2 *file, bool verify, edgellm_error *err)
     return EDGELLM_OK;
 }
 
-edgellm_status el_tm2_open(el_tm2 *file, const char *path, bool verify, edgellm_error *err)
+/* Takes the map over. */
+static edgellm_status open_map(el_tm2 *file, el_mapfile map, const char *path, bool verify,
+                               edgellm_error *err)
 {
     el_tm2 fresh;
     memset(&fresh, 0, sizeof fresh);
-    EL_TRY(el_mapfile_open(&fresh.map, path, err));
+    fresh.map = map;
     edgellm_status status = read_all(&fresh, verify, err);
     if (status != EDGELLM_OK) {
         el_tm2_close(&fresh);
@@ -424,6 +426,21 @@ edgellm_status el_tm2_open(el_tm2 *file, const char *path, bool verify, edgellm_
     }
     *file = fresh;
     return EDGELLM_OK;
+}
+
+edgellm_status el_tm2_open(el_tm2 *file, const char *path, bool verify, edgellm_error *err)
+{
+    el_mapfile map;
+    EL_TRY(el_mapfile_open(&map, path, err));
+    return open_map(file, map, path, verify, err);
+}
+
+edgellm_status el_tm2_copy(el_tm2 *file, const char *path, uint64_t room, bool verify,
+                           edgellm_error *err)
+{
+    el_mapfile map;
+    EL_TRY(el_mapfile_copy_within(&map, path, room, err));
+    return open_map(file, map, path, verify, err);
 }
 
 void el_tm2_close(el_tm2 *file)

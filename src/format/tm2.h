@@ -47,6 +47,9 @@ typedef struct el_tm2 {
 
 /* Opens and checks. `verify`: weights' checksums too. Errors: IO, FORMAT, UNSUPPORTED. */
 edgellm_status el_tm2_open(el_tm2 *file, const char *path, bool verify, edgellm_error *err);
+/* The same of a copy in memory of its own: el_mapfile_copy_within(). Errors: MEMORY too. */
+edgellm_status el_tm2_copy(el_tm2 *file, const char *path, uint64_t room, bool verify,
+                           edgellm_error *err);
 void el_tm2_close(el_tm2 *file);
 
 /* Tells models apart by what they compute: the CRC-32 of the sections model, vocab and tensors, the

@@ -25,6 +25,14 @@ typedef struct el_merge {
     uint32_t left, right; /* token ids; the merged token's bytes are their bytes joined */
 } el_merge;
 
+/* Of pieces with scores: where a space is put that a text does not have. */
+typedef enum el_space_first {
+    EL_SPACE_NEVER,
+    EL_SPACE_BEFORE, /* a text, and what follows a special token, as in SentencePiece */
+    EL_SPACE_UNLESS, /* any part between tokens that are matched whole, unless it has one there */
+    EL_SPACE_UNLESS_ONCE /* likewise, but only at the beginning of a text */
+} el_space_first;
+
 typedef struct el_vocab {
     uint32_t n_tokens, n_merges;
     const uint8_t *bytes;   /* all tokens' raw bytes, joined (not GPT-2's printable mapping) */
@@ -38,7 +46,7 @@ typedef struct el_vocab {
     const char *chat_template;   /* the source's Jinja text, NUL-terminated; "" if none */
     uint32_t bos, eos, unk, pad; /* EL_TOKEN_NONE if absent */
     uint8_t add_bos;             /* put bos before a text */
-    uint8_t space_first;         /* "spm", "unigram": put a space before a text */
+    uint8_t space_first;         /* el_space_first; with "spm", "unigram" */
 } el_vocab;
 
 static inline bool el_vocab_is_unigram(const el_vocab *vocab)

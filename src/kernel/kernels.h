@@ -127,6 +127,15 @@ typedef struct el_attended {
     uint32_t ring;        /* position p lies at p mod ring, a multiple of 64; 0: at p */
 } el_attended;
 
+/* Query heads that share keys and values, of one or more tokens: head h of token t lies at
+ * t * stride + h * head_dim of queries, and so does what comes of it in out. */
+typedef struct el_queries {
+    const float *queries;
+    float *out;
+    size_t stride;
+    uint32_t heads, tokens;
+} el_queries;
+
 /*
  * Attention of query heads over positions begin .. end-1 of the KV head that they share, each:
  *     score(p) = (sum over blocks ascending of (float)dot * (qs * ks)) * scale, capped
@@ -134,17 +143,18 @@ typedef struct el_attended {
  *     per 64 positions, by absolute position: sum of e in 16 lanes (lane p mod 16), and
  *     mix(d) = sum ascending over p of (e(p) * vs) * (float)v(p, d), each starting at 0;
  *     blocks of 64 are added in ascending order; out(d) = mix(d) * (1 / sum)
- * queries, out: (heads, head_dim); queries are quantised here. scores: scratch for as many heads,
- * but at most EL_ATTEND_HEADS, of last - first rounded up to 64 floats each. first: at most begin,
+ * of: (tokens), equal but for begin, end and last; the last of the last token counts for all, and
+ * no end is more. Queries are quantised here. scores: scratch for as many heads of as many tokens,
+ * but at most EL_ATTEND_ROWS, of last - first rounded up to 64 floats each. first: at most begin,
  * a multiple of 64; last: end, or more and a multiple of 16. Positions before begin, and from end
  * on, are computed too and count for nothing, so that the cost is that of so many. Bits are the
  * same. Their keys may hold anything; the scales of their values are finite. In a ring last - first
  * is at most its size: the bits are those of a cache without one.
  */
-#define EL_ATTEND_HEADS 4
-#define EL_ATTEND_SPAN  64
-typedef void (*el_attend_fn)(const el_kv *kv, const float *queries, uint32_t heads,
-                             const el_attended *of, float *scores, float *out);
+#define EL_ATTEND_ROWS 6
+#define EL_ATTEND_SPAN 64
+typedef void (*el_attend_fn)(const el_kv *kv, const el_queries *queries, const el_attended *of,
+                             float *scores);
 
 /* The same for one head in exact mode: keys and values are float32, (position, head_dim) each; dot
  * products in 16 lanes; mix as above with v unscaled. last: end. */

@@ -178,7 +178,7 @@ enum { KEY_BYTES = (POSITIONS + EL_TILE - 1) / EL_TILE * EL_TILE * HEAD * 2 };
 typedef struct cache {
     int8_t keys[KEY_BYTES], values[KEY_BYTES];
     float kscale[KEY_BYTES / EL_BLOCK], vscale[KEY_BYTES / EL_BLOCK];
-    float query[HEADS * HEAD], scores[EL_ATTEND_HEADS * PADDED], out[HEADS * HEAD];
+    float query[HEADS * HEAD], scores[EL_ATTEND_ROWS * PADDED], out[HEADS * HEAD];
     float part[HEADS * HEAD];
 } cache;
 
@@ -198,12 +198,14 @@ static void run_attention(const el_kernels *k, uint32_t bits, cache *a)
     const el_attended all = {
         .head_dim = HEAD, .end = POSITIONS, .last = POSITIONS, .scale = 0.125f};
     el_attended part = all;
-    k->attend(&kv, a->query, HEADS, &all, a->scores, a->out);
+    el_queries q = {a->query, a->out, HEADS * HEAD, HEADS, 1};
+    k->attend(&kv, &q, &all, a->scores);
     part.begin = 3;
     part.end = EL_TILE - 1;
     part.last = 2 * EL_TILE;
     part.cap = 0.5f;
-    k->attend(&kv, a->query, HEADS, &part, a->scores, a->part);
+    q.out = a->part;
+    k->attend(&kv, &q, &part, a->scores);
     memset(a->scores, 0, sizeof a->scores); /* scratch: not of the result */
 }
 

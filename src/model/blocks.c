@@ -202,18 +202,18 @@ static void rotate_and_store(el_forward *f, uint32_t layer, uint32_t token, uint
     store(f, place, l->local, (size_t)layer * c->kv_heads + kv_head, at);
 }
 
-/* Heads of one token that share keys and values. */
+/* Heads of some tokens in a row that share keys and values. */
 typedef struct el_heads {
-    uint32_t token, first, count;
+    uint32_t token, tokens, first, count;
     size_t plane; /* of the cache */
     bool local;   /* of a local layer */
 } el_heads;
 
 /* What a token attends to; where attention is padded, everything is computed, be it a ring. */
-static el_attended attended_by(const el_forward *f, const el_heads *h)
+static el_attended attended_by(const el_forward *f, const el_heads *h, uint32_t token)
 {
     const el_config *c = &f->model->config;
-    const el_place *place = &f->places[h->token];
+    const el_place *place = &f->places[token];
     const uint32_t end = place->position + 1, padded = place->cache->padded;
     const uint32_t begin = h->local && end > c->window ? end - c->window : 0;
     const uint32_t ring = h->local ? place->cache->ring : 0;
@@ -234,45 +234,67 @@ static void attend_exact(el_forward *f, const el_heads *h, float *scores)
 {
     const el_config *c = &f->model->config;
     const el_exact_kv *kv = &f->places[h->token].cache->exact[h->plane];
-    const el_attended of = attended_by(f, h);
+    const el_attended of = attended_by(f, h, h->token);
     for (uint32_t i = 0; i < h->count; i++) {
         const size_t at = ((size_t)h->token * c->heads + h->first + i) * c->head_dim;
         f->kernels->attend_exact(kv->keys, kv->values, f->q + at, &of, scores, f->h + at);
     }
 }
 
-static void attend(el_forward *f, const el_heads *h, float *scores)
+/* Returns of how many tokens: those that see the same cache from the same position on. */
+static uint32_t attend(el_forward *f, const el_heads *h, float *scores)
 {
     const el_config *c = &f->model->config;
-    const size_t at = ((size_t)h->token * c->heads + h->first) * c->head_dim;
-    const el_attended of = attended_by(f, h);
-    f->kernels->attend(&f->places[h->token].cache->planes[h->plane], f->q + at, h->count, &of,
-                       scores, f->h + at);
+    const el_place *places = f->places + h->token;
+    const size_t stride = (size_t)c->heads * c->head_dim;
+    const size_t at = h->token * stride + (size_t)h->first * c->head_dim;
+    el_attended of[EL_ATTEND_ROWS];
+    el_queries q = {f->q + at, f->h + at, stride, h->count, 0};
+    do {
+        of[q.tokens] = attended_by(f, h, h->token + q.tokens);
+        if (of[q.tokens].first != of->first) break;
+        q.tokens++;
+    } while (q.tokens < h->tokens && places[q.tokens].cache == places->cache &&
+             places[q.tokens].position == places->position + q.tokens);
+    f->kernels->attend(&places->cache->planes[h->plane], &q, of, scores);
+    return q.tokens;
+}
+
+static void attend_each(el_forward *f, el_heads h, float *scores)
+{
+    const uint32_t end = h.token + h.tokens;
+    for (uint32_t done; h.token < end; h.token += done) {
+        h.tokens = end - h.token;
+        done = f->exact ? 1 : attend(f, &h, scores);
+        if (f->exact) attend_exact(f, &h, scores);
+    }
 }
 
 /*
- * Heads that share keys and values are computed together, as many as the scratch holds: less work.
- * But where there are few of them for each member, one by one: the work is shared more evenly.
+ * Heads that share keys and values are computed together, and so are tokens, as many as the scratch
+ * holds: less work. But where there are few heads for each member, one by one: the work is shared
+ * more evenly.
  */
 static void attend_all(el_forward *f, uint32_t layer, unsigned member, unsigned size)
 {
     const el_config *c = &f->model->config;
     const uint32_t group = c->heads / c->kv_heads;
     const bool few = size > 1 && f->n * c->kv_heads < 4 * size;
-    const uint32_t step = few ? 1 : group < EL_ATTEND_HEADS ? group : EL_ATTEND_HEADS;
-    const uint32_t steps = (group + step - 1) / step, units = f->n * c->kv_heads * steps;
+    const uint32_t step = few ? 1 : group < EL_ATTEND_ROWS ? group : EL_ATTEND_ROWS;
+    const uint32_t tokens = few ? 1 : EL_ATTEND_ROWS / step;
+    const uint32_t steps = (group + step - 1) / step;
+    const uint32_t units = (f->n + tokens - 1) / tokens * c->kv_heads * steps;
     float *scores = f->scores + (size_t)member * el_forward_scores(f);
     for (uint32_t i = member; i < units; i += size) {
         const uint32_t kv_head = i / steps % c->kv_heads, begin = i % steps * step;
-        const el_heads h = {.token = i / steps / c->kv_heads,
+        const uint32_t token = i / steps / c->kv_heads * tokens;
+        const el_heads h = {.token = token,
+                            .tokens = f->n - token < tokens ? f->n - token : tokens,
                             .first = kv_head * group + begin,
                             .count = group - begin < step ? group - begin : step,
                             .plane = (size_t)layer * c->kv_heads + kv_head,
                             .local = f->model->layers[layer].local};
-        if (f->exact)
-            attend_exact(f, &h, scores);
-        else
-            attend(f, &h, scores);
+        attend_each(f, h, scores);
     }
 }
 

@@ -146,8 +146,8 @@ static void layout_activations(el_forward *f, el_arena *arena)
 size_t el_forward_scores(const el_forward *f)
 {
     const el_config *c = &f->model->config;
-    const uint32_t group = c->heads / c->kv_heads;
-    return (group < EL_ATTEND_HEADS ? group : EL_ATTEND_HEADS) * (size_t)round_up(f->context, 64);
+    const size_t rows = (size_t)f->batch * (c->heads / c->kv_heads);
+    return (rows < EL_ATTEND_ROWS ? rows : EL_ATTEND_ROWS) * round_up(f->context, 64);
 }
 
 el_forward_bytes el_forward_layout(el_forward *f, el_arena *arena)

@@ -12,6 +12,7 @@
 #include "base/fpenv.h"
 #include "format/checks.h"
 #include "format/gguf.h"
+#include "format/three_levels.h"
 #include "format/tm2.h"
 #include "quant/manifest.h"
 #include "quant/pairs.h"
@@ -114,7 +115,7 @@ static edgellm_status choose_form(const el_gguf_tensor *t, const el_quantize_opt
     unsigned bits = embedding && o->embedding_bits ? o->embedding_bits : o->bits;
     if (bits == 0) {
         el_taken how;
-        EL_TRY(el_takeover_how(t, &how, err));
+        EL_TRY(el_takeover_how(t, o->two_bits, &how, err));
         *f = (form){how.codec, EL_SCALE_F16, how.group, how.exact};
         if (how.codec != EL_CODEC_F32) return EDGELLM_OK;
         bits = FALLBACK_BITS;
@@ -244,15 +245,24 @@ typedef struct run {
     el_quantize_result result;
 } run;
 
+/* Of codes that no block type has the floats, which are in `*data`; else *dense is `t`. */
+static edgellm_status unpack(const run *r, const el_gguf_tensor *t, el_gguf_tensor *dense,
+                             uint8_t **data, edgellm_error *err)
+{
+    *dense = *t;
+    *data = NULL;
+    if (t->type == EL_GGML_I2_S) return el_i2s_unpack(t, r->options->i2s, dense, data, err);
+    if (t->type == EL_GGML_LEVELS) return el_three_levels_unpack(t, dense, data, err);
+    return EDGELLM_OK;
+}
+
 /* *f: the form that it got. */
-static edgellm_status convert(run *r, const el_gguf_tensor *t, form *f, edgellm_error *err)
+static edgellm_status convert(run *r, const el_gguf_tensor *source, form *f, edgellm_error *err)
 {
     el_gguf_tensor dense;
-    uint8_t *data = NULL;
-    if (t->type == EL_GGML_I2_S) {
-        EL_TRY(el_i2s_unpack(t, r->options->i2s, &dense, &data, err));
-        t = &dense;
-    }
+    const el_gguf_tensor *t = &dense;
+    uint8_t *data;
+    EL_TRY(unpack(r, source, &dense, &data, err));
     edgellm_status status = choose_form(t, r->options, f, err);
     if (status == EDGELLM_OK) status = put_pairs(&r->config, t, f, r->writer, err);
     free(data);

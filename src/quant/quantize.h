@@ -18,6 +18,7 @@ typedef struct el_quantize_options {
     bool offset;              /* levels with an offset per group */
     el_scale_kind scales;
     el_gguf_opener *open; /* of the source; NULL: el_gguf_open() */
+    bool two_bits;        /* kept matrices of three levels as t2, not t1 */
     el_i2s i2s;           /* how tensors of I2_S lie; a source without any does not ask */
     /* Called after each tensor; may be NULL. Return false to stop (INTERRUPTED). */
     bool (*progress)(void *context, uint32_t done, uint32_t total, const char *tensor);

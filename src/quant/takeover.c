@@ -146,16 +146,19 @@ static const takeover *find(const el_gguf_tensor *tensor, el_codec codec)
     return NULL;
 }
 
-edgellm_status el_takeover_how(const el_gguf_tensor *tensor, el_taken *how, edgellm_error *err)
+edgellm_status el_takeover_how(const el_gguf_tensor *tensor, bool two_bits, el_taken *how,
+                               edgellm_error *err)
 {
     for (int i = 0; i < TAKEOVERS; i++) {
         if (takeovers[i].ggml_type != tensor->type || !holds(&takeovers[i], tensor)) continue;
+        if (two_bits && takeovers[i].codec == EL_CODEC_T1) continue; /* as weights of any type */
         *how = (el_taken){takeovers[i].codec, takeovers[i].group, true};
         return EDGELLM_OK;
     }
     el_ternary found;
     EL_TRY(el_ternary_look(tensor, &found, err));
-    *how = (el_taken){found.holds ? EL_CODEC_T1 : EL_CODEC_F32, found.group, found.exact};
+    const el_codec levels = two_bits ? EL_CODEC_T2 : EL_CODEC_T1;
+    *how = (el_taken){found.holds ? levels : EL_CODEC_F32, found.group, found.exact};
     return EDGELLM_OK;
 }
 
@@ -222,7 +225,8 @@ edgellm_status el_takeover(const el_gguf_tensor *tensor, const el_taken *how, ui
 {
     work w = {find(tensor, how->codec), el_ggml_type_of(tensor->type), tensor->name, .codes = data};
     el_matrix_layout layout;
-    if (how->codec == EL_CODEC_T1 && !w.how) return el_ternary_take(tensor, how->group, data, err);
+    const bool has_levels = how->codec == EL_CODEC_T1 || how->codec == EL_CODEC_T2;
+    if (has_levels && !w.how) return el_ternary_take(tensor, how->codec, how->group, data, err);
     if (!w.how || !w.type || tensor->cols % w.type->block_weights != 0 ||
         el_matrix_measure(tensor->rows, tensor->cols, w.how->codec, EL_SCALE_F16, w.how->group,
                           &layout) ||

@@ -6,6 +6,7 @@
  *   Q2_0 and PQ2_0 -> t2, or where a weight is at the fourth level, o2
  *   any other type whose weights are -s, 0 and s, with one s that is an fp16 number for each group
  * of 32, 64, 128 or a whole row -> t1
+ *   what would become t1 -> t2, if it is asked for
  */
 #ifndef EL_QUANT_TAKEOVER_H
 #define EL_QUANT_TAKEOVER_H
@@ -20,8 +21,10 @@ typedef struct el_taken {
     bool exact;     /* false: three levels, but a scale is no fp16 number and has to be rounded */
 } el_taken;
 
-/* How a matrix can be taken over; reads it, where its type alone does not say. Errors: MEMORY. */
-edgellm_status el_takeover_how(const el_gguf_tensor *tensor, el_taken *how, edgellm_error *err);
+/* How a matrix can be taken over; reads it, where its type alone does not say. two_bits: t2 rather
+ * than t1. Errors: MEMORY. */
+edgellm_status el_takeover_how(const el_gguf_tensor *tensor, bool two_bits, el_taken *how,
+                               edgellm_error *err);
 
 /*
  * Packs a matrix into `data`: el_matrix_measure(rows, cols, how->codec, EL_SCALE_F16,

@@ -140,13 +140,12 @@ static void take_group(const el_matrix *m, uint8_t *data, uint16_t *scales, uint
     }
 }
 
-edgellm_status el_ternary_take(const el_gguf_tensor *tensor, uint32_t group, uint8_t *data,
-                               edgellm_error *err)
+edgellm_status el_ternary_take(const el_gguf_tensor *tensor, el_codec codec, uint32_t group,
+                               uint8_t *data, edgellm_error *err)
 {
     const el_ggml_type *type = el_ggml_type_of(tensor->type);
     el_matrix m;
-    if (!type ||
-        el_matrix_view(&m, data, tensor->rows, tensor->cols, EL_CODEC_T1, EL_SCALE_F16, group))
+    if (!type || el_matrix_view(&m, data, tensor->rows, tensor->cols, codec, EL_SCALE_F16, group))
         return el_fail(err, EDGELLM_ERR_INTERNAL, "tensor '%s' cannot be taken over", tensor->name);
     float *w;
     EL_TRY(row_of(tensor, &w, err));

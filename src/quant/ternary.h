@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "format/gguf.h"
+#include "kernel/matrix.h"
 
 typedef struct el_ternary {
     bool holds;     /* all weights are -s, 0 or s, with one s for each group */
@@ -20,8 +21,8 @@ typedef struct el_ternary {
  * weight. Errors: MEMORY. */
 edgellm_status el_ternary_look(const el_gguf_tensor *tensor, el_ternary *found, edgellm_error *err);
 
-/* Packs such a matrix as t1 with fp16 scales into zeroed `data`. Errors: MEMORY, INTERNAL. */
-edgellm_status el_ternary_take(const el_gguf_tensor *tensor, uint32_t group, uint8_t *data,
-                               edgellm_error *err);
+/* Packs such a matrix as t1 or t2 with fp16 scales into zeroed `data`. Errors: MEMORY, INTERNAL. */
+edgellm_status el_ternary_take(const el_gguf_tensor *tensor, el_codec codec, uint32_t group,
+                               uint8_t *data, edgellm_error *err);
 
 #endif

@@ -44,6 +44,7 @@ static edgellm_status open_engine(el_generation *g, const el_generation_options 
     char again[40];
     edgellm_engine_options engine = o->engine;
     engine.verify |= g->verifies;
+    engine.copy &= !g->looks;
     if (g->kernel[0] != '\0') engine.kernel = g->kernel;
     if (!g->is_back) return edgellm_engine_open(o->model, &engine, &g->engine, err);
     snprintf(again, sizeof again, "/proc/self/fd/%d", g->file);

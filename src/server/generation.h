@@ -52,6 +52,7 @@ typedef struct el_generation {
     uint64_t program;  /* bytes of the program when nothing was loaded; 0: it is the first */
     char kernel[16];   /* to be used; "": as the options say */
     bool verifies;     /* the weights are checked, too */
+    bool looks;        /* it is opened to be looked at: mapped, whatever the options say */
     bool is_back;      /* it is `file` that is opened, whatever has its name by now */
     int file;          /* of the model, open: it is there even when its name is not; -1: none */
     edgellm_engine *engine;

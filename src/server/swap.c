@@ -94,6 +94,7 @@ static edgellm_status look_at(const el_server *server, el_generation *next, bool
 {
     const el_generation_options *o = options_of(server);
     const uint32_t *known = server->now->info.identity;
+    next->looks = true;
     EL_TRY(el_generation_load(next, o, err));
     *is_same = memcmp(next->info.identity, known, sizeof next->info.identity) == 0;
     if (*is_same) return EDGELLM_OK;
@@ -103,14 +104,38 @@ static edgellm_status look_at(const el_server *server, el_generation *next, bool
     return plan_there(next, o, err);
 }
 
+/* Would it, if the one before were gone? */
+static bool fits_alone(const el_server *server, const el_generation *next)
+{
+    const uint64_t left = el_quota_left("/proc/meminfo");
+    return left == 0 || next->memory.total <= left + server->now->memory.total;
+}
+
+/* Of weights that are copied a look takes no memory: only what fits is opened so. Others may have
+ * taken what a second copy needs: then, too, it is one after the other. */
+static edgellm_status open_as_served(el_server *server, el_generation *next, edgellm_error *err)
+{
+    next->looks = false;
+    if (!options_of(server)->engine.copy) return EDGELLM_OK;
+    el_generation_unload(next);
+    const edgellm_status status = el_generation_load(next, options_of(server), err);
+    if (status != EDGELLM_ERR_MEMORY || !fits_alone(server, next)) return status;
+    server->swap.fits = false;
+    return EDGELLM_OK;
+}
+
 /* In the thread beside. What is not to be served is closed there, too. */
 static void look(el_server *server)
 {
     el_swap *swap = &server->swap;
     el_generation *next = swap->next;
-    const edgellm_status status = look_at(server, next, &swap->is_same, &swap->error);
-    swap->error.status = status;
+    edgellm_status status = look_at(server, next, &swap->is_same, &swap->error);
     swap->fits = status == EDGELLM_OK && both_fit(server, next);
+    if (swap->fits)
+        status = open_as_served(server, next, &swap->error);
+    else
+        next->looks = false;
+    swap->error.status = status;
     if (status != EDGELLM_OK || swap->is_same)
         el_generation_close(next);
     else if (!swap->fits)

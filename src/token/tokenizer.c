@@ -213,6 +213,22 @@ static bool is_special(const encoding *e, uint32_t id)
     return id != EL_TOKEN_NONE && el_vocab_is_special(e->t->vocab, id);
 }
 
+/* Is a space due before what begins at place `pos`, where the token `id` or text stands? */
+static bool is_space_due(const encoding *e, uint32_t id, bool is_text)
+{
+    const bool always = e->t->vocab->space_first == EL_SPACE_BEFORE;
+    return e->own != NULL && e->space_next && (is_text || (always && !is_special(e, id)));
+}
+
+/* Behind a token that is matched whole. */
+static void pass_token(encoding *e, uint32_t id)
+{
+    if (e->t->vocab->space_first == EL_SPACE_BEFORE)
+        e->space_next |= is_special(e, id);
+    else
+        e->space_next = e->t->vocab->space_first == EL_SPACE_UNLESS;
+}
+
 /* From place `pos` on. */
 static edgellm_status encode_text(encoding *e, const el_names *names, const uint8_t *text,
                                   size_t len, size_t pos, edgellm_error *err)
@@ -220,13 +236,16 @@ static edgellm_status encode_text(encoding *e, const el_names *names, const uint
     while (pos < len) {
         size_t begin, end;
         uint32_t id = el_names_find(names, text, len, pos, &begin, &end);
-        if (e->own != NULL && e->space_next && (begin > pos || !is_special(e, id))) {
-            put_space(e, &pos);
-            id = el_names_find(names, text, len, pos, &begin, &end);
+        if (is_space_due(e, id, begin > pos)) {
+            const bool always = e->t->vocab->space_first == EL_SPACE_BEFORE;
+            if (always || text[pos] != ' ') put_space(e, &pos);
+            if (always) id = el_names_find(names, text, len, pos, &begin, &end);
         }
         EL_TRY(encode_segment(e, text + pos, begin - pos, err));
-        if (id != EL_TOKEN_NONE) put(e, id);
-        if (e->own != NULL && is_special(e, id)) e->space_next = true;
+        if (id != EL_TOKEN_NONE) {
+            put(e, id);
+            pass_token(e, id);
+        }
         pos = end;
     }
     return EDGELLM_OK;

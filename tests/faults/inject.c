@@ -205,6 +205,15 @@ REPLACE(ssize_t, read, int fd, void *bytes, size_t size)
     return fails(READ) ? -1 : real(fd, bytes, size);
 }
 
+ssize_t pread64(int fd, void *bytes, size_t size, off_t offset);
+__attribute__((visibility("default"))) ssize_t pread64(int fd, void *bytes, size_t size,
+                                                       off_t offset)
+{
+    REAL(ssize_t, "pread64", int, void *, size_t, off_t);
+    if (how == SHORT) return real(fd, bytes, happens(READ) ? half(size) : size, offset);
+    return fails(READ) ? -1 : real(fd, bytes, size, offset);
+}
+
 REPLACE(ssize_t, write, int fd, const void *bytes, size_t size)
 {
     REAL(ssize_t, "write", int, const void *, size_t);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "folder/folder.h"
+#include "format/planes.h"
 #include "fuzz/fuzz.h"
 #include "quant/quantize.h"
 
@@ -96,6 +97,17 @@ static void check_place(const el_gguf *f, const el_gguf_tensor *t)
     FUZZ_CHECK(t->rows == 1 && t->type == EL_GGML_F32);
 }
 
+/* Floats, or of a matrix of three levels packed codes. */
+static uint64_t bytes_of(const el_gguf_tensor *t)
+{
+    const bool levels = t->type == EL_GGML_LEVELS;
+    const el_ggml_type *type = el_ggml_type_of(levels ? t->levels.floats : t->type);
+    if (levels && t->levels.floats == EL_GGML_LEVELS)
+        return (uint64_t)el_planes_rows(t->rows) * t->cols;
+    FUZZ_CHECK(type != NULL && type->block_weights == 1);
+    return type ? (uint64_t)t->rows * t->cols * type->block_bytes : 0;
+}
+
 static void check_reader(el_gguf *f)
 {
     el_config config;
@@ -103,11 +115,7 @@ static void check_reader(el_gguf *f)
     edgellm_error err = {0};
     for (uint32_t i = 0; i < f->n_tensors; i++) {
         const el_gguf_tensor *t = &f->tensors[i];
-        const el_ggml_type *type = el_ggml_type_of(t->type);
-        FUZZ_CHECK(type != NULL);
-        if (!type) continue;
-        FUZZ_CHECK(type->block_weights == 1 && t->rows > 0 && t->cols > 0);
-        FUZZ_CHECK(t->bytes == (uint64_t)t->rows * t->cols * type->block_bytes);
+        FUZZ_CHECK(t->rows > 0 && t->cols > 0 && t->bytes == bytes_of(t));
         FUZZ_CHECK(el_gguf_find(f, t->name) == t);
         check_place(f, t);
     }

@@ -627,7 +627,7 @@ static void save_certificate(const char *name, unsigned seal, uint32_t chunks, u
     el_bytes b = {0};
     edgellm_error err;
     el_cli_certificate c = {
-        .setup = {"0.1", "avx2", "01234567-89abcdef-00000000", 4, 64, 2048, 8, false, true, true},
+        .setup = {"0.1", "avx2", "01234567-89ab", 4, 64, 2048, 8, false, true, true, true},
         .board = {"board", "cpu", "0-3", "6.1", "aarch64"},
         .costs = {.step = 4.5e6, .step_position = 700, .step_margin = 2e5, .n_chunks = chunks},
         .most_over = 3e6,

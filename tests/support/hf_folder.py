@@ -14,13 +14,15 @@ SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "
 
 CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM",
            "gemma2": "Gemma2ForCausalLM", "gemma3": "Gemma3ForCausalLM",
-           "smollm3": "SmolLM3ForCausalLM", "phi3": "Phi3ForCausalLM"}
+           "smollm3": "SmolLM3ForCausalLM", "phi3": "Phi3ForCausalLM",
+           "bitnet-b1.58": "BitNetForCausalLM"}
 NAMES = {
     "attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
     "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
     "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj", "attn_q_norm": "self_attn.q_norm",
-    "attn_k_norm": "self_attn.k_norm"}
+    "attn_k_norm": "self_attn.k_norm", "attn_sub_norm": "self_attn.attn_sub_norm",
+    "ffn_sub_norm": "mlp.ffn_sub_norm"}
 GEMMA_NAMES = NAMES | {"ffn_norm": "pre_feedforward_layernorm",
                        "post_attention_norm": "post_attention_layernorm",
                        "post_ffw_norm": "post_feedforward_layernorm"}
@@ -56,9 +58,9 @@ class Reader:
 
 
 def floats_of(data, at, kind, count):
-    """The weights of F32, Q4_0, Q4_1 and Q8_0; exact, but for Q4_1's sum."""
-    if kind == 0:
-        return list(struct.unpack_from(f"<{count}f", data, at))
+    """The weights of F32, F16, Q4_0, Q4_1 and Q8_0; exact, but for Q4_1's sum."""
+    if kind < 2:
+        return list(struct.unpack_from(f"<{count}{'fe'[kind]}", data, at))
     out = []
     for _ in range(count // 32):
         (d,) = struct.unpack_from("<e", data, at)
@@ -129,6 +131,8 @@ def config_of(model):
     elif window := number(model, "attention.sliding_window"):
         config |= {"architectures": [CLASSES[architecture(model)].replace("Llama", "Mistral")],
                    "sliding_window": window}
+    if architecture(model) == "bitnet-b1.58":
+        config["hidden_act"] = "relu2"
     if architecture(model) == "phi3":
         config |= phi3_of(model, head)
     return config
@@ -243,7 +247,38 @@ def state_of(model):
     return state
 
 
+# ---- matrices of three levels --------------------------------------------------------------
+
+
+def packed(shape, levels):
+    """Four rows in one, of levels -1, 0 and 1, as transformers has them."""
+    rows, cols = shape
+    height = -(-rows // 4)
+    out = bytearray(height * cols)
+    for i, level in enumerate(levels):
+        row, col = divmod(i, cols)
+        out[row % height * cols + col] |= (int(level) + 1) << 2 * (row // height)
+    return (height, cols), bytes(out)
+
+
+def coded(state, kind, except_for=()):
+    """The state with its projections, of -s, 0 and s, as codes with a scale that is
+    "multiplied" or "divided" by; or "unpacked": floats with a scale."""
+    made = {}
+    for name, (shape, floats) in state.items():
+        if not name.endswith("_proj.weight") or any(part in name for part in except_for):
+            made[name] = shape, floats
+            continue
+        scale = max(map(abs, floats))
+        levels = [(x > 0) - (x < 0) for x in floats]
+        made[name] = (shape, levels) if kind == "unpacked" else packed(shape, levels)
+        made[name + "_scale"] = (1,), [1 / scale if kind == "divided" else scale]
+    return made
+
+
 def pack(floats, dtype):
+    if dtype == "U8":
+        return floats
     if dtype == "BF16":  # cut off, which rounds too
         wide = struct.pack(f"<{len(floats)}f", *floats)
         return b"".join(wide[i + 2:i + 4] for i in range(0, len(wide), 4))
@@ -268,7 +303,7 @@ def safetensors(state, dtype="F32"):
     """The bytes of a file; matrices in `dtype`, vectors in F32."""
     header, data = {"__metadata__": {"format": "pt"}}, b""
     for name, (shape, floats) in state.items():
-        kind = dtype if len(shape) == 2 else "F32"
+        kind = "U8" if isinstance(floats, bytes) else dtype if len(shape) == 2 else "F32"
         packed = pack(floats, kind)
         header[name] = {"dtype": kind, "shape": list(shape),
                         "data_offsets": [len(data), len(data) + len(packed)]}
@@ -292,14 +327,16 @@ def write_shards(state, folder, dtype, shards):
         json.dumps({"metadata": {}, "weight_map": places}))
 
 
-def write(model, folder, dtype="F32", shards=0, config=None):
-    """shards: 0 for one file without an index; config: what is other in config.json."""
+def write(model, folder, dtype="F32", shards=0, config=None, state=None):
+    """shards: 0 for one file without an index; config: what is other in config.json; state: tensors
+    instead of the model's."""
+    state = state or state_of(model)
     folder.mkdir(parents=True)
     for name, made in (("config.json", config_of(model) | (config or {})),
                        ("tokenizer.json", tokenizer_of(model)),
                        ("tokenizer_config.json", tokenizer_config_of(model))):
         (folder / name).write_text(json.dumps(made))
     if shards:
-        write_shards(state_of(model), folder, dtype, shards)
+        write_shards(state, folder, dtype, shards)
     else:
-        (folder / "model.safetensors").write_bytes(safetensors(state_of(model), dtype))
+        (folder / "model.safetensors").write_bytes(safetensors(state, dtype))

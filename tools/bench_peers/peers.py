@@ -3,7 +3,8 @@
     python peers.py --edgellm BUILD/edgellm --gguf MODEL.gguf --work DIR [--blocks 7] [--check]
 
 In each block every contestant runs once, in a new process that warms up first, in an order that
-rotates from block to block; figures are medians over the blocks. --check fails where the speed
+rotates from block to block; figures are medians over the blocks. llama.cpp repacks its weights into memory
+of its own, so ours are copied too (--copy); --mapped leaves them in the page cache. --check fails where the speed
 is below what the project promises; it should be used on an idle machine only.
 """
 import argparse
@@ -68,11 +69,13 @@ class Bench:
     # ---- one measurement ------------------------------------------------------------------
 
     def ours(self, path, *levels):
+        where = () if self.options.mapped else ("--copy",)
+
         def bench(*arguments):
             return json.loads(self.run(self.options.edgellm, "bench", path, "--json", "-j", "1",
-                                       "--runs", "1", "--warmup", "1", *levels, *arguments))
+                                       "--runs", "1", "--warmup", "1", *where, *levels, *arguments))
         decode = bench("-p", "16", "-n", str(self.options.tokens))
-        prefill = bench("-p", str(PREFILL), "-b", str(PREFILL), "-n", "1")
+        prefill = bench("-p", str(PREFILL), "-n", "1")
         return {"decode_tok_s": decode["decode_tok_s"], "prefill_tok_s": prefill["prefill_tok_s"],
                 "peak_rss": decode["peak_rss"], "kernel": decode["kernel"],
                 "first_token_ms": self.start_to_first_token(path, *levels)}
@@ -202,6 +205,7 @@ def main():
     parser.add_argument("--file", action="append", default=[], help="a TM2 file, measured too")
     parser.add_argument("--cpumask", action="append", default=[], metavar="LEVEL",
                         help="also with no newer instructions than these, such as avx2")
+    parser.add_argument("--mapped", action="store_true", help="our weights stay in the page cache")
     parser.add_argument("--llama-bench", action="append", default=[], nargs=2, metavar=("PROGRAM", "GGUF"),
                         help="also what this llama-bench measures of that file")
     parser.add_argument("--check", action="store_true")

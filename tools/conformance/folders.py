@@ -9,6 +9,7 @@ folder with the TM2 file's weights, KL below 1e-6 at every token. Tokens: byte-l
 against the tokenizer that transformers loads, pieces against sentencepiece, which trained them.
 """
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_to
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import generate_merges
 
+import levels
 import measures
 import reference
 import tiny
@@ -33,6 +35,9 @@ from pieces import CONTROLS, NORMAL, SPACE, USERS, Pieces
 TOKENS = 100
 TEXTS = 2000
 AT_ONCE = 50
+ALONE = 300  # texts that begin with a space or two among them
+TIE = 1e-3   # sums of scores that single precision cannot tell apart
+T1 = [c.name for c in tm2.CODECS].index("t1")
 ROUNDED = 0.02  # most that 8 bits may change a matrix, relative
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -56,6 +61,20 @@ FOLDERS = {
     "smollm3": dict(model="smollm3", cut="llama3", dtype="bfloat16"),
     "phi3": dict(model="phi3", cut="spaced pieces", dtype="bfloat16", shard="100KB"),
     "phi4": dict(model="phi4", cut="gpt-4o", dtype="float16"),
+    "unigram": dict(model="q8", cut="unigram", dtype="float32"),
+    "unigram words": dict(model="q8", cut="unigram of words", dtype="float32"),
+    "unigram bare": dict(model="q8", cut="unigram bare", dtype="float32"),
+    "unigram normal": dict(model="q8", cut="unigram normalized", dtype="float32"),
+    # models of three levels, by the way in which they are kept (levels.py)
+    "bitnet packed": dict(model="bitnet-b1.58", cut="llama3", dtype="bfloat16", levels="multiplied"),
+    "bitnet floats": dict(model="bitnet-b1.58", cut="llama3", dtype="bfloat16", levels="unpacked"),
+    "bitnet divided": dict(model="bitnet-b1.58", cut="llama3", dtype="float32", levels="divided"),
+    "bitnet online": dict(model="bitnet latent", cut="llama3", dtype="bfloat16", levels="online"),
+    "1bitllm": dict(model="bitnet silu", cut="spaced pieces", dtype="float16", levels="1bitllm"),
+    "falcon-e": dict(model="falcon-e", cut="llama3", dtype="bfloat16", levels="head plain"),
+    "qwen2 in parts": dict(model="qwen2 levels", cut="qwen2", dtype="bfloat16", levels="all but",
+                           unused=8),
+    "trilm": dict(model="trilm", cut="gpt2", dtype="float16", levels="floats"),
 }
 
 
@@ -97,19 +116,48 @@ def make_pieces(name, size=3000):
     return made, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}, pieces
 
 
+UNIGRAMS = {  # is a space put before a text; do bytes stand for what is no piece; what becomes of spaces
+    "unigram": (True, True, lambda: ([], pre_tokenizers.Metaspace(prepend_scheme="always", split=False))),
+    "unigram of words": (True, False, lambda: ([], pre_tokenizers.Metaspace(prepend_scheme="first"))),
+    "unigram bare": (False, True, lambda: ([], pre_tokenizers.Metaspace(prepend_scheme="never", split=False))),
+    "unigram normalized": (True, True, lambda: (
+        [normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)], None)),
+}
+
+
+def make_unigram(name, size=3000):
+    prefix, fallback, spaces = UNIGRAMS[name]
+    pieces = Pieces(size, prefix, fallback, "unigram")
+    steps, before = spaces()
+    of_words = name == "unigram of words"
+    vocab = [(text, score) for text, score in zip(pieces.names, pieces.scores)
+             if not of_words or SPACE not in text[1:]]
+    unknown = [text for text, _ in vocab].index("<unk>")
+    made = Tokenizer(models.Unigram(vocab, unknown, fallback))
+    made.normalizer = normalizers.Sequence(steps)
+    if before:
+        made.pre_tokenizer = before
+    made.add_special_tokens([AddedToken(t, special=True, normalized=False)
+                             for t in ["<pad>", "</s>", "<s>", "<unk>", *CONTROLS]])
+    return made, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}, None
+
+
 def make(row, folder):
     """Saves model and tokenizer; returns the pieces' trainer or None."""
     shutil.rmtree(folder, ignore_errors=True)
-    kind = make_pieces if "pieces" in row["cut"] else make_bytes
+    kind = make_unigram if row["cut"] in UNIGRAMS else \
+        make_pieces if "pieces" in row["cut"] else make_bytes
     tokenizer, special, pieces = kind(row["cut"])
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
-    m = dict(tiny.MODELS[row["model"]], vocab=tokenizer.get_vocab_size() + 5)  # padded
+    m = dict((tiny.MODELS | tiny.FOLDERS)[row["model"]], vocab=tokenizer.get_vocab_size() + row.get("unused", 5))
     model = tiny.make_model(m).to(getattr(torch, row["dtype"]))
     for config in (model.config, model.generation_config):
         if (config.eos_token_id or 0) >= m["vocab"]:  # the class's default is a real model's
             config.bos_token_id = config.pad_token_id = None
             config.eos_token_id = tokenizer.token_to_id(special["eos_token"])
     model.save_pretrained(folder, max_shard_size=row.get("shard", "1GB"))
+    if "levels" in row:
+        levels.change(folder, row["levels"])
     several = os.path.exists(os.path.join(folder, "model.safetensors.index.json"))
     if several != ("shard" in row):
         raise ValueError(f"{folder}: several files: {several}")
@@ -188,8 +236,37 @@ def judge_weights(name, file, model):
                 f"{len(left)} others")
 
 
+def judge_levels(name, kind, file, model):
+    """Matrices of three levels: every level, and the scale but for its rounding to fp16."""
+    names, architecture = names_of(model)
+    wrong, scale, judged = 0, 0.0, 0
+    for theirs, weight in model.state_dict().items():
+        if not levels.is_level(theirs, kind):
+            continue
+        ours, its = weights_of(file, names[theirs], architecture, model), weight.numpy()
+        wrong += int((np.sign(ours) != np.sign(its)).sum())
+        wrong += file.tensors[names[theirs]].codec != T1
+        scale = max(scale, float(abs(ours[its != 0] / its[its != 0] - 1).max()))
+        judged += its.size
+    return told(wrong == 0 and judged > 0 and scale < 2 ** -11, name, "levels",
+                f"{judged} weights, {wrong} on another level; scales {scale:.1e} apart (< {2 ** -11:.1e})")
+
+
+def judge_own(name, programs, path, folder, model):
+    """transformers' own classes for such weights."""
+    own, ids = levels.load_own(folder, model), some_ids(model)
+    passed, line = measures.compare(reference.logits(own, ids),
+                                    programs.logits(path, ids, "--exact", "--decode"),
+                                    measures.EXACT_KL, False)
+    return told(passed, name, "logits", f"as transformers loads it: {line}")
+
+
+def some_ids(model):
+    return [int(i) for i in np.random.RandomState(1).randint(0, model.config.vocab_size, TOKENS)]
+
+
 def judge_logits(name, programs, path, model):
-    ids = [int(i) for i in np.random.RandomState(1).randint(0, model.config.vocab_size, TOKENS)]
+    ids = some_ids(model)
     expected = reference.logits(model, ids)
     failed = 0
     for how in (["--exact", "--batch", "64"], ["--exact", "--decode"]):
@@ -199,6 +276,12 @@ def judge_logits(name, programs, path, model):
     return failed
 
 
+def ids_of(programs, path, text, *options):
+    done = subprocess.run([programs.edgellm, "tokenize", path, "--ids", *options],
+                          input=text.encode(), stdout=subprocess.PIPE, check=True)
+    return [int(i) for i in done.stdout.split()]
+
+
 def judge_tokens(name, programs, path, folder, pieces):
     tokenizer = None if pieces else PreTrainedTokenizerFast.from_pretrained(folder)
     texts = token_texts.texts(TEXTS, 3, CONTROLS if pieces else tiny.SPECIAL)
@@ -206,10 +289,7 @@ def judge_tokens(name, programs, path, folder, pieces):
     for at in range(0, TEXTS, AT_ONCE):
         text = "\n".join(texts[at:at + AT_ONCE])
         # in a text that sentencepiece gets no name is a special token
-        names = [] if pieces else ["--special"]
-        done = subprocess.run([programs.edgellm, "tokenize", path, "--ids", *names],
-                              input=text.encode(), stdout=subprocess.PIPE, check=True)
-        ids = [int(i) for i in done.stdout.split()]
+        ids = ids_of(programs, path, text, *[] if pieces else ["--special"])
         expected = pieces.made.encode(text) if pieces else \
             tokenizer.encode(text, add_special_tokens=False)
         wrong += ids != expected
@@ -218,13 +298,41 @@ def judge_tokens(name, programs, path, folder, pieces):
                 f"{TEXTS} texts, {AT_ONCE} at once, as {by} has them: {wrong} differ")
 
 
+def judge_unigram(name, programs, path, folder):
+    """By tokenizers, which adds scores in double precision, EdgeLLM and sentencepiece in single: of two
+    ways that are equally good either may be taken."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    with open(os.path.join(folder, "tokenizer.json"), encoding="utf-8") as file:
+        scores = [score for _, score in json.load(file)["model"]["vocab"]]
+    texts = token_texts.texts(TEXTS, 3, CONTROLS)
+    alone = [" " * (i % 3) + text for i, text in enumerate(texts[:ALONE])]
+    wrong, ties = 0, 0
+    for text in ["\n".join(texts[at:at + AT_ONCE]) for at in range(0, TEXTS, AT_ONCE)] + alone:
+        ids = ids_of(programs, path, text, "--special")
+        expected = tokenizer.encode(text, add_special_tokens=False)
+        apart = abs(sum(scores[i] for i in ids) - sum(scores[i] for i in expected))
+        wrong += ids != expected and apart > TIE
+        ties += ids != expected and apart <= TIE
+    return told(wrong == 0 and ties < 5, name, "tokens", f"{TEXTS} texts, {AT_ONCE} at once, and {ALONE} alone, "
+                f"as transformers has them: {wrong} differ; {ties} in ways that are equally good")
+
+
 def judge(programs, name, row, work):
     folder = os.path.join(work, "folder")
     pieces = make(row, folder)
     path = programs.quantize(folder, os.path.join(work, "folder.tm2.bin"), again=True)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    failed = judge_weights(name, tm2.TM2File(path), model)
+    failed, kind, file = 0, row.get("levels"), tm2.TM2File(path)
+    if kind:
+        model = levels.load(folder, kind)
+        failed += judge_levels(name, kind, file, model)
+    else:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    failed += judge_weights(name, file, model)
     failed += judge_logits(name, programs, path, model)
+    if levels.KINDS.get(kind) is not None:
+        failed += judge_own(name, programs, path, folder, model)
+    if row["cut"] in UNIGRAMS:
+        return failed + judge_unigram(name, programs, path, folder)
     return failed + judge_tokens(name, programs, path, folder, pieces)
 
 

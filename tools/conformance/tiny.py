@@ -92,6 +92,14 @@ MODELS = {
     "trilm": dict(seed=13, vocab=291, dim=64, ffn=96, layers=2, heads=4, kv=2, head_dim=16,
                   tied=False, types=(Q8_0, F16, F16, Q8_0), shards=2),
 }
+# those that only folders are made of (folders.py): latent, weights that are yet to be rounded
+FOLDERS = {
+    "bitnet latent": MODELS["bitnet-b1.58"] | {"seed": 31, "shards": 0},
+    "bitnet silu": MODELS["bitnet"] | {"seed": 32, "dim": 64, "ffn": 96, "layers": 2, "head_dim": 16,
+                                       "shards": 0},
+    "falcon-e": MODELS["trilm"] | {"seed": 33, "shards": 1},
+    "qwen2 levels": MODELS["qwen2"] | {"seed": 34, "tied": False, "shards": 1},
+}
 LOSSLESS = [name for name in MODELS if name != "float"]
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
@@ -144,7 +152,7 @@ def make_model(m):
                 weight.copy_(0.16 * torch.randn(weight.shape))
             elif "embed" in name or "lm_head" in name:
                 weight.mul_(2)  # logits with a spread like a real model's
-            elif "shards" in m:
+            elif m.get("shards") and weight.ndim == 2:
                 weight.copy_(three_levels(weight, m["shards"]))
             elif name.endswith("k_proj.bias"):
                 weight.copy_(20 * torch.randn(weight.shape))

@@ -23,13 +23,14 @@ class ErrorInfo(Structure):
 
 class EngineOptions(Structure):
     _fields_ = [("kernel", c_char_p), ("cpumask", c_char_p), ("kernel_cache", c_char_p), ("verify", c_bool),
-                ("grammars", c_bool), ("chat_form", c_char_p), ("adapters", c_void_p), ("n_adapters", c_uint32)]
+                ("copy", c_bool), ("grammars", c_bool), ("chat_form", c_char_p), ("adapters", c_void_p),
+                ("n_adapters", c_uint32)]
 
 
 class ModelInfoStruct(Structure):
     _fields_ = [("architecture", c_char_p), ("name", c_char_p), ("manifest", c_char_p), ("kernel", c_char_p),
                 ("kernel_choice", c_char_p), ("pretokenizer", c_char_p), ("has_chat_template", c_bool),
-                ("has_unknown_template", c_bool), ("chat_form", c_char_p), ("layers", c_uint32), ("dim", c_uint32), ("ffn_dim", c_uint32),
+                ("has_unknown_template", c_bool), ("copied", c_bool), ("chat_form", c_char_p), ("layers", c_uint32), ("dim", c_uint32), ("ffn_dim", c_uint32),
                 ("heads", c_uint32), ("kv_heads", c_uint32), ("head_dim", c_uint32), ("vocab", c_uint32),
                 ("context_trained", c_uint32), ("adapters", c_uint32), ("tensors", c_uint32), ("parameters", c_uint64), ("file_bytes", c_uint64),
                 ("token_bytes", c_uint64), ("identity", c_uint32 * 3)]

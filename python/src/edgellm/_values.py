@@ -45,6 +45,7 @@ class ModelInfo:
     pretokenizer: str
     has_chat_template: bool
     has_unknown_template: bool
+    copied: bool
     chat_form: str | None
     layers: int
     dim: int

@@ -70,11 +70,11 @@ class Engine:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, kernel: str | None = None, cpumask: str | None = None,
-                 kernel_cache: str | None = None, verify: bool = False, grammars: bool = False,
-                 chat_form: str | None = None) -> None:
+                 kernel_cache: str | None = None, verify: bool = False, copy: bool = False,
+                 grammars: bool = False, chat_form: str | None = None) -> None:
         self.handle = ctypes.c_void_p()
-        options = EngineOptions(_text(kernel), _text(cpumask), _text(kernel_cache), verify, grammars,
-                                _text(chat_form))
+        options = EngineOptions(_text(kernel), _text(cpumask), _text(kernel_cache), verify, copy,
+                                grammars, _text(chat_form))
         error = ErrorInfo()
         check(library.edgellm_engine_open(os.fsencode(path), byref(options), byref(self.handle), byref(error)), error)
         self._sessions = 0
