@@ -455,12 +455,12 @@ static void test_problems(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stops),   cmocka_unit_test(test_long_stops),
-        cmocka_unit_test(test_strings), cmocka_unit_test(test_no_room),
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_limits),  cmocka_unit_test(test_tasks),
-        cmocka_unit_test(test_calls),   cmocka_unit_test(test_retry_after),
-        cmocka_unit_test(test_keys),    cmocka_unit_test(test_problems),
+        cmocka_unit_test(test_stops),       cmocka_unit_test(test_long_stops),
+        cmocka_unit_test(test_strings),     cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_numbers),     cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_tasks),       cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_retry_after), cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_problems),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,7 +88,7 @@ typedef struct el_tasks {
     edgellm_logprob *top;
     float *embeddings;
     el_ring asked;
-    sem_t *wake; /* of the compute thread: its own */
+    sem_t *wake;        /* of the compute thread: its own */
     uint32_t n_orphans; /* the network's own */
 } el_tasks;
 
