@@ -4,11 +4,11 @@
  *
  * What is read is the model file itself, mapped a second time as the engine maps it, the same
  * pages of the page cache, or copied a second time as the engine copies it; as many bytes as a
- * token reads, the same number of threads, each with a share of its own. One word of every 32 bytes is loaded and added up: each cache line is fetched
- * whole (none is shorter on the machines that this runs on), and there is so little to compute that
- * memory and third-level cache are the limit, not the loop. Adding up all words would not do: where
- * only the baseline instruction set may be used it runs at half the speed of the second-level
- * cache.
+ * token reads, the same number of threads, each with a share of its own. One word of every 32 bytes
+ * is loaded and added up: each cache line is fetched whole (none is shorter on the machines that
+ * this runs on), and there is so little to compute that memory and third-level cache are the limit,
+ * not the loop. Adding up all words would not do: where only the baseline instruction set may be
+ * used it runs at half the speed of the second-level cache.
  */
 #ifndef EL_CLI_BENCH_ROOF_H
 #define EL_CLI_BENCH_ROOF_H
