@@ -165,7 +165,7 @@ test-isa: setup
 
 # What a token and the first one cost by the server, and what an idle connection takes: docs/SERVER.md.
 bench-stream: model
-	@cmake --build build/release --target programs --parallel $(JOBS)
+	@cmake --build build/release --target programs edgellm_shared --parallel $(JOBS)
 	tools/bench_stream.py $(EDGELLM) $(MODEL)
 
 # 64 clients for a minute, and 10,000 WebSockets that are idle; says what holds, exit code 1: something
