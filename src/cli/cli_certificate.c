@@ -46,12 +46,11 @@ char *el_cli_certificate_path(const el_cli_setup *s)
     char *folder = el_cli_cache_folder(NULL), *path = NULL, kv[16] = "";
     if (folder == NULL) return NULL;
     if (s->kv_bits != 8) snprintf(kv, sizeof kv, "-kv%u", s->kv_bits);
-    int n = asprintf(&path, "%s/latency-%s-%s-%u%s%s%s%s%s.json", folder, s->identity, s->kernel,
+    int n = asprintf(&path, "%s/latency-%s-%s-%u%s%s%s%s.json", folder, s->identity, s->kernel,
                      s->threads, kv, s->exact ? "-exact" : "", s->constant_time ? "-constant" : "",
-                     s->realtime ? "-rt" : "",
-                     s->copied && !s->realtime   ? "-copy"
-                     : !s->copied && s->realtime ? "-mapped"
-                                                 : "");
+                     s->realtime ? "-rt"
+                     : s->copied ? "-copy"
+                                 : "");
     free(folder);
     return n < 0 ? NULL : path;
 }
