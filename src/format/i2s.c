@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/half.h"
+#include "format/dense.h"
 #include "format/gguf_value.h"
 
 #define TAIL 32 /* bytes, of which the scale takes the first */
@@ -83,10 +84,8 @@ edgellm_status el_i2s_unpack(const el_gguf_tensor *tensor, el_i2s layout, el_ggu
     const float scale = el_float_of_bits((uint32_t)el_gguf_load(tail, 4));
     *data = NULL;
     EL_TRY(check(tensor, layout, scale, err));
-    float *w = weights <= SIZE_MAX / sizeof *w ? malloc((size_t)weights * sizeof *w) : NULL;
-    if (!w)
-        return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory: tensor '%s' needs %llu bytes",
-                       tensor->name, (unsigned long long)(weights * sizeof *w));
+    float *w = el_dense_room(tensor, err);
+    if (!w) return EDGELLM_ERR_MEMORY;
     edgellm_status status = EDGELLM_OK;
     for (uint32_t row = 0; row < tensor->rows && status == EDGELLM_OK; row++)
         status = unpack_row(tensor, layout, scale, row, w + (size_t)row * tensor->cols, err);
@@ -95,9 +94,6 @@ edgellm_status el_i2s_unpack(const el_gguf_tensor *tensor, el_i2s layout, el_ggu
         return status;
     }
     *data = (uint8_t *)w;
-    *dense = *tensor;
-    dense->type = EL_GGML_F32;
-    dense->data = *data;
-    dense->bytes = weights * sizeof *w;
+    *dense = el_dense(tensor, w);
     return EDGELLM_OK;
 }

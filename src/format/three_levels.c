@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/half.h"
+#include "format/dense.h"
 #include "format/planes.h"
 
 #define LEAST_MEAN 1e-5f
@@ -68,12 +69,9 @@ static edgellm_status read_floats(const el_gguf_tensor *t, float *w, edgellm_err
 edgellm_status el_three_levels_unpack(const el_gguf_tensor *tensor, el_gguf_tensor *dense,
                                       uint8_t **data, edgellm_error *err)
 {
-    const uint64_t weights = (uint64_t)tensor->rows * tensor->cols;
-    float *w = weights <= SIZE_MAX / sizeof *w ? malloc((size_t)weights * sizeof *w) : NULL;
+    float *w = el_dense_room(tensor, err);
     *data = NULL;
-    if (!w)
-        return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory: tensor '%s' needs %llu bytes",
-                       tensor->name, (unsigned long long)(weights * sizeof *w));
+    if (!w) return EDGELLM_ERR_MEMORY;
     edgellm_status status = tensor->levels.floats == EL_GGML_LEVELS ? unpack_planes(tensor, w, err)
                                                                     : read_floats(tensor, w, err);
     if (status != EDGELLM_OK) {
@@ -81,9 +79,6 @@ edgellm_status el_three_levels_unpack(const el_gguf_tensor *tensor, el_gguf_tens
         return status;
     }
     *data = (uint8_t *)w;
-    *dense = *tensor;
-    dense->type = EL_GGML_F32;
-    dense->data = *data;
-    dense->bytes = weights * sizeof *w;
+    *dense = el_dense(tensor, w);
     return EDGELLM_OK;
 }
