@@ -33,6 +33,7 @@ judge() {
 }
 
 judge "tokens" "$PYTHON" tools/conformance_tokens.py "$gguf" --tool "$build/tests/tokenize_lines"
+judge "added tokens" "$PYTHON" tools/conformance_added.py --tool "$build/tests/tokenize_lines" --work "$work"
 judge "pieces" "$PYTHON" tools/conformance_pieces.py --tool "$build/tests/tokenize_lines" --work "$work"
 venv_templates || echo "llama.cpp's chat templates cannot be had: some are not judged" >&2
 judge "chats" "$PYTHON" tools/conformance_chat.py "$gguf" --build "$build" --work "$work" \

@@ -40,9 +40,9 @@ def write_gguf(pieces, path):
     out.close()
 
 
-def tokenize(tool, path, texts):
+def tokenize(tool, path, texts, flags=0):
     data = b"".join(struct.pack("<I", len(t)) + t for t in (text.encode() for text in texts))
-    lines = subprocess.run([tool, path, "-", "0"], input=data, stdout=subprocess.PIPE,
+    lines = subprocess.run([tool, path, "-", str(flags)], input=data, stdout=subprocess.PIPE,
                            check=True).stdout.decode().split("\n")[:-1]
     return [[int(i) for i in line.split()] for line in lines]
 

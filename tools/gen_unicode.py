@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Writes src/token/unicode_table.h and unicode_cases.h: what the pre-tokenizers ask of characters.
+"""Writes src/token/unicode_table.h, unicode_cases.h and unicode_words.h: what is asked of characters.
 
     pip install unicodedata2==16.0.0
     python3 tools/gen_unicode.py classes > src/token/unicode_table.h
     python3 tools/gen_unicode.py cases > src/token/unicode_cases.h
+    python3 tools/gen_unicode.py words > src/token/unicode_words.h
 
 Classes come from Unicode 16.0: letters (categories L*), numbers (N*) and white space (Z*, the
 controls U+0009 to U+000D, and U+0085). Beside them: of letters upper case (Lu, Lt) and lower case
@@ -11,6 +12,10 @@ controls U+0009 to U+000D, and U+0085). Beside them: of letters upper case (Lu, 
 expression engine inside Hugging Face tokenizers 0.23, found by asking it about every code point;
 tools/conformance_tokens.py asks again. Its digit splitter asks the Rust library instead, which
 follows Unicode 17.0: the numbers that are new there are listed apart.
+
+Words are what \\w means to the same Rust library, where it looks for the borders of added tokens:
+letters, marks, decimal digits and numbers that are letters, what joins (Pc, U+200C, U+200D), and
+letters in circles and squares. This too was found by asking about every code point.
 """
 import sys
 
@@ -21,6 +26,8 @@ LATER_NUMBERS = ((0x11DE0, 0x11DE9), (0x16FF4, 0x16FF6))  # numbers since Unicod
 BLOCK = 256  # code points whose classes lie together
 OTHER, LETTER, NUMBER, SPACE = range(4)
 NO_CASE, UPPER, LOWER, MARK = range(4)
+JOINERS = (0x200C, 0x200D)
+ENCLOSED = ((0x24B6, 0x24E9), (0x1F130, 0x1F149), (0x1F150, 0x1F169), (0x1F170, 0x1F189))
 CONTROLS = (9, 10, 11, 12, 13, 0x85)  # white space that is not in a Z category
 
 
@@ -36,6 +43,12 @@ def case_of(code):
     if kind[0] == "M":
         return MARK
     return {"Lu": UPPER, "Lt": UPPER, "Ll": LOWER}.get(kind, NO_CASE)
+
+
+def is_word(code):
+    kind = unicodedata2.category(chr(code))
+    return kind[0] in "LM" or kind in ("Nd", "Nl", "Pc") or code in JOINERS or any(
+        first <= code <= last for first, last in ENCLOSED)
 
 
 def packed_block(classes):
@@ -115,13 +128,43 @@ def print_cases():
     print_tables("EL_UNICODE_CASE_BLOCKS", "el_unicode_case_index", "el_unicode_cases", blocks, index)
 
 
+def print_words():
+    ranges = []
+    for code in range(0x110000):
+        if is_word(code) == (unicodedata2.category(chr(code))[0] in "LNM"):
+            continue
+        if ranges and ranges[-1][1] == code - 1:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    print(f"""/*
+ * unicode_words.h: where the characters of words, by Unicode {VERSION}, are not just letters, numbers
+ * and marks: there they are the others. First and last of each range, in order.
+ *
+ * Made by tools/gen_unicode.py (its head says how): do not edit.
+ */
+/* clang-format off */
+#ifndef EL_TOKEN_UNICODE_WORDS_H
+#define EL_TOKEN_UNICODE_WORDS_H
+
+#include <stdint.h>
+
+static const uint32_t el_unicode_words[{len(ranges)}][2] = {{""")
+    for first, last in ranges:
+        print(f"    {{0x{first:X}, 0x{last:X}}},")
+    print("};\n\n#endif\n/* clang-format on */")
+
+
+WRITERS = {"classes": print_classes, "cases": print_cases, "words": print_words}
+
+
 def main():
     if unicodedata2.unidata_version != VERSION:
         sys.exit(f"gen_unicode.py: needs unicodedata2 {VERSION}, "
                  f"found {unicodedata2.unidata_version}")
-    if sys.argv[1:] not in (["classes"], ["cases"]):
-        sys.exit("usage: gen_unicode.py classes|cases")
-    (print_classes if sys.argv[1] == "classes" else print_cases)()
+    if len(sys.argv) != 2 or sys.argv[1] not in WRITERS:
+        sys.exit("usage: gen_unicode.py " + "|".join(WRITERS))
+    WRITERS[sys.argv[1]]()
 
 
 if __name__ == "__main__":

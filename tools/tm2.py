@@ -247,11 +247,12 @@ class TM2File:
         n, merges, n_bytes = v["n_tokens"], v["n_merges"], v["n_bytes"]
         need(n == self.config["vocab"], "section vocab: n_tokens differs from section model")
         need(data[28] <= 1 and (not data[28] or v["bos"] != NONE), "section vocab: add_bos")
-        need(not any(data[29:32]) and not any(data[49:64]), "section vocab: reserved bytes")
+        need(not any(data[29:32]) and not any(data[49:52]) and not any(data[56:64]),
+             "section vocab: reserved bytes")
         v["add_bos"] = bool(data[28])
         v["pretokenizer"] = padded_text(data[32:48], "pre-tokeniser")
         ranked = self.version >= 5 and v["pretokenizer"] in ("spm", "unigram")
-        need(data[48] <= 3 * ranked, "section vocab: space_first")
+        need(data[48] <= 4 * ranked, "section vocab: space_first")
         v["space_first"] = data[48]
         need(not (ranked and merges), "section vocab: ranks and merges")
         need(v["pretokenizer"], "section vocab: no pre-tokeniser")
@@ -264,6 +265,7 @@ class TM2File:
         v["tokens"], v["types"] = self._unpack_tokens(packed, v["merges"], n)
         need(sum(map(len, v["tokens"])) == n_bytes, "section vocab: n_bytes")
         v["ranks"] = self._unpack_ranks(packed, n) if ranked else None
+        v["flags"] = self._unpack_flags(packed, struct.unpack_from("<I", data, 52)[0], v["types"])
         need(packed.at == len(packed.data), "section vocab: bytes after the last token")
         self.vocab = v
 
@@ -276,6 +278,18 @@ class TM2File:
             need(first + count - 1 < 1 << 32, "section vocab: rank")
             ranks += range(first, first + count)
         return ranks
+
+    @staticmethod
+    def _unpack_flags(packed, count, types):
+        """{id: flags} of the tokens that have any."""
+        flags, at = {}, 0
+        for _ in range(count):
+            at += packed.number()
+            need(at < len(types) and types[at] in (2, 3, 4), "section vocab: token with flags")
+            flags[at] = packed.number()
+            need(0 < flags[at] < 16, "section vocab: flags")
+            at += 1
+        return flags
 
     @staticmethod
     def _unpack_tokens(packed, merges, n):

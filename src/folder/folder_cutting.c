@@ -142,21 +142,15 @@ static edgellm_status cut_bytes(const el_folder_tokens *t, const json_t *pretoke
 
 /* ---- SentencePiece's pieces --------------------------------------------------------------- */
 
-/* What becomes of spaces. */
-typedef struct spaces {
-    bool marked;          /* each is U+2581 */
-    el_space_first first; /* where one is put before a text */
-} spaces;
-
-static edgellm_status take_normal(const el_folder_tokens *t, const json_t *step, spaces *s)
+static edgellm_status take_normal(el_folder_tokens *t, const json_t *step)
 {
     if (text_is(step, "type", "Prepend") && text_is(step, "prepend", SPACE)) {
-        s->first = EL_SPACE_BEFORE;
+        t->first = EL_SPACE_EACH;
         return EDGELLM_OK;
     }
     if (text_is(step, "type", "Replace") && text_is(step, "content", SPACE) &&
         text_is(json_object_get(step, "pattern"), "String", " ")) {
-        s->marked = true;
+        t->marks = true;
         return EDGELLM_OK;
     }
     if (text_is(step, "type", "Precompiled"))
@@ -165,23 +159,24 @@ static edgellm_status take_normal(const el_folder_tokens *t, const json_t *step,
     return unknown(t, "a normalizer", el_folder_text(step, "type"));
 }
 
-static edgellm_status take_normalizer(const el_folder_tokens *t, spaces *s)
+static edgellm_status take_normalizer(el_folder_tokens *t)
 {
     const json_t *normalizer = json_object_get(t->json, "normalizer");
     const json_t *list = json_object_get(normalizer, "normalizers");
     if (!json_is_object(normalizer)) return EDGELLM_OK;
-    if (!text_is(normalizer, "type", "Sequence")) return take_normal(t, normalizer, s);
+    if (!text_is(normalizer, "type", "Sequence")) return take_normal(t, normalizer);
     for (size_t i = 0; i < json_array_size(list); i++)
-        EL_TRY(take_normal(t, json_array_get(list, i), s));
+        EL_TRY(take_normal(t, json_array_get(list, i)));
     return EDGELLM_OK;
 }
 
-/* One that cuts nothing: at spaces when they are marked, or only marks them. */
-static edgellm_status take_metaspace(const el_folder_tokens *t, const json_t *step, spaces *s)
+/* One that cuts nothing: at spaces when they are marked, or only marks them, which *marked says. */
+static edgellm_status take_metaspace(el_folder_tokens *t, const json_t *step, bool *marked)
 {
     const char *scheme = el_folder_text(step, "prepend_scheme");
+    *marked = t->marks;
     if (!json_is_object(step)) return EDGELLM_OK;
-    if (text_is(step, "type", "Split") && s->marked &&
+    if (text_is(step, "type", "Split") && t->marks &&
         text_is(json_object_get(step, "pattern"), "String", " "))
         return EDGELLM_OK;
     if (!text_is(step, "type", "Metaspace") || !text_is(step, "replacement", SPACE))
@@ -189,22 +184,21 @@ static edgellm_status take_metaspace(const el_folder_tokens *t, const json_t *st
     if (is(step, "split", true) && !(t->unigram && el_folder_unigram_is_of_words(t)))
         return unknown(t, "with pieces that go on behind a space, or merges, a pre-tokenizer",
                        "Metaspace with split");
-    s->marked = true;
+    *marked = true;
     if (!scheme) scheme = is(step, "add_prefix_space", true) ? "always" : "never";
-    if (s->first != EL_SPACE_NEVER || strcmp(scheme, "never") == 0) return EDGELLM_OK;
-    s->first = strcmp(scheme, "first") == 0 ? EL_SPACE_UNLESS_ONCE : EL_SPACE_UNLESS;
+    if (t->first != EL_SPACE_NEVER || strcmp(scheme, "never") == 0) return EDGELLM_OK;
+    t->first = strcmp(scheme, "first") == 0 ? EL_SPACE_UNLESS_ONCE : EL_SPACE_UNLESS;
     return EDGELLM_OK;
 }
 
-static edgellm_status cut_pieces(const el_folder_tokens *t, const json_t *pretokenizer)
+static edgellm_status cut_pieces(el_folder_tokens *t, const json_t *pretokenizer)
 {
     const char *model = t->unigram ? "t5" : "llama";
-    spaces s = {0};
-    EL_TRY(take_normalizer(t, &s));
-    EL_TRY(take_metaspace(t, pretokenizer, &s));
-    if (!s.marked) return unknown(t, "a tokenizer of pieces with", "spaces as they are");
+    bool marked;
+    EL_TRY(take_normalizer(t));
+    EL_TRY(take_metaspace(t, pretokenizer, &marked));
+    if (!marked) return unknown(t, "a tokenizer of pieces with", "spaces as they are");
     el_folder_put_text(t->f, "tokenizer.ggml.model", model, strlen(model));
-    el_folder_put_u32(t->f, EL_GGUF_SPACE_FIRST, s.first);
     return EDGELLM_OK;
 }
 

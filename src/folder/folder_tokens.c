@@ -30,14 +30,15 @@ uint32_t el_folder_token_id(const el_folder_tokens *t, const char *text)
     return id_of(json_object_get(t->names, text), &id) && id < t->n ? id : EL_TOKEN_NONE;
 }
 
-static edgellm_status set(const el_folder_tokens *t, uint32_t id, const char *text, uint32_t type)
+static edgellm_status set(const el_folder_tokens *t, uint32_t id, const char *text, uint32_t type,
+                          uint32_t flags)
 {
     el_folder_token *token = &t->list[id];
     if (token->text && strcmp(token->text, text) != 0)
         return el_fail(t->f->err, EDGELLM_ERR_FORMAT,
                        WHERE "tokens '%.60s' and '%.60s' both have the id %u", token->text, text,
                        id);
-    *token = (el_folder_token){text, (uint8_t)type};
+    *token = (el_folder_token){text, (uint8_t)type, (uint8_t)flags};
     return EDGELLM_OK;
 }
 
@@ -76,7 +77,8 @@ static edgellm_status set_names(const el_folder_tokens *t)
         EL_TRY(set(t, id, text,
                    t->bytes && is_byte(text)    ? EL_TOKEN_BYTE
                    : t->unigram && id == t->unk ? EL_TOKEN_UNKNOWN
-                                                : EL_TOKEN_NORMAL));
+                                                : EL_TOKEN_NORMAL,
+                   0));
     }
     return EDGELLM_OK;
 }
@@ -104,6 +106,28 @@ static bool looks_special(const char *text)
     return false;
 }
 
+/* el_token_flag. Errors: UNSUPPORTED. */
+static edgellm_status flags_of(const el_folder_tokens *t, const json_t *entry, const char *text,
+                               uint32_t *flags)
+{
+    static const struct {
+        const char *key;
+        el_token_flag flag;
+    } rows[] = {{"rstrip", EL_TOKEN_RSTRIP},
+                {"lstrip", EL_TOKEN_LSTRIP},
+                {"single_word", EL_TOKEN_SINGLE_WORD},
+                {"normalized", EL_TOKEN_NORMALIZED}};
+    *flags = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (json_is_true(json_object_get(entry, rows[i].key))) *flags |= rows[i].flag;
+    if (!(*flags & EL_TOKEN_NORMALIZED) || !t->marks) return EDGELLM_OK;
+    if (!(*flags & (EL_TOKEN_RSTRIP | EL_TOKEN_LSTRIP))) return EDGELLM_OK;
+    return el_fail(t->f->err, EDGELLM_ERR_UNSUPPORTED,
+                   WHERE "added token '%.60s' is 'normalized' and has 'lstrip' or 'rstrip': where "
+                         "the normalizer writes spaces as U+2581, this is not supported",
+                   text);
+}
+
 static edgellm_status set_added(const el_folder_tokens *t)
 {
     uint32_t id, beyond = 0;
@@ -120,7 +144,10 @@ static edgellm_status set_added(const el_folder_tokens *t)
                                  " the model has %u tokens: they don't belong together",
                            text, id, t->n);
         const bool special = json_is_true(json_object_get(entry, "special"));
-        EL_TRY(set(t, id, text, special || looks_special(text) ? EL_TOKEN_CONTROL : EL_TOKEN_USER));
+        uint32_t flags;
+        EL_TRY(flags_of(t, entry, text, &flags));
+        EL_TRY(set(t, id, text, special || looks_special(text) ? EL_TOKEN_CONTROL : EL_TOKEN_USER,
+                   flags));
     }
     return EDGELLM_OK;
 }
@@ -167,6 +194,23 @@ static void put_list(const el_folder_tokens *t)
     }
 }
 
+/* A vocabulary of which every program takes the same: if nothing tells the two ways apart. */
+static el_space_first usual_space(const el_folder_tokens *t)
+{
+    for (uint32_t i = 0; t->first == EL_SPACE_EACH && i < t->n; i++)
+        if (t->list[i].type == EL_TOKEN_USER || (t->list[i].flags & EL_TOKEN_NORMALIZED))
+            return EL_SPACE_EACH;
+    return t->first == EL_SPACE_EACH ? EL_SPACE_BEFORE : t->first;
+}
+
+static void put_flags(const el_folder_tokens *t)
+{
+    uint8_t *at = el_folder_put_array(t->f, EL_GGUF_TOKEN_FLAGS, EL_GGUF_U8, t->n, t->n);
+    for (uint32_t i = 0; at && i < t->n; i++)
+        at[i] = t->list[i].flags;
+    if (t->scored) el_folder_put_u32(t->f, EL_GGUF_SPACE_FIRST, usual_space(t));
+}
+
 static edgellm_status read_tokens(el_folder_tokens *t)
 {
     EL_TRY(el_folder_cutting(t));
@@ -174,6 +218,7 @@ static edgellm_status read_tokens(el_folder_tokens *t)
     EL_TRY(set_added(t));
     EL_TRY(check_number(t));
     put_list(t);
+    put_flags(t);
     EL_TRY(t->unigram ? el_folder_unigram_scores(t) : el_folder_merges(t));
     return el_folder_special(t);
 }

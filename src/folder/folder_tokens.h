@@ -7,6 +7,7 @@
 typedef struct el_folder_token {
     const char *text; /* in the JSON tree; NULL: no token has this id */
     uint8_t type;     /* el_token_type */
+    uint8_t flags;    /* el_token_flag */
 } el_folder_token;
 
 typedef struct el_folder_tokens {
@@ -21,10 +22,12 @@ typedef struct el_folder_tokens {
     bool bytes;   /* of those: what is no piece becomes bytes, else the unknown token */
     bool unigram; /* of those: its unigram model, `names` is made */
     uint32_t unk; /* of that: the unknown token, or EL_TOKEN_NONE */
+    el_space_first first; /* where a space is put before a text */
+    bool marks;           /* the normalizer writes spaces as U+2581 */
 } el_folder_tokens;
 
-/* How text is cut: puts the pre-tokenizer, or what SentencePiece does with spaces, and sets
- * t->scored. Errors: UNSUPPORTED, quoting what is not known (folder_cutting.c). */
+/* How text is cut: puts the pre-tokenizer, or that there are pieces, and sets what t says of spaces.
+ * Errors: UNSUPPORTED, quoting what is not known (folder_cutting.c). */
 edgellm_status el_folder_cutting(el_folder_tokens *t);
 
 /* Puts what a list of merges means: that list, or a score for each piece (folder_merges.c). */

@@ -192,6 +192,21 @@ static edgellm_status check_tokens(const el_vocab *v, uint64_t bytes, const char
     return EDGELLM_OK;
 }
 
+static edgellm_status check_flags(const el_vocab *v, const char *where, edgellm_error *err)
+{
+    for (uint32_t id = 0; v->flags && id < v->n_tokens; id++) {
+        const unsigned flags = v->flags[id], type = v->types[id];
+        if (flags > EL_TOKEN_FLAGS)
+            return el_fail(err, EDGELLM_ERR_FORMAT, "%s: the flags of token %u are %u, not 0 to %u",
+                           where, id, flags, (unsigned)EL_TOKEN_FLAGS);
+        if (flags && type != EL_TOKEN_USER && type != EL_TOKEN_CONTROL && type != EL_TOKEN_UNKNOWN)
+            return el_fail(err, EDGELLM_ERR_FORMAT,
+                           "%s: token %u has the flags %u, but of type %u, it is not matched whole",
+                           where, id, flags, type);
+    }
+    return EDGELLM_OK;
+}
+
 /* Sums of so many stay finite. */
 #define MOST_SCORE 1e9f
 
@@ -219,9 +234,9 @@ static edgellm_status check_special(const el_vocab *v, const char *where, edgell
                            ids[i].name, ids[i].id, v->n_tokens);
         }
     }
-    if (v->space_first > EL_SPACE_UNLESS_ONCE || (v->space_first && !v->ranks)) {
+    if (v->space_first > EL_SPACE_EACH || (v->space_first && !v->ranks)) {
         return el_fail(err, EDGELLM_ERR_FORMAT,
-                       "%s: space_first is %u, not 0, or 1 to 3 in a vocabulary with ranks", where,
+                       "%s: space_first is %u, not 0, or 1 to 4 in a vocabulary with ranks", where,
                        v->space_first);
     }
     if (v->ranks && v->n_merges > 0) {
@@ -248,6 +263,7 @@ edgellm_status el_vocab_check(const el_vocab *v, uint64_t bytes, const char *whe
     EL_TRY(check_tokens(v, bytes, where, err));
     EL_TRY(check_special(v, where, err));
     EL_TRY(check_scores(v, where, err));
+    EL_TRY(check_flags(v, where, err));
     for (uint32_t i = 0; i < v->n_merges; i++) {
         if (v->merges[i].left >= v->n_tokens || v->merges[i].right >= v->n_tokens) {
             return el_fail(err, EDGELLM_ERR_FORMAT, "%s: merge %u joins tokens %u and %u of %u",

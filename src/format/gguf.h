@@ -77,6 +77,8 @@ edgellm_status el_gguf_split(el_gguf *file, const el_config *config, edgellm_err
 
 /* The key under which an importer of other sources says el_space_first. */
 #define EL_GGUF_SPACE_FIRST "edgellm.space_first"
+/* And el_token_flag: a byte for each token. */
+#define EL_GGUF_TOKEN_FLAGS "edgellm.token_flags"
 
 /* The vocabulary (byte-level BPE, tokenizer model "gpt2"), decoded to raw bytes, merges resolved
  * to ids. Owned by `file`. Errors: FORMAT, UNSUPPORTED, MEMORY. */

@@ -4,12 +4,13 @@
  * U+0120). Of SentencePiece's BPE ("llama") and its unigram model ("t5") it stores pieces with
  * scores (gguf_pieces.c). Everything lies in one block, owned by the file:
  *
- *     merges | starts | ranks | types | token bytes | pre-tokenizer | chat template
+ *     merges | starts | ranks | types | flags | token bytes | pre-tokenizer | chat template
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "format/checks.h"
+#include "format/gguf_flags.h"
 #include "format/gguf_pieces.h"
 #include "format/gguf_value.h"
 
@@ -28,7 +29,7 @@ typedef struct builder {
     uint64_t token_bytes; /* of all tokens in the source: decoding never lengthens */
     el_merge *out_merges;
     uint32_t *out_starts, *out_ranks;
-    uint8_t *out_types, *out_bytes;
+    uint8_t *out_types, *out_flags, *out_bytes;
     char *out_pretokenizer, *out_template;
 } builder;
 
@@ -174,7 +175,7 @@ static void *allocate(builder *b)
 {
     uint64_t n = b->tokens->count, n_merges = b->merges ? b->merges->count : 0;
     const uint64_t n_ranks = b->scores ? n : 0;
-    uint64_t need = n_merges * sizeof(el_merge) + (n + 1 + n_ranks) * sizeof(uint32_t) + n +
+    uint64_t need = n_merges * sizeof(el_merge) + (n + 1 + n_ranks) * sizeof(uint32_t) + 2 * n +
                     b->token_bytes + PRETOKEN_BYTES + b->template_len + 1;
     if (need > SIZE_MAX) return NULL;
     uint8_t *memory = calloc(1, (size_t)need);
@@ -183,7 +184,8 @@ static void *allocate(builder *b)
     b->out_starts = (uint32_t *)(void *)(b->out_merges + n_merges);
     b->out_ranks = b->out_starts + n + 1;
     b->out_types = (uint8_t *)(b->out_ranks + n_ranks);
-    b->out_bytes = b->out_types + n;
+    b->out_flags = b->out_types + n;
+    b->out_bytes = b->out_flags + n;
     b->out_pretokenizer = (char *)b->out_bytes + b->token_bytes;
     b->out_template = b->out_pretokenizer + PRETOKEN_BYTES;
     return memory;
@@ -358,7 +360,7 @@ static void fill_view(const builder *b, el_vocab *v)
     uint32_t where = 0; /* what no GGUF file says */
     el_gguf_bool(b->file, "tokenizer.ggml.add_bos_token", &add_bos);
     el_gguf_bool(b->file, "tokenizer.ggml.add_space_prefix", &space_first);
-    if (!el_gguf_u32(b->file, EL_GGUF_SPACE_FIRST, &where) || where > EL_SPACE_UNLESS_ONCE)
+    if (!el_gguf_u32(b->file, EL_GGUF_SPACE_FIRST, &where) || where > EL_SPACE_EACH)
         where = space_first ? EL_SPACE_BEFORE : EL_SPACE_NEVER;
     if (special_id(b->file, "tokenizer.ggml.bos_token_id") == EL_TOKEN_NONE && b->scores)
         add_bos = false;
@@ -403,6 +405,9 @@ static edgellm_status fill(builder *b, el_vocab *v)
         EL_TRY(fill_pretokenizer(b));
     }
     fill_view(b, v);
+    bool any = false;
+    EL_TRY(el_gguf_flags(b->file, v, b->out_flags, &any, b->err));
+    v->flags = any ? b->out_flags : NULL;
     return el_vocab_check(v, v->starts[v->n_tokens], WHERE, b->err);
 }
 

@@ -189,7 +189,7 @@ static edgellm_status read_model(el_tm2 *file, edgellm_error *err)
 }
 
 static edgellm_status read_vocab_head(el_tm2 *file, const section *s, uint32_t *bytes,
-                                      edgellm_error *err)
+                                      uint32_t *flagged, edgellm_error *err)
 {
     el_vocab *v = &file->vocab;
     const uint8_t *h = s->data;
@@ -212,9 +212,13 @@ static edgellm_status read_vocab_head(el_tm2 *file, const section *s, uint32_t *
     const bool scored = file->version >= 5 && el_vocab_is_scored(v);
     v->space_first = scored ? h[EL_TM2_AT_SPACE_FIRST] : 0;
     if (!el_all_zero(h + EL_TM2_AT_ADD_BOS + 1, 3) || (!scored && h[EL_TM2_AT_SPACE_FIRST]) ||
-        !el_all_zero(h + EL_TM2_AT_VOCAB_ZERO, EL_TM2_VOCAB_HEAD_BYTES - EL_TM2_AT_VOCAB_ZERO)) {
+        !el_all_zero(h + EL_TM2_AT_VOCAB_ZERO, EL_TM2_AT_FLAGGED - EL_TM2_AT_VOCAB_ZERO) ||
+        !el_all_zero(h + EL_TM2_AT_VOCAB_ZERO2, EL_TM2_VOCAB_HEAD_BYTES - EL_TM2_AT_VOCAB_ZERO2)) {
         return bad(err, "vocab", s->offset + EL_TM2_AT_ADD_BOS, "reserved bytes", "are not 0");
     }
+    *flagged = el_load32(h + EL_TM2_AT_FLAGGED);
+    if (*flagged > v->n_tokens)
+        return bad(err, "vocab", s->offset + EL_TM2_AT_FLAGGED, "n_flagged", "is above n_tokens");
     return EDGELLM_OK;
 }
 
@@ -222,12 +226,12 @@ static edgellm_status read_vocab(el_tm2 *file, edgellm_error *err)
 {
     section s = section_of(&file->map, EL_TM2_VOCAB);
     el_vocab *v = &file->vocab;
-    uint32_t bytes = 0;
-    EL_TRY(read_vocab_head(file, &s, &bytes, err));
+    uint32_t bytes = 0, flagged = 0;
+    EL_TRY(read_vocab_head(file, &s, &bytes, &flagged, err));
     if (v->n_tokens != file->config.vocab) {
         return bad(err, "vocab", s.offset, "n_tokens", "differs from vocab in section model");
     }
-    EL_TRY(el_vocab_unpack(v, file->version >= 5, bytes, s.data + EL_TM2_VOCAB_HEAD_BYTES,
+    EL_TRY(el_vocab_unpack(v, file->version >= 5, flagged, bytes, s.data + EL_TM2_VOCAB_HEAD_BYTES,
                            s.size - EL_TM2_VOCAB_HEAD_BYTES, s.offset + EL_TM2_VOCAB_HEAD_BYTES,
                            &file->vocab_memory, err));
     return el_vocab_check(v, bytes, "section vocab", err);

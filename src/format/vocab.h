@@ -21,6 +21,17 @@ typedef enum el_token_type {
 
 #define EL_TOKEN_NONE UINT32_MAX
 
+/* Of a token that is matched whole: what beside its name decides where it stands, as Hugging Face's
+ * tokenizers have it. */
+typedef enum el_token_flag {
+    EL_TOKEN_RSTRIP = 1,      /* takes in the white space behind it */
+    EL_TOKEN_LSTRIP = 2,      /* and before it */
+    EL_TOKEN_SINGLE_WORD = 4, /* not where a word goes on before or behind it */
+    EL_TOKEN_NORMALIZED = 8,  /* is looked for when all others are found, in text that is ready to be
+                                 merged */
+    EL_TOKEN_FLAGS = 15
+} el_token_flag;
+
 typedef struct el_merge {
     uint32_t left, right; /* token ids; the merged token's bytes are their bytes joined */
 } el_merge;
@@ -30,7 +41,9 @@ typedef enum el_space_first {
     EL_SPACE_NEVER,
     EL_SPACE_BEFORE, /* a text, and what follows a special token, as in SentencePiece */
     EL_SPACE_UNLESS, /* any part between tokens that are matched whole, unless it has one there */
-    EL_SPACE_UNLESS_ONCE /* likewise, but only at the beginning of a text */
+    EL_SPACE_UNLESS_ONCE, /* likewise, but only at the beginning of a text */
+    EL_SPACE_EACH /* each part between tokens that are matched whole, but the normalized ones, before
+                     whose names it is put too */
 } el_space_first;
 
 typedef struct el_vocab {
@@ -42,12 +55,18 @@ typedef struct el_vocab {
     /* (n_tokens) "spm": the lower, the sooner two parts become it; "unigram": the bits of its score
      * as a float; else NULL */
     const uint32_t *ranks;
+    const uint8_t *flags;        /* (n_tokens) el_token_flag; NULL: none has any */
     const char *pretokenizer;    /* "smollm", "gpt2", "llama3", ..., "spm"; NUL-terminated */
     const char *chat_template;   /* the source's Jinja text, NUL-terminated; "" if none */
     uint32_t bos, eos, unk, pad; /* EL_TOKEN_NONE if absent */
     uint8_t add_bos;             /* put bos before a text */
     uint8_t space_first;         /* el_space_first; with "spm", "unigram" */
 } el_vocab;
+
+static inline unsigned el_vocab_flags(const el_vocab *vocab, uint32_t id)
+{
+    return vocab->flags ? vocab->flags[id] : 0;
+}
 
 static inline bool el_vocab_is_unigram(const el_vocab *vocab)
 {

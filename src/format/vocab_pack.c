@@ -88,6 +88,25 @@ static void put_ranks(sink *s, const el_vocab *v)
     }
 }
 
+/* Of those that have any: how far it is from the one before, and the flags. */
+static void put_flags(sink *s, const el_vocab *v)
+{
+    for (uint32_t id = 0, next = 0; id < v->n_tokens; id++) {
+        if (el_vocab_flags(v, id) == 0) continue;
+        put_number(s, id - next);
+        put_number(s, el_vocab_flags(v, id));
+        next = id + 1;
+    }
+}
+
+uint32_t el_vocab_flagged(const el_vocab *v)
+{
+    uint32_t n = 0;
+    for (uint32_t id = 0; v->flags && id < v->n_tokens; id++)
+        n += v->flags[id] != 0;
+    return n;
+}
+
 uint64_t el_vocab_pack(const el_vocab *v, uint8_t *packed)
 {
     sink s = {.to = packed};
@@ -109,6 +128,7 @@ uint64_t el_vocab_pack(const el_vocab *v, uint8_t *packed)
         }
     }
     if (v->ranks) put_ranks(&s, v);
+    put_flags(&s, v);
     return s.count;
 }
 
@@ -155,8 +175,9 @@ static edgellm_status take_merges(source *s, el_merge *merges, uint32_t n)
 typedef struct target {
     el_merge *merges;
     uint32_t *starts, *ranks; /* ranks: NULL if there are none */
-    uint8_t *types, *bytes;
+    uint8_t *types, *bytes, *flags;       /* flags: NULL if there are none */
     uint32_t n_tokens, n_merges, n_bytes; /* room */
+    uint32_t flagged;
     uint32_t id, merge;                   /* the next */
 } target;
 
@@ -248,11 +269,27 @@ static edgellm_status take_ranks(source *s, const target *t)
     return EDGELLM_OK;
 }
 
+static edgellm_status take_flags(source *s, const target *t)
+{
+    for (uint32_t i = 0, id = 0; i < t->flagged; i++, id++) {
+        uint32_t skipped, flags;
+        EL_TRY(take_number(s, &skipped));
+        if (skipped >= t->n_tokens - id) return bad(s, "flags are of one that there is not");
+        EL_TRY(take_number(s, &flags));
+        if (flags == 0 || flags > EL_TOKEN_FLAGS)
+            return bad(s, "the flags of one are not known to this version (1 to 15 are)");
+        id += skipped;
+        t->flags[id] = (uint8_t)flags;
+    }
+    return EDGELLM_OK;
+}
+
 static edgellm_status take_all(source *s, target *t)
 {
     EL_TRY(take_merges(s, t->merges, t->n_merges));
     EL_TRY(take_tokens(s, t));
     if (t->ranks) EL_TRY(take_ranks(s, t));
+    EL_TRY(take_flags(s, t));
     return s->at == s->end ? EDGELLM_OK : bad(s, "bytes follow the last one");
 }
 
@@ -263,14 +300,19 @@ static void layout(target *t, bool ranks, el_arena *arena)
     t->starts = el_arena_take(arena, (size_t)t->n_tokens + 1, sizeof *t->starts);
     t->types = el_arena_take(arena, t->n_tokens, 1);
     t->bytes = el_arena_take(arena, t->n_bytes, 1);
+    if (t->flagged > 0) t->flags = el_arena_take(arena, t->n_tokens, 1);
 }
 
-edgellm_status el_vocab_unpack(el_vocab *v, bool ranks, uint32_t token_bytes, const uint8_t *packed,
-                               uint64_t size, uint64_t offset, el_arena *memory, edgellm_error *err)
+edgellm_status el_vocab_unpack(el_vocab *v, bool ranks, uint32_t flagged, uint32_t token_bytes,
+                               const uint8_t *packed, uint64_t size, uint64_t offset,
+                               el_arena *memory, edgellm_error *err)
 {
     const bool scored = ranks && el_vocab_is_scored(v);
     source s = {packed, packed + size, packed, offset, err};
-    target t = {.n_tokens = v->n_tokens, .n_merges = v->n_merges, .n_bytes = token_bytes};
+    target t = {.n_tokens = v->n_tokens,
+                .n_merges = v->n_merges,
+                .n_bytes = token_bytes,
+                .flagged = flagged};
     el_arena measure = el_arena_measure(), arena;
     /* What cannot be true asks for no memory: a merge takes two bytes. */
     if (v->n_tokens > EL_MAX_VOCAB || v->n_merges > size / 2 || token_bytes > EL_MAX_VOCAB_BYTES)
@@ -288,6 +330,7 @@ edgellm_status el_vocab_unpack(el_vocab *v, bool ranks, uint32_t token_bytes, co
     v->starts = t.starts;
     v->types = t.types;
     v->ranks = t.ranks;
+    v->flags = t.flags;
     v->bytes = t.bytes;
     *memory = arena;
     return EDGELLM_OK;

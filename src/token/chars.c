@@ -3,6 +3,7 @@
 
 #include "token/unicode_cases.h"
 #include "token/unicode_table.h"
+#include "token/unicode_words.h"
 
 /* How a character of several bytes begins: the lead bytes first .. last are followed by a byte
  * in low .. high, then by size - 2 bytes in 0x80 .. 0xBF (Unicode, table 3-7). */
@@ -84,4 +85,36 @@ bool el_chars_is_numeric(el_char c)
         if (c.code >= range[0] && c.code <= range[1]) return true;
     }
     return false;
+}
+
+/* Is it in one of the ranges, which are in order? */
+static bool is_other_way(uint32_t code)
+{
+    size_t low = 0, high = sizeof el_unicode_words / sizeof el_unicode_words[0];
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (code > el_unicode_words[middle][1])
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < sizeof el_unicode_words / sizeof el_unicode_words[0] &&
+           code >= el_unicode_words[low][0];
+}
+
+bool el_chars_is_word(el_char c)
+{
+    if (c.code == EL_CHAR_INVALID) return false;
+    const bool is = c.kind == EL_CHAR_LETTER || c.kind == EL_CHAR_NUMBER ||
+                    el_chars_case(c) == EL_CASE_MARK;
+    return is != is_other_way(c.code);
+}
+
+el_char el_chars_before(const uint8_t *text, size_t begin, size_t end)
+{
+    for (size_t size = 2; size <= 4 && size <= end - begin; size++) {
+        const el_char c = el_chars_at(text + end - size, size);
+        if (c.size == size) return c;
+    }
+    return end > begin ? el_chars_at(text + end - 1, 1) : el_chars_at(text, 0);
 }

@@ -38,4 +38,11 @@ uint8_t el_chars_case(el_char c);
 /* A number in the sense of the digit splitter: Unicode 17.0, where the classes are 16.0. */
 bool el_chars_is_numeric(el_char c);
 
+/* What stands in words, as \w says in expressions: letters, marks, digits, what joins them. */
+bool el_chars_is_word(el_char c);
+
+/* The character that ends at place `end` of the text, not before `begin`; EL_CHAR_END if begin is
+ * end. Of bytes that are no character the last. */
+el_char el_chars_before(const uint8_t *text, size_t begin, size_t end);
+
 #endif

@@ -94,14 +94,8 @@ static bool is_space(uint32_t c)
     return false;
 }
 
-/* What Unicode does, as tokenizers have it: not the four separators of ASCII. */
-static bool is_white(uint32_t c)
-{
-    return is_space(c) && !(c >= 0x1C && c <= 0x1F);
-}
-
 /* The text from its first to behind its last character that is no space. */
-static const char *trim(const char *text, size_t *len, bool (*is)(uint32_t))
+static const char *trim(const char *text, size_t *len)
 {
     const uint8_t *bytes = (const uint8_t *)text;
     size_t begin = 0, end = 0; /* of the last character that is none */
@@ -109,7 +103,7 @@ static const char *trim(const char *text, size_t *len, bool (*is)(uint32_t))
     for (size_t at = 0; at < *len;) {
         uint32_t code = 0;
         int size = el_chars_decode(bytes + at, *len - at, &code);
-        const bool space = size > 0 && is(code);
+        const bool space = size > 0 && is_space(code);
         const size_t next = at + (size > 0 ? (size_t)size : 1);
         if (!space && !started) begin = at;
         started |= !space;
@@ -130,38 +124,45 @@ typedef struct layout {
     size_t capacity, count;
     const char *tools;      /* what may be called; NULL: nothing, or it was told */
     const char *pending;    /* a system message that waits for the user's; NULL: none does */
-    bool thinks, is_behind; /* is_behind: a token that takes in the white space of `text` */
-    char *text;             /* (len) since the last token; there is room for the longest */
+    bool thinks, strips; /* strips: the last token takes in the white space behind it */
+    char *text;          /* (len) since the last token; there is room for the longest */
     size_t len;
 } layout;
 
 static void put_token(layout *out, uint32_t token)
 {
+    out->strips = el_vocab_flags(out->chat->vocab, token) & EL_TOKEN_RSTRIP;
     if (out->count < out->capacity) out->tokens[out->count] = token;
     out->count++;
 }
 
-static void drop_space(layout *out)
+/* Without the white space that the tokens beside it take in. */
+static const char *part_between(const layout *out, bool strips_before, size_t *len)
 {
-    size_t len = out->len;
-    const char *first = trim(out->text, &len, is_white);
-    const size_t dropped = len > 0 ? (size_t)(first - out->text) : out->len;
-    out->len -= dropped;
-    memmove(out->text, out->text + dropped, out->len);
+    const uint8_t *text = (const uint8_t *)out->text;
+    size_t begin = 0, end = out->len;
+    el_char c = el_chars_at(text, end);
+    for (; out->strips && c.kind == EL_CHAR_SPACE; c = el_chars_at(text + begin, end - begin))
+        begin += c.size;
+    c = el_chars_before(text, begin, end);
+    for (; strips_before && c.kind == EL_CHAR_SPACE; c = el_chars_before(text, begin, end))
+        end -= c.size;
+    *len = end - begin;
+    return out->text + begin;
 }
 
 /* The text since the last token. */
-static edgellm_status put_text(layout *out, edgellm_error *err)
+static edgellm_status put_text(layout *out, bool strips_before, edgellm_error *err)
 {
-    if (out->is_behind) drop_space(out);
-    const size_t len = out->len;
+    size_t len;
+    const char *text = part_between(out, strips_before, &len);
     out->len = 0;
-    out->is_behind = false;
+    out->strips = false;
     if (len == 0) return EDGELLM_OK;
     size_t used = out->count < out->capacity ? out->count : out->capacity;
     uint32_t *tokens = out->capacity > 0 ? out->tokens + used : NULL;
     size_t count;
-    EL_TRY(el_tokenizer_encode(out->t, out->text, len, EDGELLM_TOKENIZE_PLAIN, tokens,
+    EL_TRY(el_tokenizer_encode(out->t, text, len, EDGELLM_TOKENIZE_PLAIN, tokens,
                                out->capacity - used, &count, err));
     out->count += count;
     return EDGELLM_OK;
@@ -189,6 +190,13 @@ static uint32_t token_at(const layout *out, const char *text, size_t *len)
     return EL_TOKEN_NONE;
 }
 
+/* Files of before say nothing of white space. */
+static bool drops_space(const layout *out)
+{
+    const el_vocab *vocab = out->chat->vocab;
+    return out->row->drops_space && vocab->ranks != NULL && vocab->flags == NULL;
+}
+
 /* A part of a frame, in which names of the form's tokens are those tokens. */
 static edgellm_status put_frame(layout *out, const char *text, edgellm_error *err)
 {
@@ -199,9 +207,10 @@ static edgellm_status put_frame(layout *out, const char *text, edgellm_error *er
             add(out, text++, 1);
             continue;
         }
-        EL_TRY(put_text(out, err));
+        const unsigned flags = el_vocab_flags(out->chat->vocab, token);
+        EL_TRY(put_text(out, flags & EL_TOKEN_LSTRIP, err));
         put_token(out, token);
-        out->is_behind = out->row->drops_space && out->chat->vocab->ranks != NULL;
+        out->strips |= drops_space(out);
         text += len;
     }
     return EDGELLM_OK;
@@ -210,7 +219,7 @@ static edgellm_status put_frame(layout *out, const char *text, edgellm_error *er
 static void trim_from(layout *out, size_t start)
 {
     size_t len = out->len - start;
-    const char *kept = trim(out->text + start, &len, is_space);
+    const char *kept = trim(out->text + start, &len);
     memmove(out->text + start, kept, len);
     out->len = start + len;
 }
@@ -475,7 +484,7 @@ static edgellm_status put_all(layout *out, const edgellm_message *messages, size
     EL_TRY(put_messages(out, messages + taken, n - taken, err));
     if (flags & EDGELLM_CHAT_OPEN_ANSWER)
         EL_TRY(put_frame(out, row->opening ? row->opening : row->answer.before, err));
-    return put_text(out, err);
+    return put_text(out, false, err);
 }
 
 /* ---- checks ---- */

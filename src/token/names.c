@@ -7,25 +7,7 @@
 
 /* ---- building ---- */
 
-/* Of which tokens names are collected. */
-typedef bool is_kind(const el_vocab *vocab, uint32_t id);
-
-static bool is_user(const el_vocab *vocab, uint32_t id)
-{
-    return vocab->types[id] == EL_TOKEN_USER;
-}
-
-static bool is_user_or_special(const el_vocab *vocab, uint32_t id)
-{
-    return is_user(vocab, id) || el_vocab_is_special(vocab, id);
-}
-
-static bool is_normal(const el_vocab *vocab, uint32_t id)
-{
-    return vocab->types[id] == EL_TOKEN_NORMAL;
-}
-
-static bool is_name(const el_vocab *vocab, uint32_t id, is_kind *kind)
+static bool is_name(const el_vocab *vocab, uint32_t id, el_names_kind *kind)
 {
     return vocab->starts[id + 1] != vocab->starts[id] && kind(vocab, id);
 }
@@ -70,7 +52,7 @@ static void sort(el_names *names)
     }
 }
 
-static void build(el_names *names, const el_vocab *vocab, is_kind *kind, el_arena *arena)
+void el_names_build(el_names *names, const el_vocab *vocab, el_names_kind *kind, el_arena *arena)
 {
     uint32_t count = 0;
     for (uint32_t id = 0; id < vocab->n_tokens; id++)
@@ -86,16 +68,6 @@ static void build(el_names *names, const el_vocab *vocab, is_kind *kind, el_aren
         ids[names->count++] = id;
     }
     sort(names);
-}
-
-void el_names_build(el_names *names, const el_vocab *vocab, bool special, el_arena *arena)
-{
-    build(names, vocab, special ? is_user_or_special : is_user, arena);
-}
-
-void el_names_build_normal(el_names *names, const el_vocab *vocab, el_arena *arena)
-{
-    build(names, vocab, is_normal, arena);
 }
 
 /* ---- finding ---- */
@@ -154,13 +126,15 @@ static uint32_t longest(const el_names *names, const uint8_t *text, size_t len, 
 uint32_t el_names_find(const el_names *names, const uint8_t *text, size_t len, size_t pos,
                        size_t *begin, size_t *end)
 {
-    for (; pos < len && names->count > 0; pos++) {
-        if (!(names->first[text[pos] / 8] >> text[pos] % 8 & 1)) continue;
+    const size_t skip = names->behind_space;
+    for (size_t at = pos + skip; at < len && names->count > 0; at++) {
+        if (!(names->first[text[at] / 8] >> text[at] % 8 & 1)) continue;
+        if (skip > 0 && text[at - 1] != ' ') continue;
         size_t name_len = 0;
-        uint32_t id = longest(names, text + pos, len - pos, &name_len);
+        uint32_t id = longest(names, text + at, len - at, &name_len);
         if (id == EL_TOKEN_NONE) continue;
-        *begin = pos;
-        *end = pos + name_len;
+        *begin = at - skip;
+        *end = at + name_len;
         return id;
     }
     *begin = *end = len;

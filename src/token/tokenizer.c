@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "token/added.h"
 #include "token/bpe.h"
 #include "token/chars.h"
-#include "token/names.h"
 #include "token/pretoken.h"
 #include "token/spm.h"
 #include "token/unigram.h"
@@ -24,7 +24,7 @@ struct el_tokenizer {
     el_unigram unigram;                  /* or this */
     uint32_t byte_ids[256]; /* of pieces with scores, the token of each byte, or EL_TOKEN_NONE */
     el_lookup lookup;       /* only with pretokenizer->whole_pieces */
-    el_names names, user_names; /* with special tokens, and without */
+    el_added added[2];      /* without special tokens, and with them */
 };
 
 /* ---- init ---- */
@@ -111,8 +111,8 @@ edgellm_status el_tokenizer_init(el_tokenizer **tokenizer, const el_vocab *vocab
     el_tokenizer *t = el_arena_take(arena, 1, sizeof *t);
     el_tokenizer build = {.vocab = vocab, .pretokenizer = row};
     build.is_unigram = row == NULL && el_vocab_is_unigram(vocab);
-    el_names_build(&build.names, vocab, true, arena);
-    el_names_build(&build.user_names, vocab, false, arena);
+    for (int special = 0; special < 2; special++)
+        el_added_build(&build.added[special], vocab, special, arena);
     edgellm_status status = build_merges(&build, arena, err);
     if (status != EDGELLM_OK || arena->base == NULL) return status;
     *t = build;
@@ -128,8 +128,9 @@ typedef struct encoding {
     uint32_t *tokens;
     size_t capacity, count;
     el_bpe_work work;
-    uint8_t *own;    /* of vocabularies that put a space before a text: the text, to be changed */
-    bool space_next; /* before what comes next */
+    const el_added *added;
+    const uint8_t *text;
+    uint8_t *own; /* of vocabularies that put a space before a text: `text`, to be changed */
 } encoding;
 
 static void put(encoding *e, uint32_t token)
@@ -201,54 +202,53 @@ static edgellm_status encode_segment(encoding *e, const uint8_t *text, size_t le
     return EDGELLM_OK;
 }
 
-/* A space before place `pos`, where something stands that is done with. */
-static void put_space(encoding *e, size_t *pos)
+/* A space is put before a part once the names of a stage are found. */
+static const struct space_rule {
+    int stage;
+    bool unless, once; /* unless there is one; only where the text begins */
+} space_rules[] = {
+    [EL_SPACE_NEVER] = {-1, false, false},
+    [EL_SPACE_BEFORE] = {0, false, false},
+    [EL_SPACE_UNLESS] = {EL_ADDED_STAGES - 1, true, false},
+    [EL_SPACE_UNLESS_ONCE] = {EL_ADDED_STAGES - 1, true, true},
+    [EL_SPACE_EACH] = {0, false, false},
+};
+
+/* Before place `pos`, where something stands that is done with. */
+static size_t put_space(encoding *e, int stage, size_t pos)
 {
-    e->own[--*pos] = ' ';
-    e->space_next = false;
+    const struct space_rule *rule = &space_rules[e->t->vocab->space_first];
+    if (e->own == NULL || rule->stage != stage) return pos;
+    if ((rule->unless && e->text[pos] == ' ') || (rule->once && pos > 1)) return pos;
+    e->own[pos - 1] = ' ';
+    return pos - 1;
 }
 
-static bool is_special(const encoding *e, uint32_t id)
-{
-    return id != EL_TOKEN_NONE && el_vocab_is_special(e->t->vocab, id);
-}
+/* What is done with a part between names. */
+typedef edgellm_status take_part(encoding *e, size_t begin, size_t end, edgellm_error *err);
 
-/* Is a space due before what begins at place `pos`, where the token `id` or text stands? */
-static bool is_space_due(const encoding *e, uint32_t id, bool is_text)
+static edgellm_status cut_at_names(encoding *e, int stage, size_t begin, size_t end,
+                                   take_part *take, edgellm_error *err)
 {
-    const bool always = e->t->vocab->space_first == EL_SPACE_BEFORE;
-    return e->own != NULL && e->space_next && (is_text || (always && !is_special(e, id)));
-}
-
-/* Behind a token that is matched whole. */
-static void pass_token(encoding *e, uint32_t id)
-{
-    if (e->t->vocab->space_first == EL_SPACE_BEFORE)
-        e->space_next |= is_special(e, id);
-    else
-        e->space_next = e->t->vocab->space_first == EL_SPACE_UNLESS;
-}
-
-/* From place `pos` on. */
-static edgellm_status encode_text(encoding *e, const el_names *names, const uint8_t *text,
-                                  size_t len, size_t pos, edgellm_error *err)
-{
-    while (pos < len) {
-        size_t begin, end;
-        uint32_t id = el_names_find(names, text, len, pos, &begin, &end);
-        if (is_space_due(e, id, begin > pos)) {
-            const bool always = e->t->vocab->space_first == EL_SPACE_BEFORE;
-            if (always || text[pos] != ' ') put_space(e, &pos);
-            if (always) id = el_names_find(names, text, len, pos, &begin, &end);
-        }
-        EL_TRY(encode_segment(e, text + pos, begin - pos, err));
-        if (id != EL_TOKEN_NONE) {
-            put(e, id);
-            pass_token(e, id);
-        }
-        pos = end;
+    el_added_cut cut = el_added_start(&e->added->stages[stage], e->text, begin, end);
+    for (;;) {
+        size_t gap, gap_end;
+        const uint32_t id = el_added_next(&cut, &gap, &gap_end);
+        if (gap < gap_end) EL_TRY(take(e, gap, gap_end, err));
+        if (id == EL_TOKEN_NONE) return EDGELLM_OK;
+        put(e, id);
     }
-    return EDGELLM_OK;
+}
+
+static edgellm_status take_last(encoding *e, size_t begin, size_t end, edgellm_error *err)
+{
+    begin = put_space(e, 1, begin);
+    return encode_segment(e, e->text + begin, end - begin, err);
+}
+
+static edgellm_status take_first(encoding *e, size_t begin, size_t end, edgellm_error *err)
+{
+    return cut_at_names(e, 1, put_space(e, 0, begin), end, take_last, err);
 }
 
 /* U+2581 is what SentencePiece writes for a space, and cannot tell from one. */
@@ -275,19 +275,19 @@ static bool has_marked_space(const uint8_t *text, size_t len)
 }
 
 /* Text of pieces with scores may have to be changed: then there is a copy, with room before it. */
-static edgellm_status encode_any(encoding *e, const el_names *names, const uint8_t *text,
-                                 size_t len, edgellm_error *err)
+static edgellm_status encode_any(encoding *e, const uint8_t *text, size_t len, edgellm_error *err)
 {
     const bool space_first = e->t->vocab->space_first;
+    e->text = text;
     if (e->t->pretokenizer != NULL || (!space_first && !has_marked_space(text, len)))
-        return encode_text(e, names, text, len, 0, err);
+        return cut_at_names(e, 0, 0, len, take_first, err);
     uint8_t *copy = calloc(len + 1, 1);
     if (copy == NULL)
         return el_fail(err, EDGELLM_ERR_MEMORY, "tokenizer: no memory for %zu bytes", len + 1);
+    e->text = copy;
     e->own = space_first ? copy : NULL;
-    e->space_next = space_first;
     len = 1 + plain_spaces(copy + 1, text, len);
-    edgellm_status status = encode_text(e, names, copy, len, 1, err);
+    edgellm_status status = cut_at_names(e, 0, 1, len, take_first, err);
     free(copy);
     return status;
 }
@@ -301,8 +301,8 @@ edgellm_status el_tokenizer_encode(const el_tokenizer *t, const char *text, size
                        MOST_TEXT);
     encoding e = {.t = t, .tokens = tokens, .capacity = capacity};
     e.keep = flags & EDGELLM_TOKENIZE_KEEP_BYTES;
-    const el_names *names = flags & EDGELLM_TOKENIZE_SPECIAL ? &t->names : &t->user_names;
-    edgellm_status status = encode_any(&e, names, (const uint8_t *)text, len, err);
+    e.added = &t->added[(flags & EDGELLM_TOKENIZE_SPECIAL) != 0];
+    edgellm_status status = encode_any(&e, (const uint8_t *)text, len, err);
     el_bpe_work_release(&e.work);
     if (status == EDGELLM_OK) *count = e.count;
     return status;

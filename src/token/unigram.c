@@ -30,9 +30,14 @@ static float unknown_score(const el_vocab *vocab)
     return least - UNKNOWN_PENALTY;
 }
 
+static bool is_normal(const el_vocab *vocab, uint32_t id)
+{
+    return vocab->types[id] == EL_TOKEN_NORMAL;
+}
+
 void el_unigram_build(el_unigram *unigram, const el_vocab *vocab, el_arena *arena)
 {
-    el_names_build_normal(&unigram->names, vocab, arena);
+    el_names_build(&unigram->names, vocab, is_normal, arena);
     if (arena->base == NULL) return;
     memset(unigram->first, 0, sizeof unigram->first);
     for (uint32_t i = 0; i < unigram->names.count; i++)
