@@ -208,6 +208,30 @@ class TheSameModel(Case):
         self.assertEqual(tm2.TM2File(self.made(folder)).template, "{{ messages }}")
 
 
+    def test_flags_of_added_tokens(self):
+        """As they are there; where a space is put before each part, only where it makes a difference is
+        that told from what SentencePiece does."""
+        for name, spaces in (("tiny", (0, 0, 0)), ("mistral", (1, 4, 4))):
+            folder, model = self.place / name, read(name)
+            hf_folder.write(model, folder)
+            plain = tm2.TM2File(self.made(folder)).vocab
+            made = json.loads((folder / "tokenizer.json").read_text())
+            made["added_tokens"] = [t for t in made["added_tokens"] if t["special"]]
+            first, last = made["added_tokens"][0], made["added_tokens"][-1]
+            def vocab(**flags):
+                last.update(flags)
+                (folder / "tokenizer.json").write_text(json.dumps(made))
+                return tm2.TM2File(self.made(folder)).vocab
+            flagged = vocab(rstrip=True, lstrip=False, single_word=True)
+            self.assertEqual((flagged["flags"], flagged["space_first"]), ({last["id"]: 5}, spaces[0]))
+            self.assertEqual([t for t in flagged["tokens"]], plain["tokens"])
+            normal = vocab(rstrip=False, normalized=True)
+            self.assertEqual((normal["flags"], normal["space_first"]), ({last["id"]: 12}, spaces[1]))
+            first["lstrip"], first["special"] = True, False
+            last["special"] = False
+            both = vocab(normalized=False, single_word=False)
+            self.assertEqual((both["flags"], both["space_first"]), ({first["id"]: 2}, spaces[2]))
+
     def test_added_tokens_beyond_the_embedding(self):
         """Gemma 3 has one for pictures: a text cannot be it, and nothing else changes."""
         folder = self.place / "folder"
@@ -564,6 +588,11 @@ class Bad(Case):
         unigram(lambda m: m.update(normalizer={"type": "NFKC"}), UNSUPPORTED, "'NFKC'")
         unigram(lambda m: vocab(m)[299].__setitem__(0, "a\u2581b"), UNSUPPORTED, "'Metaspace with split'")
         unigram(lambda m: m.update(pre_tokenizer=None), UNSUPPORTED, "spaces as they are")
+
+    def test_flags_of_added_tokens(self):
+        for key in ("rstrip", "lstrip"):
+            self.change("tokenizer.json", lambda m: m["added_tokens"][0].update({key: True, "normalized": True}),
+                        UNSUPPORTED, "is 'normalized' and has 'lstrip' or 'rstrip'", model=self.pieces)
 
     def test_merges_that_no_scores_give(self):
         def merges(change, *expected):

@@ -113,6 +113,72 @@ static void test_pretokenizers(void **state)
     }
 }
 
+/* Pieces of Phi-3, told by the architecture or by the model's name, take in the white space behind
+ * those that were added. */
+static void test_phi3(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *architecture, *name;
+        bool is;
+    } rows[] = {{"phi3", "x", true},
+                {"llama", "My Phi-3 mini", true},
+                {"llama", "PHI3", true},
+                {"llama", "phi-2", false},
+                {"phi30", "", false}};
+    static const char *const tokens[] = {"<s>", "<unk>", "a", "<|end|>", "</s>", "<|endoftext|>"};
+    static const uint32_t types[] = {3, 2, 1, 3, 4, 3};
+    static const float scores[6] = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        edgellm_error err;
+        el_gguf file;
+        el_vocab v;
+        el_hand h = el_hand_start();
+        el_hand_text(&h, "general.architecture", rows[i].architecture);
+        el_hand_text(&h, "general.name", rows[i].name);
+        el_hand_pieces(&h, "llama", 6, tokens, types, scores);
+        assert_ok(read_vocab(&h, &file, &v, &err));
+        assert_true((v.flags != NULL) == rows[i].is);
+        for (uint32_t id = 0; rows[i].is && id < 6; id++)
+            assert_int_equal(v.flags[id], id == 3 || id == 4 ? EL_TOKEN_RSTRIP : 0);
+        el_gguf_close(&file);
+    }
+}
+
+/* What an importer says, Phi-3 or not. */
+static void test_flags(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t type, count;
+        uint8_t flag;
+        const char *message; /* NULL: it is taken */
+    } rows[] = {{EL_GGUF_U8, 2, 9, NULL},
+                {EL_GGUF_U8, 2, 0, NULL},
+                {EL_GGUF_U8, 2, 16, "the flags of token 1 are 16"},
+                {EL_GGUF_U8, 1, 9, "not one byte for each of 2"},
+                {EL_GGUF_I8, 2, 9, "not one byte for each of 2"}};
+    static const char *const tokens[] = {"a", "<|end|>"};
+    static const uint32_t types[] = {1, 3};
+    static const float scores[2] = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        edgellm_error err;
+        el_gguf file;
+        el_vocab v;
+        el_hand h = el_hand_start();
+        el_hand_text(&h, "general.architecture", "phi3");
+        el_hand_pieces(&h, "llama", 2, tokens, types, scores);
+        el_hand_array(&h, EL_GGUF_TOKEN_FLAGS, rows[i].type, rows[i].count);
+        const uint8_t flags[2] = {0, rows[i].flag};
+        el_bytes_put(&h.values, flags, rows[i].count);
+        const edgellm_status status = read_vocab(&h, &file, &v, &err);
+        assert_int_equal(status, rows[i].message ? EDGELLM_ERR_FORMAT : EDGELLM_OK);
+        if (rows[i].message) assert_non_null(strstr(err.message, rows[i].message));
+        if (!rows[i].message) assert_int_equal(el_vocab_flags(&v, 1), rows[i].flag);
+        el_gguf_close(&file);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +186,8 @@ int main(void)
         cmocka_unit_test(test_bad_scores),
         cmocka_unit_test(test_normalizing),
         cmocka_unit_test(test_pretokenizers),
+        cmocka_unit_test(test_phi3),
+        cmocka_unit_test(test_flags),
     };
     return cmocka_run_group_tests_name("gguf_vocab", tests, NULL, NULL);
 }

@@ -26,10 +26,11 @@ static uint8_t *pack(const el_vocab *v, uint64_t *size)
     return packed;
 }
 
+static edgellm_error last; /* what unpack() said */
+
 static edgellm_status unpack(const el_vocab *v, const uint8_t *packed, uint64_t size, el_vocab *out,
                              el_arena *memory)
 {
-    edgellm_error err = {0};
     *out = (el_vocab){.n_tokens = v->n_tokens,
                       .n_merges = v->n_merges,
                       .pretokenizer = v->pretokenizer,
@@ -37,7 +38,7 @@ static edgellm_status unpack(const el_vocab *v, const uint8_t *packed, uint64_t 
                       .eos = EL_TOKEN_NONE,
                       .unk = EL_TOKEN_NONE,
                       .pad = EL_TOKEN_NONE};
-    return el_vocab_unpack(out, true, el_vocab_flagged(v), v->starts[v->n_tokens], packed, size, 0, memory, &err);
+    return el_vocab_unpack(out, true, el_vocab_flagged(v), v->starts[v->n_tokens], packed, size, 0, memory, &last);
 }
 
 /* Returns the packed bytes. */
@@ -54,6 +55,8 @@ static uint64_t assert_comes_back(const el_vocab *v)
         assert_memory_equal(found.merges, v->merges, v->n_merges * sizeof *v->merges);
     assert_true(!found.ranks == !v->ranks);
     if (v->ranks) assert_memory_equal(found.ranks, v->ranks, v->n_tokens * sizeof *v->ranks);
+    assert_true(!found.flags == (el_vocab_flagged(v) == 0));
+    if (found.flags) assert_memory_equal(found.flags, v->flags, v->n_tokens);
     if (v->starts[v->n_tokens] > 0)
         assert_memory_equal(found.bytes, v->bytes, v->starts[v->n_tokens]);
     el_arena_release(&memory);
@@ -291,11 +294,93 @@ static void bad_ranks_are_refused(void **state)
     free(w);
 }
 
+/* Two bytes for each token that has any. */
+static void flags_come_back(void **state)
+{
+    (void)state;
+    uint8_t flags[200] = {0};
+    words *w = new_words();
+    for (uint32_t i = 0; i < 200; i++)
+        add_word(w, EL_TOKEN_USER, "<u>");
+    const uint64_t without = assert_comes_back(&w->vocab);
+    w->vocab.flags = flags;
+    assert_int_equal(assert_comes_back(&w->vocab), without); /* none has any */
+    flags[0] = EL_TOKEN_RSTRIP;
+    flags[1] = EL_TOKEN_FLAGS;
+    flags[100] = EL_TOKEN_NORMALIZED;
+    assert_int_equal(assert_comes_back(&w->vocab), without + 6);
+    flags[199] = EL_TOKEN_SINGLE_WORD;
+    assert_int_equal(assert_comes_back(&w->vocab), without + 8);
+    free(w);
+}
+
+/* After ten tokens, two of which are said to have flags. */
+static void bad_flags_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t bytes[8];
+        uint64_t size;
+        const char *message;
+    } cases[] = {{{0, 1, 0}, 3, "the section ends within them"},
+                 {{0, 1, 9, 1}, 4, "flags are of one that there is not"},
+                 {{10, 1, 0, 1}, 4, "flags are of one that there is not"},
+                 {{9, 1, 0, 1}, 4, "flags are of one that there is not"},
+                 {{0, 0, 0, 1}, 4, "the flags of one are not known"},
+                 {{0, 1, 0, 16}, 4, "the flags of one are not known"},
+                 {{0, 1, 0, 1, 0}, 5, "bytes follow the last one"}};
+    const uint8_t flags[10] = {1, 1};
+    words *w = new_words();
+    for (int i = 0; i < 10; i++)
+        add_word(w, EL_TOKEN_USER, "a");
+    uint64_t size;
+    uint8_t *packed = pack(&w->vocab, &size), longer[256];
+    assert_true(size + 8 <= sizeof longer);
+    memcpy(longer, packed, size);
+    w->vocab.flags = flags;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        el_vocab found;
+        el_arena memory;
+        memcpy(longer + size, cases[i].bytes, sizeof cases[i].bytes);
+        assert_int_equal(unpack(&w->vocab, longer, size + cases[i].size, &found, &memory),
+                         EDGELLM_ERR_FORMAT);
+        assert_non_null(strstr(last.message, cases[i].message));
+    }
+    free(packed);
+    free(w);
+}
+
+/* Of tokens that are not matched whole they would mean nothing. */
+static void flags_of_other_types_are_refused(void **state)
+{
+    (void)state;
+    words *w = new_words();
+    uint8_t flags[6] = {0};
+    w->vocab.flags = flags;
+    for (uint32_t type = EL_TOKEN_NORMAL; type <= EL_TOKEN_BYTE; type++)
+        add_word(w, (el_token_type)type, "a");
+    for (uint32_t id = 0; id < 6; id++) {
+        const bool whole = id + 1 >= EL_TOKEN_UNKNOWN && id + 1 <= EL_TOKEN_USER;
+        memset(flags, 0, sizeof flags);
+        flags[id] = EL_TOKEN_LSTRIP;
+        assert_int_equal(el_vocab_check(&w->vocab, 6, "it", &last),
+                         whole ? EDGELLM_OK : EDGELLM_ERR_FORMAT);
+        if (!whole) assert_non_null(strstr(last.message, "is not matched whole"));
+        flags[id] = 16;
+        assert_int_equal(el_vocab_check(&w->vocab, 6, "it", &last), EDGELLM_ERR_FORMAT);
+        assert_non_null(strstr(last.message, " are 16, not 0 to 15"));
+    }
+    free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranks_come_back),
         cmocka_unit_test(bad_ranks_are_refused),
+        cmocka_unit_test(flags_come_back),
+        cmocka_unit_test(bad_flags_are_refused),
+        cmocka_unit_test(flags_of_other_types_are_refused),
         cmocka_unit_test(merges_in_order_cost_nothing_but_themselves),
         cmocka_unit_test(spare_merges_are_passed_over),
         cmocka_unit_test(merges_that_make_nothing_are_kept),
