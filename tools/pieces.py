@@ -26,10 +26,10 @@ class Pieces:
     may cut a user's symbol, which other programs and EdgeLLM always match whole: it has none here.
     """
 
-    def __init__(self, size, prefix, fallback, kind="bpe", controls=CONTROLS):
+    def __init__(self, size, prefix, fallback, kind="bpe", controls=CONTROLS, users=USERS):
         model = io.BytesIO()
         self.kind, self.controls = kind, controls
-        self.users = USERS if kind == "bpe" else []
+        self.users = users if kind == "bpe" else []
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(texts_to_learn()), model_writer=model, model_type=kind,
             vocab_size=size, byte_fallback=fallback, add_dummy_prefix=prefix,

@@ -107,7 +107,9 @@ static const struct seed {
      "{\"architectures\":[\"BitnetForCausalLM\"]," NUMBERS "\"weight_bits\":1,\"input_bits\":8}",
      "{" ADDED FEW_BYTES, "", "", ALL | INNER_NORMS, true, false},
     {"unigram", "{\"architectures\":[\"LlamaForCausalLM\"]," NUMBERS "\"head_dim\":8}",
-     "{\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\",\"special\":true}],\"normalizer\":null,"
+     "{\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\",\"special\":true,\"rstrip\":true},{\"id\":"
+     "12,\"content\":\"h\",\"lstrip\":true,\"single_word\":true,\"normalized\":true}],"
+     "\"normalizer\":null,"
      "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\\u2581\",\"prepend_scheme\":"
      "\"always\",\"split\":true},\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"byte_fallback\":"
      "true,"

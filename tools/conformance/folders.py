@@ -5,8 +5,9 @@
 transformers makes small random models (tiny.py) and saves them, in one file or in several, in every
 dtype; `edgellm quantize` reads the folder. Weights: those of the TM2 file, read by the independent
 reader, against those that transformers loads. Logits: exact mode against transformers' model of the
-folder with the TM2 file's weights, KL below 1e-6 at every token. Tokens: byte-level vocabularies
-against the tokenizer that transformers loads, pieces against sentencepiece, which trained them.
+folder with the TM2 file's weights, KL below 1e-6 at every token. Tokens: byte-level vocabularies,
+and pieces with a space before a text, against the tokenizer that transformers loads, other pieces
+against sentencepiece, which trained them.
 """
 import argparse
 import json
@@ -102,7 +103,9 @@ def make_bytes(name, size=1500):
 
 
 def make_pieces(name, size=3000):
-    pieces = Pieces(size, name == "spaced pieces", True)
+    spaced = name == "spaced pieces"
+    users = [t for t in USERS if SPACE not in t] if spaced else USERS
+    pieces = Pieces(size, spaced, True, users=users)
     vocab = {text: i for i, text in enumerate(pieces.names)}
     scores = {text: score for text, score, kind
               in zip(pieces.names, pieces.scores, pieces.types) if kind == NORMAL}
@@ -110,10 +113,11 @@ def make_pieces(name, size=3000):
                                 fuse_unk=True, unk_token="<unk>"))
     steps = [normalizers.Prepend(SPACE)] if pieces.prefix else []
     made.normalizer = normalizers.Sequence(steps + [normalizers.Replace(" ", SPACE)])
-    made.add_special_tokens([AddedToken(t, special=True)
+    made.add_special_tokens([AddedToken(t, special=True, rstrip=spaced and t in CONTROLS)
                              for t in ["<pad>", "</s>", "<s>", "<unk>", *CONTROLS]])
-    made.add_tokens([AddedToken(t, normalized=False) for t in USERS])
-    return made, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}, pieces
+    made.add_tokens([AddedToken(t, normalized=False, lstrip=t == "<table>") for t in users])
+    # sentencepiece puts no space behind a user's token, and strips nothing
+    return made, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}, None if spaced else pieces
 
 
 UNIGRAMS = {  # is a space put before a text; do bytes stand for what is no piece; what becomes of spaces
@@ -284,7 +288,7 @@ def ids_of(programs, path, text, *options):
 
 def judge_tokens(name, programs, path, folder, pieces):
     tokenizer = None if pieces else PreTrainedTokenizerFast.from_pretrained(folder)
-    texts = token_texts.texts(TEXTS, 3, CONTROLS if pieces else tiny.SPECIAL)
+    texts = token_texts.texts(TEXTS, 3, tiny.SPECIAL + CONTROLS + USERS[3:])
     wrong = 0
     for at in range(0, TEXTS, AT_ONCE):
         text = "\n".join(texts[at:at + AT_ONCE])
