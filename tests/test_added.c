@@ -12,8 +12,10 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "support/words.h"
 #include "token/chars.h"
+#include "token/nfc.h"
 
 typedef struct flagged {
     words *w;
@@ -26,6 +28,7 @@ static void read_flagged(reader *r, flagged *f, char **pretokenizer)
     f->w = new_words();
     *pretokenizer = take_copy(r);
     f->w->vocab.space_first = (uint8_t)take_number(r, 1);
+    f->w->vocab.nfc = (uint8_t)take_number(r, 1);
     const uint32_t n = take_number(r, 4), merges = take_number(r, 4);
     assert_true(n <= MOST_TOKENS);
     for (uint32_t i = 0; i < n; i++) {
@@ -102,6 +105,90 @@ static void characters_of_words(void **state)
     assert_int_equal(el_chars_before((const uint8_t *)"\xc3\xa9", 1, 2).code, EL_CHAR_INVALID);
 }
 
+/* ---- NFC ---- */
+
+static void assert_nfc(const char *text, size_t len, const char *wanted)
+{
+    uint8_t *made;
+    size_t made_len;
+    assert_int_equal(el_nfc((const uint8_t *)text, len, &made, &made_len, NULL), EDGELLM_OK);
+    if (made != NULL) {
+        assert_int_equal(made_len, strlen(wanted));
+        assert_memory_equal(made, wanted, made_len);
+    } else {
+        assert_string_equal(text, wanted);
+    }
+    free(made);
+}
+
+/* By the rules of Unicode's annex; what tokenizers make of all of it is in the vectors. */
+static void texts_become_nfc(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"", ""},
+        {"plain\n", "plain\n"},
+        {"\xc3\xa9", "\xc3\xa9"},
+        {"e\xcc\x81", "\xc3\xa9"},
+        {"e\xcc\x81\xcc\xa3", "\xe1\xba\xb9\xcc\x81"},         /* the lower mark comes first */
+        {"a\xcc\x95\xcc\x81", "\xc3\xa1\xcc\x95"},              /* sorted, it is */
+        {"a\xcc\x85\xcc\x81", "a\xcc\x85\xcc\x81"},             /* one of its order is between */
+        {"\xe2\x84\xab", "\xc3\x85"},                          /* the sign of Angstrom */
+        {"\xe0\xa5\x98", "\xe0\xa4\x95\xe0\xa4\xbc"},          /* stays apart */
+        {"\xe1\x84\x80\xe1\x85\xa1\xe1\x86\xa8", "\xea\xb0\x81"}, /* a syllable */
+        {"\xea\xb0\x80\xe1\x86\xa7", "\xea\xb0\x80\xe1\x86\xa7"}, /* no tail */
+        {"\xff\xcc\x81\xcc", "\xff\xcc\x81\xcc"},               /* bytes that are none */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_nfc(cases[i][0], strlen(cases[i][0]), cases[i][1]);
+}
+
+/* Whatever comes, no character has more parts than there is room for (sanitizers see it), and what is
+ * in the form stays. */
+static void nfc_of_every_character(void **state)
+{
+    (void)state;
+    for (uint32_t code = 0; code < 0x110000; code++) {
+        uint8_t text[5] = {0}, *made, *again;
+        size_t len, again_len;
+        if (code >= 0xD800 && code < 0xE000) continue;
+        const size_t size = write_utf8(code, text);
+        assert_int_equal(el_nfc(text, size, &made, &len, NULL), EDGELLM_OK);
+        if (made == NULL) continue;
+        assert_int_equal(el_nfc(made, len, &again, &again_len, NULL), EDGELLM_OK);
+        if (again != NULL) {
+            assert_int_equal(again_len, len);
+            assert_memory_equal(again, made, len);
+        }
+        free(again);
+        free(made);
+    }
+}
+
+/* Sorting marks one by one would take hours. */
+static void a_megabyte_of_marks_is_quick(void **state)
+{
+    (void)state;
+    enum { MEGABYTE = 1 << 20 };
+    static const char marks[][3] = {"\xcc\x81", "\xcc\xa3", "\xcc\xb4", "\xcd\x85"};
+    uint8_t *text = malloc(MEGABYTE), *made;
+    assert_non_null(text);
+    uint64_t seed = 3;
+    for (size_t i = 0; i < MEGABYTE; i += 2)
+        memcpy(text + i, marks[next_random(&seed) % 4], 2);
+    size_t len;
+    const el_nanoseconds begin = el_clock_now();
+    assert_int_equal(el_nfc(text, MEGABYTE, &made, &len, NULL), EDGELLM_OK);
+    assert_true(el_clock_now() - begin < 20 * 1000000000ull);
+    assert_int_equal(len, MEGABYTE);
+    assert_memory_equal(made, "\xcc\xb4\xcc\xb4", 4);
+    assert_memory_equal(made + len - 4, "\xcd\x85\xcd\x85", 4);
+    free(made);
+    free(text);
+}
+
+/* ---- conversations ---- */
+
 /* A token takes in white space of what stands beside it in a conversation too. */
 static void conversations(void **state)
 {
@@ -150,6 +237,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vectors_equal_the_reference),
         cmocka_unit_test(characters_of_words),
+        cmocka_unit_test(texts_become_nfc),
+        cmocka_unit_test(nfc_of_every_character),
+        cmocka_unit_test(a_megabyte_of_marks_is_quick),
         cmocka_unit_test(conversations),
     };
     return cmocka_run_group_tests_name("added", tests, NULL, NULL);

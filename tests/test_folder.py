@@ -232,6 +232,23 @@ class TheSameModel(Case):
             both = vocab(normalized=False, single_word=False)
             self.assertEqual((both["flags"], both["space_first"]), ({first["id"]: 2}, spaces[2]))
 
+    def test_nfc(self):
+        folder = self.place / "folder"
+        hf_folder.write(read("tiny"), folder)
+        plain = self.made(folder)
+        made = json.loads((folder / "tokenizer.json").read_text())
+        (folder / "tokenizer.json").write_text(json.dumps(made | {"normalizer": {"type": "NFC"}}))
+        normal = self.made(folder, name="normal.tm2.bin")
+        self.assertEqual([tm2.TM2File(f).vocab["nfc"] for f in (plain, normal)], [0, 1])
+        def ids(target, text):
+            done = subprocess.run([EDGELLM, "tokenize", target, "--ids"], check=True, input=text.encode(),
+                                  stdout=subprocess.PIPE, timeout=60)
+            return done.stdout.split()
+        apart, whole = "e\u0301 \u1100\u1161", "\u00e9 \uac00"
+        self.assertEqual(ids(normal, apart), ids(plain, whole))
+        self.assertEqual(ids(normal, whole), ids(plain, whole))
+        self.assertNotEqual(ids(plain, apart), ids(plain, whole))
+
     def test_added_tokens_beyond_the_embedding(self):
         """Gemma 3 has one for pictures: a text cannot be it, and nothing else changes."""
         folder = self.place / "folder"
@@ -584,7 +601,7 @@ class Bad(Case):
         unigram(lambda m: vocab(m)[299].__setitem__(1, 1e30), FORMAT, "score")
         unigram(lambda m: m["model"].update(unk_id="x"), FORMAT, "'unk_id'")
         unigram(lambda m: m.update(normalizer={"type": "Precompiled", "precompiled_charsmap": "AA=="}),
-                UNSUPPORTED, "a map of characters", "'Precompiled'")
+                UNSUPPORTED, "no maps of characters", "'Precompiled'", "'Replace'")
         unigram(lambda m: m.update(normalizer={"type": "NFKC"}), UNSUPPORTED, "'NFKC'")
         unigram(lambda m: vocab(m)[299].__setitem__(0, "a\u2581b"), UNSUPPORTED, "'Metaspace with split'")
         unigram(lambda m: m.update(pre_tokenizer=None), UNSUPPORTED, "spaces as they are")

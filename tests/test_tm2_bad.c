@@ -407,6 +407,7 @@ static const lie lies[] = {
     {VOCAB, 0, 32, 1, 0, "pre-tokenizer", 0, 0},
     {VOCAB, 0, 47, 1, 'x', "pre-tokenizer", 0, 0},
     {VOCAB, 0, 50, 1, 1, "reserved", 0, 0},
+    {VOCAB, 0, 49, 1, 2, "section vocab: nfc is 2", 0, 0},
     {VOCAB, 0, 51, 1, 1, "reserved", 0, 0},
     {VOCAB, 0, 56, 1, 1, "reserved", 0, 0},
     {VOCAB, 0, 52, 4, 1, "tokens: the section ends within them", 0, 0},

@@ -310,10 +310,11 @@ static void memory_may_run_out_at_any_point(void **state)
     (void)state;
     machine m = start(read_words(), "smollm");
     m.w->vocab.chat_template = "<|im_start|> <|im_end|>";
+    m.w->vocab.nfc = 1;
     edgellm_message message = {"user", "hello"};
     static char text[5000];
     memset(text, 'e', sizeof text);
-    memcpy(text, "some words, ", 12);
+    memcpy(text, "some w\xcc\x81rds, ", 13);
     edgellm_status encoded = EDGELLM_ERR_MEMORY, asked = EDGELLM_ERR_MEMORY;
     long n;
     for (n = 0; encoded != EDGELLM_OK || asked != EDGELLM_OK; n++) {

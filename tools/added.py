@@ -23,11 +23,18 @@ STRIPPED = LATER + [("<n>", False, NORMALIZED | RSTRIP | LSTRIP), ("\n ", False,
 LETTERS = sorted(set("".join(WHITE + BESIDE + [name for name, _, _ in FEW + WORDS + STRIPPED])) - {" "})
 KINDS = {  # pre-tokenizer, where a space is put, added tokens
     "bytes": ("gpt2", NEVER, FEW), "bytes, words": ("llama3", NEVER, WORDS),
-    "bytes, normalized": ("gpt2", NEVER, STRIPPED),
+    "bytes, normalized": ("gpt2", NEVER, STRIPPED), "bytes, NFC": ("qwen2", NEVER, LATER),
     "pieces": ("spm", NEVER, FEW), "pieces, words": ("spm", NEVER, WORDS),
     "pieces, prepended": ("spm", EACH, FEW), "pieces, prepended, normalized": ("spm", EACH, LATER),
     "pieces, first": ("spm", UNLESS_ONCE, STRIPPED), "pieces, always": ("spm", UNLESS, WORDS + STRIPPED[:2]),
 }
+
+
+NFC = ("bytes, NFC",)  # kinds of which a text is normalised
+MARKS = ["\u0301", "\u0323", "\u0327", "\u0345", "\u0334", "\u3099", "\u05b8", "\u0f74", "\u0308", "\u20d0", "\U0001d165",
+         "\u0300\u0316\u0301", "\u09be", "\u1161", "\u11a8"]
+BASES = ["a", "e", "\u00fc", "\u1100", "\uac00", "\uac01", "\u304b", "\u212b", "\u0958", "\u09c7", "\ufb1d", "\u0344", "\u1e69",
+         "\u0f71", "\U0001d15e", "\u2126", "\uf900", "\u01d5"]
 
 
 class Added:
@@ -36,7 +43,7 @@ class Added:
 
     def __init__(self, kind):
         self.pretokenizer, self.space_first, rows = KINDS[kind]
-        self.pieces = self.pretokenizer == "spm"
+        self.pieces, self.nfc = self.pretokenizer == "spm", kind in NFC
         space = SPACE if self.pieces else BYTE_TO_CHAR[32]
         base = [SPACE, *LETTERS] if self.pieces else list(BYTE_TO_CHAR.values())
         self.merges = [(space, "a"), ("a", "b"), (space, space), ("b", "a")]
@@ -54,6 +61,8 @@ class Added:
         judge = Tokenizer(models.BPE({t: i for i, t in enumerate(self.tokens)}, self.merges,
                                      ignore_merges=self.pretokenizer == "llama3"))
         replace = normalizers.Replace(" ", SPACE)
+        if self.nfc:
+            judge.normalizer = normalizers.NFC()
         if not self.pieces:
             judge.pre_tokenizer = PRETOKENIZERS[self.pretokenizer]()
         elif self.space_first == EACH:
@@ -78,4 +87,5 @@ class Added:
         r = random.Random(seed)
         parts = [name[:r.randint(1, len(name))] for name in self.names]
         pools = [WHITE, WHITE, self.names, self.names, self.names, BESIDE, parts]
+        pools += [BASES, MARKS, BASES, MARKS, MARKS, MARKS] if self.nfc else []
         return ["".join(r.choice(r.choice(pools)) for _ in range(r.randint(1, 9))) for _ in range(count)]

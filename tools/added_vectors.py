@@ -6,7 +6,7 @@
 Expected ids come from Hugging Face `tokenizers` (tools/added.py). All numbers are little-endian. A
 string is its length in bytes (u16) and its bytes; a list of ids its length (u16) and its ids (u16
 each).
-  token_added.bin    u32 vocabularies; for each: its pre-tokenizer's name, u8 space_first, u32 tokens, u32
+  token_added.bin    u32 vocabularies; for each: its pre-tokenizer's name, u8 space_first, u8 nfc, u32 tokens, u32
                      merges (of pieces 0); for each token u8 type, u8 flags, u32 rank, its string; for
                      each merge u16 left, u16 right; u32 texts; for each its string and two lists of
                      ids, names of special tokens being text and being those tokens
@@ -28,7 +28,7 @@ def vocabulary(kind):
     raw = Vocabulary(added.tokens, added.types, added.merges).raw
     index = {t: i for i, t in enumerate(added.tokens)}
     merges = [] if added.pieces else added.merges
-    out = [string(added.pretokenizer), struct.pack("<BII", added.space_first, len(added.tokens), len(merges))]
+    out = [string(added.pretokenizer), struct.pack("<BBII", added.space_first, added.nfc, len(added.tokens), len(merges))]
     for i, token in enumerate(added.tokens):
         plain = token.replace(SPACE, " ").encode() if added.pieces and added.types[i] == NORMAL else \
             token.encode() if added.pieces else raw(i)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Compares added tokens with flags with Hugging Face `tokenizers` on 20,000 texts for each vocabulary of
-tools/added.py, and the characters of words on every code point.
+tools/added.py, and the characters of words, and NFC, on every code point.
 
     python3 tools/conformance_added.py --tool BUILD/tests/tokenize_lines --work DIR
 
@@ -9,6 +9,7 @@ Exit code 1 and the first differences if anything differs. Needs: pip install to
 import argparse
 import os
 import sys
+import unicodedata
 
 import gguf
 
@@ -29,6 +30,7 @@ def write_gguf(added, path):
     out.add_token_scores(added.scores)
     out.add_token_types(added.types)
     out.add_uint32("edgellm.space_first", added.space_first)
+    out.add_bool("edgellm.nfc", added.nfc)
     out.add_key_value(KEY, added.flags, gguf.GGUFValueType.ARRAY, gguf.GGUFValueType.UINT8)
     out.write_header_to_file()
     out.write_kv_data_to_file()
@@ -55,6 +57,14 @@ def borders():
     return ["\n".join(line) for line in lines]
 
 
+def forms():
+    """Every code point alone, before and behind marks, and taken apart."""
+    for code in range(0x110000):
+        if not 0xD800 <= code < 0xE000:
+            c = chr(code)
+            yield f"{c}.a{c}\u0301 \u0323{c}\u0334.{unicodedata.normalize('NFD', c)}x{unicodedata.normalize('NFC', c)}"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tool", required=True)
@@ -66,6 +76,9 @@ def main():
     for kind in KINDS:
         added = Added(kind)
         passed.append(judge(kind, options, added, added.texts(options.count, 3)))
+    kind, points = "bytes, NFC", list(forms())
+    passed.append(judge(f"{kind}, code points", options, Added(kind),
+                        ["\n".join(points[i:i + 64]) for i in range(0, len(points), 64)]))
     kind = "bytes, words"
     passed.append(judge(f"{kind}, code points", options, Added(kind), borders()))
     return 0 if all(passed) else 1

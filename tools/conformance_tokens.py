@@ -40,7 +40,7 @@ def split(regex):
     return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(regex), "isolated"), byte_level(False)])
 
 
-# As in the tokenizer.json that each family publishes, without Qwen2's NFC normaliser.
+# As in the tokenizer.json that each family publishes, without Qwen2's NFC normaliser (conformance_added.py).
 PRETOKENIZERS = {
     "smollm": lambda: pre_tokenizers.Sequence([
         pre_tokenizers.Digits(individual_digits=True), byte_level(True)]),

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Writes src/token/unicode_table.h, unicode_cases.h and unicode_words.h: what is asked of characters.
+"""Writes src/token/unicode_table.h, unicode_cases.h, unicode_words.h and unicode_nfc.h: what is asked of
+characters.
 
-    pip install unicodedata2==16.0.0
+    pip install unicodedata2==16.0.0 tokenizers==0.23.3
     python3 tools/gen_unicode.py classes > src/token/unicode_table.h
     python3 tools/gen_unicode.py cases > src/token/unicode_cases.h
     python3 tools/gen_unicode.py words > src/token/unicode_words.h
+    python3 tools/gen_unicode.py nfc > src/token/unicode_nfc.h
 
 Classes come from Unicode 16.0: letters (categories L*), numbers (N*) and white space (Z*, the
 controls U+0009 to U+000D, and U+0085). Beside them: of letters upper case (Lu, Lt) and lower case
@@ -16,6 +18,9 @@ follows Unicode 17.0: the numbers that are new there are listed apart.
 Words are what \\w means to the same Rust library, where it looks for the borders of added tokens:
 letters, marks, decimal digits and numbers that are letters, what joins (Pc, U+200C, U+200D), and
 letters in circles and squares. This too was found by asking about every code point.
+
+The normal form NFC comes from Unicode 16.0 too, without what the Rust library of tokenizers 0.23 does not
+know, which follows an older Unicode: it is asked about each decomposition and each mark.
 """
 import sys
 
@@ -155,7 +160,73 @@ static const uint32_t el_unicode_words[{len(ranges)}][2] = {{""")
     print("};\n\n#endif\n/* clang-format on */")
 
 
-WRITERS = {"classes": print_classes, "cases": print_cases, "words": print_words}
+def decomposition(code):
+    """The one or two characters that a character is, in its canonical form."""
+    parts = unicodedata2.decomposition(chr(code)).split()
+    return [int(part, 16) for part in parts] if parts and not parts[0].startswith("<") else []
+
+
+def normal_forms():
+    """(decompositions, places of those that compose, marks) as tokenizers know them."""
+    from tokenizers import normalizers
+    nfc, nfd = normalizers.NFC().normalize_str, normalizers.NFD().normalize_str
+    rows = [(code, *decomposition(code)) for code in range(0x110000)
+            if decomposition(code) and nfd(chr(code)) != chr(code)]
+    known = {row[0] for row in rows}
+    assert not any(second in known for _, _, *seconds in rows for second in seconds)
+    compose = [i for i, (code, *parts) in enumerate(rows)
+               if len(parts) == 2 and nfc("".join(map(chr, parts))) == chr(code)]
+    compose.sort(key=lambda i: rows[i][1:])
+    marks = []
+    for code in range(0x110000):
+        order = unicodedata2.combining(chr(code))
+        if order == 0:
+            continue
+        # Does it change places with a mark that belongs before it, or behind it?
+        text = chr(code) + "\u0334" if order > 1 else "\u0301" + chr(code)
+        if nfd(text) == text:
+            continue
+        if marks and marks[-1][1:] == [code - 1, order]:
+            marks[-1][1] = code
+        else:
+            marks.append([code, code, order])
+    return [(row + (0,))[:3] for row in rows], compose, marks
+
+
+def print_nfc():
+    rows, compose, marks = normal_forms()
+    print(f"""/*
+ * unicode_nfc.h: what characters are made of, by Unicode {VERSION} as far as tokenizers 0.23 knows it
+ * (an older one); without syllables of Hangul, which are computed.
+ *
+ * Made by tools/gen_unicode.py (its head says how): do not edit.
+ */
+/* clang-format off */
+#ifndef EL_TOKEN_UNICODE_NFC_H
+#define EL_TOKEN_UNICODE_NFC_H
+
+#include <stdint.h>
+
+/* A character and the one (then 0) or two that it is, of which the first may be made of others. */
+static const uint32_t el_unicode_parts[{len(rows)}][3] = {{""")
+    for i in range(0, len(rows), 4):
+        print("    " + " ".join("{0x%X, 0x%X, 0x%X}," % row for row in rows[i:i + 4]))
+    print(f"""}};
+
+/* Those rows of el_unicode_parts that two characters become, in the order of these. */
+static const uint16_t el_unicode_composed[{len(compose)}] = {{""")
+    for i in range(0, len(compose), 20):
+        print("    " + ", ".join(map(str, compose[i:i + 20])) + ",")
+    print(f"""}};
+
+/* Marks that have an order among themselves: first, last, order. */
+static const uint32_t el_unicode_marks[{len(marks)}][3] = {{""")
+    for i in range(0, len(marks), 4):
+        print("    " + " ".join("{0x%X, 0x%X, %d}," % tuple(m) for m in marks[i:i + 4]))
+    print("};\n\n#endif\n/* clang-format on */")
+
+
+WRITERS = {"nfc": print_nfc, "classes": print_classes, "cases": print_cases, "words": print_words}
 
 
 def main():

@@ -247,13 +247,15 @@ class TM2File:
         n, merges, n_bytes = v["n_tokens"], v["n_merges"], v["n_bytes"]
         need(n == self.config["vocab"], "section vocab: n_tokens differs from section model")
         need(data[28] <= 1 and (not data[28] or v["bos"] != NONE), "section vocab: add_bos")
-        need(not any(data[29:32]) and not any(data[49:52]) and not any(data[56:64]),
+        need(not any(data[29:32]) and not any(data[50:52]) and not any(data[56:64]),
              "section vocab: reserved bytes")
         v["add_bos"] = bool(data[28])
         v["pretokenizer"] = padded_text(data[32:48], "pre-tokeniser")
         ranked = self.version >= 5 and v["pretokenizer"] in ("spm", "unigram")
         need(data[48] <= 4 * ranked, "section vocab: space_first")
         v["space_first"] = data[48]
+        need(data[49] <= (not ranked), "section vocab: nfc")
+        v["nfc"] = data[49]
         need(not (ranked and merges), "section vocab: ranks and merges")
         need(v["pretokenizer"], "section vocab: no pre-tokeniser")
         for name in ("bos", "eos", "unk", "pad"):

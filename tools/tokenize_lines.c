@@ -30,12 +30,13 @@ static int read_text(char **text, size_t *len)
 static edgellm_status print_ids(const el_tokenizer *t, const char *text, size_t len, unsigned flags,
                                 edgellm_error *err)
 {
-    /* A token has at least one byte, so there are at most as many as bytes; and one of a space. */
-    uint32_t *tokens = malloc((len + 1) * sizeof *tokens);
-    if (tokens == NULL) return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %zu ids", len);
+    /* A token has at least one byte; NFC makes three of one at most, spaces before parts two. */
+    const size_t room = 3 * len + 1;
+    uint32_t *tokens = malloc(room * sizeof *tokens);
+    if (tokens == NULL) return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %zu ids", room);
     size_t count = 0;
-    edgellm_status status = el_tokenizer_encode(t, text, len, flags, tokens, len + 1, &count, err);
-    if (status == EDGELLM_OK && count > len + 1)
+    edgellm_status status = el_tokenizer_encode(t, text, len, flags, tokens, room, &count, err);
+    if (status == EDGELLM_OK && count > room)
         status = el_fail(err, EDGELLM_ERR_INTERNAL, "%zu ids for %zu bytes", count, len);
     for (size_t i = 0; status == EDGELLM_OK && i < count; i++)
         printf(i > 0 ? " %u" : "%u", tokens[i]);

@@ -103,23 +103,31 @@ edgellm_status el_cli_read(const char *path, el_cli_bytes *bytes, edgellm_error 
 
 /* ---- tokens ------------------------------------------------------------------------------- */
 
+/* *count: how many there are, also when there is not room for all of them. */
+static edgellm_status tokenize_into(const edgellm_engine *engine, const char *text, size_t len,
+                                    unsigned flags, size_t room, uint32_t **ids, size_t *count,
+                                    edgellm_error *err)
+{
+    *ids = room < SIZE_MAX / 8 ? malloc(room * sizeof **ids) : NULL;
+    if (*ids == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the tokens");
+    edgellm_status status = edgellm_tokenize(engine, text, len, flags, *ids, room, count, err);
+    if (status == EDGELLM_OK && *count <= room) return EDGELLM_OK;
+    free(*ids);
+    *ids = NULL;
+    return status;
+}
+
 edgellm_status el_cli_tokenize(const edgellm_engine *engine, const char *text, size_t len,
                                unsigned flags, el_cli_tokens *tokens, edgellm_error *err)
 {
-    /* A text has at most one token a byte, so one pass is enough; before them may come a space and
-     * the token of a beginning. */
-    const size_t room = len < SIZE_MAX / 8 ? len + 2 : 0;
-    uint32_t *ids = room > 0 ? malloc(room * sizeof *ids) : NULL;
+    /* Nearly every text has at most one token a byte, so one pass is enough; before them may come a
+     * space and the token of a beginning. Spaces before each part, and NFC, can make it more. */
     size_t count = 0;
-    if (ids == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the tokens");
-    edgellm_status status = edgellm_tokenize(engine, text, len, flags, ids, room, &count, err);
-    if (status == EDGELLM_OK && count > room) {
-        status = el_cli_fail(err, EDGELLM_ERR_INTERNAL, "%zu bytes gave %zu tokens", len, count);
-    }
-    if (status != EDGELLM_OK) {
-        free(ids);
-        return status;
-    }
+    uint32_t *ids;
+    const size_t room = len < SIZE_MAX / 8 ? len + 2 : SIZE_MAX;
+    EL_CLI_TRY(tokenize_into(engine, text, len, flags, room, &ids, &count, err));
+    if (ids == NULL)
+        EL_CLI_TRY(tokenize_into(engine, text, len, flags, count, &ids, &count, err));
     *tokens = (el_cli_tokens){ids, count};
     return EDGELLM_OK;
 }

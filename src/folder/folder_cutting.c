@@ -109,12 +109,18 @@ static edgellm_status take_steps(const el_folder_tokens *t, const json_t *pretok
     return EDGELLM_OK;
 }
 
-/* NFC is left out, as token/pretoken.h says. */
-static edgellm_status check_normalizer(const el_folder_tokens *t)
+static edgellm_status byte_normalizer(const el_folder_tokens *t)
 {
     const json_t *normalizer = json_object_get(t->json, "normalizer");
-    if (!json_is_object(normalizer) || text_is(normalizer, "type", "NFC")) return EDGELLM_OK;
-    return unknown(t, "a normalizer", el_folder_text(normalizer, "type"));
+    if (!json_is_object(normalizer)) return EDGELLM_OK;
+    const char *type = el_folder_text(normalizer, "type");
+    if (!text_is(normalizer, "type", "NFC"))
+        return el_fail(t->f->err, EDGELLM_ERR_UNSUPPORTED,
+                       WHERE "a normalizer '%.200s' is not supported with byte-level BPE: this "
+                             "version knows 'NFC', or none",
+                       type ? type : "");
+    el_folder_put_bool(t->f, EL_GGUF_NFC, true);
+    return EDGELLM_OK;
 }
 
 static edgellm_status cut_bytes(const el_folder_tokens *t, const json_t *pretokenizer)
@@ -122,7 +128,7 @@ static edgellm_status cut_bytes(const el_folder_tokens *t, const json_t *pretoke
     static const char model[] = "gpt2";
     steps s = {0};
     const bool whole = is(t->model, "ignore_merges", false);
-    EL_TRY(check_normalizer(t));
+    EL_TRY(byte_normalizer(t));
     EL_TRY(take_steps(t, pretokenizer, &s));
     if (!s.bytes || !s.regex) return unknown(t, "a pre-tokenizer without", "ByteLevel");
     for (size_t i = 0; i < sizeof cutters / sizeof *cutters; i++) {
@@ -153,10 +159,11 @@ static edgellm_status take_normal(el_folder_tokens *t, const json_t *step)
         t->marks = true;
         return EDGELLM_OK;
     }
-    if (text_is(step, "type", "Precompiled"))
-        return unknown(t, "a map of characters (this version takes them as they are), normalizer",
-                       "Precompiled");
-    return unknown(t, "a normalizer", el_folder_text(step, "type"));
+    const char *type = el_folder_text(step, "type");
+    return el_fail(t->f->err, EDGELLM_ERR_UNSUPPORTED,
+                   WHERE "a normalizer '%.200s' is not supported with pieces: this version knows "
+                         "'Prepend' and 'Replace' of spaces by U+2581, and no maps of characters",
+                   type ? type : "");
 }
 
 static edgellm_status take_normalizer(el_folder_tokens *t)

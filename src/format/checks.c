@@ -239,6 +239,10 @@ static edgellm_status check_special(const el_vocab *v, const char *where, edgell
                        "%s: space_first is %u, not 0, or 1 to 4 in a vocabulary with ranks", where,
                        v->space_first);
     }
+    if (v->nfc > 1 || (v->nfc && v->ranks)) {
+        return el_fail(err, EDGELLM_ERR_FORMAT,
+                       "%s: nfc is %u, not 0, or 1 in a vocabulary without ranks", where, v->nfc);
+    }
     if (v->ranks && v->n_merges > 0) {
         return el_fail(err, EDGELLM_ERR_FORMAT, "%s: there are both ranks and merges", where);
     }

@@ -77,6 +77,8 @@ edgellm_status el_gguf_split(el_gguf *file, const el_config *config, edgellm_err
 
 /* The key under which an importer of other sources says el_space_first. */
 #define EL_GGUF_SPACE_FIRST "edgellm.space_first"
+/* And whether a text is normalized to NFC. */
+#define EL_GGUF_NFC "edgellm.nfc"
 /* And el_token_flag: a byte for each token. */
 #define EL_GGUF_TOKEN_FLAGS "edgellm.token_flags"
 

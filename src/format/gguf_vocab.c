@@ -358,10 +358,12 @@ static void fill_view(const builder *b, el_vocab *v)
     bool space_first = b->scores != NULL, add_bos = space_first && !b->is_unigram; /* unless the
                                                                                    file says */
     uint32_t where = 0; /* what no GGUF file says */
+    bool nfc = false;   /* nor this */
     el_gguf_bool(b->file, "tokenizer.ggml.add_bos_token", &add_bos);
     el_gguf_bool(b->file, "tokenizer.ggml.add_space_prefix", &space_first);
     if (!el_gguf_u32(b->file, EL_GGUF_SPACE_FIRST, &where) || where > EL_SPACE_EACH)
         where = space_first ? EL_SPACE_BEFORE : EL_SPACE_NEVER;
+    el_gguf_bool(b->file, EL_GGUF_NFC, &nfc);
     if (special_id(b->file, "tokenizer.ggml.bos_token_id") == EL_TOKEN_NONE && b->scores)
         add_bos = false;
     *v = (el_vocab){
@@ -379,6 +381,7 @@ static void fill_view(const builder *b, el_vocab *v)
         .unk = special_id(b->file, "tokenizer.ggml.unknown_token_id"),
         .pad = special_id(b->file, "tokenizer.ggml.padding_token_id"),
         .add_bos = add_bos,
+        .nfc = nfc && !b->scores,
         .space_first = (uint8_t)(b->scores ? where : 0),
     };
     memcpy(b->out_template, b->chat_template, b->template_len);

@@ -210,6 +210,7 @@ static edgellm_status read_vocab_head(el_tm2 *file, const section *s, uint32_t *
                    "is not a NUL-padded name");
     }
     const bool scored = file->version >= 5 && el_vocab_is_scored(v);
+    v->nfc = h[EL_TM2_AT_NFC];
     v->space_first = scored ? h[EL_TM2_AT_SPACE_FIRST] : 0;
     if (!el_all_zero(h + EL_TM2_AT_ADD_BOS + 1, 3) || (!scored && h[EL_TM2_AT_SPACE_FIRST]) ||
         !el_all_zero(h + EL_TM2_AT_VOCAB_ZERO, EL_TM2_AT_FLAGGED - EL_TM2_AT_VOCAB_ZERO) ||

@@ -86,7 +86,8 @@ enum {
     EL_TM2_AT_PRETOKENIZER = 32,
     EL_TM2_PRETOKENIZER_BYTES = 16,
     EL_TM2_AT_SPACE_FIRST = 48, /* from version 5 on; reserved before */
-    EL_TM2_AT_VOCAB_ZERO = 49,
+    EL_TM2_AT_NFC = 49,
+    EL_TM2_AT_VOCAB_ZERO = 50,
     EL_TM2_AT_FLAGGED = 52,
     EL_TM2_AT_VOCAB_ZERO2 = 56,
     EL_TM2_VOCAB_HEAD_BYTES = 64

@@ -93,6 +93,7 @@ static edgellm_status write_vocab(el_tm2_writer *w, const el_vocab *v, edgellm_e
     el_store32(head + EL_TM2_AT_SPECIAL + 12, v->pad);
     head[EL_TM2_AT_ADD_BOS] = v->add_bos;
     head[EL_TM2_AT_SPACE_FIRST] = v->space_first;
+    head[EL_TM2_AT_NFC] = v->nfc;
     el_store32(head + EL_TM2_AT_FLAGGED, el_vocab_flagged(v));
     memcpy(head + EL_TM2_AT_PRETOKENIZER, v->pretokenizer, strlen(v->pretokenizer));
     begin_section(w);

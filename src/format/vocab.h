@@ -60,6 +60,7 @@ typedef struct el_vocab {
     const char *chat_template;   /* the source's Jinja text, NUL-terminated; "" if none */
     uint32_t bos, eos, unk, pad; /* EL_TOKEN_NONE if absent */
     uint8_t add_bos;             /* put bos before a text */
+    uint8_t nfc;                 /* a text is normalized to NFC; not with ranks */
     uint8_t space_first;         /* el_space_first; with "spm", "unigram" */
 } el_vocab;
 

@@ -1,9 +1,8 @@
 /*
  * pretoken.h: cuts text into the pieces inside which tokens are merged. Each pre-tokenizer is a
  * row of a table: a scanner written by hand for the regular expression that the model family
- * publishes, and what is done before. Text is taken as it is: Qwen2's published tokenizer first
- * normalises to NFC, which we leave out, as llama.cpp does (text that is not NFC is rare, and
- * with it decode(encode(x)) would not be x).
+ * publishes, and what is done before. Text is taken as it is; that some tokenizers normalise
+ * it first (nfc.h) is a fact of the vocabulary, not of the row.
  */
 #ifndef EL_TOKEN_PRETOKEN_H
 #define EL_TOKEN_PRETOKEN_H

@@ -7,6 +7,7 @@
 #include "token/added.h"
 #include "token/bpe.h"
 #include "token/chars.h"
+#include "token/nfc.h"
 #include "token/pretoken.h"
 #include "token/spm.h"
 #include "token/unigram.h"
@@ -246,8 +247,24 @@ static edgellm_status take_last(encoding *e, size_t begin, size_t end, edgellm_e
     return encode_segment(e, e->text + begin, end - begin, err);
 }
 
+/* Of a vocabulary that has NFC: a part in that form. */
+static edgellm_status take_normalized(encoding *e, size_t begin, size_t end, edgellm_error *err)
+{
+    const uint8_t *text = e->text;
+    uint8_t *made;
+    size_t len;
+    EL_TRY(el_nfc(text + begin, end - begin, &made, &len, err));
+    if (made == NULL) return cut_at_names(e, 1, begin, end, take_last, err);
+    e->text = made;
+    const edgellm_status status = cut_at_names(e, 1, 0, len, take_last, err);
+    e->text = text;
+    free(made);
+    return status;
+}
+
 static edgellm_status take_first(encoding *e, size_t begin, size_t end, edgellm_error *err)
 {
+    if (e->t->vocab->nfc && !e->keep) return take_normalized(e, begin, end, err);
     return cut_at_names(e, 1, put_space(e, 0, begin), end, take_last, err);
 }
 

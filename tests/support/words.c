@@ -160,7 +160,9 @@ void finish(machine *m)
 size_t encode(const machine *m, const void *text, size_t len, unsigned flags, uint32_t **ids)
 {
     size_t count = 0, again = 0;
-    const size_t most = len + m->w->vocab.space_first; /* a token has a byte */
+    const el_vocab *v = &m->w->vocab;
+    /* A token has a byte; NFC makes three of one, and each part between tokens may get a space. */
+    const size_t most = v->nfc ? 3 * len : v->space_first > 1 ? 2 * len + 1 : len + v->space_first;
     *ids = malloc((most + 1) * sizeof **ids);
     assert_non_null(*ids);
     assert_int_equal(el_tokenizer_encode(m->t, text, len, flags, *ids, most, &count, NULL),
