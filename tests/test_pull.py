@@ -28,6 +28,9 @@ import time
 import unittest
 import zipfile
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parent / "support"))
+import gguf_cut  # noqa: E402
+
 EDGELLM, MAKE_TINY = pathlib.Path(sys.argv[1]).absolute(), os.path.abspath(sys.argv[2])
 OUT = pathlib.Path(sys.argv[3]).absolute()
 INJECT = os.path.abspath(sys.argv[4]) if len(sys.argv) > 4 else None
@@ -229,6 +232,36 @@ class Case(unittest.TestCase):
         data = data or made_of(file.removesuffix(".tm2.bin"))
         self.assertEqual((self.home / "models" / name / file).read_bytes(), data)
 
+
+    def start(self, *words, **variables):
+        process = subprocess.Popen(self.command(*words), stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, env={**self.variables, **variables})
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.stdout.close)
+        return process
+
+    def until(self, holds):
+        end = time.monotonic() + WAIT
+        while not holds():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.01)
+
+    def part(self):
+        return sum(p.stat().st_size for p in self.home.rglob("*.part"))
+
+    def repository(self, files, sha1="c0ffee", revision="main", **sums):
+        """An answer of the hub, and the files under its commit."""
+        siblings = []
+        for name, data in files.items():
+            siblings.append({"rfilename": name, "size": len(data), "blobId": "0" * 40})
+            if not name.endswith("json"):
+                siblings[-1]["lfs"] = {"sha256": sums.get("sha256", sha(data)), "size": len(data)}
+            self.at(f"/o/n/resolve/{sha1}/{name}", data, etag=f'"{sha(data)}"')
+        answer = {"id": "o/n", "sha": sha1, "siblings": siblings}
+        self.at(f"/api/models/o/n/revision/{revision}?blobs=true", json.dumps(answer).encode(),
+                kind="application/json")
 
     def quantizer(self, script):
         folder = self.home / "exec"
@@ -553,24 +586,6 @@ class Broken(Case):
 
 
 class Stopped(Case):
-    def start(self, *words, **variables):
-        process = subprocess.Popen(self.command(*words), stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, env={**self.variables, **variables})
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        self.addCleanup(process.stderr.close)
-        self.addCleanup(process.stdout.close)
-        return process
-
-    def until(self, holds):
-        end = time.monotonic() + WAIT
-        while not holds():
-            self.assertLess(time.monotonic(), end)
-            time.sleep(0.01)
-
-    def part(self):
-        return sum(p.stat().st_size for p in self.home.rglob("*.part"))
-
     def stop(self, number, code, message):
         over = threading.Event()
         url = self.at("/t.gguf", GGUF, etag='"1"', cut=[20000], silent=[over])
@@ -657,18 +672,6 @@ class Stopped(Case):
 
 
 class Hub(Case):
-    def repository(self, files, sha1="c0ffee", revision="main", **sums):
-        """An answer of the hub, and the files under its commit."""
-        siblings = []
-        for name, data in files.items():
-            siblings.append({"rfilename": name, "size": len(data), "blobId": "0" * 40})
-            if not name.endswith("json"):
-                siblings[-1]["lfs"] = {"sha256": sums.get("sha256", sha(data)), "size": len(data)}
-            self.at(f"/o/n/resolve/{sha1}/{name}", data, etag=f'"{sha(data)}"')
-        answer = {"id": "o/n", "sha": sha1, "siblings": siblings}
-        self.at(f"/api/models/o/n/revision/{revision}?blobs=true", json.dumps(answer).encode(),
-                kind="application/json")
-
     def test_the_only_gguf_file(self):
         self.repository({"README.md": b"x", "sub/model.gguf": GGUF, "mmproj-model.gguf": b"x"})
         shown = json.loads(self.does("pull", "hf:o/n", "--json"))
@@ -689,8 +692,9 @@ class Hub(Case):
         self.does("pull", "hf:o/n:q4_k_m")
         self.does("pull", "hf:o/n:m-Q4_K_M.gguf", "--name", "by-name")
         self.assertEqual(self.names(), ["by-name", "m-Q4_K_M"])
-        self.repository({"m-00001-of-00002.gguf": GGUF, "m-00002-of-00002.gguf": GGUF})
-        self.fails(UNSUPPORTED, "pull", "hf:o/n:m-00001-of-00002.gguf", says="several parts")
+        url = self.at("/m-00001-of-00002.gguf", GGUF)
+        self.fails(UNSUPPORTED, "pull", url, says=("several parts", "hf:OWNER/NAME"))
+        self.assertEqual(self.asked("/m-00001-of-00002.gguf"), [])
 
     def test_revisions(self):
         self.repository({"m.gguf": GGUF}, revision="refs%2Fpr%2F1", sha1="abc")
@@ -789,6 +793,128 @@ class Hub(Case):
             self.does("pull", "hf:o/n", "--force", **variables)
             self.assertEqual({h.get("Authorization") for _, h, _ in self.server.log},
                              {"Bearer " + TOKEN})
+
+
+class Several(Case):
+    """Models that lie in several files."""
+
+    @staticmethod
+    def parts(name="m", count=3):
+        """The tiny model, cut as llama.cpp cuts it."""
+        made = gguf_cut.cut(OUT / "tiny.gguf", count)
+        return {f"{name}-{i + 1:05}-of-{count:05}.gguf": data for i, data in enumerate(made)}
+
+    def weights(self, path):
+        """Of a TM2 file: the section of that name."""
+        data = (self.home / "models" / path).read_bytes()
+        at, size = struct.unpack_from("<QQ", data, 64 + 3 * 40 + 8)
+        return data[at:at + size]
+
+    def test_all_parts_of_a_gguf_model(self):
+        parts = self.parts("sub/m-Q4_K_M") | {"mmproj.gguf": b"x"}
+        self.repository(parts)
+        shown = json.loads(self.does("pull", "hf:o/n", "--json"))
+        self.assertEqual((shown["name"], len(shown["files"])), ("m-Q4_K_M", 1))
+        self.assertEqual(self.weights("m-Q4_K_M/m-Q4_K_M.tm2.bin"), self.weights(OUT / "tiny.tm2.bin"))
+        self.assertTrue(json.loads(self.does("pull", "hf:o/n", "--json"))["was_there"])
+        for how in (":q4_k_m", ":sub/m-Q4_K_M-00003-of-00003.gguf"):
+            self.does("pull", "hf:o/n" + how, "--name", "x", "--force", "--as-is")
+            shown = json.loads(self.does("show", "x", "--json"))
+            self.assertEqual(shown["origin"], "m-Q4_K_M-00001-of-00003.gguf")
+            for name, data in parts.items():
+                if name.startswith("sub/"):
+                    self.holds("x", name[4:], data)
+        self.does("quantize", "x", "-o", self.home / "again.tm2.bin", "-q")
+        self.fails(USAGE, "pull", "hf:o/n", "--sha256", sha(GGUF), says="for one file")
+        self.repository(parts | {"other-00001-of-00001.gguf": GGUF})
+        self.fails(USAGE, "pull", "hf:o/n", "--force", says=("m-Q4_K_M-00001-of-00003", "other-00001"))
+
+    def test_a_part_that_is_missing_or_damaged(self):
+        parts = self.parts()
+        self.repository({k: v for k, v in parts.items() if "00002-of" not in k})
+        self.fails(FORMAT, "pull", "hf:o/n", says=("m-00001-of-00003.gguf", "not 'm-00002-of-00003.gguf'"))
+        self.repository({k: v for k, v in parts.items() if "00001-of" not in k})
+        self.fails(USAGE, "pull", "hf:o/n", says="which file")
+        self.repository(parts)
+        self.at("/o/n/resolve/c0ffee/m-00002-of-00003.gguf", b"x" * len(parts["m-00002-of-00003.gguf"]))
+        self.fails(FORMAT, "pull", "hf:o/n", says=("m-00002-of-00003.gguf", "SHA-256"))
+        self.repository(dict(zip(parts, reversed(parts.values()))))
+        self.fails(FORMAT, "pull", "hf:o/n", says="part")
+        self.assertEqual(self.names(), [])
+
+    def test_room_for_all_of_them(self):
+        """Each would fit, the sum does not."""
+        free = shutil.disk_usage(OUT).free
+        siblings = [{"rfilename": f"m-{i:05}-of-00003.gguf", "size": free * 2 // 5} for i in (1, 2, 3)]
+        self.at("/api/models/o/n/revision/main?blobs=true",
+                json.dumps({"sha": "c1", "siblings": siblings}).encode())
+        self.fails(IO, "pull", "hf:o/n", "--as-is", says="no room")
+        self.assertEqual(len(self.server.log), 1)
+
+    def killed_in_the_second(self, names, source, **variables):
+        """kill -9 while the second comes: the first is there, and of the second what came."""
+        over = threading.Event()
+        data = self.server.things[f"/o/n/resolve/c0ffee/{names[1]}"].data
+        half = len(data) // 2
+        self.at(f"/o/n/resolve/c0ffee/{names[1]}", data, etag='"2"', cut=[half], silent=[over])
+        process = self.start("pull", source, "--as-is", **variables)
+        self.until(lambda: self.part() == half)
+        process.kill()
+        process.wait(WAIT)
+        over.set()
+        self.assertEqual((self.names(), self.unfinished()), ([], [source]))
+        self.does("pull", source, "--as-is", "--name", "m", **variables)
+        asked = [[h.get("Range") for h in self.asked(f"/o/n/resolve/c0ffee/{n}")] for n in names]
+        self.assertEqual(asked, [[None], [None, f"bytes={half}-"], [None]])
+        self.assertEqual(self.unfinished(), [])
+
+    def test_killed_between_parts(self):
+        parts = self.parts()
+        self.repository(parts)
+        self.killed_in_the_second(list(parts), "hf:o/n")
+        for name, data in parts.items():
+            self.holds("m", name, data)
+
+    def shards(self, **more):
+        names = [f"model-{i:05}-of-00003.safetensors" for i in (1, 2, 3)]
+        index = {"weight_map": {f"t{i}": name for i, name in enumerate(names + names)}}
+        files = {"config.json": b"{}", "tokenizer.json": b"{}",
+                 "model.safetensors.index.json": json.dumps(index).encode()}
+        files |= {name: safetensors(4000 + i) for i, name in enumerate(names)}
+        self.repository(files | more)
+        return names, files
+
+    def test_killed_between_shards(self):
+        names, files = self.shards()
+        self.killed_in_the_second(names, "hf:o/n")
+        for name, data in files.items():
+            self.holds("m", name, data)
+
+    def test_which_shards(self):
+        """Those that the index names, not another copy beside; one file comes before them."""
+        names, _ = self.shards(**{"consolidated.safetensors": safetensors(80)})
+        self.does("pull", "hf:o/n", "--as-is")
+        self.assertEqual(sorted(f["name"] for f in json.loads(self.does("show", "n", "--json"))["files"]),
+                         sorted(["config.json", "tokenizer.json", "model.safetensors.index.json", *names]))
+        self.shards(**{"model.safetensors": safetensors(80)})
+        self.does("pull", "hf:o/n", "--as-is", "--name", "one")
+        shown = json.loads(self.does("show", "one", "--json"))
+        self.assertNotIn(names[0], [f["name"] for f in shown["files"]])
+        for index, says in ((b'{"weight_map": {"t": "gone.safetensors"}}', "not 'gone.safetensors'"),
+                            (b'{"weight_map": {"t": "../x.safetensors"}}', "tensor 't'"),
+                            (b'{"weight_map": {"t": 5}}', "tensor 't'"), (b"[]", "JSON")):
+            self.shards(**{"model.safetensors.index.json": index})
+            self.fails(FORMAT, "pull", "hf:o/n", "--as-is", "--force", says=says)
+
+    def test_parts_on_this_machine(self):
+        folder = self.home / "here"
+        folder.mkdir(parents=True)
+        for name, data in self.parts().items():
+            (folder / name).write_bytes(data)
+        for option in ("--as-is", "--keep-source"):
+            self.fails(USAGE, "pull", folder / "m-00002-of-00003.gguf", option, says=option)
+        self.does("pull", folder / "m-00002-of-00003.gguf")
+        self.assertEqual(self.weights("m/m.tm2.bin"), self.weights(OUT / "tiny.tm2.bin"))
 
 
 class Packages(Case):

@@ -11,6 +11,7 @@
 
 #include "cli/cli_folders.h"
 #include "cli/pull_sources.h"
+#include "cli/pull_split.h"
 #include "cli/pull_url.h"
 
 enum { TOKEN_BYTES = 4096 };
@@ -142,16 +143,26 @@ static bool is_tm2(const char *path)
     return ends(path, ".tm2.bin");
 }
 
-/* FILE may be a word that one GGUF file alone ends with: Q4_K_M. */
+/* A model in parts is one model: its first part stands for it. */
+static bool is_gguf_model(const char *path)
+{
+    el_pull_split split;
+    return is_gguf(path) && (!el_pull_split_read(path, &split) || split.number == 1);
+}
+
+/* FILE may be a word that one GGUF file alone ends with, or one model in parts: Q4_K_M. */
 static bool is_called(const char *path, const char *word)
 {
-    const size_t n = strlen(word), len = strlen(path);
-    if (!is_gguf(path) || len < n + 6) return false;
-    const char *at = path + len - 5 - n;
+    el_pull_split split;
+    const size_t n = strlen(word);
+    if (!is_gguf_model(path)) return false;
+    if (!el_pull_split_read(path, &split)) split.stem = strlen(path) - 5;
+    if (split.stem < n + 1) return false;
+    const char *at = path + split.stem - n;
     return strncasecmp(at, word, n) == 0 && strchr("-._", at[-1]) != NULL;
 }
 
-/* What belongs to a model that is a folder; weights besides. */
+/* What belongs to a model that is a folder, but the weights. */
 static bool is_of_folder(const char *path)
 {
     static const char *const names[] = {"config.json",
@@ -166,10 +177,9 @@ static bool is_of_folder(const char *path)
                                         "chat_template.json",
                                         "model.safetensors.index.json",
                                         "chat_template.jinja"};
-    if (strchr(path, '/') != NULL) return false;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(path, names[i]) == 0) return true;
-    return ends(path, ".safetensors");
+    return false;
 }
 
 typedef struct choice {
@@ -206,7 +216,7 @@ static edgellm_status ask_which(const choice *c, const char *place, edgellm_erro
     size_t used = 0;
     for (size_t i = 0; i < json_array_size(c->files); i++) {
         const char *path = path_of(json_array_get(c->files, i));
-        if (!is_gguf(path)) continue;
+        if (!is_gguf_model(path)) continue;
         const int n =
             snprintf(names + used, sizeof names - used, "%s%s", used > 0 ? ", " : "", path);
         if (n < 0 || (size_t)n >= sizeof names - used - 4) {
@@ -236,66 +246,147 @@ static uint64_t size_of(const json_t *file)
                : EL_PULL_UNKNOWN;
 }
 
-static edgellm_status add(const hub *h, const json_t *file, edgellm_error *err)
+/* *url: owned. */
+static edgellm_status url_of(const hub *h, const char *file, char **url, edgellm_error *err)
 {
-    char *url = NULL, *path = el_pull_url_escape(path_of(file), true);
-    char *commit = el_pull_url_escape(h->commit, false);
-    const json_t *lfs = json_object_get(file, "lfs");
-    const json_t *sum = json_object_get(lfs, "sha256");
-    if (sum == NULL) sum = json_object_get(lfs, "oid");
+    char *path = el_pull_url_escape(file, true), *commit = el_pull_url_escape(h->commit, false);
+    *url = NULL;
     edgellm_status status =
         path == NULL || commit == NULL
             ? el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for an address")
-            : el_pull_text(&url, err, "%.*s/%s/resolve/%s/%s", address_len(), el_pull_hub_address(),
+            : el_pull_text(url, err, "%.*s/%s/resolve/%s/%s", address_len(), el_pull_hub_address(),
                            h->source->place, commit, path);
-    if (status == EDGELLM_OK)
-        status = el_pull_plan_add(h->plan, url, base_of(path_of(file)), size_of(file),
-                                  json_string_value(sum), err);
-    free(url);
     free(path);
     free(commit);
     return status;
 }
 
-/* NAME-00001-of-00003.gguf */
-static bool is_split(const char *path)
+static edgellm_status add(const hub *h, const json_t *file, edgellm_error *err)
 {
-    const char *of = strstr(path, "-of-");
-    return of != NULL && strspn(of + 4, "0123456789") == 5 && strcmp(of + 9, ".gguf") == 0 &&
-           strncmp(of + 4, "00001", 5) != 0;
+    char *url;
+    const json_t *lfs = json_object_get(file, "lfs");
+    const json_t *sum = json_object_get(lfs, "sha256");
+    if (sum == NULL) sum = json_object_get(lfs, "oid");
+    EL_CLI_TRY(url_of(h, path_of(file), &url, err));
+    const edgellm_status status = el_pull_plan_add(
+        h->plan, url, base_of(path_of(file)), size_of(file), json_string_value(sum), err);
+    free(url);
+    return status;
 }
 
-static edgellm_status add_one(const hub *h, const json_t *file, edgellm_error *err)
+/* ---- models in parts ----------------------------------------------------------------------- */
+
+static const json_t *find(const json_t *files, const char *path)
 {
-    if (is_split(path_of(file)))
-        return el_cli_fail(
-            err, EDGELLM_ERR_UNSUPPORTED,
-            "'%.200s' is one of several parts of a model: fetch all of them into one "
-            "folder, and quantize the first",
-            path_of(file));
+    const choice one = {.files = files, .wanted = path};
+    return named(&one);
+}
+
+static edgellm_status add_part(const hub *h, const json_t *files, const char *path,
+                               const char *beside, edgellm_error *err)
+{
+    if (path == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for a name");
+    const json_t *file = find(files, path);
+    if (file != NULL) return add(h, file, err);
+    return el_cli_fail(err, EDGELLM_ERR_FORMAT,
+                       "the model lies in several files, and the repository has '%.120s' but not "
+                       "'%.120s'",
+                       beside, path);
+}
+
+/* All parts, whichever is named. */
+static edgellm_status add_split(const hub *h, const json_t *files, const char *path,
+                                const el_pull_split *split, edgellm_error *err)
+{
+    h->plan->is_split = true;
+    for (unsigned number = 1; number <= split->count; number++) {
+        char *part = el_pull_split_name(path, split, number);
+        const edgellm_status status = add_part(h, files, part, path, err);
+        free(part);
+        if (status != EDGELLM_OK) return status;
+    }
+    const char *base = base_of(path);
+    return el_pull_text(&h->plan->title, err, "%.*s.gguf",
+                        (int)(split->stem - (size_t)(base - path)), base);
+}
+
+static edgellm_status add_one(const hub *h, const json_t *files, const json_t *file,
+                              edgellm_error *err)
+{
+    el_pull_split split;
+    if (el_pull_split_read(path_of(file), &split))
+        return add_split(h, files, path_of(file), &split, err);
     EL_CLI_TRY(add(h, file, err));
     return el_pull_text(&h->plan->title, err, "%s", base_of(path_of(file)));
 }
 
-static bool has(const choice *c, const char *path)
-{
-    choice one = {.files = c->files, .wanted = path};
-    return named(&one) != NULL;
-}
+/* ---- folders ------------------------------------------------------------------------------- */
 
-static edgellm_status add_folder(const hub *h, const choice *c, edgellm_error *err)
-{
-    h->plan->is_folder = true;
-    for (size_t i = 0; i < json_array_size(c->files); i++) {
-        const json_t *file = json_array_get(c->files, i);
-        if (is_of_folder(path_of(file))) EL_CLI_TRY(add(h, file, err));
-    }
-    return el_pull_text(&h->plan->title, err, "%s", base_of(h->source->place));
-}
+#define WEIGHTS "model.safetensors"
+#define INDEX   "model.safetensors.index.json"
 
 static bool is_weights(const char *path)
 {
     return ends(path, ".safetensors") && strchr(path, '/') == NULL;
+}
+
+/* The files that hold tensors, by the index; each once. */
+static edgellm_status add_indexed(const hub *h, const json_t *files, const json_t *map,
+                                  edgellm_error *err)
+{
+    const char *tensor;
+    json_t *value, *seen = json_object();
+    edgellm_status status = EDGELLM_OK;
+    json_object_foreach((json_t *)map, tensor, value)
+    {
+        const char *path = json_string_value(value);
+        if (path == NULL || !is_weights(path)) {
+            status = el_cli_fail(err, EDGELLM_ERR_FORMAT,
+                                 INDEX ": tensor '%.100s' has no safetensors file", tensor);
+        } else if (json_object_get(seen, path) == NULL) {
+            status = add_part(h, files, path, INDEX, err);
+            json_object_set_new(seen, path, json_true());
+        }
+        if (status != EDGELLM_OK) break;
+    }
+    json_decref(seen);
+    return status;
+}
+
+/* What a folder's weights are: one file; else those that an index names, and no other copy of them
+ * beside; else all that there are. */
+static edgellm_status add_weights(const hub *h, const json_t *files, el_pull_web *web,
+                                  edgellm_error *err)
+{
+    if (find(files, WEIGHTS) != NULL) return add(h, find(files, WEIGHTS), err);
+    if (find(files, INDEX) != NULL) {
+        char *url;
+        json_t *index = NULL;
+        EL_CLI_TRY(url_of(h, INDEX, &url, err));
+        edgellm_status status = el_pull_web_json(web, url, "application/json", &index, err);
+        free(url);
+        if (status == EDGELLM_OK)
+            status = add_indexed(h, files, json_object_get(index, "weight_map"), err);
+        json_decref(index);
+        return status;
+    }
+    for (size_t i = 0; i < json_array_size(files); i++) {
+        const json_t *file = json_array_get(files, i);
+        if (is_weights(path_of(file))) EL_CLI_TRY(add(h, file, err));
+    }
+    return EDGELLM_OK;
+}
+
+static edgellm_status add_folder(const hub *h, const json_t *files, el_pull_web *web,
+                                 edgellm_error *err)
+{
+    h->plan->is_folder = true;
+    for (size_t i = 0; i < json_array_size(files); i++) {
+        const json_t *file = json_array_get(files, i);
+        if (is_of_folder(path_of(file))) EL_CLI_TRY(add(h, file, err));
+    }
+    EL_CLI_TRY(add_weights(h, files, web, err));
+    return el_pull_text(&h->plan->title, err, "%s", base_of(h->source->place));
 }
 
 static edgellm_status add_named(const hub *h, choice *c, edgellm_error *err)
@@ -306,19 +397,20 @@ static edgellm_status add_named(const hub *h, choice *c, edgellm_error *err)
         if (c->fit == 1) file = c->only;
     }
     if (file == NULL) return ask_which(c, h->source->place, err);
-    return add_one(h, file, err);
+    return add_one(h, c->files, file, err);
 }
 
-static edgellm_status add_files(const hub *h, const json_t *files, edgellm_error *err)
+static edgellm_status add_files(const hub *h, const json_t *files, el_pull_web *web,
+                                edgellm_error *err)
 {
     choice c = {.files = files, .wanted = h->source->file};
     if (c.wanted != NULL) return add_named(h, &c, err);
-    choose(&c, is_gguf);
+    choose(&c, is_gguf_model);
     if (c.fit > 1) return ask_which(&c, h->source->place, err);
     if (c.fit == 0) choose(&c, is_tm2);
-    if (c.fit == 1) return add_one(h, c.only, err);
+    if (c.fit == 1) return add_one(h, files, c.only, err);
     choose(&c, is_weights);
-    if (c.fit > 0 && has(&c, "config.json")) return add_folder(h, &c, err);
+    if (c.fit > 0 && find(files, "config.json") != NULL) return add_folder(h, files, web, err);
     return ask_which(&c, h->source->place, err);
 }
 
@@ -337,7 +429,7 @@ static edgellm_status plan_hub(const el_pull_source *source, el_pull_web *web, e
     free(escaped);
     const char *commit = json_string_value(json_object_get(answer, "sha"));
     hub h = {source, commit != NULL ? commit : revision, plan};
-    if (status == EDGELLM_OK) status = add_files(&h, json_object_get(answer, "siblings"), err);
+    if (status == EDGELLM_OK) status = add_files(&h, json_object_get(answer, "siblings"), web, err);
     if (status == EDGELLM_OK) status = el_pull_text(&plan->revision, err, "%s", h.commit);
     json_decref(answer);
     return status;

@@ -162,11 +162,12 @@ edgellm_status el_pull_room(int fd, uint64_t bytes, edgellm_error *err)
 
 static edgellm_status wrong_sum(el_pull_part *p, const char *expected, edgellm_error *err)
 {
+    const char *slash = strrchr(p->path, '/');
     edgellm_status status =
         el_cli_fail(err, EDGELLM_ERR_FORMAT,
-                    "what came is not what was to come: its SHA-256 is %s instead of %.64s; it was "
-                    "removed",
-                    p->sha256, expected);
+                    "what came as '%.100s' is not what was to come: its SHA-256 is %s instead of "
+                    "%.64s; it was removed",
+                    slash != NULL ? slash + 1 : p->path, p->sha256, expected);
     unlink(p->part);
     unlink(p->about);
     p->sha256[0] = '\0';

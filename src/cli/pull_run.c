@@ -151,6 +151,12 @@ static edgellm_status check_local(run *r, edgellm_error *err)
         return el_cli_fail(err, EDGELLM_ERR_USAGE,
                            "a folder of this machine is not copied: leave out %s",
                            r->o->as_is ? "--as-is" : "--keep-source");
+    if (r->kind == EL_PULL_GGUF && r->fetch.plan.is_split && (copies || r->o->sha256 != NULL))
+        return el_cli_fail(err, EDGELLM_ERR_USAGE,
+                           "parts of a model on this machine are read where they lie: leave out %s",
+                           r->o->as_is         ? "--as-is"
+                           : r->o->keep_source ? "--keep-source"
+                                               : "--sha256");
     return EDGELLM_OK;
 }
 
@@ -223,7 +229,8 @@ static edgellm_status quantize(run *r, edgellm_error *err)
                            "the source is a TM2 file, which is quantized already: leave out --fit");
     if (r->kind == EL_PULL_TM2 || r->o->as_is) return EDGELLM_OK;
     fit_text(r->o->fit, fit, sizeof fit);
-    const char *stem = r->kind == EL_PULL_FOLDER ? r->fetch.plan.title : base_of(r->origin);
+    const bool together = r->kind == EL_PULL_FOLDER || r->fetch.plan.is_split;
+    const char *stem = together ? r->fetch.plan.title : base_of(r->origin);
     const size_t len = strlen(stem);
     const bool cut = len > 5 && strcmp(stem + len - 5, ".gguf") == 0;
     EL_CLI_TRY(el_pull_text(&name, err, "%.*s%s.tm2.bin", (int)(cut ? len - 5 : len), stem, fit));
@@ -265,7 +272,7 @@ static json_t *describe(const run *r)
 
 static edgellm_status add_origin(const run *r, json_t *entry, edgellm_error *err)
 {
-    if (r->kind != EL_PULL_FOLDER)
+    if (r->kind != EL_PULL_FOLDER && !r->fetch.plan.is_split)
         return el_pull_work_add(&r->fetch.work, entry, r->origin,
                                 r->sha256[0] != '\0' ? r->sha256 : NULL, err);
     for (size_t i = 0; i < r->fetch.plan.n; i++) {

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "cli/cli_output.h"
+#include "cli/pull_split.h"
 #include "cli/pull_url.h"
 
 enum { JSON_BYTES = 64 << 20 }; /* the list of a package with many releases */
@@ -108,6 +109,15 @@ static void cut_ending(char *name)
     }
 }
 
+/* What a model is called whose file, or one of whose parts, has that name. */
+static edgellm_status set_title(el_pull_plan *plan, const char *name, edgellm_error *err)
+{
+    el_pull_split split;
+    plan->is_split = el_pull_split_read(name, &split);
+    if (!plan->is_split) return el_pull_text(&plan->title, err, "%s", name);
+    return el_pull_text(&plan->title, err, "%.*s.gguf", (int)split.stem, name);
+}
+
 static edgellm_status plan_url(const el_pull_source *source, el_pull_web *web, el_pull_plan *plan,
                                edgellm_error *err)
 {
@@ -116,8 +126,14 @@ static edgellm_status plan_url(const el_pull_source *source, el_pull_web *web, e
     if (name == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for a name");
     edgellm_status status = el_pull_plan_add(plan, source->place, name[0] != '\0' ? name : "model",
                                              EL_PULL_UNKNOWN, NULL, err);
-    if (status == EDGELLM_OK) status = el_pull_text(&plan->title, err, "%s", plan->files[0].name);
+    if (status == EDGELLM_OK) status = set_title(plan, plan->files[0].name, err);
     free(name);
+    if (status == EDGELLM_OK && plan->is_split)
+        return el_cli_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                           "'%.150s' is one of several parts of a model, which are fetched together "
+                           "from hf:OWNER/NAME alone: fetch all of them into one folder, and pull "
+                           "any of these",
+                           plan->files[0].name);
     return status;
 }
 
@@ -143,7 +159,7 @@ static edgellm_status plan_path(const el_pull_source *source, el_pull_plan *plan
         EL_CLI_TRY(el_pull_text(&plan->revision, err, "%lld bytes, %lld.%09ld",
                                 (long long)facts.st_size, (long long)facts.st_mtim.tv_sec,
                                 (long)facts.st_mtim.tv_nsec));
-    return el_pull_text(&plan->title, err, "%s", slash != NULL ? slash + 1 : source->place);
+    return set_title(plan, slash != NULL ? slash + 1 : source->place, err);
 }
 
 /* ---- all ----------------------------------------------------------------------------------- */

@@ -21,6 +21,7 @@ typedef struct el_pull_plan {
     char *title;    /* for a name in the store; owned */
     char *revision; /* owned; NULL: the source has none */
     bool is_folder; /* the files together are the model */
+    bool is_split;  /* likewise, GGUF files, the first of which leads to the others */
 } el_pull_plan;
 
 typedef struct el_pull_source el_pull_source;
