@@ -8,12 +8,16 @@
 #include <sys/stat.h>
 
 #include "format/ggml_types.h"
+#include "quant/quantize.h"
+#include "support/float_model.h"
 #include "support/tiny_model.h"
 #include "train/compress.h"
 #include "train/journal.h"
 
 #define SOURCE  EL_TEST_OUT "/compress.gguf"
 #define TARGET  EL_TEST_OUT "/compress.tm2.bin"
+#define TEXT    EL_TEST_OUT "/compress.text"
+#define PLAIN   EL_TEST_OUT "/compress_plain.tm2.bin"
 #define JOURNAL TARGET ".unfinished-edgellm"
 
 static el_compress_options small_options(void)
@@ -77,6 +81,32 @@ static void test_keeps_within_the_size(void **state)
     }
 }
 
+/* Biases and norms of heads count too, and come with it as they are. */
+static void test_other_architectures_keep_within_the_size(void **state)
+{
+    static const struct {
+        const char *architecture, *tensor;
+        uint32_t cols;
+    } rows[] = {{"qwen2", "blk.1.attn_k.bias", 32}, {"qwen3", "blk.0.attn_q_norm.weight", 16}};
+    const el_compress_options o = small_options();
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        el_tiny_spec spec = el_tiny_defaults();
+        edgellm_error err;
+        el_tm2 file;
+        el_tensor t;
+        spec.architecture = rows[i].architecture;
+        assert_true(el_tiny_write(&spec, SOURCE));
+        el_compress_result r = compress(&o);
+        assert_in_range(r.file_bytes, o.fit / 2, o.fit);
+        assert_ok(el_tm2_open(&file, TARGET, true, &err));
+        assert_string_equal(file.config.architecture, rows[i].architecture);
+        assert_true(el_tm2_find(&file, rows[i].tensor, &t));
+        assert_true(t.cols == rows[i].cols && t.codec == EL_CODEC_F32);
+        el_tm2_close(&file);
+    }
+}
+
 /* Rows of the parts of the embedding in the file, 0 for those it has not. */
 static void parts_of(uint32_t rows[EL_TABLE_PARTS])
 {
@@ -124,6 +154,91 @@ static void test_more_bytes_more_like_the_source(void **state)
         before = r.quality.kl;
     }
     assert_true(before < 0.01);
+}
+
+/* Digits, each of which is a token: other inputs than a model with random weights would write, in
+ * which rounding can make up for errors. */
+static void put_digits(char *text, size_t n, uint64_t seed)
+{
+    el_random r = {seed};
+    for (size_t i = 0; i < n; i++)
+        text[i] = (char)('0' + el_random_below(&r, 10));
+    text[n] = '\0';
+}
+
+enum { LENGTH = 32, SEQUENCES = 8 };
+
+static void read_digits(const char *path, uint32_t tokens[SEQUENCES * LENGTH])
+{
+    char text[SEQUENCES * LENGTH + 1];
+    edgellm_error err;
+    edgellm_engine *engine;
+    size_t count;
+    put_digits(text, SEQUENCES * LENGTH, 7);
+    assert_ok(edgellm_engine_open(path, NULL, &engine, &err));
+    assert_ok(edgellm_tokenize(engine, text, sizeof text - 1, 0, tokens, sizeof text - 1, &count,
+                               &err));
+    assert_int_equal(count, sizeof text - 1);
+    edgellm_engine_close(engine);
+}
+
+/* KL of a file from the source, on other digits; as it runs. */
+static double kl_of(const char *path)
+{
+    edgellm_error err;
+    el_source source;
+    float_model m;
+    el_quality quality = {0};
+    uint32_t tokens[SEQUENCES * LENGTH];
+    read_digits(path, tokens);
+    assert_ok(el_source_open(&source, SOURCE, &err));
+    assert_ok(float_model_open(&m, &source, LENGTH, &err));
+    const size_t row = (size_t)LENGTH * source.config.dim;
+    float *hidden = calloc(SEQUENCES * row, sizeof *hidden);
+    assert_non_null(hidden);
+    for (uint32_t i = 0; i < SEQUENCES; i++)
+        assert_ok(
+            float_model_hidden(&m, tokens + (size_t)i * LENGTH, hidden + (size_t)i * row, &err));
+    const el_quality_text text = {tokens, hidden, SEQUENCES, LENGTH};
+    assert_ok(el_quality_measure(path, &source, &text, &quality, &err));
+    free(hidden);
+    float_model_close(&m);
+    el_source_close(&source);
+    return quality.kl;
+}
+
+/* Of every architecture that can be calibrated: nearer to the source than what is rounded by itself,
+ * at the same bits, scales and groups. */
+static void test_calibrated_is_nearer_than_rounded(void **state)
+{
+    static const char *const architectures[] = {NULL, "qwen2", "qwen3"};
+    static char text[64 * LENGTH + 1];
+    (void)state;
+    put_digits(text, sizeof text - 1, 1);
+    put_file(TEXT, text);
+    for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++) {
+        el_tiny_spec spec = el_tiny_defaults();
+        el_compress_options o = small_options();
+        edgellm_error err;
+        el_quantize_result rounded;
+        const el_quantize_options plain = {
+            .bits = 3, .group = 64, .embedding_group = 64, .scales = EL_SCALE_BYTE};
+        spec.architecture = architectures[i];
+        spec.ffn_dim = 128; /* so that all widths can be rotated */
+        assert_true(el_tiny_write(&spec, SOURCE));
+        o.fit = 0;
+        o.bits = 3;
+        o.calibration = TEXT;
+        o.length = LENGTH;
+        o.sequences = 60;
+        o.steps = 100;
+        compress(&o);
+        assert_ok(el_quantize(SOURCE, PLAIN, &plain, &rounded, &err));
+        const double calibrated = kl_of(TARGET), by_itself = kl_of(PLAIN);
+        printf("%s: calibrated %.4f, rounded %.4f nats a token\n",
+               spec.architecture ? spec.architecture : "llama", calibrated, by_itself);
+        assert_true(calibrated > 0 && calibrated < by_itself);
+    }
 }
 
 static void test_same_file_for_any_number_of_threads(void **state)
@@ -343,8 +458,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keeps_within_the_size),
+        cmocka_unit_test(test_other_architectures_keep_within_the_size),
         cmocka_unit_test(test_a_table_is_cut_under_a_budget),
         cmocka_unit_test(test_more_bytes_more_like_the_source),
+        cmocka_unit_test(test_calibrated_is_nearer_than_rounded),
         cmocka_unit_test(test_same_file_for_any_number_of_threads),
         cmocka_unit_test(test_another_seed_another_file),
         cmocka_unit_test(test_stopped_anywhere_it_goes_on),

@@ -15,7 +15,7 @@ typedef struct layer {
     el_layer_shape shape;
     uint32_t n;
     size_t count; /* n * dim */
-    float *x, *dy, *part[EL_PARTS], *norm[EL_NORMS];
+    float *x, *dy, *part[EL_PARTS], *norm[EL_NORMS], *fixed[EL_FIXED];
     naive_weights naive;
     double *naive_x, *naive_dy, *naive_y;
 } layer;
@@ -25,7 +25,7 @@ static size_t part_size(const layer *l, int part)
     return (size_t)el_part_rows(&l->shape, part) * el_part_cols(&l->shape, part);
 }
 
-static layer make_layer(el_layer_shape shape, uint32_t rotary_dim, uint32_t n)
+static layer make_layer(el_layer_shape shape, uint32_t rotary_dim, bool biases, uint32_t n)
 {
     layer l = {.shape = shape, .n = n, .count = (size_t)n * shape.dim};
     el_random r = {shape.dim + n};
@@ -39,6 +39,11 @@ static layer make_layer(el_layer_shape shape, uint32_t rotary_dim, uint32_t n)
     for (int i = 0; i < EL_NORMS; i++) {
         l.norm[i] = naive_noise(&r, shape.dim, 1);
         l.naive.norm[i] = naive_double(l.norm[i], shape.dim);
+    }
+    for (int i = 0; i < EL_FIXED; i++) {
+        if (i < EL_FIXED_NQ ? !biases : !shape.head_norms) continue;
+        l.fixed[i] = naive_noise(&r, el_fixed_cols(&shape, i), 1);
+        l.naive.fixed[i] = naive_double(l.fixed[i], el_fixed_cols(&shape, i));
     }
     l.naive_x = naive_double(l.x, l.count);
     l.naive_dy = naive_double(l.dy, l.count);
@@ -59,16 +64,22 @@ static void free_layer(layer *l)
         free(l->norm[i]);
         free(l->naive.norm[i]);
     }
+    for (int i = 0; i < EL_FIXED; i++) {
+        free(l->fixed[i]);
+        free(l->naive.fixed[i]);
+    }
     naive_rotary_free(&l->shape.rotary);
 }
 
 static el_layer_weights weights_of(const layer *l)
 {
-    el_layer_weights w;
+    el_layer_weights w = {0};
     for (int p = 0; p < EL_PARTS; p++)
         w.part[p] = l->part[p];
     for (int i = 0; i < EL_NORMS; i++)
         w.norm[i] = l->norm[i];
+    for (int i = 0; i < EL_FIXED; i++)
+        w.fixed[i] = l->fixed[i];
     return w;
 }
 
@@ -183,20 +194,24 @@ static void check_backward(layer *l, bool in_place)
 typedef struct row {
     el_layer_shape shape;
     uint32_t rotary, n;
+    bool biases;
 } row;
 
 static const row rows[] = {
-    {{12, 10, 4, 2, 4, 1e-3f, {0}}, 2, 3}, /* heads wider than the stream and the feed-forward */
-    {{8, 24, 2, 1, 4, 1e-5f, {0}}, 4, 1},
-    {{8, 6, 2, 2, 2, 1e-5f, {0}}, 2, 17}, /* tokens^2 decides about the scratch memory */
-    {{7, 5, 3, 1, 2, 1e-5f, {0}}, 2, 4},
+    {{12, 10, 4, 2, 4, 1e-3f, {0}, false}, 2, 3, false}, /* heads wider than the stream and the feed-forward */
+    {{8, 24, 2, 1, 4, 1e-5f, {0}, false}, 4, 1, false},
+    {{8, 6, 2, 2, 2, 1e-5f, {0}, false}, 2, 17, false}, /* tokens^2 decides about the scratch memory */
+    {{7, 5, 3, 1, 2, 1e-5f, {0}, false}, 2, 4, false},
+    {{12, 10, 4, 2, 4, 1e-3f, {0}, false}, 4, 3, true}, /* Qwen 2 */
+    {{10, 24, 4, 2, 6, 1e-3f, {0}, true}, 6, 5, false}, /* Qwen 3 */
+    {{8, 3, 4, 1, 4, 1e-3f, {0}, true}, 4, 7, true},
 };
 
 static void test_forward(void **state)
 {
     (void)state;
     for (size_t i = 0; i < LENGTH(rows); i++) {
-        layer l = make_layer(rows[i].shape, rows[i].rotary, rows[i].n);
+        layer l = make_layer(rows[i].shape, rows[i].rotary, rows[i].biases, rows[i].n);
         check_forward(&l);
         free_layer(&l);
     }
@@ -206,7 +221,7 @@ static void test_backward(void **state)
 {
     (void)state;
     for (size_t i = 0; i < LENGTH(rows); i++) {
-        layer l = make_layer(rows[i].shape, rows[i].rotary, rows[i].n);
+        layer l = make_layer(rows[i].shape, rows[i].rotary, rows[i].biases, rows[i].n);
         check_backward(&l, i % 2 == 0);
         free_layer(&l);
     }
@@ -216,7 +231,7 @@ static void test_backward(void **state)
 static void test_steps(void **state)
 {
     (void)state;
-    layer l = make_layer(rows[0].shape, rows[0].rotary, rows[0].n);
+    layer l = make_layer(rows[0].shape, rows[0].rotary, rows[0].biases, rows[0].n);
     el_arena arena;
     uint8_t *canary;
     el_layer_trace t = trace_of(&arena, &l, false, &canary);

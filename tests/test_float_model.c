@@ -60,16 +60,22 @@ static void test_the_engine_says_the_same(void **state)
         uint32_t dim, ffn, layers, heads, kv_heads, matrix, embedding;
         bool separate;
         uint32_t length;
-    } rows[] = {{64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64},
-                {96, 32, 3, 2, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33},
-                {32, 160, 1, 4, 4, EL_GGML_Q4_0, EL_GGML_Q4_1, false, 1},
-                {160, 64, 2, 5, 1, EL_GGML_Q4_1, EL_GGML_Q4_0, true, 17}};
+        const char *architecture;
+    } rows[] = {{64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, NULL},
+                {96, 32, 3, 2, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, NULL},
+                {32, 160, 1, 4, 4, EL_GGML_Q4_0, EL_GGML_Q4_1, false, 1, NULL},
+                {160, 64, 2, 5, 1, EL_GGML_Q4_1, EL_GGML_Q4_0, true, 17, NULL},
+                {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "qwen2"},
+                {96, 32, 2, 3, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, "qwen2"},
+                {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "qwen3"},
+                {96, 32, 2, 3, 3, EL_GGML_Q4_0, EL_GGML_Q8_0, true, 33, "qwen3"}};
     for (size_t i = 0; i < LENGTH(rows); i++) {
         el_tiny_spec s = el_tiny_defaults();
         s.dim = rows[i].dim, s.ffn_dim = rows[i].ffn, s.layers = rows[i].layers;
         s.heads = rows[i].heads, s.kv_heads = rows[i].kv_heads;
         s.matrix_type = rows[i].matrix, s.embedding_type = rows[i].embedding;
         s.separate_head = rows[i].separate;
+        s.architecture = rows[i].architecture;
         convert(&s);
         float_distance d = distance_of(rows[i].length, 2);
         if (!(fabs(d.sum / d.positions) < 1e-10 && d.largest < 1e-9))
@@ -210,9 +216,16 @@ static void test_other_architectures(void **state)
     const uint8_t *table = find(&file, "token_embd.weight");
     uint8_t *at = file.data;
     while ((at = memmem(at, (size_t)(table - at), "llama", 5)))
-        memcpy(at, "qwen2", 5);
+        memcpy(at, "gemma", 5);
     check_refused(&file, EDGELLM_ERR_UNSUPPORTED,
-                  (const char *const[]){"'qwen2'", "only llama", NULL});
+                  (const char *const[]){"'gemma'", "only llama, qwen2 and qwen3", NULL});
+    file = tiny(EL_GGML_Q4_1, false);
+    table = find(&file, "token_embd.weight");
+    at = file.data;
+    while ((at = memmem(at, (size_t)(table - at), "llama", 5)))
+        memcpy(at, "qwen2", 5);
+    check_refused(&file, EDGELLM_ERR_FORMAT,
+                  (const char *const[]){"blk.0.attn_q.bias", "is missing", NULL});
 }
 
 static void test_not_a_file(void **state)

@@ -190,7 +190,7 @@ static void hidden_of(const fixture *f, const changed *c, uint32_t sequence, flo
     for (int i = 0; i < LENGTH && c->input; i++)
         memcpy(x + (size_t)i * DIM, c->input + (size_t)tokens[i] * DIM, DIM * sizeof *x);
     for (uint32_t l = 0; l < LAYERS; l++) {
-        el_layer_weights w;
+        el_layer_weights w = {0};
         assert_ok(el_source_load_layer(&f->source, l, layer, &err));
         for (int p = 0; p < EL_PARTS; p++)
             w.part[p] = l == LAST && p == c->part ? c->w : layer->part[p];
@@ -254,7 +254,7 @@ static double *moments_of(const fixture *f, int part)
     double *h = naive_zeroes((size_t)cols * cols, sizeof *h);
     float *x = naive_zeroes(LENGTH * DIM, sizeof *x), *y = naive_zeroes(LENGTH * DIM, sizeof *y);
     el_layer_trace t = f->model.trace;
-    el_layer_weights w;
+    el_layer_weights w = {0};
     for (int p = 0; p < EL_PARTS; p++)
         w.part[p] = f->model.layer.part[p];
     for (int i = 0; i < EL_NORMS; i++)
@@ -503,7 +503,7 @@ static void moments_are_those_of_the_inputs(void **state)
 {
     fixture *f = naive_zeroes(1, sizeof *f);
     edgellm_error err;
-    el_layer_weights w;
+    el_layer_weights w = {0};
     (void)state;
     open_source(f, tied);
     open_probe(f, 2);

@@ -126,7 +126,7 @@ static void hidden_of(const fixture *f, float *const weights[MATRICES], const ui
     for (uint32_t i = 0; i < n; i++)
         memcpy(x + (size_t)i * dim, weights[0] + (size_t)tokens[i] * dim, dim * sizeof *x);
     for (int l = 0; l < LAYERS; l++) {
-        el_layer_weights w;
+        el_layer_weights w = {0};
         for (int p = 0; p < EL_PARTS; p++)
             w.part[p] = weights[TABLES + l * EL_PARTS + p];
         for (int i = 0; i < EL_NORMS; i++)
@@ -148,7 +148,8 @@ static void make_source(fixture *f)
                                 s->kv_heads,
                                 s->dim / s->heads,
                                 1e-5f,
-                                naive_rotary(s->length, s->dim / s->heads, 100)};
+                                naive_rotary(s->length, s->dim / s->heads, 100),
+                                false};
     for (int i = 0; i < MATRICES; i++) {
         uint32_t rows, cols;
         shape_of(f, i, &rows, &cols);

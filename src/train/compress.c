@@ -90,7 +90,8 @@ static edgellm_status set_up(el_run *r, edgellm_error *err)
                                 .kv_heads = c->kv_heads,
                                 .head_dim = c->head_dim,
                                 .eps = c->norm_eps,
-                                .rotary = {cosine, sine, c->rotary_dim}};
+                                .rotary = {cosine, sine, c->rotary_dim},
+                                .head_norms = el_source_has_head_norms(&r->source)};
     openblas_set_num_threads(1); /* threads are ours: pieces.h */
     snprintf(r->result.kernels, sizeof r->result.kernels, "%s", openblas_get_corename());
     return el_crew_start(r->crew, r->members, err);
@@ -173,7 +174,7 @@ static edgellm_status write_file(el_run *r, edgellm_error *err)
     char *manifest =
         el_forms_manifest(r->path, s, r->forms, r->options, r->sequences, r->result.kernels);
     if (!manifest) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the manifest");
-    uint32_t tensors = el_student_count(s) + s->config.layers * EL_NORMS + 1;
+    uint32_t tensors = el_student_count(s) + s->config.layers * (EL_NORMS + el_source_fixed_count(s)) + 1;
     edgellm_status status = el_tm2_create(&writer, r->target, &s->config, &s->vocab, tensors, err);
     if (status == EDGELLM_OK) status = el_student_write(&r->student, writer, err);
     if (status == EDGELLM_OK) {

@@ -30,6 +30,8 @@ static edgellm_status do_layer(el_run *r, el_layerwise *w, uint32_t layer, edgel
     el_span span = el_student_layer_span(&r->student, layer);
     el_layer_report report = {0};
     EL_TRY(el_source_load_layer(&r->source, layer, &w->source, err));
+    el_source_fixed(&r->source, layer, w->source_weights.fixed);
+    el_source_fixed(&r->source, layer, w->weights.fixed);
     for (int i = 0; i < EL_NORMS; i++) {
         memcpy(el_student_norm(&r->student, layer, i), w->source.norm[i],
                r->shape.dim * sizeof(float));

@@ -40,6 +40,7 @@ static edgellm_status run_layers(reading *p, const el_layer_floats *layer, edgel
             p->weights.part[k] = layer->part[k];
         for (int k = 0; k < EL_NORMS; k++)
             p->weights.norm[k] = layer->norm[k];
+        el_source_fixed(&r->source, i, p->weights.fixed);
         el_pieces_run(r->crew, r->text.sequences, layer_piece, p);
     }
     r->done += cost;

@@ -6,6 +6,8 @@
 const char *const el_part_names[EL_PARTS] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
                                              "ffn_gate", "ffn_up", "ffn_down"};
 const char *const el_norm_names[EL_NORMS] = {"attn_norm", "ffn_norm"};
+const char *const el_fixed_names[EL_FIXED] = {"attn_q.bias", "attn_k.bias", "attn_v.bias",
+                                              "attn_q_norm.weight", "attn_k_norm.weight"};
 
 uint32_t el_part_rows(const el_layer_shape *s, int part)
 {
@@ -29,6 +31,12 @@ uint32_t el_part_cols(const el_layer_shape *s, int part)
     return part == EL_PART_DOWN ? s->ffn_dim : s->dim;
 }
 
+uint32_t el_fixed_cols(const el_layer_shape *s, int fixed)
+{
+    if (fixed == EL_FIXED_NQ || fixed == EL_FIXED_NK) return s->head_dim;
+    return (fixed == EL_FIXED_BQ ? s->heads : s->kv_heads) * s->head_dim;
+}
+
 el_layer_floats el_layer_floats_layout(el_arena *arena, const el_layer_shape *s)
 {
     el_layer_floats f;
@@ -49,7 +57,10 @@ el_layer_trace el_layer_trace_layout(el_arena *arena, const el_layer_shape *s, u
     size_t scratch = (size_t)n * n * (backward ? 2 : 1);
     size_t deltas = (size_t)n * (2 * (size_t)s->ffn_dim + s->dim); /* see el_layer_backward() */
     if (backward && scratch < deltas) scratch = deltas;
+    const size_t normed = s->head_norms ? n : 0;
     return (el_layer_trace){
+        .q0 = el_arena_take(arena, normed, q * sizeof(float)),
+        .k0 = el_arena_take(arena, normed, kv * sizeof(float)),
         .x1 = el_arena_take(arena, n, s->dim * sizeof(float)),
         .q = el_arena_take(arena, n, q * sizeof(float)),
         .k = el_arena_take(arena, n, kv * sizeof(float)),
@@ -70,6 +81,28 @@ static void project(const el_layer_shape *s, const el_layer_weights *w, int part
     el_linear(x, w->part[part], n, el_part_rows(s, part), el_part_cols(s, part), false, y);
 }
 
+static void add_bias(const float *bias, uint32_t n, uint32_t cols, float *y)
+{
+    for (uint32_t t = 0; bias && t < n; t++, y += cols)
+        for (uint32_t i = 0; i < cols; i++)
+            y[i] += bias[i];
+}
+
+/* Queries or keys: projected, their bias added, normed by head. `raw`: before the norm. */
+static void project_heads(const el_layer_shape *s, const el_layer_weights *w, int part, uint32_t n,
+                          const float *x, float *raw, float *y)
+{
+    const bool is_q = part == EL_PART_Q;
+    const uint32_t heads = is_q ? s->heads : s->kv_heads;
+    float *first = s->head_norms ? raw : y;
+    project(s, w, part, x, n, first);
+    add_bias(w->fixed[is_q ? EL_FIXED_BQ : EL_FIXED_BK], n, heads * s->head_dim, first);
+    if (s->head_norms)
+        el_rms_norm(raw, w->fixed[is_q ? EL_FIXED_NQ : EL_FIXED_NK], n * heads, s->head_dim, s->eps,
+                    y);
+    el_rope(y, n, heads, s->head_dim, &s->rotary, 1.0f);
+}
+
 static el_attention attention_of(const el_layer_shape *s, uint32_t n)
 {
     return (el_attention){n, s->heads, s->kv_heads, s->head_dim};
@@ -80,11 +113,10 @@ void el_layer_attend(const el_layer_shape *s, const el_layer_weights *w, const f
 {
     const el_attention a = attention_of(s, n);
     el_rms_norm(x, w->norm[0], n, s->dim, s->eps, t->x1);
-    project(s, w, EL_PART_Q, t->x1, n, t->q);
-    project(s, w, EL_PART_K, t->x1, n, t->k);
+    project_heads(s, w, EL_PART_Q, n, t->x1, t->q0, t->q);
+    project_heads(s, w, EL_PART_K, n, t->x1, t->k0, t->k);
     project(s, w, EL_PART_V, t->x1, n, t->v);
-    el_rope(t->q, n, s->heads, s->head_dim, &s->rotary, 1.0f);
-    el_rope(t->k, n, s->kv_heads, s->head_dim, &s->rotary, 1.0f);
+    add_bias(w->fixed[EL_FIXED_BV], n, s->kv_heads * s->head_dim, t->v);
     el_attend(&a, t->q, t->k, t->v, t->o, t->scratch);
 }
 
@@ -143,6 +175,21 @@ static void feed_back(const el_layer_shape *s, const el_layer_weights *w, uint32
     el_rms_norm_back(t->h, w->norm[1], dx2, n, s->dim, s->eps, dx, g->norm[1]);
 }
 
+/* From the gradient of queries or keys to that of what was projected; `y`, which they were, is used
+ * up. Returns where it is. */
+static float *heads_back(const el_layer_shape *s, const el_layer_weights *w, int part, uint32_t n,
+                         const float *raw, float *y, float *dy)
+{
+    const bool is_q = part == EL_PART_Q;
+    const uint32_t heads = is_q ? s->heads : s->kv_heads;
+    el_rope(dy, n, heads, s->head_dim, &s->rotary, -1.0f);
+    if (!s->head_norms) return dy;
+    memset(y, 0, (size_t)n * heads * s->head_dim * sizeof *y);
+    el_rms_norm_back(raw, w->fixed[is_q ? EL_FIXED_NQ : EL_FIXED_NK], dy, n * heads, s->head_dim,
+                     s->eps, y, NULL);
+    return y;
+}
+
 /* dx holds the gradient of h, and gets that of x. What feed_back() has used is free. */
 static void attend_back(const el_layer_shape *s, const el_layer_weights *w, const float *x,
                         uint32_t n, el_layer_trace *t, float *dx, const el_layer_floats *g)
@@ -152,8 +199,8 @@ static void attend_back(const el_layer_shape *s, const el_layer_weights *w, cons
     float *dk = dkv, *dv = dkv + (size_t)n * s->kv_heads * s->head_dim;
     project_back(s, w, g, EL_PART_O, t->o, dx, n, false, dout);
     el_attend_back(&a, t->q, t->k, t->v, dout, dq, dk, dv, t->scratch);
-    el_rope(dq, n, s->heads, s->head_dim, &s->rotary, -1.0f);
-    el_rope(dk, n, s->kv_heads, s->head_dim, &s->rotary, -1.0f);
+    dq = heads_back(s, w, EL_PART_Q, n, t->q0, t->q, dq);
+    dk = heads_back(s, w, EL_PART_K, n, t->k0, t->k, dk);
     project_back(s, w, g, EL_PART_Q, t->x1, dq, n, false, dx1);
     project_back(s, w, g, EL_PART_K, t->x1, dk, n, true, dx1);
     project_back(s, w, g, EL_PART_V, t->x1, dv, n, true, dx1);

@@ -1,5 +1,5 @@
 /*
- * float_layer.h: one layer of a Llama in float32, forward and backward, for one sequence at
+ * float_layer.h: one layer of a Llama, a Qwen 2 or a Qwen 3 in float32, forward and backward, for one sequence at
  * positions 0 .. n-1. What the backward pass needs is kept by the forward pass in memory that the
  * caller lays out once.
  */
@@ -16,19 +16,27 @@ enum { EL_PARTS = EL_PART_DOWN + 1, EL_NORMS = 2 };
 extern const char *const el_part_names[EL_PARTS]; /* "attn_q" ... */
 extern const char *const el_norm_names[EL_NORMS]; /* "attn_norm", "ffn_norm" */
 
+/* Vectors that some architectures have and that stay as they are: biases of queries, keys and values,
+ * and norms of every head's queries and keys before they are turned. */
+enum { EL_FIXED_BQ, EL_FIXED_BK, EL_FIXED_BV, EL_FIXED_NQ, EL_FIXED_NK, EL_FIXED };
+extern const char *const el_fixed_names[EL_FIXED]; /* "attn_q.bias" ... */
+
 typedef struct el_layer_shape {
     uint32_t dim, ffn_dim, heads, kv_heads, head_dim;
     float eps;
     el_rotary rotary;
+    bool head_norms; /* EL_FIXED_NQ, EL_FIXED_NK are there */
 } el_layer_shape;
 
 uint32_t el_part_rows(const el_layer_shape *s, int part);
 uint32_t el_part_cols(const el_layer_shape *s, int part);
+uint32_t el_fixed_cols(const el_layer_shape *s, int fixed);
 
-/* Weights by part, (rows, cols) each, and the two norms' (dim). */
+/* Weights by part, (rows, cols) each, the two norms' (dim), and what is fixed (NULL: is not there). */
 typedef struct el_layer_weights {
     const float *part[EL_PARTS];
     const float *norm[EL_NORMS];
+    const float *fixed[EL_FIXED];
 } el_layer_weights;
 
 /* Floats of the same shapes to write to: weights as they are read, or gradients (part NULL: not
@@ -42,6 +50,7 @@ el_layer_floats el_layer_floats_layout(el_arena *arena, const el_layer_shape *s)
 /* What one forward pass of n tokens leaves behind. */
 typedef struct el_layer_trace {
     float *x1;        /* (n, dim) input of q, k, v */
+    float *q0, *k0;   /* before the heads' norms; only with these */
     float *q, *k, *v; /* after rotary embedding */
     float *o;         /* (n, heads * head_dim) input of the output matrix */
     float *h;         /* (n, dim) the stream after attention */

@@ -272,9 +272,10 @@ static edgellm_status round_layer(el_probe *p, uint32_t layer, edgellm_error *er
 
 /* ---- streams ---------------------------------------------------------------------------- */
 
-static el_layer_weights weights_of(const el_layer_floats *l)
+static el_layer_weights weights_of(const el_layer_floats *l, const float *const fixed[EL_FIXED])
 {
     el_layer_weights w;
+    memcpy(w.fixed, fixed, sizeof w.fixed);
     for (int i = 0; i < EL_PARTS; i++)
         w.part[i] = l->part[i];
     for (int i = 0; i < EL_NORMS; i++)
@@ -326,7 +327,7 @@ static void change_piece(void *context, uint32_t piece, unsigned member)
 {
     const el_probe *p = context;
     uint32_t model = piece / p->segments;
-    el_layer_weights w = weights_of(&p->layer);
+    el_layer_weights w = weights_of(&p->layer, p->layer_fixed);
     w.part[model] = p->rounded[model];
     step(p, &w, stream_of(p, model, piece % p->segments), member);
 }
@@ -334,7 +335,7 @@ static void change_piece(void *context, uint32_t piece, unsigned member)
 static void later_piece(void *context, uint32_t piece, unsigned member)
 {
     const el_probe *p = context;
-    const el_layer_weights w = weights_of(&p->later);
+    const el_layer_weights w = weights_of(&p->later, p->later_fixed);
     step(p, &w, stream_of(p, piece / p->segments, piece % p->segments), member);
 }
 
@@ -343,6 +344,7 @@ static edgellm_status run_layers(el_probe *p, uint32_t first, uint32_t models, e
 {
     for (uint32_t i = first; i < p->source->config.layers; i++) {
         EL_TRY(el_source_load_layer(p->source, i, &p->later, err));
+        el_source_fixed(p->source, i, p->later_fixed);
         el_pieces_run(p->crew, models * p->segments, later_piece, p);
         EL_TRY(tick(p, err));
     }
@@ -374,7 +376,8 @@ static edgellm_status probe_layer(el_probe *p, uint32_t layer, edgellm_error *er
 {
     double nats[EL_PARTS];
     EL_TRY(el_source_load_layer(p->source, layer, &p->layer, err));
-    const el_layer_weights w = weights_of(&p->layer);
+    el_source_fixed(p->source, layer, p->layer_fixed);
+    const el_layer_weights w = weights_of(&p->layer, p->layer_fixed);
     enter(p, EL_PARTS);
     el_moments_layer(&p->moments, &w);
     EL_TRY(round_layer(p, layer, err));

@@ -45,6 +45,7 @@ typedef struct el_probe {
     el_moments moments;
     el_divergence divergence;
     el_layer_floats layer, later; /* the layer whose parts are probed; one after it */
+    const float *layer_fixed[EL_FIXED], *later_fixed[EL_FIXED]; /* of these */
     float *last_norm;             /* (dim) */
     float *rounded[EL_PARTS];     /* (rows, cols) in form p */
     float *streams;             /* (EL_PARTS, segments, span, dim): of models changed at one part */

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "quant/pairs.h"
@@ -46,8 +47,12 @@ const el_gguf_tensor *el_source_norm(const el_source *s, uint32_t layer, int whi
 
 static el_layer_shape shape_of(const el_config *c)
 {
-    return (el_layer_shape){c->dim,      c->ffn_dim,  c->heads, c->kv_heads,
-                            c->head_dim, c->norm_eps, {0}};
+    return (el_layer_shape){.dim = c->dim,
+                            .ffn_dim = c->ffn_dim,
+                            .heads = c->heads,
+                            .kv_heads = c->kv_heads,
+                            .head_dim = c->head_dim,
+                            .eps = c->norm_eps};
 }
 
 static edgellm_status check_layer(const el_source *s, uint32_t layer, edgellm_error *err)
@@ -66,11 +71,32 @@ static edgellm_status check_layer(const el_source *s, uint32_t layer, edgellm_er
     return EDGELLM_OK;
 }
 
-/* What the float model would not compute. */
-static edgellm_status refuse_more(const el_source *s, edgellm_error *err)
+/* What the float model can compute. */
+static const struct architecture {
+    const char *name;
+    bool has[EL_FIXED]; /* of each layer */
+} architectures[] = {
+    {"llama", {false}},
+    {"qwen2", {[EL_FIXED_BQ] = true, [EL_FIXED_BK] = true, [EL_FIXED_BV] = true}},
+    {"qwen3", {[EL_FIXED_NQ] = true, [EL_FIXED_NK] = true}},
+};
+
+static const struct architecture *architecture_of(const el_config *c)
 {
-    static const char *const endings[] = {"rope_freqs.weight", ".attn_q.bias", ".attn_k.bias",
-                                          ".attn_v.bias", ".attn_output.bias"};
+    for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++)
+        if (strcmp(c->architecture, architectures[i].name) == 0) return &architectures[i];
+    return NULL;
+}
+
+/* What the float model would not compute. */
+static edgellm_status refuse_more(const el_source *s, const struct architecture *a,
+                                  edgellm_error *err)
+{
+    static const char *const all[] = {"rope_freqs.weight", ".attn_output.bias", ".attn_q.bias",
+                                      ".attn_k.bias", ".attn_v.bias"};
+    const char *endings[sizeof all / sizeof *all] = {all[0], all[1]};
+    for (size_t i = 2; i < sizeof all / sizeof *all; i++)
+        endings[i] = a->has[EL_FIXED_BQ] ? all[0] : all[i];
     for (uint32_t i = 0; i < s->gguf.n_tensors; i++) {
         const char *name = s->gguf.tensors[i].name;
         const size_t len = strlen(name);
@@ -96,19 +122,103 @@ static edgellm_status refuse_numbers(const el_config *c, edgellm_error *err)
                    c->window ? "attends to a sliding window" : "scales its positions");
 }
 
+/* From here on all rows that are turned together stand side by side: el_source_rows(). */
+static edgellm_status join_pairs(el_source *s, edgellm_error *err)
+{
+    const el_config *c = &s->config;
+    for (uint32_t i = 0; i < s->gguf.n_tensors; i++) {
+        el_gguf_tensor *t = &s->gguf.tensors[i];
+        if (t->rows == 1 || t->halves || !el_pairs_apart(c, t)) continue;
+        if (c->rotary_dim != c->head_dim)
+            return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                           "metadata: a model of '%.20s' that turns a part of each head cannot be "
+                           "calibrated in this version: --bits N --calibrate none rounds it",
+                           c->architecture);
+        t->halves = c->head_dim;
+    }
+    return EDGELLM_OK;
+}
+
+/* ---- what is fixed ---- */
+
+static void fixed_name(char name[64], uint32_t layer, int fixed)
+{
+    snprintf(name, 64, "blk.%u.%s", layer, el_fixed_names[fixed]);
+}
+
+/* A vector, its pairs side by side. */
+static edgellm_status load_vector(const el_source *s, const el_gguf_tensor *t, float *out,
+                                  edgellm_error *err)
+{
+    if (!el_pairs_apart(&s->config, t)) return el_source_load(t, out, err);
+    el_gguf_tensor paired;
+    uint8_t *data;
+    EL_TRY(el_pairs_join(&s->config, t, &paired, &data, err));
+    const edgellm_status status = el_source_load(&paired, out, err);
+    free(data);
+    return status;
+}
+
+static edgellm_status load_fixed_layer(const el_source *s, uint32_t layer, edgellm_error *err)
+{
+    const el_layer_shape shape = shape_of(&s->config);
+    for (int i = 0; i < EL_FIXED; i++) {
+        char name[64];
+        const el_gguf_tensor *t;
+        if (s->fixed_at[i] == SIZE_MAX) continue;
+        fixed_name(name, layer, i);
+        EL_TRY(find(s, name, 1, el_fixed_cols(&shape, i), &t, err));
+        EL_TRY(load_vector(s, t, s->fixed + layer * s->fixed_floats + s->fixed_at[i], err));
+    }
+    return EDGELLM_OK;
+}
+
+static edgellm_status load_fixed(el_source *s, const struct architecture *a, edgellm_error *err)
+{
+    const el_layer_shape shape = shape_of(&s->config);
+    for (int i = 0; i < EL_FIXED; i++) {
+        s->fixed_at[i] = a->has[i] ? s->fixed_floats : SIZE_MAX;
+        s->fixed_floats += a->has[i] ? el_fixed_cols(&shape, i) : 0;
+    }
+    if (s->fixed_floats == 0) return EDGELLM_OK;
+    s->fixed = calloc(s->config.layers, s->fixed_floats * sizeof *s->fixed);
+    if (!s->fixed)
+        return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the biases and norms of heads");
+    for (uint32_t i = 0; i < s->config.layers; i++)
+        EL_TRY(load_fixed_layer(s, i, err));
+    return EDGELLM_OK;
+}
+
+void el_source_fixed(const el_source *s, uint32_t layer, const float *fixed[EL_FIXED])
+{
+    for (int i = 0; i < EL_FIXED; i++)
+        fixed[i] = s->fixed && s->fixed_at[i] != SIZE_MAX
+                       ? s->fixed + layer * s->fixed_floats + s->fixed_at[i]
+                       : NULL;
+}
+
+uint32_t el_source_fixed_count(const el_source *s)
+{
+    uint32_t n = 0;
+    for (int i = 0; i < EL_FIXED; i++)
+        n += s->fixed && s->fixed_at[i] != SIZE_MAX;
+    return n;
+}
+
 static edgellm_status check(el_source *s, edgellm_error *err)
 {
     EL_TRY(el_gguf_config(&s->gguf, &s->config, err));
     EL_TRY(el_gguf_vocab(&s->gguf, &s->vocab, err));
     const el_config *c = &s->config;
-    if (strcmp(c->architecture, "llama") != 0) {
+    const struct architecture *a = architecture_of(c);
+    if (!a)
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                       "architecture '%.20s' cannot be calibrated in this version, only llama "
-                       "can: --bits N --calibrate none rounds it",
+                       "architecture '%.20s' cannot be calibrated in this version, only llama, "
+                       "qwen2 and qwen3 can: --bits N --calibrate none rounds it",
                        c->architecture);
-    }
     EL_TRY(refuse_numbers(c, err));
-    EL_TRY(refuse_more(s, err));
+    EL_TRY(refuse_more(s, a, err));
+    EL_TRY(join_pairs(s, err));
     EL_TRY(find(s, "token_embd.weight", c->vocab, c->dim, &s->embedding, err));
     EL_TRY(find(s, "output_norm.weight", 1, c->dim, &s->output_norm, err));
     s->head = s->embedding;
@@ -116,7 +226,7 @@ static edgellm_status check(el_source *s, edgellm_error *err)
         EL_TRY(find(s, "output.weight", c->vocab, c->dim, &s->head, err));
     for (uint32_t i = 0; i < c->layers; i++)
         EL_TRY(check_layer(s, i, err));
-    return EDGELLM_OK;
+    return load_fixed(s, a, err);
 }
 
 edgellm_status el_source_open_by(el_source *source, const char *path, el_gguf_opener *open,
@@ -137,6 +247,8 @@ edgellm_status el_source_open(el_source *source, const char *path, edgellm_error
 void el_source_close(el_source *source)
 {
     el_gguf_close(&source->gguf);
+    free(source->fixed);
+    source->fixed = NULL;
 }
 
 static void read_rows(const el_gguf_tensor *t, uint32_t first, uint32_t count, float *out)

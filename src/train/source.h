@@ -13,6 +13,8 @@ typedef struct el_source {
     const el_gguf_tensor *embedding, *head, *output_norm; /* head: the embedding if tied */
     /* rows that the second and the third piece of both tables begin with in the file; 0: none */
     uint32_t cuts[EL_TABLE_PARTS - 1];
+    float *fixed; /* owned: of all layers, what fixed_at says of each */
+    size_t fixed_at[EL_FIXED], fixed_floats; /* in a layer's; fixed_at SIZE_MAX: is not there */
 } el_source;
 
 /* Of each table. */
@@ -24,7 +26,8 @@ static inline uint32_t el_source_pieces(const el_source *s)
     return pieces;
 }
 
-/* Errors: as el_gguf_open(); UNSUPPORTED (another architecture than llama); FORMAT (a tensor is
+/* Errors: as el_gguf_open(); UNSUPPORTED (another architecture than llama,
+ * qwen2 and qwen3); FORMAT (a tensor is
  * missing or has another shape). */
 edgellm_status el_source_open(el_source *source, const char *path, edgellm_error *err);
 /* The same of whatever `open` opens. */
@@ -49,5 +52,15 @@ edgellm_status el_source_load_row(const el_gguf_tensor *tensor, uint32_t row, fl
 /* The tensor of a part of a layer, of one of its norms. */
 const el_gguf_tensor *el_source_part(const el_source *source, uint32_t layer, int part);
 const el_gguf_tensor *el_source_norm(const el_source *source, uint32_t layer, int which);
+
+/* What is fixed in a layer; NULL: is not there. They lie in the source. */
+void el_source_fixed(const el_source *source, uint32_t layer, const float *fixed[EL_FIXED]);
+static inline bool el_source_has_head_norms(const el_source *source)
+{
+    return source->fixed && source->fixed_at[EL_FIXED_NQ] != SIZE_MAX;
+}
+
+/* How many of these a layer has. */
+uint32_t el_source_fixed_count(const el_source *source);
 
 #endif

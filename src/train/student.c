@@ -105,15 +105,15 @@ static edgellm_status put_matrix(const el_latent *l, const char *name, uint32_t 
     return status;
 }
 
-static edgellm_status put_vector(const el_student *s, const char *name, const float *vector,
+static edgellm_status put_vector(const char *name, const float *vector, uint32_t cols,
                                  el_tm2_writer *writer, edgellm_error *err)
 {
     const el_tensor tensor = {.name = name,
                               .rows = 1,
-                              .cols = s->shape->dim,
+                              .cols = cols,
                               .codec = EL_CODEC_F32,
                               .data = (const uint8_t *)vector,
-                              .bytes = s->shape->dim * sizeof *vector};
+                              .bytes = cols * sizeof *vector};
     return el_tm2_put(writer, &tensor, err);
 }
 
@@ -122,7 +122,21 @@ static edgellm_status put_norms(const el_student *s, uint32_t layer, el_tm2_writ
 {
     for (int i = 0; i < EL_NORMS; i++) {
         const el_gguf_tensor *t = el_source_norm(s->source, layer, i);
-        EL_TRY(put_vector(s, t->name, el_student_norm(s, layer, i), writer, err));
+        EL_TRY(put_vector(t->name, el_student_norm(s, layer, i), s->shape->dim, writer, err));
+    }
+    return EDGELLM_OK;
+}
+
+static edgellm_status put_fixed(const el_student *s, uint32_t layer, el_tm2_writer *writer,
+                                edgellm_error *err)
+{
+    const float *fixed[EL_FIXED];
+    el_source_fixed(s->source, layer, fixed);
+    for (int i = 0; i < EL_FIXED; i++) {
+        char name[EL_TENSOR_NAME_BYTES];
+        if (!fixed[i]) continue;
+        snprintf(name, sizeof name, "blk.%u.%s", layer, el_fixed_names[i]);
+        EL_TRY(put_vector(name, fixed[i], el_fixed_cols(s->shape, i), writer, err));
     }
     return EDGELLM_OK;
 }
@@ -144,5 +158,8 @@ edgellm_status el_student_write(const el_student *s, el_tm2_writer *writer, edge
     }
     for (uint32_t i = 0; i < layers; i++)
         EL_TRY(put_norms(s, i, writer, err));
-    return put_vector(s, s->source->output_norm->name, el_student_norm(s, layers, 0), writer, err);
+    for (uint32_t i = 0; i < layers; i++)
+        EL_TRY(put_fixed(s, i, writer, err));
+    return put_vector(s->source->output_norm->name, el_student_norm(s, layers, 0), s->shape->dim,
+                      writer, err);
 }

@@ -112,6 +112,7 @@ static el_layer_weights weights_of(const pass *p)
         w.part[i] = t->part[i];
     for (int i = 0; i < EL_NORMS; i++)
         w.norm[i] = t->student->norms + ((size_t)p->layer * 2 + i) * t->shape->dim;
+    el_source_fixed(t->source, p->layer, w.fixed);
     return w;
 }
 

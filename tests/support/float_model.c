@@ -18,7 +18,8 @@ static void layout(float_model *m, el_arena *arena)
                                 c->kv_heads,
                                 c->head_dim,
                                 c->norm_eps,
-                                {cosine, sine, c->rotary_dim}};
+                                {cosine, sine, c->rotary_dim},
+                                el_source_has_head_norms(m->source)};
     m->layer = el_layer_floats_layout(arena, &m->shape);
     m->trace = el_layer_trace_layout(arena, &m->shape, m->length, false);
     m->rows = el_arena_take(arena, SLICE, c->dim * sizeof(float));
@@ -49,7 +50,7 @@ void float_model_embed(const float_model *m, const uint32_t *tokens, float *x)
 edgellm_status float_model_hidden(const float_model *m, const uint32_t *tokens, float *hidden,
                                   edgellm_error *err)
 {
-    el_layer_weights w;
+    el_layer_weights w = {0};
     el_layer_trace t = m->trace;
     float *x = hidden;
     for (int p = 0; p < EL_PARTS; p++)
@@ -59,6 +60,7 @@ edgellm_status float_model_hidden(const float_model *m, const uint32_t *tokens, 
     float_model_embed(m, tokens, x);
     for (uint32_t layer = 0; layer < m->source->config.layers; layer++) {
         EL_TRY(el_source_load_layer(m->source, layer, &m->layer, err));
+        el_source_fixed(m->source, layer, w.fixed);
         el_layer_forward(&m->shape, &w, x, m->length, &t, x);
     }
     EL_TRY(el_source_load(m->source->output_norm, m->layer.norm[0], err));

@@ -154,7 +154,16 @@ static double *project(const el_layer_shape *s, const naive_weights *w, int part
     uint32_t rows = el_part_rows(s, part);
     double *y = naive_zeroes((size_t)n * rows, sizeof *y);
     naive_linear(x, w->part[part], n, rows, el_part_cols(s, part), y);
+    const int bias = part <= EL_PART_V ? EL_FIXED_BQ + part : EL_FIXED;
+    for (size_t i = 0; bias < EL_FIXED && w->fixed[bias] && i < (size_t)n * rows; i++)
+        y[i] += w->fixed[bias][i % rows];
     return y;
+}
+
+/* Of queries and keys, where the shape has it. */
+static void norm_heads(const el_layer_shape *s, const double *weight, uint32_t rows, double *x)
+{
+    if (s->head_norms) naive_norm(x, weight, rows, s->head_dim, (double)s->eps, x);
 }
 
 static void add_to(double *to, const double *x, size_t count)
@@ -174,6 +183,8 @@ static void attention_half(const el_layer_shape *s, const naive_weights *w, cons
     double *q = project(s, w, EL_PART_Q, x1, n), *k = project(s, w, EL_PART_K, x1, n);
     double *v = project(s, w, EL_PART_V, x1, n);
     double *o = naive_zeroes((size_t)n * s->heads * s->head_dim, sizeof *o);
+    norm_heads(s, w->fixed[EL_FIXED_NQ], n * s->heads, q);
+    norm_heads(s, w->fixed[EL_FIXED_NK], n * s->kv_heads, k);
     naive_rotate(q, n, s->heads, s->head_dim, &s->rotary);
     naive_rotate(k, n, s->kv_heads, s->head_dim, &s->rotary);
     naive_attend(&a, q, k, v, o);

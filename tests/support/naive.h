@@ -41,6 +41,7 @@ double naive_divergence(const float *ours, const float *theirs, uint32_t n);
 typedef struct naive_weights {
     double *part[EL_PARTS]; /* as el_layer_weights */
     double *norm[EL_NORMS];
+    double *fixed[EL_FIXED];
 } naive_weights;
 
 /* The rotation of hadamard.h and back, x (blocks, 64) in place. */

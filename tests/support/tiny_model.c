@@ -468,11 +468,35 @@ static void put_layer(maker *m, const el_tiny_spec *s, uint32_t layer)
     }
 }
 
+/* What some architectures have besides. */
+static void put_more(maker *m, const el_tiny_spec *s, uint32_t layer)
+{
+    const uint32_t head = s->dim / s->heads;
+    const struct {
+        const char *architecture, *name;
+        uint32_t cols;
+        float mean;
+    } vectors[] = {{"qwen2", "attn_q.bias", s->dim, 0},
+                   {"qwen2", "attn_k.bias", head * s->kv_heads, 0},
+                   {"qwen2", "attn_v.bias", head * s->kv_heads, 0},
+                   {"qwen3", "attn_q_norm.weight", head, 1},
+                   {"qwen3", "attn_k_norm.weight", head, 1}};
+    for (size_t i = 0; s->architecture && i < sizeof vectors / sizeof *vectors; i++) {
+        char name[64];
+        if (strcmp(vectors[i].architecture, s->architecture) != 0) continue;
+        snprintf(name, sizeof name, "blk.%u.%s", layer, vectors[i].name);
+        put_tensor_head(m, name, EL_GGML_F32, 0, vectors[i].cols);
+        put_noise(m, EL_GGML_F32, vectors[i].cols, vectors[i].mean, 0.3f);
+    }
+}
+
 static void put_tensors(maker *m, const el_tiny_spec *s)
 {
     put_matrix(m, "token_embd.weight", s->embedding_type, vocab_of(s), s->dim);
-    for (uint32_t layer = 0; layer < s->layers; layer++)
+    for (uint32_t layer = 0; layer < s->layers; layer++) {
         put_layer(m, s, layer);
+        put_more(m, s, layer);
+    }
     put_norm(m, "output_norm.weight", s->dim);
     if (s->separate_head) put_matrix(m, "output.weight", s->embedding_type, vocab_of(s), s->dim);
 }
@@ -481,20 +505,39 @@ static void put_tensors(maker *m, const el_tiny_spec *s)
 
 enum { N_VALUES = 23 };
 
+static const char *architecture_of(const el_tiny_spec *s)
+{
+    return s->architecture ? s->architecture : "llama";
+}
+
+static void put_number(el_bytes *b, const el_tiny_spec *s, const char *key, uint32_t value)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s.%s", architecture_of(s), key);
+    el_gguf_put_u32(b, name, value);
+}
+
+static void put_real(el_bytes *b, const el_tiny_spec *s, const char *key, float value)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s.%s", architecture_of(s), key);
+    el_gguf_put_f32(b, name, value);
+}
+
 static void put_values(el_bytes *b, const el_tiny_spec *s)
 {
-    el_gguf_put_text(b, "general.architecture", "llama");
+    el_gguf_put_text(b, "general.architecture", architecture_of(s));
     el_gguf_put_text(b, "general.name", "Tiny");
-    el_gguf_put_u32(b, "llama.block_count", s->layers);
-    el_gguf_put_u32(b, "llama.context_length", s->context);
-    el_gguf_put_u32(b, "llama.embedding_length", s->dim);
-    el_gguf_put_u32(b, "llama.feed_forward_length", s->ffn_dim);
-    el_gguf_put_u32(b, "llama.attention.head_count", s->heads);
-    el_gguf_put_u32(b, "llama.attention.head_count_kv", s->kv_heads);
-    el_gguf_put_f32(b, "llama.rope.freq_base", 10000.0f);
-    el_gguf_put_f32(b, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
-    el_gguf_put_u32(b, "llama.rope.dimension_count", s->dim / s->heads);
-    el_gguf_put_u32(b, "llama.vocab_size", vocab_of(s));
+    put_number(b, s, "block_count", s->layers);
+    put_number(b, s, "context_length", s->context);
+    put_number(b, s, "embedding_length", s->dim);
+    put_number(b, s, "feed_forward_length", s->ffn_dim);
+    put_number(b, s, "attention.head_count", s->heads);
+    put_number(b, s, "attention.head_count_kv", s->kv_heads);
+    put_real(b, s, "rope.freq_base", 10000.0f);
+    put_real(b, s, "attention.layer_norm_rms_epsilon", 1e-5f);
+    put_number(b, s, "rope.dimension_count", s->dim / s->heads);
+    put_number(b, s, "vocab_size", vocab_of(s));
     put_tokenizer(b, s); /* 11 entries */
 }
 

@@ -1,5 +1,5 @@
 /*
- * tiny_model.h: a small random llama model as a GGUF file, for the tests of every module: a
+ * tiny_model.h: a small random model, a llama unless the spec says otherwise, as a GGUF file, for the tests of every module: a
  * vocabulary of 300 tokens (3 control tokens, 256 bytes, 41 merges), ChatML, all tensors that a
  * llama model has. Same spec, same bytes, on every machine. Running out of memory aborts.
  */
@@ -54,6 +54,7 @@ typedef struct el_tiny_spec {
     bool separate_head;      /* with output.weight; else the embedding is the head too */
     bool add_bos;            /* texts begin with <|im_start|> */
     uint32_t left_out;       /* of the merges, the last ones: a smaller vocabulary */
+    const char *architecture; /* "qwen2" has biases, "qwen3" norms of heads; NULL: llama */
     bool llama3;             /* its chat template is Llama 3's, not ChatML */
     bool rotated;            /* rows of matrices are R w (FORMAT.md); f32, widths in 64s */
     bool lone;               /* of 64 weights all but one are 0: rounded to 8 bits without loss,
