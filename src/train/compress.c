@@ -91,7 +91,7 @@ static edgellm_status set_up(el_run *r, edgellm_error *err)
                                 .head_dim = c->head_dim,
                                 .eps = c->norm_eps,
                                 .rotary = {cosine, sine, c->rotary_dim},
-                                .head_norms = el_source_has_head_norms(&r->source)};
+                                .head_norms = el_source_has_fixed(&r->source, EL_FIXED_NQ)};
     openblas_set_num_threads(1); /* threads are ours: pieces.h */
     snprintf(r->result.kernels, sizeof r->result.kernels, "%s", openblas_get_corename());
     return el_crew_start(r->crew, r->members, err);

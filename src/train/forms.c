@@ -161,6 +161,9 @@ static uint64_t fixed_bytes(const el_source *s, const el_compress_options *o)
     el_size_begin(&size, el_size_vocab(v), strlen(v->chat_template) + 1);
     for (uint32_t i = 0; i < 2 * s->config.layers + 1; i++)
         el_size_put(&size, 1, s->config.dim, &vector);
+    for (int i = 0; i < EL_FIXED; i++)
+        for (uint32_t k = 0; el_source_has_fixed(s, i) && k < s->config.layers; k++)
+            el_size_put(&size, 1, el_source_fixed_cols(s, i), &vector);
     size.tensors += el_student_count(s);
     uint64_t manifest = EL_PLAN_MANIFEST_BYTES;
     for (uint32_t i = 0; i < o->n_rules; i++)

@@ -189,10 +189,16 @@ static edgellm_status load_fixed(el_source *s, const struct architecture *a, edg
     return EDGELLM_OK;
 }
 
+uint32_t el_source_fixed_cols(const el_source *s, int fixed)
+{
+    const el_layer_shape shape = shape_of(&s->config);
+    return el_fixed_cols(&shape, fixed);
+}
+
 void el_source_fixed(const el_source *s, uint32_t layer, const float *fixed[EL_FIXED])
 {
     for (int i = 0; i < EL_FIXED; i++)
-        fixed[i] = s->fixed && s->fixed_at[i] != SIZE_MAX
+        fixed[i] = el_source_has_fixed(s, i)
                        ? s->fixed + layer * s->fixed_floats + s->fixed_at[i]
                        : NULL;
 }
@@ -201,7 +207,7 @@ uint32_t el_source_fixed_count(const el_source *s)
 {
     uint32_t n = 0;
     for (int i = 0; i < EL_FIXED; i++)
-        n += s->fixed && s->fixed_at[i] != SIZE_MAX;
+        n += el_source_has_fixed(s, i);
     return n;
 }
 

@@ -55,10 +55,11 @@ const el_gguf_tensor *el_source_norm(const el_source *source, uint32_t layer, in
 
 /* What is fixed in a layer; NULL: is not there. They lie in the source. */
 void el_source_fixed(const el_source *source, uint32_t layer, const float *fixed[EL_FIXED]);
-static inline bool el_source_has_head_norms(const el_source *source)
+static inline bool el_source_has_fixed(const el_source *source, int fixed)
 {
-    return source->fixed && source->fixed_at[EL_FIXED_NQ] != SIZE_MAX;
+    return source->fixed && source->fixed_at[fixed] != SIZE_MAX;
 }
+uint32_t el_source_fixed_cols(const el_source *source, int fixed);
 
 /* How many of these a layer has. */
 uint32_t el_source_fixed_count(const el_source *source);

@@ -19,7 +19,7 @@ static void layout(float_model *m, el_arena *arena)
                                 c->head_dim,
                                 c->norm_eps,
                                 {cosine, sine, c->rotary_dim},
-                                el_source_has_head_norms(m->source)};
+                                el_source_has_fixed(m->source, EL_FIXED_NQ)};
     m->layer = el_layer_floats_layout(arena, &m->shape);
     m->trace = el_layer_trace_layout(arena, &m->shape, m->length, false);
     m->rows = el_arena_take(arena, SLICE, c->dim * sizeof(float));
