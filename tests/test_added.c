@@ -130,21 +130,21 @@ static void texts_become_nfc(void **state)
         {"plain\n", "plain\n"},
         {"\xc3\xa9", "\xc3\xa9"},
         {"e\xcc\x81", "\xc3\xa9"},
-        {"e\xcc\x81\xcc\xa3", "\xe1\xba\xb9\xcc\x81"},         /* the lower mark comes first */
-        {"a\xcc\x95\xcc\x81", "\xc3\xa1\xcc\x95"},              /* sorted, it is */
-        {"a\xcc\x85\xcc\x81", "a\xcc\x85\xcc\x81"},             /* one of its order is between */
-        {"\xe2\x84\xab", "\xc3\x85"},                          /* the sign of Angstrom */
-        {"\xe0\xa5\x98", "\xe0\xa4\x95\xe0\xa4\xbc"},          /* stays apart */
+        {"e\xcc\x81\xcc\xa3", "\xe1\xba\xb9\xcc\x81"},            /* the lower mark comes first */
+        {"a\xcc\x95\xcc\x81", "\xc3\xa1\xcc\x95"},                /* sorted, it is */
+        {"a\xcc\x85\xcc\x81", "a\xcc\x85\xcc\x81"},               /* one of its order is between */
+        {"\xe2\x84\xab", "\xc3\x85"},                             /* the sign of Angstrom */
+        {"\xe0\xa5\x98", "\xe0\xa4\x95\xe0\xa4\xbc"},             /* stays apart */
         {"\xe1\x84\x80\xe1\x85\xa1\xe1\x86\xa8", "\xea\xb0\x81"}, /* a syllable */
         {"\xea\xb0\x80\xe1\x86\xa7", "\xea\xb0\x80\xe1\x86\xa7"}, /* no tail */
-        {"\xff\xcc\x81\xcc", "\xff\xcc\x81\xcc"},               /* bytes that are none */
+        {"\xff\xcc\x81\xcc", "\xff\xcc\x81\xcc"},                 /* bytes that are none */
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_nfc(cases[i][0], strlen(cases[i][0]), cases[i][1]);
 }
 
-/* Whatever comes, no character has more parts than there is room for (sanitizers see it), and what is
- * in the form stays. */
+/* Whatever comes, no character has more parts than there is room for (sanitizers see it), and what
+ * is in the form stays. */
 static void nfc_of_every_character(void **state)
 {
     (void)state;

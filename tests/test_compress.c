@@ -176,8 +176,8 @@ static void read_digits(const char *path, uint32_t tokens[SEQUENCES * LENGTH])
     size_t count;
     put_digits(text, SEQUENCES * LENGTH, 7);
     assert_ok(edgellm_engine_open(path, NULL, &engine, &err));
-    assert_ok(edgellm_tokenize(engine, text, sizeof text - 1, 0, tokens, sizeof text - 1, &count,
-                               &err));
+    assert_ok(
+        edgellm_tokenize(engine, text, sizeof text - 1, 0, tokens, sizeof text - 1, &count, &err));
     assert_int_equal(count, sizeof text - 1);
     edgellm_engine_close(engine);
 }
@@ -207,8 +207,8 @@ static double kl_of(const char *path)
     return quality.kl;
 }
 
-/* Of every architecture that can be calibrated: nearer to the source than what is rounded by itself,
- * at the same bits, scales and groups. */
+/* Of every architecture that can be calibrated: nearer to the source than what is rounded by
+ * itself, at the same bits, scales and groups. */
 static void test_calibrated_is_nearer_than_rounded(void **state)
 {
     static const char *const architectures[] = {NULL, "qwen2", "qwen3"};

@@ -198,9 +198,15 @@ typedef struct row {
 } row;
 
 static const row rows[] = {
-    {{12, 10, 4, 2, 4, 1e-3f, {0}, false}, 2, 3, false}, /* heads wider than the stream and the feed-forward */
+    {{12, 10, 4, 2, 4, 1e-3f, {0}, false},
+     2,
+     3,
+     false}, /* heads wider than the stream and the feed-forward */
     {{8, 24, 2, 1, 4, 1e-5f, {0}, false}, 4, 1, false},
-    {{8, 6, 2, 2, 2, 1e-5f, {0}, false}, 2, 17, false}, /* tokens^2 decides about the scratch memory */
+    {{8, 6, 2, 2, 2, 1e-5f, {0}, false},
+     2,
+     17,
+     false}, /* tokens^2 decides about the scratch memory */
     {{7, 5, 3, 1, 2, 1e-5f, {0}, false}, 2, 4, false},
     {{12, 10, 4, 2, 4, 1e-3f, {0}, false}, 4, 3, true}, /* Qwen 2 */
     {{10, 24, 4, 2, 6, 1e-3f, {0}, true}, 6, 5, false}, /* Qwen 3 */

@@ -182,12 +182,9 @@ static void test_flags(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_unigram),
-        cmocka_unit_test(test_bad_scores),
-        cmocka_unit_test(test_normalizing),
-        cmocka_unit_test(test_pretokenizers),
-        cmocka_unit_test(test_phi3),
-        cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_unigram),     cmocka_unit_test(test_bad_scores),
+        cmocka_unit_test(test_normalizing), cmocka_unit_test(test_pretokenizers),
+        cmocka_unit_test(test_phi3),        cmocka_unit_test(test_flags),
     };
     return cmocka_run_group_tests_name("gguf_vocab", tests, NULL, NULL);
 }

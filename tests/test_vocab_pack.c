@@ -38,7 +38,8 @@ static edgellm_status unpack(const el_vocab *v, const uint8_t *packed, uint64_t 
                       .eos = EL_TOKEN_NONE,
                       .unk = EL_TOKEN_NONE,
                       .pad = EL_TOKEN_NONE};
-    return el_vocab_unpack(out, true, el_vocab_flagged(v), v->starts[v->n_tokens], packed, size, 0, memory, &last);
+    return el_vocab_unpack(out, true, el_vocab_flagged(v), v->starts[v->n_tokens], packed, size, 0,
+                           memory, &last);
 }
 
 /* Returns the packed bytes. */

@@ -126,8 +126,7 @@ edgellm_status el_cli_tokenize(const edgellm_engine *engine, const char *text, s
     uint32_t *ids;
     const size_t room = len < SIZE_MAX / 8 ? len + 2 : SIZE_MAX;
     EL_CLI_TRY(tokenize_into(engine, text, len, flags, room, &ids, &count, err));
-    if (ids == NULL)
-        EL_CLI_TRY(tokenize_into(engine, text, len, flags, count, &ids, &count, err));
+    if (ids == NULL) EL_CLI_TRY(tokenize_into(engine, text, len, flags, count, &ids, &count, err));
     *tokens = (el_cli_tokens){ids, count};
     return EDGELLM_OK;
 }

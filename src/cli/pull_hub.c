@@ -268,8 +268,8 @@ static edgellm_status add(const hub *h, const json_t *file, edgellm_error *err)
     const json_t *sum = json_object_get(lfs, "sha256");
     if (sum == NULL) sum = json_object_get(lfs, "oid");
     EL_CLI_TRY(url_of(h, path_of(file), &url, err));
-    const edgellm_status status = el_pull_plan_add(
-        h->plan, url, base_of(path_of(file)), size_of(file), json_string_value(sum), err);
+    const edgellm_status status = el_pull_plan_add(h->plan, url, base_of(path_of(file)),
+                                                   size_of(file), json_string_value(sum), err);
     free(url);
     return status;
 }

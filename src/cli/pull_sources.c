@@ -129,11 +129,12 @@ static edgellm_status plan_url(const el_pull_source *source, el_pull_web *web, e
     if (status == EDGELLM_OK) status = set_title(plan, plan->files[0].name, err);
     free(name);
     if (status == EDGELLM_OK && plan->is_split)
-        return el_cli_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                           "'%.150s' is one of several parts of a model, which are fetched together "
-                           "from hf:OWNER/NAME alone: fetch all of them into one folder, and pull "
-                           "any of these",
-                           plan->files[0].name);
+        return el_cli_fail(
+            err, EDGELLM_ERR_UNSUPPORTED,
+            "'%.150s' is one of several parts of a model, which are fetched together "
+            "from hf:OWNER/NAME alone: fetch all of them into one folder, and pull "
+            "any of these",
+            plan->files[0].name);
     return status;
 }
 

@@ -23,7 +23,8 @@ bool el_pull_split_read(const char *name, el_pull_split *split)
     const char *at = name + len - ENDING;
     split->stem = len - ENDING;
     return at[0] == '-' && read_number(at + 1, &split->number) &&
-           strncmp(at + 1 + DIGITS, "-of-", 4) == 0 && read_number(at + 5 + DIGITS, &split->count) &&
+           strncmp(at + 1 + DIGITS, "-of-", 4) == 0 &&
+           read_number(at + 5 + DIGITS, &split->count) &&
            strcmp(at + 5 + 2 * DIGITS, ".gguf") == 0 && split->number >= 1 &&
            split->number <= split->count && split->count <= EL_PULL_SPLIT_MOST;
 }
@@ -31,7 +32,7 @@ bool el_pull_split_read(const char *name, el_pull_split *split)
 char *el_pull_split_name(const char *name, const el_pull_split *split, unsigned number)
 {
     char *other = NULL;
-    const int n = asprintf(&other, "%.*s-%05u-of-%05u.gguf", (int)split->stem, name, number,
-                           split->count);
+    const int n =
+        asprintf(&other, "%.*s-%05u-of-%05u.gguf", (int)split->stem, name, number, split->count);
     return n >= 0 ? other : NULL;
 }

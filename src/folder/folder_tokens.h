@@ -18,16 +18,16 @@ typedef struct el_folder_tokens {
     const json_t *added;   /* in json: an array, or NULL */
     el_folder_token *list; /* (n) */
     uint32_t n;
-    bool scored;  /* pieces of SentencePiece; else bytes */
-    bool bytes;   /* of those: what is no piece becomes bytes, else the unknown token */
-    bool unigram; /* of those: its unigram model, `names` is made */
-    uint32_t unk; /* of that: the unknown token, or EL_TOKEN_NONE */
+    bool scored;          /* pieces of SentencePiece; else bytes */
+    bool bytes;           /* of those: what is no piece becomes bytes, else the unknown token */
+    bool unigram;         /* of those: its unigram model, `names` is made */
+    uint32_t unk;         /* of that: the unknown token, or EL_TOKEN_NONE */
     el_space_first first; /* where a space is put before a text */
     bool marks;           /* the normalizer writes spaces as U+2581 */
 } el_folder_tokens;
 
-/* How text is cut: puts the pre-tokenizer, or that there are pieces, and sets what t says of spaces.
- * Errors: UNSUPPORTED, quoting what is not known (folder_cutting.c). */
+/* How text is cut: puts the pre-tokenizer, or that there are pieces, and sets what t says of
+ * spaces. Errors: UNSUPPORTED, quoting what is not known (folder_cutting.c). */
 edgellm_status el_folder_cutting(el_folder_tokens *t);
 
 /* Puts what a list of merges means: that list, or a score for each piece (folder_merges.c). */

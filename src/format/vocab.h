@@ -27,8 +27,8 @@ typedef enum el_token_flag {
     EL_TOKEN_RSTRIP = 1,      /* takes in the white space behind it */
     EL_TOKEN_LSTRIP = 2,      /* and before it */
     EL_TOKEN_SINGLE_WORD = 4, /* not where a word goes on before or behind it */
-    EL_TOKEN_NORMALIZED = 8,  /* is looked for when all others are found, in text that is ready to be
-                                 merged */
+    EL_TOKEN_NORMALIZED = 8, /* is looked for when all others are found, in text that is ready to be
+                                merged */
     EL_TOKEN_FLAGS = 15
 } el_token_flag;
 
@@ -42,8 +42,8 @@ typedef enum el_space_first {
     EL_SPACE_BEFORE, /* a text, and what follows a special token, as in SentencePiece */
     EL_SPACE_UNLESS, /* any part between tokens that are matched whole, unless it has one there */
     EL_SPACE_UNLESS_ONCE, /* likewise, but only at the beginning of a text */
-    EL_SPACE_EACH /* each part between tokens that are matched whole, but the normalized ones, before
-                     whose names it is put too */
+    EL_SPACE_EACH /* each part between tokens that are matched whole, but the normalized ones,
+                     before whose names it is put too */
 } el_space_first;
 
 typedef struct el_vocab {

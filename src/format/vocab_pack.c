@@ -174,11 +174,11 @@ static edgellm_status take_merges(source *s, el_merge *merges, uint32_t n)
 /* What is being filled in, and how far. */
 typedef struct target {
     el_merge *merges;
-    uint32_t *starts, *ranks; /* ranks: NULL if there are none */
+    uint32_t *starts, *ranks;             /* ranks: NULL if there are none */
     uint8_t *types, *bytes, *flags;       /* flags: NULL if there are none */
     uint32_t n_tokens, n_merges, n_bytes; /* room */
     uint32_t flagged;
-    uint32_t id, merge;                   /* the next */
+    uint32_t id, merge; /* the next */
 } target;
 
 static edgellm_status take_run(source *s, const target *t, run *r)

@@ -57,12 +57,12 @@ static bool is_in_word(const el_added_cut *cut, size_t begin, size_t end)
            el_chars_is_word(el_chars_at(cut->text + end, cut->end - end));
 }
 
-/* The next name that may stand where it does. What another one would begin in is passed over too. */
+/* The next name that may stand where it does. What another one would begin in is passed over too.
+ */
 static uint32_t find(el_added_cut *cut, size_t *begin, size_t *end)
 {
     for (;; cut->from = *end) {
-        const uint32_t id =
-            el_names_find(cut->names, cut->text, cut->end, cut->from, begin, end);
+        const uint32_t id = el_names_find(cut->names, cut->text, cut->end, cut->from, begin, end);
         if (id == EL_TOKEN_NONE) return id;
         const unsigned flags = el_vocab_flags(cut->names->vocab, id);
         if (!(flags & EL_TOKEN_SINGLE_WORD) || !is_in_word(cut, *begin, *end)) return id;

@@ -105,8 +105,8 @@ static bool is_other_way(uint32_t code)
 bool el_chars_is_word(el_char c)
 {
     if (c.code == EL_CHAR_INVALID) return false;
-    const bool is = c.kind == EL_CHAR_LETTER || c.kind == EL_CHAR_NUMBER ||
-                    el_chars_case(c) == EL_CASE_MARK;
+    const bool is =
+        c.kind == EL_CHAR_LETTER || c.kind == EL_CHAR_NUMBER || el_chars_case(c) == EL_CASE_MARK;
     return is != is_other_way(c.code);
 }
 

@@ -122,8 +122,8 @@ typedef struct layout {
     const el_tokenizer *t;
     uint32_t *tokens;
     size_t capacity, count;
-    const char *tools;      /* what may be called; NULL: nothing, or it was told */
-    const char *pending;    /* a system message that waits for the user's; NULL: none does */
+    const char *tools;   /* what may be called; NULL: nothing, or it was told */
+    const char *pending; /* a system message that waits for the user's; NULL: none does */
     bool thinks, strips; /* strips: the last token takes in the white space behind it */
     char *text;          /* (len) since the last token; there is room for the longest */
     size_t len;

@@ -1,7 +1,7 @@
 /*
  * nfc.c: see nfc.h. Every character is taken apart, marks are sorted, and what can be one is put
- * together again (Unicode Standard Annex 15). In linear time whatever the text: there are 255 orders of
- * marks at most.
+ * together again (Unicode Standard Annex 15). In linear time whatever the text: there are 255
+ * orders of marks at most.
  */
 #include "token/nfc.h"
 
@@ -225,7 +225,11 @@ static void compose(work *w)
 static size_t write_code(uint8_t *to, uint32_t code)
 {
     static const uint8_t leads[] = {0, 0, 0xC0, 0xE0, 0xF0};
-    const size_t size = code >= BYTE ? 1 : code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    const size_t size = code >= BYTE     ? 1
+                        : code < 0x80    ? 1
+                        : code < 0x800   ? 2
+                        : code < 0x10000 ? 3
+                                         : 4;
     if (size == 1) {
         to[0] = (uint8_t)(code >= BYTE ? code - BYTE : code);
         return 1;

@@ -1,6 +1,6 @@
 /*
- * nfc.h: Unicode's normal form NFC: marks stand in a fixed order, and what can be one character with
- * the marks behind it is one. Qwen's tokenizers bring a text into it before it is cut.
+ * nfc.h: Unicode's normal form NFC: marks stand in a fixed order, and what can be one character
+ * with the marks behind it is one. Qwen's tokenizers bring a text into it before it is cut.
  */
 #ifndef EL_TOKEN_NFC_H
 #define EL_TOKEN_NFC_H

@@ -174,7 +174,8 @@ static edgellm_status write_file(el_run *r, edgellm_error *err)
     char *manifest =
         el_forms_manifest(r->path, s, r->forms, r->options, r->sequences, r->result.kernels);
     if (!manifest) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the manifest");
-    uint32_t tensors = el_student_count(s) + s->config.layers * (EL_NORMS + el_source_fixed_count(s)) + 1;
+    uint32_t tensors =
+        el_student_count(s) + s->config.layers * (EL_NORMS + el_source_fixed_count(s)) + 1;
     edgellm_status status = el_tm2_create(&writer, r->target, &s->config, &s->vocab, tensors, err);
     if (status == EDGELLM_OK) status = el_student_write(&r->student, writer, err);
     if (status == EDGELLM_OK) {

@@ -1,7 +1,7 @@
 /*
- * float_layer.h: one layer of a Llama, a Qwen 2 or a Qwen 3 in float32, forward and backward, for one sequence at
- * positions 0 .. n-1. What the backward pass needs is kept by the forward pass in memory that the
- * caller lays out once.
+ * float_layer.h: one layer of a Llama, a Qwen 2 or a Qwen 3 in float32, forward and backward, for
+ * one sequence at positions 0 .. n-1. What the backward pass needs is kept by the forward pass in
+ * memory that the caller lays out once.
  */
 #ifndef EL_TRAIN_FLOAT_LAYER_H
 #define EL_TRAIN_FLOAT_LAYER_H
@@ -16,8 +16,8 @@ enum { EL_PARTS = EL_PART_DOWN + 1, EL_NORMS = 2 };
 extern const char *const el_part_names[EL_PARTS]; /* "attn_q" ... */
 extern const char *const el_norm_names[EL_NORMS]; /* "attn_norm", "ffn_norm" */
 
-/* Vectors that some architectures have and that stay as they are: biases of queries, keys and values,
- * and norms of every head's queries and keys before they are turned. */
+/* Vectors that some architectures have and that stay as they are: biases of queries, keys and
+ * values, and norms of every head's queries and keys before they are turned. */
 enum { EL_FIXED_BQ, EL_FIXED_BK, EL_FIXED_BV, EL_FIXED_NQ, EL_FIXED_NK, EL_FIXED };
 extern const char *const el_fixed_names[EL_FIXED]; /* "attn_q.bias" ... */
 
@@ -32,7 +32,8 @@ uint32_t el_part_rows(const el_layer_shape *s, int part);
 uint32_t el_part_cols(const el_layer_shape *s, int part);
 uint32_t el_fixed_cols(const el_layer_shape *s, int fixed);
 
-/* Weights by part, (rows, cols) each, the two norms' (dim), and what is fixed (NULL: is not there). */
+/* Weights by part, (rows, cols) each, the two norms' (dim), and what is fixed (NULL: is not there).
+ */
 typedef struct el_layer_weights {
     const float *part[EL_PARTS];
     const float *norm[EL_NORMS];

@@ -198,9 +198,8 @@ uint32_t el_source_fixed_cols(const el_source *s, int fixed)
 void el_source_fixed(const el_source *s, uint32_t layer, const float *fixed[EL_FIXED])
 {
     for (int i = 0; i < EL_FIXED; i++)
-        fixed[i] = el_source_has_fixed(s, i)
-                       ? s->fixed + layer * s->fixed_floats + s->fixed_at[i]
-                       : NULL;
+        fixed[i] =
+            el_source_has_fixed(s, i) ? s->fixed + layer * s->fixed_floats + s->fixed_at[i] : NULL;
 }
 
 uint32_t el_source_fixed_count(const el_source *s)

@@ -13,7 +13,7 @@ typedef struct el_source {
     const el_gguf_tensor *embedding, *head, *output_norm; /* head: the embedding if tied */
     /* rows that the second and the third piece of both tables begin with in the file; 0: none */
     uint32_t cuts[EL_TABLE_PARTS - 1];
-    float *fixed; /* owned: of all layers, what fixed_at says of each */
+    float *fixed;                            /* owned: of all layers, what fixed_at says of each */
     size_t fixed_at[EL_FIXED], fixed_floats; /* in a layer's; fixed_at SIZE_MAX: is not there */
 } el_source;
 

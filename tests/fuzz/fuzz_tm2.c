@@ -34,8 +34,8 @@ static void check_vocab(const el_tm2 *file)
         .n_tokens = v->n_tokens, .n_merges = v->n_merges, .pretokenizer = v->pretokenizer};
     el_arena memory;
     FUZZ_CHECK(packed && el_vocab_pack(v, packed) == size);
-    FUZZ_CHECK(el_vocab_unpack(&again, v->ranks != NULL, el_vocab_flagged(v), token_bytes, packed, size, 0, &memory,
-                               NULL) == EDGELLM_OK);
+    FUZZ_CHECK(el_vocab_unpack(&again, v->ranks != NULL, el_vocab_flagged(v), token_bytes, packed,
+                               size, 0, &memory, NULL) == EDGELLM_OK);
     FUZZ_CHECK(memory.size == file->vocab_memory.size);
     FUZZ_CHECK(memcmp(memory.base, file->vocab_memory.base, memory.size) == 0);
     el_arena_release(&memory);

@@ -129,7 +129,8 @@ static void score(words *w, unsigned seed, bool is_unigram)
     w->vocab.pretokenizer = is_unigram ? "unigram" : "spm";
 }
 
-/* Flags of tokens that are matched whole, where a space is put, and NFC: texts do not come back then. */
+/* Flags of tokens that are matched whole, where a space is put, and NFC: texts do not come back
+ * then. */
 static void add_flags(words *w, unsigned seed)
 {
     for (uint32_t id = 0; id < w->vocab.n_tokens; id++) {

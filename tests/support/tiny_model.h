@@ -1,7 +1,8 @@
 /*
- * tiny_model.h: a small random model, a llama unless the spec says otherwise, as a GGUF file, for the tests of every module: a
- * vocabulary of 300 tokens (3 control tokens, 256 bytes, 41 merges), ChatML, all tensors that a
- * llama model has. Same spec, same bytes, on every machine. Running out of memory aborts.
+ * tiny_model.h: a small random model, a llama unless the spec says otherwise, as a GGUF file, for
+ * the tests of every module: a vocabulary of 300 tokens (3 control tokens, 256 bytes, 41 merges),
+ * ChatML, all tensors that a llama model has. Same spec, same bytes, on every machine. Running out
+ * of memory aborts.
  */
 #ifndef EL_TEST_TINY_MODEL_H
 #define EL_TEST_TINY_MODEL_H
@@ -49,17 +50,17 @@ float el_random_unit(el_random *r);                 /* mean 0, variance 1, withi
 
 typedef struct el_tiny_spec {
     uint32_t dim, ffn_dim, layers, heads, kv_heads, context; /* head_dim is dim / heads */
-    uint32_t matrix_type;    /* EL_GGML_F32, F16, Q4_0, Q4_1 or Q8_0: of the matrices in layers */
-    uint32_t embedding_type; /* the same: of token_embd.weight and output.weight */
-    bool separate_head;      /* with output.weight; else the embedding is the head too */
-    bool add_bos;            /* texts begin with <|im_start|> */
-    uint32_t left_out;       /* of the merges, the last ones: a smaller vocabulary */
+    uint32_t matrix_type;     /* EL_GGML_F32, F16, Q4_0, Q4_1 or Q8_0: of the matrices in layers */
+    uint32_t embedding_type;  /* the same: of token_embd.weight and output.weight */
+    bool separate_head;       /* with output.weight; else the embedding is the head too */
+    bool add_bos;             /* texts begin with <|im_start|> */
+    uint32_t left_out;        /* of the merges, the last ones: a smaller vocabulary */
     const char *architecture; /* "qwen2" has biases, "qwen3" norms of heads; NULL: llama */
-    bool llama3;             /* its chat template is Llama 3's, not ChatML */
-    bool rotated;            /* rows of matrices are R w (FORMAT.md); f32, widths in 64s */
-    bool lone;               /* of 64 weights all but one are 0: rounded to 8 bits without loss,
-                                rotated or not; f32, widths in 64s */
-    uint32_t version;        /* of GGUF: 2 or 3 */
+    bool llama3;              /* its chat template is Llama 3's, not ChatML */
+    bool rotated;             /* rows of matrices are R w (FORMAT.md); f32, widths in 64s */
+    bool lone;                /* of 64 weights all but one are 0: rounded to 8 bits without loss,
+                                 rotated or not; f32, widths in 64s */
+    uint32_t version;         /* of GGUF: 2 or 3 */
     uint64_t seed;
 } el_tiny_spec;
 
