@@ -282,16 +282,16 @@ static const json_t *find(const json_t *files, const char *path)
     return named(&one);
 }
 
-static edgellm_status add_part(const hub *h, const json_t *files, const char *path,
-                               const char *beside, edgellm_error *err)
+static edgellm_status add_part(const hub *h, const json_t *files, const char *wanted,
+                               const char *named_by, edgellm_error *err)
 {
-    if (path == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for a name");
-    const json_t *file = find(files, path);
+    if (wanted == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for a name");
+    const json_t *file = find(files, wanted);
     if (file != NULL) return add(h, file, err);
     return el_cli_fail(err, EDGELLM_ERR_FORMAT,
                        "the model lies in several files, and the repository has '%.120s' but not "
                        "'%.120s'",
-                       beside, path);
+                       named_by, wanted);
 }
 
 /* All parts, whichever is named. */

@@ -24,9 +24,9 @@ bool el_pull_split_read(const char *name, el_pull_split *split)
     split->stem = len - ENDING;
     return at[0] == '-' && read_number(at + 1, &split->number) &&
            strncmp(at + 1 + DIGITS, "-of-", 4) == 0 &&
-           read_number(at + 5 + DIGITS, &split->count) &&
-           strcmp(at + 5 + 2 * DIGITS, ".gguf") == 0 && split->number >= 1 &&
-           split->number <= split->count && split->count <= EL_PULL_SPLIT_MOST;
+           read_number(at + 5 + DIGITS, &split->count) && strcmp(at + (ENDING - 5), ".gguf") == 0 &&
+           split->number >= 1 && split->number <= split->count &&
+           split->count <= EL_PULL_SPLIT_MOST;
 }
 
 char *el_pull_split_name(const char *name, const el_pull_split *split, unsigned number)
