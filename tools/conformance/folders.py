@@ -115,7 +115,7 @@ def make_pieces(name, size=3000):
     made.normalizer = normalizers.Sequence(steps + [normalizers.Replace(" ", SPACE)])
     made.add_special_tokens([AddedToken(t, special=True, rstrip=spaced and t in CONTROLS)
                              for t in ["<pad>", "</s>", "<s>", "<unk>", *CONTROLS]])
-    made.add_tokens([AddedToken(t, normalized=False, lstrip=t == "<table>") for t in users])
+    made.add_tokens([AddedToken(t, normalized=False, lstrip=spaced and t == "<table>") for t in users])
     # sentencepiece puts no space behind a user's token, and strips nothing
     return made, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}, None if spaced else pieces
 
