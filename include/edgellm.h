@@ -164,7 +164,7 @@ typedef enum edgellm_tokenize_flags {
  * `capacity` (then the first `capacity` are stored and the status is OK: compare).
  * A vocabulary may lack a token for some byte. Such bytes are dropped, as the reference
  * tokenizers do; with KEEP_BYTES each becomes the id vocab + byte, which edgellm_detokenize()
- * turns back and edgellm_session_eval() refuses.
+ * turns back and edgellm_session_eval() refuses, and no text is normalized (NFC) before.
  * Allocates working memory; not part of the token path. Errors: MEMORY. Thread-safe. */
 EDGELLM_API edgellm_status edgellm_tokenize(const edgellm_engine *engine, const char *text,
                                             size_t len, unsigned flags, uint32_t *tokens,
