@@ -31,6 +31,10 @@ TOOLS = [LAMP, TIME]
 HOT = {"temperature": 2, "repeat_penalty": 1}
 
 
+def named(name):
+    return {"type": "function", "function": {"name": name}}
+
+
 def setUpModule():
     serve.setUpModule()
     gguf = LLAMA3.replace(".tm2.bin", ".gguf")
@@ -404,7 +408,10 @@ class Auto(Case):
                 (CHAT, {"tools": TOOLS, "tool_choice": "any"}, "tool_choice"),
                 (CHAT, {"tools": TOOLS, "grammar": 'root ::= "x"'}, "tools"),
                 (CHAT, {"tool_choice": "required"}, "tool_choice"),
-                (CHAT, {"tools": TOOLS, "parallel_tool_calls": "no"}, "parallel_tool_calls")]
+                (CHAT, {"tools": TOOLS, "parallel_tool_calls": "no"}, "parallel_tool_calls"),
+                (CHAT, {"tools": [named(f"f{i}") for i in range(129)]}, "tools")]
+        rows += [(CHAT, {"tools": [named("f"), named(name)]}, "tools[1].function.name")
+                 for name in ("f", "", "a b", "a.b", "\u00e9", "f" * 65, 5, None)]
         deep = {"type": "function", "function": {"name": "f", "parameters": {
             "type": "object", "properties": {"x": {"type": "string", "format": "mail"}}}}}
         rows += [(CHAT, {"tools": [TIME, TIME | deep, LAMP]},

@@ -536,6 +536,28 @@ class Wrong(Case):
         self.is_gone(client)
         self.stream_works()
 
+    def test_long_ones_at_a_time(self):
+        """There is room for 16: who comes then is closed, the others have their replies."""
+        server = self.start("--max-body", 70000, "--connections", 32)
+        data = b'{"type":"ping","x":"' + b"a" * 69000 + b'"}'
+        clients = [self.connect(server=server) for _ in range(24)]
+        for client in clients:
+            with contextlib.suppress(OSError):
+                client.send_frame(data[:-1], final=False)
+        codes = []
+        for client in clients:
+            with contextlib.suppress(OSError):
+                client.send_frame(data[-1:], opcode=0)
+            try:
+                self.assertEqual(client.receive(), {"type": "pong"})
+                codes.append(None)
+            except Closed as closed:
+                codes.append(closed.code)
+        self.assertEqual(set(codes), {None, 1011})
+        self.assertGreaterEqual(codes.count(None), 8)
+        self.stream_works(self.connect(server=server))
+        self.ends_well(server)
+
     def test_bad_frames(self):
         for data in (frame(b"x", reserved=4), frame(b"x", opcode=3), frame(b"x", opcode=0),
                      frame(b"x" * 200, opcode=PING), frame(b"x", opcode=PING, final=False),
