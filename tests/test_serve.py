@@ -1009,7 +1009,7 @@ class End(Case):
             client.close()
 
     def test_what_runs_may_end(self):
-        server = self.long_server()
+        server = self.long_server("--drain", "600")
         stream = server.stream(TEXT, **self.LONG_ONE)
         events = stream.events()
         next(events)

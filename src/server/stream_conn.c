@@ -176,11 +176,13 @@ static void serve(el_conn *conn)
     reply(conn, out.used);
 }
 
-static bool close_with(const el_conn *conn, enum lws_close_status status, const char *why)
+/* What there was of a message makes room for others at once: the client may take its time to go. */
+static bool close_with(el_conn *conn, enum lws_close_status status, const char *why)
 {
     char reason[100]; /* which libwebsockets wants to write to */
     const size_t len = strlen(why);
     memcpy(reason, why, len);
+    el_conn_drop_body(conn);
     lws_close_reason(conn->wsi, status, (unsigned char *)reason, len);
     return false;
 }
