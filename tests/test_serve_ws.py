@@ -558,6 +558,24 @@ class Wrong(Case):
         self.stream_works(self.connect(server=server))
         self.ends_well(server)
 
+    def test_nothing_behind_the_end(self):
+        """Tokens go on coming while a client that is closed has not answered yet; whoever found the fault."""
+        server = self.start("-c", 60000, "--max-body", 20000, "--sessions", 4, "--resume-time", 1, model=LONG)
+        for wrong in (frame(b"x" * 20001), frame(b"x", reserved=4), frame(b"x", opcode=3)):
+            with self.subTest(wrong[:2]):
+                client = self.connect(server)
+                self.begin(client, "a", **ENDLESS)
+                with contextlib.suppress(OSError):
+                    client.sock.sendall(wrong)
+                while client.receive_frame()[0] != CLOSE:
+                    continue
+                client.sock.settimeout(0.5)
+                with contextlib.suppress(OSError):
+                    self.assertEqual(client.file.read(1), b"")
+                client.close()
+        self.stream_works(self.connect(server))
+        self.ends_well(server)
+
     def test_bad_frames(self):
         for data in (frame(b"x", reserved=4), frame(b"x", opcode=3), frame(b"x", opcode=0),
                      frame(b"x" * 200, opcode=PING), frame(b"x", opcode=PING, final=False),
