@@ -258,6 +258,9 @@ class Required(Case):
             self.assertEqual(len(self.whole(seed=seed, parallel_tool_calls=False)), 1)
         several = [len(self.whole(seed=seed, max_tokens=2000)) for seed in range(12)]
         self.assertGreater(max(several), 1)
+        line_end, = self.server.answer("/tokenize", content="\n")["tokens"]
+        most = self.whole(tools=[TIME], temperature=1, max_tokens=3000, logit_bias={str(line_end): 100})
+        self.assertEqual(len(most), 16)  # with which each call goes on to the next
 
     def test_one(self):
         for name in ("switch_lamp", "get_time"):
