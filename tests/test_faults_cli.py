@@ -134,9 +134,9 @@ UNTOLD = {"board", "conditions", "requests", "gap_ms"}
 
 def is_tried(name, call, n):
     """Whether the nth call of a kind is failed in that command."""
-    if ALL or n <= 10:
+    if ALL or n <= 6:
         return True
-    share = 16 if call == "memory" else 4
+    share = 32 if call == "memory" else 8
     return n % share == zlib.crc32(f"{name} {call}".encode()) % share
 
 
