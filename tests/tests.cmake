@@ -226,14 +226,17 @@ get_property(all_tests DIRECTORY PROPERTY TESTS)
 foreach(test ${all_tests})
   set_property(TEST ${test} APPEND PROPERTY ENVIRONMENT EDGELLM_CACHE=none)
 endforeach()
-# Threads that meet at barriers wait for each other, and spin, where others have their processors: those
-# that do it most have two. contract takes 5 s of processors so, beside others 20.
-foreach(test contract session steady faults models forecast calibrate together scheduler scheduler_deadlines
-             shared shift constant_time layerwise tune compress matmul bench disturbed cli quality)
-  if(test IN_LIST all_tests)
-    set_tests_properties(${test} PROPERTIES PROCESSORS 2)
-  endif()
-endforeach()
+# Threads that meet at barriers spin, in vain where others have their processors: those that do it most have
+# two. contract takes 5 s of processors so, and 20 beside others. With sanitizers they hardly spin.
+if(NOT EDGELLM_SANITIZE)
+  foreach(test contract session steady faults models forecast calibrate together scheduler scheduler_deadlines
+               shared shift constant_time layerwise tune compress matmul bench cli quality batch chat_cli
+               prompt_cache serve serve_ws serve_choices serve_tools serve_shift)
+    if(test IN_LIST all_tests)
+      set_tests_properties(${test} PROPERTIES PROCESSORS 2)
+    endif()
+  endforeach()
+endif()
 # The longest begin first, in this order: in a new folder ctest does not know yet how long each takes.
 set(cost 200)
 foreach(test faults_failures bench_http faults_writers faults serve cli certify disturbed serve_ws contract
