@@ -58,13 +58,13 @@ run: model
 
 # $(call check,PRESET): builds everything and runs the tests, EXCEPT="a|b" without these; ends with ctest's
 # summary.
-# One test more at once than cores: some wait, for servers that do not answer.
+# One test more at once than cores: some wait, for servers that do not answer. AT_ONCE=N: another number.
 # libcurl and libwebsockets, which the tests need and the program does not, may have come since cmake
 # looked for them.
 define check
 	@test $$(grep -c '^LIB\(CURL\|WEBSOCKETS\)_FOUND:INTERNAL=1' build/$(1)/CMakeCache.txt) = 2 || cmake build/$(1)
 	cmake --build build/$(1) --parallel $(JOBS)
-	ctest --test-dir build/$(1) --output-on-failure --parallel $$(($(JOBS) + 1)) $(if $(EXCEPT),-E '^($(EXCEPT))$$')
+	ctest --test-dir build/$(1) --output-on-failure --parallel $(or $(AT_ONCE),$$(($(JOBS) + 1))) $(if $(EXCEPT),-E '^($(EXCEPT))$$')
 endef
 
 test: setup build/release/CMakeCache.txt

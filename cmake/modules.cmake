@@ -7,6 +7,10 @@ function(el_module name)
 endfunction()
 
 el_module(base)   # knows nobody
+if(EDGELLM_SANITIZE)
+  # What waits spins at the cost of another test; both ways of waiting are taken.
+  target_compile_definitions(el_base PRIVATE EL_CREW_SPINS=100)
+endif()
 el_module(cpu)    # knows nobody
 el_module(kernel) # base cpu
 el_module(format) # base kernel (the layout of a matrix)

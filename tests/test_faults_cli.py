@@ -66,8 +66,10 @@ FAULTS = (
     ("exec", errno.EACCES, {IO}),
 )
 CHAT = ("chat", TM2, "-n", "3", "-s", "1", "-c", "128", "-j", "1", "-q", "--no-history")
-RUN = ("run", TM2, "-p", "the quick fox", "-n", "4", "-s", "1", "-j", CORES, "-c", "64")
-CERTIFY = ("certify", TM2, "--duration", "0.001", "-j", CORES)
+# Threads that wait for each other take ten times as long where other tests have the processors: one
+# command of a kind has two, the others one.
+RUN = ("run", TM2, "-p", "the quick fox", "-n", "4", "-s", "1", "-j", "1", "-c", "64")
+CERTIFY = ("certify", TM2, "--duration", "0.001", "-j", "1")
 SMALL = ("-c", "32", "-b", "8")  # a round takes as long as its context is large
 AGAINST = ("perplexity", TM2, TEXT, "-c", "16", "--chunks", "2", "-j", "1", "--against")
 COMMANDS = {
@@ -76,7 +78,7 @@ COMMANDS = {
     "quantize, json": ("quantize", GGUF, "-o", TARGET, "--json"),
     "plan": ("quantize", "--plan", SHAPES, "--fit", "40MB"),
     "plan, json": ("quantize", "--plan", SHAPES, "--fit", "40MB", "--json"),
-    "run": RUN,
+    "run": RUN[:-3] + (CORES,) + RUN[-2:],
     "run, json": RUN + ("--json", "--hash"),
     "run, file": ("run", TM2, "--prompt-file", TEXT, "-n", "1", "-s", "1", "-j", "1", "-q", "--copy"),
     "info": ("info", TM2),
@@ -101,10 +103,10 @@ COMMANDS = {
                         "--json"),
     "run, certificate": RUN + ("--certificate", CERTIFICATE, "--json"),
     "run, deadline": RUN + ("--deadline-ms", "3600000", "--json"),
-    "certify": CERTIFY + SMALL + ("-o", TARGET, "--json"),
+    "certify": CERTIFY[:-1] + (CORES,) + SMALL + ("-o", TARGET, "--json"),
     "certify, sessions": CERTIFY + SMALL + ("--sessions", "3", "-o", TARGET, "--json"),
     "certify, check": CERTIFY + SMALL + ("--check", "--certificate", CERTIFICATE, "--slower", "1e6", "--json"),
-    "soak": ("soak", TM2, "--requests", "2", "-p", "4", "-n", "2", "-j", CORES, "--certificate",
+    "soak": ("soak", TM2, "--requests", "2", "-p", "4", "-n", "2", "-j", "1", "--certificate",
              CERTIFICATE, "--json"),
     "run, prompt cache": RUN + (f"--prompt-cache={TARGET}",),
     "run, prompt cache there": RUN + (f"--prompt-cache={CACHED}", "--json", "--hash"),
@@ -134,9 +136,9 @@ UNTOLD = {"board", "conditions", "requests", "gap_ms"}
 
 def is_tried(name, call, n):
     """Whether the nth call of a kind is failed in that command."""
-    if ALL or n <= 10:
+    if ALL or n <= 6:
         return True
-    share = 16 if call == "memory" else 4
+    share = 32 if call == "memory" else 8
     return n % share == zlib.crc32(f"{name} {call}".encode()) % share
 
 

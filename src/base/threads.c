@@ -24,7 +24,9 @@
 #include "base/quota.h"
 #include "base/refusal.h"
 
-#define SPINS      4000 /* looks at a counter before sleeping */
+#ifndef EL_CREW_SPINS
+#define EL_CREW_SPINS 4000 /* looks at a counter before sleeping */
+#endif
 #define CACHE_LINE 64
 
 #if !defined(SYS_futex) && defined(SYS_futex_time64)
@@ -187,7 +189,7 @@ edgellm_status el_crew_start(el_crew *crew, unsigned size, edgellm_error *err)
     }
     memset(crew, 0, sizeof *crew);
     crew->size = size;
-    if (size > 1) crew->spins = el_cores_allowed() >= size ? SPINS : 0;
+    if (size > 1) crew->spins = el_cores_allowed() >= size ? EL_CREW_SPINS : 0;
     int error = start_workers(crew);
     if (!error) return EDGELLM_OK;
     el_crew_stop(crew);

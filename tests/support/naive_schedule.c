@@ -5,7 +5,8 @@
 uint32_t naive_chunk(const el_schedule *s, uint32_t position, uint32_t left)
 {
     for (uint32_t n = left < s->batch ? left : s->batch; n > 1; n--)
-        if (el_forecast_chunk(&s->costs, position, n) <= s->bound) return n;
+        if (el_forecast_chunk(&s->costs, position, n) <= s->bound * (n == left ? 1.25 : 1))
+            return n;
     return 1;
 }
 
@@ -29,7 +30,8 @@ double naive_prompt(const el_schedule *s, const el_job *j, uint32_t *last)
     double time = 0;
     *last = 0;
     for (uint32_t done = 0; done < j->prompt; done += *last) {
-        *last = naive_chunk(s, j->position + done, j->prompt - done);
+        const uint32_t left = j->prompt - done; /* the farther, the longer it takes */
+        *last = naive_chunk(s, j->position + done, *last && *last < left ? *last : left);
         time += el_forecast_chunk(&s->costs, j->position + done, *last);
     }
     return j->prompt > 0 ? time + naive_choice(s, j) : time;

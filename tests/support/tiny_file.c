@@ -1,5 +1,7 @@
 #include "support/tiny_file.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,11 +9,6 @@
 #include "quant/quantize.h"
 #include "support/test_help.h"
 #include "support/tiny_model.h"
-
-typedef struct recipe {
-    const char *path;
-    el_quantize_options options;
-} recipe;
 
 /* head_dim 48 and ffn 104 are no multiples of the activation group of 32; texts begin with bos. */
 static const el_tiny_spec odd_spec = {.dim = 96,
@@ -39,32 +36,51 @@ static const el_tiny_spec rotated_spec = {.dim = 192,
                                           .version = 3,
                                           .seed = 6};
 
-/* Of each test program its own, since they run at the same time. */
-#define OUT(name) EL_TEST_OUT "/" EL_TEST_NAME "_" name
+/* Files behind those that others may ask for: three sources, and what TINY_ROTATED is made of. */
+enum { KEPT_SOURCE = TINY_FILES, ODD_SOURCE, ROTATED_SOURCE, UNSAID, ALL_FILES };
 
-/* What the quantiser makes; the files after these are made of the last. */
-enum { RECIPES = TINY_ROTATED + 1 };
-
-static const recipe recipes[RECIPES] = {
-    [TINY_KEPT] = {OUT("kept.tm2.bin"), {.group = 32, .embedding_group = 32}},
-    [TINY_BYTE_2] = {OUT("byte2.tm2.bin"),
-                     {.bits = 2, .group = 64, .embedding_group = 64, .scales = EL_SCALE_BYTE}},
-    [TINY_BYTE_3] = {OUT("byte3.tm2.bin"),
-                     {.bits = 3, .group = 32, .embedding_group = 32, .scales = EL_SCALE_BYTE}},
-    [TINY_OFFSET_4] =
-        {OUT("offset4.tm2.bin"),
-         {.bits = 4, .embedding_bits = 8, .group = 32, .embedding_group = 32, .offset = true}},
-    [TINY_ROW_8] = {OUT("row8.tm2.bin"), {.bits = 8}},
-    [TINY_ROTATED] = {OUT("unsaid.tm2.bin"),
-                      {.bits = 3, .group = 64, .embedding_group = 64, .scales = EL_SCALE_BYTE}},
+static const char *const names[ALL_FILES] = {
+    [TINY_KEPT] = "kept.tm2.bin",      [TINY_BYTE_2] = "byte2.tm2.bin",
+    [TINY_BYTE_3] = "byte3.tm2.bin",   [TINY_OFFSET_4] = "offset4.tm2.bin",
+    [TINY_ROW_8] = "row8.tm2.bin",     [TINY_ROTATED] = "rotated.tm2.bin",
+    [TINY_CUT] = "cut.tm2.bin",        [TINY_MIXED] = "mixed.tm2.bin",
+    [KEPT_SOURCE] = "kept.gguf",       [ODD_SOURCE] = "odd.gguf",
+    [ROTATED_SOURCE] = "rotated.gguf", [UNSAID] = "unsaid.tm2.bin",
 };
 
-static int make(const char *source, const recipe *r)
+/* Of each test program its own, since they run at the same time. Written by tiny_files_make(). */
+static char paths[ALL_FILES][PATH_MAX];
+
+/* What the quantiser makes. */
+typedef struct recipe {
+    int source, target;
+    el_quantize_options options;
+} recipe;
+
+static const recipe recipes[] = {
+    {KEPT_SOURCE, TINY_KEPT, {.group = 32, .embedding_group = 32}},
+    {ODD_SOURCE,
+     TINY_BYTE_2,
+     {.bits = 2, .group = 64, .embedding_group = 64, .scales = EL_SCALE_BYTE}},
+    {ODD_SOURCE,
+     TINY_BYTE_3,
+     {.bits = 3, .group = 32, .embedding_group = 32, .scales = EL_SCALE_BYTE}},
+    {ODD_SOURCE,
+     TINY_OFFSET_4,
+     {.bits = 4, .embedding_bits = 8, .group = 32, .embedding_group = 32, .offset = true}},
+    {ODD_SOURCE, TINY_ROW_8, {.bits = 8}},
+    {ROTATED_SOURCE,
+     UNSAID,
+     {.bits = 3, .group = 64, .embedding_group = 64, .scales = EL_SCALE_BYTE}},
+};
+
+static int make(const recipe *r)
 {
     edgellm_error err = {0};
     el_quantize_result result;
-    if (el_quantize(source, r->path, &r->options, &result, &err) == EDGELLM_OK) return 0;
-    fprintf(stderr, "%s: %s\n", r->path, err.message);
+    if (el_quantize(paths[r->source], paths[r->target], &r->options, &result, &err) == EDGELLM_OK)
+        return 0;
+    fprintf(stderr, "%s: %s\n", paths[r->target], err.message);
     return -1;
 }
 
@@ -149,33 +165,33 @@ static bool is_turned_in_mixed(const char *name)
     return true;
 }
 
-static int make_all(const char *const sources[RECIPES])
+static int make_all(void)
 {
-    const char *rotated = tiny_file_path(TINY_ROTATED), *cut = tiny_file_path(TINY_CUT);
-    for (int i = 0; i < RECIPES; i++)
-        if (make(sources[i], &recipes[i]) != 0) return -1;
-    tiny_file_say_rotated(recipes[TINY_ROTATED].path, rotated, NULL);
-    tiny_file_cut(rotated, cut, "token_embd.weight", "token_embd.rest.weight", 160);
-    tiny_file_say_rotated(cut, tiny_file_path(TINY_MIXED), is_turned_in_mixed);
+    for (size_t i = 0; i < sizeof recipes / sizeof *recipes; i++)
+        if (make(&recipes[i]) != 0) return -1;
+    tiny_file_say_rotated(paths[UNSAID], paths[TINY_ROTATED], NULL);
+    tiny_file_cut(paths[TINY_ROTATED], paths[TINY_CUT], "token_embd.weight",
+                  "token_embd.rest.weight", 160);
+    tiny_file_say_rotated(paths[TINY_CUT], paths[TINY_MIXED], is_turned_in_mixed);
     return 0;
 }
 
 int tiny_files_make(void **state)
 {
-    const char *kept = OUT("kept.gguf"), *odd = OUT("odd.gguf"), *rotated = OUT("rotated.gguf");
     const el_tiny_spec spec = el_tiny_defaults();
     (void)state;
-    if (!el_tiny_write(&spec, kept) || !el_tiny_write(&odd_spec, odd) ||
-        !el_tiny_write(&rotated_spec, rotated))
+    for (int i = 0; i < ALL_FILES; i++)
+        snprintf(paths[i], sizeof paths[i], EL_TEST_OUT "/%s_%s", program_invocation_short_name,
+                 names[i]);
+    if (!el_tiny_write(&spec, paths[KEPT_SOURCE]) || !el_tiny_write(&odd_spec, paths[ODD_SOURCE]) ||
+        !el_tiny_write(&rotated_spec, paths[ROTATED_SOURCE]))
         return -1;
-    return make_all((const char *const[]){kept, odd, odd, odd, odd, rotated});
+    return make_all();
 }
 
 const char *tiny_file_path(tiny_file file)
 {
-    if (file == TINY_CUT) return OUT("cut.tm2.bin");
-    if (file == TINY_MIXED) return OUT("mixed.tm2.bin");
-    return file == TINY_ROTATED ? OUT("rotated.tm2.bin") : recipes[file].path;
+    return paths[file];
 }
 
 edgellm_engine *tiny_file_open(tiny_file file)
