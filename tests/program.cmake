@@ -20,6 +20,7 @@ if(NOT instrumented)
   el_python_test(header ${PROJECT_SOURCE_DIR}/include/edgellm.h ${CMAKE_C_COMPILER})
   # The independent reader of docs/FORMAT.md; values are compared where numpy is installed.
   el_python_test(tm2_reader)
+  el_python_test(archives ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_BINARY_DIR}/archives)
   el_python_test(links ${PROJECT_SOURCE_DIR})
   el_python_test(symbols ${PROJECT_SOURCE_DIR} $<TARGET_FILE:edgellm_shared>
                          $<TARGET_FILE:edgellm_static> ${PROJECT_VERSION})
