@@ -102,7 +102,7 @@ elseif(EDGELLM_CLI)
     if(TARGET edgellm-serve)
       set(serve serve)
     endif()
-    el_python_test(bad_ground ${program} ${CMAKE_CURRENT_BINARY_DIR}/bad_ground $<TARGET_FILE:edgellm_inject>)
+    el_python_test(bad_ground ${program} ${CMAKE_CURRENT_BINARY_DIR}/bad_ground $<TARGET_FILE:edgellm_inject> ${serve})
     el_python_test(limits ${program} ${CMAKE_CURRENT_BINARY_DIR}/limits ${serve})
     add_test(NAME rights_taken COMMAND ${Python3_EXECUTABLE}
                                        ${CMAKE_CURRENT_SOURCE_DIR}/test_rights.py ${program} taken)
