@@ -165,7 +165,7 @@ static void check_matmul(const el_kernels *k, const el_matrix *m, const el_acts 
 
 static void check_matrix_case(const el_kernels *kernels, size_t levels, const matrix_case *c)
 {
-    static const uint32_t counts[] = {1, 2, 3, 5, 8, 17, 64};
+    static const uint32_t counts[] = {1, 2, 3, 5, 8, 17, 64, 65};
     random_state r = {c->rows * 7919u + c->cols * 31u + c->codec};
     test_matrix t = make_matrix(&r, c);
     guarded act_memory;
@@ -263,7 +263,7 @@ static void check_one(const el_kernels *kernels, size_t levels, matrix_case c)
 static void test_matmul_many_vectors(void **state)
 {
     (void)state;
-    on_all_formats((matrix_case){.rows = 33, .cols = 192, .n = 64}, check_one);
+    on_all_formats((matrix_case){.rows = 33, .cols = 192, .n = 65}, check_one);
 }
 
 /* -------- matrices in exact mode -------- */

@@ -6,8 +6,9 @@
 Makes each model in --work, times it and removes it again. A token reads all weights, so what it
 takes is told for each of them that it reads: nanoseconds a parameter, relative to llama-3.2-1b with
 the same codec; and as a share of the rate at which the same bytes are read in the same run where
-nothing else is done. --check: exit code 1 if a shape is more than 10 % slower than Llama's for each
-parameter, or BitNet's ternary weights come at less than 80 % of that rate. Standard library only.
+nothing else is done. --check: exit code 1 if a shape of another architecture than Llama's is more
+than 10 % slower than that for each parameter, or BitNet's ternary weights come in neither codec at
+80 % of that rate. Standard library only.
 """
 import argparse
 import json
@@ -47,7 +48,7 @@ def measure(args, shape, codec):
                                   "-p", 8, "-n", args.tokens, "--runs", args.runs))
     finally:
         path.unlink()
-    return {"shape": shape, "codec": codec, "weights": weights_read(info),
+    return {"shape": shape, "architecture": info["architecture"], "codec": codec, "weights": weights_read(info),
             "plan_bytes": info["plan"]["total"], "tok_s": bench["decode_tok_s"],
             "ns": 1e9 / bench["decode_tok_s"] / weights_read(info),
             "gb_s": bench["roofline"]["weight_gb_s"], "share": bench["roofline"]["share"],
@@ -73,12 +74,13 @@ def show(row):
           f"| {row['gb_s']:.1f} | {100 * row['share']:.0f} % |", flush=True)
 
 
-def missed(row):
-    if row["to_llama"] and row["to_llama"] > SLOWER:
-        return f"{row['shape']}, {row['codec']}: {row['to_llama']:.2f} x llama's time a weight"
-    if row["codec"] in TERNARY and row["share"] < SHARE:
-        return f"{row['shape']}, {row['codec']}: {100 * row['share']:.0f} % of the rate of reading"
-    return None
+def failures_of(rows):
+    for row in rows:
+        if row["architecture"] != "llama" and row["to_llama"] and row["to_llama"] > SLOWER:
+            yield f"{row['shape']}, {row['codec']}: {row['to_llama']:.2f} x llama's time a weight"
+    shares = [row["share"] for row in rows if row["codec"] in TERNARY]
+    if shares and max(shares) < SHARE:
+        yield f"{BITNET}, ternary: {100 * max(shares):.0f} % of the rate of reading"
 
 
 def main():
@@ -103,7 +105,7 @@ def main():
         show(row)
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(rows, indent=2) + "\n", encoding="ascii")
-    failures = [text for text in map(missed, rows) if text]
+    failures = list(failures_of(rows))
     print(*failures, sep="\n", file=sys.stderr, end="\n" if failures else "")
     return int(args.check and bool(failures))
 
