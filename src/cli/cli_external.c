@@ -12,7 +12,7 @@
 /* Where there is no /proc: the name by which the kernel was asked for this program. */
 static bool started_as(el_cli_path path)
 {
-    const char *name = (const char *)getauxval(AT_EXECFN); /* NOLINT(performance-no-int-to-ptr) */
+    const char *name = (const char *)getauxval(AT_EXECFN);
     return name != NULL && realpath(name, path) != NULL;
 }
 
