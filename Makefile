@@ -126,7 +126,7 @@ test-repro:
 	@[ -z "$(filter deb,$(REPRO))" ] || scripts/deb.sh
 	@tools/test_repro.sh $(REPRO)
 
-# Debian packages, checked by lintian: build/deb. For this machine, or, as root: make deb ARCHS="amd64 arm64"
+# Debian packages, checked by lintian: build/deb. For this machine, or, as root: make deb ARCHS="amd64 arm64 armhf"
 deb:
 	@scripts/setup.sh --deb
 	@[ -z "$(ARCHS)" ] || scripts/setup.sh --roots
