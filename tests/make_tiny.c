@@ -7,6 +7,7 @@
  *     llama3   likewise, with Llama 3's chat template
  *     narrow   a third of the weights, for what is done hundreds of times
  *     other    as narrow, with other weights, a smaller vocabulary, and a context of 100000
+ *     bos      texts begin with a token
  *     layers   two layers of SmolLM2-135M's shape: attention has its usual share of the work
  */
 #include <stdio.h>
@@ -47,6 +48,11 @@ static void make_other(el_tiny_spec *spec)
     spec->seed++;
 }
 
+static void make_bos(el_tiny_spec *spec)
+{
+    spec->add_bos = true;
+}
+
 static void make_layers(el_tiny_spec *spec)
 {
     spec->dim = 576;
@@ -59,7 +65,8 @@ static const struct {
     const char *name;
     void (*make)(el_tiny_spec *spec);
 } kinds[] = {{"f32", make_f32},       {"long", make_long},   {"llama3", make_llama3},
-             {"narrow", make_narrow}, {"other", make_other}, {"layers", make_layers}};
+             {"narrow", make_narrow}, {"other", make_other}, {"bos", make_bos},
+             {"layers", make_layers}};
 
 enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -70,8 +77,9 @@ int main(int argc, char **argv)
     while (argc == 3 && kind < N_KINDS && strcmp(kinds[kind].name, argv[2]) != 0)
         kind++;
     if (argc < 2 || argc > 3 || kind == N_KINDS) {
-        fprintf(stderr,
-                "usage: make_tiny OUT.gguf [f32 | long | llama3 | narrow | other | layers]\n");
+        fprintf(
+            stderr,
+            "usage: make_tiny OUT.gguf [f32 | long | llama3 | narrow | other | bos | layers]\n");
         return 2;
     }
     if (argc == 3) kinds[kind].make(&spec);

@@ -31,6 +31,21 @@ USAGE, IO, FORMAT, MEMORY = 2, 3, 4, 6
 JSON = {"Content-Type": "application/json"}
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 WAIT = 60  # seconds in which anything has happened
+# Fields of a sampler, and the options of `edgellm run` that mean the same.
+SAMPLERS = (
+    ({}, ()), ({"temperature": 2.5}, ("-t", 2.5)), ({"temperature": 0}, ("-t", 0)),
+    ({"top_p": 0.3}, ("--top-p", 0.3)), ({"top_k": 2}, ("--top-k", 2)),
+    ({"top_k": -1, "min_p": 0}, ("--top-k", 0, "--min-p", 0)),
+    ({"min_p": 0.9}, ("--min-p", 0.9)), ({"typical_p": 0.2}, ("--typical-p", 0.2)),
+    ({"repeat_penalty": 3}, ("--repeat-penalty", 3)),
+    ({"repeat_penalty": 3, "repeat_last_n": 2},
+     ("--repeat-penalty", 3, "--repeat-last", 2)),
+    ({"repeat_penalty": 3, "repeat_last_n": -1},
+     ("--repeat-penalty", 3, "--repeat-last", 1048576)),
+    ({"presence_penalty": 5}, ("--presence-penalty", 5)),
+    ({"frequency_penalty": 5}, ("--frequency-penalty", 5)),
+    ({"seed": 6}, ("-s", 6)),
+)
 os.environ["EDGELLM_CACHE"] = "none"  # nothing of the tests' goes into the user's folders
 os.environ.pop("EDGELLM_API_KEY", None)
 
@@ -329,19 +344,7 @@ class Fields(Case):
 
     def test_the_sampler_is_that_of_run(self):
         changed = set()
-        for fields, options in (
-                ({}, ()), ({"temperature": 2.5}, ("-t", 2.5)), ({"temperature": 0}, ("-t", 0)),
-                ({"top_p": 0.3}, ("--top-p", 0.3)), ({"top_k": 2}, ("--top-k", 2)),
-                ({"top_k": -1, "min_p": 0}, ("--top-k", 0, "--min-p", 0)),
-                ({"min_p": 0.9}, ("--min-p", 0.9)), ({"typical_p": 0.2}, ("--typical-p", 0.2)),
-                ({"repeat_penalty": 3}, ("--repeat-penalty", 3)),
-                ({"repeat_penalty": 3, "repeat_last_n": 2},
-                 ("--repeat-penalty", 3, "--repeat-last", 2)),
-                ({"repeat_penalty": 3, "repeat_last_n": -1},
-                 ("--repeat-penalty", 3, "--repeat-last", 1048576)),
-                ({"presence_penalty": 5}, ("--presence-penalty", 5)),
-                ({"frequency_penalty": 5}, ("--frequency-penalty", 5)),
-                ({"seed": 6}, ("-s", 6))):
+        for fields, options in SAMPLERS:
             with self.subTest(fields):
                 right = run("the quick brown fox", *self.RUN, *options)["text"]
                 got = self.server.answer(TEXT, **{**self.BASE, **fields})
@@ -1006,7 +1009,7 @@ class End(Case):
             client.close()
 
     def test_what_runs_may_end(self):
-        server = self.long_server()
+        server = self.long_server("--drain", "600")
         stream = server.stream(TEXT, **self.LONG_ONE)
         events = stream.events()
         next(events)

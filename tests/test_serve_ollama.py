@@ -279,19 +279,7 @@ class Fields(Case):
 
     def test_the_sampler_is_that_of_run(self):
         changed = set()
-        for fields, options in (
-                ({}, ()), ({"temperature": 2.5}, ("-t", 2.5)), ({"temperature": 0}, ("-t", 0)),
-                ({"top_p": 0.3}, ("--top-p", 0.3)), ({"top_k": 2}, ("--top-k", 2)),
-                ({"top_k": -1, "min_p": 0}, ("--top-k", 0, "--min-p", 0)),
-                ({"min_p": 0.9}, ("--min-p", 0.9)), ({"typical_p": 0.2}, ("--typical-p", 0.2)),
-                ({"repeat_penalty": 3}, ("--repeat-penalty", 3)),
-                ({"repeat_penalty": 3, "repeat_last_n": 2},
-                 ("--repeat-penalty", 3, "--repeat-last", 2)),
-                ({"repeat_penalty": 3, "repeat_last_n": -1},
-                 ("--repeat-penalty", 3, "--repeat-last", 1048576)),
-                ({"presence_penalty": 5}, ("--presence-penalty", 5)),
-                ({"frequency_penalty": 5}, ("--frequency-penalty", 5)),
-                ({"seed": 6}, ("-s", 6))):
+        for fields, options in serve.SAMPLERS:
             with self.subTest(fields):
                 right = run("the quick brown fox", "--raw", "-n", 30, "-s", 5, *options)["text"]
                 self.assertEqual(self.text(fields), right)

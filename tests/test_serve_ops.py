@@ -338,6 +338,23 @@ class Texts(Case):
             self.assertEqual(whole.decode(errors="replace"), back["content"])
         self.assertEqual(self.server.answer("/detokenize", tokens=[])["content"], "")
 
+    def test_a_token_of_a_beginning(self):
+        """Where the vocabulary asks for one: of a text if it is said, of what is embedded always."""
+        gguf, path = str(serve.OUT / "bos.gguf"), str(serve.OUT / "bos.tm2.bin")
+        subprocess.run([serve.MAKE_TINY, gguf, "bos"], check=True)
+        subprocess.run([serve.EDGELLM, "quantize", gguf, "-o", path, "-q"], check=True)
+        server = self.start(model=path)
+        begin = self.tokens(server, "<|im_start|>")
+        for text in ("", "fox", FOX):
+            plain = self.tokens(server, text)
+            self.assertEqual(self.tokens(server, text, add_special=False), plain)
+            self.assertEqual(self.tokens(server, text, add_special=True), begin + plain)
+            self.assertEqual(self.tokens(self.server, text, add_special=True), self.tokens(self.server, text))
+        for asked, tokens in ((server, 1), (self.server, 0)):
+            told = asked.answer("/v1/embeddings", input="fox")["usage"]["prompt_tokens"]
+            self.assertEqual(told, tokens + len(self.tokens(asked, "fox")))
+        self.ends_well(server)
+
     def test_template(self):
         messages = [{"role": "system", "content": "Be brief."}] + user("the fox")
         prompt = self.server.answer("/apply-template", messages=messages)["prompt"]
@@ -361,6 +378,14 @@ class Texts(Case):
                                  ("/apply-template", "messages", None)):
             body = {"content": "x", field: bad} if path == "/tokenize" else {field: bad}
             self.is_error(self.server.ask(path, body), 400, field, field)
+
+    def test_a_reply_that_is_too_long(self):
+        server = self.start("-c", 50000, "--sessions", 1, "--max-body", 70000, model=serve.LONG)
+        text = "\u00e9" * 5000
+        tokens = self.tokens(server, text)
+        self.assertEqual(server.answer("/detokenize", tokens=tokens[:1000])["content"], text[:500])
+        self.is_error(server.ask("/tokenize", {"content": text, "with_pieces": True}), 413, None, "70000")
+        self.ends_well(server)
 
     def test_on_one_connection(self):
         """Long replies to a body, one behind the other."""

@@ -31,6 +31,10 @@ TOOLS = [LAMP, TIME]
 HOT = {"temperature": 2, "repeat_penalty": 1}
 
 
+def named(name):
+    return {"type": "function", "function": {"name": name}}
+
+
 def setUpModule():
     serve.setUpModule()
     gguf = LLAMA3.replace(".tm2.bin", ".gguf")
@@ -254,6 +258,9 @@ class Required(Case):
             self.assertEqual(len(self.whole(seed=seed, parallel_tool_calls=False)), 1)
         several = [len(self.whole(seed=seed, max_tokens=2000)) for seed in range(12)]
         self.assertGreater(max(several), 1)
+        line_end, = self.server.answer("/tokenize", content="\n")["tokens"]
+        most = self.whole(tools=[TIME], temperature=1, max_tokens=3000, logit_bias={str(line_end): 100})
+        self.assertEqual(len(most), 16)  # with which each call goes on to the next
 
     def test_one(self):
         for name in ("switch_lamp", "get_time"):
@@ -404,7 +411,10 @@ class Auto(Case):
                 (CHAT, {"tools": TOOLS, "tool_choice": "any"}, "tool_choice"),
                 (CHAT, {"tools": TOOLS, "grammar": 'root ::= "x"'}, "tools"),
                 (CHAT, {"tool_choice": "required"}, "tool_choice"),
-                (CHAT, {"tools": TOOLS, "parallel_tool_calls": "no"}, "parallel_tool_calls")]
+                (CHAT, {"tools": TOOLS, "parallel_tool_calls": "no"}, "parallel_tool_calls"),
+                (CHAT, {"tools": [named(f"f{i}") for i in range(129)]}, "tools")]
+        rows += [(CHAT, {"tools": [named("f"), named(name)]}, "tools[1].function.name")
+                 for name in ("f", "", "a b", "a.b", "\u00e9", "f" * 65, 5, None)]
         deep = {"type": "function", "function": {"name": "f", "parameters": {
             "type": "object", "properties": {"x": {"type": "string", "format": "mail"}}}}}
         rows += [(CHAT, {"tools": [TIME, TIME | deep, LAMP]},

@@ -536,6 +536,46 @@ class Wrong(Case):
         self.is_gone(client)
         self.stream_works()
 
+    def test_long_ones_at_a_time(self):
+        """There is room for 16: who comes then is closed, the others have their replies."""
+        server = self.start("--max-body", 70000, "--connections", 32)
+        data = b'{"type":"ping","x":"' + b"a" * 69000 + b'"}'
+        clients = [self.connect(server=server) for _ in range(24)]
+        for client in clients:
+            with contextlib.suppress(OSError):
+                client.send_frame(data[:-1], final=False)
+        codes = []
+        for client in clients:
+            with contextlib.suppress(OSError):
+                client.send_frame(data[-1:], opcode=0)
+            try:
+                self.assertEqual(client.receive(), {"type": "pong"})
+                codes.append(None)
+            except Closed as closed:
+                codes.append(closed.code)
+        self.assertEqual(set(codes), {None, 1011})
+        self.assertGreaterEqual(codes.count(None), 8)
+        self.stream_works(self.connect(server=server))
+        self.ends_well(server)
+
+    def test_nothing_behind_the_end(self):
+        """Tokens go on coming while a client that is closed has not answered yet; whoever found the fault."""
+        server = self.start("-c", 60000, "--max-body", 20000, "--sessions", 4, "--resume-time", 1, model=LONG)
+        for wrong in (frame(b"x" * 20001), frame(b"x", reserved=4), frame(b"x", opcode=3)):
+            with self.subTest(wrong[:2]):
+                client = self.connect(server)
+                self.begin(client, "a", **ENDLESS)
+                with contextlib.suppress(OSError):
+                    client.sock.sendall(wrong)
+                while client.receive_frame()[0] != CLOSE:
+                    continue
+                client.sock.settimeout(0.5)
+                with contextlib.suppress(OSError):
+                    self.assertEqual(client.file.read(1), b"")
+                client.close()
+        self.stream_works(self.connect(server))
+        self.ends_well(server)
+
     def test_bad_frames(self):
         for data in (frame(b"x", reserved=4), frame(b"x", opcode=3), frame(b"x", opcode=0),
                      frame(b"x" * 200, opcode=PING), frame(b"x", opcode=PING, final=False),

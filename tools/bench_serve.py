@@ -32,7 +32,7 @@ import ws_client  # noqa: E402
 
 PROMPTS = ("Once upon a time in a small town by the sea there lived", "The robot looked at the lamp and said that",
            "Water boils at a lower temperature on a mountain because", "To make bread one needs flour, water, salt and")
-PROMPT_TOKENS = 14  # about what these have, for the engine's own batch
+PROMPT_TOKENS = 17  # what these have with the number before them, for the engine's own batch
 TOKENS = 128
 OTHER_FILES = 64
 
@@ -89,6 +89,11 @@ class Server:
         """In bytes; name: VmRSS, or VmHWM, the most there was."""
         text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(rf"{name}:\s+(\d+)", text)[1]) * 1024
+
+    def busy(self):
+        """What each thread has computed, in nanoseconds."""
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [int((task / "schedstat").read_text().split()[0]) for task in tasks]
 
     def answer(self, tokens=16):
         """A normal request: milliseconds between its tokens, by the client's clock."""
@@ -168,6 +173,7 @@ def run_load(a, cores, checks):
                         str(2 * a.clients), "--log", "json", log=file)
     load = load_clients.Load(server.port, a.clients, a.seconds, body_of(a.sessions * TOKENS / before[0]))
     load.run()
+    busy = server.busy()
     most, normal = server.memory("VmHWM"), server.answer()
     code = server.end()
     after = engine_speed(a, cores)
@@ -186,6 +192,9 @@ def run_load(a, cores, checks):
                  f"(median {statistics.median(load.taken):.0f})")
     checks.check(speed >= 0.9 * whole, f"{speed:.1f} tokens a second, {speed / whole:.3f} of the engine's own batch "
                  f"({before[0]:.1f} before, {after[0]:.1f} after; its steps alone: {decode:.1f}, {speed / decode:.3f})")
+    beside = 1 - max(busy) / sum(busy)
+    checks.note("beside_computing", beside)
+    print(f"       {100 * beside:.1f} % of what the server took of its core was not the thread that computes")
     check_order(checks, lines)
     checks.check(most <= server.plan, f"memory: {most / 1e6:.1f} MB at most, plan {server.plan / 1e6:.1f} MB")
     checks.check(normal > 0 and code == 0, f"then a request is answered ({normal:.2f} ms a token), and SIGTERM ends it well")

@@ -11,10 +11,14 @@ static double time_left(const el_job *j, el_nanoseconds now)
     return j->deadline >= now ? (double)(j->deadline - now) : -(double)(now - j->deadline);
 }
 
-/* The most tokens of a prompt, up to `most`, that stay within the bound; 1 at least. */
-static uint32_t chunk_at(const el_schedule *s, uint32_t position, uint32_t most)
+/* The next part of what is left of a prompt: all of it, if that takes little more than the bound,
+ * which saves a pass over the weights; else the most tokens, up to `most`, that stay within it, but
+ * one at least. */
+static uint32_t chunk_at(const el_schedule *s, uint32_t position, uint32_t left, uint32_t most)
 {
-    uint32_t n = most;
+    const double last = EL_LAST_CHUNK * s->bound;
+    if (left <= s->batch && el_forecast_chunk(&s->costs, position, left) <= last) return left;
+    uint32_t n = left < most ? left : most;
     while (n > 1 && el_forecast_chunk(&s->costs, position, n) > s->bound)
         n--;
     return n;
@@ -28,9 +32,8 @@ static double time_parts(const el_schedule *s, uint32_t position, uint32_t promp
     double time = 0;
     *n = 0;
     for (uint32_t left = prompt; left > 0; left -= *n) {
-        const uint32_t wanted = left < most ? left : most;
-        *n = chunk_at(s, position, wanted);
-        if (*n < wanted) most = *n;
+        *n = chunk_at(s, position, left, most);
+        if (*n < left && *n < most) most = *n;
         time += el_forecast_chunk(&s->costs, position, *n);
         position += *n;
     }
@@ -295,7 +298,7 @@ void el_schedule_set_costs(el_schedule *s, const edgellm_costs *costs)
 
 static el_action chunk_of(const el_schedule *s, const el_job *j)
 {
-    const uint32_t n = chunk_at(s, j->position, j->prompt < s->batch ? j->prompt : s->batch);
+    const uint32_t n = chunk_at(s, j->position, j->prompt, s->batch);
     return (el_action){.kind = EL_ACTION_CHUNK,
                        .tokens = n,
                        .jobs = {place_of(s, j)},

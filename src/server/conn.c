@@ -331,10 +331,10 @@ static bool write_some(el_conn *conn, packet *p)
     return is_over;
 }
 
-static bool write_answer(el_conn *conn)
+/* What was there when it was last looked at. */
+static bool write_seen(el_conn *conn)
 {
     packet p = packet_of(conn->server);
-    if (!el_answer_look(&conn->answer)) return true;
     if (conn->answer.has_failed && !conn->head_is_sent) {
         el_conn_reply_problem(conn, &conn->answer.problem);
         return write_text(conn);
@@ -350,6 +350,11 @@ static bool write_answer(el_conn *conn)
     return true;
 }
 
+static bool write_answer(el_conn *conn)
+{
+    return !el_answer_look(&conn->answer) || write_seen(conn);
+}
+
 bool el_conn_on_writable(el_conn *conn)
 {
     conn->is_waiting = false;
@@ -359,8 +364,8 @@ bool el_conn_on_writable(el_conn *conn)
     return true;
 }
 
-/* The next of a stream: not its beginning, nor what may be its end, after which there is more to do
- * than to write. */
+/* The next of a stream, as it was looked at: not its beginning, nor its end, after which there is
+ * more to do than to write. */
 static bool is_in_the_middle(const el_conn *conn)
 {
     bool any_ended = conn->answer.has_failed;
@@ -374,7 +379,7 @@ void el_conn_look(el_conn *conn)
     if (conn->reply != EL_REPLY_ANSWER || !el_answer_look(&conn->answer)) return;
     if (!is_in_the_middle(conn) || !el_conn_may_write(conn))
         el_conn_want_write(conn);
-    else if (!write_answer(conn))
+    else if (!write_seen(conn))
         el_conn_break(conn);
 }
 

@@ -176,11 +176,14 @@ static void serve(el_conn *conn)
     reply(conn, out.used);
 }
 
-static bool close_with(const el_conn *conn, enum lws_close_status status, const char *why)
+/* What there was of a message makes room for others at once: the client may take its time to go. */
+static bool close_with(el_conn *conn, enum lws_close_status status, const char *why)
 {
     char reason[100]; /* which libwebsockets wants to write to */
     const size_t len = strlen(why);
     memcpy(reason, why, len);
+    el_conn_drop_body(conn);
+    conn->is_closing = true;
     lws_close_reason(conn->wsi, status, (unsigned char *)reason, len);
     return false;
 }
@@ -267,11 +270,17 @@ static bool is_over(const el_conn *conn)
     return conn->server->is_draining && conn->text_len == 0 && el_streams_of(conn) == 0;
 }
 
+/* Nothing may be sent behind what says that it ends, by us or by libwebsockets (a wrong frame). */
+static bool is_ending(const el_conn *conn)
+{
+    return conn->is_closing || lws_get_close_length(conn->wsi) > 0;
+}
+
 bool el_stream_on_writable(el_conn *conn)
 {
     sent last = SENT;
     conn->is_waiting = false;
-    if (conn->is_closing) return true;
+    if (is_ending(conn)) return true;
     for (int i = 0; last == SENT && i < BURST; i++) {
         last = send_one(conn);
         if (last == SENT && lws_send_pipe_choked(conn->wsi)) break;
@@ -283,14 +292,14 @@ bool el_stream_on_writable(el_conn *conn)
     }
     lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0);
     if (!is_over(conn)) return true;
-    conn->is_closing = true;
     return close_with(conn, LWS_CLOSE_STATUS_GOINGAWAY, "the server is shutting down");
 }
 
 void el_stream_write_now(el_conn *conn)
 {
-    const bool is_free = el_conn_may_write(conn) && !conn->is_closing && !conn->half &&
-                         conn->text_len == 0 && !conn->server->is_draining;
+    if (is_ending(conn)) return;
+    const bool is_free =
+        el_conn_may_write(conn) && !conn->half && conn->text_len == 0 && !conn->server->is_draining;
     if (!is_free)
         el_conn_want_write(conn);
     else if (!el_stream_on_writable(conn))

@@ -129,14 +129,11 @@ static void check_fields(const el_cli_option *table, const char *values, const a
 
 /* ---- the sampler's lists: parsed when there is a session --------------------------------- */
 
-static edgellm_session *the_session(void) /* made at the first call and kept */
+static edgellm_session *the_session(void) /* after three tokens */
 {
-    static edgellm_session *only;
-    const edgellm_session_options options = {.context = 8, .threads = 1};
+    edgellm_session *only = fuzz_small_session();
     edgellm_error err = {0};
-    if (only) return only;
-    const edgellm_engine *engine = fuzz_session_engine(NULL);
-    FUZZ_CHECK(edgellm_session_open(engine, &options, &only, &err) == EDGELLM_OK);
+    if (edgellm_session_position(only) > 0) return only;
     FUZZ_CHECK(edgellm_session_eval(only, (const uint32_t[]){5, 6, 5}, 3, NULL, &err) ==
                EDGELLM_OK);
     return only;

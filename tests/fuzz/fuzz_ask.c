@@ -19,17 +19,6 @@
 
 enum { LONGEST = 1 << 16 };
 
-static edgellm_session *the_session(void) /* made at the first call and kept */
-{
-    static edgellm_session *only;
-    const edgellm_session_options options = {.context = 8, .threads = 1};
-    edgellm_error err = {0};
-    if (only) return only;
-    const edgellm_engine *engine = fuzz_session_engine(NULL);
-    FUZZ_CHECK(edgellm_session_open(engine, &options, &only, &err) == EDGELLM_OK);
-    return only;
-}
-
 /* Nesting and values of a tree, names of members included. */
 static void measure(const json_t *value, uint32_t depth, el_json_extent *extent)
 {
@@ -82,7 +71,7 @@ static void check_taken(const el_ask *ask)
 {
     edgellm_error err = {0};
     const edgellm_sampler_options sampler = sampler_of(ask);
-    const edgellm_status status = edgellm_session_set_sampler(the_session(), &sampler, &err);
+    const edgellm_status status = edgellm_session_set_sampler(fuzz_small_session(), &sampler, &err);
     FUZZ_CHECK(fuzz_status(status, &err));
     if (ask->form == EL_ASK_STREAM) check_message(ask);
     FUZZ_CHECK(ask->form != EL_ASK_CHAT || ask->n_messages > 0);

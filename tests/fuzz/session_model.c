@@ -43,3 +43,14 @@ edgellm_engine *fuzz_session_engine(const char *kernel)
     free(model.data);
     return engine;
 }
+
+edgellm_session *fuzz_small_session(void)
+{
+    static edgellm_session *only;
+    const edgellm_session_options options = {.context = 8, .threads = 1};
+    edgellm_error err = {0};
+    if (only) return only;
+    const edgellm_engine *engine = fuzz_session_engine(NULL);
+    FUZZ_CHECK(edgellm_session_open(engine, &options, &only, &err) == EDGELLM_OK);
+    return only;
+}

@@ -12,4 +12,7 @@ void fuzz_session_model(el_bytes *model);
 /* The same, opened; the caller closes it. kernel: NULL for the fastest. */
 edgellm_engine *fuzz_session_engine(const char *kernel);
 
+/* A small session of it that nothing was computed in; made at the first call and kept. */
+edgellm_session *fuzz_small_session(void);
+
 #endif
