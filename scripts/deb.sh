@@ -10,6 +10,10 @@ cd "$(dirname "$0")/.."
 umask 022
 LC_ALL=C.UTF-8
 export LC_ALL
+# A compiler cache may give objects of another folder, or shorten the paths in their debug information, and thereby
+# change the numbers by which that is found.
+unset CCACHE_NOHASHDIR
+export CCACHE_BASEDIR=
 here=$(dpkg --print-architecture)
 [ $# -gt 0 ] || set -- "$here"
 version=$(sed -n 's/^project(edgellm VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
