@@ -21,7 +21,7 @@ MAKEFLAGS += --no-print-directory
         bench-codecs bench-kernels bench-attention bench-peak bench-peers bench-boot bench-stream bench-serve soak conformance format \
         format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
         talk distil test-distil test-clients test-web test-faults test-examples test-scale example-ray \
-        wheel test-python dist test-dist test-boards deb test-deb apt-repo test-apt-repo image test-image boards site
+        wheel test-python dist test-dist test-repro test-boards deb test-deb apt-repo test-apt-repo image test-image boards site
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
@@ -30,7 +30,7 @@ help:
 	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
 	@echo "      distil test-distil test-clients test-web test-faults test-examples test-scale example-ray"
-	@echo "      wheel test-python dist test-dist test-boards deb test-deb apt-repo test-apt-repo image test-image boards site"
+	@echo "      wheel test-python dist test-dist test-repro test-boards deb test-deb apt-repo test-apt-repo image test-image boards site"
 
 .DEFAULT_GOAL := help
 
@@ -111,12 +111,22 @@ dist:
 	@scripts/setup.sh --dist
 	@scripts/dist.sh $(ARCHS)
 
-# The archives under emulators, and built a second time, elsewhere: the same bytes.
+# The archives under emulators.
 test-dist: dist build/release/CMakeCache.txt
 	@cmake --build build/release --target programs make_tiny --parallel $(JOBS)
 	@tools/test_dist.sh $(ARCHS)
 
-# Debian packages, checked by lintian: build/deb. For this machine, or, as root: make deb ARCHS="amd64 arm64"
+# Archives and this machine's Debian packages built a second time, elsewhere and otherwise: the same bytes?
+# REPRO="arm64", "amd64 deb": only those.
+test-repro: REPRO ?= amd64 arm64 armhf riscv64 deb
+test-repro:
+	@scripts/setup.sh --dist
+	@scripts/setup.sh --deb
+	@archs="$(filter-out deb,$(REPRO))"; [ -z "$$archs" ] || scripts/dist.sh $$archs
+	@[ -z "$(filter deb,$(REPRO))" ] || scripts/deb.sh
+	@tools/test_repro.sh $(REPRO)
+
+# Debian packages, checked by lintian: build/deb. For this machine, or, as root: make deb ARCHS="amd64 arm64 armhf"
 deb:
 	@scripts/setup.sh --deb
 	@[ -z "$(ARCHS)" ] || scripts/setup.sh --roots

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Debian packages, looked at by lintian: edgellm, edgellm-tools, libedgellm0.1, libedgellm-dev (packaging/debian), in
 # build/deb, where those of other architectures stay.
-#   scripts/deb.sh [amd64|arm64]...      this machine's architecture if none is named
+#   scripts/deb.sh [amd64|arm64|armhf]...      this machine's architecture if none is named
 # Those of this machine's architecture are built with what it has installed; others by cross compilers in a root
 # of Debian's (scripts/root.sh), as root. Whoever builds them is named as the maintainer: DEBFULLNAME and DEBEMAIL,
 # or the author of the last commit. Symbols for debuggers, in packages that are ten times as large: DEB_BUILD_OPTIONS=
@@ -10,6 +10,10 @@ cd "$(dirname "$0")/.."
 umask 022
 LC_ALL=C.UTF-8
 export LC_ALL
+# A compiler cache may give objects of another folder, or shorten the paths in their debug information, and thereby
+# change the numbers by which that is found.
+unset CCACHE_NOHASHDIR
+export CCACHE_BASEDIR=
 here=$(dpkg --print-architecture)
 [ $# -gt 0 ] || set -- "$here"
 version=$(sed -n 's/^project(edgellm VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
@@ -38,11 +42,18 @@ LOG
 
 native() { (cd "$1" && dpkg-buildpackage -b -us -uc -d --jobs="$jobs"); }
 
+# Of both architectures the same versions are needed. Where a list of security updates is out of step with its mirror
+# they are those of before: what is built asks for no newer ones.
+without_security='s/^\(Suites:\) *[a-z]*-security$/&\nEnabled: no/; t; /^Suites:/s/ [a-z]*-security//; /^deb .*-security/d'
+
 # foreign ARCH FOLDER
 foreign() {
     BIND="$(dirname "$2"):/build" && export BIND &&
         scripts/root.sh make "build-$1" "$here" "dpkg --add-architecture $1
-apt-get -q update || true
+apt-get -q update || {
+    sed -i '$without_security' /etc/apt/sources.list.d/*
+    apt-get -q update
+}
 apt-get -q -y --no-install-recommends install crossbuild-essential-$1
 apt-get -q -y --no-install-recommends -a $1 -P cross,nocheck build-dep /build/edgellm
 # $(sed -n '/^Build-Depends/,/^Standards/p' packaging/debian/control | cksum)" &&

@@ -142,6 +142,10 @@ quality_packages="
 git-doc:exists /usr/share/doc/git-doc/git-add.txt
 "
 [ "$(uname -m)" = x86_64 ] || cross_packages=
+[ "$(uname -m)" = x86_64 ] || mca_packages="$mca_packages
+gcc-x86-64-linux-gnu:has x86_64-linux-gnu-gcc
+libc6-dev-amd64-cross:exists /usr/x86_64-linux-gnu/include/stdio.h
+"
 
 missing=
 list=$packages

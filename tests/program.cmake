@@ -20,6 +20,7 @@ if(NOT instrumented)
   el_python_test(header ${PROJECT_SOURCE_DIR}/include/edgellm.h ${CMAKE_C_COMPILER})
   # The independent reader of docs/FORMAT.md; values are compared where numpy is installed.
   el_python_test(tm2_reader)
+  el_python_test(archives ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_BINARY_DIR}/archives)
   el_python_test(links ${PROJECT_SOURCE_DIR})
   el_python_test(symbols ${PROJECT_SOURCE_DIR} $<TARGET_FILE:edgellm_shared>
                          $<TARGET_FILE:edgellm_static> ${PROJECT_VERSION})
@@ -101,7 +102,7 @@ elseif(EDGELLM_CLI)
     if(TARGET edgellm-serve)
       set(serve serve)
     endif()
-    el_python_test(bad_ground ${program} ${CMAKE_CURRENT_BINARY_DIR}/bad_ground $<TARGET_FILE:edgellm_inject>)
+    el_python_test(bad_ground ${program} ${CMAKE_CURRENT_BINARY_DIR}/bad_ground $<TARGET_FILE:edgellm_inject> ${serve})
     el_python_test(limits ${program} ${CMAKE_CURRENT_BINARY_DIR}/limits ${serve})
     add_test(NAME rights_taken COMMAND ${Python3_EXECUTABLE}
                                        ${CMAKE_CURRENT_SOURCE_DIR}/test_rights.py ${program} taken)

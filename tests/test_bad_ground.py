@@ -1,20 +1,23 @@
 #!/usr/bin/env python3
-"""The program where the ground is bad: nothing writable, no /proc, no /sys, a /tmp where nothing is executed, one core, a
-quota of a core and a half, the locale C, a clock that was never set. docs/BOARDS.md has the table.
+"""The program where the ground is bad: nothing writable, a disk that is full, no /proc, no /sys, a /tmp where nothing is
+executed, one core, a quota of a core and a half, the locale C, a clock that was never set. docs/BOARDS.md has the table.
 
-    python3 tests/test_bad_ground.py EDGELLM MAKE_TINY OUT_DIR INJECT
+    python3 tests/test_bad_ground.py EDGELLM MAKE_TINY OUT_DIR INJECT [serve]
 
 Mounts are made in a namespace of the test's own; where that is not permitted those tests are skipped, and say so.
-INJECT: tests/faults/inject.c, for the clock. Standard library only.
+INJECT: tests/faults/inject.c, for the clock. serve: there is an edgellm-serve. Standard library only.
 """
+import contextlib
 import json
 import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import unittest
+import urllib.request
 
 EDGELLM, MAKE_TINY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 OUT, INJECT = pathlib.Path(sys.argv[3]).absolute(), os.path.abspath(sys.argv[4])
@@ -33,10 +36,42 @@ def call(*command, **options):
                           **{"stdin": subprocess.DEVNULL, **options})
 
 
-def mounted(script, *command, **options):
-    """The command after the script, in a mount namespace; exit code 99: the script failed."""
+def where(script):
+    """What a command stands behind, that it runs after the script, in a mount namespace; exit code 99: the script failed."""
     flags = "-m" if os.geteuid() == 0 else "-rm"
-    return call("unshare", flags, "sh", "-c", f'{{ {script}; }} || exit 99; exec "$@"', "sh", *command, **options)
+    return ["unshare", flags, "sh", "-c", f'{{ {script}; }} || exit 99; exec "$@"', "sh"]
+
+
+def mounted(script, *command, **options):
+    return call(*where(script), *command, **options)
+
+
+@contextlib.contextmanager
+def server(*before, **options):
+    """Its address. It ends with the block, and well."""
+    process = subprocess.Popen([*map(str, before), EDGELLM, "serve", TM2, "--port", "0", "-c", "256", "-j", "1"],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+    try:
+        line = process.stdout.readline()
+        address = re.search(r"http://127\.0\.0\.1:\d+", line)
+        if address is None:
+            raise AssertionError(line + process.stdout.read())
+        yield address[0]
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=60)[0]
+        if process.returncode != 0:
+            raise AssertionError(f"exit code {process.returncode}: {said}")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def answer(address):
+    request = {"prompt": "the fox", "max_tokens": 4, "seed": 1, "temperature": 0, "ignore_eos": True}
+    asked = urllib.request.Request(f"{address}/v1/completions", json.dumps(request).encode(),
+                                   {"Content-Type": "application/json"})
+    with urllib.request.urlopen(asked, timeout=60) as reply:
+        return json.load(reply)["choices"][0]
 
 
 def setUpModule():
@@ -61,6 +96,9 @@ class Mounts(Case):
     """What lies where the system has its files."""
     EMPTY_PROC = "mount -t tmpfs none /proc"
     EMPTY_SYS = "mount -t tmpfs none /sys"
+    # Whatever else is mounted and can be written to: /tmp on a board in memory, the tests' folder.
+    READ_ONLY_ROOT = (f"mount --bind {OUT} {OUT} && for at in / /tmp {OUT}; do "
+                      "mountpoint -q $at && { mount -o remount,bind,ro $at || exit 99; } || true; done")
 
     @classmethod
     def setUpClass(cls):
@@ -81,7 +119,7 @@ class Mounts(Case):
 
     def test_nothing_writable(self):
         """The root read-only, as on a board whose card is to last: answers come; what writes says so in one line."""
-        script = f"mount --bind {OUT} {OUT} && mount -o remount,bind,ro {OUT}"
+        script = f"{self.READ_ONLY_ROOT} && ! touch /usr/written {OUT}/written /tmp/written 2>/dev/null"
         known = call(*RUN)
         folder = {**os.environ, "HOME": str(OUT), "XDG_CACHE_HOME": str(OUT), "TMPDIR": str(OUT)}
         del folder["EDGELLM_CACHE"]
@@ -92,6 +130,28 @@ class Mounts(Case):
                         (EDGELLM, "quantize", GGUF, "-o", OUT / "new.tm2.bin", "-q")):
             with self.subTest(command=command):
                 self.refused(mounted(script, *command, env=folder), contains="Read-only file system")
+
+    def test_a_full_disk(self):
+        """What is to be written ends with a line, and what was there stays as it was; what may be left out is left out."""
+        disk = OUT / "disk"
+        disk.mkdir()
+        script = (f"mount -t tmpfs -o size=512k none {disk} && cp {TM2} {disk}/m.tm2.bin && echo '{{}}' >{disk}/c.json && "
+                  f"ln {disk}/c.json {disk}/x.json && ! head -c 1M /dev/zero >{disk}/full 2>/dev/null")
+        def sums(*command):
+            """Lines before, of the command, after."""
+            look = f"cd {disk} && for f in *; do cksum <$f; echo $f; done"
+            return mounted(script, "sh", "-c", f'{look}; echo ==; "$@"; echo $?; echo ==; {look}', "sh", *command)
+        writers = {"quantize": (EDGELLM, "quantize", GGUF, "-o", disk / "m.tm2.bin", "-q"),
+                   "certify": (*CERTIFY, disk / "c.json"), "submit": (*BENCH, "--submit", disk / "x.json"),
+                   "output": (*BENCH, "--output", disk / "x.json")}
+        for name, command in writers.items():
+            with self.subTest(command=name):
+                done = sums(*command)
+                before, of_command, after = done.stdout.split(b"==\n")
+                self.assertEqual(of_command.split()[-1], b"%d" % IO, done)
+                self.assertRegex(done.stderr.decode(), r"\Aedgellm: [^\n]*No space left on device[^\n]*\n\Z")
+                self.assertEqual(before, after)
+        self.right(mounted(f"{script} && test -s {disk}/full", *RUN, env={**os.environ, "EDGELLM_CACHE": str(disk)}), call(*RUN))
 
     def test_nothing_is_executed_in_tmp(self):
         script = "mount -t tmpfs -o noexec none /tmp && mkdir /tmp/t"
@@ -109,6 +169,29 @@ class Mounts(Case):
         self.right(done)
         usable = len(os.sched_getaffinity(0))
         self.assertEqual(json.loads(done.stdout)["plan"]["n_threads"], min(2, usable))
+
+
+@unittest.skipUnless("serve" in sys.argv[5:], "NOT TRIED: no edgellm-serve in this build")
+class Servers(Case):
+    """A server there gives the answer that it gives elsewhere, says that it is well, and ends when it is told to."""
+
+    def same(self, *before, **options):
+        with server() as address:
+            known = answer(address)
+        with server(*before, **options) as address:
+            self.assertEqual(answer(address), known)
+            for path in ("/health", "/metrics", "/props"):
+                with urllib.request.urlopen(address + path, timeout=60) as reply:
+                    self.assertEqual(reply.status, 200)
+
+    def test_without_files_of_the_system(self):
+        script = f"{Mounts.READ_ONLY_ROOT} && {Mounts.EMPTY_PROC} && {Mounts.EMPTY_SYS}"
+        if mounted(script, "true").returncode != 0:
+            self.skipTest("NOT TRIED: mount namespaces are not permitted here")
+        self.same(*where(script))
+
+    def test_a_clock_that_was_never_set_and_no_environment(self):
+        self.same(env={"LD_PRELOAD": INJECT, "EDGELLM_FAULT_CLOCK": "@-86400"})
 
 
 class Processor(Case):
@@ -150,6 +233,16 @@ class Surroundings(Case):
         self.right(call(*RUN), call(*RUN))
         os.utime(TM2, (1 << 32, 1 << 32))  # 2106
         self.right(call(*RUN), call(*RUN))
+
+    def test_a_reader_that_went_away(self):
+        """Whether the signal is taken by its default, or ignored, as under systemd."""
+        for action in (signal.SIG_DFL, signal.SIG_IGN):
+            read, write = os.pipe()
+            os.close(read)
+            done = subprocess.run(RUN, stdin=subprocess.DEVNULL, stdout=write, stderr=subprocess.PIPE, timeout=120,
+                                  restore_signals=False, preexec_fn=lambda: signal.signal(signal.SIGPIPE, action))
+            os.close(write)
+            self.refused(done, contains="Broken pipe")
 
     def test_standard_streams_that_are_closed(self):
         done = subprocess.run(["sh", "-c", 'exec "$@" <&- 2>&-', "sh", *RUN], stdout=subprocess.PIPE, timeout=120)

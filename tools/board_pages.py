@@ -52,27 +52,25 @@ def file_bytes(edgellm, name, bits):
 
 
 class Ceiling:
-    """Tokens a second that a board's processor and memory allow at most; None: not known."""
+    """Tokens a second that a board's processor and memory allow at most."""
 
     def __init__(self, board, shape, bits, measured):
         works = estimate.shape_work(shape, bits)
-        found = next((b for b in mca_boards.BOARDS if b.name == board["estimate"]), None)
-        bandwidths = found.bandwidths if found else board["bandwidths"]
-        self.memory = [1000 / estimate.memory_ms(works, gb) for gb in bandwidths]
-        self.bandwidths, self.compute = bandwidths, None
+        found = next(b for b in mca_boards.BOARDS if b.name == board["estimate"])
+        self.bandwidths = found.bandwidths
+        self.memory = [1000 / estimate.memory_ms(works, gb) for gb in found.bandwidths]
         self.mb = sum(work.bytes for work in works.values()) / 1e6
-        if found:
-            costs = measure.costs(measured[found.core])
-            self.compute = 1000 / estimate.token_ms(works, costs, found.ghz, min(mca.FEW, found.cores))
+        costs = measure.costs(measured[found.core])
+        self.compute = 1000 / estimate.token_ms(works, costs, found.ghz, min(mca.FEW, found.cores))
 
     def most(self):
-        return min(max(self.memory), self.compute or max(self.memory))
+        return min(max(self.memory), self.compute)
 
     def cells(self):
         memory = " to ".join(mca.figure(value) for value in self.memory)
-        low, high = (min(value, self.compute or value) for value in (min(self.memory), max(self.memory)))
+        low, high = (min(value, self.compute) for value in (min(self.memory), max(self.memory)))
         both = mca.figure(low) if mca.figure(low) == mca.figure(high) else f"{mca.figure(low)} to {mca.figure(high)}"
-        return [mca.figure(self.compute) if self.compute else "not estimated", memory, both]
+        return [mca.figure(self.compute), memory, both]
 
 
 def models(edgellm, board, measured):

@@ -4,20 +4,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #define FOLDER_VARIABLE "EDGELLM_EXEC_PATH"
 
+/* Where there is no /proc: the name by which the kernel was asked for this program. */
+static bool started_as(el_cli_path path)
+{
+    const char *name = (const char *)getauxval(AT_EXECFN);
+    return name != NULL && realpath(name, path) != NULL;
+}
+
 edgellm_status el_cli_self(el_cli_path path, edgellm_error *err)
 {
     ssize_t n = readlink("/proc/self/exe", path, sizeof(el_cli_path));
+    const int error = errno;
     if (n >= 0 && (size_t)n < sizeof(el_cli_path)) {
         path[n] = '\0';
         return EDGELLM_OK;
     }
+    if (n < 0 && started_as(path)) return EDGELLM_OK;
     return el_cli_fail(err, EDGELLM_ERR_IO,
                        "cannot tell where this program lies (/proc/self/exe): %s",
-                       n < 0 ? strerror(errno) : "its path is too long");
+                       n < 0 ? strerror(error) : "its path is too long");
 }
 
 /* Is the program there? Its path. */

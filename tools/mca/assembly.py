@@ -2,16 +2,18 @@
 
 No marks are needed in the source. Decoding asks for each line of a block in advance, other loops
 don't: the loop over blocks is the shortest way, in the graph of basic blocks, from a block back to
-itself that has as many prefetches and calls nothing. What is called inside (the scales of a group,
-once in several turns) is counted apart.
+itself that has as many prefetches and calls nothing of ours. What is called inside (the scales of a
+group, once in several turns) is counted apart; memcpy(), by which a compiler may read 16 bytes, is
+left out.
 """
 import re
 
 LABEL = re.compile(r"([.\w$]+):")
-TARGET = re.compile(r"(?:.*[,\s])?(\.L\w+)\Z")
-JUMPS = {"b", "j"}                     # without a condition
+TARGET = re.compile(r"(?:.*[,\s])?(\.L(?:BB)?[\d_]+)\Z")  # not .LC0, a constant
+JUMPS = {"b", "j", "jmp"}              # without a condition
 CALLS = {"bl", "blr", "call", "jalr", "tail"}
-PREFETCHES = ("prfm", "prefetch.r")
+COPIES = re.compile(r"(?:call|bl) memcpy(?:@plt)?\Z")
+PREFETCHES = ("prfm", "prefetch.r", "prefetcht0")
 ADDRESSES = {"adrp", "la", "lla"}      # name a label and don't go there
 
 
@@ -35,8 +37,9 @@ def function(text, name):
     lines = []
     for line in body[1].splitlines():
         line = re.sub(r"\s(#\s.*|//.*)\Z", "", line).strip()
-        if LABEL.fullmatch(line) or re.match(r"[a-z]", line):
-            lines.append(re.sub(r"\s+", " ", line))
+        line = re.sub(r"\s+", " ", line)
+        if LABEL.fullmatch(line) or re.match(r"[a-z]", line) and not COPIES.match(line):
+            lines.append(line)
     return lines
 
 
@@ -99,24 +102,31 @@ def marks(made, way):
 
 def loop_turn(lines, prefetches, inner_turns=None):
     """Instructions of one turn of the shortest loop with so many prefetches. A loop inside it is
-    met `inner_turns` times; whether there is one must be known."""
+    met `inner_turns` times; whether there is one must be known, and tells loops apart."""
     made = blocks(lines)
     ways = [way for way in loops(made) if marks(made, way) == prefetches]
     if not ways:
         raise CutError(f"no loop with {prefetches} prefetches")
-    turn_of = min(ways, key=lambda way: sum(len(made[at].code) for at in way))
-    inner = [at for at in turn_of if at in made[at].next and len(turn_of) > 1]
-    if len(inner) != (inner_turns is not None):
-        raise CutError(f"{len(inner)} loops inside, not {int(inner_turns is not None)}")
+    ways.sort(key=lambda way: sum(len(made[at].code) for at in way))
+    inside = [[at for at in way if at in made[at].next and len(way) > 1] for way in ways]
+    wanted = int(inner_turns is not None)
+    fitting = [at for at, inner in enumerate(inside) if len(inner) == wanted]
+    if not fitting:
+        raise CutError(f"{len(inside[0])} loops inside, not {wanted}")
     turn = []
-    for at in turn_of:
-        turn += made[at].code * (inner_turns if at in inner else 1)
+    for at in ways[fitting[0]]:
+        turn += made[at].code * (inner_turns if at in inside[fitting[0]] else 1)
     return turn
 
 
-def straight(lines):
-    """Instructions of a function without jumps, but its return."""
-    code = [line for line in lines if not LABEL.fullmatch(line) and line != "ret"]
-    if any(target(line) or line.split()[0] in CALLS for line in code):
-        raise CutError("jumps or calls in what should be straight")
-    return code
+def straight(lines, inner_turns=1):
+    """Instructions of a function without calls, and without jumps but its return and those of loops of
+    one block, each of which is met `inner_turns` times."""
+    made, code = blocks(lines), []
+    for at, block in enumerate(made):
+        loop = at in block.next
+        jumps = target(block.code[-1]) if block.code else None
+        if block.calls or jumps and not loop:
+            raise CutError("jumps or calls in what should be straight")
+        code += block.code * (inner_turns if loop else 1)
+    return [line for line in code if line != "ret"]

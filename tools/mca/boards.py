@@ -13,6 +13,11 @@ ARM_GCC = ("aarch64-linux-gnu-gcc", "-mno-outline-atomics")
 RISCV_CLANG = ("clang-19", "--target=riscv64-linux-gnu", "-Xclang", "-target-feature", "-Xclang",
                "+unaligned-scalar-mem")
 NEON, DOTPROD, RVV = "arm/matmul_neon.c", "arm/matmul_dotprod.c", "riscv/matmul_rvv.c"
+X86_GCC, RISCV_GCC = ("x86_64-linux-gnu-gcc",), ("riscv64-linux-gnu-gcc",)
+SSSE3, SCALAR = "x86/matmul_ssse3.c", "scalar/matmul_scalar.c"
+# For gcc, which leaves prefetches out where the processor has none, and with them the sign of the loop; they are not
+# measured.
+PREFETCH_R = '-D__builtin_prefetch(p)=__asm__ volatile("prefetch.r 0(%0)"::"r"(p))'
 
 
 def arm(level, kernel, cpu, *flags):
@@ -30,11 +35,14 @@ CORES = {
     "Cortex-A55": arm("dotprod", DOTPROD, "cortex-a55", *SDOT),
     "Cortex-A72": arm("neon", NEON, "cortex-a72"),
     "Cortex-A76": arm("dotprod", DOTPROD, "neoverse-n1", *SDOT),
+    "Silvermont": Core("ssse3", SSSE3, X86_GCC, ("-mssse3", "-msse4.1"), "x86_64", "silvermont"),
+    "U74": Core("scalar", SCALAR, RISCV_GCC, (PREFETCH_R,), "riscv64", "sifive-u74"),
     "X280, groups as coded": rvv("rv64gcv"),
     "X280, groups as needed": rvv("rv64gcv_zvl512b"),
 }
 CODECS = ("s2", "s3", "s4", "o4", "i8")
-INNER_TURNS = {("rvv", "i8"): 4}  # dot_rvv.inc, signed_sum(): 8 quads, two a turn
+# dot_rvv.inc, signed_sum(): 8 quads, two a turn; dot_scalar.inc, block_sum(): 4 chunks
+INNER_TURNS = {("rvv", "i8"): 4, **{("scalar", codec): 4 for codec in CODECS}}
 
 # like: whose model stands for its cores, if not their own
 Board = namedtuple("Board", "name core like cores ghz bandwidths")
@@ -48,6 +56,8 @@ BOARDS = (
     Board("Jetson Nano", "Cortex-A72", "A57", 4, 1.43, (3.7,)),
     Board("Jetson Orin Nano", "Cortex-A76", "A78AE", 6, 1.5, (6.7,)),
     Board("RK3588 boards, fast cores", "Cortex-A76", None, 4, 2.35, (10.8,)),
+    Board("Atom x5-Z8350 boards", "Silvermont", "Airmont", 4, 1.44, (2.0, 3.2)),
+    Board("VisionFive 2", "U74", None, 4, 1.5, (0.86,)),
     Board("Banana Pi BPI-F3, as coded", "X280, groups as coded", "X60", 8, 1.6, (2.6,)),
     Board("Banana Pi BPI-F3, as needed", "X280, groups as needed", "X60", 8, 1.6, (2.6,)),
 )

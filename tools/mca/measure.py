@@ -1,5 +1,5 @@
 """measure.py: cycles of the kernels' loops as llvm-mca gives them. Needs llvm-mca-19, clang-19 and
-aarch64-linux-gnu-gcc (scripts/setup.sh --mca)."""
+gcc for x86-64, 64-bit ARM and RISC-V (scripts/setup.sh --mca)."""
 import json
 import os
 import pathlib
@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 GROUPS = pathlib.Path(__file__).resolve().with_name("group_start.c")
 LLVM_MCA = os.environ.get("LLVM_MCA", "llvm-mca-19")
 TURNS = 200
+COPY_TURNS = 4  # of a loop that copies the scales of a tile, 16 bytes a turn
 FLAGS = ("-std=c11", "-O3", "-DNDEBUG", "-ffp-contract=off", "-fno-math-errno", "-S", "-o", "-")
 
 
@@ -44,12 +45,12 @@ def cut(core, kernel, groups, codec):
     turns = INNER_TURNS.get((core.level, codec))
     block = assembly.loop_turn(assembly.function(kernel, f"matmul_{codec}"), BITS[codec], turns)
     block = [line for line in block if not line.startswith("prefetch.r")]
-    return block, assembly.straight(assembly.function(groups, f"mca_group_{codec}"))
+    return block, assembly.straight(assembly.function(groups, f"mca_group_{codec}"), COPY_TURNS)
 
 
 def model_name(units):
     """Whose units they are: A57 of A57UnitB, SiFive7 of VLEN512SiFive7VA."""
-    return re.search(r"(?:Cortex)?A\d+|N\d|SiFive\d", units[0])[0]
+    return re.search(r"(?:Cortex)?A\d+|N\d|SiFive\d|SLM", units[0])[0]
 
 
 def measure_core(name, work):
