@@ -30,8 +30,7 @@ double naive_prompt(const el_schedule *s, const el_job *j, uint32_t *last)
     double time = 0;
     *last = 0;
     for (uint32_t done = 0; done < j->prompt; done += *last) {
-        const uint32_t left = j->prompt - done; /* the farther, the longer it takes */
-        *last = naive_chunk(s, j->position + done, *last && *last < left ? *last : left);
+        *last = naive_chunk(s, j->position + done, j->prompt - done);
         time += el_forecast_chunk(&s->costs, j->position + done, *last);
     }
     return j->prompt > 0 ? time + naive_choice(s, j) : time;
