@@ -33,7 +33,7 @@ elseif(EDGELLM_SANITIZE)
 else()
   set(optimise -O3)
 endif()
-if(CMAKE_C_COMPILER_ID STREQUAL GNU)
+if(CMAKE_C_COMPILER_ID STREQUAL GNU AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   # Some hundred bytes are cleared by plain stores: a string instruction takes longer to start.
   list(APPEND optimise -fno-tree-loop-distribute-patterns)
 endif()
