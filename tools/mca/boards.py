@@ -36,13 +36,13 @@ CORES = {
     "Cortex-A72": arm("neon", NEON, "cortex-a72"),
     "Cortex-A76": arm("dotprod", DOTPROD, "neoverse-n1", *SDOT),
     "Silvermont": Core("ssse3", SSSE3, X86_GCC, ("-mssse3", "-msse4.1"), "x86_64", "silvermont"),
-    "U74": Core("scalar", SCALAR, RISCV_GCC, (PREFETCH_R,), "riscv64", "sifive-u74"),
+    "U74": Core("scalar", SCALAR, RISCV_GCC, ("-mtune=sifive-7-series", PREFETCH_R), "riscv64", "sifive-u74"),
     "X280, groups as coded": rvv("rv64gcv"),
     "X280, groups as needed": rvv("rv64gcv_zvl512b"),
 }
 CODECS = ("s2", "s3", "s4", "o4", "i8")
-# dot_rvv.inc, signed_sum(): 8 quads, two a turn; dot_scalar.inc, block_sum(): 4 chunks
-INNER_TURNS = {("rvv", "i8"): 4, **{("scalar", codec): 4 for codec in CODECS}}
+# dot_rvv.inc, signed_sum(): 8 quads, two a turn; dot_words.inc, block_sum(): 8 pairs of rows
+INNER_TURNS = {("rvv", "i8"): 4, **{("scalar", codec): 8 for codec in CODECS}}
 
 # like: whose model stands for its cores, if not their own
 Board = namedtuple("Board", "name core like cores ghz bandwidths")

@@ -3,7 +3,11 @@
 #define EL_WIDTH 4
 
 #include "kernel/lanes.inc"
+#ifdef __riscv /* without vectors, which are a level of their own */
+#include "kernel/scalar/dot_words.inc"
+#else
 #include "kernel/scalar/dot_scalar.inc"
+#endif
 
 #include "kernel/ops.inc"
 
