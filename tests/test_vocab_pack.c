@@ -262,35 +262,45 @@ static void ranks_come_back(void **state)
     free(w);
 }
 
+/* What stands behind a section that is right, and what is said of it. */
+typedef struct ending {
+    uint8_t bytes[8];
+    uint64_t size;
+    const char *message;
+} ending;
+
+static void assert_refused(const el_vocab *vocab, const uint8_t *packed, uint64_t size,
+                           const ending *e)
+{
+    el_vocab found;
+    el_arena memory;
+    uint8_t longer[256];
+    assert_true(size + sizeof e->bytes <= sizeof longer);
+    memcpy(longer, packed, size);
+    memcpy(longer + size, e->bytes, sizeof e->bytes);
+    assert_int_equal(unpack(vocab, longer, size + e->size, &found, &memory), EDGELLM_ERR_FORMAT);
+    if (e->message) assert_non_null(strstr(last.message, e->message));
+}
+
 /* Runs of ranks that do not fit, after ten tokens. */
 static void bad_ranks_are_refused(void **state)
 {
     (void)state;
-    static const struct {
-        uint8_t bytes[8];
-        uint64_t size;
-    } cases[] = {{{0, 9}, 2},                              /* too few */
-                 {{0, 11}, 2},                             /* too many */
-                 {{0, 0}, 2},                              /* none */
-                 {{0, 9, 1}, 3},                           /* without a length */
-                 {{0, 10, 0}, 3},                          /* bytes after them */
-                 {{0xff, 0xff, 0xff, 0xff, 0x0f, 10}, 6}}; /* beyond 32 bits */
+    static const ending cases[] = {{{0, 9}, 2, NULL},     /* too few */
+                                   {{0, 11}, 2, NULL},    /* too many */
+                                   {{0, 0}, 2, NULL},     /* none */
+                                   {{0, 9, 1}, 3, NULL},  /* without a length */
+                                   {{0, 10, 0}, 3, NULL}, /* bytes after them */
+                                   /* beyond 32 bits */
+                                   {{0xff, 0xff, 0xff, 0xff, 0x0f, 10}, 6, NULL}};
     words *w = new_words();
     for (int i = 0; i < 10; i++)
         add_word(w, EL_TOKEN_NORMAL, "a");
     uint64_t size;
     uint8_t *packed = pack(&w->vocab, &size);
-    uint8_t longer[256];
-    assert_true(size + 8 <= sizeof longer);
-    memcpy(longer, packed, size);
     w->vocab.pretokenizer = "spm";
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        el_vocab found;
-        el_arena memory;
-        memcpy(longer + size, cases[i].bytes, sizeof cases[i].bytes);
-        assert_int_equal(unpack(&w->vocab, longer, size + cases[i].size, &found, &memory),
-                         EDGELLM_ERR_FORMAT);
-    }
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_refused(&w->vocab, packed, size, &cases[i]);
     free(packed);
     free(w);
 }
@@ -319,34 +329,22 @@ static void flags_come_back(void **state)
 static void bad_flags_are_refused(void **state)
 {
     (void)state;
-    static const struct {
-        uint8_t bytes[8];
-        uint64_t size;
-        const char *message;
-    } cases[] = {{{0, 1, 0}, 3, "the section ends within them"},
-                 {{0, 1, 9, 1}, 4, "flags are of one that there is not"},
-                 {{10, 1, 0, 1}, 4, "flags are of one that there is not"},
-                 {{9, 1, 0, 1}, 4, "flags are of one that there is not"},
-                 {{0, 0, 0, 1}, 4, "the flags of one are not known"},
-                 {{0, 1, 0, 16}, 4, "the flags of one are not known"},
-                 {{0, 1, 0, 1, 0}, 5, "bytes follow the last one"}};
+    static const ending cases[] = {{{0, 1, 0}, 3, "the section ends within them"},
+                                   {{0, 1, 9, 1}, 4, "flags are of one that there is not"},
+                                   {{10, 1, 0, 1}, 4, "flags are of one that there is not"},
+                                   {{9, 1, 0, 1}, 4, "flags are of one that there is not"},
+                                   {{0, 0, 0, 1}, 4, "the flags of one are not known"},
+                                   {{0, 1, 0, 16}, 4, "the flags of one are not known"},
+                                   {{0, 1, 0, 1, 0}, 5, "bytes follow the last one"}};
     const uint8_t flags[10] = {1, 1};
     words *w = new_words();
     for (int i = 0; i < 10; i++)
         add_word(w, EL_TOKEN_USER, "a");
     uint64_t size;
-    uint8_t *packed = pack(&w->vocab, &size), longer[256];
-    assert_true(size + 8 <= sizeof longer);
-    memcpy(longer, packed, size);
+    uint8_t *packed = pack(&w->vocab, &size);
     w->vocab.flags = flags;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        el_vocab found;
-        el_arena memory;
-        memcpy(longer + size, cases[i].bytes, sizeof cases[i].bytes);
-        assert_int_equal(unpack(&w->vocab, longer, size + cases[i].size, &found, &memory),
-                         EDGELLM_ERR_FORMAT);
-        assert_non_null(strstr(last.message, cases[i].message));
-    }
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_refused(&w->vocab, packed, size, &cases[i]);
     free(packed);
     free(w);
 }

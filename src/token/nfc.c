@@ -42,32 +42,30 @@ typedef struct work {
 
 /* ---- tables ---- */
 
-static const uint32_t *find_parts(uint32_t code)
+/* The first row whose number in `column` is not below code; n: there is none. */
+static size_t first_row(const uint32_t (*rows)[3], size_t n, int column, uint32_t code)
 {
-    size_t low = 0, high = COUNT(el_unicode_parts);
+    size_t low = 0, high = n;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        if (el_unicode_parts[middle][0] < code)
+        if (rows[middle][column] < code)
             low = middle + 1;
         else
             high = middle;
     }
-    return low < COUNT(el_unicode_parts) && el_unicode_parts[low][0] == code ? el_unicode_parts[low]
-                                                                             : NULL;
+    return low;
+}
+
+static const uint32_t *find_parts(uint32_t code)
+{
+    const size_t n = COUNT(el_unicode_parts), at = first_row(el_unicode_parts, n, 0, code);
+    return at < n && el_unicode_parts[at][0] == code ? el_unicode_parts[at] : NULL;
 }
 
 static uint8_t order_of(uint32_t code)
 {
-    size_t low = 0, high = COUNT(el_unicode_marks);
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        if (el_unicode_marks[middle][1] < code)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    const bool is = low < COUNT(el_unicode_marks) && el_unicode_marks[low][0] <= code;
-    return is ? (uint8_t)el_unicode_marks[low][2] : 0;
+    const size_t n = COUNT(el_unicode_marks), at = first_row(el_unicode_marks, n, 1, code);
+    return at < n && el_unicode_marks[at][0] <= code ? (uint8_t)el_unicode_marks[at][2] : 0;
 }
 
 /* ---- taking apart ---- */

@@ -3,11 +3,7 @@
 #define EL_GROUP_START static __attribute__((noinline))
 
 #include "kernel/lanes.inc"
-#ifdef __riscv /* without vectors, which are a level of their own */
-#include "kernel/scalar/dot_words.inc"
-#else
-#include "kernel/scalar/dot_scalar.inc"
-#endif
+#include "kernel/scalar/dot_portable.inc"
 #include "kernel/scalar/scales_scalar.inc"
 
 #include "kernel/levels.h"

@@ -3,11 +3,7 @@
 #define EL_WIDTH 4
 
 #include "kernel/lanes.inc"
-#ifdef __riscv /* without vectors, which are a level of their own */
-#include "kernel/scalar/dot_words.inc"
-#else
-#include "kernel/scalar/dot_scalar.inc"
-#endif
+#include "kernel/scalar/dot_portable.inc"
 
 #include "kernel/ops.inc"
 
