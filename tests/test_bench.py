@@ -8,6 +8,7 @@ take the pictures out of its page.
 RANDOM_MODEL is tools/random_model.c. Standard library only. That a share is reached is no test: it
 is a figure of the machine.
 """
+import contextlib
 import csv
 import html.parser
 import json
@@ -345,12 +346,10 @@ def children(pid):
     """{pid: command} of those that live."""
     found = {}
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
+        with contextlib.suppress(OSError):  # it may end meanwhile
             after = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(after[1]) == pid and after[0] not in "ZX":
-            found[int(folder.name)] = (folder / "status").read_text()
+            if int(after[1]) == pid and after[0] not in "ZX":
+                found[int(folder.name)] = (folder / "status").read_text()
     return found
 
 

@@ -249,7 +249,10 @@ class Case(unittest.TestCase):
             time.sleep(0.01)
 
     def part(self):
-        return sum(p.stat().st_size for p in self.home.rglob("*.part"))
+        """Bytes of what is unfinished; None: it was moved while it was looked at."""
+        with contextlib.suppress(FileNotFoundError):
+            return sum(p.stat().st_size for p in self.home.rglob("*.part"))
+        return None
 
     def repository(self, files, sha1="c0ffee", revision="main", **sums):
         """An answer of the hub, and the files under its commit."""
