@@ -541,6 +541,10 @@ class Terminal:
         self.read(0)
         return self.process.returncode
 
+    def cpu_seconds(self):
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def close(self):
         if self.process.poll() is None:
             self.process.kill()
@@ -729,9 +733,10 @@ class Interrupts(OnATerminal):
             terminal.wait("... ")
             terminal.type("x" * 3000 + "\n")
         terminal.wait("... ")
+        idle = terminal.cpu_seconds()
         terminal.type('"""\n')
-        terminal.wait('"""')
-        time.sleep(0.3)
+        while terminal.cpu_seconds() < idle + 0.3:  # at the prompt, which takes minutes
+            terminal.read(0.01)
         terminal.type(b"\x03")
         terminal.wait("the question is taken back]")
         terminal.wait(PROMPT)

@@ -21,6 +21,7 @@ import unittest
 EDGELLM, MAKE_TINY = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 OUT = pathlib.Path(sys.argv[3]).absolute()
 USAGE, IO = 2, 3
+TRIES = 6
 TM2 = str(OUT / "tiny.tm2.bin")
 os.environ["EDGELLM_CACHE"] = "none"
 ZONE, RAPL = "sys/class/thermal/thermal_zone0/", "sys/class/powercap/intel-rapl:0/"
@@ -62,9 +63,16 @@ class Case(unittest.TestCase):
         self.assertEqual(done.returncode, code, done.stderr)
         self.assertRegex(done.stderr, rf"\Aedgellm: [^\n]*{says}[^\n]*\n\Z")
 
-    def even(self, got, period):
-        """On time in the mean, whatever woke late, on a machine that does other things too."""
-        self.assertAlmostEqual(got["timings"]["token_ms"]["mean"], period, delta=period / 10)
+    def once(self, holds, ask):
+        """What ask() tells once holds() of it: of times a busy machine spoils some, a fault each."""
+        for _ in range(TRIES):
+            if holds(got := ask()):
+                return got
+        return self.fail(got)
+
+    def even(self, ask, period=100):
+        """Its tokens are on time in the mean, whatever woke late."""
+        return self.once(lambda got: abs(got["timings"]["token_ms"]["mean"] - period) <= period / 10, ask)
 
     def thermal(self, millidegrees):
         self.put(ZONE + "type", "cpu-thermal")
@@ -152,10 +160,11 @@ class Energy(Case):
     def test_a_power_sensor_is_read_meanwhile(self):
         self.put(INA + "name", "ina226")
         self.put(INA + "power1_input", 2_500_000)
-        got = self.run_json("--target-rate", "20")
-        energy, seconds = got["conditions"]["energy"], 19 / got["timings"]["decode_tok_s"]
-        self.assertEqual(energy["meter"], "ina226 power1_input")
-        self.assertAlmostEqual(energy["answer_joules"], 2.5 * seconds, delta=0.25)
+        def is_right(got):
+            seconds = 19 / got["timings"]["decode_tok_s"]
+            return abs(got["conditions"]["energy"]["answer_joules"] - 2.5 * seconds) <= 0.25
+        got = self.once(is_right, lambda: self.run_json("--target-rate", "20"))
+        self.assertEqual(got["conditions"]["energy"]["meter"], "ina226 power1_input")
         real = self.run_json("--rt")["conditions"]["energy"]
         self.assertIn("not with --rt", real["why"])
         self.assertIsNone(real["joules_per_token"])
@@ -168,11 +177,10 @@ class Energy(Case):
 class Rate(Case):
     def test_tokens_are_given_out_evenly(self):
         plain = self.run_json()
-        got = self.run_json("--target-rate", "10")
+        got = self.even(lambda: self.run_json("--target-rate", "10"))
         self.assertEqual([got[k] for k in ("tokens", "text", "hash")],
                          [plain[k] for k in ("tokens", "text", "hash")])
         times = got["timings"]
-        self.even(got, 100)
         self.assertAlmostEqual(times["decode_tok_s"] * times["token_ms"]["mean"], 1e3, delta=1)
         pace = got["conditions"]["pace"]
         self.assertEqual((pace["target_rate"], pace["max_temp_c"], pace["duty_least"]), (10, None, None))
@@ -180,21 +188,22 @@ class Rate(Case):
         self.assertIsNone(plain["conditions"]["pace"])
 
     def test_text_appears_at_its_time(self):
-        began = time.monotonic()
-        with subprocess.Popen(self.command("--target-rate", "10", "-n", "8", "-q"), stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL) as process:
-            moments = []
-            while os.read(process.stdout.fileno(), 100):
-                moments.append(time.monotonic() - began)
-        self.assertGreater(len(moments), 3)
-        self.assertGreater(moments[-1] - moments[0], 0.55)
+        def moments():
+            """At which some of it came."""
+            found = []
+            with subprocess.Popen(self.command("--target-rate", "10", "-n", "8", "-q"), stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL) as process:
+                while os.read(process.stdout.fileno(), 100):
+                    found.append(time.monotonic())
+            return found
+        self.once(lambda found: len(found) > 3 and found[-1] - found[0] > 0.55, moments)
 
     def test_a_rate_out_of_reach_costs_nothing(self):
         got = self.run_json("--target-rate", "1000000")
         self.assertEqual(got["conditions"]["pace"]["waited_ms"], 0)
 
     def test_real_time(self):
-        self.even(self.run_json("--target-rate", "10", "--rt"), 100)
+        self.even(lambda: self.run_json("--target-rate", "10", "--rt"))
 
     def test_a_signal_ends_the_wait(self):
         process = subprocess.Popen(self.command("--target-rate", "0.01"), stdout=subprocess.PIPE,
@@ -208,11 +217,12 @@ class Rate(Case):
     def test_chat(self):
         command = [EDGELLM, "chat", TM2, "-n", "8", "-s", "7", "-j", "1", "--ignore-eos", "--json", "--root",
                    self.root, "--target-rate", "10"]
-        done = subprocess.run(list(map(str, command)), input=b"fox\nlazy dog\n", capture_output=True,
-                              check=True, timeout=60)
-        first, second = map(json.loads, done.stdout.splitlines())
-        for got in first, second:
-            self.even(got, 100)
+        def answers():
+            done = subprocess.run(list(map(str, command)), input=b"fox\nlazy dog\n", capture_output=True,
+                                  check=True, timeout=60)
+            return list(map(json.loads, done.stdout.splitlines()))
+        first, second = self.once(lambda got: all(abs(a["timings"]["token_ms"]["mean"] - 100) <= 10 for a in got),
+                                  answers)
         self.assertGreater(second["conditions"]["pace"]["waited_ms"],
                            first["conditions"]["pace"]["waited_ms"])
 
@@ -221,9 +231,10 @@ class Rate(Case):
         self.rapl(0)
         command = [EDGELLM, "bench", TM2, "--runs", "2", "-n", "8", "-p", "4", "-j", "1", "--target-rate", "10",
                    "--root", self.root]
-        done = subprocess.run(list(map(str, (*command, "--json"))), capture_output=True, check=True)
-        got = json.loads(done.stdout)
-        self.assertAlmostEqual(got["decode_tok_s"], 10, delta=1)
+        def told():
+            return json.loads(subprocess.run(list(map(str, (*command, "--json"))), capture_output=True,
+                                             check=True).stdout)
+        got = self.once(lambda got: abs(got["decode_tok_s"] - 10) <= 1, told)
         self.assertEqual(got["conditions"]["energy"]["joules_per_token"], 0)
         text = subprocess.run(list(map(str, command)), capture_output=True, check=True, text=True).stdout
         for line in (r"temperature +up to 40\.0 C \(cpu-thermal\)", r"energy +0 J a token", r"held back +for"):
@@ -255,13 +266,13 @@ class Temperature(Case):
         self.assertEqual(got["hash"], plain["hash"])
         pace = got["conditions"]["pace"]
         self.assertAlmostEqual(pace["duty_least"], 0.05, delta=0.001)
-        self.assertGreater(pace["waited_ms"], 0)
-        self.assertGreater(got["timings"]["token_ms"]["mean"], 3 * plain["timings"]["token_ms"]["mean"])
+        # Most of the time it waits, however long others kept it from computing.
+        self.assertGreater(pace["waited_ms"], 0.6 * 19 * got["timings"]["token_ms"]["mean"])
 
     def test_both(self):
         """The slower of the two decides."""
         self.thermal(45000)
-        self.even(self.run_json("--max-temp", "70", "--target-rate", "10"), 100)
+        self.even(lambda: self.run_json("--max-temp", "70", "--target-rate", "10"))
 
     def test_in_between_it_is_smooth(self):
         """5 degrees below the limit: a duty between, the same all the time but for the integral."""

@@ -111,6 +111,21 @@ class Server:
         return out, err, self.process.returncode
 
 
+class UnixServer(Server):
+    """At the socket `path`."""
+
+    def client(self):
+        client = http.client.HTTPConnection("localhost", timeout=WAIT)
+        client.sock = socket.socket(socket.AF_UNIX)
+        client.sock.settimeout(WAIT)
+        try:
+            client.sock.connect(str(self.path))
+        except OSError:
+            client.close()
+            raise
+        return client
+
+
 def ask(client, path, body=None, headers=None, method=None):
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     client.request(method or ("GET" if data is None else "POST"), path, data,
@@ -898,18 +913,15 @@ class Start(Case):
         self.ends_well(server)
 
     def loading(self, calibrate_ms):
-        """A server that has just begun, and its first reply."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        process = start("--port", port, "--calibrate", calibrate_ms)
-        self.addCleanup(process.communicate)
-        self.addCleanup(process.kill)
-        server = Server.__new__(Server)
-        server.process, server.port = process, port
+        """A server that has just begun, and its first reply. Its place is known before it says so."""
+        server = UnixServer.__new__(UnixServer)
+        server.path = OUT / "loading.sock"
+        server.process = start("--unix", server.path, "--calibrate", calibrate_ms)
+        self.addCleanup(server.process.communicate)
+        self.addCleanup(server.process.kill)
         until, reply = time.monotonic() + WAIT, None
         while reply is None and time.monotonic() < until:
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(FileNotFoundError, ConnectionError):
                 reply = server.ask("/health")
         return server, reply
 

@@ -322,16 +322,14 @@ class Swapping(Case):
 
     def test_while_it_starts(self):
         place(LONG)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        process = serve.start("--port", port, *CONTEXT, "--calibrate", "1500", model=str(PATH))
+        path = OUT / "starting.sock"
+        process = serve.start("--unix", path, *CONTEXT, "--calibrate", "1500", model=str(PATH))
         self.addCleanup(process.communicate)
         self.addCleanup(process.kill)
         until = time.monotonic() + serve.WAIT
         while time.monotonic() < until:  # it listens: from then on it is no longer ended by it
-            with contextlib.suppress(ConnectionError):
-                socket.create_connection(("127.0.0.1", port)).close()
+            with socket.socket(socket.AF_UNIX) as asks, contextlib.suppress(FileNotFoundError, ConnectionError):
+                asks.connect(str(path))
                 break
         place(OTHER)
         process.send_signal(signal.SIGHUP)

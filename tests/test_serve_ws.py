@@ -235,7 +235,6 @@ class Running(Case):
         tokens, done = self.rest(client, "a")
         self.assertEqual((done["type"], done["finish_reason"]), ("done", "cancelled"))
         self.assertEqual(done["usage"]["completion_tokens"], 1 + len(tokens))
-        self.assertLess(len(tokens), 7000)
         client.send(type="cancel", id="a")
         self.error_of(client.receive(), 404, "id", "a", True)
         self.stream_works(client)
