@@ -311,23 +311,39 @@ static float ref_finish(const el_attended *of, uint32_t p, float score)
     return p < of->begin ? -INFINITY : score;
 }
 
-static void ref_attend(const el_kv *kv, const float *query, const el_attended *of, float *out)
+/* Of the first n positions, before anything becomes of them. */
+static void ref_scores(const el_kv *kv, const float *query, uint32_t head_dim, uint32_t n,
+                       float *scores)
 {
-    const uint32_t head_dim = of->head_dim, length = of->end;
-    const uint32_t left = kv->blocks / 2 * 32; /* of 16 bits: what codes left over */
     int8_t q[EL_HEAD_DIM_MAX];
-    float qs[8], e[POSITIONS] = {0}, turned[EL_HEAD_DIM_MAX];
+    float qs[8], turned[EL_HEAD_DIM_MAX];
     int32_t sum[8];
     ref_turn(kv, query, head_dim, turned);
     ref_quantize(turned, head_dim, q, qs, sum);
+    for (uint32_t p = 0; p < n; p++)
+        scores[p] = ref_score(kv, q, qs, sum, p);
+}
+
+static void ref_attend_by(const el_kv *kv, const float *scores, const el_attended *of, float *out)
+{
+    const uint32_t head_dim = of->head_dim, length = of->end;
+    const uint32_t left = kv->blocks / 2 * 32; /* of 16 bits: what codes left over */
+    float e[POSITIONS] = {0};
     for (uint32_t p = 0; p < length; p++)
-        e[p] = ref_finish(of, p, ref_score(kv, q, qs, sum, p));
+        e[p] = ref_finish(of, p, scores[p]);
     float factor = 1.0f / ref_weigh(e, length);
     for (uint32_t d = 0; d < head_dim; d++) {
         out[d] = ref_mix(kv, NULL, head_dim, e, length, d) * factor;
         if (kv->bits == 16)
             out[d] = out[d] + ref_mix(kv, NULL, head_dim, e, length, left + d) * factor;
     }
+}
+
+static void ref_attend(const el_kv *kv, const float *query, const el_attended *of, float *out)
+{
+    float scores[POSITIONS];
+    ref_scores(kv, query, of->head_dim, of->end, scores);
+    ref_attend_by(kv, scores, of, out);
 }
 
 static void ref_attend_exact(const float *keys, const float *values, const float *query,
@@ -364,7 +380,7 @@ static void check_attend_heads(const el_kernels *k, const el_kv *kv, const float
 /* What is past the end has keys of any kind, and costs its time without changing a bit; so does
  * what is before the beginning. */
 static void check_attend_lengths(const el_kernels *k, const el_kv *kv, const float *queries,
-                                 el_attended of)
+                                 float scores[HEADS][POSITIONS], el_attended of)
 {
     float want[HEADS * EL_HEAD_DIM_MAX];
     for (size_t i = 0; i < LENGTH(lengths); i++) {
@@ -372,7 +388,7 @@ static void check_attend_lengths(const el_kernels *k, const el_kv *kv, const flo
         of.first = 0;
         if (of.begin >= of.end) continue;
         for (uint32_t h = 0; h < HEADS; h++)
-            ref_attend(kv, queries + h * of.head_dim, &of, want + h * of.head_dim);
+            ref_attend_by(kv, scores[h], &of, want + h * of.head_dim);
         for (uint32_t heads = 1 + i % 2; heads <= HEADS; heads += 2)
             check_attend_heads(k, kv, queries, heads, &of, want);
         for (of.first = 0; of.first <= of.begin; of.first += 64)
@@ -447,10 +463,13 @@ static void check_attend_ways(const el_kernels *k, const el_kv *kv, const float 
                                        {.scale = 0.125f, .begin = 1},
                                        {.scale = 60.0f, .begin = 64, .cap = 50.0f},
                                        {.scale = 0.125f, .begin = 127}};
+    float scores[HEADS][POSITIONS];
+    for (uint32_t h = 0; h < HEADS; h++)
+        ref_scores(kv, queries + h * dim, dim, lengths[LENGTH(lengths) - 1], scores[h]);
     for (size_t i = 0; i < LENGTH(ways); i++) {
         el_attended of = ways[i];
         of.head_dim = dim;
-        check_attend_lengths(k, kv, queries, of);
+        check_attend_lengths(k, kv, queries, scores, of);
     }
 }
 
