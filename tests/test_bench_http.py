@@ -25,7 +25,6 @@ import unittest
 PROGRAM = os.path.abspath(sys.argv[1])
 INJECT = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else None
 USAGE, IO, MEMORY = 2, 3, 6
-MS = 1_000_000
 DIE = object()  # in a list of what is sent: the connection breaks off
 NEW_LINE = b"\n"
 

@@ -141,7 +141,7 @@ static bool trace(pid_t pid, seen *s)
 }
 
 /* Runs the child; fills in what both saw. */
-static void measure(const edgellm_session_options *options, int extra_call, counts *c, seen *s)
+static void measure_once(const edgellm_session_options *options, int extra_call, counts *c, seen *s)
 {
     int ends[2], status = 0;
     *c = (counts){0, -1, -1};
@@ -158,6 +158,20 @@ static void measure(const edgellm_session_options *options, int extra_call, coun
     waitpid(pid, &status, 0);
     assert_true(traced);
     assert_int_equal(got, sizeof *c);
+}
+
+/* Where memory is short, or the system looks which pages are used, it takes some from the child now
+ * and then: a fault of the child's own comes each time. */
+static void measure(const edgellm_session_options *options, int extra_call, counts *c, seen *s)
+{
+#ifdef EL_TEST_SANITIZED /* they fault on their own account */
+    int tries = 1;
+#else
+    int tries = 5;
+#endif
+    do
+        measure_once(options, extra_call, c, s);
+    while (c->faults != 0 && --tries > 0);
 }
 
 /* What raise() calls by itself. */
