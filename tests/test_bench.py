@@ -413,7 +413,7 @@ class Load(unittest.TestCase):
         process, found = self.loaded("cpu", len(os.sched_getaffinity(0)))
         process.kill()
         process.communicate(timeout=60)
-        process = start(TM2, "--runs", "20000", "--blocks", "1000", "-n", "64", "-p", "4", "-j", "1",
+        process = start(TM2, "--runs", "20000", "--blocks", "100", "-n", "64", "-p", "4", "-j", "1",
                         "--load", "cpu", "--json")
         wait_for(lambda: len(children(process.pid)) > 0)
         os.kill(min(children(process.pid)), signal.SIGTERM)
