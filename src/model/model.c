@@ -18,7 +18,7 @@ static const el_architecture *const architectures[] = {&el_llama,   &el_qwen2,  
 
 enum { N_ARCHITECTURES = sizeof architectures / sizeof architectures[0] };
 
-static const el_architecture *find_architecture(const char *name)
+const el_architecture *el_architecture_of(const char *name)
 {
     for (int i = 0; i < N_ARCHITECTURES; i++)
         if (strcmp(architectures[i]->name, name) == 0) return architectures[i];
@@ -131,7 +131,7 @@ edgellm_status el_model_load(el_model *model, const el_tm2 *file, el_arena *aren
                              edgellm_error *err)
 {
     const el_config *c = &file->config;
-    const el_architecture *architecture = find_architecture(c->architecture);
+    const el_architecture *architecture = el_architecture_of(c->architecture);
     if (!architecture)
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
                        "model: architecture \"%s\" is not one this version runs (llama, qwen2, "
