@@ -218,8 +218,8 @@ static double kl_of(const char *path)
  * itself, at the same bits, scales and groups. */
 static void test_calibrated_is_nearer_than_rounded(void **state)
 {
-    static const char *const architectures[] = {"llama", "qwen2",   "qwen3",  "gemma2",      "gemma3",
-                                                "phi3",  "smollm3", "bitnet", "bitnet-b1.58"};
+    static const char *const architectures[] = {
+        "llama", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "smollm3", "bitnet", "bitnet-b1.58"};
     static char text[64 * LENGTH + 1];
     (void)state;
     put_digits(text, sizeof text - 1, 1);
@@ -232,15 +232,15 @@ static void test_calibrated_is_nearer_than_rounded(void **state)
         const el_quantize_options plain = {
             .bits = 3, .group = 64, .embedding_group = 64, .scales = EL_SCALE_BYTE};
         spec.architecture = architectures[i];
-        spec.ffn_dim = 128; /* so that all widths can be rotated */
-        spec.layers = 4;    /* of every kind at least one */
+        spec.ffn_dim = 128;           /* so that all widths can be rotated */
+        spec.layers = i == 6 ? 4 : 2; /* SmolLM3's fourth is of another kind */
         assert_true(el_tiny_write(&spec, SOURCE));
         o.fit = 0;
         o.bits = 3;
         o.calibration = TEXT;
         o.length = LENGTH;
-        o.sequences = 60;
-        o.steps = 100;
+        o.sequences = 40;
+        o.steps = 60;
         compress(&o);
         assert_ok(el_quantize(SOURCE, PLAIN, &plain, &rounded, &err));
         const double calibrated = kl_of(TARGET), by_itself = kl_of(PLAIN);

@@ -224,28 +224,40 @@ static const row rows[] = {
     {.shape = {12, 10, 4, 2, 4, .eps = 1e-3f}, .rotary = 4, .n = 3, .biases = true},
     /* Qwen 3 */
     {.shape = {10, 24, 4, 2, 6, .eps = 1e-3f, .head_norms = true}, .rotary = 6, .n = 5},
-    {.shape = {8, 3, 4, 1, 4, .eps = 1e-3f, .head_norms = true}, .rotary = 4, .n = 7, .biases = true},
+    {.shape = {8, 3, 4, 1, 4, .eps = 1e-3f, .head_norms = true},
+     .rotary = 4,
+     .n = 7,
+     .biases = true},
     /* Gemma 2: its local layers, and those that attend to all */
     {.shape = {10, 12, 4, 2, 4, .eps = 1e-3f, .post_norms = true, .gate = EL_GATE_GELU,
                .attention_scale = 0.7f, .attention_cap = 1.5f, .window = 3},
-     .rotary = 4, .n = 6, .local = true},
+     .rotary = 4,
+     .n = 6,
+     .local = true},
     {.shape = {6, 4, 2, 1, 4, .eps = 1e-3f, .post_norms = true, .gate = EL_GATE_GELU,
                .attention_cap = 0.8f, .window = 3},
-     .rotary = 4, .n = 13},
+     .rotary = 4,
+     .n = 13},
     /* Gemma 3 */
     {.shape = {8, 10, 4, 1, 4, .eps = 1e-3f, .head_norms = true, .post_norms = true,
                .gate = EL_GATE_GELU, .window = 2},
-     .rotary = 4, .n = 5, .local = true},
+     .rotary = 4,
+     .n = 5,
+     .local = true},
     /* SmolLM3 */
     {.shape = {8, 10, 4, 2, 4, .eps = 1e-3f}, .rotary = 4, .n = 5, .unturned = true},
     /* both kinds of BitNet */
     {.shape = {8, 12, 4, 2, 4, .eps = 1e-3f, .sub_norms = true}, .rotary = 4, .n = 5},
     {.shape = {12, 6, 2, 1, 4, .eps = 1e-3f, .sub_norms = true, .gate = EL_GATE_RELU2},
-     .rotary = 4, .n = 4},
+     .rotary = 4,
+     .n = 4},
     /* all of it at once */
     {.shape = {8, 10, 4, 2, 6, .eps = 1e-3f, .head_norms = true, .post_norms = true,
                .sub_norms = true, .gate = EL_GATE_GELU, .attention_cap = 1, .window = 4},
-     .rotary = 4, .n = 7, .biases = true, .local = true},
+     .rotary = 4,
+     .n = 7,
+     .biases = true,
+     .local = true},
 };
 
 static void test_forward(void **state)

@@ -60,32 +60,34 @@ static const struct {
     const char *architecture;
     uint32_t window, turned;
     el_tiny_scaling scaling;
-} models[] = {{64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, NULL, 0, 0, EL_TINY_UNSCALED},
-            {96, 32, 3, 2, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, NULL, 0, 0, EL_TINY_UNSCALED},
-            {32, 160, 1, 4, 4, EL_GGML_Q4_0, EL_GGML_Q4_1, false, 1, NULL, 0, 0, EL_TINY_UNSCALED},
-            {160, 64, 2, 5, 1, EL_GGML_Q4_1, EL_GGML_Q4_0, true, 17, NULL, 0, 0, EL_TINY_UNSCALED},
-            {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "qwen2", 0, 0, EL_TINY_UNSCALED},
-            {96, 32, 2, 3, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, "qwen2", 0, 0, EL_TINY_UNSCALED},
-            {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "qwen3", 0, 0, EL_TINY_UNSCALED},
-            {96, 32, 2, 3, 3, EL_GGML_Q4_0, EL_GGML_Q8_0, true, 33, "qwen3", 0, 0, EL_TINY_UNSCALED},
-            {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "gemma2", 0, 0, EL_TINY_UNSCALED},
-            {96, 32, 4, 3, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, "gemma2", 0, 0, EL_TINY_UNSCALED},
-            {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "gemma3", 0, 0, EL_TINY_UNSCALED},
-            {96, 32, 2, 3, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, "gemma3", 0, 0, EL_TINY_UNSCALED},
-            {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "phi3", 0, 0, EL_TINY_UNSCALED},
-            {96, 32, 2, 3, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, "phi3", 0, 24, EL_TINY_UNSCALED},
-            {64, 96, 5, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "smollm3", 0, 0, EL_TINY_UNSCALED},
-            {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "bitnet", 0, 0, EL_TINY_UNSCALED},
-            {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "bitnet-b1.58", 0, 0, EL_TINY_UNSCALED},
-            /* windows, and positions stretched in every way */
-            {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, NULL, 9, 0, EL_TINY_UNSCALED},
-            {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "phi3", 31, 0, EL_TINY_UNSCALED},
-            {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, NULL, 0, 12, EL_TINY_LINEAR},
-            {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, NULL, 0, 0, EL_TINY_FACTORS},
-            {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "qwen2", 0, 0, EL_TINY_YARN},
-            {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "phi3", 0, 0, EL_TINY_LONGROPE},
-            {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 33, "phi3", 0, 0, EL_TINY_LONGROPE},
-            {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "gemma3", 0, 0, EL_TINY_LINEAR}};
+} models[] = {
+    {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, NULL, 0, 0, EL_TINY_UNSCALED},
+    {96, 32, 3, 2, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, NULL, 0, 0, EL_TINY_UNSCALED},
+    {32, 160, 1, 4, 4, EL_GGML_Q4_0, EL_GGML_Q4_1, false, 1, NULL, 0, 0, EL_TINY_UNSCALED},
+    {160, 64, 2, 5, 1, EL_GGML_Q4_1, EL_GGML_Q4_0, true, 17, NULL, 0, 0, EL_TINY_UNSCALED},
+    {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "qwen2", 0, 0, EL_TINY_UNSCALED},
+    {96, 32, 2, 3, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, "qwen2", 0, 0, EL_TINY_UNSCALED},
+    {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "qwen3", 0, 0, EL_TINY_UNSCALED},
+    {96, 32, 2, 3, 3, EL_GGML_Q4_0, EL_GGML_Q8_0, true, 33, "qwen3", 0, 0, EL_TINY_UNSCALED},
+    {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "gemma2", 0, 0, EL_TINY_UNSCALED},
+    {96, 32, 4, 3, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, "gemma2", 0, 0, EL_TINY_UNSCALED},
+    {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "gemma3", 0, 0, EL_TINY_UNSCALED},
+    {96, 32, 2, 3, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, "gemma3", 0, 0, EL_TINY_UNSCALED},
+    {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "phi3", 0, 0, EL_TINY_UNSCALED},
+    {96, 32, 2, 3, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, "phi3", 0, 24, EL_TINY_UNSCALED},
+    {64, 96, 5, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "smollm3", 0, 0, EL_TINY_UNSCALED},
+    {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "bitnet", 0, 0, EL_TINY_UNSCALED},
+    {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "bitnet-b1.58", 0, 0,
+     EL_TINY_UNSCALED},
+    /* windows, and positions stretched in every way */
+    {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, NULL, 9, 0, EL_TINY_UNSCALED},
+    {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "phi3", 31, 0, EL_TINY_UNSCALED},
+    {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, NULL, 0, 12, EL_TINY_LINEAR},
+    {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, NULL, 0, 0, EL_TINY_FACTORS},
+    {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "qwen2", 0, 0, EL_TINY_YARN},
+    {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "phi3", 0, 0, EL_TINY_LONGROPE},
+    {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 33, "phi3", 0, 0, EL_TINY_LONGROPE},
+    {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "gemma3", 0, 0, EL_TINY_LINEAR}};
 
 static void test_the_engine_says_the_same(void **state)
 {

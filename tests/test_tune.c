@@ -44,11 +44,12 @@ static const spec apart = {4100, 8, 12, 2, 1, false, 3, 5, 2, EL_CODEC_O3, {2050
 static const spec lengthy = {50, 16, 16, 2, 2, true, 2, 300, 1, EL_CODEC_S4, {0}, false, 0, 0};
 static const spec fine = {90, 32, 48, 4, 2, false, 4, 12, 4, EL_CODEC_O4, {0}, false, 0, 0};
 static const spec turned = {150, 64, 128, 4, 2, true, 4, 12, 2, EL_CODEC_S3, {70}, true, 0, 0};
-static const spec turned_apart = {150, 64, 64, 2, 1, false, 4, 9, 3, EL_CODEC_O3, {45, 110}, true, 0, 0};
+static const spec turned_apart = {150, 64, 64,          2,         1,    false, 4,
+                                  9,   3,  EL_CODEC_O3, {45, 110}, true, 0,     0};
 /* As Gemma's. */
-static const spec capped = {
-    90, 32, 48, 4, 2, true, 5, 10, 3, EL_CODEC_S3, {0}, false, .cap = 1.5f, .scale = 5.0f};
-static const spec *const specs[] = {&small, &apart,  &lengthy,      &fine,
+static const spec capped = {90, 32, 48,          4,   2,     true,        5,
+                            10, 3,  EL_CODEC_S3, {0}, false, .cap = 1.5f, .scale = 5.0f};
+static const spec *const specs[] = {&small,  &apart,        &lengthy, &fine,
                                     &turned, &turned_apart, &capped};
 
 /* Latent `index`: the pieces of the embedding, those of the head, then layer by layer. Matrices of

@@ -186,8 +186,7 @@ static edgellm_status load_fixed(el_source *s, const struct architecture *a, edg
     }
     if (s->fixed_floats == 0) return EDGELLM_OK;
     s->fixed = calloc(s->config.layers, s->fixed_floats * sizeof *s->fixed);
-    if (!s->fixed)
-        return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for biases and norms");
+    if (!s->fixed) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for biases and norms");
     for (uint32_t i = 0; i < s->config.layers; i++)
         EL_TRY(load_fixed_layer(s, i, err));
     return EDGELLM_OK;

@@ -19,7 +19,7 @@ typedef struct el_source {
     uint32_t cuts[EL_TABLE_PARTS - 1];
     float *fixed;                            /* owned: of all layers, what fixed_at says of each */
     size_t fixed_at[EL_FIXED], fixed_floats; /* in a layer's; fixed_at SIZE_MAX: is not there */
-    float *factors[EL_FACTORS]; /* owned: (rotary_dim / 2) each; NULL: is not there */
+    float *factors[EL_FACTORS];              /* owned: (rotary_dim / 2) each; NULL: is not there */
     el_gate gate;
     uint32_t unturned;     /* of so many layers the last turns no positions; 0: all turn them */
     float embedding_scale; /* of rows of the embedding as the first layer meets them */

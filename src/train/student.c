@@ -145,8 +145,8 @@ static edgellm_status put_factors(const el_source *s, el_tm2_writer *writer, edg
 {
     for (int i = 0; i < EL_FACTORS; i++) {
         if (!s->factors[i]) continue;
-        EL_TRY(put_vector(el_factor_names[i], s->factors[i], s->config.rotary_dim / 2, writer,
-                          err));
+        EL_TRY(
+            put_vector(el_factor_names[i], s->factors[i], s->config.rotary_dim / 2, writer, err));
     }
     return EDGELLM_OK;
 }

@@ -599,9 +599,8 @@ static uint32_t put_more_values(el_bytes *b, const el_tiny_spec *s)
                 {gemma2, "final_logit_softcapping", 1.5f, 0},
                 {scaled, "rope.scaling.factor", 4, 0},
                 {old, "rope.scaling.original_context_length", 0, 40}};
-    static const char *const types[] = {[EL_TINY_LINEAR] = "linear",
-                                        [EL_TINY_YARN] = "yarn",
-                                        [EL_TINY_LONGROPE] = "longrope"};
+    static const char *const types[] = {
+        [EL_TINY_LINEAR] = "linear", [EL_TINY_YARN] = "yarn", [EL_TINY_LONGROPE] = "longrope"};
     uint32_t n = 0;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (!rows[i].there) continue;

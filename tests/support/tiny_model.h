@@ -69,11 +69,11 @@ typedef struct el_tiny_spec {
     uint32_t window;          /* of llama and phi3: of all layers; 0: none */
     uint32_t turned;          /* numbers of a head that positions turn; 0: all */
     el_tiny_scaling scaling;
-    bool llama3;              /* its chat template is Llama 3's, not ChatML */
-    bool rotated;             /* rows of matrices are R w (FORMAT.md); f32, widths in 64s */
-    bool lone;                /* of 64 weights all but one are 0: rounded to 8 bits without loss,
-                                 rotated or not; f32, widths in 64s */
-    uint32_t version;         /* of GGUF: 2 or 3 */
+    bool llama3;      /* its chat template is Llama 3's, not ChatML */
+    bool rotated;     /* rows of matrices are R w (FORMAT.md); f32, widths in 64s */
+    bool lone;        /* of 64 weights all but one are 0: rounded to 8 bits without loss,
+                         rotated or not; f32, widths in 64s */
+    uint32_t version; /* of GGUF: 2 or 3 */
     uint64_t seed;
 } el_tiny_spec;
 
