@@ -252,6 +252,38 @@ static void test_other_architectures(void **state)
                   (const char *const[]){"blk.0.attn_q.bias", "is missing", NULL});
 }
 
+/* A tensor that would change what its architecture computes, under the name of one in a file. */
+static void test_tensors_of_others(void **state)
+{
+    (void)state;
+    static const char becomes[] = "blk.1.attn_q_norm.weight"; /* as long a name */
+    el_bytes file = tiny(EL_GGML_Q4_1, false);
+    memcpy(find(&file, "blk.1.attn_output.weight"), becomes, strlen(becomes));
+    check_refused(
+        &file, EDGELLM_ERR_UNSUPPORTED,
+        (const char *const[]){"'blk.1.attn_q_norm.weight'", "cannot be calibrated", NULL});
+}
+
+/* Factors below 1 would make angles that are not exact. */
+static void test_factors_below_1(void **state)
+{
+    (void)state;
+    el_tiny_spec spec = el_tiny_defaults();
+    el_bytes file = {0};
+    el_source s;
+    edgellm_error err = {0};
+    spec.scaling = EL_TINY_FACTORS;
+    assert_true(el_tiny_write(&spec, SOURCE));
+    assert_ok(el_source_open(&s, SOURCE, &err));
+    const el_gguf_tensor *t = el_gguf_find(&s.gguf, "rope_freqs.weight");
+    const size_t at = (size_t)(t->data - s.gguf.map.data) + 2 * sizeof(float);
+    el_source_close(&s);
+    el_tiny_gguf(&spec, &file);
+    memcpy(file.data + at, &(float){0.5f}, sizeof(float));
+    check_refused(&file, EDGELLM_ERR_UNSUPPORTED,
+                  (const char *const[]){"'rope_freqs.weight', column 2", "below 1", NULL});
+}
+
 static void test_not_a_file(void **state)
 {
     (void)state;
@@ -309,6 +341,8 @@ int main(void)
         cmocka_unit_test(test_missing_tensors),
         cmocka_unit_test(test_wrong_shapes),
         cmocka_unit_test(test_other_architectures),
+        cmocka_unit_test(test_tensors_of_others),
+        cmocka_unit_test(test_factors_below_1),
         cmocka_unit_test(test_not_a_file),
         cmocka_unit_test(test_weights_that_are_no_numbers),
     };

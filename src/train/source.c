@@ -234,6 +234,11 @@ static edgellm_status load_factors(el_source *s, edgellm_error *err)
         if (!s->factors[i])
             return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for factors of positions");
         EL_TRY(el_source_load(t, s->factors[i], err));
+        for (uint32_t k = 0; k < n; k++)
+            if (!(s->factors[i][k] >= 1.0f))
+                return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                               "tensor '%s', column %u: the factor %g is below 1",
+                               el_factor_names[i], k, (double)s->factors[i][k]);
     }
     return EDGELLM_OK;
 }
@@ -278,6 +283,7 @@ static edgellm_status check(el_source *s, edgellm_error *err)
                        "qwen2, qwen3, gemma2, gemma3, phi3, smollm3, bitnet and bitnet-b1.58 can: "
                        "--bits N --calibrate none rounds it",
                        c->architecture);
+    EL_TRY(el_model_check(c, err));
     EL_TRY(refuse_more(s, a, err));
     join_pairs(s);
     take_kind(s);
