@@ -88,7 +88,9 @@ el_layer_trace el_layer_trace_layout(el_arena *arena, const el_layer_shape *s, u
         .act = el_arena_take(arena, n, wide * sizeof(float)),
         .scratch = el_arena_take(arena, scratch, sizeof(float)),
     };
-    if (!s->sub_norms) t.o0 = t.o, t.act0 = t.act;
+    if (s->sub_norms) return t;
+    t.o0 = t.o;
+    t.act0 = t.act;
     return t;
 }
 
