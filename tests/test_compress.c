@@ -87,7 +87,13 @@ static void test_other_architectures_keep_within_the_size(void **state)
     static const struct {
         const char *architecture, *tensor;
         uint32_t cols;
-    } rows[] = {{"qwen2", "blk.1.attn_k.bias", 32}, {"qwen3", "blk.0.attn_q_norm.weight", 16}};
+        el_tiny_scaling scaling;
+    } rows[] = {{"qwen2", "blk.1.attn_k.bias", 32, 0},
+                {"qwen3", "blk.0.attn_q_norm.weight", 16, 0},
+                {"gemma2", "blk.1.post_ffw_norm.weight", 64, 0},
+                {"bitnet", "blk.0.ffn_sub_norm.weight", 96, 0},
+                {"llama", "rope_freqs.weight", 8, EL_TINY_FACTORS},
+                {"phi3", "rope_factors_long.weight", 8, EL_TINY_LONGROPE}};
     const el_compress_options o = small_options();
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -96,6 +102,7 @@ static void test_other_architectures_keep_within_the_size(void **state)
         el_tm2 file;
         el_tensor t;
         spec.architecture = rows[i].architecture;
+        spec.scaling = rows[i].scaling;
         assert_true(el_tiny_write(&spec, SOURCE));
         el_compress_result r = compress(&o);
         assert_in_range(r.file_bytes, o.fit / 2, o.fit);
@@ -211,7 +218,8 @@ static double kl_of(const char *path)
  * itself, at the same bits, scales and groups. */
 static void test_calibrated_is_nearer_than_rounded(void **state)
 {
-    static const char *const architectures[] = {NULL, "qwen2", "qwen3"};
+    static const char *const architectures[] = {
+        "llama", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "smollm3", "bitnet", "bitnet-b1.58"};
     static char text[64 * LENGTH + 1];
     (void)state;
     put_digits(text, sizeof text - 1, 1);
@@ -224,19 +232,20 @@ static void test_calibrated_is_nearer_than_rounded(void **state)
         const el_quantize_options plain = {
             .bits = 3, .group = 64, .embedding_group = 64, .scales = EL_SCALE_BYTE};
         spec.architecture = architectures[i];
-        spec.ffn_dim = 128; /* so that all widths can be rotated */
+        spec.ffn_dim = 128;           /* so that all widths can be rotated */
+        spec.layers = i == 6 ? 4 : 2; /* SmolLM3's fourth is of another kind */
         assert_true(el_tiny_write(&spec, SOURCE));
         o.fit = 0;
         o.bits = 3;
         o.calibration = TEXT;
         o.length = LENGTH;
-        o.sequences = 60;
-        o.steps = 100;
+        o.sequences = 40;
+        o.steps = 60;
         compress(&o);
         assert_ok(el_quantize(SOURCE, PLAIN, &plain, &rounded, &err));
         const double calibrated = kl_of(TARGET), by_itself = kl_of(PLAIN);
-        printf("%s: calibrated %.4f, rounded %.4f nats a token\n",
-               spec.architecture ? spec.architecture : "llama", calibrated, by_itself);
+        printf("%s: calibrated %.4f, rounded %.4f nats a token\n", spec.architecture, calibrated,
+               by_itself);
         assert_true(calibrated > 0 && calibrated < by_itself);
     }
 }

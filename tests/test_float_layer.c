@@ -11,7 +11,22 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
+typedef struct row {
+    el_layer_shape shape;
+    uint32_t rotary, n;
+    bool biases, local, unturned;
+} row;
+
+static bool has_fixed(const row *r, int fixed)
+{
+    const bool there[EL_FIXED] = {r->biases,           r->biases,           r->biases,
+                                  r->shape.head_norms, r->shape.head_norms, r->shape.post_norms,
+                                  r->shape.post_norms, r->shape.sub_norms,  r->shape.sub_norms};
+    return there[fixed];
+}
+
 typedef struct layer {
+    const row *row;
     el_layer_shape shape;
     uint32_t n;
     size_t count; /* n * dim */
@@ -25,11 +40,16 @@ static size_t part_size(const layer *l, int part)
     return (size_t)el_part_rows(&l->shape, part) * el_part_cols(&l->shape, part);
 }
 
-static layer make_layer(el_layer_shape shape, uint32_t rotary_dim, bool biases, uint32_t n)
+static layer make_layer(const row *of)
 {
-    layer l = {.shape = shape, .n = n, .count = (size_t)n * shape.dim};
+    const el_layer_shape shape = of->shape;
+    const uint32_t n = of->n;
+    layer l = {.shape = shape, .n = n, .count = (size_t)n * shape.dim, .row = of};
     el_random r = {shape.dim + n};
-    l.shape.rotary = naive_rotary(n, rotary_dim, 50);
+    l.shape.rotary = naive_rotary(n, of->rotary, 50);
+    l.shape.local_rotary = naive_rotary(n, of->rotary, 7);
+    l.naive.local = of->local;
+    l.naive.unturned = of->unturned;
     l.x = naive_noise(&r, l.count, 1);
     l.dy = naive_noise(&r, l.count, 1);
     for (int p = 0; p < EL_PARTS; p++) {
@@ -41,7 +61,7 @@ static layer make_layer(el_layer_shape shape, uint32_t rotary_dim, bool biases, 
         l.naive.norm[i] = naive_double(l.norm[i], shape.dim);
     }
     for (int i = 0; i < EL_FIXED; i++) {
-        if (i < EL_FIXED_NQ ? !biases : !shape.head_norms) continue;
+        if (!has_fixed(of, i)) continue;
         l.fixed[i] = naive_noise(&r, el_fixed_cols(&shape, i), 1);
         l.naive.fixed[i] = naive_double(l.fixed[i], el_fixed_cols(&shape, i));
     }
@@ -69,11 +89,12 @@ static void free_layer(layer *l)
         free(l->naive.fixed[i]);
     }
     naive_rotary_free(&l->shape.rotary);
+    naive_rotary_free(&l->shape.local_rotary);
 }
 
 static el_layer_weights weights_of(const layer *l)
 {
-    el_layer_weights w = {0};
+    el_layer_weights w = {.local = l->row->local, .unturned = l->row->unturned};
     for (int p = 0; p < EL_PARTS; p++)
         w.part[p] = l->part[p];
     for (int i = 0; i < EL_NORMS; i++)
@@ -191,33 +212,59 @@ static void check_backward(layer *l, bool in_place)
     el_arena_release(&arena);
 }
 
-typedef struct row {
-    el_layer_shape shape;
-    uint32_t rotary, n;
-    bool biases;
-} row;
-
+/* The first four are of Llama. */
 static const row rows[] = {
-    {{12, 10, 4, 2, 4, 1e-3f, {0}, false},
-     2,
-     3,
-     false}, /* heads wider than the stream and the feed-forward */
-    {{8, 24, 2, 1, 4, 1e-5f, {0}, false}, 4, 1, false},
-    {{8, 6, 2, 2, 2, 1e-5f, {0}, false},
-     2,
-     17,
-     false}, /* tokens^2 decides about the scratch memory */
-    {{7, 5, 3, 1, 2, 1e-5f, {0}, false}, 2, 4, false},
-    {{12, 10, 4, 2, 4, 1e-3f, {0}, false}, 4, 3, true}, /* Qwen 2 */
-    {{10, 24, 4, 2, 6, 1e-3f, {0}, true}, 6, 5, false}, /* Qwen 3 */
-    {{8, 3, 4, 1, 4, 1e-3f, {0}, true}, 4, 7, true},
+    /* heads wider than the stream and the feed-forward */
+    {.shape = {12, 10, 4, 2, 4, .eps = 1e-3f}, .rotary = 2, .n = 3},
+    {.shape = {8, 24, 2, 1, 4, .eps = 1e-5f}, .rotary = 4, .n = 1},
+    /* tokens^2 decides about the scratch memory */
+    {.shape = {8, 6, 2, 2, 2, .eps = 1e-5f}, .rotary = 2, .n = 17},
+    {.shape = {7, 5, 3, 1, 2, .eps = 1e-5f}, .rotary = 2, .n = 4},
+    /* Qwen 2 */
+    {.shape = {12, 10, 4, 2, 4, .eps = 1e-3f}, .rotary = 4, .n = 3, .biases = true},
+    /* Qwen 3 */
+    {.shape = {10, 24, 4, 2, 6, .eps = 1e-3f, .head_norms = true}, .rotary = 6, .n = 5},
+    {.shape = {8, 3, 4, 1, 4, .eps = 1e-3f, .head_norms = true},
+     .rotary = 4,
+     .n = 7,
+     .biases = true},
+    /* Gemma 2: its local layers, and those that attend to all */
+    {.shape = {10, 12, 4, 2, 4, .eps = 1e-3f, .post_norms = true, .gate = EL_GATE_GELU,
+               .attention_scale = 0.7f, .attention_cap = 1.5f, .window = 3},
+     .rotary = 4,
+     .n = 6,
+     .local = true},
+    {.shape = {6, 4, 2, 1, 4, .eps = 1e-3f, .post_norms = true, .gate = EL_GATE_GELU,
+               .attention_cap = 0.8f, .window = 3},
+     .rotary = 4,
+     .n = 13},
+    /* Gemma 3 */
+    {.shape = {8, 10, 4, 1, 4, .eps = 1e-3f, .head_norms = true, .post_norms = true,
+               .gate = EL_GATE_GELU, .window = 2},
+     .rotary = 4,
+     .n = 5,
+     .local = true},
+    /* SmolLM3 */
+    {.shape = {8, 10, 4, 2, 4, .eps = 1e-3f}, .rotary = 4, .n = 5, .unturned = true},
+    /* both kinds of BitNet */
+    {.shape = {8, 12, 4, 2, 4, .eps = 1e-3f, .sub_norms = true}, .rotary = 4, .n = 5},
+    {.shape = {12, 6, 2, 1, 4, .eps = 1e-3f, .sub_norms = true, .gate = EL_GATE_RELU2},
+     .rotary = 4,
+     .n = 4},
+    /* all of it at once */
+    {.shape = {8, 10, 4, 2, 6, .eps = 1e-3f, .head_norms = true, .post_norms = true,
+               .sub_norms = true, .gate = EL_GATE_GELU, .attention_cap = 1, .window = 4},
+     .rotary = 4,
+     .n = 7,
+     .biases = true,
+     .local = true},
 };
 
 static void test_forward(void **state)
 {
     (void)state;
     for (size_t i = 0; i < LENGTH(rows); i++) {
-        layer l = make_layer(rows[i].shape, rows[i].rotary, rows[i].biases, rows[i].n);
+        layer l = make_layer(&rows[i]);
         check_forward(&l);
         free_layer(&l);
     }
@@ -227,17 +274,15 @@ static void test_backward(void **state)
 {
     (void)state;
     for (size_t i = 0; i < LENGTH(rows); i++) {
-        layer l = make_layer(rows[i].shape, rows[i].rotary, rows[i].biases, rows[i].n);
+        layer l = make_layer(&rows[i]);
         check_backward(&l, i % 2 == 0);
         free_layer(&l);
     }
 }
 
-/* Its steps one by one give what the whole gives, bit for bit. */
-static void test_steps(void **state)
+static void check_steps(const row *of)
 {
-    (void)state;
-    layer l = make_layer(rows[0].shape, rows[0].rotary, rows[0].biases, rows[0].n);
+    layer l = make_layer(of);
     el_arena arena;
     uint8_t *canary;
     el_layer_trace t = trace_of(&arena, &l, false, &canary);
@@ -249,10 +294,21 @@ static void test_steps(void **state)
     el_layer_feed(&l.shape, &w, l.n, &t);
     el_layer_down(&l.shape, &w, l.n, &t, y);
     assert_memory_equal(whole, y, l.count * sizeof *y);
+    memcpy(y, l.x, l.count * sizeof *y); /* a layer may write where its input was */
+    el_layer_forward(&l.shape, &w, y, l.n, &t, y);
+    assert_memory_equal(whole, y, l.count * sizeof *y);
     free(whole);
     free(y);
     free_layer(&l);
     el_arena_release(&arena);
+}
+
+/* Its steps one by one give what the whole gives, bit for bit. */
+static void test_steps(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LENGTH(rows); i++)
+        check_steps(&rows[i]);
 }
 
 int main(void)

@@ -53,31 +53,55 @@ static float_distance distance_of(uint32_t length, uint32_t chunks)
     return d;
 }
 
+static const struct {
+    uint32_t dim, ffn, layers, heads, kv_heads, matrix, embedding;
+    bool separate;
+    uint32_t length;
+    const char *architecture;
+    uint32_t window, turned;
+    el_tiny_scaling scaling;
+} models[] = {
+    {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, NULL, 0, 0, EL_TINY_UNSCALED},
+    {96, 32, 3, 2, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, NULL, 0, 0, EL_TINY_UNSCALED},
+    {32, 160, 1, 4, 4, EL_GGML_Q4_0, EL_GGML_Q4_1, false, 1, NULL, 0, 0, EL_TINY_UNSCALED},
+    {160, 64, 2, 5, 1, EL_GGML_Q4_1, EL_GGML_Q4_0, true, 17, NULL, 0, 0, EL_TINY_UNSCALED},
+    {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "qwen2", 0, 0, EL_TINY_UNSCALED},
+    {96, 32, 2, 3, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, "qwen2", 0, 0, EL_TINY_UNSCALED},
+    {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "qwen3", 0, 0, EL_TINY_UNSCALED},
+    {96, 32, 2, 3, 3, EL_GGML_Q4_0, EL_GGML_Q8_0, true, 33, "qwen3", 0, 0, EL_TINY_UNSCALED},
+    {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "gemma2", 0, 0, EL_TINY_UNSCALED},
+    {96, 32, 4, 3, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, "gemma2", 0, 0, EL_TINY_UNSCALED},
+    {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "gemma3", 0, 0, EL_TINY_UNSCALED},
+    {96, 32, 2, 3, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, "gemma3", 0, 0, EL_TINY_UNSCALED},
+    {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "phi3", 0, 0, EL_TINY_UNSCALED},
+    {96, 32, 2, 3, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, "phi3", 0, 24, EL_TINY_UNSCALED},
+    {64, 96, 5, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "smollm3", 0, 0, EL_TINY_UNSCALED},
+    {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "bitnet", 0, 0, EL_TINY_UNSCALED},
+    {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "bitnet-b1.58", 0, 0,
+     EL_TINY_UNSCALED},
+    /* windows, and positions stretched in every way */
+    {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, NULL, 9, 0, EL_TINY_UNSCALED},
+    {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "phi3", 31, 0, EL_TINY_UNSCALED},
+    {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, NULL, 0, 12, EL_TINY_LINEAR},
+    {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, NULL, 0, 0, EL_TINY_FACTORS},
+    {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "qwen2", 0, 0, EL_TINY_YARN},
+    {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "phi3", 0, 0, EL_TINY_LONGROPE},
+    {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 33, "phi3", 0, 0, EL_TINY_LONGROPE},
+    {64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "gemma3", 0, 0, EL_TINY_LINEAR}};
+
 static void test_the_engine_says_the_same(void **state)
 {
     (void)state;
-    static const struct {
-        uint32_t dim, ffn, layers, heads, kv_heads, matrix, embedding;
-        bool separate;
-        uint32_t length;
-        const char *architecture;
-    } rows[] = {{64, 96, 2, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, NULL},
-                {96, 32, 3, 2, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, NULL},
-                {32, 160, 1, 4, 4, EL_GGML_Q4_0, EL_GGML_Q4_1, false, 1, NULL},
-                {160, 64, 2, 5, 1, EL_GGML_Q4_1, EL_GGML_Q4_0, true, 17, NULL},
-                {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "qwen2"},
-                {96, 32, 2, 3, 1, EL_GGML_Q8_0, EL_GGML_Q8_0, true, 33, "qwen2"},
-                {64, 96, 3, 4, 2, EL_GGML_Q4_1, EL_GGML_Q8_0, false, 64, "qwen3"},
-                {96, 32, 2, 3, 3, EL_GGML_Q4_0, EL_GGML_Q8_0, true, 33, "qwen3"}};
-    for (size_t i = 0; i < LENGTH(rows); i++) {
+    for (size_t i = 0; i < LENGTH(models); i++) {
         el_tiny_spec s = el_tiny_defaults();
-        s.dim = rows[i].dim, s.ffn_dim = rows[i].ffn, s.layers = rows[i].layers;
-        s.heads = rows[i].heads, s.kv_heads = rows[i].kv_heads;
-        s.matrix_type = rows[i].matrix, s.embedding_type = rows[i].embedding;
-        s.separate_head = rows[i].separate;
-        s.architecture = rows[i].architecture;
+        s.dim = models[i].dim, s.ffn_dim = models[i].ffn, s.layers = models[i].layers;
+        s.heads = models[i].heads, s.kv_heads = models[i].kv_heads;
+        s.matrix_type = models[i].matrix, s.embedding_type = models[i].embedding;
+        s.separate_head = models[i].separate;
+        s.architecture = models[i].architecture;
+        s.window = models[i].window, s.turned = models[i].turned, s.scaling = models[i].scaling;
         convert(&s);
-        float_distance d = distance_of(rows[i].length, 2);
+        float_distance d = distance_of(models[i].length, 2);
         if (!(fabs(d.sum / d.positions) < 1e-10 && d.largest < 1e-9))
             fail_msg("row %zu: mean KL %g, largest %g", i, d.sum / d.positions, d.largest);
     }
@@ -218,7 +242,7 @@ static void test_other_architectures(void **state)
     while ((at = memmem(at, (size_t)(table - at), "llama", 5)))
         memcpy(at, "gemma", 5);
     check_refused(&file, EDGELLM_ERR_UNSUPPORTED,
-                  (const char *const[]){"'gemma'", "only llama, qwen2 and qwen3", NULL});
+                  (const char *const[]){"'gemma'", "only llama, qwen2,", "bitnet-b1.58 can"});
     file = tiny(EL_GGML_Q4_1, false);
     table = find(&file, "token_embd.weight");
     at = file.data;
@@ -226,6 +250,38 @@ static void test_other_architectures(void **state)
         memcpy(at, "qwen2", 5);
     check_refused(&file, EDGELLM_ERR_FORMAT,
                   (const char *const[]){"blk.0.attn_q.bias", "is missing", NULL});
+}
+
+/* A tensor that would change what its architecture computes, under the name of one in a file. */
+static void test_tensors_of_others(void **state)
+{
+    (void)state;
+    static const char becomes[] = "blk.1.attn_q_norm.weight"; /* as long a name */
+    el_bytes file = tiny(EL_GGML_Q4_1, false);
+    memcpy(find(&file, "blk.1.attn_output.weight"), becomes, strlen(becomes));
+    check_refused(
+        &file, EDGELLM_ERR_UNSUPPORTED,
+        (const char *const[]){"'blk.1.attn_q_norm.weight'", "cannot be calibrated", NULL});
+}
+
+/* Factors below 1 would make angles that are not exact. */
+static void test_factors_below_1(void **state)
+{
+    (void)state;
+    el_tiny_spec spec = el_tiny_defaults();
+    el_bytes file = {0};
+    el_source s;
+    edgellm_error err = {0};
+    spec.scaling = EL_TINY_FACTORS;
+    assert_true(el_tiny_write(&spec, SOURCE));
+    assert_ok(el_source_open(&s, SOURCE, &err));
+    const el_gguf_tensor *t = el_gguf_find(&s.gguf, "rope_freqs.weight");
+    const size_t at = (size_t)(t->data - s.gguf.map.data) + 2 * sizeof(float);
+    el_source_close(&s);
+    el_tiny_gguf(&spec, &file);
+    memcpy(file.data + at, &(float){0.5f}, sizeof(float));
+    check_refused(&file, EDGELLM_ERR_UNSUPPORTED,
+                  (const char *const[]){"'rope_freqs.weight', column 2", "below 1", NULL});
 }
 
 static void test_not_a_file(void **state)
@@ -285,6 +341,8 @@ int main(void)
         cmocka_unit_test(test_missing_tensors),
         cmocka_unit_test(test_wrong_shapes),
         cmocka_unit_test(test_other_architectures),
+        cmocka_unit_test(test_tensors_of_others),
+        cmocka_unit_test(test_factors_below_1),
         cmocka_unit_test(test_not_a_file),
         cmocka_unit_test(test_weights_that_are_no_numbers),
     };

@@ -18,6 +18,8 @@ typedef struct problem {
     const double *weights;
     uint32_t n, dim;
     el_attention attention;
+    el_gate gate;
+    double cap;
 } problem;
 
 static double weighted(const problem *p, size_t count)
@@ -112,7 +114,9 @@ static void check_norm(uint32_t n, uint32_t dim)
                  naive_double(dy, count),
                  n,
                  dim,
-                 {0}};
+                 {0},
+                 EL_GATE_SILU,
+                 0};
     memcpy(dx_before, dx, count * sizeof *dx);
     memcpy(dw_before, dw, dim * sizeof *dw);
     norm_loss(&p);
@@ -182,14 +186,19 @@ static void test_rotation(void **state)
 
 /* ---- elementwise ------------------------------------------------------------------------ */
 
-static double swiglu_loss(const void *context)
+static double gate_loss(const void *context)
 {
     const problem *p = context;
-    naive_swiglu(p->a, p->b, p->n, p->out);
+    naive_gate(p->gate, p->a, p->b, p->n, p->out);
     return weighted(p, p->n);
 }
 
-static void check_swiglu(uint32_t count)
+static const struct {
+    el_gate_fn forward;
+    el_gate_back_fn backward;
+} gates[] = {{el_swiglu, el_swiglu_back}, {el_geglu, el_geglu_back}, {el_reglu2, el_reglu2_back}};
+
+static void check_gate(el_gate gate_kind, uint32_t count)
 {
     el_random r = {count};
     float *gate = naive_noise(&r, count, 3), *up = naive_noise(&r, count, 1);
@@ -202,37 +211,76 @@ static void check_swiglu(uint32_t count)
                  naive_double(dout, count),
                  count,
                  0,
-                 {0}};
-    swiglu_loss(&p);
-    el_swiglu(gate, up, count, out);
-    naive_compare(out, p.out, count, 1e-6, "swiglu");
-    el_swiglu_back(gate, up, dout, count, dgate, dup);
-    naive_check_gradient(p.a, count, dgate, swiglu_loss, &p, "dgate");
-    naive_check_gradient(p.b, count, dup, swiglu_loss, &p, "dup");
+                 {0},
+                 gate_kind,
+                 0};
+    gate_loss(&p);
+    gates[gate_kind].forward(gate, up, count, out);
+    naive_compare(out, p.out, count, 1e-6, "gated");
+    gates[gate_kind].backward(gate, up, dout, count, dgate, dup);
+    naive_check_gradient(p.a, count, dgate, gate_loss, &p, "dgate");
+    naive_check_gradient(p.b, count, dup, gate_loss, &p, "dup");
+    memcpy(out, dup, count * sizeof *out);
+    gates[gate_kind].backward(gate, up, dout, count, dgate, dout); /* in place */
+    assert_memory_equal(dout, out, count * sizeof *out);
     void *used[] = {gate, up, dout, out, dgate, dup, p.a, p.b, p.out, (void *)p.weights};
     for (size_t i = 0; i < LENGTH(used); i++)
         free(used[i]);
 }
 
-static void test_swiglu(void **state)
+static void test_gates(void **state)
 {
     (void)state;
     static const uint32_t counts[] = {1, 5, 16, 47, 256};
-    for (size_t i = 0; i < LENGTH(counts); i++)
-        check_swiglu(counts[i]);
+    for (size_t i = 0; i < LENGTH(counts) * LENGTH(gates); i++)
+        check_gate((el_gate)(i % LENGTH(gates)), counts[i / LENGTH(gates)]);
 }
 
-static void test_swiglu_far_out(void **state)
+static void test_gates_far_out(void **state)
 {
     (void)state;
-    const float gate[] = {-1e4f, -100, -88, 0, 88, 100, 1e4f}, up[] = {1, 1, 1, 1, 1, 1, 1};
+    const float gate[] = {-1e20f, -100, -88, 0, 88, 100, 1e20f}, up[] = {1, 1, 1, 1, 1, 1, 1};
     float out[LENGTH(gate)], dgate[LENGTH(gate)], dup[LENGTH(gate)];
-    el_swiglu(gate, up, LENGTH(gate), out);
-    el_swiglu_back(gate, up, up, LENGTH(gate), dgate, dup);
-    for (size_t i = 0; i < LENGTH(gate); i++) {
-        assert_true(fabs(out[i] - fmax((double)gate[i], 0)) < 1e-3);
-        assert_true(fabs(dup[i] - fmax((double)gate[i], 0)) < 1e-3);
-        assert_true(fabs(dgate[i] - (gate[i] > 0 ? 1 : gate[i] < 0 ? 0 : 0.5)) < 1e-3);
+    for (int k = 0; k < 2; k++) {
+        gates[k].forward(gate, up, LENGTH(gate), out);
+        gates[k].backward(gate, up, up, LENGTH(gate), dgate, dup);
+        for (size_t i = 0; i < LENGTH(gate); i++) {
+            assert_true(fabs(out[i] - fmax((double)gate[i], 0)) < 1e-3);
+            assert_true(fabs(dup[i] - fmax((double)gate[i], 0)) < 1e-3);
+            assert_true(fabs(dgate[i] - (gate[i] > 0 ? 1 : gate[i] < 0 ? 0 : 0.5)) < 1e-3);
+        }
+    }
+}
+
+static double cap_loss(const void *context)
+{
+    const problem *p = context;
+    for (uint32_t i = 0; i < p->n; i++)
+        p->out[i] = p->cap * tanh(p->a[i] / p->cap);
+    return weighted(p, p->n);
+}
+
+static void test_soft_caps(void **state)
+{
+    (void)state;
+    enum { COUNT = 37 };
+    static const float caps[] = {0.5f, 3, 50};
+    for (size_t i = 0; i < LENGTH(caps); i++) {
+        el_random r = {i};
+        float *x = naive_noise(&r, COUNT, 2), *d = naive_noise(&r, COUNT, 1);
+        problem p = {.a = naive_double(x, COUNT),
+                     .out = naive_zeroes(COUNT, sizeof(double)),
+                     .weights = naive_double(d, COUNT),
+                     .n = COUNT,
+                     .cap = (double)caps[i]};
+        cap_loss(&p);
+        el_soft_cap(x, COUNT, caps[i]);
+        naive_compare(x, p.out, COUNT, 1e-6, "capped");
+        el_soft_cap_back(x, COUNT, caps[i], d);
+        naive_check_gradient(p.a, COUNT, d, cap_loss, &p, "cap");
+        void *used[] = {x, d, p.a, p.out, (void *)p.weights};
+        for (size_t k = 0; k < LENGTH(used); k++)
+            free(used[k]);
     }
 }
 
@@ -282,7 +330,7 @@ static void check_attention(el_attention a)
     size_t narrow = (size_t)a.n * a.kv_heads * a.head_dim;
     float *q = naive_noise(&r, wide, 1), *k = naive_noise(&r, narrow, 1);
     float *v = naive_noise(&r, narrow, 1), *dout = naive_noise(&r, wide, 1);
-    float *out = naive_zeroes(wide, sizeof *out), *scratch = naive_noise(&r, 2 * square, 1);
+    float *out = naive_zeroes(wide, sizeof *out), *scratch = naive_noise(&r, 3 * square, 1);
     float *dq = naive_noise(&r, wide, 1), *dk = naive_noise(&r, narrow, 1);
     float *dv = naive_noise(&r, narrow, 1);
     problem p = {naive_double(q, wide),
@@ -292,7 +340,9 @@ static void check_attention(el_attention a)
                  naive_double(dout, wide),
                  0,
                  0,
-                 a};
+                 a,
+                 EL_GATE_SILU,
+                 0};
     attention_loss(&p);
     el_attend(&a, q, k, v, out, scratch);
     naive_compare(out, p.out, wide, 2e-6, "attention");
@@ -309,17 +359,22 @@ static void check_attention(el_attention a)
 static void test_attention(void **state)
 {
     (void)state;
-    check_attention((el_attention){2, 1, 1, 4});
-    check_attention((el_attention){5, 4, 2, 8}); /* two heads share keys and values */
-    check_attention((el_attention){9, 6, 2, 3});
-    check_attention((el_attention){4, 4, 1, 7}); /* all of them do */
-    check_attention((el_attention){17, 3, 3, 5});
+    check_attention((el_attention){2, 1, 1, 4, 0, 0, 0});
+    check_attention((el_attention){5, 4, 2, 8, 0, 0, 0}); /* two heads share keys and values */
+    check_attention((el_attention){9, 6, 2, 3, 0, 0, 0});
+    check_attention((el_attention){4, 4, 1, 7, 0, 0, 0}); /* all of them do */
+    check_attention((el_attention){17, 3, 3, 5, 0, 0, 0});
+    check_attention((el_attention){9, 2, 1, 4, 4, 0, 0}); /* a window */
+    check_attention((el_attention){5, 2, 2, 4, 1, 0.7f, 0});
+    check_attention((el_attention){4, 2, 1, 4, 9, 0, 0}); /* longer than the text */
+    check_attention((el_attention){7, 4, 2, 5, 0, 0.9f, 1.5f});
+    check_attention((el_attention){11, 2, 1, 6, 3, 0, 0.5f});
 }
 
 static void test_attention_to_itself(void **state)
 {
     (void)state;
-    const el_attention a = {1, 2, 1, 2};
+    const el_attention a = {1, 2, 1, 2, 0, 0, 0};
     const float q[] = {1, 2, 3, 4}, k[] = {5, 6}, v[] = {7, 8}, dout[] = {1, 2, 3, 4};
     float out[4], scratch[2], dq[4] = {9, 9, 9, 9}, dk[2] = {9, 9}, dv[2] = {9, 9};
     el_attend(&a, q, k, v, out, scratch);
@@ -387,8 +442,9 @@ int main(void)
         cmocka_unit_test(test_norm),
         cmocka_unit_test(test_norm_of_zeroes),
         cmocka_unit_test(test_rotation),
-        cmocka_unit_test(test_swiglu),
-        cmocka_unit_test(test_swiglu_far_out),
+        cmocka_unit_test(test_gates),
+        cmocka_unit_test(test_gates_far_out),
+        cmocka_unit_test(test_soft_caps),
         cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_attention),
         cmocka_unit_test(test_divergence),

@@ -30,7 +30,8 @@ MAY_INCLUDE = {
     # which names end an answer
     "folder": ["base", "format", "token/tokenizer.h"],
     "quant": ["base", "kernel", "format"],
-    "train": ["base", "kernel", "format", "quant", "offline"],
+    # model/model.h, model/positions.h: what an architecture is, and how positions turn
+    "train": ["base", "kernel", "format", "quant", "offline", "model/model.h", "model/positions.h"],
     "offline": ["base", "kernel", "format", "quant", "engine", "sample/random.h"],
     # base/outfile.h: what the program keeps appears whole or not at all
     # base/mapfile.h, base/quota.h, base/threads.h: the bench reads the weights as the engine does

@@ -51,10 +51,13 @@ typedef struct kind {
     bool separate_head;
     uint32_t cut;
     bool rotated;
+    const char *architecture;
 } kind;
 
-static const kind tied = {false, 0, false}, apart = {true, 0, false};
-static const kind tied_pieces = {false, CUT, true}, apart_pieces = {true, CUT, true};
+static const kind tied = {false, 0, false, NULL}, apart = {true, 0, false, NULL};
+static const kind tied_pieces = {false, CUT, true, NULL}, apart_pieces = {true, CUT, true, NULL};
+/* Rows of the embedding are scaled, what is added is normed, windows and caps. */
+static const kind gemma = {false, 0, false, "gemma2"};
 
 typedef struct fixture {
     kind kind;
@@ -88,6 +91,7 @@ static void open_source(fixture *f, kind k)
     spec.heads = 4;
     spec.kv_heads = 1;
     spec.separate_head = k.separate_head;
+    spec.architecture = k.architecture;
     assert_true(el_tiny_write(&spec, SOURCE));
     assert_ok(el_source_open(&f->source, SOURCE, &err));
     f->kind = k;
@@ -187,10 +191,13 @@ static void hidden_of(const fixture *f, const changed *c, uint32_t sequence, flo
     const el_layer_floats *layer = &f->model.layer;
     el_layer_trace t = f->model.trace;
     float_model_embed(&f->model, tokens, x);
-    for (int i = 0; i < LENGTH && c->input; i++)
+    for (int i = 0; i < LENGTH && c->input; i++) {
         memcpy(x + (size_t)i * DIM, c->input + (size_t)tokens[i] * DIM, DIM * sizeof *x);
+        el_source_scale(&f->source, x + (size_t)i * DIM);
+    }
     for (uint32_t l = 0; l < LAYERS; l++) {
         el_layer_weights w = {0};
+        el_source_fixed(&f->source, l, &w);
         assert_ok(el_source_load_layer(&f->source, l, layer, &err));
         for (int p = 0; p < EL_PARTS; p++)
             w.part[p] = l == LAST && p == c->part ? c->w : layer->part[p];
@@ -206,10 +213,12 @@ static void logits_of(const fixture *f, const changed *c, uint32_t sequence, flo
 {
     float *x = naive_zeroes(LENGTH * DIM, sizeof *x);
     hidden_of(f, c, sequence, x);
-    if (c->head)
+    if (c->head) {
         el_linear(x, c->head, LENGTH, EL_TINY_VOCAB, DIM, false, logits);
-    else
+        el_source_cap(&f->source, logits, LENGTH * EL_TINY_VOCAB);
+    } else {
         float_model_logits(&f->model, x, logits);
+    }
     free(x);
 }
 
@@ -232,13 +241,22 @@ static double nats_of(const fixture *f, const changed *c)
     return sum / count;
 }
 
-/* Adds x x' of some tokens, each divided by the root mean square of `stream` (dim) if given. */
-static void add_moments(double *h, const float *x, uint32_t cols, const float *stream)
+static double mean_square(const float *x)
+{
+    double sum = 0;
+    for (int i = 0; i < DIM; i++)
+        sum += (double)x[i] * x[i] / DIM;
+    return sum;
+}
+
+/* Adds x x' of some tokens, each divided by the root mean square of `stream` (dim) if given, and of
+ * `normed` likewise. */
+static void add_moments(double *h, const float *x, uint32_t cols, const float *stream,
+                        const float *normed)
 {
     for (int t = 0; t < LENGTH; t++, x += cols) {
-        double size = stream ? 0 : 1;
-        for (int i = 0; i < DIM && stream; i++)
-            size += (double)stream[(size_t)t * DIM + i] * stream[(size_t)t * DIM + i] / DIM;
+        const double size = (stream ? mean_square(stream + (size_t)t * DIM) : 1) *
+                            (normed ? mean_square(normed + (size_t)t * DIM) : 1);
         for (uint32_t i = 0; i < cols; i++) {
             for (uint32_t j = 0; j < cols; j++)
                 h[(size_t)i * cols + j] += (double)x[i] * x[j] / size / (SEQUENCES * LENGTH);
@@ -255,6 +273,7 @@ static double *moments_of(const fixture *f, int part)
     float *x = naive_zeroes(LENGTH * DIM, sizeof *x), *y = naive_zeroes(LENGTH * DIM, sizeof *y);
     el_layer_trace t = f->model.trace;
     el_layer_weights w = {0};
+    const bool normed = f->model.shape.post_norms;
     for (int p = 0; p < EL_PARTS; p++)
         w.part[p] = f->model.layer.part[p];
     for (int i = 0; i < EL_NORMS; i++)
@@ -264,12 +283,15 @@ static double *moments_of(const fixture *f, int part)
         float_model_embed(&f->model, f->tokens + (size_t)s * LENGTH, x);
         for (uint32_t l = 0; l < LAYERS; l++) {
             assert_ok(el_source_load_layer(&f->source, l, &f->model.layer, &err));
+            el_source_fixed(&f->source, l, &w);
             el_layer_forward(&f->model.shape, &w, x, LENGTH, &t, l == LAST ? y : x);
         }
-        add_moments(h, inputs[part], cols,
-                    part == EL_PART_O      ? x
-                    : part == EL_PART_DOWN ? t.h
-                                           : NULL);
+        if (part == EL_PART_O)
+            add_moments(h, inputs[part], cols, x, normed ? t.mixed : NULL);
+        else if (part == EL_PART_DOWN)
+            add_moments(h, inputs[part], cols, t.h, normed ? t.fed : NULL);
+        else
+            add_moments(h, inputs[part], cols, NULL, NULL);
     }
     free(x);
     free(y);
@@ -283,7 +305,7 @@ static double *last_moments(const fixture *f)
     float *x = naive_zeroes(LENGTH * DIM, sizeof *x);
     for (uint32_t s = 0; s < SEQUENCES; s++) {
         hidden_of(f, &unchanged, s, x);
-        add_moments(h, x, DIM, NULL);
+        add_moments(h, x, DIM, NULL, NULL);
     }
     free(x);
     return h;
@@ -392,6 +414,7 @@ static void parts_cost_what_the_long_way_finds(void **state)
     (void)state;
     check_parts(tied, 1);
     check_parts(apart_pieces, 4);
+    check_parts(gemma, 1);
 }
 
 /* A table: whole, or one piece and then the other. */
@@ -419,6 +442,7 @@ static void a_tied_embedding_is_input_and_head(void **state)
     (void)state;
     check_tied(tied);
     check_tied(tied_pieces);
+    check_tied(gemma);
 }
 
 static void check_apart(kind k)
@@ -499,13 +523,12 @@ static void it_stops_at_every_step(void **state)
 }
 
 /* Moments of the layers before the last, too: they are what the last one's follow from. */
-static void moments_are_those_of_the_inputs(void **state)
+static void check_moments(kind k)
 {
     fixture *f = naive_zeroes(1, sizeof *f);
     edgellm_error err;
     el_layer_weights w = {0};
-    (void)state;
-    open_source(f, tied);
+    open_source(f, k);
     open_probe(f, 2);
     el_moments *m = &f->probe.moments;
     for (uint32_t s = 0; s < SEQUENCES; s++)
@@ -517,6 +540,7 @@ static void moments_are_those_of_the_inputs(void **state)
             w.part[p] = f->model.layer.part[p];
         for (int i = 0; i < EL_NORMS; i++)
             w.norm[i] = f->model.layer.norm[i];
+        el_source_fixed(&f->source, l, &w);
         el_moments_layer(m, &w);
     }
     for (int p = 0; p < EL_PARTS; p++) {
@@ -526,6 +550,13 @@ static void moments_are_those_of_the_inputs(void **state)
         free(h);
     }
     end(f);
+}
+
+static void moments_are_those_of_the_inputs(void **state)
+{
+    (void)state;
+    check_moments(tied);
+    check_moments(gemma);
 }
 
 static void weights_that_are_no_numbers_are_refused(void **state)

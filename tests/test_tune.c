@@ -32,19 +32,25 @@ typedef struct spec {
     el_codec codec;
     uint32_t cuts[2]; /* of each table, as in el_source */
     bool rotated;
+    float cap, scale; /* of logits, of rows of the embedding; 0: none */
 } spec;
 
 /*
  * Two slices of the head and a head of its own, cut; a sequence longer than the head's chunks; and
  * rotated ones, cut within a band of rows and with more than one after it.
  */
-static const spec small = {90, 32, 48, 4, 2, true, 7, 10, 3, EL_CODEC_S3, {0}, false};
-static const spec apart = {4100, 8, 12, 2, 1, false, 3, 5, 2, EL_CODEC_O3, {2050}, false};
-static const spec lengthy = {50, 16, 16, 2, 2, true, 2, 300, 1, EL_CODEC_S4, {0}, false};
-static const spec fine = {90, 32, 48, 4, 2, false, 4, 12, 4, EL_CODEC_O4, {0}, false};
-static const spec turned = {150, 64, 128, 4, 2, true, 4, 12, 2, EL_CODEC_S3, {70}, true};
-static const spec turned_apart = {150, 64, 64, 2, 1, false, 4, 9, 3, EL_CODEC_O3, {45, 110}, true};
-static const spec *const specs[] = {&small, &apart, &lengthy, &fine, &turned, &turned_apart};
+static const spec small = {90, 32, 48, 4, 2, true, 7, 10, 3, EL_CODEC_S3, {0}, false, 0, 0};
+static const spec apart = {4100, 8, 12, 2, 1, false, 3, 5, 2, EL_CODEC_O3, {2050}, false, 0, 0};
+static const spec lengthy = {50, 16, 16, 2, 2, true, 2, 300, 1, EL_CODEC_S4, {0}, false, 0, 0};
+static const spec fine = {90, 32, 48, 4, 2, false, 4, 12, 4, EL_CODEC_O4, {0}, false, 0, 0};
+static const spec turned = {150, 64, 128, 4, 2, true, 4, 12, 2, EL_CODEC_S3, {70}, true, 0, 0};
+static const spec turned_apart = {150, 64, 64,          2,         1,    false, 4,
+                                  9,   3,  EL_CODEC_O3, {45, 110}, true, 0,     0};
+/* As Gemma's. */
+static const spec capped = {90, 32, 48,          4,   2,     true,        5,
+                            10, 3,  EL_CODEC_S3, {0}, false, .cap = 1.5f, .scale = 5.0f};
+static const spec *const specs[] = {&small,  &apart,        &lengthy, &fine,
+                                    &turned, &turned_apart, &capped};
 
 /* Latent `index`: the pieces of the embedding, those of the head, then layer by layer. Matrices of
  * the source are numbered alike, with tables that are whole. */
@@ -123,8 +129,9 @@ static void hidden_of(const fixture *f, float *const weights[MATRICES], const ui
     el_layer_trace_layout(&arena, &f->shape, n, false);
     assert_ok(el_arena_reserve(&arena, arena.used, &err));
     el_layer_trace t = el_layer_trace_layout(&arena, &f->shape, n, false);
-    for (uint32_t i = 0; i < n; i++)
-        memcpy(x + (size_t)i * dim, weights[0] + (size_t)tokens[i] * dim, dim * sizeof *x);
+    for (uint32_t i = 0; i < n * dim; i++)
+        x[i] = weights[0][(size_t)tokens[i / dim] * dim + i % dim] *
+               (f->spec->scale != 0 ? f->spec->scale : 1);
     for (int l = 0; l < LAYERS; l++) {
         el_layer_weights w = {0};
         for (int p = 0; p < EL_PARTS; p++)
@@ -142,14 +149,13 @@ static void make_source(fixture *f)
     const spec *s = f->spec;
     el_random r = {s->vocab};
     size_t count = (size_t)s->sequences * s->length;
-    f->shape = (el_layer_shape){s->dim,
-                                s->ffn,
-                                s->heads,
-                                s->kv_heads,
-                                s->dim / s->heads,
-                                1e-5f,
-                                naive_rotary(s->length, s->dim / s->heads, 100),
-                                false};
+    f->shape = (el_layer_shape){.dim = s->dim,
+                                .ffn_dim = s->ffn,
+                                .heads = s->heads,
+                                .kv_heads = s->kv_heads,
+                                .head_dim = s->dim / s->heads,
+                                .eps = 1e-5f,
+                                .rotary = naive_rotary(s->length, s->dim / s->heads, 100)};
     for (int i = 0; i < MATRICES; i++) {
         uint32_t rows, cols;
         shape_of(f, i, &rows, &cols);
@@ -167,8 +173,9 @@ static void make_source(fixture *f)
                   f->teacher + (size_t)i * s->length * s->dim);
     f->head = (el_gguf_tensor){.type = EL_GGML_F32, .rows = s->vocab, .cols = s->dim};
     f->head.data = (const uint8_t *)f->weights[s->tied ? 0 : 1];
-    f->source = (el_source){.head = &f->head};
-    f->source.config = (el_config){.layers = LAYERS, .dim = s->dim, .vocab = s->vocab};
+    f->source = (el_source){.head = &f->head, .embedding_scale = s->scale != 0 ? s->scale : 1};
+    f->source.config =
+        (el_config){.layers = LAYERS, .dim = s->dim, .vocab = s->vocab, .logit_cap = s->cap};
 }
 
 /* ---- the student ------------------------------------------------------------------------- */
@@ -294,7 +301,10 @@ static void set_rates(fixture *f)
 /* Logits of one position. */
 static void logits_of(const fixture *f, const float *head, const float *hidden, float *logits)
 {
+    const float cap = f->spec->cap;
     el_linear(hidden, head, 1, f->spec->vocab, f->spec->dim, false, logits);
+    for (uint32_t i = 0; cap != 0 && i < f->spec->vocab; i++)
+        logits[i] = cap * tanhf(logits[i] / cap);
 }
 
 /* The weights that the latents give; free() each. */

@@ -17,7 +17,8 @@ import subprocess
 import sys
 
 LLAMA, BITNET = "llama-3.2-1b", "bitnet-2b4t"
-SHAPES = [LLAMA, "smollm2-135m", "smollm2-360m", "qwen2-0.5b", "phi-3-mini", BITNET]
+SHAPES = [LLAMA, "smollm2-135m", "smollm2-360m", "qwen2-0.5b", "phi-3-mini", BITNET, "qwen3-0.6b", "gemma-3-1b",
+          "gemma-2-2b", "smollm3-3b"]
 CODECS = ["4", "2", "t2", "t1"]
 TERNARY = {"t1", "t2"}  # which only BitNet's shape is timed with
 SLOWER, SHARE = 1.10, 0.80

@@ -4,7 +4,7 @@
 #   make conformance                   tokens, chats and logits
 #   WIKITEXT=FILE make conformance     and perplexity on the first 40 chunks of that text
 # CHUNKS=N fewer chunks; LLAMA_PPL=X llama.cpp's perplexity, not measured; EDGELLM_VENV=DIR a
-# Python environment to use as it is; EDGELLM_TEMPLATES=DIR llama.cpp's models/templates;
+# Python environment to use as it is; EDGELLM_LLAMA_CPP=DIR llama.cpp's source;
 # EDGELLM_BUILD=DIR programs that are built already.
 set -eu
 cd "$(dirname "$0")/.."
@@ -35,9 +35,11 @@ judge() {
 judge "tokens" "$PYTHON" tools/conformance_tokens.py "$gguf" --tool "$build/tests/tokenize_lines"
 judge "added tokens" "$PYTHON" tools/conformance_added.py --tool "$build/tests/tokenize_lines" --work "$work"
 judge "pieces" "$PYTHON" tools/conformance_pieces.py --tool "$build/tests/tokenize_lines" --work "$work"
-venv_templates || echo "llama.cpp's chat templates cannot be had: some are not judged" >&2
+venv_source || echo "llama.cpp's source cannot be had: its chat templates and converter are not judged" >&2
 judge "chats" "$PYTHON" tools/conformance_chat.py "$gguf" --build "$build" --work "$work" \
     --templates "$TEMPLATES"
+judge "committed blocks" sh -c '"$0" tests/data/ggml_blocks.py "$1" && cmp "$1" tests/data/ggml_blocks.bin' \
+    "$PYTHON" "$work/ggml_blocks.bin"
 judge "committed vectors" "$PYTHON" tools/conformance/vectors.py tests/data
 judge "committed embeddings" "$PYTHON" tools/conformance/embeddings.py tests/data
 if venv_peft; then
@@ -48,6 +50,10 @@ else
 fi
 judge "models in parts" "$PYTHON" tools/conformance/parts.py tests/data --build "$build" --work "$work"
 judge "folders" "$PYTHON" tools/conformance/folders.py --build "$build" --work "$work"
+if [ -d "$LLAMA_CPP" ]; then
+    judge "converted" "$PYTHON" tools/conformance/converted.py --build "$build" --work "$work" \
+        --source "$LLAMA_CPP"
+fi
 judge "logits" "$PYTHON" tools/conformance/logits.py --build "$build" --work "$work" --gguf "$gguf"
 if [ -n "${WIKITEXT:-}" ]; then
     [ -n "${LLAMA_PPL:-}" ] || venv_llama_cpp || echo "llama.cpp is not available" >&2

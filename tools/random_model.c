@@ -18,24 +18,39 @@
 #include "base/half.h"
 #include "format/tm2.h"
 
-enum { GROUP = 64, TENSORS_OF_A_LAYER = 14, OTHER_TENSORS = 3, BYTES = 256, NAME_ROOM = 12 };
+enum { GROUP = 64, TENSORS_OF_A_LAYER = 18, OTHER_TENSORS = 3, BYTES = 256, NAME_ROOM = 12 };
+
+/* What a model has besides. */
+enum {
+    OWN_HEAD = 1 << 0,   /* it is no embedding */
+    BIASES = 1 << 1,     /* of queries, keys and values */
+    HEAD_NORMS = 1 << 2, /* of queries and keys */
+    POST_NORMS = 1 << 3, /* after attention and feed-forward */
+    SUB_NORMS = 1 << 4   /* before the outputs of these */
+};
 
 /* Numbers of each model's config.json. */
 typedef struct shape {
     const char *name, *architecture;
     uint32_t layers, dim, ffn_dim, heads, kv_heads, head_dim, vocab;
-    bool own_head;  /* its head is no embedding */
-    bool biases;    /* of queries, keys and values */
-    bool sub_norms; /* before the outputs of attention and feed-forward */
+    unsigned has;
+    uint32_t window, pattern; /* as in format/config.h */
+    float local_rope_base, attention_cap, logit_cap;
 } shape;
 
 static const shape shapes[] = {
-    {"llama-3.2-1b", "llama", 16, 2048, 8192, 32, 8, 64, 128256, false, false, false},
-    {"smollm2-135m", "llama", 30, 576, 1536, 9, 3, 64, 49152, false, false, false},
-    {"smollm2-360m", "llama", 32, 960, 2560, 15, 5, 64, 49152, false, false, false},
-    {"qwen2-0.5b", "qwen2", 24, 896, 4864, 14, 2, 64, 151936, false, true, false},
-    {"phi-3-mini", "phi3", 32, 3072, 8192, 32, 32, 96, 32064, true, false, false},
-    {"bitnet-2b4t", "bitnet-b1.58", 30, 2560, 6912, 20, 5, 128, 128256, false, false, true},
+    {"llama-3.2-1b", "llama", 16, 2048, 8192, 32, 8, 64, 128256, .has = 0},
+    {"smollm2-135m", "llama", 30, 576, 1536, 9, 3, 64, 49152, .has = 0},
+    {"smollm2-360m", "llama", 32, 960, 2560, 15, 5, 64, 49152, .has = 0},
+    {"qwen2-0.5b", "qwen2", 24, 896, 4864, 14, 2, 64, 151936, .has = BIASES},
+    {"phi-3-mini", "phi3", 32, 3072, 8192, 32, 32, 96, 32064, .has = OWN_HEAD},
+    {"bitnet-2b4t", "bitnet-b1.58", 30, 2560, 6912, 20, 5, 128, 128256, .has = SUB_NORMS},
+    {"qwen3-0.6b", "qwen3", 28, 1024, 3072, 16, 8, 128, 151936, .has = HEAD_NORMS},
+    {"gemma-3-1b", "gemma3", 26, 1152, 6912, 4, 1, 256, 262144, .has = HEAD_NORMS | POST_NORMS,
+     .window = 512, .pattern = 6, .local_rope_base = 10000},
+    {"gemma-2-2b", "gemma2", 26, 2304, 9216, 8, 4, 256, 256000, .has = POST_NORMS, .window = 4096,
+     .pattern = 2, .attention_cap = 50, .logit_cap = 30},
+    {"smollm3-3b", "smollm3", 36, 2048, 11008, 16, 4, 128, 128256, .has = 0},
 };
 
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
@@ -167,7 +182,7 @@ static edgellm_status put_vector(maker *m, const char *name, uint32_t cols, edge
 typedef struct part {
     const char *name;
     uint32_t rows, cols; /* rows 1: a vector */
-    bool is_there;
+    unsigned of;         /* what the shape must have; 0: all have it */
 } part;
 
 static edgellm_status put_part(maker *m, const part *p, edgellm_error *err)
@@ -189,30 +204,34 @@ static edgellm_status put_layer(maker *m, edgellm_error *err)
     const shape *s = m->shape;
     const uint32_t q = s->heads * s->head_dim, kv = s->kv_heads * s->head_dim;
     const part parts[TENSORS_OF_A_LAYER] = {
-        {"attn_q.weight", q, s->dim, true},
-        {"attn_k.weight", kv, s->dim, true},
-        {"attn_output.weight", s->dim, q, true},
-        {"attn_v.weight", kv, s->dim, true},
-        {"ffn_gate.weight", s->ffn_dim, s->dim, true},
-        {"ffn_up.weight", s->ffn_dim, s->dim, true},
-        {"ffn_down.weight", s->dim, s->ffn_dim, true},
-        {"attn_norm.weight", 1, s->dim, true},
-        {"ffn_norm.weight", 1, s->dim, true},
-        {"attn_q.bias", 1, q, s->biases},
-        {"attn_k.bias", 1, kv, s->biases},
-        {"attn_v.bias", 1, kv, s->biases},
-        {"attn_sub_norm.weight", 1, q, s->sub_norms},
-        {"ffn_sub_norm.weight", 1, s->ffn_dim, s->sub_norms},
+        {"attn_q.weight", q, s->dim, 0},
+        {"attn_k.weight", kv, s->dim, 0},
+        {"attn_output.weight", s->dim, q, 0},
+        {"attn_v.weight", kv, s->dim, 0},
+        {"ffn_gate.weight", s->ffn_dim, s->dim, 0},
+        {"ffn_up.weight", s->ffn_dim, s->dim, 0},
+        {"ffn_down.weight", s->dim, s->ffn_dim, 0},
+        {"attn_norm.weight", 1, s->dim, 0},
+        {"ffn_norm.weight", 1, s->dim, 0},
+        {"attn_q.bias", 1, q, BIASES},
+        {"attn_k.bias", 1, kv, BIASES},
+        {"attn_v.bias", 1, kv, BIASES},
+        {"attn_q_norm.weight", 1, s->head_dim, HEAD_NORMS},
+        {"attn_k_norm.weight", 1, s->head_dim, HEAD_NORMS},
+        {"post_attention_norm.weight", 1, s->dim, POST_NORMS},
+        {"post_ffw_norm.weight", 1, s->dim, POST_NORMS},
+        {"attn_sub_norm.weight", 1, q, SUB_NORMS},
+        {"ffn_sub_norm.weight", 1, s->ffn_dim, SUB_NORMS},
     };
     for (int i = 0; i < TENSORS_OF_A_LAYER; i++)
-        if (parts[i].is_there) EL_TRY(put_part(m, &parts[i], err));
+        if (parts[i].of == 0 || s->has & parts[i].of) EL_TRY(put_part(m, &parts[i], err));
     return EDGELLM_OK;
 }
 
 static edgellm_status put_tensors(maker *m, edgellm_error *err)
 {
     EL_TRY(put_table(m, "token_embd.weight", err));
-    if (m->shape->own_head) EL_TRY(put_table(m, "output.weight", err));
+    if (m->shape->has & OWN_HEAD) EL_TRY(put_table(m, "output.weight", err));
     EL_TRY(put_vector(m, "output_norm.weight", m->shape->dim, err));
     for (m->layer = 0; m->layer < m->shape->layers; m->layer++)
         EL_TRY(put_layer(m, err));
@@ -233,7 +252,12 @@ static edgellm_status write_model(const el_vocab *vocab, const char *path, const
                         .vocab = s->vocab,
                         .context = 8192,
                         .rope_base = 500000,
-                        .norm_eps = 1e-5f};
+                        .norm_eps = 1e-5f,
+                        .window = s->window,
+                        .pattern = s->pattern,
+                        .local_rope_base = s->local_rope_base,
+                        .attention_cap = s->attention_cap,
+                        .logit_cap = s->logit_cap};
     maker m = {.shape = s, .form = f, .random = 0x9e3779b97f4a7c15u};
     snprintf(config.architecture, sizeof config.architecture, "%s", s->architecture);
     EL_TRY(el_tm2_create(&m.writer, path, &config, vocab,

@@ -30,6 +30,7 @@ typedef struct el_gguf_tensor {
     uint64_t bytes;
     uint32_t halves; /* rows of a head, the halves of which are apart although this architecture's
                         GGUF files have them otherwise; else 0 */
+    uint32_t turned; /* of them, in el_source_rows(): the first so many; 0: all */
     el_gguf_levels levels; /* of EL_GGML_LEVELS */
 } el_gguf_tensor;
 

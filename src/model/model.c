@@ -18,7 +18,7 @@ static const el_architecture *const architectures[] = {&el_llama,   &el_qwen2,  
 
 enum { N_ARCHITECTURES = sizeof architectures / sizeof architectures[0] };
 
-static const el_architecture *find_architecture(const char *name)
+const el_architecture *el_architecture_of(const char *name)
 {
     for (int i = 0; i < N_ARCHITECTURES; i++)
         if (strcmp(architectures[i]->name, name) == 0) return architectures[i];
@@ -34,7 +34,7 @@ static edgellm_status check_cap(const char *name, float cap, edgellm_error *err)
                    name, (double)cap);
 }
 
-static edgellm_status check_config(const el_config *c, edgellm_error *err)
+edgellm_status el_model_check(const el_config *c, edgellm_error *err)
 {
     if (c->head_dim > EL_HEAD_DIM_MAX)
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
@@ -131,13 +131,13 @@ edgellm_status el_model_load(el_model *model, const el_tm2 *file, el_arena *aren
                              edgellm_error *err)
 {
     const el_config *c = &file->config;
-    const el_architecture *architecture = find_architecture(c->architecture);
+    const el_architecture *architecture = el_architecture_of(c->architecture);
     if (!architecture)
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
                        "model: architecture \"%s\" is not one this version runs (llama, qwen2, "
                        "qwen3, gemma2, gemma3, phi3, smollm3, bitnet, bitnet-b1.58)",
                        c->architecture);
-    EL_TRY(check_config(c, err));
+    EL_TRY(el_model_check(c, err));
     el_layer *layers = el_arena_take(arena, c->layers, sizeof(el_layer));
     if (!layers) return EDGELLM_OK;
     *model = (el_model){.architecture = architecture, .config = *c, .layers = layers};

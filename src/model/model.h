@@ -64,6 +64,12 @@ struct el_model {
     uint64_t token_bytes; /* of weights that are read to compute one token */
 };
 
+/* The row of an architecture; NULL: there is none. */
+const el_architecture *el_architecture_of(const char *name);
+
+/* Are these numbers that can be computed with? Errors: FORMAT, UNSUPPORTED. */
+edgellm_status el_model_check(const el_config *config, edgellm_error *err);
+
 /* Fills in the model; on a measuring arena only counts. Errors: FORMAT, UNSUPPORTED. */
 edgellm_status el_model_load(el_model *model, const el_tm2 *file, el_arena *arena,
                              edgellm_error *err);

@@ -13,12 +13,12 @@
 #include <unistd.h>
 
 #include "base/crc32.h"
-#include "base/detmath.h"
 #include "base/fpenv.h"
 #include "format/checks.h"
 #include "quant/quantize.h"
 #include "train/compress_run.h"
 #include "train/forms.h"
+#include "train/layer_shape.h"
 
 /* ---- progress --------------------------------------------------------------------------- */
 
@@ -55,43 +55,17 @@ static void add_costs(el_run *r)
 
 /* ---- set-up ----------------------------------------------------------------------------- */
 
-/* Angles of the rotary embedding, as the engine has them (model/forward.h). */
-static void fill_rotary(const el_config *c, uint32_t positions, float *cosine, float *sine)
-{
-    uint32_t half = c->rotary_dim / 2;
-    for (uint32_t i = 0; i < half; i++) {
-        double step = el_exp(-2.0 * i / c->rotary_dim * el_log((double)c->rope_base));
-        for (uint32_t t = 0; t < positions; t++) {
-            double s, k;
-            el_sincos(t * step, &s, &k);
-            cosine[(size_t)t * half + i] = (float)k;
-            sine[(size_t)t * half + i] = (float)s;
-        }
-    }
-}
-
 static edgellm_status set_up(el_run *r, edgellm_error *err)
 {
-    const el_config *c = &r->source.config;
-    size_t half = c->rotary_dim / 2, angles = r->options->length * half * sizeof(float);
-    el_arena measure = el_arena_measure();
+    el_arena measure = el_arena_measure(), angles = el_arena_measure();
     el_crew_layout(&measure);
     EL_TRY(el_arena_reserve(&r->crew_memory, measure.used, err));
     r->crew = el_crew_layout(&r->crew_memory);
     r->members = r->options->threads ? r->options->threads : el_cores_allowed();
     if (r->members > EL_CREW_MAX) r->members = EL_CREW_MAX;
-    EL_TRY(el_arena_reserve(&r->table_memory, 2 * (angles + EL_ALIGN), err));
-    float *cosine = el_arena_take(&r->table_memory, 1, angles);
-    float *sine = el_arena_take(&r->table_memory, 1, angles);
-    fill_rotary(c, r->options->length, cosine, sine);
-    r->shape = (el_layer_shape){.dim = c->dim,
-                                .ffn_dim = c->ffn_dim,
-                                .heads = c->heads,
-                                .kv_heads = c->kv_heads,
-                                .head_dim = c->head_dim,
-                                .eps = c->norm_eps,
-                                .rotary = {cosine, sine, c->rotary_dim},
-                                .head_norms = el_source_has_fixed(&r->source, EL_FIXED_NQ)};
+    el_layer_shape_of(&r->source, r->options->length, &angles);
+    EL_TRY(el_arena_reserve(&r->table_memory, angles.used, err));
+    r->shape = el_layer_shape_of(&r->source, r->options->length, &r->table_memory);
     openblas_set_num_threads(1); /* threads are ours: pieces.h */
     snprintf(r->result.kernels, sizeof r->result.kernels, "%s", openblas_get_corename());
     return el_crew_start(r->crew, r->members, err);
@@ -175,7 +149,7 @@ static edgellm_status write_file(el_run *r, edgellm_error *err)
         el_forms_manifest(r->path, s, r->forms, r->options, r->sequences, r->result.kernels);
     if (!manifest) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the manifest");
     uint32_t tensors =
-        el_student_count(s) + s->config.layers * (EL_NORMS + el_source_fixed_count(s)) + 1;
+        el_student_count(s) + s->config.layers * EL_NORMS + el_source_fixed_count(s) + 1;
     edgellm_status status = el_tm2_create(&writer, r->target, &s->config, &s->vocab, tensors, err);
     if (status == EDGELLM_OK) status = el_student_write(&r->student, writer, err);
     if (status == EDGELLM_OK) {

@@ -20,8 +20,9 @@ static void begin_streams(const el_run *r, el_layerwise *w)
     uint32_t dim = r->shape.dim;
     for (size_t t = 0; t < (size_t)w->sequences * w->length; t++) {
         uint32_t token = r->text.tokens[t];
-        el_source_rows(r->source.embedding, token, 1, w->source_in + t * dim);
+        el_source_embed(&r->source, token, w->source_in + t * dim);
         el_latent_table_weights(&r->student.embedding, token, 1, w->ours_in + t * dim);
+        el_source_scale(&r->source, w->ours_in + t * dim);
     }
 }
 
@@ -30,8 +31,8 @@ static edgellm_status do_layer(el_run *r, el_layerwise *w, uint32_t layer, edgel
     el_span span = el_student_layer_span(&r->student, layer);
     el_layer_report report = {0};
     EL_TRY(el_source_load_layer(&r->source, layer, &w->source, err));
-    el_source_fixed(&r->source, layer, w->source_weights.fixed);
-    el_source_fixed(&r->source, layer, w->weights.fixed);
+    el_source_fixed(&r->source, layer, &w->source_weights);
+    el_source_fixed(&r->source, layer, &w->weights);
     for (int i = 0; i < EL_NORMS; i++) {
         memcpy(el_student_norm(&r->student, layer, i), w->source.norm[i],
                r->shape.dim * sizeof(float));

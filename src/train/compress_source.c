@@ -16,7 +16,7 @@ static void embed_piece(void *context, uint32_t sequence, unsigned member)
     size_t first = (size_t)sequence * length;
     (void)member;
     for (size_t t = first; t < first + length; t++)
-        el_source_rows(p->r->source.embedding, p->r->text.tokens[t], 1, p->r->hidden + t * dim);
+        el_source_embed(&p->r->source, p->r->text.tokens[t], p->r->hidden + t * dim);
 }
 
 static void layer_piece(void *context, uint32_t sequence, unsigned member)
@@ -40,7 +40,7 @@ static edgellm_status run_layers(reading *p, const el_layer_floats *layer, edgel
             p->weights.part[k] = layer->part[k];
         for (int k = 0; k < EL_NORMS; k++)
             p->weights.norm[k] = layer->norm[k];
-        el_source_fixed(&r->source, i, p->weights.fixed);
+        el_source_fixed(&r->source, i, &p->weights);
         el_pieces_run(r->crew, r->text.sequences, layer_piece, p);
     }
     r->done += cost;

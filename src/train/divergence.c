@@ -77,6 +77,7 @@ static void slice_piece(void *context, uint32_t slice, unsigned member)
     double *sums = sums_of(d, slice, 0);
     el_source_rows(d->source->head, first, n, rows);
     el_linear(d->theirs, rows, m, n, dim, false, s);
+    el_source_cap(d->source, s, m * n);
     memcpy(p, s, (size_t)m * n * sizeof *p);
     for (size_t i = 0; i < m; i++)
         sums[2 * i] = el_softmax_row(p + i * n, n);
@@ -84,6 +85,7 @@ static void slice_piece(void *context, uint32_t slice, unsigned member)
     for (uint32_t k = 0; k < c->count; k++) {
         sums = sums_of(d, slice, k + 1);
         el_linear(d->ours + (size_t)k * m * dim, rows, m, n, dim, false, o);
+        el_source_cap(d->source, o, m * n);
         for (size_t i = 0; i < m; i++) {
             size_t at = i * n;
             sums[2 * i + 1] = expected_gap(p + at, s + at, o + at, n);

@@ -7,6 +7,7 @@
 
 #include "base/detmath.h"
 #include "base/half.h"
+#include "kernel/kernels.h"
 #include "train/clones.h"
 
 #define LANES 16 /* partial sums: fixed, so that the order of a sum is */
@@ -141,6 +142,69 @@ EL_CLONES void el_swiglu_back(const float *gate, const float *up, const float *d
     }
 }
 
+/* s of GELU, which is x s, in the engine's form (kernel/kernels.h), and its derivative by x. Beyond
+ * 16 it is 1 or 0 as floats are. */
+static inline float gelu_share(float x, float *slope)
+{
+    float z = x < -16.0f ? -16.0f : x;
+    z = z > 16.0f ? 16.0f : z;
+    float s = 1.0f / (1.0f + exponential(z * (EL_GELU_A + EL_GELU_B * (z * z))));
+    *slope = -s * (1.0f - s) * (EL_GELU_A + 3.0f * EL_GELU_B * (z * z));
+    return s;
+}
+
+EL_CLONES void el_geglu(const float *gate, const float *up, uint32_t count, float *out)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        float slope;
+        out[i] = gate[i] * gelu_share(gate[i], &slope) * up[i];
+    }
+}
+
+EL_CLONES void el_geglu_back(const float *gate, const float *up, const float *dout, uint32_t count,
+                             float *dgate, float *dup)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        float slope, s = gelu_share(gate[i], &slope), d = dout[i];
+        dgate[i] = d * up[i] * (s + gate[i] * slope);
+        dup[i] = d * (gate[i] * s);
+    }
+}
+
+EL_CLONES void el_reglu2(const float *gate, const float *up, uint32_t count, float *out)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        float r = gate[i] > 0.0f ? gate[i] : 0.0f;
+        out[i] = r * r * up[i];
+    }
+}
+
+EL_CLONES void el_reglu2_back(const float *gate, const float *up, const float *dout, uint32_t count,
+                              float *dgate, float *dup)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        float r = gate[i] > 0.0f ? gate[i] : 0.0f, d = dout[i];
+        dgate[i] = d * up[i] * (2.0f * r);
+        dup[i] = d * (r * r);
+    }
+}
+
+EL_CLONES void el_soft_cap(float *x, uint32_t count, float cap)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        float e = exponential(x[i] / cap * -2.0f);
+        x[i] = (1.0f - e) / (1.0f + e) * cap;
+    }
+}
+
+EL_CLONES void el_soft_cap_back(const float *y, uint32_t count, float cap, float *dy)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        float t = y[i] / cap;
+        dy[i] *= 1.0f - t * t;
+    }
+}
+
 /* ---- attention -------------------------------------------------------------------------- */
 
 EL_CLONES double el_softmax_row(float *x, uint32_t n)
@@ -167,17 +231,31 @@ EL_CLONES double el_softmax_row(float *x, uint32_t n)
     return (double)top[0] + log((double)total);
 }
 
-/* p (n, n): the probabilities of one head; row t has t + 1 that are not 0. */
+static float scale_of(const el_attention *a)
+{
+    return a->scale != 0.0f ? a->scale : 1.0f / sqrtf((float)a->head_dim);
+}
+
+/* s (n, n): every query of one head against every key. */
+static void scores(const el_attention *a, const float *q, const float *k, float *s)
+{
+    int n = (int)a->n;
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, n, (int)a->head_dim, scale_of(a), q,
+                (int)(a->heads * a->head_dim), k, (int)(a->kv_heads * a->head_dim), 0.0f, s, n);
+    if (a->cap != 0.0f) el_soft_cap(s, a->n * a->n, a->cap);
+}
+
+/* p (n, n): the probabilities of one head; row t has as many that are not 0 as t attends to. */
 static void probabilities(const el_attention *a, const float *q, const float *k, float *p)
 {
     uint32_t n = a->n;
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)n, (int)a->head_dim,
-                1.0f / sqrtf((float)a->head_dim), q, (int)(a->heads * a->head_dim), k,
-                (int)(a->kv_heads * a->head_dim), 0.0f, p, (int)n);
+    scores(a, q, k, p);
     for (uint32_t t = 0; t < n; t++) {
         float *row = p + (size_t)t * n;
-        el_softmax_row(row, t + 1);
-        memset(row + t + 1, 0, (n - t - 1) * sizeof *row);
+        uint32_t end = t + 1, begin = a->window && end > a->window ? end - a->window : 0;
+        el_softmax_row(row + begin, end - begin);
+        memset(row, 0, begin * sizeof *row);
+        memset(row + end, 0, (n - end) * sizeof *row);
     }
 }
 
@@ -212,8 +290,8 @@ void el_attend_back(const el_attention *a, const float *q, const float *k, const
     int n = (int)a->n, d = (int)a->head_dim, wide = (int)(a->heads * a->head_dim);
     int narrow = (int)(a->kv_heads * a->head_dim);
     uint32_t share = a->heads / a->kv_heads;
-    float *p = scratch, *dp = scratch + (size_t)a->n * a->n;
-    float scale = 1.0f / sqrtf((float)a->head_dim);
+    size_t square = (size_t)a->n * a->n;
+    float *p = scratch, *dp = scratch + square, *capped = dp + square, scale = scale_of(a);
     for (uint32_t h = 0; h < a->heads; h++) {
         size_t at = (size_t)h * a->head_dim, kv = (size_t)(h / share) * a->head_dim;
         float add = h % share ? 1.0f : 0.0f; /* heads that share keys and values */
@@ -223,6 +301,10 @@ void el_attend_back(const el_attention *a, const float *q, const float *k, const
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, n, d, 1.0f, dout + at, wide, v + kv,
                     narrow, 0.0f, dp, n);
         softmax_back(p, dp, a->n);
+        if (a->cap != 0.0f) {
+            scores(a, q + at, k + kv, capped);
+            el_soft_cap_back(capped, a->n * a->n, a->cap, dp);
+        }
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, d, n, scale, dp, n, k + kv,
                     narrow, 0.0f, dq + at, wide);
         cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, n, d, n, scale, dp, n, q + at, wide,

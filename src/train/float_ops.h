@@ -37,19 +37,37 @@ typedef struct el_rotary {
 void el_rope(float *x, uint32_t n, uint32_t heads, uint32_t head_dim, const el_rotary *rotary,
              float direction);
 
-/* out = silu(gate) * up, count numbers. */
+/* out = f(gate) * up, count numbers; f is silu, GELU in its tanh form, the square of ReLU. On the
+ * way back dup may be dout. */
+typedef void (*el_gate_fn)(const float *gate, const float *up, uint32_t count, float *out);
+typedef void (*el_gate_back_fn)(const float *gate, const float *up, const float *dout,
+                                uint32_t count, float *dgate, float *dup);
 void el_swiglu(const float *gate, const float *up, uint32_t count, float *out);
 void el_swiglu_back(const float *gate, const float *up, const float *dout, uint32_t count,
                     float *dgate, float *dup);
+void el_geglu(const float *gate, const float *up, uint32_t count, float *out);
+void el_geglu_back(const float *gate, const float *up, const float *dout, uint32_t count,
+                   float *dgate, float *dup);
+void el_reglu2(const float *gate, const float *up, uint32_t count, float *out);
+void el_reglu2_back(const float *gate, const float *up, const float *dout, uint32_t count,
+                    float *dgate, float *dup);
+
+/* x = cap * tanh(x / cap). */
+void el_soft_cap(float *x, uint32_t count, float cap);
+/* From the gradient of what was capped, y, to that of what it came from, in place. */
+void el_soft_cap_back(const float *y, uint32_t count, float cap, float *dy);
 
 /* Causal attention of one sequence. q, out (n, heads, head_dim); k, v (n, kv_heads, head_dim). */
 typedef struct el_attention {
     uint32_t n, heads, kv_heads, head_dim;
+    uint32_t window; /* a token attends to so many positions, its own included; 0: to all */
+    float scale;     /* of scores; 0: 1 / sqrt(head_dim) */
+    float cap;       /* soft cap of scores, after that; 0: none */
 } el_attention;
 /* scratch: n * n floats. */
 void el_attend(const el_attention *a, const float *q, const float *k, const float *v, float *out,
                float *scratch);
-/* Overwrites dq, dk, dv. scratch: 2 * n * n floats. */
+/* Overwrites dq, dk, dv. scratch: 2 * n * n floats, with a cap 3 * n * n. */
 void el_attend_back(const el_attention *a, const float *q, const float *k, const float *v,
                     const float *dout, float *dq, float *dk, float *dv, float *scratch);
 

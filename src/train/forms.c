@@ -164,6 +164,8 @@ static uint64_t fixed_bytes(const el_source *s, const el_compress_options *o)
     for (int i = 0; i < EL_FIXED; i++)
         for (uint32_t k = 0; el_source_has_fixed(s, i) && k < s->config.layers; k++)
             el_size_put(&size, 1, el_source_fixed_cols(s, i), &vector);
+    for (int i = 0; i < EL_FACTORS; i++)
+        if (s->factors[i]) el_size_put(&size, 1, s->config.rotary_dim / 2, &vector);
     size.tensors += el_student_count(s);
     uint64_t manifest = EL_PLAN_MANIFEST_BYTES;
     for (uint32_t i = 0; i < o->n_rules; i++)
@@ -318,7 +320,7 @@ char *el_forms_manifest(const char *path, const el_source *s, const el_form *for
     el_manifest_add(&m, "\"cpu\":\"%.40s\",", kernels);
     for (uint32_t i = 0; i < el_student_count(s); i++)
         el_codec_count(&counts, forms[i].codec, EL_SCALE_BYTE, forms[i].group);
-    for (uint32_t i = 0; i < 2 * s->config.layers + 1; i++)
+    for (uint32_t i = 0; i < 2 * s->config.layers + 1 + el_source_fixed_count(s); i++)
         el_codec_count(&counts, EL_CODEC_F32, EL_SCALE_F16, 0);
     return el_manifest_end(&m, &counts);
 }

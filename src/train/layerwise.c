@@ -158,11 +158,29 @@ static float mean_square(const float *x, uint32_t n)
     return sum / (float)n;
 }
 
+/* What a matrix gives (length, dim), in `out`, is normed before it is added: the stream then, in
+ * units of what the matrix gives, as its errors count. */
+static void add_normed(const el_layerwise *w, const float *stream, const float *norm, float *out)
+{
+    uint32_t dim = w->shape->dim;
+    for (uint32_t t = 0; t < w->length; t++, stream += dim, out += dim) {
+        float size = sqrtf(mean_square(out, dim) + w->shape->eps);
+        for (uint32_t i = 0; i < dim; i++)
+            out[i] = stream[i] * size + out[i] * norm[i];
+    }
+}
+
 /* What the source's matrix would make of inputs, on top of a stream (length, dim). */
 static const float *with_source(const batch *b, const float *stream, const float *input, float *out)
 {
     const el_layerwise *w = b->w;
     uint32_t dim = w->shape->dim;
+    const int post = b->stage->first == EL_PART_DOWN ? EL_FIXED_PD : EL_FIXED_PO;
+    if (w->source_weights.fixed[post]) {
+        el_linear(input, w->source.part[b->stage->first], w->length, dim, b->cols, false, out);
+        add_normed(w, stream, w->source_weights.fixed[post], out);
+        return out;
+    }
     memcpy(out, stream, (size_t)w->length * dim * sizeof *out);
     el_linear(input, w->source.part[b->stage->first], w->length, dim, b->cols, true, out);
     return out;
@@ -293,7 +311,9 @@ static edgellm_status aim(el_layerwise *w, const stage *s, int part, edgellm_err
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)cols, (int)cols,
                 r->correction, w->source.part[part], (int)cols, w->cross, (int)cols, 0.0f,
                 w->target, (int)cols);
-    if (s->residual) cblas_saxpy((int)n, r->residual, w->stream, 1, w->target, 1);
+    /* A norm between would make what is added of another size. */
+    if (s->residual && !w->shape->post_norms)
+        cblas_saxpy((int)n, r->residual, w->stream, 1, w->target, 1);
     EL_TRY(el_gptq_correct(w->moments, cols, r->correction_damping, w->target, rows, err));
     cblas_saxpy((int)n, 1.0f, w->source.part[part], 1, w->target, 1);
     return EDGELLM_OK;

@@ -58,14 +58,21 @@ static float *input_of(const batch *b, int stage, uint32_t slot)
     return b->m->inputs[stage] + (size_t)slot * b->m->length * cols;
 }
 
-/* to = x, each token divided by the root mean square of the stream there. */
+static float inverse_size(const float *x, uint32_t dim)
+{
+    float sum = cblas_sdot((int)dim, x, 1, x, 1);
+    return 1.0f / sqrtf(sum / (float)dim + 1e-12f);
+}
+
+/* to = x, each token divided by the root mean square of the stream there; and, where what the
+ * matrix makes of it is normed before it is added, of that. */
 static void copy_weighed(const batch *b, const float *x, uint32_t cols, const float *stream,
-                         float *to)
+                         const float *normed, float *to)
 {
     uint32_t dim = b->m->shape->dim;
     for (uint32_t t = 0; t < b->m->length; t++, stream += dim, x += cols, to += cols) {
-        float sum = cblas_sdot((int)dim, stream, 1, stream, 1);
-        float by = 1.0f / sqrtf(sum / (float)dim + 1e-12f);
+        float by = inverse_size(stream, dim);
+        if (b->m->shape->post_norms) by *= inverse_size(normed + (size_t)t * dim, dim);
         for (uint32_t i = 0; i < cols; i++)
             to[i] = x[i] * by;
     }
@@ -81,11 +88,11 @@ static void layer_piece(void *context, uint32_t slot, unsigned member)
     el_layer_attend(s, b->w, x, b->m->length, t);
     el_layer_output(s, b->w, x, b->m->length, t);
     memcpy(input_of(b, 0, slot), t->x1, row);
-    copy_weighed(b, t->o, el_stage_cols(s, 1), x, input_of(b, 1, slot));
+    copy_weighed(b, t->o, el_stage_cols(s, 1), x, t->mixed, input_of(b, 1, slot));
     el_layer_feed(s, b->w, b->m->length, t);
     memcpy(input_of(b, 2, slot), t->x2, row);
-    copy_weighed(b, t->act, s->ffn_dim, t->h, input_of(b, 3, slot));
     el_layer_down(s, b->w, b->m->length, t, x);
+    copy_weighed(b, t->act, s->ffn_dim, t->h, t->fed, input_of(b, 3, slot));
 }
 
 static void last_piece(void *context, uint32_t slot, unsigned member)

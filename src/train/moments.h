@@ -29,7 +29,8 @@ void el_moments_layout(el_moments *m, el_arena *arena);
 /*
  * Moves the stream through a layer and sets m->of to the moments inside it. What is added to the
  * stream (o, down) counts relative to the stream's size at that token: else the few tokens that
- * attention uses as sinks, a thousand times larger, would decide alone.
+ * attention uses as sinks, a thousand times larger, would decide alone. What is normed before it is
+ * added counts relative to its own size too.
  */
 void el_moments_layer(el_moments *m, const el_layer_weights *w);
 

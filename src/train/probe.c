@@ -201,8 +201,9 @@ static void replace_inputs(const rounding *r, uint32_t first, uint32_t count, co
     for (uint32_t i = 0; i < p->segments * p->span; i++) {
         uint32_t row = token_at(p, i / p->span, i % p->span) - r->begin; /* wraps below begin */
         if (row < first || row - first >= count) continue;
-        memcpy(p->streams + (size_t)i * r->cols, rows + (size_t)(row - first) * r->cols,
-               r->cols * sizeof *rows);
+        float *x = p->streams + (size_t)i * r->cols;
+        memcpy(x, rows + (size_t)(row - first) * r->cols, r->cols * sizeof *rows);
+        el_source_scale(p->source, x);
     }
 }
 
@@ -272,10 +273,10 @@ static edgellm_status round_layer(el_probe *p, uint32_t layer, edgellm_error *er
 
 /* ---- streams ---------------------------------------------------------------------------- */
 
-static el_layer_weights weights_of(const el_layer_floats *l, const float *const fixed[EL_FIXED])
+static el_layer_weights weights_of(const el_probe *p, uint32_t layer, const el_layer_floats *l)
 {
     el_layer_weights w;
-    memcpy(w.fixed, fixed, sizeof w.fixed);
+    el_source_fixed(p->source, layer, &w);
     for (int i = 0; i < EL_PARTS; i++)
         w.part[i] = l->part[i];
     for (int i = 0; i < EL_NORMS; i++)
@@ -286,7 +287,7 @@ static el_layer_weights weights_of(const el_layer_floats *l, const float *const 
 static void embed(const el_probe *p, const uint32_t *tokens, uint32_t n, float *x)
 {
     for (uint32_t i = 0; i < n; i++)
-        el_source_rows(p->source->embedding, tokens[i], 1, x + (size_t)i * p->shape->dim);
+        el_source_embed(p->source, tokens[i], x + (size_t)i * p->shape->dim);
 }
 
 static void embed_piece(void *context, uint32_t sequence, unsigned member)
@@ -327,7 +328,7 @@ static void change_piece(void *context, uint32_t piece, unsigned member)
 {
     const el_probe *p = context;
     uint32_t model = piece / p->segments;
-    el_layer_weights w = weights_of(&p->layer, p->layer_fixed);
+    el_layer_weights w = weights_of(p, p->layer_at, &p->layer);
     w.part[model] = p->rounded[model];
     step(p, &w, stream_of(p, model, piece % p->segments), member);
 }
@@ -335,7 +336,7 @@ static void change_piece(void *context, uint32_t piece, unsigned member)
 static void later_piece(void *context, uint32_t piece, unsigned member)
 {
     const el_probe *p = context;
-    const el_layer_weights w = weights_of(&p->later, p->later_fixed);
+    const el_layer_weights w = weights_of(p, p->later_at, &p->later);
     step(p, &w, stream_of(p, piece / p->segments, piece % p->segments), member);
 }
 
@@ -344,7 +345,7 @@ static edgellm_status run_layers(el_probe *p, uint32_t first, uint32_t models, e
 {
     for (uint32_t i = first; i < p->source->config.layers; i++) {
         EL_TRY(el_source_load_layer(p->source, i, &p->later, err));
-        el_source_fixed(p->source, i, p->later_fixed);
+        p->later_at = i;
         el_pieces_run(p->crew, models * p->segments, later_piece, p);
         EL_TRY(tick(p, err));
     }
@@ -376,8 +377,8 @@ static edgellm_status probe_layer(el_probe *p, uint32_t layer, edgellm_error *er
 {
     double nats[EL_PARTS];
     EL_TRY(el_source_load_layer(p->source, layer, &p->layer, err));
-    el_source_fixed(p->source, layer, p->layer_fixed);
-    const el_layer_weights w = weights_of(&p->layer, p->layer_fixed);
+    p->layer_at = layer;
+    const el_layer_weights w = weights_of(p, layer, &p->layer);
     enter(p, EL_PARTS);
     el_moments_layer(&p->moments, &w);
     EL_TRY(round_layer(p, layer, err));

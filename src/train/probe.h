@@ -45,9 +45,9 @@ typedef struct el_probe {
     el_moments moments;
     el_divergence divergence;
     el_layer_floats layer, later; /* the layer whose parts are probed; one after it */
-    const float *layer_fixed[EL_FIXED], *later_fixed[EL_FIXED]; /* of these */
-    float *last_norm;                                           /* (dim) */
-    float *rounded[EL_PARTS];                                   /* (rows, cols) in form p */
+    uint32_t layer_at, later_at;  /* which these are */
+    float *last_norm;             /* (dim) */
+    float *rounded[EL_PARTS];     /* (rows, cols) in form p */
     float *streams;             /* (EL_PARTS, segments, span, dim): of models changed at one part */
     float *factor, *importance; /* (widest, widest), (widest) */
     uint8_t *scratch;           /* (members): to round a band of rows */

@@ -26,6 +26,7 @@ static void source_logits(const measuring *m, size_t position, uint32_t n)
                       m->theirs + (size_t)i * c->vocab + first);
         }
     }
+    el_source_cap(m->source, m->theirs, n * c->vocab);
 }
 
 static uint32_t best_of(const float *logits, uint32_t n)

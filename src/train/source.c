@@ -72,14 +72,29 @@ static edgellm_status check_layer(const el_source *s, uint32_t layer, edgellm_er
 }
 
 /* What the float model can compute. */
+#define BIASES     (1u << EL_FIXED_BQ | 1u << EL_FIXED_BK | 1u << EL_FIXED_BV)
+#define HEAD_NORMS (1u << EL_FIXED_NQ | 1u << EL_FIXED_NK)
+#define POST_NORMS (1u << EL_FIXED_PO | 1u << EL_FIXED_PD)
+#define SUB_NORMS  (1u << EL_FIXED_SO | 1u << EL_FIXED_SD)
 static const struct architecture {
     const char *name;
-    bool has[EL_FIXED]; /* of each layer */
+    unsigned has; /* of what is fixed */
 } architectures[] = {
-    {"llama", {false}},
-    {"qwen2", {[EL_FIXED_BQ] = true, [EL_FIXED_BK] = true, [EL_FIXED_BV] = true}},
-    {"qwen3", {[EL_FIXED_NQ] = true, [EL_FIXED_NK] = true}},
+    {"llama", 0},
+    {"qwen2", BIASES},
+    {"qwen3", HEAD_NORMS},
+    {"gemma2", POST_NORMS},
+    {"gemma3", HEAD_NORMS | POST_NORMS},
+    {"phi3", 0},
+    {"smollm3", 0},
+    {"bitnet", SUB_NORMS},
+    {"bitnet-b1.58", SUB_NORMS},
 };
+
+static bool has(const struct architecture *a, int fixed)
+{
+    return a->has & 1u << fixed;
+}
 
 static const struct architecture *architecture_of(const el_config *c)
 {
@@ -88,55 +103,44 @@ static const struct architecture *architecture_of(const el_config *c)
     return NULL;
 }
 
-/* What the float model would not compute. */
+/* A tensor of a layer that changes what it computes, though the architecture has none such. */
+static bool is_more(const struct architecture *a, const char *name)
+{
+    static const char *const never[] = {"attn_output.bias", "attn_q.scale", "attn_output.scale",
+                                        "ffn_up.scale", "ffn_down.scale"};
+    const char *part = strncmp(name, "blk.", 4) == 0 ? strchr(name + 4, '.') : NULL;
+    if (!part) return false;
+    for (size_t i = 0; i < sizeof never / sizeof *never; i++)
+        if (strcmp(part + 1, never[i]) == 0) return true;
+    for (int i = 0; i < EL_FIXED; i++)
+        if (!has(a, i) && strcmp(part + 1, el_fixed_names[i]) == 0) return true;
+    return false;
+}
+
 static edgellm_status refuse_more(const el_source *s, const struct architecture *a,
                                   edgellm_error *err)
 {
-    static const char *const all[] = {"rope_freqs.weight", ".attn_output.bias", ".attn_q.bias",
-                                      ".attn_k.bias", ".attn_v.bias"};
-    const char *endings[sizeof all / sizeof *all] = {all[0], all[1]};
-    for (size_t i = 2; i < sizeof all / sizeof *all; i++)
-        endings[i] = a->has[EL_FIXED_BQ] ? all[0] : all[i];
     for (uint32_t i = 0; i < s->gguf.n_tensors; i++) {
         const char *name = s->gguf.tensors[i].name;
-        const size_t len = strlen(name);
-        for (size_t k = 0; k < sizeof endings / sizeof *endings; k++) {
-            const size_t end = strlen(endings[k]);
-            if (len >= end && strcmp(name + len - end, endings[k]) == 0)
-                return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                               "tensor '%s': a model that has it cannot be calibrated in this "
-                               "version: --bits N --calibrate none rounds it",
-                               name);
-        }
+        if (!is_more(a, name)) continue;
+        return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                       "tensor '%s': a model that has it cannot be calibrated in this version: "
+                       "--bits N --calibrate none rounds it",
+                       name);
     }
     return EDGELLM_OK;
 }
 
-static edgellm_status refuse_numbers(const el_config *c, edgellm_error *err)
-{
-    if (c->window == 0 && c->rope_factor == 0 && c->rope_context == 0 && c->rope_gain == 0)
-        return EDGELLM_OK;
-    return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                   "metadata: a model that %s cannot be calibrated in this version: --bits N "
-                   "--calibrate none rounds it",
-                   c->window ? "attends to a sliding window" : "scales its positions");
-}
-
 /* From here on all rows that are turned together stand side by side: el_source_rows(). */
-static edgellm_status join_pairs(el_source *s, edgellm_error *err)
+static void join_pairs(el_source *s)
 {
     const el_config *c = &s->config;
     for (uint32_t i = 0; i < s->gguf.n_tensors; i++) {
         el_gguf_tensor *t = &s->gguf.tensors[i];
-        if (t->rows == 1 || t->halves || !el_pairs_apart(c, t)) continue;
-        if (c->rotary_dim != c->head_dim)
-            return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                           "metadata: a model of '%.20s' that turns a part of each head cannot be "
-                           "calibrated in this version: --bits N --calibrate none rounds it",
-                           c->architecture);
+        if (t->rows == 1 || !el_pairs_apart(c, t)) continue;
         t->halves = c->head_dim;
+        t->turned = c->rotary_dim;
     }
-    return EDGELLM_OK;
 }
 
 /* ---- what is fixed ---- */
@@ -177,13 +181,12 @@ static edgellm_status load_fixed(el_source *s, const struct architecture *a, edg
 {
     const el_layer_shape shape = shape_of(&s->config);
     for (int i = 0; i < EL_FIXED; i++) {
-        s->fixed_at[i] = a->has[i] ? s->fixed_floats : SIZE_MAX;
-        s->fixed_floats += a->has[i] ? el_fixed_cols(&shape, i) : 0;
+        s->fixed_at[i] = has(a, i) ? s->fixed_floats : SIZE_MAX;
+        s->fixed_floats += has(a, i) ? el_fixed_cols(&shape, i) : 0;
     }
     if (s->fixed_floats == 0) return EDGELLM_OK;
     s->fixed = calloc(s->config.layers, s->fixed_floats * sizeof *s->fixed);
-    if (!s->fixed)
-        return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for the biases and norms of heads");
+    if (!s->fixed) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for biases and norms");
     for (uint32_t i = 0; i < s->config.layers; i++)
         EL_TRY(load_fixed_layer(s, i, err));
     return EDGELLM_OK;
@@ -195,35 +198,96 @@ uint32_t el_source_fixed_cols(const el_source *s, int fixed)
     return el_fixed_cols(&shape, fixed);
 }
 
-void el_source_fixed(const el_source *s, uint32_t layer, const float *fixed[EL_FIXED])
+void el_source_fixed(const el_source *s, uint32_t layer, el_layer_weights *w)
 {
+    const el_config *c = &s->config;
     for (int i = 0; i < EL_FIXED; i++)
-        fixed[i] =
+        w->fixed[i] =
             el_source_has_fixed(s, i) ? s->fixed + layer * s->fixed_floats + s->fixed_at[i] : NULL;
+    w->local = c->pattern > 0 && (layer + 1) % c->pattern != 0;
+    w->unturned = s->unturned > 0 && (layer + 1) % s->unturned == 0;
 }
 
 uint32_t el_source_fixed_count(const el_source *s)
 {
     uint32_t n = 0;
     for (int i = 0; i < EL_FIXED; i++)
-        n += el_source_has_fixed(s, i);
+        n += el_source_has_fixed(s, i) ? s->config.layers : 0;
+    for (int i = 0; i < EL_FACTORS; i++)
+        n += s->factors[i] != NULL;
     return n;
+}
+
+/* ---- what belongs to no layer ---- */
+
+const char *const el_factor_names[EL_FACTORS] = {"rope_freqs.weight", "rope_factors_short.weight",
+                                                 "rope_factors_long.weight"};
+
+static edgellm_status load_factors(el_source *s, edgellm_error *err)
+{
+    const uint32_t n = s->config.rotary_dim / 2;
+    for (int i = 0; i < EL_FACTORS; i++) {
+        const el_gguf_tensor *t;
+        if (!el_gguf_find(&s->gguf, el_factor_names[i])) continue;
+        EL_TRY(find(s, el_factor_names[i], 1, n, &t, err));
+        s->factors[i] = calloc(n, sizeof *s->factors[i]);
+        if (!s->factors[i])
+            return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for factors of positions");
+        EL_TRY(el_source_load(t, s->factors[i], err));
+        for (uint32_t k = 0; k < n; k++)
+            if (!(s->factors[i][k] >= 1.0f))
+                return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                               "tensor '%s', column %u: the factor %g is below 1",
+                               el_factor_names[i], k, (double)s->factors[i][k]);
+    }
+    return EDGELLM_OK;
+}
+
+static void take_kind(el_source *s)
+{
+    const el_architecture *a = el_architecture_of(s->config.architecture);
+    s->embedding_scale = 1.0f;
+    if (!a) return;
+    s->gate = a->gate;
+    s->unturned = a->unturned;
+    if (a->scales_embedding) s->embedding_scale = sqrtf((float)s->config.dim);
+}
+
+void el_source_scale(const el_source *s, float *row)
+{
+    for (uint32_t i = 0; i < s->config.dim; i++)
+        row[i] *= s->embedding_scale;
+}
+
+void el_source_embed(const el_source *s, uint32_t token, float *x)
+{
+    el_source_rows(s->embedding, token, 1, x);
+    el_source_scale(s, x);
+}
+
+void el_source_cap(const el_source *s, float *logits, uint32_t n)
+{
+    if (s->config.logit_cap != 0) el_soft_cap(logits, n, s->config.logit_cap);
 }
 
 static edgellm_status check(el_source *s, edgellm_error *err)
 {
     EL_TRY(el_gguf_config(&s->gguf, &s->config, err));
+    EL_TRY(el_gguf_split(&s->gguf, &s->config, err));
     EL_TRY(el_gguf_vocab(&s->gguf, &s->vocab, err));
     const el_config *c = &s->config;
     const struct architecture *a = architecture_of(c);
     if (!a)
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
                        "architecture '%.20s' cannot be calibrated in this version, only llama, "
-                       "qwen2 and qwen3 can: --bits N --calibrate none rounds it",
+                       "qwen2, qwen3, gemma2, gemma3, phi3, smollm3, bitnet and bitnet-b1.58 can: "
+                       "--bits N --calibrate none rounds it",
                        c->architecture);
-    EL_TRY(refuse_numbers(c, err));
+    EL_TRY(el_model_check(c, err));
     EL_TRY(refuse_more(s, a, err));
-    EL_TRY(join_pairs(s, err));
+    join_pairs(s);
+    take_kind(s);
+    EL_TRY(load_factors(s, err));
     EL_TRY(find(s, "token_embd.weight", c->vocab, c->dim, &s->embedding, err));
     EL_TRY(find(s, "output_norm.weight", 1, c->dim, &s->output_norm, err));
     s->head = s->embedding;
@@ -254,6 +318,10 @@ void el_source_close(el_source *source)
     el_gguf_close(&source->gguf);
     free(source->fixed);
     source->fixed = NULL;
+    for (int i = 0; i < EL_FACTORS; i++) {
+        free(source->factors[i]);
+        source->factors[i] = NULL;
+    }
 }
 
 static void read_rows(const el_gguf_tensor *t, uint32_t first, uint32_t count, float *out)
@@ -265,13 +333,15 @@ static void read_rows(const el_gguf_tensor *t, uint32_t first, uint32_t count, f
 
 void el_source_rows(const el_gguf_tensor *t, uint32_t first, uint32_t count, float *out)
 {
-    const uint32_t head = t->halves;
+    const uint32_t head = t->halves, turned = t->turned ? t->turned : head;
     if (!head) {
         read_rows(t, first, count, out);
         return;
     }
-    for (uint32_t i = first; i < first + count; i++, out += t->cols)
-        read_rows(t, i / head * head + el_pairs_from(head, i % head), 1, out);
+    for (uint32_t i = first; i < first + count; i++, out += t->cols) {
+        const uint32_t at = i % head, from = at < turned ? el_pairs_from(turned, at) : at;
+        read_rows(t, i / head * head + from, 1, out);
+    }
 }
 
 edgellm_status el_source_load_row(const el_gguf_tensor *t, uint32_t row, float *out,

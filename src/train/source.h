@@ -6,6 +6,10 @@
 #include "format/tm2.h"
 #include "train/float_layer.h"
 
+/* Vectors by which rotary positions turn slower: of all contexts, or of short and of long ones. */
+enum { EL_FACTORS_ALL, EL_FACTORS_SHORT, EL_FACTORS_LONG, EL_FACTORS };
+extern const char *const el_factor_names[EL_FACTORS]; /* "rope_freqs.weight" ... */
+
 typedef struct el_source {
     el_gguf gguf;
     el_config config;
@@ -15,6 +19,10 @@ typedef struct el_source {
     uint32_t cuts[EL_TABLE_PARTS - 1];
     float *fixed;                            /* owned: of all layers, what fixed_at says of each */
     size_t fixed_at[EL_FIXED], fixed_floats; /* in a layer's; fixed_at SIZE_MAX: is not there */
+    float *factors[EL_FACTORS];              /* owned: (rotary_dim / 2) each; NULL: is not there */
+    el_gate gate;
+    uint32_t unturned;     /* of so many layers the last turns no positions; 0: all turn them */
+    float embedding_scale; /* of rows of the embedding as the first layer meets them */
 } el_source;
 
 /* Of each table. */
@@ -26,9 +34,8 @@ static inline uint32_t el_source_pieces(const el_source *s)
     return pieces;
 }
 
-/* Errors: as el_gguf_open(); UNSUPPORTED (another architecture than llama,
- * qwen2 and qwen3); FORMAT (a tensor is
- * missing or has another shape). */
+/* Errors: as el_gguf_open(); UNSUPPORTED (an architecture that the engine does not run, a tensor
+ * that its architecture has not); FORMAT (a tensor is missing or has another shape). */
 edgellm_status el_source_open(el_source *source, const char *path, edgellm_error *err);
 /* The same of whatever `open` opens. */
 edgellm_status el_source_open_by(el_source *source, const char *path, el_gguf_opener *open,
@@ -37,6 +44,14 @@ void el_source_close(el_source *source);
 
 /* Rows first .. first + count - 1 of a tensor as floats, (count, cols). */
 void el_source_rows(const el_gguf_tensor *tensor, uint32_t first, uint32_t count, float *out);
+
+/* What the first layer meets of a token (dim); the same of a row of a changed embedding, in place.
+ */
+void el_source_embed(const el_source *source, uint32_t token, float *x);
+void el_source_scale(const el_source *source, float *row);
+
+/* Logits as the model gives them, capped where it caps them. */
+void el_source_cap(const el_source *source, float *logits, uint32_t n);
 
 /* All floats of one layer. Errors: FORMAT (NaN or infinity, naming tensor and row). */
 edgellm_status el_source_load_layer(const el_source *source, uint32_t layer,
@@ -53,15 +68,15 @@ edgellm_status el_source_load_row(const el_gguf_tensor *tensor, uint32_t row, fl
 const el_gguf_tensor *el_source_part(const el_source *source, uint32_t layer, int part);
 const el_gguf_tensor *el_source_norm(const el_source *source, uint32_t layer, int which);
 
-/* What is fixed in a layer; NULL: is not there. They lie in the source. */
-void el_source_fixed(const el_source *source, uint32_t layer, const float *fixed[EL_FIXED]);
+/* Sets what is fixed in a layer, which lies in the source (NULL: is not there), and its kind. */
+void el_source_fixed(const el_source *source, uint32_t layer, el_layer_weights *w);
 static inline bool el_source_has_fixed(const el_source *source, int fixed)
 {
     return source->fixed && source->fixed_at[fixed] != SIZE_MAX;
 }
 uint32_t el_source_fixed_cols(const el_source *source, int fixed);
 
-/* How many of these a layer has. */
+/* How many vectors there are that stay as they are, those of all layers and factors. */
 uint32_t el_source_fixed_count(const el_source *source);
 
 #endif

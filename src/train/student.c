@@ -130,13 +130,23 @@ static edgellm_status put_norms(const el_student *s, uint32_t layer, el_tm2_writ
 static edgellm_status put_fixed(const el_student *s, uint32_t layer, el_tm2_writer *writer,
                                 edgellm_error *err)
 {
-    const float *fixed[EL_FIXED];
-    el_source_fixed(s->source, layer, fixed);
+    el_layer_weights w;
+    el_source_fixed(s->source, layer, &w);
     for (int i = 0; i < EL_FIXED; i++) {
         char name[EL_TENSOR_NAME_BYTES];
-        if (!fixed[i]) continue;
+        if (!w.fixed[i]) continue;
         snprintf(name, sizeof name, "blk.%u.%s", layer, el_fixed_names[i]);
-        EL_TRY(put_vector(name, fixed[i], el_fixed_cols(s->shape, i), writer, err));
+        EL_TRY(put_vector(name, w.fixed[i], el_fixed_cols(s->shape, i), writer, err));
+    }
+    return EDGELLM_OK;
+}
+
+static edgellm_status put_factors(const el_source *s, el_tm2_writer *writer, edgellm_error *err)
+{
+    for (int i = 0; i < EL_FACTORS; i++) {
+        if (!s->factors[i]) continue;
+        EL_TRY(
+            put_vector(el_factor_names[i], s->factors[i], s->config.rotary_dim / 2, writer, err));
     }
     return EDGELLM_OK;
 }
@@ -160,6 +170,7 @@ edgellm_status el_student_write(const el_student *s, el_tm2_writer *writer, edge
         EL_TRY(put_norms(s, i, writer, err));
     for (uint32_t i = 0; i < layers; i++)
         EL_TRY(put_fixed(s, i, writer, err));
+    EL_TRY(put_factors(s->source, writer, err));
     return put_vector(s->source->output_norm->name, el_student_norm(s, layers, 0), s->shape->dim,
                       writer, err);
 }

@@ -13,11 +13,13 @@ static uint32_t slices_of(const el_tune *t)
     return (t->source->config.vocab + SLICE - 1) / SLICE;
 }
 
-/* Floats of `slice` for one member: rows of the source's head, or what a row of logits takes. */
+/* Floats of `slice` for one member: rows of the source's head, or what a row of logits takes, twice
+ * where they are capped. */
 static size_t slice_size(const el_tune *t)
 {
-    size_t rows = (size_t)SLICE * t->shape->dim, vocab = t->source->config.vocab;
-    return rows > vocab ? rows : vocab;
+    const el_config *c = &t->source->config;
+    size_t rows = (size_t)SLICE * t->shape->dim, row = (size_t)c->vocab * (c->logit_cap ? 2 : 1);
+    return rows > row ? rows : row;
 }
 
 /* Floats of `partial`: gradients of the head's slices, or of one sequence. */
@@ -112,7 +114,7 @@ static el_layer_weights weights_of(const pass *p)
         w.part[i] = t->part[i];
     for (int i = 0; i < EL_NORMS; i++)
         w.norm[i] = t->student->norms + ((size_t)p->layer * 2 + i) * t->shape->dim;
-    el_source_fixed(t->source, p->layer, w.fixed);
+    el_source_fixed(t->source, p->layer, &w);
     return w;
 }
 
@@ -168,9 +170,10 @@ static void embed_piece(void *context, uint32_t slot, unsigned member)
     const uint32_t *tokens = t->tokens + (size_t)p->order[slot] * t->length;
     float *x = input_of(t, 0, slot);
     (void)member;
-    for (uint32_t i = 0; i < t->length; i++)
-        el_latent_table_weights(&t->student->embedding, tokens[i], 1,
-                                x + (size_t)i * t->shape->dim);
+    for (uint32_t i = 0; i < t->length; i++, x += t->shape->dim) {
+        el_latent_table_weights(&t->student->embedding, tokens[i], 1, x);
+        el_source_scale(t->source, x);
+    }
 }
 
 /* ---- head ------------------------------------------------------------------------------- */
@@ -191,6 +194,8 @@ static void logits_piece(void *context, uint32_t slice, unsigned member)
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)p->count, (int)n, (int)dim, 1.0f,
                 t->hidden + (size_t)p->first * dim, (int)dim, rows, (int)dim, 0.0f,
                 t->logits[0] + first, (int)vocab);
+    for (uint32_t i = 0; i < 2 * p->count; i++)
+        el_source_cap(t->source, t->logits[i % 2] + (size_t)(i / 2) * vocab + first, n);
 }
 
 /* KL of one position; our logits become d = (ours - source's) / tokens. */
@@ -201,8 +206,10 @@ static void loss_piece(void *context, uint32_t i, unsigned member)
     uint32_t vocab = t->source->config.vocab;
     float *ours = t->logits[0] + (size_t)i * vocab, *theirs = t->logits[1] + (size_t)i * vocab;
     float scale = 1.0f / (float)((size_t)t->batch * t->length);
-    float *scratch = t->slice + member * slice_size(t);
+    float *scratch = t->slice + member * slice_size(t), cap = t->source->config.logit_cap;
+    if (cap != 0) memcpy(scratch + vocab, ours, vocab * sizeof *ours);
     t->loss[i] = el_divergence_row(ours, theirs, vocab, scale, scratch);
+    if (cap != 0) el_soft_cap_back(scratch + vocab, vocab, cap, ours);
 }
 
 static void head_back_piece(void *context, uint32_t slice, unsigned member)
@@ -398,7 +405,7 @@ static void update_table(pass *p)
     }
     for (uint32_t i = 0; i < t->batch * t->length; i++) {
         uint32_t token = t->tokens[(size_t)p->order[i / t->length] * t->length + i % t->length];
-        cblas_saxpy((int)dim, 1.0f, t->dhidden + (size_t)i * dim, 1,
+        cblas_saxpy((int)dim, t->source->embedding_scale, t->dhidden + (size_t)i * dim, 1,
                     t->dtable + (size_t)token * dim, 1);
     }
     step_table(p, &t->student->embedding, t->embedding_moments);

@@ -32,7 +32,7 @@ typedef struct el_tune {
     float *inputs;           /* (layers + 1, batch * length, dim) */
     float *hidden, *dhidden; /* (batch * length, dim) after the last norm */
     float *logits[2];        /* (HEAD, vocab): ours, the source's */
-    float *slice;            /* (members, SLICE, dim) rows of a head; or vocab floats */
+    float *slice;            /* (members, SLICE, dim) rows of a head; or rows of logits */
     float *partial;          /* (slices, HEAD, dim); or (length, dim) */
     double *loss;            /* (HEAD) */
     el_layer_trace *traces;  /* (members) */

@@ -3,27 +3,16 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "support/angles.h"
+#include "train/layer_shape.h"
 
 enum { SLICE = 1024 }; /* rows of the head at a time */
 
 static void layout(float_model *m, el_arena *arena)
 {
-    const el_config *c = &m->source->config;
-    float *cosine = el_arena_take(arena, m->length, c->rotary_dim / 2 * sizeof(float));
-    float *sine = el_arena_take(arena, m->length, c->rotary_dim / 2 * sizeof(float));
-    m->shape = (el_layer_shape){c->dim,
-                                c->ffn_dim,
-                                c->heads,
-                                c->kv_heads,
-                                c->head_dim,
-                                c->norm_eps,
-                                {cosine, sine, c->rotary_dim},
-                                el_source_has_fixed(m->source, EL_FIXED_NQ)};
+    m->shape = el_layer_shape_of(m->source, m->length, arena);
     m->layer = el_layer_floats_layout(arena, &m->shape);
     m->trace = el_layer_trace_layout(arena, &m->shape, m->length, false);
-    m->rows = el_arena_take(arena, SLICE, c->dim * sizeof(float));
-    if (cosine) fill_angles(cosine, sine, m->length, c->rotary_dim, (double)c->rope_base);
+    m->rows = el_arena_take(arena, SLICE, m->shape.dim * sizeof(float));
 }
 
 edgellm_status float_model_open(float_model *m, const el_source *source, uint32_t length,
@@ -44,7 +33,7 @@ void float_model_close(float_model *m)
 void float_model_embed(const float_model *m, const uint32_t *tokens, float *x)
 {
     for (uint32_t i = 0; i < m->length; i++)
-        el_source_rows(m->source->embedding, tokens[i], 1, x + (size_t)i * m->shape.dim);
+        el_source_embed(m->source, tokens[i], x + (size_t)i * m->shape.dim);
 }
 
 edgellm_status float_model_hidden(const float_model *m, const uint32_t *tokens, float *hidden,
@@ -60,7 +49,7 @@ edgellm_status float_model_hidden(const float_model *m, const uint32_t *tokens, 
     float_model_embed(m, tokens, x);
     for (uint32_t layer = 0; layer < m->source->config.layers; layer++) {
         EL_TRY(el_source_load_layer(m->source, layer, &m->layer, err));
-        el_source_fixed(m->source, layer, w.fixed);
+        el_source_fixed(m->source, layer, &w);
         el_layer_forward(&m->shape, &w, x, m->length, &t, x);
     }
     EL_TRY(el_source_load(m->source->output_norm, m->layer.norm[0], err));
@@ -78,6 +67,7 @@ void float_model_logits(const float_model *m, const float *hidden, float *logits
             el_linear(hidden + (size_t)i * dim, m->rows, 1, n, dim, false,
                       logits + (size_t)i * vocab + first);
     }
+    el_source_cap(m->source, logits, m->length * vocab);
 }
 
 /* ---- distance ---------------------------------------------------------------------------- */

@@ -85,10 +85,22 @@ void naive_rotate(double *x, uint32_t n, uint32_t heads, uint32_t head_dim, cons
     }
 }
 
-void naive_swiglu(const double *gate, const double *up, uint32_t count, double *out)
+static double gate_of(el_gate gate, double x)
+{
+    switch (gate) {
+    case EL_GATE_GELU:
+        return x / 2 * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
+    case EL_GATE_RELU2:
+        return fmax(x, 0) * fmax(x, 0);
+    default:
+        return x / (1 + exp(-x));
+    }
+}
+
+void naive_gate(el_gate gate, const double *x, const double *up, uint32_t count, double *out)
 {
     for (uint32_t i = 0; i < count; i++)
-        out[i] = gate[i] / (1 + exp(-gate[i])) * up[i];
+        out[i] = gate_of(gate, x[i]) * up[i];
 }
 
 double naive_softmax(double *x, uint32_t n)
@@ -115,21 +127,27 @@ double naive_divergence(const float *ours, const float *theirs, uint32_t n)
     return sum;
 }
 
-/* One query against keys 0 .. t. */
+/* One query against keys 0 .. t, or the last of them. */
 static void attend_one(const el_attention *a, uint32_t t, const double *q, const double *k,
                        const double *v, double *out)
 {
     size_t stride = (size_t)a->kv_heads * a->head_dim;
+    const double scale = a->scale != 0 ? (double)a->scale : 1 / sqrt(a->head_dim);
+    const double cap = (double)a->cap;
     double *p = naive_zeroes(a->n, sizeof *p);
-    for (uint32_t i = 0; i <= t; i++) {
+    uint32_t first = 0;
+    while (a->window && t - first >= a->window)
+        first++;
+    for (uint32_t i = first; i <= t; i++) {
         for (uint32_t d = 0; d < a->head_dim; d++)
             p[i] += q[d] * k[i * stride + d];
-        p[i] /= sqrt(a->head_dim);
+        p[i] *= scale;
+        if (cap != 0) p[i] = cap * tanh(p[i] / cap);
     }
-    naive_softmax(p, t + 1);
+    naive_softmax(p + first, t + 1 - first);
     for (uint32_t d = 0; d < a->head_dim; d++) {
         out[d] = 0;
-        for (uint32_t i = 0; i <= t; i++)
+        for (uint32_t i = first; i <= t; i++)
             out[d] += p[i] * v[i * stride + d];
     }
     free(p);
@@ -160,10 +178,20 @@ static double *project(const el_layer_shape *s, const naive_weights *w, int part
     return y;
 }
 
-/* Of queries and keys, where the shape has it. */
-static void norm_heads(const el_layer_shape *s, const double *weight, uint32_t rows, double *x)
+/* Where there is such a norm; in place. */
+static void norm_if(const el_layer_shape *s, const double *weight, uint32_t rows, uint32_t cols,
+                    double *x)
 {
-    if (s->head_norms) naive_norm(x, weight, rows, s->head_dim, (double)s->eps, x);
+    if (weight) naive_norm(x, weight, rows, cols, (double)s->eps, x);
+}
+
+/* Queries or keys. */
+static void finish_heads(const el_layer_shape *s, const naive_weights *w, const double *norm,
+                         uint32_t n, uint32_t heads, double *x)
+{
+    norm_if(s, norm, n * heads, s->head_dim, x);
+    if (w->unturned) return;
+    naive_rotate(x, n, heads, s->head_dim, w->local ? &s->local_rotary : &s->rotary);
 }
 
 static void add_to(double *to, const double *x, size_t count)
@@ -176,19 +204,25 @@ static void add_to(double *to, const double *x, size_t count)
 static void attention_half(const el_layer_shape *s, const naive_weights *w, const double *x,
                            uint32_t n, double *h)
 {
-    const el_attention a = {n, s->heads, s->kv_heads, s->head_dim};
+    const el_attention a = {.n = n,
+                            .heads = s->heads,
+                            .kv_heads = s->kv_heads,
+                            .head_dim = s->head_dim,
+                            .window = w->local ? s->window : 0,
+                            .scale = s->attention_scale,
+                            .cap = s->attention_cap};
     size_t count = (size_t)n * s->dim;
     double *x1 = naive_zeroes(count, sizeof *x1);
     naive_norm(x, w->norm[0], n, s->dim, (double)s->eps, x1);
     double *q = project(s, w, EL_PART_Q, x1, n), *k = project(s, w, EL_PART_K, x1, n);
     double *v = project(s, w, EL_PART_V, x1, n);
     double *o = naive_zeroes((size_t)n * s->heads * s->head_dim, sizeof *o);
-    norm_heads(s, w->fixed[EL_FIXED_NQ], n * s->heads, q);
-    norm_heads(s, w->fixed[EL_FIXED_NK], n * s->kv_heads, k);
-    naive_rotate(q, n, s->heads, s->head_dim, &s->rotary);
-    naive_rotate(k, n, s->kv_heads, s->head_dim, &s->rotary);
+    finish_heads(s, w, w->fixed[EL_FIXED_NQ], n, s->heads, q);
+    finish_heads(s, w, w->fixed[EL_FIXED_NK], n, s->kv_heads, k);
     naive_attend(&a, q, k, v, o);
+    norm_if(s, w->fixed[EL_FIXED_SO], n, s->heads * s->head_dim, o);
     double *added = project(s, w, EL_PART_O, o, n);
+    norm_if(s, w->fixed[EL_FIXED_PO], n, s->dim, added);
     memcpy(h, x, count * sizeof *h);
     add_to(h, added, count);
     double *used[] = {x1, q, k, v, o, added};
@@ -204,8 +238,10 @@ void naive_layer(const el_layer_shape *s, const naive_weights *w, const double *
     attention_half(s, w, x, n, y);
     naive_norm(y, w->norm[1], n, s->dim, (double)s->eps, x2);
     double *gate = project(s, w, EL_PART_GATE, x2, n), *up = project(s, w, EL_PART_UP, x2, n);
-    naive_swiglu(gate, up, (uint32_t)wide, act);
+    naive_gate(s->gate, gate, up, (uint32_t)wide, act);
+    norm_if(s, w->fixed[EL_FIXED_SD], n, s->ffn_dim, act);
     double *added = project(s, w, EL_PART_DOWN, act, n);
+    norm_if(s, w->fixed[EL_FIXED_PD], n, s->dim, added);
     add_to(y, added, count);
     double *used[] = {x2, act, gate, up, added};
     for (size_t i = 0; i < sizeof used / sizeof *used; i++)

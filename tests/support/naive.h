@@ -1,5 +1,5 @@
 /*
- * naive.h: the operations of a Llama in double, loop by loop: what src/train is held to, and what
+ * naive.h: the operations of a layer in double, loop by loop: what src/train is held to, and what
  * its gradients are held to by differences. Running out of memory fails the test.
  */
 #ifndef EL_TEST_NAIVE_H
@@ -30,7 +30,7 @@ void naive_norm(const double *x, const double *weight, uint32_t n, uint32_t dim,
                 double *y);
 void naive_rotate(double *x, uint32_t n, uint32_t heads, uint32_t head_dim,
                   const el_rotary *rotary);
-void naive_swiglu(const double *gate, const double *up, uint32_t count, double *out);
+void naive_gate(el_gate gate, const double *x, const double *up, uint32_t count, double *out);
 void naive_attend(const el_attention *a, const double *q, const double *k, const double *v,
                   double *out);
 /* softmax in place; returns log(sum exp(x)). */
@@ -42,6 +42,7 @@ typedef struct naive_weights {
     double *part[EL_PARTS]; /* as el_layer_weights */
     double *norm[EL_NORMS];
     double *fixed[EL_FIXED];
+    bool local, unturned;
 } naive_weights;
 
 /* The rotation of hadamard.h and back, x (blocks, 64) in place. */

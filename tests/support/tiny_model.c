@@ -445,6 +445,11 @@ static void put_norm(maker *m, const char *name, uint32_t cols)
     put_noise(m, EL_GGML_F32, cols, 1, 0.1f);
 }
 
+static bool is_of(const el_tiny_spec *s, const char *architecture)
+{
+    return s->architecture && strcmp(s->architecture, architecture) == 0;
+}
+
 static void put_layer(maker *m, const el_tiny_spec *s, uint32_t layer)
 {
     uint32_t kv_dim = s->dim / s->heads * s->kv_heads;
@@ -457,14 +462,18 @@ static void put_layer(maker *m, const el_tiny_spec *s, uint32_t layer)
         {"ffn_gate", s->ffn_dim, s->dim}, {"ffn_up", s->ffn_dim, s->dim},
         {"ffn_down", s->dim, s->ffn_dim},
     };
+    const bool fused = is_of(s, "phi3");
+    const uint32_t fused_rows[] = {s->dim + 2 * kv_dim, 0, 0, s->dim, 0, 2 * s->ffn_dim, s->dim};
     char name[64];
     snprintf(name, sizeof name, "blk.%u.attn_norm.weight", layer);
     put_norm(m, name, s->dim);
     snprintf(name, sizeof name, "blk.%u.ffn_norm.weight", layer);
     put_norm(m, name, s->dim);
     for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++) {
-        snprintf(name, sizeof name, "blk.%u.%s.weight", layer, matrices[i].name);
-        put_matrix(m, name, s->matrix_type, matrices[i].rows, matrices[i].cols);
+        const uint32_t rows = fused ? fused_rows[i] : matrices[i].rows;
+        const char *part = fused && i == 0 ? "attn_qkv" : matrices[i].name;
+        snprintf(name, sizeof name, "blk.%u.%s.weight", layer, part);
+        if (rows) put_matrix(m, name, s->matrix_type, rows, matrices[i].cols);
     }
 }
 
@@ -480,13 +489,44 @@ static void put_more(maker *m, const el_tiny_spec *s, uint32_t layer)
                    {"qwen2", "attn_k.bias", head * s->kv_heads, 0},
                    {"qwen2", "attn_v.bias", head * s->kv_heads, 0},
                    {"qwen3", "attn_q_norm.weight", head, 1},
-                   {"qwen3", "attn_k_norm.weight", head, 1}};
-    for (size_t i = 0; s->architecture && i < sizeof vectors / sizeof *vectors; i++) {
+                   {"qwen3", "attn_k_norm.weight", head, 1},
+                   {"gemma2", "post_attention_norm.weight", s->dim, 1},
+                   {"gemma2", "post_ffw_norm.weight", s->dim, 1},
+                   {"gemma3", "attn_q_norm.weight", head, 1},
+                   {"gemma3", "attn_k_norm.weight", head, 1},
+                   {"gemma3", "post_attention_norm.weight", s->dim, 1},
+                   {"gemma3", "post_ffw_norm.weight", s->dim, 1},
+                   {"bitnet", "attn_sub_norm.weight", s->dim, 1},
+                   {"bitnet", "ffn_sub_norm.weight", s->ffn_dim, 1},
+                   {"bitnet-b1.58", "attn_sub_norm.weight", s->dim, 1},
+                   {"bitnet-b1.58", "ffn_sub_norm.weight", s->ffn_dim, 1}};
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
         char name[64];
-        if (strcmp(vectors[i].architecture, s->architecture) != 0) continue;
+        if (!is_of(s, vectors[i].architecture)) continue;
         snprintf(name, sizeof name, "blk.%u.%s", layer, vectors[i].name);
         put_tensor_head(m, name, EL_GGML_F32, 0, vectors[i].cols);
         put_noise(m, EL_GGML_F32, vectors[i].cols, vectors[i].mean, 0.3f);
+    }
+}
+
+static uint32_t turned_of(const el_tiny_spec *s)
+{
+    return s->turned ? s->turned : s->dim / s->heads;
+}
+
+/* 1 to 3: wave lengths may only grow. */
+static void put_factors(maker *m, const el_tiny_spec *s)
+{
+    static const char *const names[] = {"rope_freqs.weight", "rope_factors_short.weight",
+                                        "rope_factors_long.weight"};
+    const size_t first = s->scaling == EL_TINY_FACTORS ? 0 : 1;
+    const size_t end = s->scaling == EL_TINY_FACTORS ? 1 : s->scaling == EL_TINY_LONGROPE ? 3 : 0;
+    for (size_t i = first; i < end; i++) {
+        put_tensor_head(m, names[i], EL_GGML_F32, 0, turned_of(s) / 2);
+        for (uint32_t k = 0; k < turned_of(s) / 2; k++) {
+            const float factor = 1 + (float)el_random_below(&m->random, 1000) / 500 * (float)i / 2;
+            el_bytes_u32(&m->data, el_bits_of_float(factor + (i == 0 ? (float)k : 0)));
+        }
     }
 }
 
@@ -498,12 +538,13 @@ static void put_tensors(maker *m, const el_tiny_spec *s)
         put_more(m, s, layer);
     }
     put_norm(m, "output_norm.weight", s->dim);
+    put_factors(m, s);
     if (s->separate_head) put_matrix(m, "output.weight", s->embedding_type, vocab_of(s), s->dim);
 }
 
 /* ---- the file -------------------------------------------------------------------------- */
 
-enum { N_VALUES = 23 };
+enum { N_VALUES = 23 }; /* without those of some */
 
 static const char *architecture_of(const el_tiny_spec *s)
 {
@@ -536,9 +577,44 @@ static void put_values(el_bytes *b, const el_tiny_spec *s)
     put_number(b, s, "attention.head_count_kv", s->kv_heads);
     put_real(b, s, "rope.freq_base", 10000.0f);
     put_real(b, s, "attention.layer_norm_rms_epsilon", 1e-5f);
-    put_number(b, s, "rope.dimension_count", s->dim / s->heads);
+    put_number(b, s, "rope.dimension_count", turned_of(s));
     put_number(b, s, "vocab_size", vocab_of(s));
     put_tokenizer(b, s); /* 11 entries */
+}
+
+/* Numbers that some have; returns how many there are. */
+static uint32_t put_more_values(el_bytes *b, const el_tiny_spec *s)
+{
+    const bool gemma2 = is_of(s, "gemma2"), gemma = gemma2 || is_of(s, "gemma3");
+    const bool scaled = s->scaling == EL_TINY_LINEAR || s->scaling == EL_TINY_YARN;
+    const bool old = s->scaling == EL_TINY_YARN || s->scaling == EL_TINY_LONGROPE;
+    const struct {
+        bool there;
+        const char *key;
+        float real;
+        uint32_t number; /* 0: real */
+    } rows[] = {{gemma || s->window, "attention.sliding_window", 0, s->window ? s->window : 7},
+                {gemma, "attention.sliding_window_pattern", 0, 2},
+                {gemma2, "attn_logit_softcapping", 0.5f, 0},
+                {gemma2, "final_logit_softcapping", 1.5f, 0},
+                {scaled, "rope.scaling.factor", 4, 0},
+                {old, "rope.scaling.original_context_length", 0, 40}};
+    static const char *const types[] = {
+        [EL_TINY_LINEAR] = "linear", [EL_TINY_YARN] = "yarn", [EL_TINY_LONGROPE] = "longrope"};
+    uint32_t n = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (!rows[i].there) continue;
+        if (rows[i].number)
+            put_number(b, s, rows[i].key, rows[i].number);
+        else
+            put_real(b, s, rows[i].key, rows[i].real);
+        n++;
+    }
+    if (!types[s->scaling]) return n;
+    char key[64];
+    snprintf(key, sizeof key, "%s.rope.scaling.type", architecture_of(s));
+    el_gguf_put_text(b, key, types[s->scaling]);
+    return n + 1;
 }
 
 el_tiny_spec el_tiny_defaults(void)
@@ -557,15 +633,18 @@ el_tiny_spec el_tiny_defaults(void)
 
 void el_tiny_gguf(const el_tiny_spec *spec, el_bytes *out)
 {
-    el_bytes table = {0};
+    el_bytes table = {0}, more = {0};
+    const uint32_t n_more = put_more_values(&more, spec);
     maker m = {
         .table = &table, .random = {spec->seed}, .rotated = spec->rotated, .lone = spec->lone};
     put_tensors(&m, spec);
     el_bytes_put(out, "GGUF", 4);
     el_bytes_u32(out, spec->version);
     el_bytes_u64(out, m.n);
-    el_bytes_u64(out, N_VALUES);
+    el_bytes_u64(out, N_VALUES + n_more);
     put_values(out, spec);
+    el_bytes_put(out, more.data, more.size);
+    free(more.data);
     el_bytes_put(out, table.data, table.size);
     el_bytes_align(out, 32);
     el_bytes_put(out, m.data.data, m.data.size);

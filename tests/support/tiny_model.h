@@ -48,6 +48,15 @@ float el_random_unit(el_random *r);                 /* mean 0, variance 1, withi
 
 /* ---- the model ------------------------------------------------------------------------- */
 
+/* How positions are stretched. */
+typedef enum el_tiny_scaling {
+    EL_TINY_UNSCALED,
+    EL_TINY_LINEAR,
+    EL_TINY_FACTORS, /* a tensor of factors, as in Llama 3 */
+    EL_TINY_YARN,
+    EL_TINY_LONGROPE /* two of them: for contexts up to 40 tokens and for longer ones */
+} el_tiny_scaling;
+
 typedef struct el_tiny_spec {
     uint32_t dim, ffn_dim, layers, heads, kv_heads, context; /* head_dim is dim / heads */
     uint32_t matrix_type;     /* EL_GGML_F32, F16, Q4_0, Q4_1 or Q8_0: of the matrices in layers */
@@ -55,12 +64,16 @@ typedef struct el_tiny_spec {
     bool separate_head;       /* with output.weight; else the embedding is the head too */
     bool add_bos;             /* texts begin with <|im_start|> */
     uint32_t left_out;        /* of the merges, the last ones: a smaller vocabulary */
-    const char *architecture; /* "qwen2" has biases, "qwen3" norms of heads; NULL: llama */
-    bool llama3;              /* its chat template is Llama 3's, not ChatML */
-    bool rotated;             /* rows of matrices are R w (FORMAT.md); f32, widths in 64s */
-    bool lone;                /* of 64 weights all but one are 0: rounded to 8 bits without loss,
-                                 rotated or not; f32, widths in 64s */
-    uint32_t version;         /* of GGUF: 2 or 3 */
+    const char *architecture; /* any that the engine runs, with the tensors that it has; Gemma
+                                 has small caps and windows; NULL: llama */
+    uint32_t window;          /* of llama and phi3: of all layers; 0: none */
+    uint32_t turned;          /* numbers of a head that positions turn; 0: all */
+    el_tiny_scaling scaling;
+    bool llama3;      /* its chat template is Llama 3's, not ChatML */
+    bool rotated;     /* rows of matrices are R w (FORMAT.md); f32, widths in 64s */
+    bool lone;        /* of 64 weights all but one are 0: rounded to 8 bits without loss,
+                         rotated or not; f32, widths in 64s */
+    uint32_t version; /* of GGUF: 2 or 3 */
     uint64_t seed;
 } el_tiny_spec;
 

@@ -3,7 +3,8 @@
 #   venv_transformers   installs numpy, gguf, tokenizers, transformers and torch into build/venv
 #   venv_peft           installs peft into it
 #   venv_llama_cpp      builds llama-cpp-python into it, for this machine's processor
-#   venv_templates      sets TEMPLATES: the folder of chat templates in the source of that package
+#   venv_source         sets LLAMA_CPP: llama.cpp's source in that package, and TEMPLATES: its chat
+#                       templates
 # What is there already is not fetched again. An environment given by EDGELLM_VENV is never
 # changed.
 torch_version=2.15.0
@@ -84,15 +85,17 @@ venv_llama_cpp() {
     "$PYTHON" -c "import llama_cpp"
 }
 
-venv_templates() {
-    TEMPLATES=${EDGELLM_TEMPLATES:-build/conformance/templates}
-    if [ -n "${EDGELLM_TEMPLATES:-}" ] || [ -d "$TEMPLATES" ]; then return; fi
+venv_source() {
+    LLAMA_CPP=${EDGELLM_LLAMA_CPP:-build/conformance/llama.cpp}
+    TEMPLATES=$LLAMA_CPP/models/templates
+    if [ -n "${EDGELLM_LLAMA_CPP:-}" ] || [ -d "$LLAMA_CPP" ]; then return; fi
     source=build/conformance/llama-cpp-python
     "$PYTHON" -m pip --disable-pip-version-check download --quiet --no-deps --dest "$source" \
         --no-binary llama-cpp-python "llama-cpp-python==$llama_cpp_version" || return
-    mkdir -p "$TEMPLATES.part"
-    tar -xzf "$source/llama_cpp_python-$llama_cpp_version.tar.gz" -C "$TEMPLATES.part" \
-        --wildcards --strip-components=5 '*/llama.cpp/models/templates/*.jinja'
-    mv "$TEMPLATES.part" "$TEMPLATES"
+    mkdir -p "$LLAMA_CPP.part"
+    tar -xzf "$source/llama_cpp_python-$llama_cpp_version.tar.gz" -C "$LLAMA_CPP.part" \
+        --wildcards --strip-components=3 '*/llama.cpp/models/templates/*.jinja' \
+        '*/llama.cpp/convert_hf_to_gguf.py' '*/llama.cpp/conversion/*' '*/llama.cpp/gguf-py/*'
+    mv "$LLAMA_CPP.part" "$LLAMA_CPP"
     rm -r "$source"
 }
