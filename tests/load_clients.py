@@ -137,20 +137,20 @@ async def metric(port, *names):
 
 class Load:
     """clients that ask one after the other until `seconds` have passed, each with its own chance; what
-    runs then may end. body(chance) makes what is asked."""
+    runs then may end. body(chance) makes what is asked. May be run several times."""
 
     def __init__(self, port, clients, seconds, body):
         self.port, self.clients, self.seconds, self.body = port, clients, seconds, body
-        self.outcomes, self.sent, self.taken = [], 0, []
+        self.outcomes, self.sent, self.taken, self.runs = [], 0, [], 0
         self.tokens = []  # (time, how many were computed so far)
 
     async def one_client(self, number):
-        chance = random.Random(number)
+        chance = random.Random(number + self.runs * self.clients)
         for k in range(10**9):
             if time.monotonic() >= self.until:
                 return
             self.sent += 1
-            outcome = await ask(self.port, self.body(chance), f"load-{number}-{k}")
+            outcome = await ask(self.port, self.body(chance), f"load-{number}-{self.runs}.{k}")
             self.outcomes.append(outcome)
             if outcome.status in REFUSALS:  # as told, but for some chance, so that not all come at once
                 await asyncio.sleep(min(outcome.retry_after, 1) * chance.uniform(0.2, 1))
@@ -173,6 +173,7 @@ class Load:
 
     def run(self, every=0.5):
         asyncio.run(self.go(every))
+        self.runs += 1
         return self
 
     @property
@@ -188,7 +189,7 @@ class Load:
         return [o for o in self.outcomes if not o.answered and not o.refused]
 
     def speed(self, ramp):
-        """Tokens a second, from when `ramp` seconds have passed until no further request is sent."""
+        """Tokens a second of the last run, from when `ramp` seconds have passed until no further request is sent."""
         inside = [(t, n) for t, n in self.tokens if self.until - self.seconds + ramp <= t <= self.until]
         (t0, n0), (t1, n1) = inside[0], inside[-1]
         return (n1 - n0) / (t1 - t0)

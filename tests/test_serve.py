@@ -648,6 +648,7 @@ class Rude(Case):
                              ("Application/JSON; charset=utf-8", 200)):
             self.assertEqual(self.server.ask(TEXT, self.BODY, {"Content-Type": kind})[0], status,
                              kind)
+        self.is_error(self.server.ask(TEXT, self.BODY, {"Content-Encoding": "gzip"}), 415, None, "Content-Encoding")
 
     def test_no_json(self):
         for body in (b"", b"{", b"[]", b"5", b'"x"', b"{}x", b'{"prompt": "a", "prompt": "b"}',
@@ -660,7 +661,10 @@ class Rude(Case):
         self.is_error(self.server.ask(TEXT, b'{"x": [' + b"1," * 9000 + b"1]}"), 413, None, "values")
 
     def test_lengths(self):
-        for headers, status in ((b"", b"411"), (b"Transfer-Encoding: chunked\r\n", b"411"),
+        for headers, status in ((b"", b"411"), (b"Transfer-Encoding: gzip\r\n", b"411"),
+                                (b"Transfer-Encoding: gzip, chunked\r\n", b"411"),
+                                (b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", b"411"),
+                                (b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", b"411"),
                                 (b"Content-Length: -5\r\n", b"411"),
                                 (b"Content-Length: 5x\r\n", b"411"),
                                 (b"Content-Length: 99999999999999999999\r\n", b"411")):
@@ -669,6 +673,57 @@ class Rude(Case):
             for more in (b"", b"5\r\nhello\r\n0\r\n\r\n", self.BODY):  # it may be there already
                 answer = self.exchange(data + more)
                 self.assertTrue(answer.startswith(b"HTTP/1.1 " + status), (headers, more, answer))
+
+    def in_chunks(self, body, size):
+        pieces = [body[i:i + size] for i in range(0, len(body), size)]
+        return b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in pieces) + b"0\r\n\r\n"
+
+    def ask_in_chunks(self, data, path=TEXT):
+        """Status and all of the reply. It ends the connection, since libwebsockets knows no chunks."""
+        got = self.exchange(head("POST", path, Transfer_Encoding="chunked",
+                                 Content_Type="application/json") + data)
+        self.assertIn(b"\r\nconnection: close\r\n", got)
+        return int(got.split()[1]), got
+
+    def test_chunks(self):
+        """As some clients send what they have not counted."""
+        long = json.dumps({"prompt": "fox", "max_tokens": 2, "user": "y" * 50000}).encode()
+        for body, size in ((self.BODY, 1), (self.BODY, 7), (self.BODY, 999), (long, 4000), (long, 99999)):
+            status, got = self.ask_in_chunks(self.in_chunks(body, size))
+            self.assertEqual((status, b'"usage":' in got), (200, True), size)
+        more = self.in_chunks(self.BODY, 9).replace(b"9\r\n", b"09;a=\"b\"\r\n", 1)[:-2] + b"Trailer: x\r\n\r\n"
+        self.assertEqual(self.ask_in_chunks(more)[0], 200)
+        self.assertEqual(self.ask_in_chunks(self.in_chunks(b"{", 1))[0], 400)
+        self.assertEqual(self.ask_in_chunks(b"0\r\n\r\n")[0], 400)  # no JSON
+        client = self.server.client()  # one of those: it sends what it has no length of in chunks
+        client.request("POST", TEXT, iter([self.BODY[:9], self.BODY[9:]]), JSON, encode_chunked=True)
+        self.assertEqual(client.getresponse().status, 200)
+        client.close()
+
+    def test_chunks_that_come_slowly(self):
+        whole = head("POST", TEXT, Transfer_Encoding="chunked", Content_Type="application/json",
+                     Expect="100-continue")
+        with self.server.connect() as sock:
+            sock.sendall(whole)
+            self.assertEqual(sock.recv(65536), b"HTTP/1.1 100 Continue\r\n\r\n")
+            for byte in self.in_chunks(self.BODY, 5):
+                sock.sendall(bytes([byte]))
+            self.assertTrue(read_all(sock).startswith(b"HTTP/1.1 200 "))
+
+    def test_wrong_chunks(self):
+        for data in (b"x\r\n", b"\r\n", b"-1\r\n", b"5\nhello\r\n", b"5\r\nhelloo\r\n", b"1" * 9 + b"\r\n",
+                     b"0x5\r\nhello", b"5\r\nhello0\r\n\r\n", b"1;" + b"y" * 5000, b"0\r\na: b\n\r\n",
+                     b"0\r\n" + b"a: b\r\n" * 2000):
+            status, got = self.ask_in_chunks(data)
+            self.assertEqual(status, 400, data[:40])
+            self.assertIn(b"chunks", got)
+        most = 256 * 1024
+        self.assertEqual(self.ask_in_chunks(b"%x\r\n" % (2 * most) + b"y" * (2 * most) + b"\r\n0\r\n\r\n")[0], 413)
+        self.assertEqual(self.ask_in_chunks(b"1\r\n\r\r\n" * 9 + b"ffffffff\r\n" + b"y" * most)[0], 413)
+        inner = self.in_chunks(self.BODY, 9) + b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        got = self.exchange(head("POST", TEXT, Transfer_Encoding="chunked",
+                                 Content_Type="application/json") + inner)
+        self.assertNotIn(b'"status":"ok"', got)  # nothing of it is a request of its own
 
     def test_no_request_in_a_body(self):
         """Where others may see a body, nothing is taken for the next request."""
@@ -895,6 +950,21 @@ class Start(Case):
         self.still_works(server)
         for sock in kept:
             sock.close()
+        self.ends_well(server)
+
+    def test_most_connections(self):
+        """As many as there may be, where the system permits so many files."""
+        def permit():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, most), most))
+        self.fails(USAGE, "--port", "0", "--connections", 32769, words="32768")
+        self.fails(USAGE, "--port", "0", "--connections", 0, words="32768")
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if most != resource.RLIM_INFINITY and most < 32768 + 16:
+            self.fails(IO, "--port", "0", "--connections", 32768, words="32768 connections", preexec_fn=permit)
+            return
+        server = self.start("--connections", 32768, preexec_fn=permit)
+        self.assertIn(", 32768 connections of at most ", server.line)
+        self.still_works(server)
         self.ends_well(server)
 
     def loading(self, calibrate_ms):
