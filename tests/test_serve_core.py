@@ -78,7 +78,7 @@ class Answers(Case):
             client = ws_client.connect(self.server.port, timeout=WAIT)
             told = client.ask(id="x", **body)
             client.close()
-            return told["text"]
+            return ws_client.text_of(told)
 
         ways = (by_socket, lambda body: text_of(self.server.stream(TEXT, **body).all()),
                 lambda body: text_of([self.server.answer(TEXT, **body)]))
