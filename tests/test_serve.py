@@ -719,7 +719,8 @@ class Rude(Case):
             self.assertIn(b"chunks", got)
         most = 256 * 1024
         self.assertEqual(self.ask_in_chunks(b"%x\r\n" % (2 * most) + b"y" * (2 * most) + b"\r\n0\r\n\r\n")[0], 413)
-        self.assertEqual(self.ask_in_chunks(b"1\r\n\r\r\n" * 9 + b"ffffffff\r\n" + b"y" * most)[0], 413)
+        over = b"1\r\n\r\r\n" * 9 + b"%x\r\n%s\r\n0\r\n\r\n" % (most - 8, b"y" * (most - 8))
+        self.assertEqual(self.ask_in_chunks(over)[0], 413)
         inner = self.in_chunks(self.BODY, 9) + b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
         got = self.exchange(head("POST", TEXT, Transfer_Encoding="chunked",
                                  Content_Type="application/json") + inner)
