@@ -239,6 +239,9 @@ class Routes(Case):
         self.assertEqual(body["object"], "list")
         self.assertEqual([(m["id"], m["object"]) for m in body["data"]], [("tiny", "model")])
         self.assertEqual(body["data"][0]["meta"]["n_ctx"], 256)
+        self.assertEqual(self.server.ask("/v1/models/tiny")[2], body["data"][0])
+        for name in ("tin", "tinyy", "tiny/x", "x" * 300):
+            self.is_error(self.server.ask("/v1/models/" + name), 404, "model", "this server has 'tiny'")
 
     def test_chat(self):
         answer = self.server.answer(CHAT, model="any", messages=user("the quick brown"),
@@ -334,8 +337,9 @@ class Routes(Case):
     def test_as_long_as_the_context(self):
         answer = self.server.answer(TEXT, prompt="fox", ignore_eos=True)
         self.assertEqual(answer["usage"]["total_tokens"], 257)  # the last one is not computed
-        more = self.server.answer(TEXT, prompt="fox", ignore_eos=True, max_tokens=100000)
-        self.assertEqual(more["usage"]["total_tokens"], 257)
+        for most in (100000, -1, -2):  # -1 as llama.cpp's page asks
+            more = self.server.answer(TEXT, prompt="fox", ignore_eos=True, max_tokens=most)
+            self.assertEqual(more["usage"]["total_tokens"], 257)
 
 
 class Fields(Case):
@@ -399,7 +403,7 @@ class Fields(Case):
                 (TEXT, {"prompt": [1, 2]}, "prompt"), (TEXT, {"prompt": ""}, "prompt"),
                 (TEXT, {"prompt": "x " * 300}, "prompt"),
                 (CHAT, {"messages": user("x " * 300)}, "messages")]
-        wrong = {"model": [5], "max_tokens": [0, -1, 1.5, "5", True, 1 << 40],
+        wrong = {"model": [5], "max_tokens": [0, -3, 1.5, "5", True, 1 << 40],
                  "temperature": [-1, 101, "hot", True], "top_p": [0, 1.1, []], "top_k": [-2, 0.5],
                  "min_p": [-0.1, 2], "repeat_penalty": [0, 101], "repeat_last_n": [-2],
                  "presence_penalty": [101], "frequency_penalty": [-101], "seed": [-2, 1.5, "x"],
@@ -769,6 +773,11 @@ class Rude(Case):
             self.assertEqual(sock.recv(65536), b"HTTP/1.1 100 Continue\r\n\r\n")
             sock.sendall(self.BODY)
             self.assertTrue(sock.recv(65536).startswith(b"HTTP/1.1 200 "))
+        for version, expected in ((b"1.0", b"100-continue"), (b"1.1", b"something")):
+            answer = self.exchange(b"POST %s HTTP/%s\r\nContent-Type: application/json\r\nExpect: %s\r\n"
+                                   b"Connection: close\r\nContent-Length: %d\r\n\r\n%s"
+                                   % (TEXT.encode(), version, expected, len(self.BODY), self.BODY))
+            self.assertRegex(answer, rb"\AHTTP/1.[01] 200 ")
 
     def test_old_http(self):
         """It knows no chunks: the answer ends with the connection, even if it wants to keep that."""

@@ -539,6 +539,17 @@ static void read_action(el_conn *conn)
     snprintf(conn->action, sizeof conn->action, "%s", value ? value : "");
 }
 
+/* Where the path has a name, it is that of the one model. */
+static bool check_model(const el_conn *conn, const char *path, size_t len, el_problem *problem)
+{
+    const char *place = strstr(conn->route->path, "{model}"), *model = conn->server->model;
+    const size_t before = place ? (size_t)(place - conn->route->path) : 0, n = len - before;
+    if (!place || (n == strlen(model) && memcmp(path + before, model, n) == 0)) return true;
+    return el_problem_set(problem, EL_PROBLEM_MODEL, "model",
+                          "model '%.*s' not found: this server has '%.100s'",
+                          n < 100 ? (int)n : 100, path + before, model);
+}
+
 /* Everything that can be said before the body. */
 static bool check_head(el_conn *conn, const char *path, size_t len, el_problem *problem)
 {
@@ -561,6 +572,7 @@ static bool check_head(el_conn *conn, const char *path, size_t len, el_problem *
         return el_problem_set(problem, EL_PROBLEM_KEY, NULL,
                               "a key is needed: Authorization: Bearer KEY");
     if (route->needs_model && !el_server_is_ready(conn->server, problem)) return false;
+    if (!check_model(conn, path, len, problem)) return false;
     if (route->is_post) return check_body(conn, has_length, problem);
     if (conn->body_left == 0 && conn->is_framed) return true;
     return el_problem_set(problem, EL_PROBLEM_REQUEST, NULL, "%s takes no body", route->path);
@@ -594,12 +606,14 @@ static void begin_request(el_conn *conn)
     conn->is_chunked = strcmp(version, "HTTP/1.1") == 0;
 }
 
-/* curl waits for this before it sends a longer body. */
+/* curl waits for this before it sends a longer body. HTTP/1.0 does not know it. */
 static bool go_on(const el_conn *conn)
 {
     static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    char expected[16];
     packet p = packet_of(conn->server);
-    if (!has(conn, WSI_TOKEN_HTTP_EXPECT)) return true;
+    header(conn, WSI_TOKEN_HTTP_EXPECT, expected, sizeof expected);
+    if (!conn->is_chunked || strcasecmp(expected, "100-continue") != 0) return true;
     add_bytes(&p, line, sizeof line - 1);
     return lws_write(conn->wsi, p.begin, sizeof line - 1, LWS_WRITE_RAW) >= 0;
 }
