@@ -459,6 +459,7 @@ static bool read_length(el_conn *conn)
     if (len == 0 || len > 15 || text[strspn(text, "0123456789")] != '\0') return false;
     conn->body_left = strtoull(text, NULL, 10);
     conn->is_framed = !has(conn, WSI_TOKEN_HTTP_TRANSFER_ENCODING);
+    if (!conn->is_framed) conn->body_left = 0; /* nobody waits for what is refused anyway */
     return true;
 }
 
