@@ -189,8 +189,10 @@ class Load:
         return [o for o in self.outcomes if not o.answered and not o.refused]
 
     def speed(self, ramp):
-        """Tokens a second of the last run, from when `ramp` seconds have passed until no further request is sent."""
-        inside = [(t, n) for t, n in self.tokens if self.until - self.seconds + ramp <= t <= self.until]
+        """Tokens a second of the last run, from when `ramp` seconds have passed until sessions are free: those that
+        wait when no further request is sent count too."""
+        began, most = self.until - self.seconds + ramp, max(self.taken)
+        inside = [sample for sample, taken in zip(self.tokens, self.taken) if sample[0] >= began and taken == most]
         (t0, n0), (t1, n1) = inside[0], inside[-1]
         return (n1 - n0) / (t1 - t0)
 

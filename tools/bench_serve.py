@@ -46,7 +46,7 @@ def arguments():
     p.add_argument("--sessions", type=int, default=16)
     p.add_argument("--queue", type=int, default=32)
     p.add_argument("-c", "--context", type=int, default=512)
-    p.add_argument("--rounds", type=int, default=5, help="in which the load comes, the engine's own batch between them")
+    p.add_argument("--rounds", type=int, default=3, help="in which the load comes, the engine's own batch between them")
     p.add_argument("--runs", type=int, default=1, help="of the engine's own batch, each time")
     p.add_argument("--idle", type=int, default=10000, help="WebSockets")
     p.add_argument("--core", type=int, help="the server's; the last one permitted if not given")
