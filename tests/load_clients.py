@@ -77,25 +77,29 @@ async def read_head(reader):
 
 
 def take_event(outcome, event):
-    """The time is that of its arrival; counts are what the last one says."""
+    """Counts are what the last one says."""
     choices = event.get("choices", [])
     if choices and choices[0]["finish_reason"]:
         outcome.finish = choices[0]["finish_reason"]
         timings = event["timings"]
         outcome.tokens = timings["predicted_n"]
         outcome.queue_ms, outcome.prompt_ms = timings["queue_ms"], timings["prompt_ms"]
-    elif choices:
-        outcome.arrivals.append(time.monotonic())
 
 
 async def read_events(reader, outcome):
-    """Chunks hold whole lines, so that those of events are told apart by how they begin."""
-    while line := await reader.readline():
-        if line == b"data: [DONE]\n":
-            outcome.whole = True
-            return
-        if line.startswith(b"data: "):
-            take_event(outcome, json.loads(line[6:]))
+    """Chunks hold whole lines, so that those of events are told apart by how they begin. Only the last, with counts,
+    is read as JSON: many clients in one process are not to take the memory's speed from who computes."""
+    rest = b""
+    while piece := await reader.read(65536):
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            if line == b"data: [DONE]":
+                outcome.whole = True
+                return
+            if b'"finish_reason":null' in line:
+                outcome.arrivals.append(time.monotonic())
+            elif line.startswith(b"data: "):
+                take_event(outcome, json.loads(line[6:]))
 
 
 async def ask(port, body, name):

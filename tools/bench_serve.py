@@ -187,8 +187,11 @@ def run_load(a, cores, checks):
                         str(2 * a.clients), "--log", "json", log=file)
     seconds = a.seconds / a.rounds
     load = load_clients.Load(server.port, a.clients, seconds, body_of(a.sessions * TOKENS / engine[0][0]))
+    asking = 0
     for _ in range(a.rounds):
+        began, computed = time.monotonic(), time.process_time()
         speeds.append(load.run().speed(min(3, seconds / 4)))
+        asking += (time.process_time() - computed) / (time.monotonic() - began) / a.rounds
         engine.append(engine_speed(a, cores))
     busy = server.busy()
     most, normal = server.memory("VmHWM"), server.answer()
@@ -207,7 +210,9 @@ def run_load(a, cores, checks):
     share_of(checks, speeds, engine)
     beside = 1 - max(busy) / sum(busy)
     checks.note("beside_computing", beside)
-    print(f"       {100 * beside:.1f} % of what the server took of its core was not the thread that computes")
+    checks.note("asking", asking)
+    print(f"       {100 * beside:.1f} % of what the server took of its core was not the thread that computes; who asks "
+          f"was busy {100 * asking:.0f} % of the time")
     check_order(checks, lines)
     checks.check(most <= server.plan, f"memory: {most / 1e6:.1f} MB at most, plan {server.plan / 1e6:.1f} MB")
     checks.check(normal > 0 and code == 0, f"then a request is answered ({normal:.2f} ms a token), and SIGTERM ends it well")
