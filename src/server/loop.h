@@ -26,10 +26,10 @@ void el_loop_step(el_server *server);
 /* From any thread: something has changed. */
 void el_loop_wake(void *server);
 
-/* By the thread that computes: tokens have come, of answers that go on. Where both threads share a
- * core, and the network has nothing in hand, what comes next of each stream is sent at once: to
- * wake a thread that sends it, and to go to sleep again, costs more than the sending. */
-void el_loop_show(void *server);
+/* By the thread that computes, for a server: tokens have come, of answers that go on. Where both
+ * share a core, and the network has nothing in hand, what comes next of each stream is sent at
+ * once: to wake a thread that sends it, and to go to sleep again, costs more than the sending. */
+void el_loop_show(void *context);
 
 /* Around all that the network's thread does with connections and answers; may be nested. */
 void el_loop_enter(el_server *server);
