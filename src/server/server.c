@@ -242,7 +242,7 @@ uint32_t el_server_place(const el_server *server, const el_tasks *tasks, const e
 static uint64_t own_bytes(const el_server_options *o)
 {
     const uint32_t tasks = el_server_tasks(o);
-    return json_room(o) + sizeof(el_server) + 2 * EL_SERVER_OUT +
+    return json_room(o) + sizeof(el_server) + (uint64_t)2 * EL_SERVER_OUT +
            o->connections * connection_bytes() + el_server_shared(o) + EL_METRICS_TEXT +
            longest_body(o) + tasks * sizeof(el_conn *) + el_streams_bytes(tasks) +
            el_choices_bytes(tasks);
