@@ -123,8 +123,8 @@ class Readers(Case):
 
     def test_slow_ones_get_all(self):
         """What the system takes only a part of goes on where it was left."""
-        right = text_of([self.server.answer(TEXT, max_tokens=6000, **ENDLESS, seed=1)])
-        socks = [self.ask(max_tokens=6000, seed=1) for _ in range(2)]
+        right = text_of([self.server.answer(TEXT, max_tokens=2000, **ENDLESS, seed=1)])
+        socks = [self.ask(max_tokens=2000, seed=1) for _ in range(2)]
         time.sleep(0.5)  # both are full
         self.assertEqual(self.server.ask("/health")[0], 200)
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
