@@ -77,25 +77,29 @@ async def read_head(reader):
 
 
 def take_event(outcome, event):
-    """The time is that of its arrival; counts are what the last one says."""
+    """Counts are what the last one says."""
     choices = event.get("choices", [])
     if choices and choices[0]["finish_reason"]:
         outcome.finish = choices[0]["finish_reason"]
         timings = event["timings"]
         outcome.tokens = timings["predicted_n"]
         outcome.queue_ms, outcome.prompt_ms = timings["queue_ms"], timings["prompt_ms"]
-    elif choices:
-        outcome.arrivals.append(time.monotonic())
 
 
 async def read_events(reader, outcome):
-    """Chunks hold whole lines, so that those of events are told apart by how they begin."""
-    while line := await reader.readline():
-        if line == b"data: [DONE]\n":
-            outcome.whole = True
-            return
-        if line.startswith(b"data: "):
-            take_event(outcome, json.loads(line[6:]))
+    """Chunks hold whole lines, so that those of events are told apart by how they begin. Only the last, with counts,
+    is read as JSON: many clients in one process are not to take the memory's speed from who computes."""
+    rest = b""
+    while piece := await reader.read(65536):
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            if line == b"data: [DONE]":
+                outcome.whole = True
+                return
+            if b'"finish_reason":null' in line:
+                outcome.arrivals.append(time.monotonic())
+            elif line.startswith(b"data: "):
+                take_event(outcome, json.loads(line[6:]))
 
 
 async def ask(port, body, name):
@@ -137,20 +141,20 @@ async def metric(port, *names):
 
 class Load:
     """clients that ask one after the other until `seconds` have passed, each with its own chance; what
-    runs then may end. body(chance) makes what is asked."""
+    runs then may end. body(chance) makes what is asked. May be run several times."""
 
     def __init__(self, port, clients, seconds, body):
         self.port, self.clients, self.seconds, self.body = port, clients, seconds, body
-        self.outcomes, self.sent, self.taken = [], 0, []
+        self.outcomes, self.sent, self.taken, self.runs = [], 0, [], 0
         self.tokens = []  # (time, how many were computed so far)
 
     async def one_client(self, number):
-        chance = random.Random(number)
+        chance = random.Random(number + self.runs * self.clients)
         for k in range(10**9):
             if time.monotonic() >= self.until:
                 return
             self.sent += 1
-            outcome = await ask(self.port, self.body(chance), f"load-{number}-{k}")
+            outcome = await ask(self.port, self.body(chance), f"load-{number}-{self.runs}.{k}")
             self.outcomes.append(outcome)
             if outcome.status in REFUSALS:  # as told, but for some chance, so that not all come at once
                 await asyncio.sleep(min(outcome.retry_after, 1) * chance.uniform(0.2, 1))
@@ -173,6 +177,7 @@ class Load:
 
     def run(self, every=0.5):
         asyncio.run(self.go(every))
+        self.runs += 1
         return self
 
     @property
@@ -188,8 +193,10 @@ class Load:
         return [o for o in self.outcomes if not o.answered and not o.refused]
 
     def speed(self, ramp):
-        """Tokens a second, from when `ramp` seconds have passed until no further request is sent."""
-        inside = [(t, n) for t, n in self.tokens if self.until - self.seconds + ramp <= t <= self.until]
+        """Tokens a second of the last run, from when `ramp` seconds have passed until sessions are free: those that
+        wait when no further request is sent count too."""
+        began, most = self.until - self.seconds + ramp, max(self.taken)
+        inside = [sample for sample, taken in zip(self.tokens, self.taken) if sample[0] >= began and taken == most]
         (t0, n0), (t1, n1) = inside[0], inside[-1]
         return (n1 - n0) / (t1 - t0)
 

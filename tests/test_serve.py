@@ -254,6 +254,9 @@ class Routes(Case):
         self.assertEqual(body["object"], "list")
         self.assertEqual([(m["id"], m["object"]) for m in body["data"]], [("tiny", "model")])
         self.assertEqual(body["data"][0]["meta"]["n_ctx"], 256)
+        self.assertEqual(self.server.ask("/v1/models/tiny")[2], body["data"][0])
+        for name in ("tin", "tinyy", "tiny/x", "x" * 300):
+            self.is_error(self.server.ask("/v1/models/" + name), 404, "model", "this server has 'tiny'")
 
     def test_chat(self):
         answer = self.server.answer(CHAT, model="any", messages=user("the quick brown"),
@@ -349,8 +352,9 @@ class Routes(Case):
     def test_as_long_as_the_context(self):
         answer = self.server.answer(TEXT, prompt="fox", ignore_eos=True)
         self.assertEqual(answer["usage"]["total_tokens"], 257)  # the last one is not computed
-        more = self.server.answer(TEXT, prompt="fox", ignore_eos=True, max_tokens=100000)
-        self.assertEqual(more["usage"]["total_tokens"], 257)
+        for most in (100000, -1, -2):  # -1 as llama.cpp's page asks
+            more = self.server.answer(TEXT, prompt="fox", ignore_eos=True, max_tokens=most)
+            self.assertEqual(more["usage"]["total_tokens"], 257)
 
 
 class Fields(Case):
@@ -414,7 +418,7 @@ class Fields(Case):
                 (TEXT, {"prompt": [1, 2]}, "prompt"), (TEXT, {"prompt": ""}, "prompt"),
                 (TEXT, {"prompt": "x " * 300}, "prompt"),
                 (CHAT, {"messages": user("x " * 300)}, "messages")]
-        wrong = {"model": [5], "max_tokens": [0, -1, 1.5, "5", True, 1 << 40],
+        wrong = {"model": [5], "max_tokens": [0, -3, 1.5, "5", True, 1 << 40],
                  "temperature": [-1, 101, "hot", True], "top_p": [0, 1.1, []], "top_k": [-2, 0.5],
                  "min_p": [-0.1, 2], "repeat_penalty": [0, 101], "repeat_last_n": [-2],
                  "presence_penalty": [101], "frequency_penalty": [-101], "seed": [-2, 1.5, "x"],
@@ -663,6 +667,7 @@ class Rude(Case):
                              ("Application/JSON; charset=utf-8", 200)):
             self.assertEqual(self.server.ask(TEXT, self.BODY, {"Content-Type": kind})[0], status,
                              kind)
+        self.is_error(self.server.ask(TEXT, self.BODY, {"Content-Encoding": "gzip"}), 415, None, "Content-Encoding")
 
     def test_no_json(self):
         for body in (b"", b"{", b"[]", b"5", b'"x"', b"{}x", b'{"prompt": "a", "prompt": "b"}',
@@ -675,7 +680,10 @@ class Rude(Case):
         self.is_error(self.server.ask(TEXT, b'{"x": [' + b"1," * 9000 + b"1]}"), 413, None, "values")
 
     def test_lengths(self):
-        for headers, status in ((b"", b"411"), (b"Transfer-Encoding: chunked\r\n", b"411"),
+        for headers, status in ((b"", b"411"), (b"Transfer-Encoding: gzip\r\n", b"411"),
+                                (b"Transfer-Encoding: gzip, chunked\r\n", b"411"),
+                                (b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", b"411"),
+                                (b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", b"411"),
                                 (b"Content-Length: -5\r\n", b"411"),
                                 (b"Content-Length: 5x\r\n", b"411"),
                                 (b"Content-Length: 99999999999999999999\r\n", b"411")):
@@ -684,6 +692,58 @@ class Rude(Case):
             for more in (b"", b"5\r\nhello\r\n0\r\n\r\n", self.BODY):  # it may be there already
                 answer = self.exchange(data + more)
                 self.assertTrue(answer.startswith(b"HTTP/1.1 " + status), (headers, more, answer))
+
+    def in_chunks(self, body, size):
+        pieces = [body[i:i + size] for i in range(0, len(body), size)]
+        return b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in pieces) + b"0\r\n\r\n"
+
+    def ask_in_chunks(self, data, path=TEXT):
+        """Status and all of the reply. It ends the connection, since libwebsockets knows no chunks."""
+        got = self.exchange(head("POST", path, Transfer_Encoding="chunked",
+                                 Content_Type="application/json") + data)
+        self.assertIn(b"\r\nconnection: close\r\n", got)
+        return int(got.split()[1]), got
+
+    def test_chunks(self):
+        """As some clients send what they have not counted."""
+        long = json.dumps({"prompt": "fox", "max_tokens": 2, "user": "y" * 50000}).encode()
+        for body, size in ((self.BODY, 1), (self.BODY, 7), (self.BODY, 999), (long, 4000), (long, 99999)):
+            status, got = self.ask_in_chunks(self.in_chunks(body, size))
+            self.assertEqual((status, b'"usage":' in got), (200, True), size)
+        more = self.in_chunks(self.BODY, 9).replace(b"9\r\n", b"09;a=\"b\"\r\n", 1)[:-2] + b"Trailer: x\r\n\r\n"
+        self.assertEqual(self.ask_in_chunks(more)[0], 200)
+        self.assertEqual(self.ask_in_chunks(self.in_chunks(b"{", 1))[0], 400)
+        self.assertEqual(self.ask_in_chunks(b"0\r\n\r\n")[0], 400)  # no JSON
+        client = self.server.client()  # one of those: it sends what it has no length of in chunks
+        client.request("POST", TEXT, iter([self.BODY[:9], self.BODY[9:]]), JSON, encode_chunked=True)
+        self.assertEqual(client.getresponse().status, 200)
+        client.close()
+
+    def test_chunks_that_come_slowly(self):
+        whole = head("POST", TEXT, Transfer_Encoding="chunked", Content_Type="application/json",
+                     Expect="100-continue")
+        with self.server.connect() as sock:
+            sock.sendall(whole)
+            self.assertEqual(sock.recv(65536), b"HTTP/1.1 100 Continue\r\n\r\n")
+            for byte in self.in_chunks(self.BODY, 5):
+                sock.sendall(bytes([byte]))
+            self.assertTrue(read_all(sock).startswith(b"HTTP/1.1 200 "))
+
+    def test_wrong_chunks(self):
+        for data in (b"x\r\n", b"\r\n", b"-1\r\n", b"5\nhello\r\n", b"5\r\nhelloo\r\n", b"1" * 9 + b"\r\n",
+                     b"0x5\r\nhello", b"5\r\nhello0\r\n\r\n", b"1;" + b"y" * 5000, b"0\r\na: b\n\r\n",
+                     b"0\r\n" + b"a: b\r\n" * 2000):
+            status, got = self.ask_in_chunks(data)
+            self.assertEqual(status, 400, data[:40])
+            self.assertIn(b"chunks", got)
+        most = 256 * 1024
+        self.assertEqual(self.ask_in_chunks(b"%x\r\n" % (2 * most) + b"y" * (2 * most) + b"\r\n0\r\n\r\n")[0], 413)
+        over = b"1\r\n\r\r\n" * 9 + b"%x\r\n%s\r\n0\r\n\r\n" % (most - 8, b"y" * (most - 8))
+        self.assertEqual(self.ask_in_chunks(over)[0], 413)
+        inner = self.in_chunks(self.BODY, 9) + b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        got = self.exchange(head("POST", TEXT, Transfer_Encoding="chunked",
+                                 Content_Type="application/json") + inner)
+        self.assertNotIn(b'"status":"ok"', got)  # nothing of it is a request of its own
 
     def test_no_request_in_a_body(self):
         """Where others may see a body, nothing is taken for the next request."""
@@ -728,6 +788,11 @@ class Rude(Case):
             self.assertEqual(sock.recv(65536), b"HTTP/1.1 100 Continue\r\n\r\n")
             sock.sendall(self.BODY)
             self.assertTrue(sock.recv(65536).startswith(b"HTTP/1.1 200 "))
+        for version, expected in ((b"1.0", b"100-continue"), (b"1.1", b"something")):
+            answer = self.exchange(b"POST %s HTTP/%s\r\nContent-Type: application/json\r\nExpect: %s\r\n"
+                                   b"Connection: close\r\nContent-Length: %d\r\n\r\n%s"
+                                   % (TEXT.encode(), version, expected, len(self.BODY), self.BODY))
+            self.assertRegex(answer, rb"\AHTTP/1.[01] 200 ")
 
     def test_old_http(self):
         """It knows no chunks: the answer ends with the connection, even if it wants to keep that."""
@@ -909,6 +974,21 @@ class Start(Case):
         self.still_works(server)
         for sock in kept:
             sock.close()
+        self.ends_well(server)
+
+    def test_most_connections(self):
+        """As many as there may be, where the system permits so many files."""
+        def permit():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, most), most))
+        self.fails(USAGE, "--port", "0", "--connections", 32769, words="32768")
+        self.fails(USAGE, "--port", "0", "--connections", 0, words="32768")
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if most != resource.RLIM_INFINITY and most < 32768 + 16:
+            self.fails(IO, "--port", "0", "--connections", 32768, words="32768 connections", preexec_fn=permit)
+            return
+        server = self.start("--connections", 32768, preexec_fn=permit)
+        self.assertIn(", 32768 connections of at most ", server.line)
+        self.still_works(server)
         self.ends_well(server)
 
     def loading(self, calibrate_ms):

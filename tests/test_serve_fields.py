@@ -134,7 +134,7 @@ class Routes(Case):
         self.still_works()
 
     def test_openai(self):
-        for path, words in (("/v1/responses", "/v1/chat/completions"), ("/v1/models/tiny", "GET /v1/models"),
+        for path, words in (("/v1/responses", "/v1/chat/completions"), ("/v1/models/", "GET /v1/models"),
                             ("/v1/files", "edgellm batch"), ("/v1/audio/speech", "text"),
                             ("/v1/images/generations", "text"), ("/v1/what", "/openapi.json"),
                             ("/v1/filesystem", "there is no"), ("/completion", "/v1/completions"),

@@ -1,15 +1,18 @@
 /*
  * test_server_parts.c: what of the server needs no network: stop texts against a search in the
  * whole text, calls of tools cut anywhere, JSON text against jansson, the ring and tasks between
- * two threads, keys, limits.
+ * two threads, keys, limits, bodies in chunks, log-probabilities.
  */
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "server/answer.h"
 #include "server/calls.h"
+#include "server/chunks.h"
 #include "server/json_limits.h"
 #include "server/keys.h"
 #include "server/problem.h"
@@ -21,6 +24,26 @@
 void edgellm_grammar_destroy(edgellm_grammar *grammar)
 {
     assert_null(grammar);
+}
+
+/* A token's text is its letter. */
+edgellm_status edgellm_detokenize(const edgellm_engine *engine, const uint32_t *tokens,
+                                  size_t count, bool special, char *text, size_t capacity,
+                                  size_t *len, edgellm_error *err)
+{
+    (void)engine, (void)special, (void)capacity, (void)err;
+    assert_int_equal(count, 1);
+    text[0] = (char)('a' + tokens[0]);
+    *len = 1;
+    return EDGELLM_OK;
+}
+
+size_t edgellm_stream_push(const edgellm_engine *engine, edgellm_stream *stream, uint32_t token,
+                           char *text)
+{
+    (void)engine, (void)stream;
+    text[0] = (char)('a' + token);
+    return 1;
 }
 
 static uint32_t state = 1;
@@ -452,6 +475,132 @@ static void test_problems(void **unused)
     }
 }
 
+/* ---- log-probabilities --------------------------------------------------------------------- */
+
+/* What is told of an answer of two tokens, the second of which could not be, as JSON. */
+static json_t *told(bool (*write)(el_answer *answer, el_out *out))
+{
+    static char text[2 * EL_ANSWER_ROOM];
+    uint32_t tokens[] = {0, 1, 2};
+    float logprobs[] = {-0.5f, -INFINITY};
+    edgellm_logprob top[] = {{1, -0.5f}, {0, -INFINITY}, {0, -0.25f}, {2, -INFINITY}};
+    el_task task = {.tokens = tokens, .logprobs = logprobs, .top = top};
+    el_answer *answer = calloc(1, sizeof *answer);
+    el_out out = {.at = text, .room = sizeof text};
+    assert_non_null(answer);
+    task.request.count = 1;
+    task.request.top_logprobs = 2;
+    answer->task = &task;
+    answer->written.at = 2;
+    assert_true(write(answer, &out));
+    free(answer);
+    json_t *json = json_loadb(text, out.used, 0, NULL);
+    assert_non_null(json);
+    return json;
+}
+
+static void check_number(const json_t *json, double right)
+{
+    assert_true(json_is_real(json) || json_is_integer(json));
+    assert_true(json_number_value(json) == right);
+}
+
+/* OpenAI's interface has no infinity: it is -9999, wherever it stands. */
+static void test_what_cannot_be(void **unused)
+{
+    (void)unused;
+    json_t *chat = told(el_logprobs_write_chat), *text = told(el_logprobs_write_completion);
+    const json_t *content = json_object_get(chat, "content");
+    const json_t *second = json_array_get(content, 1);
+    const json_t *others = json_object_get(second, "top_logprobs");
+    check_number(json_object_get(json_array_get(content, 0), "logprob"), -0.5);
+    check_number(json_object_get(second, "logprob"), -9999);
+    check_number(json_object_get(json_array_get(others, 0), "logprob"), -0.25);
+    check_number(json_object_get(json_array_get(others, 1), "logprob"), -9999);
+    const json_t *numbers = json_object_get(text, "token_logprobs");
+    check_number(json_array_get(numbers, 0), -0.5);
+    check_number(json_array_get(numbers, 1), -9999);
+    const json_t *tops = json_object_get(text, "top_logprobs");
+    check_number(json_object_get(json_array_get(tops, 0), "a"), -9999);
+    check_number(json_object_get(json_array_get(tops, 1), "c"), -9999);
+    json_decref(chat);
+    json_decref(text);
+}
+
+/* ---- chunks -------------------------------------------------------------------------------- */
+
+enum { CHUNKED = 400 };
+
+/* Some text in chunks of any size, with extensions and trailers. */
+static size_t make_chunks(const char *text, size_t len, char *to)
+{
+    static const char *const forms[] = {"%zx\r\n", "%04zX\r\n", "%zx ;x=\"y\"\r\n"};
+    char *at = to;
+    for (size_t i = 0; i < len;) {
+        const size_t most = 1 + random_below(20), n = most < len - i ? most : len - i;
+        at += sprintf(at, forms[random_below(3)], n);
+        memcpy(at, text + i, n);
+        memcpy(at + n, "\r\n", 2);
+        at += n + 2;
+        i += n;
+    }
+    return (size_t)(at + sprintf(at, random_below(2) > 0 ? "0\r\na: b\r\n\r\n" : "00\r\n\r\n") -
+                    to);
+}
+
+/* However the bytes are cut: the same text, and what is behind it is left alone. */
+static void check_chunks(const char *text, size_t len, const char *sent, size_t n)
+{
+    el_chunks chunks = {.stage = 0};
+    char got[CHUNKED];
+    size_t at = 0, used = 0, piece_len;
+    el_chunk found = EL_CHUNK_NONE;
+    while (found != EL_CHUNK_END) {
+        const size_t most = 1 + random_below(9), left = n + 1 - at; /* one byte more */
+        const char *from = sent + at, *end = from + (most < left ? most : left), *piece;
+        assert_true(left > 0);
+        while ((found = el_chunks_next(&chunks, &from, end, &piece, &piece_len)) ==
+               EL_CHUNK_PIECE) {
+            assert_true(piece_len > 0 && used + piece_len <= len);
+            memcpy(got + used, piece, piece_len);
+            used += piece_len;
+        }
+        assert_int_not_equal(found, EL_CHUNK_WRONG);
+        at = (size_t)(from - sent);
+    }
+    assert_int_equal(at, n);
+    assert_int_equal(used, len);
+    assert_memory_equal(got, text, len);
+}
+
+/* What any byte of the frame is changed to ends somewhere, and reads nothing that is not there. */
+static void check_damaged(char *sent, size_t n)
+{
+    const size_t at = random_below((uint32_t)n);
+    const char was = sent[at], *from = sent, *piece;
+    el_chunks chunks = {.stage = 0};
+    size_t len, sum = 0;
+    sent[at] = (char)random_below(256);
+    while (el_chunks_next(&chunks, &from, sent + n, &piece, &len) == EL_CHUNK_PIECE)
+        sum += len;
+    assert_true(from <= sent + n && sum <= n);
+    sent[at] = was;
+}
+
+static void test_chunks(void **unused)
+{
+    (void)unused;
+    char text[CHUNKED], sent[CHUNKED * 20];
+    for (int k = 0; k < 2000; k++) {
+        const size_t len = random_below(CHUNKED);
+        random_text(text, len);
+        const size_t n = make_chunks(text, len, sent);
+        sent[n] = 'G';
+        check_chunks(text, len, sent, n);
+        check_damaged(sent, n);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -460,7 +609,8 @@ int main(void)
         cmocka_unit_test(test_numbers),     cmocka_unit_test(test_limits),
         cmocka_unit_test(test_tasks),       cmocka_unit_test(test_calls),
         cmocka_unit_test(test_retry_after), cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_problems),
+        cmocka_unit_test(test_problems),    cmocka_unit_test(test_what_cannot_be),
+        cmocka_unit_test(test_chunks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,8 +54,9 @@ endif()
 # Parts of the server that need no network; those files alone.
 if(EDGELLM_CLI)
   el_test(server_parts base token)
-  el_parts(test_server_parts answering calls json_limits out problem stops tasks)
-  target_sources(test_server_parts PRIVATE ${PROJECT_SOURCE_DIR}/src/server/keys.c)
+  el_parts(test_server_parts answering calls json_limits logprobs out problem stops tasks)
+  target_sources(test_server_parts PRIVATE ${PROJECT_SOURCE_DIR}/src/server/chunks.c
+                                           ${PROJECT_SOURCE_DIR}/src/server/keys.c)
   target_link_libraries(test_server_parts PRIVATE edgellm_cli_flags m)
   el_test(server_account base token)
   el_parts(test_server_account answering histogram out)

@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "python" / "src")]
 import load_clients  # noqa: E402
 import ws_client  # noqa: E402
 
-SITTINGS, BLOCKS, TOKENS, CONTEXT, IDLE = 4, 12, 64, 512, 1000
+SITTINGS, BLOCKS, TOKENS, CONTEXT, IDLE = 4, 24, 64, 512, 1000
 WORDS = "upon a time there was a small machine that told everybody how long it would take to answer"
 ASKED = {"max_tokens": TOKENS, "ignore_eos": True, "temperature": 0, "repeat_penalty": 1}
 LATER_MS, SHARE = 2, 0.97
@@ -180,8 +180,10 @@ def sitting(first, *what):
 
 
 def quartiles(values):
+    """The error is that of a median of so many values that lie as these quartiles say."""
     low, middle, high = statistics.quantiles(values, n=4)
-    return f"{middle:.1%} (quartiles {low:.1%}, {high:.1%})"
+    error = 0.93 * (high - low) / len(values) ** 0.5
+    return f"{middle:.1%} (quartiles {low:.1%}, {high:.1%}; standard error {error:.1%})"
 
 
 def main(edgellm, model):

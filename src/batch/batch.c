@@ -110,6 +110,7 @@ static edgellm_status start_computing(batch *b, edgellm_error *err)
                   .own_bytes = own,
                   .calibrate_ns = o->calibrate_ms * UINT64_C(1000000)},
         .wake = wake,
+        .show = wake,
         .context = &b->wake,
     };
     b->places = calloc(b->n_places, sizeof *b->places);

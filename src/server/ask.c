@@ -98,7 +98,7 @@ static bool read_repeat_last(el_ask *ask, const field *f, json_t *value, el_prob
     return read_whole(ask, f, value, problem);
 }
 
-/* As Ollama has it: -1 and -2 are as many as there is room for. */
+/* As Ollama and llama.cpp's web page have it: -1 and -2 are as many as there is room for. */
 static bool read_num_predict(el_ask *ask, const field *f, json_t *value, el_problem *problem)
 {
     json_int_t number;
@@ -557,8 +557,8 @@ static const field fields[] = {
     {"dimensions", EMBEDS, read_whole, AT(dimensions), 1, TOKENS_MAX},
     {"options", OLLAMA | EL_ASK_OLLAMA_EMBED, read_options, 0, 0, 0},
     {"keep_alive", OLLAMA | EL_ASK_OLLAMA_EMBED, read_keep_alive, 0, 0, 0},
-    {"max_tokens", OPENAI, read_whole, AT(max_tokens), 1, TOKENS_MAX},
-    {"max_completion_tokens", CHAT, read_whole, AT(max_tokens), 1, TOKENS_MAX},
+    {"max_tokens", OPENAI, read_num_predict, AT(max_tokens), 1, TOKENS_MAX},
+    {"max_completion_tokens", CHAT, read_num_predict, AT(max_tokens), 1, TOKENS_MAX},
     {"num_predict", OPTIONS, read_num_predict, AT(max_tokens), 0, TOKENS_MAX},
     {"n_predict", OPENAI, read_num_predict, AT(max_tokens), 1, TOKENS_MAX},
     {"num_ctx", OPTIONS, read_whole, AT(num_ctx), 0, TOKENS_MAX},

@@ -261,9 +261,12 @@ static bool turn(el_compute *c, el_generation *g)
     edgellm_turn t;
     edgellm_error err = {EDGELLM_OK, ""};
     (void)edgellm_scheduler_turn(g->scheduler, &t, &err); /* those that failed get the error */
-    for (uint32_t i = 0; i < t.n_events; i++)
+    bool any_ends = false;
+    for (uint32_t i = 0; i < t.n_events; i++) {
         take_event(c, g, &t.events[i], &err);
-    if (t.n_events > 0) c->options.wake(c->options.context);
+        any_ends |= t.events[i].finish != EDGELLM_FINISH_NOT;
+    }
+    if (t.n_events > 0) (any_ends ? c->options.wake : c->options.show)(c->options.context);
     return t.steps + t.prompt_tokens + t.n_events > 0;
 }
 

@@ -1,8 +1,8 @@
 /*
  * compute.h: the thread that computes. It makes models ready (generation.h) and then does turns of
  * their schedulers for the tasks that the network hands over; where there is none it sleeps.
- * Between the start and the end of an answer it allocates nothing and makes two calls of the kernel
- * for a turn at most: those that wake the network.
+ * Between the start and the end of an answer it allocates nothing. Of a turn it calls the kernel to
+ * wake the network; or, where it shares a core with that, to send what comes next of each stream.
  *
  * Two models at a time share it, while one takes the other's place: each has an action in turn.
  * Promises of deadlines are given by one of them at a time, the earlier first, and nothing is done
@@ -21,7 +21,9 @@ typedef struct el_compute_options {
     el_generation_options model;
     uint64_t patience_ns; /* a model that is made ready waits so long for promises to leave time;
                              then no new ones are given until they do */
-    void (*wake)(void *context); /* called by the thread: something has changed */
+    /* called by the thread: */
+    void (*wake)(void *context); /* something has changed */
+    void (*show)(void *context); /* no more than that tokens have come, of answers that go on */
     void *context;
 } el_compute_options;
 

@@ -152,6 +152,7 @@ void el_conn_reply_answer(el_conn *conn)
 {
     conn->reply = EL_REPLY_ANSWER;
     conn->status = 200;
+    conn->socket = lws_get_socket_fd(conn->wsi);
     *asking_at(conn) = conn;
     conn->closes |= !conn->is_chunked;                 /* nothing else tells where it ends */
     lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0); /* it takes what it takes */
@@ -262,6 +263,7 @@ static void forget_request(el_conn *conn, bool is_whole)
 {
     if (conn->is_asking) take_account(conn, is_whole);
     if (conn->answer.task) *asking_at(conn) = NULL;
+    if (conn->server->owed.to == conn) conn->server->owed.to = NULL;
     el_answer_close(&conn->answer);
     el_conn_drop_body(conn);
     conn->reply = EL_REPLY_NONE;
@@ -350,6 +352,15 @@ static bool write_seen(el_conn *conn)
     return true;
 }
 
+/* What the thread that computes could not send. */
+static bool write_owed(el_conn *conn)
+{
+    el_owed *owed = &conn->server->owed;
+    if (owed->to != conn) return true;
+    owed->to = NULL;
+    return send_packet(conn, &(packet){owed->bytes, owed->bytes + owed->len, NULL});
+}
+
 static bool write_answer(el_conn *conn)
 {
     return !el_answer_look(&conn->answer) || write_seen(conn);
@@ -358,6 +369,10 @@ static bool write_answer(el_conn *conn)
 bool el_conn_on_writable(el_conn *conn)
 {
     conn->is_waiting = false;
+    if (conn->is_whole) {
+        conn->is_whole = false;
+        return el_conn_on_body_end(conn);
+    }
     if (conn->reply == EL_REPLY_TEXT) return write_text(conn);
     if (conn->reply == EL_REPLY_BYTES) return write_bytes(conn);
     if (conn->reply == EL_REPLY_ANSWER) return write_answer(conn);
@@ -376,11 +391,37 @@ static bool is_in_the_middle(const el_conn *conn)
 
 void el_conn_look(el_conn *conn)
 {
-    if (conn->reply != EL_REPLY_ANSWER || !el_answer_look(&conn->answer)) return;
+    if (conn->reply != EL_REPLY_ANSWER) return;
+    if (!write_owed(conn)) {
+        el_conn_break(conn);
+        return;
+    }
+    if (!el_answer_look(&conn->answer)) return;
     if (!is_in_the_middle(conn) || !el_conn_may_write(conn))
         el_conn_want_write(conn);
     else if (!write_seen(conn))
         el_conn_break(conn);
+}
+
+/* libwebsockets has nothing of it to send, and puts nothing around it: without TLS its write() is
+ * the system's. Of an error it hears when the network tries again. */
+bool el_conn_send(el_conn *conn)
+{
+    el_owed *owed = &conn->server->owed;
+    if (conn->reply != EL_REPLY_ANSWER || !el_answer_look(&conn->answer)) return true;
+    if (!is_in_the_middle(conn) || conn->is_waiting || conn->server->tls || owed->to) return false;
+    unsigned char *begin = (unsigned char *)owed->room + LWS_PRE;
+    packet p = {begin, begin, NULL};
+    (void)write_some(conn, &p); /* in the middle: it is not over */
+    const size_t len = (size_t)(p.at - begin);
+    const ssize_t sent = len > 0 ? send(conn->socket, begin, len, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+    const size_t n = sent > 0 ? (size_t)sent : 0;
+    if (n < len) {
+        owed->to = conn;
+        owed->bytes = begin + n;
+        owed->len = len - n;
+    }
+    return n == len && !el_answer_look(&conn->answer);
 }
 
 void el_conn_on_close(el_conn *conn)
@@ -418,6 +459,7 @@ static bool read_length(el_conn *conn)
     if (len == 0 || len > 15 || text[strspn(text, "0123456789")] != '\0') return false;
     conn->body_left = strtoull(text, NULL, 10);
     conn->is_framed = !has(conn, WSI_TOKEN_HTTP_TRANSFER_ENCODING);
+    if (!conn->is_framed) conn->body_left = 0; /* nobody waits for what is refused anyway */
     return true;
 }
 
@@ -431,19 +473,39 @@ static bool is_json(const el_conn *conn)
            (type[sizeof json - 1] == '\0' || strchr("; ", type[sizeof json - 1]));
 }
 
-static bool check_body(el_conn *conn, bool has_length, el_problem *problem)
+/* And in no other way, nor with a length as well, of which one could be read for the other. */
+static bool is_in_chunks(const el_conn *conn)
+{
+    char coding[16];
+    header(conn, WSI_TOKEN_HTTP_TRANSFER_ENCODING, coding, sizeof coding);
+    return strcasecmp(coding, "chunked") == 0 && conn->is_chunked &&
+           !has(conn, WSI_TOKEN_HTTP_CONTENT_LENGTH);
+}
+
+static bool check_size(const el_conn *conn, uint64_t size, el_problem *problem)
 {
     const uint64_t most = conn->server->options->max_body;
-    if (!has_length || !conn->is_framed)
+    if (size <= most) return true;
+    return el_problem_set(problem, EL_PROBLEM_BODY, NULL,
+                          "the body has %llu bytes%s; at most %llu are taken (--max-body)",
+                          (unsigned long long)size, conn->comes_in_chunks ? " or more" : "",
+                          (unsigned long long)most);
+}
+
+static bool check_body(el_conn *conn, bool has_length, el_problem *problem)
+{
+    conn->comes_in_chunks = is_in_chunks(conn);
+    if (!conn->comes_in_chunks && (!has_length || !conn->is_framed))
         return el_problem_set(problem, EL_PROBLEM_LENGTH, NULL,
-                              "a body needs its length: a header Content-Length");
-    if (conn->body_left > most)
-        return el_problem_set(problem, EL_PROBLEM_BODY, NULL,
-                              "the body has %llu bytes; at most %llu are taken (--max-body)",
-                              (unsigned long long)conn->body_left, (unsigned long long)most);
+                              "a body needs its length: a header Content-Length, one number, or "
+                              "Transfer-Encoding: chunked");
+    if (!check_size(conn, conn->body_left, problem)) return false;
     if (!is_json(conn))
         return el_problem_set(problem, EL_PROBLEM_MEDIA, NULL,
                               "the body must be JSON: Content-Type: application/json");
+    if (has(conn, WSI_TOKEN_HTTP_CONTENT_ENCODING))
+        return el_problem_set(problem, EL_PROBLEM_MEDIA, NULL,
+                              "a body is taken as it is: without Content-Encoding");
     return true;
 }
 
@@ -478,6 +540,17 @@ static void read_action(el_conn *conn)
     snprintf(conn->action, sizeof conn->action, "%s", value ? value : "");
 }
 
+/* Where the path has a name, it is that of the one model. */
+static bool check_model(const el_conn *conn, const char *path, size_t len, el_problem *problem)
+{
+    const char *place = strstr(conn->route->path, "{model}"), *model = conn->server->model;
+    const size_t before = place ? (size_t)(place - conn->route->path) : 0, n = len - before;
+    if (!place || (n == strlen(model) && memcmp(path + before, model, n) == 0)) return true;
+    return el_problem_set(problem, EL_PROBLEM_MODEL, "model",
+                          "model '%.*s' not found: this server has '%.100s'",
+                          n < 100 ? (int)n : 100, path + before, model);
+}
+
 /* Everything that can be said before the body. */
 static bool check_head(el_conn *conn, const char *path, size_t len, el_problem *problem)
 {
@@ -500,6 +573,7 @@ static bool check_head(el_conn *conn, const char *path, size_t len, el_problem *
         return el_problem_set(problem, EL_PROBLEM_KEY, NULL,
                               "a key is needed: Authorization: Bearer KEY");
     if (route->needs_model && !el_server_is_ready(conn->server, problem)) return false;
+    if (!check_model(conn, path, len, problem)) return false;
     if (route->is_post) return check_body(conn, has_length, problem);
     if (conn->body_left == 0 && conn->is_framed) return true;
     return el_problem_set(problem, EL_PROBLEM_REQUEST, NULL, "%s takes no body", route->path);
@@ -521,6 +595,8 @@ static void begin_request(el_conn *conn)
     char version[16];
     conn->is_asking = true;
     conn->head_is_sent = conn->is_waiting = conn->closes = conn->is_refused = false;
+    conn->comes_in_chunks = conn->is_whole = false;
+    conn->chunks = (el_chunks){.stage = 0};
     conn->retry_after = 0;
     conn->headers = NULL;
     name_request(conn);
@@ -531,12 +607,14 @@ static void begin_request(el_conn *conn)
     conn->is_chunked = strcmp(version, "HTTP/1.1") == 0;
 }
 
-/* curl waits for this before it sends a longer body. */
+/* curl waits for this before it sends a longer body. HTTP/1.0 does not know it. */
 static bool go_on(const el_conn *conn)
 {
     static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    char expected[16];
     packet p = packet_of(conn->server);
-    if (!has(conn, WSI_TOKEN_HTTP_EXPECT)) return true;
+    header(conn, WSI_TOKEN_HTTP_EXPECT, expected, sizeof expected);
+    if (!conn->is_chunked || strcasecmp(expected, "100-continue") != 0) return true;
     add_bytes(&p, line, sizeof line - 1);
     return lws_write(conn->wsi, p.begin, sizeof line - 1, LWS_WRITE_RAW) >= 0;
 }
@@ -552,6 +630,7 @@ bool el_conn_on_head(el_conn *conn, const char *path, size_t len)
         el_conn_reply_problem(conn, &problem);
         return true;
     }
+    conn->closes = conn->comes_in_chunks; /* libwebsockets does not see where they end */
     if (conn->route->is_post) return go_on(conn);
     conn->route->serve(conn);
     return true;
@@ -593,28 +672,78 @@ bool el_conn_keep(el_conn *conn, const char *bytes, size_t len)
     return true;
 }
 
-/* Others have all that is shared, with long bodies of theirs. */
-static void refuse_body(el_conn *conn)
+/* The rest of it is thrown away. */
+static void refuse_body(el_conn *conn, const el_problem *problem)
 {
-    el_problem problem;
-    el_problem_set(&problem, EL_PROBLEM_QUEUE, NULL,
-                   "there is no room for another long body now: try again later");
-    problem.retry_after = 1;
     el_conn_drop_body(conn);
     conn->is_refused = conn->closes = true;
-    el_conn_reply_problem(conn, &problem);
+    if (conn->comes_in_chunks) conn->body_left = DISCARD_MOST;
+    el_conn_reply_problem(conn, problem);
+}
+
+/* False: others have all that is shared, with long bodies of theirs. */
+static bool keep_body(el_conn *conn, const char *bytes, size_t len, el_problem *problem)
+{
+    if (el_conn_keep(conn, bytes, len)) return true;
+    el_problem_set(problem, EL_PROBLEM_QUEUE, NULL,
+                   "there is no room for another long body now: try again later");
+    problem->retry_after = 1;
+    return false;
+}
+
+/* Of one that is refused, the reply to which may be sent already. */
+static bool throw_chunks_away(el_conn *conn, const char *at, const char *end)
+{
+    const char *piece;
+    size_t len;
+    el_chunk chunk;
+    while ((chunk = el_chunks_next(&conn->chunks, &at, end, &piece, &len)) == EL_CHUNK_PIECE)
+        conn->body_left -= len < conn->body_left ? len : conn->body_left;
+    if (chunk != EL_CHUNK_NONE) conn->body_left = 0;
+    return conn->body_left > 0 || conn->reply != EL_REPLY_NONE;
+}
+
+/* When it is whole it is served in the next turn of the loop: behind this one libwebsockets sets a
+ * time for the rest of the body, of which it thinks that there is one. */
+static bool take_chunks(el_conn *conn, const char *at, const char *end)
+{
+    el_problem problem;
+    const char *piece;
+    size_t len;
+    el_chunk chunk;
+    if (conn->is_whole || conn->reply != EL_REPLY_NONE) return false; /* more than one request */
+    while ((chunk = el_chunks_next(&conn->chunks, &at, end, &piece, &len)) == EL_CHUNK_PIECE) {
+        if (check_size(conn, conn->body_len + len, &problem) &&
+            keep_body(conn, piece, len, &problem))
+            continue;
+        refuse_body(conn, &problem);
+        return throw_chunks_away(conn, at, end);
+    }
+    if (chunk == EL_CHUNK_WRONG) {
+        el_problem_set(&problem, EL_PROBLEM_REQUEST, NULL,
+                       "the chunks of the body are not as HTTP has them");
+        refuse_body(conn, &problem);
+        conn->body_left = 0;
+    } else if (chunk == EL_CHUNK_END) {
+        conn->is_whole = true;
+        lws_callback_on_writable(conn->wsi);
+    }
+    return at == end || conn->is_refused;
 }
 
 bool el_conn_on_body(el_conn *conn, const char *bytes, size_t len)
 {
     if (el_clock_now() > conn->body_until) return false;
+    if (conn->comes_in_chunks)
+        return (conn->is_refused ? throw_chunks_away : take_chunks)(conn, bytes, bytes + len);
     if (conn->is_refused) { /* perhaps because nobody knows how long it is */
         conn->body_left -= len < conn->body_left ? len : conn->body_left;
         return conn->body_left <= DISCARD_MOST;
     }
     if (len > conn->body_left) return false;
     conn->body_left -= len;
-    if (!el_conn_keep(conn, bytes, len)) refuse_body(conn);
+    el_problem problem;
+    if (!keep_body(conn, bytes, len, &problem)) refuse_body(conn, &problem);
     return true;
 }
 

@@ -14,6 +14,7 @@
 #define EL_SERVER_CONN_H
 
 #include "server/answer.h"
+#include "server/chunks.h"
 #include "server/embedded.h"
 #include "server/request_id.h"
 #include "server/routes.h"
@@ -43,6 +44,7 @@ typedef struct el_header {
 struct el_conn {
     el_server *server;
     struct lws *wsi; /* NULL: no connection */
+    int socket;      /* of an answer */
     char peer[EL_CONN_PEER];
     /* the request */
     char id[EL_REQUEST_ID + 1];
@@ -54,13 +56,15 @@ struct el_conn {
     uint64_t asked_ns;           /* its head came; then: all of it did */
     char *body;                  /* (body_room), owned; or that of a long reply */
     size_t body_len, body_room;
-    uint64_t body_left;  /* bytes that are still to come */
-    uint64_t body_until; /* in nanoseconds: when it has to be there */
-    bool is_chunked;     /* the client knows chunks, HTTP/1.1 */
-    bool is_framed;      /* its head says, as we read it, where its body ends */
-    bool is_refused;     /* by its head: what comes of its body is thrown away */
-    bool is_head;        /* HEAD: as GET, but of the reply only its head is sent */
-    bool closes;         /* after the reply */
+    uint64_t body_left;             /* bytes that are still to come */
+    uint64_t body_until;            /* in nanoseconds: when it has to be there */
+    bool comes_in_chunks, is_whole; /* so is its body; all of it is there, and is to be served */
+    el_chunks chunks;
+    bool is_chunked; /* the client knows chunks, HTTP/1.1 */
+    bool is_framed;  /* its head says, as we read it, where its body ends */
+    bool is_refused; /* by its head: what comes of its body is thrown away */
+    bool is_head;    /* HEAD: as GET, but of the reply only its head is sent */
+    bool closes;     /* after the reply */
     /* the reply */
     el_reply reply;
     unsigned status, retry_after;
@@ -135,6 +139,10 @@ bool el_conn_on_upgrade(el_conn *conn, const char *path, size_t len);
 
 /* Something may have come for its answer. */
 void el_conn_look(el_conn *conn);
+
+/* By the thread that computes, while it holds server->lock: sends what is next of a stream. False:
+ * something is left for el_conn_look(): the beginning or the end, what the system did not take. */
+bool el_conn_send(el_conn *conn);
 void el_conn_on_close(el_conn *conn);
 
 #endif

@@ -34,6 +34,38 @@ static el_server *server_of(struct lws *wsi)
     return lws_context_user(lws_get_context(wsi));
 }
 
+/* ---- what both threads have ---------------------------------------------------------------- */
+
+void el_loop_enter(el_server *server)
+{
+    if (server->depth++ == 0) pthread_mutex_lock(&server->lock);
+}
+
+void el_loop_leave(el_server *server)
+{
+    if (--server->depth == 0) pthread_mutex_unlock(&server->lock);
+}
+
+/* Of all that there is to send. False: some of it is the network's to do. */
+static bool send_all(el_server *server)
+{
+    bool all = server->n_streams == 0 && !server->owed.to;
+    for (uint32_t i = 0; i < el_server_tasks(server->options); i++)
+        if (server->asking[i]) all &= el_conn_send(server->asking[i]);
+    return all;
+}
+
+void el_loop_show(void *context)
+{
+    el_server *server = context;
+    bool all = false;
+    if (server->shares_core && pthread_mutex_trylock(&server->lock) == 0) {
+        all = send_all(server);
+        pthread_mutex_unlock(&server->lock);
+    }
+    if (!all) el_loop_wake(server);
+}
+
 /* ---- connections --------------------------------------------------------------------------- */
 
 static int verdict(bool goes_on)
@@ -119,7 +151,12 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
         return 0;
     }
     el_conn *conn = lws_get_opaque_user_data(wsi);
-    return conn ? on_connection(wsi, conn, reason, in, len) : 0;
+    if (!conn) return 0;
+    el_server *server = conn->server;
+    el_loop_enter(server);
+    const int result = on_connection(wsi, conn, reason, in, len);
+    el_loop_leave(server);
+    return result;
 }
 
 /* ---- the listening socket ------------------------------------------------------------------ */
@@ -173,11 +210,13 @@ static int on_listener(struct lws *wsi, enum lws_callback_reasons reason, void *
     (void)user, (void)in, (void)len;
     if (reason != LWS_CALLBACK_RAW_RX_FILE) return 0;
     el_server *server = server_of(wsi);
+    el_loop_enter(server);
     for (int i = 0; i < ACCEPTED_MOST; i++) {
         const int fd = el_listener_accept(&server->listener);
         if (fd < 0) break;
         take_in(server, fd);
     }
+    el_loop_leave(server);
     return 0;
 }
 
@@ -191,10 +230,12 @@ static int on_signal(struct lws *wsi, enum lws_callback_reasons reason, void *us
     if (reason != LWS_CALLBACK_RAW_RX_FILE) return 0;
     el_server *server = server_of(wsi);
     if (read(server->signals, &signal, sizeof signal) != (ssize_t)sizeof signal) return 0;
+    el_loop_enter(server);
     if (signal.ssi_signo == SIGHUP)
         el_server_look_again(server);
     else
         el_server_drain(server);
+    el_loop_leave(server);
     return 0;
 }
 
@@ -205,7 +246,11 @@ static int on_wake(struct lws *wsi, enum lws_callback_reasons reason, void *user
                    size_t len)
 {
     (void)user, (void)in, (void)len;
-    if (reason == LWS_CALLBACK_EVENT_WAIT_CANCELLED) look_at_all(server_of(wsi));
+    if (reason != LWS_CALLBACK_EVENT_WAIT_CANCELLED) return 0;
+    el_server *server = server_of(wsi);
+    el_loop_enter(server);
+    look_at_all(server);
+    el_loop_leave(server);
     return 0;
 }
 
@@ -289,8 +334,9 @@ edgellm_status el_loop_open(el_server *server, edgellm_error *err)
     const struct lws_context_creation_info info = info_of(server, files);
     lws_set_log_level(0, NULL);
     server->out = malloc(LWS_PRE + EL_LOOP_HEAD + CHUNK_FRAME + EL_SERVER_OUT);
+    server->owed.room = calloc(1, LWS_PRE + CHUNK_FRAME + EL_SERVER_OUT);
     server->timer = calloc(1, sizeof(lws_sorted_usec_list_t));
-    if (!server->out || !server->timer || !server->heart)
+    if (!server->out || !server->owed.room || !server->timer || !server->heart)
         return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for what is sent");
     server->context = lws_create_context(&info);
     server->vhost = server->context ? lws_create_vhost(server->context, &info) : NULL;
@@ -360,5 +406,6 @@ void el_loop_close(el_server *server)
     if (server->context) lws_context_destroy(server->context);
     free(server->timer);
     free(server->heart);
+    free(server->owed.room);
     free(server->out);
 }

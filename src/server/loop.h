@@ -26,6 +26,15 @@ void el_loop_step(el_server *server);
 /* From any thread: something has changed. */
 void el_loop_wake(void *server);
 
+/* By the thread that computes, for a server: tokens have come, of answers that go on. Where both
+ * share a core, and the network has nothing in hand, what comes next of each stream is sent at
+ * once: to wake a thread that sends it, and to go to sleep again, costs more than the sending. */
+void el_loop_show(void *context);
+
+/* Around all that the network's thread does with connections and answers; may be nested. */
+void el_loop_enter(el_server *server);
+void el_loop_leave(el_server *server);
+
 /* Wakes once more at that time, in nanoseconds of the monotonic clock. */
 void el_loop_wake_at(el_server *server, uint64_t ns);
 

@@ -7,6 +7,7 @@ static const el_route routes[] = {
     {"/metrics", false, true, false, el_serve_metrics, NULL},
     {"/openapi.json", false, false, false, el_serve_openapi, NULL},
     {"/v1/models", false, true, true, el_serve_models, NULL},
+    {"/v1/models/{model}", false, true, true, el_serve_model, NULL},
     {"/v1/chat/completions", true, true, true, el_serve_chat, NULL},
     {"/v1/completions", true, true, true, el_serve_completions, NULL},
     {"/v1/embeddings", true, true, true, el_serve_embeddings, NULL},
@@ -57,13 +58,14 @@ static bool read_number(const char *text, size_t len, uint32_t *number)
     return len >= 1 && len <= DIGITS;
 }
 
-/* A number stands at the end of a path. */
+/* A number, or a name, stands at the end of a path. */
 static bool fits(const char *wanted, const char *path, size_t len, uint32_t *number)
 {
     const char *place = strchr(wanted, '{');
     const size_t before = place ? (size_t)(place - wanted) : strlen(wanted);
     if (len < before || memcmp(wanted, path, before) != 0) return false;
-    return place ? read_number(path + before, len - before, number) : len == before;
+    if (!place) return len == before;
+    return place[1] == 'm' ? len > before : read_number(path + before, len - before, number);
 }
 
 const el_route *el_route_find(const char *path, size_t len, uint32_t *number)

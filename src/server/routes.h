@@ -16,7 +16,7 @@
 typedef struct el_conn el_conn;
 
 typedef struct el_route {
-    const char *path; /* "{id}" in it: a number */
+    const char *path; /* "{id}" at its end: a number; "{model}": the name of the model */
     bool is_post;     /* it has a body of JSON; else it is GET */
     bool needs_key;   /* where there are keys */
     bool needs_model; /* 503 while it is loaded, and while the server shuts down */
@@ -36,6 +36,7 @@ void el_serve_health(el_conn *conn);
 void el_serve_metrics(el_conn *conn);
 void el_serve_openapi(el_conn *conn);
 void el_serve_models(el_conn *conn);
+void el_serve_model(el_conn *conn);
 void el_serve_chat(el_conn *conn);
 void el_serve_completions(el_conn *conn);
 void el_serve_embeddings(el_conn *conn);

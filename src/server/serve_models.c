@@ -1,4 +1,5 @@
-/* serve_models.c: GET /v1/models: the one model there is, and the memory it was given. */
+/* serve_models.c: GET /v1/models and /v1/models/{model}: the one model there is, and the memory it
+ * was given. */
 #include <inttypes.h>
 
 #include "server/server_state.h"
@@ -20,25 +21,38 @@ static void write_memory(const edgellm_memory_plan *m, el_out *out)
     el_out_print(out, ",\"server\":%" PRIu64 "}", server);
 }
 
-void el_serve_models(el_conn *conn)
+static void write_model(const el_server *server, el_out *out)
 {
-    const el_server *server = conn->server;
     const edgellm_model_info *info = &server->now->info;
-    el_out out = el_conn_text(conn);
-    el_out_text(&out, "{\"object\":\"list\",\"data\":[{\"id\":");
-    el_out_string(&out, server->model);
-    el_out_print(&out, ",\"object\":\"model\",\"created\":%" PRId64 ",\"owned_by\":\"edgellm\"",
+    el_out_text(out, "{\"id\":");
+    el_out_string(out, server->model);
+    el_out_print(out, ",\"object\":\"model\",\"created\":%" PRId64 ",\"owned_by\":\"edgellm\"",
                  server->started);
-    el_out_text(&out, ",\"meta\":{\"architecture\":");
-    el_out_string(&out, info->architecture);
-    el_out_print(&out,
+    el_out_text(out, ",\"meta\":{\"architecture\":");
+    el_out_string(out, info->architecture);
+    el_out_print(out,
                  ",\"n_vocab\":%u,\"n_ctx\":%u,\"n_ctx_train\":%u,\"n_embd\":%u,\"n_params\":"
                  "%" PRIu64 ",\"size\":%" PRIu64
                  ",\"kernel\":\"%s\",\"n_threads\":%u,\"n_sessions\":%u",
                  info->vocab, server->now->memory.context, info->context_trained, info->dim,
                  info->parameters, info->file_bytes, info->kernel, server->now->memory.n_threads,
                  server->options->sessions);
-    write_memory(&server->now->memory, &out);
-    el_out_text(&out, "}}]}");
+    write_memory(&server->now->memory, out);
+    el_out_text(out, "}}");
+}
+
+void el_serve_models(el_conn *conn)
+{
+    el_out out = el_conn_text(conn);
+    el_out_text(&out, "{\"object\":\"list\",\"data\":[");
+    write_model(conn->server, &out);
+    el_out_text(&out, "]}");
+    el_conn_reply(conn, 200, &out);
+}
+
+void el_serve_model(el_conn *conn)
+{
+    el_out out = el_conn_text(conn);
+    write_model(conn->server, &out);
     el_conn_reply(conn, 200, &out);
 }

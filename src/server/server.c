@@ -242,9 +242,10 @@ uint32_t el_server_place(const el_server *server, const el_tasks *tasks, const e
 static uint64_t own_bytes(const el_server_options *o)
 {
     const uint32_t tasks = el_server_tasks(o);
-    return json_room(o) + sizeof(el_server) + EL_SERVER_OUT + o->connections * connection_bytes() +
-           el_server_shared(o) + EL_METRICS_TEXT + longest_body(o) + tasks * sizeof(el_conn *) +
-           el_streams_bytes(tasks) + el_choices_bytes(tasks);
+    return json_room(o) + sizeof(el_server) + (uint64_t)2 * EL_SERVER_OUT +
+           o->connections * connection_bytes() + el_server_shared(o) + EL_METRICS_TEXT +
+           longest_body(o) + tasks * sizeof(el_conn *) + el_streams_bytes(tasks) +
+           el_choices_bytes(tasks);
 }
 
 static edgellm_status open_network(el_server *server, edgellm_error *err)
@@ -283,11 +284,12 @@ static edgellm_status start_computing(el_server *server, const cores *c, edgellm
                   .cores = c->are_split ? &c->compute : NULL},
         .patience_ns = o->drain_s * (uint64_t)1000000000,
         .wake = el_loop_wake,
+        .show = el_loop_show,
         .context = server,
     };
+    server->shares_core = !c->are_split;
     EL_TRY(el_compute_start(&server->compute, &options, err));
     server->is_computing = true;
-    server->shares_core = !c->are_split;
     el_swap_begin(server);
     if (c->are_split) sched_setaffinity(0, sizeof c->network, &c->network);
     return EDGELLM_OK;
@@ -353,8 +355,11 @@ static edgellm_status serve(el_server *server, edgellm_error *err)
 {
     while (!server->is_over) {
         el_loop_step(server);
-        EL_TRY(el_swap_go_on(server, err));
+        el_loop_enter(server);
+        const edgellm_status status = el_swap_go_on(server, err);
         go_on_draining(server);
+        el_loop_leave(server);
+        EL_TRY(status);
     }
     return EDGELLM_OK;
 }
@@ -394,6 +399,7 @@ edgellm_status el_server_run(const el_server_options *options, edgellm_error *er
     el_server *server = calloc(1, sizeof *server);
     if (!server) return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for the server");
     server->options = options;
+    pthread_mutex_init(&server->lock, NULL);
     server->started = time(NULL);
     server->signals = server->listener.fd = server->swap.file = -1;
     el_model_name(options->model, server->model, sizeof server->model);
@@ -407,6 +413,7 @@ edgellm_status el_server_run(const el_server_options *options, edgellm_error *er
     close_all(server);
     if (c.are_split) sched_setaffinity(0, sizeof c.all, &c.all);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_mutex_destroy(&server->lock);
     free(server);
     return status;
 }

@@ -26,8 +26,21 @@ enum {
     EL_SERVER_BODIES = 16 /* long bodies and replies that there is room for at a time */
 };
 
+/* What the thread that computes began to send, and the system did not take all of. */
+typedef struct el_owed {
+    el_conn *to;          /* NULL: nothing */
+    char *room;           /* as server->out, but that thread's */
+    unsigned char *bytes; /* in it */
+    size_t len;
+} el_owed;
+
 struct el_server {
     const el_server_options *options;
+    /* Held by the network's thread but where libwebsockets waits: what there is of connections and
+     * answers belongs to whoever has it. The other thread only tries to get it (el_loop_show()). */
+    pthread_mutex_t lock;
+    uint32_t depth; /* the network's: how often it holds it */
+    el_owed owed;
     el_listener listener;
     el_keys keys;
     el_hosts hosts;

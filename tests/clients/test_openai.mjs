@@ -61,6 +61,7 @@ test("models", async () => {
     for await (const one of await client.models.list()) ids.push(one.id);
     assert.deepEqual(ids, ["tiny"]);
     assert.equal((await client.models.list()).data[0].object, "model");
+    assert.equal((await client.models.retrieve("tiny")).id, "tiny");
 });
 
 test("chat, whole", async () => {

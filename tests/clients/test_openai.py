@@ -48,6 +48,9 @@ class Client(unittest.TestCase):
 
     def test_models(self):
         self.assertEqual([model.id for model in self.client.models.list()], ["tiny"])
+        self.assertEqual(self.client.models.retrieve("tiny"), next(iter(self.client.models.list())))
+        with self.assertRaises(openai.NotFoundError):
+            self.client.models.retrieve("gpt-4")
 
     def test_chat(self):
         answer = self.client.chat.completions.create(
