@@ -36,6 +36,12 @@ def call(*command):
     return subprocess.run(command, input=b"the quick brown fox\n", capture_output=True, timeout=120)
 
 
+def said(program, arguments):
+    """Exit code and all output, but for what a program is itself of the plan of `info`."""
+    done = call(program, *arguments)
+    return done.returncode, re.sub(rb"(?m)^  (program|total) .*", b"", done.stdout), done.stderr
+
+
 def setUpModule():
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
@@ -56,20 +62,18 @@ class Core(unittest.TestCase):
     def test_answers(self):
         for name, arguments in ANSWERS.items():
             with self.subTest(name):
-                here, known = call(CORE, *arguments), call(EDGELLM, *arguments)
-                self.assertEqual((here.returncode, here.stderr), (0, b""))
-                self.assertEqual(here.stdout, known.stdout)
+                self.assertEqual(said(CORE, arguments), said(EDGELLM, arguments))
 
     def test_bench(self):
         measured = json.loads(call(CORE, *BENCH).stdout)
-        self.assertGreater(json.loads(json.dumps(measured["decode_tok_s"])), 0)
+        self.assertGreater(measured["decode_tok_s"], 0)
 
     def test_what_it_refuses(self):
         for arguments, code, words in ((["run", "none.tm2.bin", "-p", "x"], IO, b"none.tm2.bin"),
-                                       (["run", MODEL, "-p", "x", "--max-ram", "1M"], MEMORY, b"--max-ram")):
+                                       (["run", MODEL, "-p", "x", "--max-ram", "1M"], MEMORY, b"the cap is 1048576")):
             refused = call(CORE, *arguments)
             self.assertEqual(refused.returncode, code, refused.stderr)
-            self.assertRegex(refused.stderr, re.escape(words))
+            self.assertIn(words, refused.stderr)
 
 
 if __name__ == "__main__":
