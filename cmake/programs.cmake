@@ -18,7 +18,8 @@ target_compile_definitions(edgellm_cli_flags INTERFACE EL_CLI_LIBEXEC="${libexec
 
 # Nothing of the programs themselves is worth its room on a board of 256 MB: small, not fast, and without the tables
 # by which C++'s exceptions would find their way through (a debugger has its own).
-set(small $<$<CONFIG:Release,RelWithDebInfo>:-Os> $<$<CONFIG:Release>:-fno-asynchronous-unwind-tables>)
+set(small $<$<CONFIG:Release,RelWithDebInfo>:-Os>
+          $<$<CONFIG:Release>:-fno-asynchronous-unwind-tables$<SEMICOLON>-ffunction-sections$<SEMICOLON>-fdata-sections>)
 
 # JSON schema to grammar: base, and jansson, which the core library does without.
 file(GLOB schema_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/schema/*.c)

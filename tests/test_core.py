@@ -37,9 +37,9 @@ def call(*command):
 
 
 def said(program, arguments):
-    """Exit code and all output, but for what a program is itself of the plan of `info`."""
+    """Exit code and all output, but for times, and what a program is itself of the plan of `info`."""
     done = call(program, *arguments)
-    return done.returncode, re.sub(rb"(?m)^  (program|total) .*", b"", done.stdout), done.stderr
+    return done.returncode, re.sub(rb"(?m)^  (program|total) .*|, [0-9.]+ s\)$", b"", done.stdout), done.stderr
 
 
 def setUpModule():
