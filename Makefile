@@ -117,13 +117,15 @@ test-dist: dist build/release/CMakeCache.txt
 	@tools/test_dist.sh $(ARCHS)
 
 # Archives and this machine's Debian packages built a second time, elsewhere and otherwise: the same bytes?
-# REPRO="arm64", "amd64 deb": only those.
+# REPRO="arm64", "amd64 deb": only those; "deb-arm64 deb-armhf": packages of others, as root.
 test-repro: REPRO ?= amd64 arm64 armhf riscv64 deb
 test-repro:
 	@scripts/setup.sh --dist
 	@scripts/setup.sh --deb
-	@archs="$(filter-out deb,$(REPRO))"; [ -z "$$archs" ] || scripts/dist.sh $$archs
+	@[ -z "$(filter deb-%,$(REPRO))" ] || scripts/setup.sh --roots
+	@archs="$(filter-out deb deb-%,$(REPRO))"; [ -z "$$archs" ] || scripts/dist.sh $$archs
 	@[ -z "$(filter deb,$(REPRO))" ] || scripts/deb.sh
+	@debs="$(patsubst deb-%,%,$(filter deb-%,$(REPRO)))"; [ -z "$$debs" ] || scripts/deb.sh $$debs
 	@tools/test_repro.sh $(REPRO)
 
 # Debian packages, checked by lintian: build/deb. For this machine, or, as root: make deb ARCHS="amd64 arm64 armhf"

@@ -14,6 +14,8 @@ endif()
 el_module(cpu)    # knows nobody
 el_module(kernel) # base cpu
 el_module(format) # base kernel (the layout of a matrix)
+target_compile_options(el_kernel PRIVATE $<$<CONFIG:Release>:-fno-asynchronous-unwind-tables>) # leaves: nothing unwinds them
+target_compile_options(el_format PRIVATE $<$<CONFIG:Release>:-O2>) # bound by reading, and in every program
 el_module(token)  # base format (the vocabulary)
 el_module(grammar) # base token
 el_module(sample) # base grammar (the mask)

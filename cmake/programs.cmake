@@ -16,17 +16,22 @@ target_link_libraries(edgellm_cli_flags INTERFACE edgellm_flags PkgConfig::JANSS
 target_link_options(edgellm_cli_flags INTERFACE ${EDGELLM_SHARED_LINK}) # cmake/sysroot.cmake
 target_compile_definitions(edgellm_cli_flags INTERFACE EL_CLI_LIBEXEC="${libexec}")
 
+# Nothing of the programs themselves is worth its room on a board of 256 MB: small, not fast, and without the tables
+# by which C++'s exceptions would find their way through (a debugger has its own).
+set(small $<$<CONFIG:Release,RelWithDebInfo>:-Os>
+          $<$<CONFIG:Release>:-fno-asynchronous-unwind-tables$<SEMICOLON>-ffunction-sections$<SEMICOLON>-fdata-sections>)
+
 # JSON schema to grammar: base, and jansson, which the core library does without.
 file(GLOB schema_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/schema/*.c)
 add_library(el_schema OBJECT ${schema_sources})
 target_link_libraries(el_schema PRIVATE edgellm_flags PkgConfig::JANSSON)
-target_compile_options(el_schema PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
+target_compile_options(el_schema PRIVATE ${small})
 
 # A Hugging Face folder as a source: base format token (names that end answers), and jansson.
 file(GLOB folder_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/folder/*.c)
 add_library(el_folder OBJECT ${folder_sources})
 target_link_libraries(el_folder PRIVATE edgellm_flags PkgConfig::JANSSON)
-target_compile_options(el_folder PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
+target_compile_options(el_folder PRIVATE ${small})
 
 # Their sources, each compiled once: what both share, and what is one's own. The fuzzer of arguments
 # (tests/fuzz) takes all three, but its own main files.
@@ -65,8 +70,7 @@ add_library(el_cli_batch OBJECT ${batch_sources})
 add_library(el_cli_pull OBJECT ${pull_sources})
 foreach(part common core quantize serve batch pull)
   target_link_libraries(el_cli_${part} PRIVATE edgellm_cli_flags)
-  # Nothing here is worth its room in memory on a board of 256 MB: small, not fast.
-  target_compile_options(el_cli_${part} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
+  target_compile_options(el_cli_${part} PRIVATE ${small})
 endforeach()
 set(common_objects $<TARGET_OBJECTS:el_cli_common> $<TARGET_OBJECTS:el_quant>)
 
@@ -99,8 +103,8 @@ if(EDGELLM_CORE)
   set_target_properties(edgellm-core PROPERTIES OUTPUT_NAME edgellm RUNTIME_OUTPUT_DIRECTORY core)
   target_link_libraries(edgellm-core PRIVATE edgellm_flags edgellm_static
                                              ${EDGELLM_JANSSON_ARCHIVE} m)
-  target_compile_options(edgellm-core PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
-  target_link_options(edgellm-core PRIVATE -static)
+  target_compile_options(edgellm-core PRIVATE ${small})
+  target_link_options(edgellm-core PRIVATE -static -Wl,--gc-sections)
   # jansson's archive may come from a system with glibc 2.38 or later, whose headers give strtoll() another
   # name: the older one does the same for decimal numbers.
   set(CMAKE_REQUIRED_LIBRARIES ${EDGELLM_JANSSON_ARCHIVE})

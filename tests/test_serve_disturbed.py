@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 """`edgellm serve`, disturbed from outside: stopped (SIGSTOP) in the middle of an answer for longer than its
-deadline and then continued; and where the time of day leaps by years at each look.
+deadline and then continued; where the time of day leaps by years at each look; and with a thread that hangs, of
+which a watchdog must hear.
 
     python3 tests/test_serve_disturbed.py EDGELLM MAKE_TINY OUT_DIR INJECT
 
 Standard library only; how a server is started and asked is test_serve.py's. INJECT: tests/faults/inject.c.
 """
+import contextlib
+import ctypes
 import json
 import os
 import signal
+import socket
 import time
 import unittest
 
@@ -108,6 +112,93 @@ class Leaps(serve.Case):
         self.assertEqual(serve.ask(kept, "/health")[0], 200)
         kept.close()
         socket.close()
+
+
+PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 17, 0x4206, 0x4207, 0x40000000
+
+
+def trace(request, thread):
+    libc = ctypes.CDLL(None, use_errno=True)
+    arguments = [ctypes.c_long(request), ctypes.c_long(thread), ctypes.c_void_p(), ctypes.c_void_p()]
+    if libc.ptrace(*arguments) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+@contextlib.contextmanager
+def hanging(thread):
+    """One thread is stopped, and the others are not."""
+    trace(PTRACE_SEIZE, thread)
+    trace(PTRACE_INTERRUPT, thread)
+    os.waitpid(thread, WALL)
+    try:
+        yield
+    finally:
+        trace(PTRACE_DETACH, thread)
+
+
+def busiest(pid):
+    """The thread that computes, in the middle of an answer."""
+    def ticks(thread):
+        with open(f"/proc/{pid}/task/{thread}/stat", encoding="ascii") as stat:
+            return int(stat.read().rpartition(")")[2].split()[11])
+    return max((int(name) for name in os.listdir(f"/proc/{pid}/task") if int(name) != pid), key=ticks)
+
+
+class Watched(serve.Case):
+    """As systemd watches a service with WatchdogSec=."""
+    EVERY_MS = 100
+
+    def watched(self, **more):
+        path = str(serve.OUT / "watchdog")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        self.inbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(self.inbox.close)
+        self.inbox.bind(path)
+        self.inbox.settimeout(serve.WAIT)
+        usec = str(2 * self.EVERY_MS * 1000)
+        server = self.start("-c", "90000", "-j", "1", model=LONG,
+                            env={**os.environ, "NOTIFY_SOCKET": path, "WATCHDOG_USEC": usec, **more})
+        self.assertEqual(self.inbox.recv(100), b"READY=1")
+        return server
+
+    def is_well(self, times):
+        for _ in range(times):
+            self.assertEqual(self.inbox.recv(100), b"WATCHDOG=1")
+
+    def says_nothing(self, times):
+        self.inbox.settimeout(times * self.EVERY_MS / 1e3)
+        with self.assertRaises(TimeoutError):
+            self.inbox.recv(100)
+        self.inbox.settimeout(serve.WAIT)
+
+    def test_a_thread_that_hangs(self):
+        server = self.watched()
+        self.is_well(2)  # with nothing to do
+        stream = server.stream(TEXT, **ENDLESS, max_tokens=80000)
+        self.addCleanup(stream.hang_up)
+        events = stream.events()
+        for _ in range(200):
+            next(events)
+        self.is_well(2)
+        try:
+            with hanging(busiest(server.process.pid)):
+                time.sleep(3 * self.EVERY_MS / 1e3)
+                self.inbox.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    while True:  # from before, and of what went on since the look before
+                        self.inbox.recv(100)
+                self.says_nothing(8)
+        except PermissionError as error:
+            self.skipTest(f"a thread cannot be stopped here: {error}")
+        self.is_well(3)
+        stream.hang_up()
+        self.ends_well(server)
+
+    def test_another_process_is_meant(self):
+        server = self.watched(WATCHDOG_PID="1")
+        self.says_nothing(6)
+        self.ends_well(server)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@
  * about the neighbours.
  */
 #include <stdio.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,9 +48,6 @@ typedef struct data {
 } data;
 
 static const el_codec codecs[3] = {EL_CODEC_S2, EL_CODEC_S3, EL_CODEC_S4};
-
-#if defined(__x86_64__)
-#include <immintrin.h>
 
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
 #define AVX2   __attribute__((target("avx2")))

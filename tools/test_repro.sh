@@ -3,14 +3,15 @@
 # folder, later, file times and their order others, with another umask, locale, time zone, home and terminal, without
 # ccache. A difference is told by file: tools/compare_archives.py.
 #   tools/test_repro.sh PART...      after scripts/dist.sh and scripts/deb.sh of the same
-#   PART: an architecture's archives, or deb, the Debian packages for this machine
+#   PART: an architecture's archives; deb, the Debian packages for this machine, or deb-ARCH, those for another, which are
+#   built in the same root (scripts/root.sh), and there in the same place
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
 work=$root/build/test-repro
 copy=$work/another/place_for_it
-archs=$(printf '%s\n' "$@" | grep -vx deb || true)
-arch=$(dpkg --print-architecture)
+archs=$(printf '%s\n' "$@" | grep -v '^deb' || true)
+here=$(dpkg --print-architecture)
 
 # git's list of files, from this repository: the copy is none.
 GIT_DIR=$(git rev-parse --absolute-git-dir)
@@ -18,7 +19,8 @@ export GIT_DIR
 
 make_copy() {
     rm -rf "$work"
-    mkdir -p "$copy"
+    mkdir -p "$copy/build"
+    ln -s "$root/build/roots" "$copy/build/roots"
     git ls-files -z -co --exclude-standard | sort -rz | tar --null --files-from=- -cf - |
         (umask 077 && tar -xmf - --no-same-permissions -C "$copy")
 }
@@ -55,9 +57,13 @@ if [ -n "$archs" ]; then
     tools/compare_archives.py build/dist "$copy/build/dist" $(cd "$copy/build/dist" && ls -- *.tar.gz) || failed=1
 fi
 for part in "$@"; do
-    [ "$part" = deb ] || continue
+    case $part in
+    deb) arch=$here ;;
+    deb-*) arch=${part#deb-} ;;
+    *) continue ;;
+    esac
     echo "Building again: Debian packages for $arch"
-    build_again scripts/deb.sh
+    build_again scripts/deb.sh "$arch"
     tools/compare_archives.py build/deb "$copy/build/deb" $(cd "$copy/build/deb" && ls -- *_"$arch".deb) || failed=1
 done
 [ "$failed" = 0 ] || { echo "test-repro: what was built again lies in $copy/build" && exit 1; }

@@ -64,7 +64,8 @@ static void stream(const task *t)
 
 static void write_file(const task *t)
 {
-    static const char piece[1 << 16] = {1};
+    static char piece[1 << 16]; /* constant it would be 64 kB of the program's file */
+    piece[0] = 1;
     for (;;) {
         for (off_t at = 0; at < EL_CLI_LOAD_IO_BYTES; at += (off_t)sizeof piece) {
             if (pwrite(t->file, piece, sizeof piece, at) < 0 && errno != EINTR) return;

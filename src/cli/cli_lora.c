@@ -11,9 +11,9 @@ static size_t split(const char *text, float *scale)
     *scale = 1;
     if (sign == NULL || sign[1] == '\0' || strspn(sign + 1, "+-.0123456789eE") != strlen(sign + 1))
         return strlen(text);
-    const float value = strtof(sign + 1, &end);
+    const double value = strtod(sign + 1, &end);
     if (*end != '\0') return strlen(text);
-    *scale = value;
+    *scale = (float)value;
     return (size_t)(sign - text);
 }
 

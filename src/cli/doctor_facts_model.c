@@ -33,6 +33,22 @@ static int64_t cached_bytes(int fd, size_t size)
     return bytes;
 }
 
+/* The n-th word of a line, from 0 on; false: there is none, or it is too long. sscanf() would bring
+ * 60 kB of the C library into the static program. */
+static bool take_word(char *word, size_t size, const char *line, int n)
+{
+    const char *at = line + strspn(line, " ");
+    for (; n > 0; n--) {
+        at += strcspn(at, " ");
+        at += strspn(at, " ");
+    }
+    const size_t len = strcspn(at, " ");
+    if (len == 0 || len >= size) return false;
+    memcpy(word, at, len);
+    word[len] = '\0';
+    return true;
+}
+
 /* A line of mountinfo: id, parent, MAJOR:MINOR, ..., " - ", file system, ... */
 static void file_system(el_cli_facts *facts, el_cli_tree *tree, const char *device)
 {
@@ -40,10 +56,10 @@ static void file_system(el_cli_facts *facts, el_cli_tree *tree, const char *devi
     for (; text != NULL; text = el_cli_next_line(text)) {
         char line[2048], id[32];
         el_cli_copy_line(line, sizeof line, text);
-        if (sscanf(line, "%*s %*s %31s", id) != 1 || strcmp(id, device) != 0) continue;
+        if (!take_word(id, sizeof id, line, 2) || strcmp(id, device) != 0) continue;
         const char *dash = strstr(line, " - ");
-        if (dash == NULL || sscanf(dash + 3, "%31s", facts->model_file_system) != 1) continue;
-        return;
+        const size_t room = sizeof facts->model_file_system;
+        if (dash != NULL && take_word(facts->model_file_system, room, dash + 3, 0)) return;
     }
 }
 

@@ -316,10 +316,18 @@ static bool take_in(el_compute *c, el_generation *g)
     return changed || ended || refused || kept;
 }
 
+/* For who watches the thread: it goes on, and is busy from here on or not. */
+static void move_on(el_compute *c, bool is_busy)
+{
+    const uint32_t before = atomic_load_explicit(&c->moves, memory_order_relaxed);
+    atomic_store_explicit(&c->moves, (before | 1) + (is_busy ? 2 : 1), memory_order_relaxed);
+}
+
 /* Does an action of each that is ready. False: there was nothing to do. */
 static bool serve_once(el_compute *c)
 {
     bool answered = false, worked = false;
+    move_on(c, true);
     for (int i = 0; i < EL_GENERATIONS; i++)
         if (is_ready(&c->generations[i])) answered |= take_in(c, &c->generations[i]);
     if (answered) c->options.wake(c->options.context);
@@ -361,6 +369,7 @@ static bool make_time(void *context, double ns)
     } while (!atomic_load(&c->is_stopping) &&
              edgellm_scheduler_slack(other->scheduler, NULL) < needed);
     c->is_holding = false;
+    move_on(c, false);
     return !atomic_load(&c->is_stopping);
 }
 
@@ -368,6 +377,7 @@ static void make_ready(el_compute *c, el_generation *g)
 {
     making m = {c, g};
     const el_generation_pauses pauses = {make_time, &m};
+    move_on(c, false);
     const edgellm_status status =
         el_generation_open(g, &c->options.model, &c->wake, &pauses, &g->error);
     el_generation_set_stage(g, status == EDGELLM_OK ? EL_GENERATION_READY : EL_GENERATION_FAILED);
@@ -418,7 +428,9 @@ static void *run(void *context)
     if (cores) sched_setaffinity(0, sizeof *cores, cores);
     while (!atomic_load(&c->is_stopping)) {
         change_models(c);
-        if (!serve_once(c)) el_tasks_wait(&c->wake);
+        if (serve_once(c)) continue;
+        move_on(c, false);
+        el_tasks_wait(&c->wake);
     }
     close_schedulers(c);
     return NULL;
@@ -452,6 +464,13 @@ void el_compute_give(el_compute *compute, el_generation *g)
 void el_compute_retire(el_compute *compute, el_generation *g)
 {
     tell(compute, g, EL_GENERATION_RETIRED);
+}
+
+bool el_compute_is_stuck(const el_compute *compute, uint32_t *moves)
+{
+    const uint32_t before = *moves;
+    *moves = atomic_load_explicit(&compute->moves, memory_order_relaxed);
+    return *moves % 2 == 1 && *moves == before;
 }
 
 void el_compute_stop(el_compute *compute)

@@ -41,7 +41,8 @@ typedef struct el_compute {
     el_compute_meters meters;
     sem_t wake;
     _Atomic bool is_stopping;
-    bool is_holding; /* the thread's own: no new promises */
+    _Atomic uint32_t moves; /* of the thread; odd: it is to go on at once */
+    bool is_holding;        /* the thread's own: no new promises */
 } el_compute;
 
 /* Starts the thread. Errors: MEMORY. */
@@ -51,6 +52,10 @@ edgellm_status el_compute_start(el_compute *compute, const el_compute_options *o
 /* One that is NONE is to be made ready; or one that is READY, whose tasks are all free, let go. */
 void el_compute_give(el_compute *compute, el_generation *g);
 void el_compute_retire(el_compute *compute, el_generation *g);
+
+/* Has the thread not gone on since it was last asked, which *moves remembers, although it should?
+ * One that sleeps or makes a model ready, for however long, is not stuck. */
+bool el_compute_is_stuck(const el_compute *compute, uint32_t *moves);
 
 /* Ends it after the turn in hand, and whatever it computed. */
 void el_compute_stop(el_compute *compute);

@@ -22,6 +22,7 @@
 #include "server/server_state.h"
 #include "server/stream.h"
 #include "server/tls.h"
+#include "server/watchdog.h"
 
 static const uint64_t last_words_ns = 2000000000; /* after the drain: to tell those that were cut */
 
@@ -263,7 +264,8 @@ static edgellm_status open_network(el_server *server, edgellm_error *err)
         return el_fail(err, EDGELLM_ERR_MEMORY, "no memory for %u connections", o->connections);
     EL_TRY(el_streams_open(server, err));
     EL_TRY(el_choices_open(server, err));
-    return el_loop_open(server, err);
+    EL_TRY(el_loop_open(server, err));
+    return el_watchdog_open(server, err);
 }
 
 static edgellm_status start_computing(el_server *server, const cores *c, edgellm_error *err)
@@ -309,6 +311,7 @@ void el_server_say_ready(el_server *server)
     server->was_ready = true;
     server->options->ready(&report);
     el_notify("READY=1");
+    el_watchdog_start(server);
     if (server->swap.is_wanted) notify_reloading();
 }
 
@@ -380,6 +383,7 @@ static void close_all(el_server *server)
     el_swap_close(server);
     if (server->is_computing) el_compute_stop(&server->compute);
     el_loop_close(server); /* connections let go of their tasks */
+    el_watchdog_close(server);
     el_tls_close(server->tls);
     el_streams_close(server);
     if (server->is_computing) el_compute_close(&server->compute);

@@ -17,6 +17,7 @@
 
 typedef struct el_stream el_stream;
 typedef struct el_tls el_tls;
+typedef struct el_watchdog el_watchdog;
 struct lws_context;
 struct lws_vhost;
 
@@ -73,6 +74,7 @@ struct el_server {
     uint64_t n_answers;            /* for names */
     char *out;                     /* EL_SERVER_OUT and what frames it */
     void *timer, *heart;           /* of loop.c */
+    el_watchdog *watchdog;         /* NULL: nobody wants it */
     bool is_draining, is_over, was_ready;
     bool ends_with_terminal; /* there was one, and its end is no more ignored than elsewhere */
     uint64_t drain_until;    /* in nanoseconds */
