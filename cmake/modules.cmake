@@ -14,8 +14,6 @@ endif()
 el_module(cpu)    # knows nobody
 el_module(kernel) # base cpu
 el_module(format) # base kernel (the layout of a matrix)
-target_compile_options(el_kernel PRIVATE $<$<CONFIG:Release>:-fno-asynchronous-unwind-tables>) # leaves: nothing unwinds them
-target_compile_options(el_format PRIVATE $<$<CONFIG:Release>:-O2>) # bound by reading, and in every program
 el_module(token)  # base format (the vocabulary)
 el_module(grammar) # base token
 el_module(sample) # base grammar (the mask)
@@ -23,6 +21,14 @@ el_module(model)  # base kernel format
 el_module(engine) # base cpu kernel format token grammar sample model
 el_module(quant)  # base kernel format
 el_module(offline) # base kernel format quant engine
+# What is in every program should be small. These call nobody's functions: nothing unwinds them. Kernels and sampling are
+# what takes time.
+foreach(module base cpu kernel format token grammar sample model)
+  target_compile_options(el_${module} PRIVATE $<$<CONFIG:Release>:-fno-asynchronous-unwind-tables>)
+endforeach()
+foreach(module base format token grammar engine)
+  target_compile_options(el_${module} PRIVATE $<$<CONFIG:Release>:-O2>)
+endforeach()
 
 # Kernels: one file per instruction-set level, compiled for that level only. Optimised even where
 # the rest is not; but sanitizers make minutes of the unrolled loops at -O3.
@@ -59,9 +65,15 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND EDGELLM_FEW_LEVELS)
   el_kernel_level(x86 avx2 -mavx2 -mf16c)
   add_compile_definitions(EL_FEW_LEVELS)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  if(CMAKE_C_COMPILER_ID STREQUAL GNU AND NOT EDGELLM_SANITIZE)
+    # Of 16 registers none is free for products that wait for others: each is added up as soon as it
+    # is there. Which options do that was found by measuring (docs/KERNELS.md).
+    set(few_ssse3 -fschedule-insns -fsched-pressure -fno-tree-reassoc)
+    set(few_avx2 -flive-range-shrinkage -fno-tree-reassoc -mtune=haswell)
+  endif()
   set(avx512 -mavx2 -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq)
-  el_kernel_level(x86 ssse3 -mssse3 -msse4.1)
-  el_kernel_level(x86 avx2 -mavx2 -mf16c)
+  el_kernel_level(x86 ssse3 -mssse3 -msse4.1 ${few_ssse3})
+  el_kernel_level(x86 avx2 -mavx2 -mf16c ${few_avx2})
   check_c_compiler_flag(-mavxvnni EDGELLM_HAS_AVXVNNI) # gcc 11, clang 12
   if(EDGELLM_HAS_AVXVNNI)
     el_kernel_level(x86 avxvnni -mavx2 -mf16c -mavxvnni)

@@ -30,12 +30,13 @@ def rvv(march):
 
 
 SDOT = ("-march=armv8.2-a+dotprod", "-mtune=cortex-a72")
+FEW = ("-mssse3", "-msse4.1", "-fschedule-insns", "-fsched-pressure", "-fno-tree-reassoc")
 CORES = {
     "Cortex-A53": arm("neon", NEON, "cortex-a53"),
     "Cortex-A55": arm("dotprod", DOTPROD, "cortex-a55", *SDOT),
     "Cortex-A72": arm("neon", NEON, "cortex-a72"),
     "Cortex-A76": arm("dotprod", DOTPROD, "neoverse-n1", *SDOT),
-    "Silvermont": Core("ssse3", SSSE3, X86_GCC, ("-mssse3", "-msse4.1"), "x86_64", "silvermont"),
+    "Silvermont": Core("ssse3", SSSE3, X86_GCC, FEW, "x86_64", "silvermont"),
     "U74": Core("scalar", SCALAR, RISCV_GCC, ("-mtune=sifive-7-series", PREFETCH_R), "riscv64", "sifive-u74"),
     "X280, groups as coded": rvv("rv64gcv"),
     "X280, groups as needed": rvv("rv64gcv_zvl512b"),

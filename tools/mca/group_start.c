@@ -10,8 +10,7 @@
     __attribute__((flatten)) void mca_group_##name(const el_matrix *m, size_t group,               \
                                                    row_scales *s)                                  \
     {                                                                                              \
-        if (m->scale_kind != EL_SCALE_BYTE) __builtin_unreachable();                               \
-        start_group(m, (codec){bits, mul, bias, half, offset}, group, s);                          \
+        start_group(m, (codec){bits, mul, bias, half, offset}, true, group, s);                    \
     }
 #define EL_MATMUL_LOW(...) /* in other files (low_*.c), which are not measured */
 #include "kernel/kernels.inc"

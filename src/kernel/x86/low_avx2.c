@@ -1,7 +1,7 @@
 /* low_avx2.c: matrix kernels of one bit and three levels for AVX2. */
 #define EL_LOW         1
 #define EL_WIDTH       8
-#define EL_GROUP_START static __attribute__((noinline))
+#define EL_GROUP_START EL_INLINE
 
 #include "kernel/lanes.inc"
 #include "kernel/x86/dot_avx2.inc"

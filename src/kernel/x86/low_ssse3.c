@@ -1,7 +1,7 @@
 /* low_ssse3.c: matrix kernels of one bit and three levels for SSSE3 and SSE4.1. */
 #define EL_LOW         1
 #define EL_WIDTH       4
-#define EL_GROUP_START static __attribute__((noinline))
+#define EL_GROUP_START EL_INLINE
 
 #include "kernel/lanes.inc"
 #include "kernel/x86/dot_ssse3.inc"

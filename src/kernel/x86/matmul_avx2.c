@@ -1,6 +1,6 @@
 /* matmul_avx2.c: the matrix kernels for AVX2 and F16C. */
 #define EL_WIDTH       8
-#define EL_GROUP_START static __attribute__((noinline))
+#define EL_GROUP_START EL_INLINE
 
 #include "kernel/lanes.inc"
 #include "kernel/x86/dot_avx2.inc"

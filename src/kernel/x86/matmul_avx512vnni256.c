@@ -1,7 +1,7 @@
 /* matmul_avx512vnni256.c: the matrix kernels for AVX-512 F, BW, VL, DQ and VNNI, in
  * registers of 256 bits. */
 #define EL_WIDTH       8
-#define EL_GROUP_START static __attribute__((noinline))
+#define EL_GROUP_START EL_INLINE
 
 #include "kernel/lanes.inc"
 #include "kernel/x86/dot_avxvnni.inc"

@@ -1,6 +1,6 @@
 /* matmul_avxvnni.c: the matrix kernels for AVX2, F16C and AVX-VNNI. */
 #define EL_WIDTH       8
-#define EL_GROUP_START static __attribute__((noinline))
+#define EL_GROUP_START EL_INLINE
 
 #include "kernel/lanes.inc"
 #include "kernel/x86/dot_avxvnni.inc"

@@ -1,6 +1,6 @@
 /* matmul_ssse3.c: the matrix kernels for SSSE3 and SSE4.1. */
 #define EL_WIDTH       4
-#define EL_GROUP_START static __attribute__((noinline))
+#define EL_GROUP_START EL_INLINE
 
 #include "kernel/lanes.inc"
 #include "kernel/x86/dot_ssse3.inc"
