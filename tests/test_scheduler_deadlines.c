@@ -171,7 +171,7 @@ static void test_an_earlier_deadline_goes_first(void **state)
 {
     (void)state;
     for (int promised = 0; promised < 2; promised++) {
-        desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 2, .chunk_ns = 2e9});
+        desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 2, .chunk_ns = 2.5e9});
         edgellm_error err = {0};
         assert_ok(edgellm_scheduler_set_costs(d.scheduler, &slow, &err));
         edgellm_request large = dated(40, 20, 7200), urgent = dated(8, 5, 600);

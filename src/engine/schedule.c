@@ -11,15 +11,14 @@ static double time_left(const el_job *j, el_nanoseconds now)
     return j->deadline >= now ? (double)(j->deadline - now) : -(double)(now - j->deadline);
 }
 
-/* The next part of what is left of a prompt: all of it, if that takes little more than the bound,
- * which saves a pass over the weights; else the most tokens, up to `most`, that stay within it, but
- * one at least. */
+/* The next part of what is left of a prompt: all of it, if that stays within the bound; else the
+ * most tokens, up to `most`, that stay within the share of it, but one at least. */
 static uint32_t chunk_at(const el_schedule *s, uint32_t position, uint32_t left, uint32_t most)
 {
-    const double last = EL_LAST_CHUNK * s->bound;
-    if (left <= s->batch && el_forecast_chunk(&s->costs, position, left) <= last) return left;
+    if (left <= s->batch && el_forecast_chunk(&s->costs, position, left) <= s->bound) return left;
+    const double share = EL_CHUNK_SHARE * s->bound;
     uint32_t n = left < most ? left : most;
-    while (n > 1 && el_forecast_chunk(&s->costs, position, n) > s->bound)
+    while (n > 1 && el_forecast_chunk(&s->costs, position, n) > share)
         n--;
     return n;
 }

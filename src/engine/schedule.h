@@ -60,13 +60,14 @@ static inline uint32_t el_shift_prompt(uint32_t context, uint32_t keep)
     return context - keep - el_shift_drops(context, keep) + 1;
 }
 
-/* How much longer than others the last part of a prompt may be, rather than leave a rest. */
-#define EL_LAST_CHUNK 1.25
+/* Of what an action may take, what a part of a prompt takes that leaves a rest: the last part may
+ * be longer, rather than leave a small one, which would be a pass over the weights more. */
+#define EL_CHUNK_SHARE 0.8
 
 typedef struct el_schedule {
     edgellm_costs costs; /* zeroes: nothing is known, all fits */
-    double bound;        /* nanoseconds that an action may take, if it is more than one token; a
-                            prompt's last part EL_LAST_CHUNK times that, without its choice */
+    double bound;        /* nanoseconds that an action may take, if it is more than one token; of a
+                            prompt's last part its choice is not counted */
     uint32_t batch;      /* most tokens of an action */
     uint32_t n_jobs;     /* 1 .. EDGELLM_SCHEDULER_SLOTS */
     uint64_t arrived, actions;

@@ -5,8 +5,7 @@
 uint32_t naive_chunk(const el_schedule *s, uint32_t position, uint32_t left)
 {
     for (uint32_t n = left < s->batch ? left : s->batch; n > 1; n--)
-        if (el_forecast_chunk(&s->costs, position, n) <= s->bound * (n == left ? 1.25 : 1))
-            return n;
+        if (el_forecast_chunk(&s->costs, position, n) <= s->bound * (n == left ? 1 : 0.8)) return n;
     return 1;
 }
 

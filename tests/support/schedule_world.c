@@ -101,8 +101,8 @@ static bool serves(const el_action *a, uint32_t place)
     return false;
 }
 
-/* Chunks are the largest within the bound, the last of a prompt within 1.25 of it;
- * passes within it, unless there is one token. */
+/* Chunks are the largest within 0.8 of the bound, the last of a prompt and passes within the bound,
+ * unless there is one token. */
 static void check_bound(const world *w, const el_action *a)
 {
     uint64_t positions = 0;
@@ -122,7 +122,7 @@ static void check_bound(const world *w, const el_action *a)
     const double time = chunk ? el_forecast_chunk(&w->s.costs, j->position, a->tokens)
                               : el_forecast_pass(&w->s.costs, a->tokens, positions) + choices;
     const bool last = chunk && a->tokens == j->prompt;
-    assert_true(a->tokens == 1 || time <= w->s.bound * (last ? 1.25 : 1));
+    assert_true(a->tokens == 1 || time <= w->s.bound * (chunk && !last ? 0.8 : 1));
     assert_true(fabs(a->time - (chunk ? naive_action(&w->s, j, a->tokens) : time)) < 1e-6);
     if (!chunk) return;
     assert_true(j->prompt >= a->tokens);
@@ -133,7 +133,7 @@ static double longest_action(const el_schedule *s)
 {
     const edgellm_costs *c = &s->costs;
     const double choice = c->mask + c->logprobs + c->top_logprobs;
-    double longest = 1.25 * s->bound + choice;
+    double longest = s->bound + choice;
     for (uint32_t i = 0; i < s->n_jobs; i++) {
         const double step = el_forecast_step(c, s->jobs[i].position) + choice;
         if (s->jobs[i].active && step > longest) longest = step;
