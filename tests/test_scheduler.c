@@ -72,7 +72,7 @@ static void test_bits_are_those_of_each_alone(void **state)
         edgellm_scheduler_options o = {.slots = 4, .session = {.threads = threads, .batch = 16}};
         check_crowd(TINY_KEPT, o, NULL);
         check_crowd(TINY_KEPT, o, &quick);
-        o.chunk_ns = 2.5e9; /* chunks of 5 */
+        o.chunk_ns = 2.5e9; /* chunks of 4, the last of 5 */
         check_crowd(TINY_MIXED, o, &slow);
         o.session.exact = true;
         check_crowd(TINY_KEPT, o, &quick);
