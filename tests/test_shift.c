@@ -203,7 +203,7 @@ static void test_a_deadline_counts_them(void **state)
     (void)state;
     desk d =
         begin(TINY_KEPT,
-              (edgellm_scheduler_options){.slots = 1, .chunk_ns = 2e9, .session.context = SMALL});
+              (edgellm_scheduler_options){.slots = 1, .chunk_ns = 2.5e9, .session.context = SMALL});
     edgellm_error err = {0};
     edgellm_forecast with, without;
     edgellm_request r = dated(20, 29, 3600);
@@ -265,7 +265,7 @@ static void test_a_higher_priority_goes_first(void **state)
 {
     (void)state;
     for (int promised = 0; promised < 2; promised++) {
-        desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 3, .chunk_ns = 2e9});
+        desk d = begin(TINY_KEPT, (edgellm_scheduler_options){.slots = 3, .chunk_ns = 2.5e9});
         edgellm_error err = {0};
         assert_ok(edgellm_scheduler_set_costs(d.scheduler, &slow, &err));
         edgellm_request large = dated(40, 20, 7200), urgent = dated(8, 5, 0), usual = urgent;
