@@ -589,7 +589,7 @@ typedef struct edgellm_scheduler edgellm_scheduler;
 
 typedef struct edgellm_scheduler_options {
     /* Of each slot: context, exact, constant_time. Of all together: threads, reserve_cores, batch
-     * (of a chunk or a pass), realtime, max_ram, memory. A chunk that leaves a rest: 0.8 chunk_ns. */
+     * (of a chunk or a pass), realtime, max_ram, memory. A chunk with a rest: 0.8 chunk_ns. */
     edgellm_session_options session;
     uint32_t slots;  /* 1 .. EDGELLM_SCHEDULER_SLOTS; 0: 4 */
     double chunk_ns; /* what actions of several tokens may take; 0: 20 ms, or two steps if longer */
