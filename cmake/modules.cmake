@@ -36,9 +36,8 @@ if(EDGELLM_SANITIZE AND CMAKE_C_COMPILER_ID MATCHES Clang)
   # clang takes minutes a file for undefined behaviour in them; gcc, preset asan, looks for that.
   set(optimise -O1 -fno-sanitize=undefined)
 elseif(EDGELLM_SANITIZE)
-  # One region for gcc's register allocator: a third less time for the same code, nearly. Where a pointer
-  # leads nowhere, or beyond its object, the address sanitizer says so too.
-  set(optimise -O1 -fira-region=one -fno-sanitize=null,object-size)
+  # One region for gcc's register allocator: a third less time for the same code, nearly.
+  set(optimise -O1 -fira-region=one)
 else()
   set(optimise -O3)
 endif()
