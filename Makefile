@@ -240,6 +240,7 @@ boards: $(EDGELLM)
 
 # The documents as a site, in build/site; MkDocs is taken into build/venv-site.
 site:
+	@scripts/setup.sh --site
 	@tools/site.sh
 
 # What models lost, on three texts: make quality WIKITEXT=FILE MODELS="A B" SOURCE=C ARGS=--json
@@ -277,6 +278,7 @@ test-web: setup build/release/CMakeCache.txt
 	@tools/test_web.sh $(ARGS)
 
 # The Python package as a wheel with the library in it, in build/wheel; setuptools is taken into build/venv-wheel.
+wheel: SETUP = --wheel
 wheel: setup build/release/CMakeCache.txt
 	cmake --build build/release --target edgellm_shared --parallel $(JOBS)
 	@tools/wheel.sh
@@ -293,6 +295,7 @@ test-scale: setup build/release/CMakeCache.txt
 	@tools/test_scale.sh
 
 # A batch in shards, by Ray from PyPI, which is taken into build/venv-ray.
+example-ray: SETUP = --wheel
 example-ray: model
 	@cmake --build build/release --target programs --parallel $(JOBS)
 	@tools/example_ray.sh $(MODEL)

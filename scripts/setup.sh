@@ -1,10 +1,10 @@
 #!/bin/sh
 # Installs the system packages that are missing, and asks nobody if none is.
-#   scripts/setup.sh [--test | --web | --clients | --examples | --scale | --lint | --fuzz | --ci | --mca | --quality | --dist | --boards | --deb | --roots | --apt | --image]
+#   scripts/setup.sh [--test | --web | --clients | --examples | --scale | --lint | --fuzz | --ci | --mca | --quality | --dist | --boards | --deb | --roots | --apt | --image | --wheel | --site]
 #       also what `make test` needs; what `make test-web`, `make test-clients`, `make test-examples`,
 #       `make test-scale`, `make lint`, `make fuzz` need; what .ci/run needs, that is what test, lint and fuzz need and more; what `make mca` needs, the text that `make
-#       quality` reads, what `make dist`, `make test-boards`, `make deb`, `make test-deb`, `make apt-repo` and `make test-image` need,
-#       and nothing else
+#       quality` reads, what `make dist`, `make test-boards`, `make deb`, `make test-deb`, `make apt-repo` and `make test-image` need;
+#       also what `make wheel` needs; what `make site` needs and nothing else
 # Each line of the tables is a package and the command that proves it is there, so that tools
 # installed by other means count, and nothing is asked of apt when all is well.
 set -eu
@@ -27,6 +27,7 @@ int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d[0] + (int)
 exists() { [ -e "$1" ]; }
 broker() { has mosquitto || exists /usr/sbin/mosquitto; }
 browser() { has "${CHROMIUM:-chromium}" || has chromium-browser || has google-chrome; }
+venv() { python3 -c 'import importlib.util as u; exit(u.find_spec("ensurepip") is None)'; }
 pip() { python3 -c 'import importlib.util as u; exit(u.find_spec("pip") is None)'; }
 
 packages="
@@ -138,6 +139,10 @@ libc6-dev-arm64-cross:exists /usr/aarch64-linux-gnu/include/stdio.h
 gcc-riscv64-linux-gnu:has riscv64-linux-gnu-gcc
 libc6-dev-riscv64-cross:exists /usr/riscv64-linux-gnu/include/stdio.h
 "
+venv_packages="
+python3:has python3
+python3-venv:venv
+"
 quality_packages="
 git-doc:exists /usr/share/doc/git-doc/git-add.txt
 "
@@ -165,6 +170,8 @@ case "${1:-}" in
 --apt) list=$apt_packages ;;
 --image) list="$dist_packages$cross_packages$image_packages" ;;
 --boards) list="$dist_packages$cross_packages$boards_packages" ;;
+--wheel) list="$packages$venv_packages" ;;
+--site) list=$venv_packages ;;
 --ci) list="$packages$test_packages$lint_packages$fuzz_packages$ci_packages$cross_packages" ;;
 esac
 while IFS=: read -r package check; do

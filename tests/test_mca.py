@@ -231,9 +231,9 @@ class Report(unittest.TestCase):
     def test_update_leaves_the_rest(self):
         OUT.mkdir(parents=True, exist_ok=True)
         path = OUT / "document.md"
-        path.write_text(f"before\n{report.BEGIN}old\n{report.END}after\n")
+        path.write_text(f"before\n{report.BEGIN}old\n{report.END}after\n{report.END}more\n")
         report.update(path, "new\n")
-        self.assertEqual(path.read_text(), f"before\n{report.BEGIN}new\n{report.END}after\n")
+        self.assertEqual(path.read_text(), f"before\n{report.BEGIN}new\n{report.END}after\n{report.END}more\n")
 
 
 class Flags(unittest.TestCase):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Pages of docs/boards: what fits on a board, what its memory and processor allow, and what was reported. One
-source: docs/boards/boards.json, tools/mca (cycles in docs/HARDWARE.md), the shapes of examples, plans by
+"""Pages of docs/boards, and the reports in docs/HARDWARE.md: what fits on a board, what its memory and processor allow, what was
+reported. One source: docs/boards/boards.json, tools/mca (cycles in docs/HARDWARE.md), the shapes of examples, plans by
 `edgellm quantize --plan`, and the reports in docs/boards/reports.
 
     make boards                                    # writes them
@@ -88,24 +88,40 @@ def models(edgellm, board, measured):
     return text
 
 
-def expected(board, measured):
+class Expected:
     """What the seed project expected of the board, held to what the board can do."""
-    if "expected" not in board:
-        return ""
-    claim = board["expected"]
-    low, high = claim["tok_s"]
-    limit = Ceiling(board, shape_of(claim["shape"]), 2, measured)
-    needs = " to ".join(f"{limit.mb * rate / 1e3:.2g}" for rate in claim["tok_s"])
-    most = f"the ceiling of a file with 2 bits is {mca.figure(limit.most())}"
-    if high <= limit.most():
-        verdict = f"{most}: within it."
-    elif low > limit.most():
-        verdict = f"{most}: **more than that allows**."
-    else:
-        verdict = f"{most}: **the upper end is more than that allows**."
-    gives = " to ".join(f"{gb:g}" for gb in limit.bandwidths)
-    return (f"The seed project expected {low} to {high} tok/s of {claim['model']} here. At 2 bits that reads {needs} GB/s,\n"
-            f"of the {gives} that its memory was measured at; {verdict}\n\n")
+
+    def __init__(self, board, measured):
+        claim = board["expected"]
+        self.low, self.high = claim["tok_s"]
+        self.model = claim["model"]
+        limit = Ceiling(board, shape_of(claim["shape"]), 2, measured)
+        self.needs = " to ".join(f"{limit.mb * rate / 1e3:.2g}" for rate in claim["tok_s"])
+        self.gives = " to ".join(f"{gb:g}" for gb in limit.bandwidths)
+        self.most = mca.figure(limit.most())
+        if self.high <= limit.most():
+            self.verdict = "within it"
+        elif self.low > limit.most():
+            self.verdict = "**more than that allows**"
+        else:
+            self.verdict = "**the upper end is more than that allows**"
+
+    def sentence(self):
+        return (f"The seed project expected {self.low} to {self.high} tok/s of {self.model} here. At 2 bits that reads {self.needs} GB/s,\n"
+                f"of the {self.gives} that its memory was measured at; the ceiling of a file with 2 bits is {self.most}: {self.verdict}.\n\n")
+
+    def row(self, title):
+        return mca.row(title, self.model, f"{self.low} to {self.high}", self.needs, self.gives, self.most, self.verdict)
+
+
+def expected(board, measured):
+    return Expected(board, measured).sentence() if "expected" in board else ""
+
+
+def expected_table(board_list, measured):
+    text = mca.head("board", "model", "expected, tok/s", "which reads, GB/s", "memory gives, GB/s", "ceiling, tok/s", "the expected is")
+    return text + "".join(Expected(board, measured).row(f"[{board['title']}](boards/{board['slug']}.md)")
+                          for board in board_list if "expected" in board)
 
 
 def reports():
@@ -124,12 +140,12 @@ def number(value, form=".1f"):
     return "-" if value is None else format(value, form)
 
 
-def report_table(found):
+def report_table(found, folder="reports"):
     text = mca.head("report", "of", "processor", "model", "threads, kernel", "decode tok/s", "prefill tok/s",
                     "token P50, P99 ms", "jitter ms", "share of bandwidth", "peak MB")
     for name, r in found:
         m, board = r["measured"], r["board"]
-        text += mca.row(f"[{name}](reports/{name})", kind(r), board["cpu_model"] or "?",
+        text += mca.row(f"[{name}]({folder}/{name})", kind(r), board["cpu_model"] or "?",
                         f"{r['model']['name']}, {m['file_bytes'] / 1e6:.0f} MB", f"{m['threads']}, {m['kernel']}",
                         number(m["decode_tok_s"]), number(m["prefill_tok_s"]),
                         f"{number(m['token_ms']['p50'])}, {number(m['token_ms']['p99'])}", number(m["jitter_ms"]),
@@ -183,13 +199,26 @@ def index(board_list):
     return text + "\n## All reports\n\n" + (report_table(found) if found else "None yet.\n")
 
 
+def written(path, text):
+    """The document with that between the marks."""
+    before, rest = path.read_text().split(BEGIN)
+    return before + BEGIN + text + END + rest.split(END, 1)[1]
+
+
+def hardware(board_list, measured):
+    """The part of docs/HARDWARE.md that is not estimated, and what was expected."""
+    found = reports()
+    table = report_table(found, "boards/reports") if found else "None yet.\n"
+    return f"{table}\n## What the seed project expected\n\nAt 2 bits:\n\n{expected_table(board_list, measured)}"
+
+
 def pages(edgellm):
     """{path: text} of all that is written."""
     board_list = json.loads((FOLDER / "boards.json").read_text())
     measured = mca.read_cycles(mca.DOCUMENT.read_text().split(mca.BEGIN)[1])
     made = {FOLDER / f"{board['slug']}.md": page(edgellm, board, measured) for board in board_list}
-    before, rest = README.read_text().split(BEGIN)
-    made[README] = before + BEGIN + index(board_list) + END + rest.split(END)[1]
+    made[README] = written(README, index(board_list))
+    made[mca.DOCUMENT] = written(mca.DOCUMENT, hardware(board_list, measured))
     return made
 
 

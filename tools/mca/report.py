@@ -152,7 +152,7 @@ def render(measured):
 def update(path, text):
     """Replaces what stands between the marks."""
     before, rest = path.read_text().split(BEGIN)
-    path.write_text(before + BEGIN + text + END + rest.split(END)[1])
+    path.write_text(before + BEGIN + text + END + rest.split(END, 1)[1])
 
 
 def main():
