@@ -23,11 +23,15 @@ el_module(quant)  # base kernel format
 el_module(offline) # base kernel format quant engine
 # What is in every program should be small. These call nobody's functions: nothing unwinds them. Kernels and sampling are
 # what takes time.
-foreach(module base cpu kernel format token grammar sample model)
+foreach(module base cpu kernel format token grammar sample model quant)
   target_compile_options(el_${module} PRIVATE $<$<CONFIG:Release>:-fno-asynchronous-unwind-tables>)
 endforeach()
 foreach(module base format token grammar engine)
   target_compile_options(el_${module} PRIVATE $<$<CONFIG:Release>:-O2>)
+endforeach()
+# What a static program does not call is left out of it, function by function.
+foreach(module base cpu format token grammar sample model engine quant)
+  target_compile_options(el_${module} PRIVATE $<$<CONFIG:Release>:-ffunction-sections>)
 endforeach()
 
 # Kernels: one file per instruction-set level, compiled for that level only. Optimised even where

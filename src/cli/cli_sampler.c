@@ -1,5 +1,6 @@
 #include "cli/cli_sampler.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,8 +118,10 @@ static bool parse_bias_value(const char *word, float *bias)
         return true;
     }
     if (word[0] == '\0' || word[strspn(word, "+-.0123456789eE")] != '\0') return false;
-    *bias = strtof(word, &end);
-    return *end == '\0' && isfinite(*bias);
+    const double value = strtod(word, &end); /* strtof() is 12 kB of the static program */
+    if (*end != '\0' || fabs(value) > FLT_MAX) return false;
+    *bias = (float)value;
+    return true;
 }
 
 /* One ID=BIAS up to a comma or the end. */
