@@ -2,9 +2,8 @@
 
 #include <string.h>
 
-#include "base/error.h"
+#include "cli/cli_output.h"
 #include "folder/folder.h"
-#include "format/checks.h"
 #include "model/model.h"
 
 /* A name that is missing, or is no name, the reader of the numbers tells. */
@@ -13,7 +12,7 @@ static bool is_other(const el_gguf *file, char name[EL_ARCHITECTURE_BYTES])
     const char *text;
     size_t len;
     if (!el_gguf_string(file, "general.architecture", &text, &len)) return false;
-    if (len == 0 || len >= EL_ARCHITECTURE_BYTES || !el_text_is_valid(text, len)) return false;
+    if (len == 0 || len >= EL_ARCHITECTURE_BYTES) return false;
     memcpy(name, text, len);
     name[len] = '\0';
     return el_architecture_of(name) == NULL;
@@ -25,7 +24,8 @@ edgellm_status el_cli_quantize_open(el_gguf *file, const char *path, edgellm_err
     const edgellm_status status = el_folder_open(file, path, err);
     if (status != EDGELLM_OK || !is_other(file, name)) return status;
     el_gguf_close(file);
-    el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-            "architecture '%s' is not one this version runs (" EL_ARCHITECTURES ")", name);
-    return el_fail_in_file(err, EDGELLM_ERR_UNSUPPORTED, path);
+    return el_cli_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                       "'%.300s': architecture '%s' is not one this version runs (" EL_ARCHITECTURES
+                       ")",
+                       path, name);
 }
