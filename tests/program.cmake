@@ -55,6 +55,7 @@ elseif(EDGELLM_CLI)
   if(NOT EDGELLM_COVERAGE) # which does not count training
     el_python_test(folder ${program} ${CMAKE_CURRENT_BINARY_DIR}/folder)
     el_python_test(gguf_parts $<TARGET_FILE:edgellm> ${CMAKE_CURRENT_BINARY_DIR}/gguf_parts)
+    el_python_test(bad_models $<TARGET_FILE:edgellm> ${CMAKE_CURRENT_BINARY_DIR}/bad_models)
   endif()
   if(TARGET dump_logits)
     el_python_test(lora $<TARGET_FILE:edgellm> $<TARGET_FILE:dump_logits> ${CMAKE_CURRENT_BINARY_DIR}/lora)

@@ -39,6 +39,7 @@ MAY_INCLUDE = {
     # base/clock.h: and times servers in whole nanoseconds
     # base/fnv.h: what was kept, and for what
     # format/gguf.h: pull opens what it stores
+    # model/model.h: what is not run is refused before it is converted
     # token/chars.h: what is UTF-8
     "server": ["base", "token/chars.h", "schema/schema.h"],
     # what lies between a request and an answer, the network left out
@@ -48,7 +49,7 @@ MAY_INCLUDE = {
     "cli": ["server/server.h", "batch/batch.h", "base/outfile.h", "base/mapfile.h", "base/quota.h",
             "base/threads.h", "base/throttle.h", "base/clock.h", "base/fnv.h", "schema/schema.h", "quant/plan.h",
             "quant/quantize.h", "quant/adapter.h", "train/compress.h", "offline/layouts.h", "format/gguf.h",
-            "folder/folder.h", "folder/folder_adapter.h"],
+            "folder/folder.h", "folder/folder_adapter.h", "model/model.h"],
 }
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-DEDGELLM_BUILDING", f"-I{ROOT}/include", f"-I{ROOT}/src",
          "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-const-variable",

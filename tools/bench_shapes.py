@@ -3,7 +3,8 @@
 
     python3 tools/bench_shapes.py --edgellm EDGELLM --random-model RANDOM_MODEL [options]
 
-Makes each model in --work, times it and removes it again. A token reads all weights, so what it
+Makes each model in --work, times it in --blocks (the medians are told), Llama's anew before each of
+them, and removes it again. A token reads all weights, so what it
 takes is told for each of them that it reads: nanoseconds a parameter, relative to llama-3.2-1b with
 the same codec; and as a share of the rate at which the same bytes are read in the same run where
 nothing else is done. --check: exit code 1 if a shape of another architecture than Llama's is more
@@ -13,6 +14,7 @@ than 10 % slower than that for each parameter, or BitNet's ternary weights come 
 import argparse
 import json
 import pathlib
+import statistics
 import subprocess
 import sys
 
@@ -40,32 +42,64 @@ def weights_read(info):
     return info["parameters"] - tables["token_embd.weight"] + info["dim"]
 
 
-def measure(args, shape, codec):
-    path = pathlib.Path(args.work) / f"{shape}-{codec}.tm2.bin"
-    output(args.random_model, shape, path, codec)
-    try:
-        info = json.loads(output(args.edgellm, "info", path, "--tensors", "--json", "-c", args.context, "-j", 1))
-        bench = json.loads(output(args.edgellm, "bench", path, "--json", "-j", 1, "-c", args.context,
-                                  "-p", 8, "-n", args.tokens, "--runs", args.runs))
-    finally:
-        path.unlink()
-    return {"shape": shape, "architecture": info["architecture"], "codec": codec, "weights": weights_read(info),
-            "plan_bytes": info["plan"]["total"], "tok_s": bench["decode_tok_s"],
-            "ns": 1e9 / bench["decode_tok_s"] / weights_read(info),
-            "gb_s": bench["roofline"]["weight_gb_s"], "share": bench["roofline"]["share"],
-            "kernel": bench["kernel"]}
+def bench(args, path):
+    return json.loads(output(args.edgellm, "bench", path, "--json", "-j", 1, "-c", args.context,
+                             "-p", 8, "-n", args.tokens, "--runs", args.runs))
+
+
+class Model:
+    """A file of random weights, there for as long as it is timed."""
+
+    def __init__(self, args, shape, codec):
+        self.args, self.shape, self.codec = args, shape, codec
+        self.path = pathlib.Path(args.work) / f"{shape}-{codec}.tm2.bin"
+        output(args.random_model, shape, self.path, codec)
+        self.info = json.loads(output(args.edgellm, "info", self.path, "--tensors", "--json",
+                                      "-c", args.context, "-j", 1))
+        self.weights = weights_read(self.info)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.path.unlink()
+
+    def timed(self):
+        result = bench(self.args, self.path)
+        return result | {"ns": 1e9 / result["decode_tok_s"] / self.weights}
+
+
+def row_of(args, model, llama):
+    """Llama (None: not asked for) is timed anew beside each block, since what else the memory is asked for changes."""
+    blocks = []
+    for _ in range(args.blocks):
+        beside = llama.timed()["ns"] if llama and llama is not model else None
+        blocks.append(model.timed() | {"beside": beside})
+    def middle(of):
+        return statistics.median(of(b) for b in blocks)
+    row = {"shape": model.shape, "architecture": model.info["architecture"], "codec": model.codec,
+           "weights": model.weights, "plan_bytes": model.info["plan"]["total"], "kernel": blocks[0]["kernel"],
+           "tok_s": middle(lambda b: b["decode_tok_s"]), "ns": middle(lambda b: b["ns"]),
+           "gb_s": middle(lambda b: b["roofline"]["weight_gb_s"]), "share": middle(lambda b: b["roofline"]["share"])}
+    return row | {"to_llama": middle(lambda b: b["ns"] / b["beside"]) if llama and llama is not model
+                  else 1.0 if llama else None}
 
 
 def rows_of(args):
     for codec in args.codec:
-        llama = None
-        for shape in args.shape:
-            if codec in TERNARY and shape != BITNET:
-                continue
-            row = measure(args, shape, codec)
-            llama = row["ns"] if shape == LLAMA else llama
-            row["to_llama"] = row["ns"] / llama if llama else None
-            yield row
+        shapes = [BITNET] if codec in TERNARY else args.shape
+        if LLAMA not in shapes:
+            for shape in shapes:
+                with Model(args, shape, codec) as model:
+                    yield row_of(args, model, None)
+            continue
+        with Model(args, LLAMA, codec) as llama:
+            yield row_of(args, llama, llama)
+            for shape in shapes:
+                if shape == LLAMA:
+                    continue
+                with Model(args, shape, codec) as model:
+                    yield row_of(args, model, llama)
 
 
 def show(row):
@@ -88,12 +122,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--edgellm", default="build/release/edgellm")
     parser.add_argument("--random-model", default="build/release/tools/random_model")
-    parser.add_argument("--work", default="build/shapes", help="folder for the models, 4 GB at most")
+    parser.add_argument("--work", default="build/shapes", help="folder for the models, 5 GB at most")
     parser.add_argument("--shape", action="append", choices=SHAPES)
     parser.add_argument("--codec", action="append", choices=CODECS)
     parser.add_argument("--context", type=int, default=2048, help="of the plan")
     parser.add_argument("--tokens", type=int, default=32)
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--blocks", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=2, help="of each block")
     parser.add_argument("--json", help="file for the figures")
     parser.add_argument("--check", action="store_true")
     args = parser.parse_args()

@@ -16,7 +16,8 @@ work=build/fuzz
 
 # The longest input of a target, in bytes: large enough for a whole small model or a long text.
 declare -A longest=([gguf]=12288 [tm2]=12288 [token]=1024 [chat]=1024 [args]=1024 [session]=4096 [http]=1024
-    [certificate]=4096 [ask]=4096 [schema]=2048 [folder]=8192 [grammar]=1024 [tma]=8192)
+    [certificate]=4096 [ask]=4096 [schema]=2048 [folder]=8192 [grammar]=1024 [tma]=8192 [adapter]=8192
+    [source]=12288)
 # The files whose lines count for a target.
 declare -A behind=(
     [gguf]='src/format/(gguf|ggml|checks)|src/quant/'
@@ -32,12 +33,14 @@ declare -A behind=(
     [schema]='src/schema/'
     [folder]='src/folder/'
     [tma]='src/format/tma'
+    [adapter]='src/quant/adapter|src/folder/folder_adapter'
+    [source]='src/train/source'
 )
 
 die() { echo "fuzz.sh: $*" >&2; exit 2; }
 targets() { # the targets named, or all
     local name
-    [ $# -gt 0 ] || set -- gguf tm2 token chat args session http certificate ask schema grammar folder tma
+    [ $# -gt 0 ] || set -- gguf tm2 token chat args session http certificate ask schema grammar folder tma adapter source
     for name in "$@"; do
         [ -n "${longest[$name]:-}" ] || die "there is no target '$name'"
         echo "$name"

@@ -13,7 +13,7 @@
 #include "cli/cli_stats.h"
 #include "cli/quantize_progress.h"
 #include "cli/quantize_report.h"
-#include "folder/folder.h"
+#include "cli/quantize_source.h"
 #include "train/compress.h"
 
 typedef struct work {
@@ -191,7 +191,7 @@ static void take_options(work *w, const el_tm2_judge *judge)
         .resume = v->resume,
         .force = v->force,
         .max_kl = v->max_kl,
-        .open = el_folder_open,
+        .open = el_cli_quantize_open,
         .progress = on_progress,
         .progress_context = w,
         .judge = judge,

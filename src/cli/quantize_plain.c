@@ -8,7 +8,7 @@
 #include "cli/cli_signals.h"
 #include "cli/cli_stats.h"
 #include "cli/quantize_report.h"
-#include "folder/folder.h"
+#include "cli/quantize_source.h"
 #include "offline/layouts.h"
 #include "quant/quantize.h"
 
@@ -131,7 +131,7 @@ edgellm_status el_cli_plain(const el_cli_quantize_values *v, const char *source,
         .embedding_group = v->embedding_group == EL_CLI_SAME ? v->group : v->embedding_group,
         .offset = v->offset,
         .scales = v->scales != 0 ? (el_scale_kind)(v->scales - 1) : EL_SCALE_F16,
-        .open = el_folder_open,
+        .open = el_cli_quantize_open,
         .two_bits = v->levels == 2,
         .i2s = (el_i2s)v->i2s,
         .progress = on_progress,

@@ -134,8 +134,8 @@ edgellm_status el_model_load(el_model *model, const el_tm2 *file, el_arena *aren
     const el_architecture *architecture = el_architecture_of(c->architecture);
     if (!architecture)
         return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                       "model: architecture \"%s\" is not one this version runs (llama, qwen2, "
-                       "qwen3, gemma2, gemma3, phi3, smollm3, bitnet, bitnet-b1.58)",
+                       "model: architecture \"%s\" is not one this version runs (" EL_ARCHITECTURES
+                       ")",
                        c->architecture);
     EL_TRY(el_model_check(c, err));
     el_layer *layers = el_arena_take(arena, c->layers, sizeof(el_layer));

@@ -64,6 +64,9 @@ struct el_model {
     uint64_t token_bytes; /* of weights that are read to compute one token */
 };
 
+/* Those that there are rows of. */
+#define EL_ARCHITECTURES "llama, qwen2, qwen3, gemma2, gemma3, phi3, smollm3, bitnet, bitnet-b1.58"
+
 /* The row of an architecture; NULL: there is none. */
 const el_architecture *el_architecture_of(const char *name);
 

@@ -259,7 +259,7 @@ edgellm_status el_compress(const char *source, const char *target,
     el_fpenv env = el_fpenv_enter();
     edgellm_status status = stages(&r, err);
     el_fpenv_leave(env);
-    if (status == EDGELLM_ERR_FORMAT || status == EDGELLM_ERR_UNSUPPORTED)
+    if (!r.named && (status == EDGELLM_ERR_FORMAT || status == EDGELLM_ERR_UNSUPPORTED))
         el_fail_in_file(err, status, source);
     r.result.source_bytes = el_gguf_bytes(&r.source.gguf);
     r.result.matrices = el_student_count(&r.source);

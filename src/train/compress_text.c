@@ -25,6 +25,7 @@ static edgellm_status open_engine(el_run *r, edgellm_engine **engine, edgellm_er
     if (!path) return el_fail(err, EDGELLM_ERR_MEMORY, "out of memory for a file's name");
     snprintf(path, room, "%s.calibrate-edgellm", r->target);
     edgellm_status status = el_quantize(r->path, path, &keep, NULL, err);
+    r->named = status != EDGELLM_OK;
     if (status == EDGELLM_OK) status = edgellm_engine_open(path, NULL, engine, err);
     unlink(path);
     free(path);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/checks.h"
 #include "quant/pairs.h"
 
 static edgellm_status find(const el_source *s, const char *name, uint32_t rows, uint32_t cols,
@@ -304,6 +305,8 @@ edgellm_status el_source_open_by(el_source *source, const char *path, el_gguf_op
     *source = (el_source){0};
     EL_TRY(open(&source->gguf, path, err));
     edgellm_status status = check(source, err);
+    if (status == EDGELLM_ERR_FORMAT || status == EDGELLM_ERR_UNSUPPORTED)
+        el_fail_in_file(err, status, path);
     if (status != EDGELLM_OK) el_source_close(source);
     return status;
 }

@@ -1,10 +1,7 @@
 /*
  * fuzz_folder.c: any texts as the files of a Hugging Face folder, and on to what `edgellm quantize`
  * does with it. The input: what is added to the length that the header of the safetensors file says
- * it has, and the options; then texts, each up to a NUL: config.json, tokenizer.json,
- * tokenizer_config.json, generation_config.json, model.safetensors.index.json, and that header; the
- * rest are the weights. An empty text is a file that is not there; with an index the weights are in
- * one of the files that it can name.
+ * it has, and the options; then the files (written_folder.h).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,75 +10,8 @@
 
 #include "folder/folder.h"
 #include "format/planes.h"
-#include "fuzz/fuzz.h"
+#include "fuzz/written_folder.h"
 #include "quant/quantize.h"
-
-enum { PATH_BYTES = FUZZ_FOLDER_BYTES + 64, TEXTS = 5 };
-
-static const char *const names[] = {"config.json",
-                                    "tokenizer.json",
-                                    "tokenizer_config.json",
-                                    "generation_config.json",
-                                    "model.safetensors.index.json",
-                                    "model.safetensors",
-                                    "a.safetensors"};
-
-enum { NAMES = sizeof names / sizeof *names };
-
-/* ---- the folder ------------------------------------------------------------------------ */
-
-static FILE *create(const char *folder, const char *name)
-{
-    char path[PATH_BYTES];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "wb");
-    FUZZ_CHECK(file != NULL);
-    return file;
-}
-
-/* Returns whether there is any. */
-static bool write_text(const char *folder, const char *name, fuzz_input *in)
-{
-    char *text = fuzz_text(in);
-    const size_t len = strlen(text);
-    if (len > 0) {
-        FILE *file = create(folder, name);
-        FUZZ_CHECK(fwrite(text, 1, len, file) == len && fclose(file) == 0);
-    }
-    free(text);
-    return len > 0;
-}
-
-static void write_weights(const char *folder, const char *name, uint8_t more, fuzz_input *in)
-{
-    char *header = fuzz_text(in);
-    const size_t len = strlen(header);
-    const uint64_t told = len + (uint64_t)(int64_t)(int8_t)more;
-    FILE *file = create(folder, name);
-    FUZZ_CHECK(fwrite(&told, 1, sizeof told, file) == sizeof told);
-    FUZZ_CHECK(fwrite(header, 1, len, file) == len);
-    FUZZ_CHECK(in->size == 0 || fwrite(in->data, 1, in->size, file) == in->size);
-    FUZZ_CHECK(fclose(file) == 0);
-    free(header);
-}
-
-static void write_folder(const char *folder, uint8_t more, fuzz_input *in)
-{
-    bool several = false;
-    for (int i = 0; i < TEXTS; i++)
-        several = write_text(folder, names[i], in);
-    write_weights(folder, names[TEXTS + several], more, in);
-}
-
-static void remove_folder(const char *folder)
-{
-    char path[PATH_BYTES];
-    for (int i = 0; i < NAMES; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        unlink(path);
-    }
-    FUZZ_CHECK(rmdir(folder) == 0);
-}
 
 /* ---- what must hold -------------------------------------------------------------------- */
 
@@ -146,7 +76,7 @@ static bool check_open(const char *folder)
 /* What the quantiser writes can be opened; what it refuses leaves nothing behind. */
 static void check_quantize(const char *folder, uint8_t pick)
 {
-    char place[FUZZ_FOLDER_BYTES], target[PATH_BYTES];
+    char place[FUZZ_FOLDER_BYTES], target[FUZZ_PATH_BYTES];
     const el_quantize_options options = {
         .bits = pick & 1 ? 4 : 0, .group = 32, .embedding_group = 32, .open = el_folder_open};
     el_quantize_result result = {0};
@@ -169,8 +99,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_input in = {data, size};
     const uint8_t more = fuzz_byte(&in), pick = fuzz_byte(&in);
     fuzz_folder(folder);
-    write_folder(folder, more, &in);
+    fuzz_write_model(folder, more, &in);
     if (check_open(folder)) check_quantize(folder, pick);
-    remove_folder(folder);
+    fuzz_remove_folder(folder);
     return 0;
 }

@@ -15,8 +15,10 @@
 #include "format/ggml_types.h"
 #include "format/tm2.h"
 #include "fuzz/commands.h"
+#include "fuzz/seed_adapter.h"
 #include "fuzz/seed_folder.h"
 #include "fuzz/seed_gguf.h"
+#include "fuzz/seed_schema.h"
 #include "fuzz/seed_tma.h"
 #include "fuzz/session_model.h"
 #include "quant/quantize.h"
@@ -721,40 +723,10 @@ static void save_asks(void)
 
 static void save_schemas(void)
 {
-    static const char *const rows[][2] = {
-        {"object", "{\"$schema\":\"s\",\"title\":\"t\",\"type\":\"object\",\"properties\":{\"a\":{"
-                   "\"type\":\"boolean\"},\"b\":{\"$ref\":\"#\"},\"c\\\"\":{\"type\":\"null\"}},"
-                   "\"required\":[\"c\\\"\"],\"additionalProperties\":false}"},
-        {"first", "{\"properties\":{\"a\":{},\"b\":true,\"c\":{\"type\":\"string\"}}}"},
-        {"map", "{\"additionalProperties\":{\"const\":[1,{\"x\":0.1}]},\"minProperties\":1,"
-                "\"maxProperties\":3}"},
-        {"list", "{\"type\":\"array\",\"prefixItems\":[{\"type\":\"null\"},{\"type\":\"integer\"}],"
-                 "\"items\":{\"type\":[\"string\",\"null\"]},\"minItems\":1,\"maxItems\":5}"},
-        {"refs", "{\"allOf\":[{\"$ref\":\"#/$defs/a\"},{\"properties\":{\"y\":{\"$ref\":"
-                 "\"#/definitions/b~1c/anyOf/0\"}}}],\"$defs\":{\"a\":{\"type\":\"object\","
-                 "\"properties\":{\"x\":{\"enum\":[1,\"\\n\",null]}}}},\"definitions\":{\"b/c\":{"
-                 "\"anyOf\":[{\"type\":\"array\",\"items\":{\"$ref\":\"#\"}}]}}}"},
-        {"one",
-         "{\"oneOf\":[{\"type\":\"object\",\"properties\":{\"k\":{\"const\":1}},"
-         "\"required\":[\"k\"]},{\"type\":\"object\",\"properties\":{\"k\":{\"enum\":[2,3]}},"
-         "\"required\":[]},{\"type\":\"string\"}]}"},
-        {"integer", "{\"type\":\"integer\",\"minimum\":-120,\"exclusiveMaximum\":98765.5}"},
-        {"number", "{\"type\":\"number\",\"exclusiveMinimum\":-0.25,\"maximum\":36.65}"},
-        {"inside", "{\"minimum\":0.5,\"maximum\":0.507}"},
-        {"length", "{\"type\":\"string\",\"minLength\":2,\"maxLength\":40}"},
-        {"format",
-         "{\"anyOf\":[{\"type\":\"string\",\"format\":\"date-time\"},{\"format\":\"uuid\"},"
-         "{\"format\":\"date\"},{\"format\":\"time\"}]}"},
-        {"pattern",
-         "{\"pattern\":\"^(?:a|[^b-d\\\\]\\\"]{2,3}|\\\\d+?|)x*$|\\u00e9.\\\\S\\\\x41\\\\u20ac\"}"},
-        {"endless", "{\"items\":{\"$ref\":\"#\"},\"minItems\":1}"},
-        {"circle",
-         "{\"anyOf\":[{\"$ref\":\"#/$defs/a\"}],\"$defs\":{\"a\":{\"anyOf\":[{\"$ref\":\"#\"}]}}}"},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        el_bytes b = {0};
-        el_bytes_put(&b, rows[i][1], strlen(rows[i][1]));
-        save("schema", rows[i][0], &b);
+    for (int i = 0; i < SEED_SCHEMAS; i++) {
+        const char *name;
+        el_bytes b = seed_schema(i, &name);
+        save("schema", name, &b);
     }
 }
 
@@ -767,10 +739,38 @@ static void save_folders(void)
     }
 }
 
-static void save_adapters(void)
+static void save_tmas(void)
 {
     edgellm_error err;
     if (seed_tmas(root, &err) != EDGELLM_OK) fail("adapters", err.message);
+}
+
+static void save_adapters(void)
+{
+    for (int i = 0; i < SEED_ADAPTERS; i++) {
+        const char *name;
+        el_bytes b = seed_adapter(i, &name);
+        save("adapter", name, &b);
+    }
+}
+
+static void save_sources(void)
+{
+    static const struct {
+        const char *name, *pretokenizer;
+        uint32_t type;
+    } rows[] = {{"f32", "smollm", EL_GGML_F32},
+                {"bf16", "llama-bpe", EL_GGML_BF16},
+                {"q4_0", "qwen2", EL_GGML_Q4_0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        el_bytes b = make_gguf(3, rows[i].type, rows[i].pretokenizer, 0);
+        save("source", rows[i].name, &b);
+    }
+    for (int i = 0; i < SEED_FOLDERS; i++) {
+        const char *name;
+        el_bytes b = seed_folder(i, &name);
+        save("source", name, &b);
+    }
 }
 
 int main(int argc, char **argv)
@@ -783,7 +783,7 @@ int main(int argc, char **argv)
         {"chat", save_chats},       {"grammar", save_grammars}, {"args", save_arguments},
         {"session", save_sessions}, {"http", save_streams},     {"certificate", save_certificates},
         {"ask", save_asks},         {"schema", save_schemas},   {"folder", save_folders},
-        {"tma", save_adapters}};
+        {"tma", save_tmas},         {"adapter", save_adapters}, {"source", save_sources}};
     if (argc != 2) {
         fprintf(stderr, "usage: make_seeds FOLDER\n");
         return 2;
