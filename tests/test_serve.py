@@ -675,6 +675,7 @@ class Rude(Case):
                      b"\0" * 100, b"[" * 33 + b"]" * 33, b"[" * 100000,
                      b'{"x":' * 20000, b'{"prompt": 1e999}', b'{"prompt": nan}'):
             self.is_error(self.server.ask(TEXT, body), 400, None, "body")
+        self.is_error(self.server.ask(TEXT, b""), 400, None, "is empty")
 
     def test_many_values(self):
         self.is_error(self.server.ask(TEXT, b'{"x": [' + b"1," * 9000 + b"1]}"), 413, None, "values")
@@ -692,6 +693,15 @@ class Rude(Case):
             for more in (b"", b"5\r\nhello\r\n0\r\n\r\n", self.BODY):  # it may be there already
                 answer = self.exchange(data + more)
                 self.assertTrue(answer.startswith(b"HTTP/1.1 " + status), (headers, more, answer))
+
+    def test_blanks_around_values(self):
+        """As HTTP has it, they are no part of them."""
+        for framing, body in ((b"Content-Length:  %d\t " % len(self.BODY), self.BODY),
+                              (b"Transfer-Encoding: \tchunked ", self.in_chunks(self.BODY, 9))):
+            got = self.exchange(b"POST " + TEXT.encode() + b" HTTP/1.1\r\nHost: localhost \r\n"
+                                b"Content-Type: application/json\t\r\nConnection: close\r\n" + framing
+                                + b"\r\n\r\n" + body)
+            self.assertTrue(got.startswith(b"HTTP/1.1 200 "), (framing, got))
 
     def in_chunks(self, body, size):
         pieces = [body[i:i + size] for i in range(0, len(body), size)]
@@ -1062,13 +1072,18 @@ class Keys(Case):
         path = OUT / "keys"
         path.write_text("# ours\n\n  alpha\nbeta  \n")
         server = self.start("--host", "0.0.0.0", "--api-key-file", path)
-        self.check(server, ["alpha", "beta"],
+        self.check(server, ["alpha", "beta", "alpha "],
                    [None, "", "alpha", "Bearer", "Bearer ", "Bearer alph", "Bearer alphaa",
                     "Bearer # ours", "Basic alpha", "Bearer " + "x" * 600, "Bearer alpha beta"])
 
     def test_of_the_environment(self):
-        server = self.start("--host", "0.0.0.0", env={**os.environ, "EDGELLM_API_KEY": "s3cret"})
+        server = self.start("--host", "0.0.0.0", env={**os.environ, "EDGELLM_API_KEY": " s3cret\r\n"})
         self.check(server, ["s3cret"], [None, "Bearer secret"])
+        for host in ("127.0.0.1", "0.0.0.0"):
+            process = start("--port", "0", "--host", host, env={**os.environ, "EDGELLM_API_KEY": " \n"})
+            _, err = process.communicate(timeout=WAIT)
+            self.assertEqual(process.returncode, USAGE)
+            self.assertIn(b"EDGELLM_API_KEY is blank", err)
 
     def test_bad_files(self):
         path = OUT / "bad keys"

@@ -735,6 +735,7 @@ static bool check_keeps(const el_ask *ask, el_problem *problem)
 static bool parse(el_ask *ask, const char *body, size_t len, el_problem *problem)
 {
     json_error_t why;
+    if (len == 0) return WRONG(NULL, "the body is empty: it must be a JSON object");
     ask->root = json_loadb(body, len, JSON_REJECT_DUPLICATES, &why);
     if (!ask->root && json_error_code(&why) == json_error_out_of_memory)
         return el_problem_set(problem, EL_PROBLEM_INTERNAL, NULL, "no memory for the body");

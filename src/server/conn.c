@@ -20,12 +20,24 @@ enum {
 
 /* ---- headers -------------------------------------------------------------------------------- */
 
-/* A header's value, NUL-terminated; its length, 0 if there is none or it is too long. */
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* A header's value without the blanks around it, NUL-terminated; its length, 0 if there is none or
+ * it is too long. */
 static size_t header(const el_conn *conn, enum lws_token_indexes name, char *value, size_t room)
 {
     const int len = lws_hdr_copy(conn->wsi, value, (int)room, name);
-    if (len <= 0) value[0] = '\0';
-    return len > 0 ? (size_t)len : 0;
+    size_t begin = 0, end = len > 0 ? (size_t)len : 0;
+    while (end > 0 && is_blank(value[end - 1]))
+        end--;
+    while (begin < end && is_blank(value[begin]))
+        begin++;
+    memmove(value, value + begin, end - begin);
+    value[end - begin] = '\0';
+    return end - begin;
 }
 
 /* ---- memory for bodies and long replies ---------------------------------------------------- */

@@ -54,11 +54,23 @@ static edgellm_status read_file(el_keys *keys, const char *path, edgellm_error *
     return status;
 }
 
+/* A line's end, which comes along from many a file of secrets, is no part of it. */
+static edgellm_status add_given(el_keys *keys, const char *given, edgellm_error *err)
+{
+    const char *begin = given + strspn(given, " \t\r\n");
+    size_t len = strlen(begin);
+    while (len > 0 && strchr(" \t\r\n", begin[len - 1]))
+        len--;
+    if (len == 0)
+        return el_fail(err, EDGELLM_ERR_USAGE, "EDGELLM_API_KEY is blank: give a key, or unset it");
+    return add(keys, begin, len, "EDGELLM_API_KEY", err);
+}
+
 edgellm_status el_keys_read(el_keys *keys, const char *path, const char *given, edgellm_error *err)
 {
     memset(keys, 0, sizeof *keys);
     if (path) EL_TRY(read_file(keys, path, err));
-    if (given && given[0] != '\0') EL_TRY(add(keys, given, strlen(given), "EDGELLM_API_KEY", err));
+    if (given && given[0] != '\0') EL_TRY(add_given(keys, given, err));
     return EDGELLM_OK;
 }
 

@@ -106,6 +106,8 @@ static void closed(struct lws *wsi, el_conn *conn)
     el_conn_on_close(conn);
     server->n_open--;
     if (place < server->first_free) server->first_free = place;
+    /* Perhaps the last that was waited for; who is closed by a timer wakes nobody. */
+    if (server->is_draining && !server->is_over) el_loop_wake(server);
 }
 
 static int on_connection(struct lws *wsi, el_conn *conn, enum lws_callback_reasons reason,

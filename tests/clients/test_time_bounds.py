@@ -49,11 +49,24 @@ class Bounds(unittest.TestCase):
         self.addCleanup(self.server.end)
         self.port = int(self.server.url.rsplit(":", 1)[1])
 
-    def connect(self, data):
-        client = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+    def connect(self, data, port=None):
+        client = socket.create_connection(("127.0.0.1", port or self.port), timeout=60)
         self.addCleanup(client.close)
         client.sendall(data)
         return client
+
+    def test_the_end_waits_for_nobody_silent(self):
+        """Neither who does not answer a WebSocket's farewell, nor half a body, lasts as long as the drain."""
+        for begin, seconds in ((lambda port: ws_client.connect(port, **served.HEADERS), 5),
+                               (lambda port: self.connect(HEAD + b"{", port), 20)):
+            server = served.Server("--drain", "600")
+            self.addCleanup(server.process.kill)
+            client = begin(int(server.url.rsplit(":", 1)[1]))
+            time.sleep(0.5)  # so that the head is there; if it is not, the server ends at once
+            server.process.terminate()
+            self.assertEqual(server.process.wait(timeout=seconds + LATE), 0)
+            server.process.stdout.close()
+            client.close()
 
     def begin_message(self):
         client = ws_client.connect(self.port, **served.HEADERS)
