@@ -7,7 +7,6 @@
 # another has the library alone. There the tests of the kernels run too, and the levels that are found
 # must be those of the table.
 #   make test-isa     EDGELLM_BUILD=DIR: programs that are built already
-#                     EDGELLM_ISA=few: fewer shapes where a level has had all of them on another machine
 #   tools/test_isa.sh --build     what runs under emulators, and nothing else
 set -eu
 cd "$(dirname "$0")/.."
@@ -21,37 +20,30 @@ real=models/SmolLM2-135M-Instruct.tm2.bin
 # machine lacks ends the program. Before 7.2 qemu has no AVX2.
 #   tiny   its best level, also in the tests of the kernels, on the tiny models: the others run on older
 #          machines, by the same instructions
-#   few    the same; with EDGELLM_ISA=few, of the kernels' shapes few of each kind and of runs the greedy
-#          ones: this level has had all on another machine, or on this one
 #   real   and on the real model, which takes long
 #   all    and the other levels too: there is no older machine for them
 machines() {
     vector=rv64,v=true,vext_spec=v1.0
-    avx2=tiny few=tiny
-    if [ "${EDGELLM_ISA:-}" = few ]; then
-        few=few
-        ! "$here" --list | grep -qx avx2 || avx2=few # else it is whole nowhere
-    fi
     rvv= # a build without Clang leaves this level out
     ! grep -qs '^EDGELLM_RVV_COMPILER:.*=/' build/riscv64/CMakeCache.txt || rvv=,rvv
     cat <<EOF
 build/riscv64 scalar$rvv real qemu-riscv64 -cpu $vector,vlen=128
+build/riscv64 scalar$rvv tiny qemu-riscv64 -cpu $vector,vlen=1024
+build/riscv64 scalar$rvv tiny qemu-riscv64 -cpu $vector,vlen=512
+$build scalar,ssse3,avx2 tiny qemu-x86_64 -cpu Haswell
+build/riscv64 scalar$rvv tiny qemu-riscv64 -cpu $vector,vlen=256
+build/riscv64 scalar$rvv tiny qemu-riscv64 -cpu $vector,vlen=128,rvv_ta_all_1s=true,rvv_ma_all_1s=true
 build/armv7 scalar,neon real qemu-arm -cpu cortex-a8
 build/aarch64 scalar,neon all qemu-aarch64 -cpu cortex-a53
 build/aarch64 scalar,neon,dotprod,i8mm real qemu-aarch64 -cpu max,pauth=off
-build/riscv64 scalar$rvv $few qemu-riscv64 -cpu $vector,vlen=1024
-build/riscv64 scalar$rvv $few qemu-riscv64 -cpu $vector,vlen=512
-build/riscv64 scalar$rvv $few qemu-riscv64 -cpu $vector,vlen=256
-$build scalar,ssse3,avx2 $avx2 qemu-x86_64 -cpu Haswell
-build/riscv64 scalar$rvv $few qemu-riscv64 -cpu $vector,vlen=128,rvv_ta_all_1s=true,rvv_ma_all_1s=true
-build/aarch64 scalar,neon,dotprod,i8mm $few qemu-aarch64 -p 16384 -cpu max,pauth=off
+build/aarch64 scalar,neon,dotprod,i8mm tiny qemu-aarch64 -p 16384 -cpu max,pauth=off
 build/armv7 scalar tiny qemu-arm -cpu cortex-a9,neon=off
 build/riscv64 scalar tiny qemu-riscv64 -cpu rv64
-$build scalar,ssse3 $few qemu-x86_64 -cpu Nehalem
-$build scalar,ssse3 $few qemu-x86_64 -cpu SandyBridge
+$build scalar,ssse3 tiny qemu-x86_64 -cpu Nehalem
+$build scalar,ssse3 tiny qemu-x86_64 -cpu SandyBridge
 build/aarch64 scalar,neon,dotprod tiny qemu-aarch64 -cpu cortex-a76
-$build scalar $few qemu-x86_64 -cpu Conroe
-build/aarch64 scalar,neon $few qemu-aarch64 -cpu cortex-a72
+$build scalar tiny qemu-x86_64 -cpu Conroe
+build/aarch64 scalar,neon tiny qemu-aarch64 -cpu cortex-a72
 EOF
 }
 
@@ -86,13 +78,11 @@ expect() {
     grep -v "warning: TCG doesn't support" "$log" || true # features that no kernel asks for
 }
 
-# test_passes tiny|few|real|all COMMAND...
+# test_passes tiny|real|all COMMAND...
 test_passes() {
     [ "$1" = all ] || export EL_TEST_BEST_LEVEL=1
-    shapes=1
-    [ "$1" != few ] || shapes=few
     shift
-    EL_TEST_EMULATED=$shapes "$@" >&2 && echo passed
+    EL_TEST_EMULATED=1 "$@" >&2 && echo passed
 }
 levels_of() { "$@" --list | paste -sd , -; }
 
@@ -122,7 +112,7 @@ compare_here() {
     summary "this machine"
 }
 
-# emulate BUILD LEVELS tiny|few|real|all EMULATOR...: one of the machines. The first case has two threads.
+# emulate BUILD LEVELS tiny|real|all EMULATOR...: one of the machines. The first case has two threads.
 emulate() {
     folder=$1 levels=$2 what=$3 j=${threads#* }
     shift 3
@@ -133,9 +123,9 @@ emulate() {
     done
     while read -r hash model options; do
         kernels=${levels##*,}
-        case $what,$model,$options in
-        tiny,"$real",* | few,"$real",* | few,*--exact* | few,*--sampled*) continue ;;
-        all,"$real",*) ;;
+        case $what,$model in
+        tiny,"$real") continue ;;
+        all,"$real") ;;
         all,*) kernels=$levels ;;
         esac
         for kernel in $(echo "$kernels" | tr , ' '); do

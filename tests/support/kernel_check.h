@@ -122,18 +122,6 @@ static inline size_t all_levels(el_kernels *kernels)
     return n;
 }
 
-/* -------- how much is tried -------- */
-
-/* How many of `all` cases. Under an emulator, where all of them take minutes, the first `emulated`;
- * the first `few` (EL_TEST_EMULATED=few) of a level that has those and more on another of the
- * machines of tools/test_isa.sh. */
-static inline size_t of_cases(size_t all, size_t emulated, size_t few)
-{
-    const char *text = getenv("EL_TEST_EMULATED");
-    if (!text) return all;
-    return strcmp(text, "few") == 0 ? few : emulated;
-}
-
 /* -------- reference of the reductions -------- */
 
 static inline float sum_of_lanes(const float lanes[16])
