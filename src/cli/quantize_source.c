@@ -20,12 +20,12 @@ static bool is_other(const el_gguf *file, char name[EL_ARCHITECTURE_BYTES])
 
 edgellm_status el_cli_quantize_open(el_gguf *file, const char *path, edgellm_error *err)
 {
-    char name[EL_ARCHITECTURE_BYTES];
+    char name[EL_ARCHITECTURE_BYTES], names[EL_ARCHITECTURE_NAMES];
     const edgellm_status status = el_folder_open(file, path, err);
     if (status != EDGELLM_OK || !is_other(file, name)) return status;
     el_gguf_close(file);
+    el_architecture_names(names);
     return el_cli_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                       "'%.300s': architecture '%s' is not one this version runs (" EL_ARCHITECTURES
-                       ")",
-                       path, name);
+                       "'%.300s': architecture '%s' is not one this version runs (%s)", path, name,
+                       names);
 }

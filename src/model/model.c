@@ -1,5 +1,6 @@
 #include "model/model.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "kernel/kernels.h"
@@ -23,6 +24,22 @@ const el_architecture *el_architecture_of(const char *name)
     for (int i = 0; i < N_ARCHITECTURES; i++)
         if (strcmp(architectures[i]->name, name) == 0) return architectures[i];
     return NULL;
+}
+
+void el_architecture_names(char names[EL_ARCHITECTURE_NAMES])
+{
+    size_t len = 0;
+    for (int i = 0; i < N_ARCHITECTURES && len < EL_ARCHITECTURE_NAMES; i++)
+        len += (size_t)snprintf(names + len, EL_ARCHITECTURE_NAMES - len, "%s%s", i > 0 ? ", " : "",
+                                architectures[i]->name);
+}
+
+static edgellm_status refuse_architecture(const char *name, edgellm_error *err)
+{
+    char names[EL_ARCHITECTURE_NAMES];
+    el_architecture_names(names);
+    return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
+                   "model: architecture \"%s\" is not one this version runs (%s)", name, names);
 }
 
 /* A cap far above all that it caps would round that away, and is meant as none. */
@@ -132,11 +149,7 @@ edgellm_status el_model_load(el_model *model, const el_tm2 *file, el_arena *aren
 {
     const el_config *c = &file->config;
     const el_architecture *architecture = el_architecture_of(c->architecture);
-    if (!architecture)
-        return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                       "model: architecture \"%s\" is not one this version runs (" EL_ARCHITECTURES
-                       ")",
-                       c->architecture);
+    if (!architecture) return refuse_architecture(c->architecture, err);
     EL_TRY(el_model_check(c, err));
     el_layer *layers = el_arena_take(arena, c->layers, sizeof(el_layer));
     if (!layers) return EDGELLM_OK;

@@ -64,11 +64,13 @@ struct el_model {
     uint64_t token_bytes; /* of weights that are read to compute one token */
 };
 
-/* Those that there are rows of. */
-#define EL_ARCHITECTURES "llama, qwen2, qwen3, gemma2, gemma3, phi3, smollm3, bitnet, bitnet-b1.58"
+enum { EL_ARCHITECTURE_NAMES = 256 };
 
 /* The row of an architecture; NULL: there is none. */
 const el_architecture *el_architecture_of(const char *name);
+
+/* The names of all, commas between them, for messages. */
+void el_architecture_names(char names[EL_ARCHITECTURE_NAMES]);
 
 /* Are these numbers that can be computed with? Errors: FORMAT, UNSUPPORTED. */
 edgellm_status el_model_check(const el_config *config, edgellm_error *err);

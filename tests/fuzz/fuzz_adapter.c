@@ -10,36 +10,13 @@
 #include <unistd.h>
 
 #include "folder/folder_adapter.h"
-#include "format/tm2.h"
 #include "format/tma.h"
 #include "fuzz/session_model.h"
 #include "fuzz/written_folder.h"
 #include "quant/adapter.h"
 
-/* Made at the first call and kept. */
-typedef struct base {
-    fuzz_file model;
-    el_config config;
-} base;
-
-static const base *the_base(void)
-{
-    static base only;
-    if (only.config.layers > 0) return &only;
-    el_bytes model = {0};
-    el_tm2 file;
-    edgellm_error err = {0};
-    fuzz_session_model(&model);
-    only.model = fuzz_file_open(model.data, model.size);
-    FUZZ_CHECK(el_tm2_open(&file, only.model.path, true, &err) == EDGELLM_OK);
-    only.config = file.config;
-    el_tm2_close(&file);
-    free(model.data);
-    return &only;
-}
-
 /* What was made can be opened, and is what was said. */
-static void check_made(const base *b, const char *target, const el_adapter_made *made)
+static void check_made(const fuzz_base *b, const char *target, const el_adapter_made *made)
 {
     el_lora lora;
     uint32_t matrices = 0, layers = 0;
@@ -57,7 +34,7 @@ static void check_made(const base *b, const char *target, const el_adapter_made 
 }
 
 /* What is refused leaves nothing behind, and is refused so again. */
-static void check_adapter(const base *b, const char *source)
+static void check_adapter(const fuzz_base *b, const char *source)
 {
     char place[FUZZ_FOLDER_BYTES], target[FUZZ_PATH_BYTES];
     el_adapter_made made, again;
@@ -78,7 +55,7 @@ static void check_adapter(const base *b, const char *source)
     FUZZ_CHECK(rmdir(place) == 0);
 }
 
-static void check_folder(const base *b, fuzz_input in)
+static void check_folder(const fuzz_base *b, fuzz_input in)
 {
     char folder[FUZZ_FOLDER_BYTES];
     const uint8_t more = fuzz_byte(&in);
@@ -91,7 +68,7 @@ static void check_folder(const base *b, fuzz_input in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const base *b = the_base();
+    const fuzz_base *b = fuzz_session_base();
     if (size < 4 || memcmp(data, "GGUF", 4) != 0) {
         check_folder(b, (fuzz_input){data, size});
         return 0;

@@ -8,37 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "format/tm2.h"
 #include "format/tma.h"
 #include "fuzz/session_model.h"
 
 enum { TOKENS = 3, CONTEXT = 8 };
 
 static const uint32_t tokens[TOKENS] = {40, 41, 5};
-
-/* Made at the first call and kept. */
-typedef struct bench {
-    fuzz_file model;
-    el_config config;
-    uint32_t vocab;
-} bench;
-
-static const bench *the_bench(void)
-{
-    static bench only;
-    if (only.vocab > 0) return &only;
-    el_bytes model = {0};
-    el_tm2 file;
-    edgellm_error err = {0};
-    fuzz_session_model(&model);
-    only.model = fuzz_file_open(model.data, model.size);
-    FUZZ_CHECK(el_tm2_open(&file, only.model.path, true, &err) == EDGELLM_OK);
-    only.config = file.config;
-    only.vocab = file.config.vocab;
-    el_tm2_close(&file);
-    free(model.data);
-    return &only;
-}
 
 /* ---- the reader ------------------------------------------------------------------------ */
 
@@ -102,7 +77,7 @@ static void check_matrices(const el_lora *lora, const el_config *c)
     free(plain);
 }
 
-static edgellm_status check_reader(const bench *b, const char *path)
+static edgellm_status check_reader(const fuzz_base *b, const char *path)
 {
     el_lora lora;
     edgellm_error err = {0};
@@ -125,7 +100,7 @@ typedef struct outcome {
 } outcome;
 
 /* Weights that were made up may well overflow the logits: then that is said. */
-static void compute(const bench *b, const edgellm_engine *engine, outcome *o)
+static void compute(const fuzz_base *b, const edgellm_engine *engine, outcome *o)
 {
     const edgellm_session_options options = {.context = CONTEXT, .batch = 2, .threads = 1};
     edgellm_session *s = NULL;
@@ -133,11 +108,12 @@ static void compute(const bench *b, const edgellm_engine *engine, outcome *o)
     FUZZ_CHECK(edgellm_session_open(engine, &options, &s, &err) == EDGELLM_OK);
     o->computed = edgellm_session_eval(s, tokens, TOKENS, NULL, &err);
     if (fuzz_status(o->computed, &err))
-        o->hash = edgellm_hash_logits(EDGELLM_HASH_START, edgellm_session_logits(s), b->vocab);
+        o->hash =
+            edgellm_hash_logits(EDGELLM_HASH_START, edgellm_session_logits(s), b->config.vocab);
     edgellm_session_close(s);
 }
 
-static outcome run(const bench *b, const char *path, const char *kernel)
+static outcome run(const fuzz_base *b, const char *path, const char *kernel)
 {
     const edgellm_adapter adapter = {path, 0.5f};
     const edgellm_engine_options options = {
@@ -152,7 +128,7 @@ static outcome run(const bench *b, const char *path, const char *kernel)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const bench *b = the_bench();
+    const fuzz_base *b = fuzz_session_base();
     fuzz_file file = fuzz_file_open(data, size);
     const edgellm_status status = check_reader(b, file.path);
     const outcome fast = run(b, file.path, NULL);

@@ -719,24 +719,25 @@ static void save_asks(void)
     save_ask("deep", 0, "[{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1,2,{\"b\":\"[,:]\"}]]]");
 }
 
-/* ---- schemas ----------------------------------------------------------------------------- */
+/* ---- seeds that have files of their own ---------------------------------------------------- */
+
+static void save_each(const char *target, int count, el_bytes (*seed)(int, const char **))
+{
+    for (int i = 0; i < count; i++) {
+        const char *name;
+        el_bytes b = seed(i, &name);
+        save(target, name, &b);
+    }
+}
 
 static void save_schemas(void)
 {
-    for (int i = 0; i < SEED_SCHEMAS; i++) {
-        const char *name;
-        el_bytes b = seed_schema(i, &name);
-        save("schema", name, &b);
-    }
+    save_each("schema", SEED_SCHEMAS, seed_schema);
 }
 
 static void save_folders(void)
 {
-    for (int i = 0; i < SEED_FOLDERS; i++) {
-        const char *name;
-        el_bytes b = seed_folder(i, &name);
-        save("folder", name, &b);
-    }
+    save_each("folder", SEED_FOLDERS, seed_folder);
 }
 
 static void save_tmas(void)
@@ -747,11 +748,7 @@ static void save_tmas(void)
 
 static void save_adapters(void)
 {
-    for (int i = 0; i < SEED_ADAPTERS; i++) {
-        const char *name;
-        el_bytes b = seed_adapter(i, &name);
-        save("adapter", name, &b);
-    }
+    save_each("adapter", SEED_ADAPTERS, seed_adapter);
 }
 
 static void save_sources(void)
@@ -766,11 +763,7 @@ static void save_sources(void)
         el_bytes b = make_gguf(3, rows[i].type, rows[i].pretokenizer, 0);
         save("source", rows[i].name, &b);
     }
-    for (int i = 0; i < SEED_FOLDERS; i++) {
-        const char *name;
-        el_bytes b = seed_folder(i, &name);
-        save("source", name, &b);
-    }
+    save_each("source", SEED_FOLDERS, seed_folder);
 }
 
 int main(int argc, char **argv)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "format/ggml_types.h"
+#include "format/tm2.h"
 #include "quant/quantize.h"
 
 void fuzz_session_model(el_bytes *model)
@@ -28,6 +29,22 @@ void fuzz_session_model(el_bytes *model)
     FUZZ_CHECK(unlink(target) == 0 && rmdir(folder) == 0);
     fuzz_file_close(&source);
     free(gguf.data);
+}
+
+const fuzz_base *fuzz_session_base(void)
+{
+    static fuzz_base only;
+    if (only.config.layers > 0) return &only;
+    el_bytes model = {0};
+    el_tm2 file;
+    edgellm_error err = {0};
+    fuzz_session_model(&model);
+    only.model = fuzz_file_open(model.data, model.size);
+    FUZZ_CHECK(el_tm2_open(&file, only.model.path, true, &err) == EDGELLM_OK);
+    only.config = file.config;
+    el_tm2_close(&file);
+    free(model.data);
+    return &only;
 }
 
 edgellm_engine *fuzz_session_engine(const char *kernel)
