@@ -259,9 +259,8 @@ static void test_tensors_of_others(void **state)
     static const char becomes[] = "blk.1.attn_q_norm.weight"; /* as long a name */
     el_bytes file = tiny(EL_GGML_Q4_1, false);
     memcpy(find(&file, "blk.1.attn_output.weight"), becomes, strlen(becomes));
-    check_refused(
-        &file, EDGELLM_ERR_UNSUPPORTED,
-        (const char *const[]){"'blk.1.attn_q_norm.weight'", "cannot be calibrated", NULL});
+    check_refused(&file, EDGELLM_ERR_UNSUPPORTED,
+                  (const char *const[]){"'blk.1.attn_q_norm.weight'", "not supported", NULL});
 }
 
 /* Factors below 1 would make angles that are not exact. */

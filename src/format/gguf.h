@@ -69,6 +69,9 @@ uint32_t el_gguf_crc(const el_gguf *file);
 /* Zeroed memory that lasts until the file is closed; NULL if there is none. */
 void *el_gguf_room(el_gguf *file, size_t bytes);
 
+/* The name by which this version knows an architecture; some files have another. */
+const char *el_gguf_architecture(const char *name);
+
 /* The model's numbers, checked for sense. Errors: FORMAT (missing key), UNSUPPORTED. */
 edgellm_status el_gguf_config(const el_gguf *file, el_config *config, edgellm_error *err);
 

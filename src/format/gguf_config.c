@@ -287,15 +287,20 @@ static edgellm_status read_config(const reader *r, el_config *c)
     return el_config_check(c, "metadata", r->err);
 }
 
-/* A name of some files for what others call otherwise. */
-static void take_alias(el_config *c)
+const char *el_gguf_architecture(const char *name)
 {
     static const char *const aliases[][2] = {{"bitnet-25", "bitnet-b1.58"}};
-    for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++) {
-        if (strcmp(c->architecture, aliases[i][0]) != 0) continue;
-        memset(c->architecture, 0, sizeof c->architecture);
-        memcpy(c->architecture, aliases[i][1], strlen(aliases[i][1]));
-    }
+    for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++)
+        if (strcmp(name, aliases[i][0]) == 0) return aliases[i][1];
+    return name;
+}
+
+static void take_name(el_config *c)
+{
+    const char *name = el_gguf_architecture(c->architecture);
+    if (name == c->architecture) return;
+    memset(c->architecture, 0, sizeof c->architecture);
+    memcpy(c->architecture, name, strlen(name));
 }
 
 edgellm_status el_gguf_config(const el_gguf *file, el_config *config, edgellm_error *err)
@@ -305,7 +310,7 @@ edgellm_status el_gguf_config(const el_gguf *file, el_config *config, edgellm_er
     reader r = {file, c.architecture, err};
     EL_TRY(read_architecture(&r, &c));
     EL_TRY(read_config(&r, &c));
-    take_alias(&c);
+    take_name(&c);
     *config = c;
     return EDGELLM_OK;
 }

@@ -1,132 +1,91 @@
 #include "model/decoder.h"
 
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "model/forward.h"
 
-typedef struct el_layer_names {
-    const el_tm2 *file;
-    uint32_t layer;
-    char name[EL_TENSOR_NAME_BYTES];
-} el_layer_names;
-
 /* ---- finding tensors ----------------------------------------------------------------------- */
 
-static const char *name_of(el_layer_names *n, const char *part)
-{
-    snprintf(n->name, sizeof n->name, "blk.%u.%s", n->layer, part);
-    return n->name;
-}
+typedef enum side { ONE, DIM, FFN, QUERIES, KEYS, HEAD, SIDES } side;
 
-static edgellm_status matrix(el_layer_names *n, const char *part, uint32_t rows, uint32_t cols,
-                             el_matrix *m, edgellm_error *err)
-{
-    return el_tm2_matrix(n->file, name_of(n, part), rows, cols, m, err);
-}
+/* A tensor of a layer. */
+typedef struct part {
+    const char *name;
+    unsigned extra;  /* who has it; 0: all */
+    side rows, cols; /* ONE row: a vector */
+    size_t at;       /* of el_layer: its el_matrix, or its const float * */
+} part;
 
-static edgellm_status vector(el_layer_names *n, const char *part, uint32_t cols, const float **v,
-                             edgellm_error *err)
-{
-    return el_tm2_vector(n->file, name_of(n, part), cols, v, err);
-}
+#define AT(member) offsetof(el_layer, member)
 
-static edgellm_status load_plain(el_layer *l, el_layer_names *n, const el_config *c,
-                                 edgellm_error *err)
-{
-    const uint32_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
-    EL_TRY(vector(n, "attn_norm.weight", c->dim, &l->attn_norm, err));
-    EL_TRY(matrix(n, "attn_q.weight", q, c->dim, &l->wq, err));
-    EL_TRY(matrix(n, "attn_k.weight", kv, c->dim, &l->wk, err));
-    EL_TRY(matrix(n, "attn_v.weight", kv, c->dim, &l->wv, err));
-    EL_TRY(matrix(n, "attn_output.weight", c->dim, q, &l->wo, err));
-    EL_TRY(vector(n, "ffn_norm.weight", c->dim, &l->ffn_norm, err));
-    EL_TRY(matrix(n, "ffn_gate.weight", c->ffn_dim, c->dim, &l->gate, err));
-    EL_TRY(matrix(n, "ffn_up.weight", c->ffn_dim, c->dim, &l->up, err));
-    return matrix(n, "ffn_down.weight", c->dim, c->ffn_dim, &l->down, err);
-}
-
-static edgellm_status load_biases(el_layer *l, el_layer_names *n, const el_config *c,
-                                  edgellm_error *err)
-{
-    const uint32_t kv = c->kv_heads * c->head_dim;
-    EL_TRY(vector(n, "attn_q.bias", c->heads * c->head_dim, &l->q_bias, err));
-    EL_TRY(vector(n, "attn_k.bias", kv, &l->k_bias, err));
-    return vector(n, "attn_v.bias", kv, &l->v_bias, err);
-}
-
-static edgellm_status load_norms(el_layer *l, el_layer_names *n, const el_config *c,
-                                 edgellm_error *err)
-{
-    EL_TRY(vector(n, "attn_q_norm.weight", c->head_dim, &l->q_norm, err));
-    return vector(n, "attn_k_norm.weight", c->head_dim, &l->k_norm, err);
-}
-
-static edgellm_status load_post_norms(el_layer *l, el_layer_names *n, const el_config *c,
-                                      edgellm_error *err)
-{
-    EL_TRY(vector(n, "post_attention_norm.weight", c->dim, &l->attn_post_norm, err));
-    return vector(n, "post_ffw_norm.weight", c->dim, &l->ffn_post_norm, err);
-}
-
-static edgellm_status load_sub_norms(el_layer *l, el_layer_names *n, const el_config *c,
-                                     edgellm_error *err)
-{
-    EL_TRY(vector(n, "attn_sub_norm.weight", c->heads * c->head_dim, &l->attn_sub_norm, err));
-    return vector(n, "ffn_sub_norm.weight", c->ffn_dim, &l->ffn_sub_norm, err);
-}
-
-/* Tensors that change the result, and those who take them. Scales beside matrices are an older way
- * to store three levels. */
-static const struct {
-    const char *part;
-    unsigned extra;
-} optional[] = {
-    {"attn_q.bias", EL_DECODER_BIASES},
-    {"attn_k.bias", EL_DECODER_BIASES},
-    {"attn_v.bias", EL_DECODER_BIASES},
-    {"attn_output.bias", 0},
-    {"attn_q_norm.weight", EL_DECODER_NORMS},
-    {"attn_k_norm.weight", EL_DECODER_NORMS},
-    {"post_attention_norm.weight", EL_DECODER_POST_NORMS},
-    {"post_ffw_norm.weight", EL_DECODER_POST_NORMS},
-    {"attn_sub_norm.weight", EL_DECODER_SUB_NORMS},
-    {"ffn_sub_norm.weight", EL_DECODER_SUB_NORMS},
-    {"attn_q.scale", 0},
-    {"attn_k.scale", 0},
-    {"attn_v.scale", 0},
-    {"attn_output.scale", 0},
-    {"ffn_gate.scale", 0},
-    {"ffn_up.scale", 0},
-    {"ffn_down.scale", 0},
+static const part parts[] = {
+    {"attn_norm.weight", 0, ONE, DIM, AT(attn_norm)},
+    {"attn_q.weight", 0, QUERIES, DIM, AT(wq)},
+    {"attn_k.weight", 0, KEYS, DIM, AT(wk)},
+    {"attn_v.weight", 0, KEYS, DIM, AT(wv)},
+    {"attn_output.weight", 0, DIM, QUERIES, AT(wo)},
+    {"ffn_norm.weight", 0, ONE, DIM, AT(ffn_norm)},
+    {"ffn_gate.weight", 0, FFN, DIM, AT(gate)},
+    {"ffn_up.weight", 0, FFN, DIM, AT(up)},
+    {"ffn_down.weight", 0, DIM, FFN, AT(down)},
+    {"attn_q.bias", EL_DECODER_BIASES, ONE, QUERIES, AT(q_bias)},
+    {"attn_k.bias", EL_DECODER_BIASES, ONE, KEYS, AT(k_bias)},
+    {"attn_v.bias", EL_DECODER_BIASES, ONE, KEYS, AT(v_bias)},
+    {"attn_q_norm.weight", EL_DECODER_NORMS, ONE, HEAD, AT(q_norm)},
+    {"attn_k_norm.weight", EL_DECODER_NORMS, ONE, HEAD, AT(k_norm)},
+    {"post_attention_norm.weight", EL_DECODER_POST_NORMS, ONE, DIM, AT(attn_post_norm)},
+    {"post_ffw_norm.weight", EL_DECODER_POST_NORMS, ONE, DIM, AT(ffn_post_norm)},
+    {"attn_sub_norm.weight", EL_DECODER_SUB_NORMS, ONE, QUERIES, AT(attn_sub_norm)},
+    {"ffn_sub_norm.weight", EL_DECODER_SUB_NORMS, ONE, FFN, AT(ffn_sub_norm)},
 };
 
-static edgellm_status refuse_others(el_layer_names *n, const el_model *model, unsigned extra,
-                                    edgellm_error *err)
+enum { PARTS = sizeof parts / sizeof *parts };
+
+static bool has(const el_architecture *a, const part *p)
 {
-    el_tensor tensor;
-    for (size_t i = 0; i < sizeof optional / sizeof optional[0]; i++) {
-        if (extra & optional[i].extra) continue;
-        if (el_tm2_find(n->file, name_of(n, optional[i].part), &tensor))
-            return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                           "tensor %s: not supported for models of architecture %s", n->name,
-                           model->architecture->name);
-    }
-    return EDGELLM_OK;
+    return p->extra == 0 || a->extra & p->extra;
 }
 
-static edgellm_status load_layer(el_layer *l, el_layer_names *n, const el_model *model,
-                                 unsigned extra, edgellm_error *err)
+bool el_decoder_has(const el_architecture *a, const char *name)
 {
-    const el_config *c = &model->config;
-    const el_architecture *of = model->architecture;
-    EL_TRY(load_plain(l, n, c, err));
-    if (extra & EL_DECODER_BIASES) EL_TRY(load_biases(l, n, c, err));
-    if (extra & EL_DECODER_NORMS) EL_TRY(load_norms(l, n, c, err));
-    if (extra & EL_DECODER_POST_NORMS) EL_TRY(load_post_norms(l, n, c, err));
-    if (extra & EL_DECODER_SUB_NORMS) EL_TRY(load_sub_norms(l, n, c, err));
-    l->local = c->pattern > 0 && (n->layer + 1) % c->pattern != 0;
-    l->unturned = of->unturned > 0 && (n->layer + 1) % of->unturned == 0;
-    return refuse_others(n, model, extra, err);
+    for (int i = 0; i < PARTS; i++)
+        if (strcmp(parts[i].name, name) == 0) return has(a, &parts[i]);
+    return false;
+}
+
+static uint32_t width(const el_config *c, side side)
+{
+    const uint32_t widths[SIDES] = {[ONE] = 1,
+                                    [DIM] = c->dim,
+                                    [FFN] = c->ffn_dim,
+                                    [QUERIES] = c->heads * c->head_dim,
+                                    [KEYS] = c->kv_heads * c->head_dim,
+                                    [HEAD] = c->head_dim};
+    return widths[side];
+}
+
+static edgellm_status load_part(el_layer *l, const el_tm2 *file, uint32_t layer, const part *p,
+                                edgellm_error *err)
+{
+    const uint32_t rows = width(&file->config, p->rows), cols = width(&file->config, p->cols);
+    void *to = (uint8_t *)l + p->at;
+    char name[EL_TENSOR_NAME_BYTES];
+    snprintf(name, sizeof name, "blk.%u.%s", layer, p->name);
+    return p->rows == ONE ? el_tm2_vector(file, name, cols, to, err)
+                          : el_tm2_matrix(file, name, rows, cols, to, err);
+}
+
+static edgellm_status load_layer(el_layer *l, const el_tm2 *file, uint32_t layer,
+                                 const el_architecture *a, edgellm_error *err)
+{
+    const uint32_t pattern = file->config.pattern;
+    for (int i = 0; i < PARTS; i++)
+        if (has(a, &parts[i])) EL_TRY(load_part(l, file, layer, &parts[i], err));
+    l->local = pattern > 0 && (layer + 1) % pattern != 0;
+    l->unturned = a->unturned > 0 && (layer + 1) % a->unturned == 0;
+    return EDGELLM_OK;
 }
 
 /* ---- rotations of the matrices that meet one input ------------------------------------------ */
@@ -151,13 +110,11 @@ static unsigned rotations_of(const el_layer *l)
     return attention_rotations(l) | bit(&l->wo) | feed_rotations(l) | bit(&l->down);
 }
 
-edgellm_status el_decoder_load(el_model *model, const el_tm2 *file, unsigned extra,
-                               edgellm_error *err)
+edgellm_status el_decoder_load(el_model *model, const el_tm2 *file, edgellm_error *err)
 {
     for (uint32_t i = 0; i < model->config.layers; i++) {
-        el_layer_names names = {.file = file, .layer = i};
         model->layers[i] = (el_layer){0};
-        EL_TRY(load_layer(&model->layers[i], &names, model, extra, err));
+        EL_TRY(load_layer(&model->layers[i], file, i, model->architecture, err));
         model->rotations |= rotations_of(&model->layers[i]);
     }
     return EDGELLM_OK;

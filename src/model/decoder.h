@@ -8,7 +8,7 @@
 
 #include "model/model.h"
 
-/* What a layer has more, a bit each. */
+/* What a layer has more, a bit each: el_architecture.extra. */
 typedef enum el_decoder_extra {
     EL_DECODER_BIASES = 1 << 0,     /* of queries, keys and values */
     EL_DECODER_NORMS = 1 << 1,      /* of each head's queries and keys */
@@ -16,11 +16,9 @@ typedef enum el_decoder_extra {
     EL_DECODER_SUB_NORMS = 1 << 3,  /* of what the last matrices of both meet */
 } el_decoder_extra;
 
-/* Finds the layers' tensors. Errors: FORMAT, naming the tensor; UNSUPPORTED: a tensor that would be
- * ignored although it changes the result. */
-edgellm_status el_decoder_load(el_model *model, const el_tm2 *file, unsigned extra,
-                               edgellm_error *err);
-
+/* What a row of el_architecture needs. */
+edgellm_status el_decoder_load(el_model *model, const el_tm2 *file, edgellm_error *err);
+bool el_decoder_has(const el_architecture *a, const char *part);
 void el_decoder_layers(el_forward *f, unsigned member, unsigned size);
 
 #endif

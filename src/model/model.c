@@ -75,12 +75,17 @@ edgellm_status el_model_check(const el_config *c, edgellm_error *err)
 }
 
 static const char embedding[] = "token_embd", head[] = "output";
+static const char output_norm[] = "output_norm.weight";
+/* of all contexts, or of short and of long ones */
+static const char factors_all[] = "rope_freqs.weight",
+                  factors_short[] = "rope_factors_short.weight",
+                  factors_long[] = "rope_factors_long.weight";
 
 static edgellm_status load_ends(el_model *m, const el_tm2 *file, edgellm_error *err)
 {
     const el_config *c = &m->config;
     EL_TRY(el_table_load(&m->embedding, file, embedding, c->vocab, c->dim, err));
-    EL_TRY(el_tm2_vector(file, "output_norm.weight", c->dim, &m->output_norm, err));
+    EL_TRY(el_tm2_vector(file, output_norm, c->dim, &m->output_norm, err));
     m->head = m->embedding;
     if (!el_table_exists(file, head)) return EDGELLM_OK;
     return el_table_load(&m->head, file, head, c->vocab, c->dim, err);
@@ -102,22 +107,70 @@ static edgellm_status load_rope_factors(const el_model *m, const el_tm2 *file, c
     return EDGELLM_OK;
 }
 
-/* Those of all contexts, or of short and of long ones. */
 static edgellm_status load_all_rope_factors(el_model *m, const el_tm2 *file, edgellm_error *err)
 {
-    static const char all[] = "rope_freqs.weight", brief[] = "rope_factors_short.weight";
     const float *short_factors = NULL;
-    EL_TRY(load_rope_factors(m, file, all, &m->rope_factors, err));
-    EL_TRY(load_rope_factors(m, file, brief, &short_factors, err));
-    EL_TRY(load_rope_factors(m, file, "rope_factors_long.weight", &m->rope_long, err));
+    EL_TRY(load_rope_factors(m, file, factors_all, &m->rope_factors, err));
+    EL_TRY(load_rope_factors(m, file, factors_short, &short_factors, err));
+    EL_TRY(load_rope_factors(m, file, factors_long, &m->rope_long, err));
     if (!short_factors && !m->rope_long) return EDGELLM_OK;
     if (!short_factors || !m->rope_long || m->rope_factors || m->config.rope_context == 0)
         return el_fail(
             err, EDGELLM_ERR_FORMAT,
             "tensor %s: rope factors of short and of long contexts belong together, with "
             "a rope_context and without %s",
-            brief, all);
+            factors_short, factors_all);
     m->rope_factors = short_factors;
+    return EDGELLM_OK;
+}
+
+/* ---- tensors that the model has not -------------------------------------------------------- */
+
+static bool is_of_no_layer(const char *name)
+{
+    const char *const vectors[] = {output_norm, factors_all, factors_short, factors_long};
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
+        if (strcmp(vectors[i], name) == 0) return true;
+    return el_table_is_part(embedding, name) || el_table_is_part(head, name);
+}
+
+/* What follows "blk.N." if N is one of so many layers, written without zeros before it; or NULL. */
+static const char *part_of(const char *name, uint32_t layers)
+{
+    uint32_t layer = 0;
+    if (strncmp(name, "blk.", 4) != 0) return NULL;
+    const char *const number = name + 4, *p = number;
+    for (; *p >= '0' && *p <= '9' && layer < layers; p++)
+        layer = layer * 10 + (uint32_t)(*p - '0');
+    if (p == number || *p != '.' || layer >= layers) return NULL;
+    return *number == '0' && p > number + 1 ? NULL : p + 1;
+}
+
+static bool is_of_a_layer(const el_architecture *a, uint32_t layers, const char *name)
+{
+    const char *part = part_of(name, layers);
+    return part && a->has(a, part);
+}
+
+edgellm_status el_model_check_tensor(const el_config *c, const char *name, edgellm_error *err)
+{
+    const el_architecture *a = el_architecture_of(c->architecture);
+    if (!a) return refuse_architecture(c->architecture, err);
+    if (is_of_no_layer(name) || is_of_a_layer(a, c->layers, name)) return EDGELLM_OK;
+    return el_fail(
+        err, EDGELLM_ERR_UNSUPPORTED,
+        "tensor '%s': not supported for models of architecture %s with %u layers; it may "
+        "change their answers: take a file of the model without it",
+        name, a->name, c->layers);
+}
+
+static edgellm_status refuse_others(const el_tm2 *file, edgellm_error *err)
+{
+    for (uint32_t i = 0; i < file->n_tensors; i++) {
+        el_tensor t;
+        el_tm2_tensor(file, i, &t);
+        EL_TRY(el_model_check_tensor(&file->config, t.name, err));
+    }
     return EDGELLM_OK;
 }
 
@@ -159,5 +212,6 @@ edgellm_status el_model_load(el_model *model, const el_tm2 *file, el_arena *aren
     EL_TRY(load_all_rope_factors(model, file, err));
     model->rotations = el_table_rotations(&model->head);
     model->token_bytes = token_bytes(model, file);
-    return architecture->load(model, file, err);
+    EL_TRY(architecture->load(model, file, err));
+    return refuse_others(file, err);
 }

@@ -17,16 +17,20 @@ typedef struct el_forward el_forward;
 /* The gate's function; GELU in its tanh form. */
 typedef enum el_gate { EL_GATE_SILU, EL_GATE_GELU, EL_GATE_RELU2 } el_gate;
 
-typedef struct el_architecture {
+typedef struct el_architecture el_architecture;
+struct el_architecture {
     const char *name; /* as in the file */
     /* Finds the layers' tensors. Errors: FORMAT, naming the tensor. */
     edgellm_status (*load)(el_model *model, const el_tm2 *file, edgellm_error *err);
+    /* Is this tensor, without "blk.N." before it, one of those? */
+    bool (*has)(const el_architecture *a, const char *part);
     /* Computes all layers for the batch in f->x; run by every member of the crew. */
     void (*layers)(el_forward *f, unsigned member, unsigned size);
+    unsigned extra;    /* what its layers have more (decoder.h) */
     uint32_t unturned; /* of so many layers the last turns no positions; 0: all turn them */
     el_gate gate;
     bool scales_embedding; /* by sqrt(dim) */
-} el_architecture;
+};
 
 typedef struct el_layer {
     const float *attn_norm;       /* (dim) */
@@ -74,6 +78,10 @@ void el_architecture_names(char names[EL_ARCHITECTURE_NAMES]);
 
 /* Are these numbers that can be computed with? Errors: FORMAT, UNSUPPORTED. */
 edgellm_status el_model_check(const el_config *config, edgellm_error *err);
+
+/* Does such a model have this tensor? What it has not would be left out, though it may change what
+ * the model says. Errors: UNSUPPORTED. */
+edgellm_status el_model_check_tensor(const el_config *config, const char *name, edgellm_error *err);
 
 /* Fills in the model; on a measuring arena only counts. Errors: FORMAT, UNSUPPORTED. */
 edgellm_status el_model_load(el_model *model, const el_tm2 *file, el_arena *arena,

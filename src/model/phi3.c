@@ -2,9 +2,5 @@
 
 #include "model/decoder.h"
 
-static edgellm_status load(el_model *model, const el_tm2 *file, edgellm_error *err)
-{
-    return el_decoder_load(model, file, 0, err);
-}
-
-const el_architecture el_phi3 = {.name = "phi3", .load = load, .layers = el_decoder_layers};
+const el_architecture el_phi3 = {
+    .name = "phi3", .load = el_decoder_load, .has = el_decoder_has, .layers = el_decoder_layers};

@@ -2,6 +2,7 @@
 #include "model/table.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "kernel/rotation.h"
 
@@ -84,6 +85,15 @@ bool el_table_exists(const el_tm2 *file, const char *name)
         any |= el_tm2_find(file, part, &t);
     }
     return any;
+}
+
+bool el_table_is_part(const char *table, const char *name)
+{
+    const size_t stem = strlen(table);
+    if (strncmp(name, table, stem) != 0) return false;
+    for (uint32_t i = 0; i < EL_TABLE_PARTS; i++)
+        if (strcmp(name + stem, el_table_endings[i]) == 0) return true;
+    return false;
 }
 
 unsigned el_table_rotations(const el_table *table)

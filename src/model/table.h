@@ -21,6 +21,9 @@ edgellm_status el_table_load(el_table *table, const el_tm2 *file, const char *na
 /* Has the file anything of this table? */
 bool el_table_exists(const el_tm2 *file, const char *name);
 
+/* Is this a name of a part of this table? */
+bool el_table_is_part(const char *table, const char *name);
+
 /* Rotations of its parts, a bit each. */
 unsigned el_table_rotations(const el_table *table);
 

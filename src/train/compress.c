@@ -220,12 +220,22 @@ static edgellm_status stages(el_run *r, edgellm_error *err)
     EL_TRY(el_run_ends(r, err));
     EL_TRY(el_run_layers(r, err));
     EL_TRY(el_run_tune(r, err));
+    r->computed = true;
     return write_file(r, err);
 }
 
-static void release(el_run *r, bool done)
+/* Is there nothing to go on with? What was given is refused again, unless it is other, and then the
+ * run is another; but a file that is none yet may still be forced. */
+static bool is_over(const el_run *r, edgellm_status status)
 {
-    el_journal_close(&r->journal, done);
+    const bool refused = status == EDGELLM_ERR_FORMAT || status == EDGELLM_ERR_USAGE;
+    if (status == EDGELLM_OK || (refused && !r->computed)) return true;
+    return !r->journal.any && status != EDGELLM_ERR_INTERRUPTED;
+}
+
+static void release(el_run *r, edgellm_status status)
+{
+    el_journal_close(&r->journal, is_over(r, status));
     if (r->crew) el_crew_stop(r->crew);
     el_arena_release(&r->student_memory);
     el_arena_release(&r->table_memory);
@@ -265,7 +275,7 @@ edgellm_status el_compress(const char *source, const char *target,
     r.result.matrices = el_student_count(&r.source);
     r.result.sequences = r.sequences;
     r.result.length = options->length;
-    release(&r, status == EDGELLM_OK);
+    release(&r, status);
     if (status == EDGELLM_OK && result) *result = r.result;
     return status;
 }

@@ -30,7 +30,8 @@ typedef struct el_run {
     const el_compress_options *options;
     const char *path, *target;
     el_source source;
-    bool named; /* an error says already which file it is of */
+    bool named;    /* an error says already which file it is of */
+    bool computed; /* all is, and yet to be written */
     el_layer_shape shape;
     el_arena crew_memory, student_memory, table_memory;
     el_crew *crew;

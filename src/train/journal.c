@@ -136,7 +136,7 @@ bool el_journal_take(el_journal *j, uint32_t kind, void *data, size_t bytes)
 {
     if (!j->reading) return false;
     off_t at = lseek(j->fd, 0, SEEK_CUR);
-    if (take(j, kind, data, bytes)) return true;
+    if (take(j, kind, data, bytes)) return j->any = true;
     j->reading = false;
     /* A failure shows when the next record is written. */
     if (lseek(j->fd, at, SEEK_SET) < 0 || ftruncate(j->fd, at) != 0) return false;
@@ -151,6 +151,7 @@ edgellm_status el_journal_add(el_journal *j, uint32_t kind, const void *data, si
     if (!write_all(j->fd, &r, sizeof r) || !write_all(j->fd, data, bytes) || fsync(j->fd) != 0) {
         return failed(j, "write", err);
     }
+    j->any = true;
     return EDGELLM_OK;
 }
 

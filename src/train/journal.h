@@ -15,6 +15,7 @@
 typedef struct el_journal {
     int fd;
     bool reading; /* no record was missing so far */
+    bool any;     /* it has a record */
     char *path;   /* owned */
 } el_journal;
 

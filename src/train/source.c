@@ -104,31 +104,10 @@ static const struct architecture *architecture_of(const el_config *c)
     return NULL;
 }
 
-/* A tensor of a layer that changes what it computes, though the architecture has none such. */
-static bool is_more(const struct architecture *a, const char *name)
+static edgellm_status refuse_others(const el_source *s, edgellm_error *err)
 {
-    static const char *const never[] = {"attn_output.bias", "attn_q.scale", "attn_output.scale",
-                                        "ffn_up.scale", "ffn_down.scale"};
-    const char *part = strncmp(name, "blk.", 4) == 0 ? strchr(name + 4, '.') : NULL;
-    if (!part) return false;
-    for (size_t i = 0; i < sizeof never / sizeof *never; i++)
-        if (strcmp(part + 1, never[i]) == 0) return true;
-    for (int i = 0; i < EL_FIXED; i++)
-        if (!has(a, i) && strcmp(part + 1, el_fixed_names[i]) == 0) return true;
-    return false;
-}
-
-static edgellm_status refuse_more(const el_source *s, const struct architecture *a,
-                                  edgellm_error *err)
-{
-    for (uint32_t i = 0; i < s->gguf.n_tensors; i++) {
-        const char *name = s->gguf.tensors[i].name;
-        if (!is_more(a, name)) continue;
-        return el_fail(err, EDGELLM_ERR_UNSUPPORTED,
-                       "tensor '%s': a model that has it cannot be calibrated in this version: "
-                       "--bits N --calibrate none rounds it",
-                       name);
-    }
+    for (uint32_t i = 0; i < s->gguf.n_tensors; i++)
+        EL_TRY(el_model_check_tensor(&s->config, s->gguf.tensors[i].name, err));
     return EDGELLM_OK;
 }
 
@@ -285,7 +264,7 @@ static edgellm_status check(el_source *s, edgellm_error *err)
                        "--bits N --calibrate none rounds it",
                        c->architecture);
     EL_TRY(el_model_check(c, err));
-    EL_TRY(refuse_more(s, a, err));
+    EL_TRY(refuse_others(s, err));
     join_pairs(s);
     take_kind(s);
     EL_TRY(load_factors(s, err));
