@@ -55,7 +55,7 @@ bool el_decoder_has(const el_architecture *a, const char *name)
     return false;
 }
 
-static uint32_t width(const el_config *c, side side)
+static uint32_t width(const el_config *c, side of)
 {
     const uint32_t widths[SIDES] = {[ONE] = 1,
                                     [DIM] = c->dim,
@@ -63,7 +63,7 @@ static uint32_t width(const el_config *c, side side)
                                     [QUERIES] = c->heads * c->head_dim,
                                     [KEYS] = c->kv_heads * c->head_dim,
                                     [HEAD] = c->head_dim};
-    return widths[side];
+    return widths[of];
 }
 
 static edgellm_status load_part(el_layer *l, const el_tm2 *file, uint32_t layer, const part *p,

@@ -264,7 +264,6 @@ static edgellm_status check(el_source *s, edgellm_error *err)
                        "--bits N --calibrate none rounds it",
                        c->architecture);
     EL_TRY(el_model_check(c, err));
-    EL_TRY(refuse_others(s, err));
     join_pairs(s);
     take_kind(s);
     EL_TRY(load_factors(s, err));
@@ -275,7 +274,8 @@ static edgellm_status check(el_source *s, edgellm_error *err)
         EL_TRY(find(s, "output.weight", c->vocab, c->dim, &s->head, err));
     for (uint32_t i = 0; i < c->layers; i++)
         EL_TRY(check_layer(s, i, err));
-    return load_fixed(s, a, err);
+    EL_TRY(load_fixed(s, a, err));
+    return refuse_others(s, err);
 }
 
 edgellm_status el_source_open_by(el_source *source, const char *path, el_gguf_opener *open,
