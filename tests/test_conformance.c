@@ -417,7 +417,7 @@ int main(void)
         uint32_t alike;
     } models[] = {{"bitnet", 12}, {"bitnet-b1.58", 12}, {"gemma2", 12},  {"gemma3", 12},
                   {"llama3", 0},  {"mistral", 12},      {"phi3", 12},    {"phi4", 12},
-                  {"qwen2", 0},   {"qwen3", 0},         {"smollm3", 12}, {"yarn", 12},
+                  {"qwen2", 0},   {"qwen3", 48},        {"smollm3", 12}, {"yarn", 12},
                   {"tiny", 0}};
     int failed = 0;
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {

@@ -16,9 +16,9 @@ import measures
 import reference
 import tiny
 
-VECTORS = {"tiny": ("committed", 24), "qwen2": ("qwen2", 12), "qwen3": ("qwen3", 12),
-           "llama3": ("llama3", 24), "gemma2": ("gemma2", 64), "gemma3": ("gemma3", 96),
-           "mistral": ("mistral", 64), "phi3": ("phi3", 80), "phi4": ("phi4", 24),
+VECTORS = {"tiny": ("committed", 64), "qwen2": ("qwen2", 64), "qwen3": ("qwen3", 64),
+           "llama3": ("llama3", 64), "gemma2": ("gemma2", 64), "gemma3": ("gemma3", 96),
+           "mistral": ("mistral", 64), "phi3": ("phi3", 80), "phi4": ("phi4", 64),
            "smollm3": ("smollm3", 64), "yarn": ("yarn", 80), "bitnet": ("bitnet", 64),
            "bitnet-b1.58": ("bitnet-b1.58", 64)}  # the model of tiny.py, and tokens
 
