@@ -126,6 +126,14 @@ class Told(Case):
         self.assertEqual(got["firmware_throttled"], {"first": 0x50000, "last": 0x50000})
         self.assertIsNone(got["energy"])
 
+    def test_the_clock_of_the_core_that_computes(self):
+        """Which --rt chooses; on boards of two kinds of cores the first one is of the slow kind."""
+        for core in os.sched_getaffinity(0):
+            self.put(f"sys/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq", 1000000 + 1000 * core)
+        got = self.run_json("--rt")
+        core = (got["realtime"]["cores"] or [min(os.sched_getaffinity(0))])[0]
+        self.assertEqual(got["conditions"]["clock_mhz"], {"first": 1000 + core, "last": 1000 + core})
+
     def test_the_printed_line(self):
         self.thermal(51250)
         self.rapl(0)

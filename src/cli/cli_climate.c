@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -30,17 +29,6 @@ static el_cli_reading read_now(el_cli_climate *c)
     return r;
 }
 
-/* A core whose clock can be read: one that this process may use. */
-static int find_core(void)
-{
-    cpu_set_t allowed;
-    int core = 0;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 0;
-    while (core < CPU_SETSIZE - 1 && !CPU_ISSET(core, &allowed))
-        core++;
-    return core;
-}
-
 static void find_meter(el_cli_climate *c, bool realtime)
 {
     el_cli_meter *m = &c->meter;
@@ -59,7 +47,6 @@ edgellm_status el_cli_climate_open(el_cli_climate *c, const el_cli_climate_value
     c->tree = malloc(sizeof *c->tree);
     if (c->tree == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory to read /sys");
     c->tree->root = asked->root != NULL ? asked->root : "";
-    c->core = find_core();
     el_cli_zones_find(c->tree, &c->zones);
     find_meter(c, realtime);
     el_cli_thermostat_begin(&c->thermostat, (double)asked->max_temp);
@@ -81,6 +68,7 @@ void el_cli_climate_release(el_cli_climate *c)
 void el_cli_climate_begin(el_cli_climate *c)
 {
     if (c->tree == NULL) return;
+    c->core = el_cli_own_core(); /* known now: with --rt the session has pinned this thread */
     const el_cli_reading now = read_now(c);
     if (c->first.heat == EL_CLI_UNKNOWN && c->first.khz == EL_CLI_UNKNOWN &&
         c->first.flags == EL_CLI_UNKNOWN)
