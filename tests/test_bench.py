@@ -513,6 +513,26 @@ class Files(unittest.TestCase):
             self.assertRegex(err, r"\Aedgellm: cannot [^\n]*none/x[^\n]*\n\Z")
         self.assertLess(time.monotonic() - begun, 30)
 
+    def test_what_is_read_is_not_written(self):
+        """By no spelling of its name, and nothing twice; the model is there afterwards."""
+        mine, link, certificate = OUT / "mine.tm2.bin", OUT / "mine.link", OUT / "mine.json"
+        shutil.copy(TM2, mine)
+        link.unlink(missing_ok=True)
+        link.symlink_to(mine)
+        run(EDGELLM, "certify", TM2, "--duration", "0.01", "-c", "16", "-q", "-o", certificate)
+        kept = certificate.read_bytes()
+        for option in (*self.PATHS, "--submit"):
+            for name in (mine, f"{OUT}/./mine.tm2.bin", link):
+                _, err = bench(mine, *ONE, option, name, code=USAGE)
+                self.assertRegex(err, rf"\Aedgellm: {option} cannot write [^\n]*: it is the model; [^\n]*\n\Z")
+        _, err = bench(mine, *ONE, "--certificate", certificate, "--output", certificate, code=USAGE)
+        self.assertIn("it is that of --certificate; give another name", err)
+        for name in ("twice", self.PATHS["--csv"]):
+            _, err = bench(mine, *ONE, "--csv", name, "--html", name, code=USAGE)
+            self.assertIn("it is that of --html; give another name", err)
+        self.assertEqual(mine.read_bytes(), pathlib.Path(TM2).read_bytes())
+        self.assertEqual((certificate.read_bytes(), self.PATHS["--csv"].read_text()), (kept, "old"))
+
     def test_a_full_disk(self):
         def limit():
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

@@ -214,6 +214,7 @@ class Certify(Case):
     def test_usage(self):
         self.fails(USAGE, "certify", TM2, "--check", "-o", self.file)
         self.fails(USAGE, "certify", TM2, "--certificate", self.file)
+        self.fails(USAGE, "certify", TM2, *SHORT, "-o", TM2, contains="it is the model; give another name")
         self.fails(USAGE, "certify", TM2, *SHORT, "-o", self.file, "--exact", "--constant-time")
         self.fails(IO, "certify", self.folder / "none", *SHORT, "-o", self.file)
 
@@ -654,6 +655,7 @@ class Soak(Case):
     def test_usage(self):
         self.fails(IO, "soak", TM2, "-o", self.folder / "none" / "x.json")
         self.fails(USAGE, "soak", TM2, "--load", "much")
+        self.fails(USAGE, "soak", TM2, "-o", TM2, contains="it is the model; give another name")
         self.fails(CONTEXT, *self.SOAK, "-c", "30", contains="do not fit")
         self.assertEqual(list(self.folder.iterdir()), [])
 

@@ -439,11 +439,11 @@ static edgellm_status run(const void *values, char **operands, int n_operands, e
 static const el_cli_option options[] = {
     {"duration", 0, EL_CLI_FLOAT, FIELD(seconds), "SECONDS", NULL,
      "how long to measure, one whole round at least; 60, with --check 5", 0.001, 1000000, NULL},
-    {"output", 'o', EL_CLI_TEXT, FIELD(output), "FILE", NULL,
+    {"output", 'o', EL_CLI_OUTPUT, FIELD(output), "FILE", NULL,
      "the certificate; in the cache, where run and others look, if not given", 0, 0, NULL},
     {"check", 0, EL_CLI_ON, FIELD(check), NULL, NULL,
      "measure again: exit code 9 if the board has become slower", 0, 0, NULL},
-    {"certificate", 0, EL_CLI_TEXT, FIELD(certificate), "FILE", NULL,
+    {"certificate", 0, EL_CLI_INPUT, FIELD(certificate), "FILE", NULL,
      "with --check: the certificate; that of the cache if not given", 0, 0, NULL},
     {"slower", 0, EL_CLI_FLOAT, FIELD(slower), "PERCENT", "10",
      "with --check: how much slower the median may be", 0, 1000000, NULL},

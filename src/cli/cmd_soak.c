@@ -307,7 +307,7 @@ static const el_cli_option options[] = {
     {"seed", 's', EL_CLI_U64, FIELD(seed), "N", "1", "of lengths and deadlines", 0, WHOLE_MAX,
      NULL},
     EL_CLI_LOAD_ROW(soak_values),
-    {"output", 'o', EL_CLI_TEXT, FIELD(output), "FILE", NULL, "all requests and figures, as JSON",
+    {"output", 'o', EL_CLI_OUTPUT, FIELD(output), "FILE", NULL, "all requests and figures, as JSON",
      0, 0, NULL},
     EL_CLI_CONTEXT_ROW(soak_values, NULL, "context in tokens; what the requests need"),
     EL_CLI_SESSION_ROWS(soak_values),
