@@ -540,6 +540,7 @@ class Files(unittest.TestCase):
             out, err = bench(TM2, *SMALL, option, path, code=IO, preexec_fn=limit)
             self.assertRegex(err, r"\Aedgellm: cannot write [^\n]*File too large[^\n]*\n\Z")
             self.assertEqual(path.read_text(), "old")
+            self.assertIn("medians over 2 blocks, ms", out)  # what was measured is not lost
         self.assertEqual([p.name for p in OUT.iterdir() if "tmp" in p.name], [])
 
     def test_partial_results_are_written(self):

@@ -233,6 +233,10 @@ class Certify(Case):
         self.file.write_text("what was there before")
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))  # noqa: E731
         self.fails(IO, "certify", TM2, *SHORT, "-o", self.file, preexec_fn=limit)
+        done = edgellm("certify", TM2, *SHORT, "-o", self.file, "--json", preexec_fn=limit)
+        self.assertEqual(done.returncode, IO)
+        told = json.loads(done.stdout)  # what was measured is not lost: it is the certificate
+        self.assertEqual(told["checksum"], checksum(told))
         self.assertEqual(self.file.read_text(), "what was there before")
         self.assertEqual(os.listdir(self.folder), ["c.json"])
 
@@ -627,8 +631,9 @@ class Soak(Case):
         out.write_text("what was there before")
         path = self.costs(step_ms=20.0)
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))  # noqa: E731
-        text = self.fails(IO, *self.SOAK, "--requests", "5", "--certificate", path, "-o", out, preexec_fn=limit)
-        self.assertIn("File too large", text)
+        five = (*self.SOAK, "--requests", "5", "--certificate", path, "-o", out)
+        self.assertIn("File too large", self.fails(IO, *five, preexec_fn=limit))
+        self.assertEqual(len(json.loads(edgellm(*five, "--json", preexec_fn=limit).stdout)["requests"]), 5)
         self.assertEqual(out.read_text(), "what was there before")
         self.assertEqual([p.name for p in self.folder.iterdir() if "tmp" in p.name], [])
 

@@ -264,7 +264,7 @@ static edgellm_status write_certificate(work *w, el_outfile *out, char **text, e
     if (*text == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the certificate");
     el_outfile_write(out, *text, strlen(*text));
     el_outfile_write(out, "\n", 1);
-    return el_outfile_check(out, err);
+    return EDGELLM_OK;
 }
 
 /* What masks and log-probabilities take is not soaked: a look will do. */
@@ -288,15 +288,27 @@ static edgellm_status measure(work *w, el_outfile *out, char **text, edgellm_err
     return write_certificate(w, out, text, err);
 }
 
-static edgellm_status print_certificate(const work *w, const char *text, edgellm_error *err)
+static edgellm_status print_certificate(const work *w, const char *text, bool written,
+                                        edgellm_error *err)
 {
     if (w->v->json) {
         EL_CLI_TRY(el_cli_write(text, strlen(text), err));
         return el_cli_write("\n", 1, err);
     }
     print_text(w);
-    printf("written         %s\n", w->path);
+    if (written) printf("written         %s\n", w->path);
     return EDGELLM_OK;
+}
+
+/* What was measured is told also where it cannot be written (a full disk): with --json that is the
+ * certificate. */
+static edgellm_status keep(const work *w, el_outfile *out, const char *text, edgellm_error *err)
+{
+    edgellm_error late = {EDGELLM_OK, ""};
+    const edgellm_status written = el_outfile_commit(out, &late);
+    EL_CLI_TRY(print_certificate(w, text, written == EDGELLM_OK, err));
+    if (written != EDGELLM_OK) *err = late;
+    return written;
 }
 
 /* The file is begun before the minute of measuring: where it cannot be, that is known at once. */
@@ -309,10 +321,9 @@ static edgellm_status certify(work *w, edgellm_error *err)
     EL_CLI_TRY(el_outfile_create(&out, w->path, err));
     edgellm_status status = measure(w, &out, &text, err);
     if (status == EDGELLM_OK)
-        status = el_outfile_commit(&out, err);
+        status = keep(w, &out, text, err);
     else
         el_outfile_cancel(&out);
-    if (status == EDGELLM_OK) status = print_certificate(w, text, err);
     free(text);
     return status;
 }

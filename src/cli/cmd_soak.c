@@ -195,12 +195,17 @@ static edgellm_status write_report(const work *w, el_outfile *out, edgellm_error
     return el_outfile_commit(out, err);
 }
 
+/* On standard output also where the file cannot be written (a full disk). */
 static edgellm_status tell(const work *w, el_outfile *out, edgellm_error *err)
 {
-    if (w->v->output != NULL) EL_CLI_TRY(write_report(w, out, err));
-    if (w->v->json) return el_cli_print_json(soak_json(w), err);
-    print_text(w);
-    return EDGELLM_OK;
+    edgellm_error late = {EDGELLM_OK, ""};
+    const edgellm_status written = w->v->output != NULL ? write_report(w, out, &late) : EDGELLM_OK;
+    if (w->v->json)
+        EL_CLI_TRY(el_cli_print_json(soak_json(w), err));
+    else
+        print_text(w);
+    if (written != EDGELLM_OK) *err = late;
+    return written;
 }
 
 /* ---- keeping what was promised ------------------------------------------------------------ */
