@@ -283,8 +283,20 @@ class Check(Case):
         text = self.fails(DEADLINE, *self.check(), contains="slower than its certificate")
         self.assertRegex(text, r"a token takes \+\d{4,}\.\d %")
 
+    def test_what_is_not_said_is_as_in_the_certificate(self):
+        check = ("certify", TM2, "--check", "--duration", "0.05", "--slower", "1000000")
+        cache = self.folder / "cache"
+        self.certify()
+        self.ok(*check, "--certificate", self.file)
+        self.ok("certify", TM2, *SHORT, cache=cache)
+        self.ok(*check, "-j", "1", cache=cache)
+        self.fails(UNSUPPORTED, *check, "-c", "200", "--certificate", self.file, contains="a context of 128")
+        if len(os.sched_getaffinity(0)) > 1:
+            self.fails(UNSUPPORTED, *check, "-j", "2", "--certificate", self.file, contains="number of threads")
+        self.fails(UNSUPPORTED, *check[:1], OTHER, *check[2:], "--certificate", self.file, contains="another model")
+
     def test_needs_a_certificate(self):
-        self.fails(IO, *self.check())
+        self.fails(IO, *self.check(), contains="the same command without --check makes one")
         self.certify("--exact")
         self.fails(UNSUPPORTED, *self.check(), contains="mode")
 

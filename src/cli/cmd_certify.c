@@ -2,6 +2,7 @@
  * cmd_certify.c: `edgellm certify`: measures a model on this board for a while, and writes down
  * what was measured; or measures again and says whether the board has become slower.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,13 +31,14 @@ typedef struct certify_values {
 /* What a run makes of a model. */
 typedef struct work {
     const certify_values *v;
+    const char *model_path;
     el_cli_model model;
     el_cli_bench_load load;
     char load_words[160];
     el_cli_passes passes;
     el_cli_soak soak;
-    el_cli_certificate certificate;
-    char *path; /* owned: where the certificate is, or will be */
+    el_cli_certificate certificate, then; /* then: that which is checked */
+    char *path;                           /* owned: where the certificate is, or will be */
 } work;
 
 /* ---- what was measured, as JSON ----------------------------------------------------------- */
@@ -363,14 +365,43 @@ static edgellm_status print_check(const work *w, const slower *s, edgellm_error 
     return el_cli_print_json(o, err);
 }
 
+/* What is not said is as in the certificate, if that is of this model. A batch is always said; it
+ * holds for those up to its own. */
+static void follow(const el_cli_certificate *then, const el_cli_setup *here,
+                   edgellm_session_options *o)
+{
+    if (strcmp(then->setup.identity, here->identity) != 0) return;
+    if (o->context == 0) o->context = then->setup.context;
+    if (o->threads == 0) o->threads = then->setup.threads;
+    if (o->batch > then->setup.batch) o->batch = then->setup.batch;
+}
+
+/* The certificate that is to be checked, before there is a session: where it lies by default
+ * depends on what is planned. */
+static edgellm_status load_then(work *w, edgellm_session_options *o, edgellm_error *err)
+{
+    edgellm_memory_plan plan;
+    edgellm_session_options planned = *o;
+    planned.max_ram = 0; /* that is for the session which follows the certificate */
+    EL_CLI_TRY(edgellm_plan(w->model_path, &planned, &plan, err));
+    w->certificate.setup = el_cli_setup_planned(&w->model, &plan, o);
+    EL_CLI_TRY(find_place(w, w->v->certificate, err));
+    if (access(w->path, F_OK) != 0 && errno == ENOENT)
+        return el_cli_fail(err, EDGELLM_ERR_IO,
+                           "there is no certificate '%.300s': the same command without --check "
+                           "makes one%s",
+                           w->path,
+                           w->v->certificate != NULL ? " (with -o for --certificate)" : "");
+    EL_CLI_TRY(el_cli_certificate_load(&w->then, w->path, err));
+    follow(&w->then, &w->certificate.setup, o);
+    return EDGELLM_OK;
+}
+
 static edgellm_status check(work *w, edgellm_error *err)
 {
     const el_cli_certificate here = w->certificate;
-    el_cli_certificate then;
-    EL_CLI_TRY(find_place(w, w->v->certificate, err));
-    EL_CLI_TRY(el_cli_certificate_load(&then, w->path, err));
-    EL_CLI_TRY(el_cli_certificate_check(&then, w->path, &here.setup, &here.board, err));
-    w->certificate = then;
+    EL_CLI_TRY(el_cli_certificate_check(&w->then, w->path, &here.setup, &here.board, err));
+    w->certificate = w->then;
     EL_CLI_TRY(soak(w, err));
     const slower s = compare(w);
     EL_CLI_TRY(print_check(w, &s, err));
@@ -389,6 +420,7 @@ static edgellm_status start(work *w, edgellm_error *err)
 {
     edgellm_session_options o = w->v->model.session;
     const uint32_t trained = w->model.info.context_trained;
+    if (w->v->check) EL_CLI_TRY(load_then(w, &o, err));
     if (o.context == 0) o.context = trained < DEFAULT_CONTEXT ? trained : DEFAULT_CONTEXT;
     if (w->v->sessions > 0)
         EL_CLI_TRY(el_cli_passes_open(&w->passes, &w->model, &o, w->v->sessions, err));
@@ -432,7 +464,7 @@ static edgellm_status run(const void *values, char **operands, int n_operands, e
 {
     certify_values v = *(const certify_values *)values;
     v.model.engine.grammars = true;
-    work w = {.v = &v};
+    work w = {.v = &v, .model_path = operands[0]};
     (void)n_operands;
     EL_CLI_TRY(check_options(w.v, err));
     EL_CLI_TRY(el_cli_model_open_adapted(&w.model, operands[0], &w.v->model, err));
@@ -484,6 +516,7 @@ const el_cli_command el_cli_cmd_certify = {
         "model, version, kernel level, number of threads and board, with --rt or without. Measure\n"
         "under the conditions that are to come: temperature, governor, neighbours (--load stands\n"
         "in for those).\n"
+        "With --check what is not said (-c, -j) is as in the certificate.\n"
         "With --sessions N also what a step of 2 to N answers in one pass takes: a scheduler can\n"
         "then promise deadlines by the certificate (bench --sessions N reports by it).\n",
     .examples = "  edgellm certify model.tm2.bin\n"
