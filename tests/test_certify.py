@@ -649,12 +649,15 @@ class Soak(Case):
         self.assertEqual(out.read_text(), "what was there before")
         self.assertEqual([p.name for p in self.folder.iterdir() if "tmp" in p.name], [])
 
+    def start_soak(self, path, requests, *more):
+        return subprocess.Popen([EDGELLM, *self.SOAK, "--requests", str(requests), "--certificate", str(path), "-o",
+                                 str(self.folder / "soak.json"), *more],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
     def interrupted(self, path, seconds):
         """The report of a soak that is interrupted after that time; None: before it answered anything."""
         out = self.folder / "soak.json"
-        soak = subprocess.Popen([EDGELLM, *self.SOAK, "--requests", "10000000", "--certificate",
-                                 str(path), "-o", str(out)],
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        soak = self.start_soak(path, 10000000)
         time.sleep(seconds)
         soak.send_signal(signal.SIGINT)
         shown, _ = soak.communicate(timeout=60)
@@ -668,6 +671,31 @@ class Soak(Case):
         """On a busy machine the program may not even have begun after half a second."""
         path = self.costs(step_ms=20.0)
         self.assertTrue(any(self.interrupted(path, s) for s in (0.5, 2, 8, 30)))
+
+    def end_load(self, soak):
+        """Kills its process and returns its id."""
+        place, deadline = pathlib.Path(f"/proc/{soak.pid}/task/{soak.pid}/children"), time.monotonic() + 60
+        while not (children := place.read_text().split()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.assertEqual(len(children), 1)
+        os.kill(int(children[0]), signal.SIGKILL)
+        return children[0]
+
+    def test_a_load_that_ends_loses_nothing(self):
+        """A signal to all (systemd stops a service so) ends it before the program has come to its end."""
+        path, load = self.costs(step_ms=20.0), ("--load", "io")  # one process
+        soak = self.start_soak(path, 40, *load)
+        self.end_load(soak)
+        _, said = soak.communicate(timeout=120)
+        self.assertEqual((soak.returncode, said), (IO, b"edgellm: the load was ended by signal 9\n"))
+        self.assertEqual(len(json.loads((self.folder / "soak.json").read_text())["requests"]), 40)
+        soak = self.start_soak(path, 10000000, *load)
+        status = pathlib.Path(f"/proc/{self.end_load(soak)}/status")
+        while "State:\tZ" not in status.read_text():  # until somebody looks
+            time.sleep(0.01)
+        soak.send_signal(signal.SIGTERM)
+        _, said = soak.communicate(timeout=60)
+        self.assertEqual((soak.returncode, said), (128 + signal.SIGTERM, b"edgellm: interrupted\n"))
 
     def test_usage(self):
         self.fails(IO, "soak", TM2, "-o", self.folder / "none" / "x.json")

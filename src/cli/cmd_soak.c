@@ -268,7 +268,8 @@ static edgellm_status soak(work *w, el_outfile *out, edgellm_error *err)
         el_cli_soak_requests(&plan, &w->model, &w->costs, &w->cores, &w->results, err);
     w->seconds = (el_cli_now_ms() - start) / 1e3;
     if (status != EDGELLM_OK && status != EDGELLM_ERR_INTERRUPTED) return status;
-    EL_CLI_TRY(el_cli_bench_load_check(&w->load, err));
+    /* A signal to all ends the load, too; and where the load has ended, what was is told. */
+    if (status == EDGELLM_OK) status = el_cli_bench_load_check(&w->load, err);
     w->sums = sum_up(&w->results);
     EL_CLI_TRY(tell(w, out, err));
     return status == EDGELLM_OK ? verdict(w, err) : status;
