@@ -202,7 +202,8 @@ class Backends(unittest.TestCase):
         self.assertLessEqual(abs(got["prompt_tokens"] - len(plain["ids"])), 2)
 
     def test_ratios_only_against_peers(self):
-        for server, peer in (("llama-server b5000", True), ("openai (llama.cpp)", True), ("openai (uvicorn)", False)):
+        for server, peer in (("llama-server b5000", True), ("openai (llama.cpp)", True), ("openai (uvicorn)", False),
+                             ("edgellm, as Ollama 0.1.0", False)):
             got, _ = compare(*fake("openai", server=server.replace(" ", "+")))
             self.assertEqual(bool(got["ratios"]), peer, server)
             self.assertEqual(got["no_ratio"] is None, peer, server)
