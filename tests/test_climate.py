@@ -277,6 +277,18 @@ class Temperature(Case):
         # Most of the time it waits, however long others kept it from computing.
         self.assertGreater(pace["waited_ms"], 0.6 * 19 * got["timings"]["token_ms"]["mean"])
 
+    def test_a_sensor_that_fails_meanwhile_is_told(self):
+        self.thermal(45000)
+        process = subprocess.Popen(self.command("--max-temp", "70", "--target-rate", "10"), stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        begun = process.stdout.read(1)
+        self.put(ZONE + "temp", "broken")
+        text, said = process.communicate(timeout=120)
+        self.assertEqual((process.returncode, len(begun)), (0, 1), said)
+        self.assertRegex(said.decode(), r"duty at least 1\.00, blind \d+ times: no temperature could be read \| length\n\Z")
+        self.thermal(45000)
+        self.assertEqual(self.run_json("--max-temp", "70")["conditions"]["pace"]["blind_looks"], 0)
+
     def test_both(self):
         """The slower of the two decides."""
         self.thermal(45000)
