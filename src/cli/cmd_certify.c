@@ -381,6 +381,7 @@ static void follow(const el_cli_certificate *then, const el_cli_setup *here,
 static edgellm_status load_then(work *w, edgellm_session_options *o, edgellm_error *err)
 {
     edgellm_memory_plan plan;
+    el_cli_certificate then;
     edgellm_session_options planned = *o;
     planned.max_ram = 0; /* that is for the session which follows the certificate */
     EL_CLI_TRY(edgellm_plan(w->model_path, &planned, &plan, err));
@@ -392,8 +393,9 @@ static edgellm_status load_then(work *w, edgellm_session_options *o, edgellm_err
                            "makes one%s",
                            w->path,
                            w->v->certificate != NULL ? " (with -o for --certificate)" : "");
-    EL_CLI_TRY(el_cli_certificate_load(&w->then, w->path, err));
-    follow(&w->then, &w->certificate.setup, o);
+    EL_CLI_TRY(el_cli_certificate_load(&then, w->path, err));
+    follow(&then, &w->certificate.setup, o);
+    w->then = then;
     return EDGELLM_OK;
 }
 
