@@ -411,6 +411,24 @@ class Addresses(Case):
         self.assertEqual(len({port for port, *_ in server.seen}), 2)
         self.ends_well(child)
 
+    def test_a_connection_that_is_closed_on_the_next_request(self):
+        """A server's close and a request that cross: tried anew, however often in a run."""
+        once = set()
+
+        def crossing(handler):
+            port = handler.client_address[1]
+            if port in once:
+                handler.close_connection = True
+                return
+            once.add(port)
+            FINE_OLLAMA(handler)
+        server = self.server(ollama(crossing))
+        child = self.child("ollama", server)
+        for _ in range(9):
+            self.is_result(child.ask(), 2, 2, 5)
+        self.assertEqual(len(once), 9)
+        self.ends_well(child)
+
     def test_no_redirection_is_followed(self):
         def away(handler):
             handler.send_response(302)

@@ -151,31 +151,13 @@ static bool add_header(el_cli_http *h, const char *line)
 
 static edgellm_status prepare(el_cli_http *h, edgellm_error *err)
 {
-    uint64_t timeout_ms = h->timeout_ns / 1000000;
-    long connect_ms = timeout_ms < CONNECT_MS ? (long)timeout_ms : CONNECT_MS;
     h->multi = curl_multi_init();
     h->easy = curl_easy_init();
-    if (h->multi == NULL || h->easy == NULL || !add_header(h, "Content-Type: application/json") ||
-        !add_header(h, "Expect:")) { /* no question before a long body */
-        return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the connection");
+    if (h->multi != NULL && h->easy != NULL && add_header(h, "Content-Type: application/json") &&
+        add_header(h, "Expect:")) { /* no question before a long body */
+        return EDGELLM_OK;
     }
-    CURL *c = h->easy;
-    int failed = 0;
-    failed |= curl_easy_setopt(c, CURLOPT_ERRORBUFFER, h->why) != CURLE_OK;
-    failed |= curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) != CURLE_OK;
-    failed |= curl_easy_setopt(c, CURLOPT_PROXY, "") != CURLE_OK;
-    failed |= curl_easy_setopt(c, CURLOPT_USERAGENT, "edgellm/" EDGELLM_VERSION) != CURLE_OK;
-    failed |= curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, connect_ms) != CURLE_OK;
-    failed |= curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) != CURLE_OK;
-    failed |= curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body) != CURLE_OK;
-    failed |= curl_easy_setopt(c, CURLOPT_WRITEDATA, h) != CURLE_OK;
-    failed |= curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, take_header) != CURLE_OK;
-    failed |= curl_easy_setopt(c, CURLOPT_HEADERDATA, h) != CURLE_OK;
-    failed |= curl_easy_setopt(c, CURLOPT_PREREQFUNCTION, begin) != CURLE_OK;
-    failed |= curl_easy_setopt(c, CURLOPT_PREREQDATA, h) != CURLE_OK;
-    if (failed == 0) return EDGELLM_OK;
-    return el_cli_fail(err, EDGELLM_ERR_INTERNAL, "libcurl %s refuses an option that is needed",
-                       curl_version());
+    return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the connection");
 }
 
 edgellm_status el_cli_http_open(el_cli_http **http, const char *url, const char *ending,
@@ -228,6 +210,32 @@ edgellm_status el_cli_http_reserve(el_cli_http *h, size_t bytes, size_t reads, e
 }
 
 /* ---- a request ----------------------------------------------------------------------------- */
+
+/* Before each request: older versions of libcurl count the connections that a server closed over a
+ * handle's whole life, unless it is reset, and fail at each sixth. */
+static edgellm_status set_options(el_cli_http *h, edgellm_error *err)
+{
+    uint64_t timeout_ms = h->timeout_ns / 1000000;
+    long connect_ms = timeout_ms < CONNECT_MS ? (long)timeout_ms : CONNECT_MS;
+    CURL *c = h->easy;
+    int failed = 0;
+    curl_easy_reset(c); /* connections stay open */
+    failed |= curl_easy_setopt(c, CURLOPT_ERRORBUFFER, h->why) != CURLE_OK;
+    failed |= curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) != CURLE_OK;
+    failed |= curl_easy_setopt(c, CURLOPT_PROXY, "") != CURLE_OK;
+    failed |= curl_easy_setopt(c, CURLOPT_USERAGENT, "edgellm/" EDGELLM_VERSION) != CURLE_OK;
+    failed |= curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, connect_ms) != CURLE_OK;
+    failed |= curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) != CURLE_OK;
+    failed |= curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body) != CURLE_OK;
+    failed |= curl_easy_setopt(c, CURLOPT_WRITEDATA, h) != CURLE_OK;
+    failed |= curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, take_header) != CURLE_OK;
+    failed |= curl_easy_setopt(c, CURLOPT_HEADERDATA, h) != CURLE_OK;
+    failed |= curl_easy_setopt(c, CURLOPT_PREREQFUNCTION, begin) != CURLE_OK;
+    failed |= curl_easy_setopt(c, CURLOPT_PREREQDATA, h) != CURLE_OK;
+    if (failed == 0) return EDGELLM_OK;
+    return el_cli_fail(err, EDGELLM_ERR_INTERNAL, "libcurl %s refuses an option that is needed",
+                       curl_version());
+}
 
 static edgellm_status set_request(el_cli_http *h, const char *path, const char *body,
                                   edgellm_error *err)
@@ -336,6 +344,7 @@ edgellm_status el_cli_http_ask(el_cli_http *h, const char *path, const char *bod
                                el_cli_http_answer *answer, edgellm_error *err)
 {
     *answer = (el_cli_http_answer){0};
+    EL_CLI_TRY(set_options(h, err));
     EL_CLI_TRY(set_request(h, path, body, err));
     forget_last(h);
     if (curl_multi_add_handle(h->multi, h->easy) != CURLM_OK) {
