@@ -5,8 +5,8 @@ foreach(test kernels matmul)
                               $<TARGET_OBJECTS:el_kernel>)
   target_link_libraries(test_${test} PRIVATE edgellm_flags Threads::Threads m)
   target_link_options(test_${test} PRIVATE -static)
-  # At -O3 compilers take seconds more than emulators then save.
-  target_compile_options(test_${test} PRIVATE -O2)
   target_include_directories(test_${test} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}
                                                   ${CMAKE_CURRENT_SOURCE_DIR}/support/cross)
 endforeach()
+# At -O3 compilers take seconds more than emulators then save.
+target_compile_options(test_kernels PRIVATE -O2)
