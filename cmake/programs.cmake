@@ -44,8 +44,8 @@ set(src ${PROJECT_SOURCE_DIR}/src/cli)
 set(main_sources ${src}/main.c ${src}/quantize_main.c ${src}/quantize_blas.c ${src}/serve_main.c
                  ${src}/batch_main.c ${src}/pull_main.c)
 set(common_sources)
-foreach(name board certificate certified external folders lora model options output program sensors
-        signals stats store)
+foreach(name board certificate certified external folders lora model options output outputs program
+        sensors signals stats store)
   list(APPEND common_sources ${src}/cli_${name}.c)
 endforeach()
 list(APPEND common_sources ${src}/doctor_tree.c)

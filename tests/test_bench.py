@@ -202,7 +202,8 @@ class Backends(unittest.TestCase):
         self.assertLessEqual(abs(got["prompt_tokens"] - len(plain["ids"])), 2)
 
     def test_ratios_only_against_peers(self):
-        for server, peer in (("llama-server b5000", True), ("openai (llama.cpp)", True), ("openai (uvicorn)", False)):
+        for server, peer in (("llama-server b5000", True), ("openai (llama.cpp)", True), ("openai (uvicorn)", False),
+                             ("edgellm, as Ollama 0.1.0", False)):
             got, _ = compare(*fake("openai", server=server.replace(" ", "+")))
             self.assertEqual(bool(got["ratios"]), peer, server)
             self.assertEqual(got["no_ratio"] is None, peer, server)
@@ -513,6 +514,26 @@ class Files(unittest.TestCase):
             self.assertRegex(err, r"\Aedgellm: cannot [^\n]*none/x[^\n]*\n\Z")
         self.assertLess(time.monotonic() - begun, 30)
 
+    def test_what_is_read_is_not_written(self):
+        """By no spelling of its name, and nothing twice; the model is there afterwards."""
+        mine, link, certificate = OUT / "mine.tm2.bin", OUT / "mine.link", OUT / "mine.json"
+        shutil.copy(TM2, mine)
+        link.unlink(missing_ok=True)
+        link.symlink_to(mine)
+        run(EDGELLM, "certify", TM2, "--duration", "0.01", "-c", "16", "-q", "-o", certificate)
+        kept = certificate.read_bytes()
+        for option in (*self.PATHS, "--submit"):
+            for name in (mine, f"{OUT}/./mine.tm2.bin", link):
+                _, err = bench(mine, *ONE, option, name, code=USAGE)
+                self.assertRegex(err, rf"\Aedgellm: {option} cannot write [^\n]*: it is the model; [^\n]*\n\Z")
+        _, err = bench(mine, *ONE, "--certificate", certificate, "--output", certificate, code=USAGE)
+        self.assertIn("it is that of --certificate; give another name", err)
+        for name in ("twice", self.PATHS["--csv"]):
+            _, err = bench(mine, *ONE, "--csv", name, "--html", name, code=USAGE)
+            self.assertIn("it is that of --html; give another name", err)
+        self.assertEqual(mine.read_bytes(), pathlib.Path(TM2).read_bytes())
+        self.assertEqual((certificate.read_bytes(), self.PATHS["--csv"].read_text()), (kept, "old"))
+
     def test_a_full_disk(self):
         def limit():
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
@@ -520,6 +541,7 @@ class Files(unittest.TestCase):
             out, err = bench(TM2, *SMALL, option, path, code=IO, preexec_fn=limit)
             self.assertRegex(err, r"\Aedgellm: cannot write [^\n]*File too large[^\n]*\n\Z")
             self.assertEqual(path.read_text(), "old")
+            self.assertIn("medians over 2 blocks, ms", out)  # what was measured is not lost
         self.assertEqual([p.name for p in OUT.iterdir() if "tmp" in p.name], [])
 
     def test_partial_results_are_written(self):

@@ -586,8 +586,9 @@ class WrongServer(Case):
     def test_a_server_with_both(self):
         """It has Ollama's routes, but does not call itself so."""
         server = self.server({**ollama(), **openai(), "/": not_found})
-        for kind in ("ollama", "openai"):
+        for kind, name in (("ollama", "fake/1, as Ollama 0.5.1"), ("openai", "openai (fake/1)")):
             child = self.child(kind, server)
+            self.assertEqual(child.hello["server"], name)  # no ratio is taken against it
             self.is_result(child.ask(), 2, 2, 5)
             self.ends_well(child)
 

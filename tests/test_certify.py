@@ -214,6 +214,7 @@ class Certify(Case):
     def test_usage(self):
         self.fails(USAGE, "certify", TM2, "--check", "-o", self.file)
         self.fails(USAGE, "certify", TM2, "--certificate", self.file)
+        self.fails(USAGE, "certify", TM2, *SHORT, "-o", TM2, contains="it is the model; give another name")
         self.fails(USAGE, "certify", TM2, *SHORT, "-o", self.file, "--exact", "--constant-time")
         self.fails(IO, "certify", self.folder / "none", *SHORT, "-o", self.file)
 
@@ -232,6 +233,10 @@ class Certify(Case):
         self.file.write_text("what was there before")
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))  # noqa: E731
         self.fails(IO, "certify", TM2, *SHORT, "-o", self.file, preexec_fn=limit)
+        done = edgellm("certify", TM2, *SHORT, "-o", self.file, "--json", preexec_fn=limit)
+        self.assertEqual(done.returncode, IO)
+        told = json.loads(done.stdout)  # what was measured is not lost: it is the certificate
+        self.assertEqual(told["checksum"], checksum(told))
         self.assertEqual(self.file.read_text(), "what was there before")
         self.assertEqual(os.listdir(self.folder), ["c.json"])
 
@@ -278,8 +283,20 @@ class Check(Case):
         text = self.fails(DEADLINE, *self.check(), contains="slower than its certificate")
         self.assertRegex(text, r"a token takes \+\d{4,}\.\d %")
 
+    def test_what_is_not_said_is_as_in_the_certificate(self):
+        check = ("certify", TM2, "--check", "--duration", "0.05", "--slower", "1000000")
+        cache = self.folder / "cache"
+        self.certify()
+        self.ok(*check, "--certificate", self.file)
+        self.ok("certify", TM2, *SHORT, cache=cache)
+        self.ok(*check, "-j", "1", cache=cache)
+        self.fails(UNSUPPORTED, *check, "-c", "200", "--certificate", self.file, contains="a context of 128")
+        if len(os.sched_getaffinity(0)) > 1:
+            self.fails(UNSUPPORTED, *check, "-j", "2", "--certificate", self.file, contains="number of threads")
+        self.fails(UNSUPPORTED, *check[:1], OTHER, *check[2:], "--certificate", self.file, contains="another model")
+
     def test_needs_a_certificate(self):
-        self.fails(IO, *self.check())
+        self.fails(IO, *self.check(), contains="the same command without --check makes one")
         self.certify("--exact")
         self.fails(UNSUPPORTED, *self.check(), contains="mode")
 
@@ -626,17 +643,21 @@ class Soak(Case):
         out.write_text("what was there before")
         path = self.costs(step_ms=20.0)
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))  # noqa: E731
-        text = self.fails(IO, *self.SOAK, "--requests", "5", "--certificate", path, "-o", out, preexec_fn=limit)
-        self.assertIn("File too large", text)
+        five = (*self.SOAK, "--requests", "5", "--certificate", path, "-o", out)
+        self.assertIn("File too large", self.fails(IO, *five, preexec_fn=limit))
+        self.assertEqual(len(json.loads(edgellm(*five, "--json", preexec_fn=limit).stdout)["requests"]), 5)
         self.assertEqual(out.read_text(), "what was there before")
         self.assertEqual([p.name for p in self.folder.iterdir() if "tmp" in p.name], [])
+
+    def start_soak(self, path, requests, *more):
+        return subprocess.Popen([EDGELLM, *self.SOAK, "--requests", str(requests), "--certificate", str(path), "-o",
+                                 str(self.folder / "soak.json"), *more],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def interrupted(self, path, seconds):
         """The report of a soak that is interrupted after that time; None: before it answered anything."""
         out = self.folder / "soak.json"
-        soak = subprocess.Popen([EDGELLM, *self.SOAK, "--requests", "10000000", "--certificate",
-                                 str(path), "-o", str(out)],
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        soak = self.start_soak(path, 10000000)
         time.sleep(seconds)
         soak.send_signal(signal.SIGINT)
         shown, _ = soak.communicate(timeout=60)
@@ -651,9 +672,35 @@ class Soak(Case):
         path = self.costs(step_ms=20.0)
         self.assertTrue(any(self.interrupted(path, s) for s in (0.5, 2, 8, 30)))
 
+    def end_load(self, soak):
+        """Kills its process and returns its id."""
+        place, deadline = pathlib.Path(f"/proc/{soak.pid}/task/{soak.pid}/children"), time.monotonic() + 60
+        while not (children := place.read_text().split()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.assertEqual(len(children), 1)
+        os.kill(int(children[0]), signal.SIGKILL)
+        return children[0]
+
+    def test_a_load_that_ends_loses_nothing(self):
+        """A signal to all (systemd stops a service so) ends it before the program has come to its end."""
+        path, load = self.costs(step_ms=20.0), ("--load", "io")  # one process
+        soak = self.start_soak(path, 40, *load)
+        self.end_load(soak)
+        _, said = soak.communicate(timeout=120)
+        self.assertEqual((soak.returncode, said), (IO, b"edgellm: the load was ended by signal 9\n"))
+        self.assertEqual(len(json.loads((self.folder / "soak.json").read_text())["requests"]), 40)
+        soak = self.start_soak(path, 10000000, *load)
+        status = pathlib.Path(f"/proc/{self.end_load(soak)}/status")
+        while "State:\tZ" not in status.read_text():  # until somebody looks
+            time.sleep(0.01)
+        soak.send_signal(signal.SIGTERM)
+        _, said = soak.communicate(timeout=60)
+        self.assertEqual((soak.returncode, said), (128 + signal.SIGTERM, b"edgellm: interrupted\n"))
+
     def test_usage(self):
         self.fails(IO, "soak", TM2, "-o", self.folder / "none" / "x.json")
         self.fails(USAGE, "soak", TM2, "--load", "much")
+        self.fails(USAGE, "soak", TM2, "-o", TM2, contains="it is the model; give another name")
         self.fails(CONTEXT, *self.SOAK, "-c", "30", contains="do not fit")
         self.assertEqual(list(self.folder.iterdir()), [])
 

@@ -126,6 +126,14 @@ class Told(Case):
         self.assertEqual(got["firmware_throttled"], {"first": 0x50000, "last": 0x50000})
         self.assertIsNone(got["energy"])
 
+    def test_the_clock_of_the_core_that_computes(self):
+        """Which --rt chooses; on boards of two kinds of cores the first one is of the slow kind."""
+        for core in os.sched_getaffinity(0):
+            self.put(f"sys/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq", 1000000 + 1000 * core)
+        got = self.run_json("--rt")
+        core = (got["realtime"]["cores"] or [min(os.sched_getaffinity(0))])[0]
+        self.assertEqual(got["conditions"]["clock_mhz"], {"first": 1000 + core, "last": 1000 + core})
+
     def test_the_printed_line(self):
         self.thermal(51250)
         self.rapl(0)
@@ -268,6 +276,18 @@ class Temperature(Case):
         self.assertAlmostEqual(pace["duty_least"], 0.05, delta=0.001)
         # Most of the time it waits, however long others kept it from computing.
         self.assertGreater(pace["waited_ms"], 0.6 * 19 * got["timings"]["token_ms"]["mean"])
+
+    def test_a_sensor_that_fails_meanwhile_is_told(self):
+        self.thermal(45000)
+        process = subprocess.Popen(self.command("--max-temp", "70", "--target-rate", "10"), stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        begun = process.stdout.read(1)
+        self.put(ZONE + "temp", "broken")
+        text, said = process.communicate(timeout=120)
+        self.assertEqual((process.returncode, len(begun)), (0, 1), said)
+        self.assertRegex(said.decode(), r"duty at least 1\.00, blind \d+ times: no temperature could be read \| length\n\Z")
+        self.thermal(45000)
+        self.assertEqual(self.run_json("--max-temp", "70")["conditions"]["pace"]["blind_looks"], 0)
 
     def test_both(self):
         """The slower of the two decides."""

@@ -221,6 +221,7 @@ static void put_pictures(const el_cli_bench_report *report, el_outfile *out)
                      EL_CLI_BENCH_BOUND_FACTOR, EL_CLI_BENCH_BOUND_MS);
     for (uint32_t i = 0; i < report->n; i++) {
         const el_cli_bench_row *row = &report->rows[i];
+        if (row->pooled[EL_CLI_BENCH_GAP].samples == 0) continue;
         el_cli_bench_put(out, "<h3>%s: %zu of %zu beyond %.2f ms</h3>\n", row->label,
                          row->n_outliers, row->pooled[EL_CLI_BENCH_GAP].samples, row->bound);
         el_cli_bench_put_timeline(out, row, colour_of(report, i));

@@ -51,6 +51,10 @@ edgellm_status el_cli_http_not_that(const el_cli_http_server *server, const char
 edgellm_status el_cli_http_malformed(const el_cli_http_event *event, const char *why,
                                      edgellm_error *err);
 
+/* Does it call itself Ollama? A server that only has Ollama's routes doesn't say this at "/".
+ * Errors: as el_cli_http_ask(). */
+edgellm_status el_cli_http_says_ollama(el_cli_http_server *server, bool *says, edgellm_error *err);
+
 /* A number that may be missing: then the one that was known before. */
 int64_t el_cli_http_count(const json_t *object, const char *name, int64_t before);
 

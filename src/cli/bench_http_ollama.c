@@ -6,16 +6,30 @@
 
 #define VERSION "/api/version"
 
+/* Ratios are taken against what calls itself Ollama only, not against all that can be asked so. */
+static edgellm_status name(el_cli_http_server *server, const char *version, edgellm_error *err)
+{
+    bool itself = false;
+    EL_CLI_TRY(el_cli_http_says_ollama(server, &itself, err));
+    const char *other = el_cli_http_software(server->http);
+    if (itself)
+        snprintf(server->software, sizeof server->software, "ollama %s", version);
+    else
+        snprintf(server->software, sizeof server->software, "%s, as Ollama %s",
+                 other[0] != '\0' ? other : "a server", version);
+    return EDGELLM_OK;
+}
+
 static edgellm_status greet(el_cli_http_server *server, edgellm_error *err)
 {
     el_cli_http_answer answer;
     json_t *root;
     EL_CLI_TRY(el_cli_http_get(server, VERSION, &answer, &root, err));
     const char *version = json_string_value(json_object_get(root, "version"));
-    bool is = version != NULL;
-    if (is) snprintf(server->software, sizeof server->software, "ollama %s", version);
+    edgellm_status status = version != NULL ? name(server, version, err)
+                                            : el_cli_http_not_that(server, VERSION, &answer, err);
     json_decref(root);
-    return is ? EDGELLM_OK : el_cli_http_not_that(server, VERSION, &answer, err);
+    return status;
 }
 
 static json_t *body(const el_cli_http_server *server, const el_cli_http_request *request)

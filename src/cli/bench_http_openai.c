@@ -13,8 +13,7 @@ static const struct {
     bool ignore_eos, usage;
 } sets[] = {{true, true}, {false, true}, {true, false}, {false, false}};
 
-/* Ollama has this interface too, but its own tells more. A server that only has some of Ollama's
- * routes doesn't say this at "/". */
+/* Ollama has this interface too, but its own tells more. */
 static edgellm_status is_ollama(el_cli_http_server *server, bool *is, edgellm_error *err)
 {
     el_cli_http_answer answer;
@@ -22,10 +21,7 @@ static edgellm_status is_ollama(el_cli_http_server *server, bool *is, edgellm_er
     EL_CLI_TRY(el_cli_http_get(server, "/api/version", &answer, &root, err));
     *is = json_object_get(root, "version") != NULL;
     json_decref(root);
-    if (!*is) return EDGELLM_OK;
-    EL_CLI_TRY(el_cli_http_ask(server->http, "/", NULL, &answer, err));
-    *is = answer.status == 200 && strstr(answer.bytes, "Ollama is running") != NULL;
-    return EDGELLM_OK;
+    return *is ? el_cli_http_says_ollama(server, is, err) : EDGELLM_OK;
 }
 
 static edgellm_status greet(el_cli_http_server *server, edgellm_error *err)

@@ -105,6 +105,14 @@ edgellm_status el_cli_http_malformed(const el_cli_http_event *event, const char 
                        (unsigned long long)event->number, why, (int)shown, event->data);
 }
 
+edgellm_status el_cli_http_says_ollama(el_cli_http_server *server, bool *says, edgellm_error *err)
+{
+    el_cli_http_answer answer;
+    EL_CLI_TRY(el_cli_http_ask(server->http, "/", NULL, &answer, err));
+    *says = answer.status == 200 && strstr(answer.bytes, "Ollama is running") != NULL;
+    return EDGELLM_OK;
+}
+
 int64_t el_cli_http_count(const json_t *object, const char *name, int64_t before)
 {
     const json_t *value = json_object_get(object, name);

@@ -209,7 +209,7 @@ static void print_outliers(const el_cli_bench_report *report)
            EL_CLI_BENCH_BOUND_MS);
     for (uint32_t i = 0; i < report->n; i++) {
         const el_cli_bench_row *row = &report->rows[i];
-        if (row->backend == NULL) continue;
+        if (row->backend == NULL || row->pooled[EL_CLI_BENCH_GAP].samples == 0) continue;
         printf("%-9s %zu of %zu (beyond %.2f ms)%s\n", row->label, row->n_outliers,
                row->pooled[EL_CLI_BENCH_GAP].samples, row->bound,
                row->listed == 0             ? ""

@@ -40,7 +40,7 @@ static void look(run *r)
 {
     el_cli_conditions *c = &r->soak->conditions;
     const int64_t heat = el_cli_zones_hottest(r->tree, &r->zones, NULL),
-                  clock = el_cli_core_khz(r->tree, 0);
+                  clock = el_cli_core_khz(r->tree, el_cli_own_core());
     if (r->soak->rounds == 0) {
         *c = (el_cli_conditions){
             .heat_first = heat, .heat_most = heat, .clock_least = clock, .clock_most = clock};

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -30,17 +29,6 @@ static el_cli_reading read_now(el_cli_climate *c)
     return r;
 }
 
-/* A core whose clock can be read: one that this process may use. */
-static int find_core(void)
-{
-    cpu_set_t allowed;
-    int core = 0;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 0;
-    while (core < CPU_SETSIZE - 1 && !CPU_ISSET(core, &allowed))
-        core++;
-    return core;
-}
-
 static void find_meter(el_cli_climate *c, bool realtime)
 {
     el_cli_meter *m = &c->meter;
@@ -59,7 +47,6 @@ edgellm_status el_cli_climate_open(el_cli_climate *c, const el_cli_climate_value
     c->tree = malloc(sizeof *c->tree);
     if (c->tree == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory to read /sys");
     c->tree->root = asked->root != NULL ? asked->root : "";
-    c->core = find_core();
     el_cli_zones_find(c->tree, &c->zones);
     find_meter(c, realtime);
     el_cli_thermostat_begin(&c->thermostat, (double)asked->max_temp);
@@ -81,6 +68,7 @@ void el_cli_climate_release(el_cli_climate *c)
 void el_cli_climate_begin(el_cli_climate *c)
 {
     if (c->tree == NULL) return;
+    c->core = el_cli_own_core(); /* known now: with --rt the session has pinned this thread */
     const el_cli_reading now = read_now(c);
     if (c->first.heat == EL_CLI_UNKNOWN && c->first.khz == EL_CLI_UNKNOWN &&
         c->first.flags == EL_CLI_UNKNOWN)
@@ -129,7 +117,8 @@ static void sleep_until(double ms)
     }
 }
 
-/* Temperature and meter, where it is time. A temperature that cannot be read changes nothing. */
+/* Temperature and meter, where it is time. A temperature that cannot be read changes nothing, and
+ * is told: nobody holds the board below the limit then. */
 static void look(el_cli_climate *c, double now)
 {
     const el_cli_meter *m = &c->meter;
@@ -138,7 +127,10 @@ static void look(el_cli_climate *c, double now)
     if (c->asked.max_temp <= 0 || now - c->looked_ms < look_ms) return;
     c->looked_ms = now;
     const int64_t heat = el_cli_zones_hottest(c->tree, &c->zones, &c->zone);
-    if (heat == EL_CLI_UNKNOWN) return;
+    if (heat == EL_CLI_UNKNOWN) {
+        c->blind++;
+        return;
+    }
     if (heat > c->heat_most) c->heat_most = heat;
     const double duty = el_cli_thermostat_step(&c->thermostat, now, celsius(heat));
     if (duty < c->duty_least) c->duty_least = duty;
@@ -249,6 +241,8 @@ static json_t *pace_json(const el_cli_climate *c)
     json_object_set_new(o, "waited_ms", json_real(c->waited_ms));
     json_object_set_new(o, "duty_least",
                         el_cli_json_real(c->asked.max_temp > 0 ? c->duty_least : NAN));
+    json_object_set_new(o, "blind_looks",
+                        c->asked.max_temp > 0 ? json_integer(c->blind) : json_null());
     return o;
 }
 
@@ -264,6 +258,13 @@ json_t *el_cli_climate_json(const el_cli_climate *c)
     return o;
 }
 
+static void print_pace(const el_cli_climate *c, const char *title, FILE *out)
+{
+    fprintf(out, "%s %.1f s", title, c->waited_ms / 1e3);
+    if (c->asked.max_temp > 0) fprintf(out, ", duty at least %.2f", c->duty_least);
+    if (c->blind > 0) fprintf(out, ", blind %u times: no temperature could be read", c->blind);
+}
+
 void el_cli_climate_print(const el_cli_climate *c, FILE *out)
 {
     const double joules = joules_per_token(c);
@@ -271,8 +272,9 @@ void el_cli_climate_print(const el_cli_climate *c, FILE *out)
     if (c->heat_most != EL_CLI_UNKNOWN) fprintf(out, " | up to %.1f C", celsius(c->heat_most));
     if (c->meter.kind != EL_CLI_METER_NONE && !isnan(joules))
         fprintf(out, " | %.3g J a token", joules);
-    if (el_cli_climate_paces(c)) fprintf(out, " | held back for %.1f s", c->waited_ms / 1e3);
-    if (c->asked.max_temp > 0) fprintf(out, ", duty at least %.2f", c->duty_least);
+    if (!el_cli_climate_paces(c)) return;
+    fprintf(out, " | ");
+    print_pace(c, "held back for", out);
 }
 
 static void print_energy(const el_cli_climate *c, FILE *out)
@@ -300,7 +302,6 @@ void el_cli_climate_print_lines(const el_cli_climate *c, FILE *out)
     }
     print_energy(c, out);
     if (!el_cli_climate_paces(c)) return;
-    fprintf(out, "held back       for %.1f s", c->waited_ms / 1e3);
-    if (c->asked.max_temp > 0) fprintf(out, ", duty at least %.2f", c->duty_least);
+    print_pace(c, "held back       for", out);
     fprintf(out, "\n");
 }

@@ -63,6 +63,7 @@ typedef struct el_cli_climate {
     el_cli_thermostat thermostat;
     double compute_ms; /* of a token, smoothed */
     double looked_ms, waited_ms, duty_least;
+    uint32_t blind; /* looks at which no temperature could be read, of those for --max-temp */
 } el_cli_climate;
 
 /* `realtime`: no meter that would have to be read between tokens. Release in any case. Errors:

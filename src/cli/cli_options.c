@@ -212,6 +212,8 @@ static const struct kind_row {
     [EL_CLI_OFF] = {set_off, no_argument, "", "", NULL},
     [EL_CLI_TEXT] = {set_text, required_argument, "", "", show_text},
     [EL_CLI_TEXT_IF_ANY] = {set_text_if_any, optional_argument, "", "", show_text},
+    [EL_CLI_INPUT] = {set_text, required_argument, "", "", show_text},
+    [EL_CLI_OUTPUT] = {set_text, required_argument, "", "", show_text},
     [EL_CLI_TEXTS] = {set_texts, required_argument, "", "", NULL},
     [EL_CLI_U32] = {set_u32, required_argument, "number", "a whole number", show_u32},
     [EL_CLI_U64] = {set_u64, required_argument, "number", "a whole number", show_u64},

@@ -15,6 +15,8 @@ typedef enum el_cli_kind {
     EL_CLI_OFF,         /* no argument: sets a bool to false */
     EL_CLI_TEXT,        /* const char * */
     EL_CLI_TEXT_IF_ANY, /* the same, but the argument may be left out: "" (--name or --name=TEXT) */
+    EL_CLI_INPUT,       /* TEXT that names a file, which is read */
+    EL_CLI_OUTPUT,      /* and one that is written (cli_outputs.h) */
     EL_CLI_TEXTS,       /* el_cli_texts: may be given several times, none takes another's place */
     EL_CLI_U32,         /* whole number, uint32_t */
     EL_CLI_U64,         /* whole number, or one of the choices if there are any; uint64_t */

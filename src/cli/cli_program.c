@@ -6,6 +6,7 @@
 
 #include "cli/cli_options.h"
 #include "cli/cli_output.h"
+#include "cli/cli_outputs.h"
 #include "cli/cli_signals.h"
 #include "cli/cli_store.h"
 
@@ -33,7 +34,8 @@ static edgellm_status run_operands(const el_cli_command *command, const void *va
         EL_CLI_TRY(
             el_cli_store_find(operands[0], command->model == EL_CLI_QUANTIZES_MODEL, &found, err));
     if (found != NULL) operands[0] = found;
-    const edgellm_status status = command->run(values, operands, n, err);
+    edgellm_status status = el_cli_check_outputs(command, values, operands, n, err);
+    if (status == EDGELLM_OK) status = command->run(values, operands, n, err);
     free(found);
     return status;
 }

@@ -1,5 +1,6 @@
 #include "cli/cli_sensors.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,6 +56,16 @@ int64_t el_cli_zones_hottest(el_cli_tree *tree, const el_cli_zones *zones, int *
         if (zone != NULL) *zone = zones->zone[i];
     }
     return most;
+}
+
+int el_cli_own_core(void)
+{
+    cpu_set_t allowed;
+    int core = 0;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 0;
+    while (core < CPU_SETSIZE - 1 && !CPU_ISSET(core, &allowed))
+        core++;
+    return core;
 }
 
 int64_t el_cli_core_khz(el_cli_tree *tree, int core)

@@ -24,6 +24,9 @@ int64_t el_cli_zones_hottest(el_cli_tree *tree, const el_cli_zones *zones, int *
 /* The type of a zone, such as "cpu-thermal"; "" if it does not say. */
 void el_cli_zone_name(el_cli_tree *tree, int zone, char name[EL_CLI_ZONE_NAME]);
 
+/* The first core that this thread may use: the one that it is pinned to, if it is. */
+int el_cli_own_core(void);
+
 /* The clock of a core at this moment, in kHz. */
 int64_t el_cli_core_khz(el_cli_tree *tree, int core);
 

@@ -138,7 +138,7 @@ static edgellm_status batch(const void *values, char **operands, int n_operands,
 #define FIELD(member) offsetof(batch_values, member)
 
 static const el_cli_option options[] = {
-    {"output", 'o', EL_CLI_TEXT, FIELD(output), "OUT.jsonl", NULL,
+    {"output", 'o', EL_CLI_OUTPUT, FIELD(output), "OUT.jsonl", NULL,
      "where the answers go; until all are there, OUT.jsonl.part", 0, 0, NULL},
     {"sessions", 0, EL_CLI_U32, FIELD(sessions), "N", "4", "answers at a time; never changes them",
      1, EDGELLM_SCHEDULER_SLOTS, NULL},

@@ -139,15 +139,25 @@ static edgellm_status open_files(files *f, const bench_values *v, edgellm_error 
     return EDGELLM_OK;
 }
 
+static edgellm_status write_file(int i, el_outfile *out, const el_cli_bench_report *report,
+                                 edgellm_error *err)
+{
+    if (writers[i](report, out)) return el_outfile_commit(out, err);
+    return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for '%.300s'", out->path);
+}
+
+/* Each that can be written is; the first failure is told. */
 static edgellm_status write_files(files *f, const el_cli_bench_report *report, edgellm_error *err)
 {
+    edgellm_status first = EDGELLM_OK;
+    edgellm_error untold;
     for (int i = 0; i < FILES; i++) {
         if (f->out[i].temporary == NULL) continue;
-        if (!writers[i](report, &f->out[i]))
-            return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for '%.300s'", f->out[i].path);
-        EL_CLI_TRY(el_outfile_commit(&f->out[i], err));
+        const edgellm_status status =
+            write_file(i, &f->out[i], report, first == EDGELLM_OK ? err : &untold);
+        if (first == EDGELLM_OK) first = status;
     }
-    return EDGELLM_OK;
+    return first;
 }
 
 static void cancel_files(files *f)
@@ -170,14 +180,19 @@ static edgellm_status print_report(const el_cli_bench_report *report, bool json,
     return EDGELLM_OK;
 }
 
-/* What was measured is told also where a backend failed half way; the error comes after it. */
+/* What was measured is told also where a backend failed half way, or a file cannot be written (a
+ * full disk); the error comes after it. */
 static edgellm_status tell(const el_cli_bench *b, files *f, const bench_values *v,
                            edgellm_error *err)
 {
     el_cli_bench_report report;
+    edgellm_error late = {EDGELLM_OK, ""};
     edgellm_status status = el_cli_bench_work_out(&report, b, err);
-    if (status == EDGELLM_OK) status = write_files(f, &report, err);
-    if (status == EDGELLM_OK) status = print_report(&report, v->json, err);
+    if (status == EDGELLM_OK) {
+        const edgellm_status written = write_files(f, &report, &late);
+        status = print_report(&report, v->json, err);
+        if (status == EDGELLM_OK && written != EDGELLM_OK) *err = late, status = written;
+    }
     el_cli_bench_report_release(&report);
     return status == EDGELLM_OK ? el_cli_bench_verdict(b, err) : status;
 }
@@ -255,12 +270,12 @@ static const el_cli_option options[] = {
      "edgellm: read counters after each token, not each request", 0, 0, NULL},
     {"timeout", 0, EL_CLI_U32, FIELD(timeout), "S", "120", "seconds a server may take to answer", 1,
      86400, NULL},
-    {"output", 0, EL_CLI_TEXT, FIELD(output), "FILE", NULL, "all samples and figures, as JSON", 0,
+    {"output", 0, EL_CLI_OUTPUT, FIELD(output), "FILE", NULL, "all samples and figures, as JSON", 0,
      0, NULL},
-    {"csv", 0, EL_CLI_TEXT, FIELD(csv), "FILE", NULL, "a line for each token", 0, 0, NULL},
-    {"html", 0, EL_CLI_TEXT, FIELD(html), "FILE", NULL, "one page: tables, histograms, timelines",
+    {"csv", 0, EL_CLI_OUTPUT, FIELD(csv), "FILE", NULL, "a line for each token", 0, 0, NULL},
+    {"html", 0, EL_CLI_OUTPUT, FIELD(html), "FILE", NULL, "one page: tables, histograms, timelines",
      0, 0, NULL},
-    {"submit", 0, EL_CLI_TEXT, FIELD(submit), "FILE", NULL,
+    {"submit", 0, EL_CLI_OUTPUT, FIELD(submit), "FILE", NULL,
      "a report on this board to publish: docs/boards", 0, 0, NULL},
     {"emulated", 0, EL_CLI_TEXT, FIELD(emulated), "CPU", NULL,
      "say in that report that the processor is emulated, and which", 0, 0, NULL},

@@ -2,6 +2,7 @@
  * cmd_certify.c: `edgellm certify`: measures a model on this board for a while, and writes down
  * what was measured; or measures again and says whether the board has become slower.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,13 +31,14 @@ typedef struct certify_values {
 /* What a run makes of a model. */
 typedef struct work {
     const certify_values *v;
+    const char *model_path;
     el_cli_model model;
     el_cli_bench_load load;
     char load_words[160];
     el_cli_passes passes;
     el_cli_soak soak;
-    el_cli_certificate certificate;
-    char *path; /* owned: where the certificate is, or will be */
+    el_cli_certificate certificate, then; /* then: that which is checked */
+    char *path;                           /* owned: where the certificate is, or will be */
 } work;
 
 /* ---- what was measured, as JSON ----------------------------------------------------------- */
@@ -264,7 +266,7 @@ static edgellm_status write_certificate(work *w, el_outfile *out, char **text, e
     if (*text == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the certificate");
     el_outfile_write(out, *text, strlen(*text));
     el_outfile_write(out, "\n", 1);
-    return el_outfile_check(out, err);
+    return EDGELLM_OK;
 }
 
 /* What masks and log-probabilities take is not soaked: a look will do. */
@@ -288,15 +290,27 @@ static edgellm_status measure(work *w, el_outfile *out, char **text, edgellm_err
     return write_certificate(w, out, text, err);
 }
 
-static edgellm_status print_certificate(const work *w, const char *text, edgellm_error *err)
+static edgellm_status print_certificate(const work *w, const char *text, bool written,
+                                        edgellm_error *err)
 {
     if (w->v->json) {
         EL_CLI_TRY(el_cli_write(text, strlen(text), err));
         return el_cli_write("\n", 1, err);
     }
     print_text(w);
-    printf("written         %s\n", w->path);
+    if (written) printf("written         %s\n", w->path);
     return EDGELLM_OK;
+}
+
+/* What was measured is told also where it cannot be written (a full disk): with --json that is the
+ * certificate. */
+static edgellm_status keep(const work *w, el_outfile *out, const char *text, edgellm_error *err)
+{
+    edgellm_error late = {EDGELLM_OK, ""};
+    const edgellm_status written = el_outfile_commit(out, &late);
+    EL_CLI_TRY(print_certificate(w, text, written == EDGELLM_OK, err));
+    if (written != EDGELLM_OK) *err = late;
+    return written;
 }
 
 /* The file is begun before the minute of measuring: where it cannot be, that is known at once. */
@@ -309,10 +323,9 @@ static edgellm_status certify(work *w, edgellm_error *err)
     EL_CLI_TRY(el_outfile_create(&out, w->path, err));
     edgellm_status status = measure(w, &out, &text, err);
     if (status == EDGELLM_OK)
-        status = el_outfile_commit(&out, err);
+        status = keep(w, &out, text, err);
     else
         el_outfile_cancel(&out);
-    if (status == EDGELLM_OK) status = print_certificate(w, text, err);
     free(text);
     return status;
 }
@@ -352,14 +365,45 @@ static edgellm_status print_check(const work *w, const slower *s, edgellm_error 
     return el_cli_print_json(o, err);
 }
 
+/* What is not said is as in the certificate, if that is of this model. A batch is always said; it
+ * holds for those up to its own. */
+static void follow(const el_cli_certificate *then, const el_cli_setup *here,
+                   edgellm_session_options *o)
+{
+    if (strcmp(then->setup.identity, here->identity) != 0) return;
+    if (o->context == 0) o->context = then->setup.context;
+    if (o->threads == 0) o->threads = then->setup.threads;
+    if (o->batch > then->setup.batch) o->batch = then->setup.batch;
+}
+
+/* The certificate that is to be checked, before there is a session: where it lies by default
+ * depends on what is planned. */
+static edgellm_status load_then(work *w, edgellm_session_options *o, edgellm_error *err)
+{
+    edgellm_memory_plan plan;
+    el_cli_certificate then;
+    edgellm_session_options planned = *o;
+    planned.max_ram = 0; /* that is for the session which follows the certificate */
+    EL_CLI_TRY(edgellm_plan(w->model_path, &planned, &plan, err));
+    w->certificate.setup = el_cli_setup_planned(&w->model, &plan, o);
+    EL_CLI_TRY(find_place(w, w->v->certificate, err));
+    if (access(w->path, F_OK) != 0 && errno == ENOENT)
+        return el_cli_fail(err, EDGELLM_ERR_IO,
+                           "there is no certificate '%.300s': the same command without --check "
+                           "makes one%s",
+                           w->path,
+                           w->v->certificate != NULL ? " (with -o for --certificate)" : "");
+    EL_CLI_TRY(el_cli_certificate_load(&then, w->path, err));
+    follow(&then, &w->certificate.setup, o);
+    w->then = then;
+    return EDGELLM_OK;
+}
+
 static edgellm_status check(work *w, edgellm_error *err)
 {
     const el_cli_certificate here = w->certificate;
-    el_cli_certificate then;
-    EL_CLI_TRY(find_place(w, w->v->certificate, err));
-    EL_CLI_TRY(el_cli_certificate_load(&then, w->path, err));
-    EL_CLI_TRY(el_cli_certificate_check(&then, w->path, &here.setup, &here.board, err));
-    w->certificate = then;
+    EL_CLI_TRY(el_cli_certificate_check(&w->then, w->path, &here.setup, &here.board, err));
+    w->certificate = w->then;
     EL_CLI_TRY(soak(w, err));
     const slower s = compare(w);
     EL_CLI_TRY(print_check(w, &s, err));
@@ -378,6 +422,7 @@ static edgellm_status start(work *w, edgellm_error *err)
 {
     edgellm_session_options o = w->v->model.session;
     const uint32_t trained = w->model.info.context_trained;
+    if (w->v->check) EL_CLI_TRY(load_then(w, &o, err));
     if (o.context == 0) o.context = trained < DEFAULT_CONTEXT ? trained : DEFAULT_CONTEXT;
     if (w->v->sessions > 0)
         EL_CLI_TRY(el_cli_passes_open(&w->passes, &w->model, &o, w->v->sessions, err));
@@ -421,7 +466,7 @@ static edgellm_status run(const void *values, char **operands, int n_operands, e
 {
     certify_values v = *(const certify_values *)values;
     v.model.engine.grammars = true;
-    work w = {.v = &v};
+    work w = {.v = &v, .model_path = operands[0]};
     (void)n_operands;
     EL_CLI_TRY(check_options(w.v, err));
     EL_CLI_TRY(el_cli_model_open_adapted(&w.model, operands[0], &w.v->model, err));
@@ -439,11 +484,11 @@ static edgellm_status run(const void *values, char **operands, int n_operands, e
 static const el_cli_option options[] = {
     {"duration", 0, EL_CLI_FLOAT, FIELD(seconds), "SECONDS", NULL,
      "how long to measure, one whole round at least; 60, with --check 5", 0.001, 1000000, NULL},
-    {"output", 'o', EL_CLI_TEXT, FIELD(output), "FILE", NULL,
+    {"output", 'o', EL_CLI_OUTPUT, FIELD(output), "FILE", NULL,
      "the certificate; in the cache, where run and others look, if not given", 0, 0, NULL},
     {"check", 0, EL_CLI_ON, FIELD(check), NULL, NULL,
      "measure again: exit code 9 if the board has become slower", 0, 0, NULL},
-    {"certificate", 0, EL_CLI_TEXT, FIELD(certificate), "FILE", NULL,
+    {"certificate", 0, EL_CLI_INPUT, FIELD(certificate), "FILE", NULL,
      "with --check: the certificate; that of the cache if not given", 0, 0, NULL},
     {"slower", 0, EL_CLI_FLOAT, FIELD(slower), "PERCENT", "10",
      "with --check: how much slower the median may be", 0, 1000000, NULL},
@@ -473,6 +518,7 @@ const el_cli_command el_cli_cmd_certify = {
         "model, version, kernel level, number of threads and board, with --rt or without. Measure\n"
         "under the conditions that are to come: temperature, governor, neighbours (--load stands\n"
         "in for those).\n"
+        "With --check what is not said (-c, -j) is as in the certificate.\n"
         "With --sessions N also what a step of 2 to N answers in one pass takes: a scheduler can\n"
         "then promise deadlines by the certificate (bench --sessions N reports by it).\n",
     .examples = "  edgellm certify model.tm2.bin\n"

@@ -6,8 +6,8 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "cli/cli_outputs.h"
 #include "cli/quantize_calibrated.h"
 #include "cli/quantize_lora.h"
 #include "cli/quantize_plain.h"
@@ -142,13 +142,6 @@ static edgellm_status check(const quantize_values *v, int n_operands, edgellm_er
     return EDGELLM_OK;
 }
 
-static bool same_file(const char *a, const char *b)
-{
-    struct stat s, t;
-    if (strcmp(a, b) == 0) return true;
-    return stat(a, &s) == 0 && stat(b, &t) == 0 && s.st_dev == t.st_dev && s.st_ino == t.st_ino;
-}
-
 /* What is written must be none of what is read, nor one thing twice. */
 static edgellm_status check_files(const el_cli_quantize_values *v, const char *source,
                                   edgellm_error *err)
@@ -162,7 +155,7 @@ static edgellm_status check_files(const el_cli_quantize_values *v, const char *s
                  {report, target, "the target"}};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         if (pairs[i].written == NULL || pairs[i].other == NULL) continue;
-        if (!same_file(pairs[i].written, pairs[i].other)) continue;
+        if (!el_cli_same_file(pairs[i].written, pairs[i].other)) continue;
         return el_cli_fail(err, EDGELLM_ERR_USAGE,
                            "'%.300s' cannot be written: it is %s; give another name",
                            pairs[i].written, pairs[i].name);

@@ -195,12 +195,17 @@ static edgellm_status write_report(const work *w, el_outfile *out, edgellm_error
     return el_outfile_commit(out, err);
 }
 
+/* On standard output also where the file cannot be written (a full disk). */
 static edgellm_status tell(const work *w, el_outfile *out, edgellm_error *err)
 {
-    if (w->v->output != NULL) EL_CLI_TRY(write_report(w, out, err));
-    if (w->v->json) return el_cli_print_json(soak_json(w), err);
-    print_text(w);
-    return EDGELLM_OK;
+    edgellm_error late = {EDGELLM_OK, ""};
+    const edgellm_status written = w->v->output != NULL ? write_report(w, out, &late) : EDGELLM_OK;
+    if (w->v->json)
+        EL_CLI_TRY(el_cli_print_json(soak_json(w), err));
+    else
+        print_text(w);
+    if (written != EDGELLM_OK) *err = late;
+    return written;
 }
 
 /* ---- keeping what was promised ------------------------------------------------------------ */
@@ -263,7 +268,8 @@ static edgellm_status soak(work *w, el_outfile *out, edgellm_error *err)
         el_cli_soak_requests(&plan, &w->model, &w->costs, &w->cores, &w->results, err);
     w->seconds = (el_cli_now_ms() - start) / 1e3;
     if (status != EDGELLM_OK && status != EDGELLM_ERR_INTERRUPTED) return status;
-    EL_CLI_TRY(el_cli_bench_load_check(&w->load, err));
+    /* A signal to all ends the load, too; and where the load has ended, what was is told. */
+    if (status == EDGELLM_OK) status = el_cli_bench_load_check(&w->load, err);
     w->sums = sum_up(&w->results);
     EL_CLI_TRY(tell(w, out, err));
     return status == EDGELLM_OK ? verdict(w, err) : status;
@@ -307,7 +313,7 @@ static const el_cli_option options[] = {
     {"seed", 's', EL_CLI_U64, FIELD(seed), "N", "1", "of lengths and deadlines", 0, WHOLE_MAX,
      NULL},
     EL_CLI_LOAD_ROW(soak_values),
-    {"output", 'o', EL_CLI_TEXT, FIELD(output), "FILE", NULL, "all requests and figures, as JSON",
+    {"output", 'o', EL_CLI_OUTPUT, FIELD(output), "FILE", NULL, "all requests and figures, as JSON",
      0, 0, NULL},
     EL_CLI_CONTEXT_ROW(soak_values, NULL, "context in tokens; what the requests need"),
     EL_CLI_SESSION_ROWS(soak_values),

@@ -83,6 +83,8 @@ static void check_field(const el_cli_option *o, const char *field, const argumen
         FUZZ_CHECK(flag <= 1);
         break;
     case EL_CLI_TEXT:
+    case EL_CLI_INPUT:
+    case EL_CLI_OUTPUT:
     case EL_CLI_TEXT_IF_ANY:
         memcpy(&text, field, sizeof text);
         FUZZ_CHECK((text && !*text && o->kind == EL_CLI_TEXT_IF_ANY) || is_given(text, o, a));
