@@ -18,7 +18,12 @@ target_compile_definitions(edgellm_cli_flags INTERFACE EL_CLI_LIBEXEC="${libexec
 
 # Nothing of the programs themselves is worth its room on a board of 256 MB: small, not fast, and without the tables
 # by which C++'s exceptions would find their way through (a debugger has its own).
-set(small $<$<CONFIG:Release,RelWithDebInfo>:-Os>
+set(optimise_programs $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
+if(EDGELLM_SANITIZE)
+  # Nor is it worth the time to compile it, which is half without; and nothing that is looked for is optimised away.
+  set(optimise_programs $<$<CONFIG:RelWithDebInfo>:-O0>)
+endif()
+set(small ${optimise_programs}
           $<$<CONFIG:Release>:-fno-asynchronous-unwind-tables$<SEMICOLON>-ffunction-sections$<SEMICOLON>-fdata-sections>)
 
 # JSON schema to grammar: base, and jansson, which the core library does without.
@@ -153,7 +158,7 @@ add_library(el_answering OBJECT ${answering_sources})
 add_library(el_batch OBJECT ${batch_module})
 foreach(part answering batch)
   target_link_libraries(el_${part} PRIVATE edgellm_cli_flags)
-  target_compile_options(el_${part} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
+  target_compile_options(el_${part} PRIVATE ${optimise_programs})
 endforeach()
 if(EDGELLM_BATCH)
   add_executable(edgellm-batch ${src}/batch_main.c ${common_objects} $<TARGET_OBJECTS:el_cli_batch>
@@ -174,7 +179,7 @@ if(EDGELLM_SERVE)
     edgellm_embed(el_server src/server/openapi.json el_embedded_openapi application/json)
     target_link_libraries(el_server PRIVATE edgellm_cli_flags PkgConfig::LIBWEBSOCKETS
                                             PkgConfig::OPENSSL)
-    target_compile_options(el_server PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
+    target_compile_options(el_server PRIVATE ${optimise_programs})
     # The web page: src/server/serve_web.c
     edgellm_embed(el_server web/index.html el_web_index "text/html; charset=utf-8")
     edgellm_embed(el_server web/style.css el_web_style "text/css; charset=utf-8")
@@ -245,7 +250,7 @@ if(EDGELLM_PULL)
   if(PULL_CURL_FOUND AND PULL_CRYPTO_FOUND AND PULL_ARCHIVE_FOUND)
     add_executable(edgellm-pull ${src}/pull_main.c ${pull_work_sources} ${common_objects}
                                 $<TARGET_OBJECTS:el_cli_pull>)
-    target_compile_options(edgellm-pull PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-Os>)
+    target_compile_options(edgellm-pull PRIVATE ${optimise_programs})
     target_link_libraries(edgellm-pull PRIVATE edgellm_cli_flags edgellm_static PkgConfig::PULL_CURL
                                                PkgConfig::PULL_CRYPTO PkgConfig::PULL_ARCHIVE m)
     add_dependencies(programs edgellm-pull)

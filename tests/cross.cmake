@@ -8,3 +8,5 @@ foreach(test kernels matmul)
   target_include_directories(test_${test} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}
                                                   ${CMAKE_CURRENT_SOURCE_DIR}/support/cross)
 endforeach()
+# At -O3 compilers take seconds more than emulators then save.
+target_compile_options(test_kernels PRIVATE -O2)

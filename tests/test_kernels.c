@@ -311,17 +311,17 @@ static float ref_finish(const el_attended *of, uint32_t p, float score)
     return p < of->begin ? -INFINITY : score;
 }
 
-/* Of the first n positions, before anything becomes of them. */
-static void ref_scores(const el_kv *kv, const float *query, uint32_t head_dim, uint32_t n,
-                       float *scores)
+/* Of the positions begin to end - 1, before anything becomes of them; 0 before. */
+static void ref_scores(const el_kv *kv, const float *query, uint32_t head_dim, uint32_t begin,
+                       uint32_t end, float *scores)
 {
     int8_t q[EL_HEAD_DIM_MAX];
     float qs[8], turned[EL_HEAD_DIM_MAX];
     int32_t sum[8];
     ref_turn(kv, query, head_dim, turned);
     ref_quantize(turned, head_dim, q, qs, sum);
-    for (uint32_t p = 0; p < n; p++)
-        scores[p] = ref_score(kv, q, qs, sum, p);
+    for (uint32_t p = 0; p < end; p++)
+        scores[p] = p < begin ? 0 : ref_score(kv, q, qs, sum, p);
 }
 
 static void ref_attend_by(const el_kv *kv, const float *scores, const el_attended *of, float *out)
@@ -332,17 +332,19 @@ static void ref_attend_by(const el_kv *kv, const float *scores, const el_attende
     for (uint32_t p = 0; p < length; p++)
         e[p] = ref_finish(of, p, scores[p]);
     float factor = 1.0f / ref_weigh(e, length);
+    float codes[EL_HEAD_DIM_MAX], rest[EL_HEAD_DIM_MAX];
+    ref_mix(kv, e, length, 0, head_dim, codes);
+    if (kv->bits == 16) ref_mix(kv, e, length, left, head_dim, rest);
     for (uint32_t d = 0; d < head_dim; d++) {
-        out[d] = ref_mix(kv, NULL, head_dim, e, length, d) * factor;
-        if (kv->bits == 16)
-            out[d] = out[d] + ref_mix(kv, NULL, head_dim, e, length, left + d) * factor;
+        out[d] = codes[d] * factor;
+        if (kv->bits == 16) out[d] = out[d] + rest[d] * factor;
     }
 }
 
 static void ref_attend(const el_kv *kv, const float *query, const el_attended *of, float *out)
 {
     float scores[POSITIONS];
-    ref_scores(kv, query, of->head_dim, of->end, scores);
+    ref_scores(kv, query, of->head_dim, of->begin, of->end, scores);
     ref_attend_by(kv, scores, of, out);
 }
 
@@ -355,7 +357,7 @@ static void ref_attend_exact(const float *keys, const float *values, const float
         e[p] = ref_finish(of, p, ref_dot(keys + p * head_dim, query, head_dim));
     float factor = 1.0f / ref_weigh(e, length);
     for (uint32_t d = 0; d < head_dim; d++)
-        out[d] = ref_mix(NULL, values, head_dim, e, length, d) * factor;
+        out[d] = ref_mix_exact(values, head_dim, e, length, d) * factor;
 }
 
 static const uint32_t head_dims[] = {2, 32, 33, 64, 80, 96, 128, 256};
@@ -405,7 +407,7 @@ static void check_attend_tokens(const el_kernels *k, const el_kv *kv, const el_k
 {
     const uint32_t dim = last.head_dim, width = heads * dim, stride = width + 3;
     float want[HEADS * EL_HEAD_DIM_MAX];
-    el_attended of[HEADS];
+    el_attended of[HEADS] = {{0}};
     guarded in = guard_floats((tokens - 1) * stride + width),
             out = guard_floats((tokens - 1) * stride + width);
     const uint32_t most = heads * tokens < EL_ATTEND_ROWS ? heads * tokens : EL_ATTEND_ROWS;
@@ -465,7 +467,7 @@ static void check_attend_ways(const el_kernels *k, const el_kv *kv, const float 
                                        {.scale = 0.125f, .begin = 127}};
     float scores[HEADS][POSITIONS];
     for (uint32_t h = 0; h < HEADS; h++)
-        ref_scores(kv, queries + h * dim, dim, lengths[LENGTH(lengths) - 1], scores[h]);
+        ref_scores(kv, queries + h * dim, dim, 0, lengths[LENGTH(lengths) - 1], scores[h]);
     for (size_t i = 0; i < LENGTH(ways); i++) {
         el_attended of = ways[i];
         of.head_dim = dim;

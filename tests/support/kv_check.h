@@ -110,13 +110,6 @@ static inline int key_code(const el_kv *kv, uint32_t p, uint32_t d)
     return kv->keys[((p / 16 * kv->blocks * 8 + d / 4) * 16 + p % 16) * 4 + d % 4];
 }
 
-static inline int value_code(const el_kv *kv, uint32_t p, uint32_t d)
-{
-    if (kv->bits == 4)
-        return (uint8_t)kv->values[ref_value4_at(kv, p, d)] >> (d % 32 / 16 * 4) & 15;
-    return kv->values[p * kv->blocks * 32 + d];
-}
-
 static inline void ref_kv_store(const el_kv *kv, uint32_t p, const float *key, const float *value,
                                 uint32_t head_dim)
 {
@@ -179,24 +172,55 @@ static inline float ref_offsets(const el_kv *kv, const float *e, uint32_t begin,
     return sum_of_lanes(lanes);
 }
 
-/* values is used if not NULL, else the cache, of which d is the dimension of a code. */
-static inline float ref_mix(const el_kv *kv, const float *values, uint32_t head_dim, const float *e,
-                            uint32_t length, uint32_t d)
+/* Of the positions begin to end - 1 and n dimensions from d on, which is a multiple of 32 and has
+ * one scale with them: added to out. Emulated, these loops are most of what the test takes, so that
+ * compilers should see through them. */
+static inline void ref_mix_block(const el_kv *kv, const float *e, uint32_t begin, uint32_t end,
+                                 uint32_t d, uint32_t n, float *out)
+{
+    const float first = kv->bits == 4 ? ref_offsets(kv, e, begin, end, d) : 0;
+    float mix[32];
+    for (int i = 0; i < 32; i++)
+        mix[i] = first;
+    for (uint32_t p = begin; p < end; p++) {
+        const float word = kv->vscale[p * kv->blocks + d / 32];
+        if (kv->bits == 4) {
+            const float weight = e[p] * upper_of(word);
+            const uint8_t *codes = (const uint8_t *)kv->values + ref_value4_at(kv, p, d);
+            for (int i = 0; i < 32; i++)
+                mix[i] = mix[i] + weight * (float)(codes[i % 16] >> i / 16 * 4 & 15);
+        } else {
+            const float weight = e[p] * word;
+            const int8_t *codes = kv->values + p * kv->blocks * 32 + d;
+            for (int i = 0; i < 32; i++)
+                mix[i] = mix[i] + weight * (float)codes[i];
+        }
+    }
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = out[i] + mix[i];
+}
+
+/* Of n dimensions of the cache from `from` on, a multiple of 32. */
+static inline void ref_mix(const el_kv *kv, const float *e, uint32_t length, uint32_t from,
+                           uint32_t n, float *out)
+{
+    memset(out, 0, n * sizeof *out);
+    for (uint32_t begin = 0; begin < length; begin += 64) {
+        const uint32_t end = begin + 64 < length ? begin + 64 : length;
+        for (uint32_t at = 0; at < n; at += 32)
+            ref_mix_block(kv, e, begin, end, from + at, n - at < 32 ? n - at : 32, out + at);
+    }
+}
+
+/* Dimension d of values that are floats. */
+static inline float ref_mix_exact(const float *values, uint32_t head_dim, const float *e,
+                                  uint32_t length, uint32_t d)
 {
     float total = 0;
     for (uint32_t begin = 0; begin < length; begin += 64) {
-        const uint32_t end = begin + 64 < length ? begin + 64 : length;
-        const bool offsets = !values && kv->bits == 4;
-        float mix = offsets ? ref_offsets(kv, e, begin, end, d) : 0;
-        for (uint32_t p = begin; p < end; p++) {
-            if (values) {
-                mix = mix + e[p] * values[p * head_dim + d];
-            } else {
-                const float word = kv->vscale[p * kv->blocks + d / 32];
-                const float vs = offsets ? upper_of(word) : word;
-                mix = mix + (e[p] * vs) * (float)value_code(kv, p, d);
-            }
-        }
+        float mix = 0;
+        for (uint32_t p = begin; p < begin + 64 && p < length; p++)
+            mix = mix + e[p] * values[p * head_dim + d];
         total = total + mix;
     }
     return total;
