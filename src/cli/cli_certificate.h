@@ -65,7 +65,7 @@ edgellm_status el_cli_certificate_check(const el_cli_certificate *c, const char 
 
 #define EL_CLI_CERTIFICATE_ROW(type)                                                               \
     {                                                                                              \
-        .name = "certificate", .kind = EL_CLI_INPUT, .field = offsetof(type, certificate),          \
+        .name = "certificate", .kind = EL_CLI_INPUT, .field = offsetof(type, certificate),         \
         .argument = "FILE",                                                                        \
         .help = "what edgellm certify wrote; that of the cache if not given; or none"              \
     }
