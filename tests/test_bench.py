@@ -528,6 +528,9 @@ class Files(unittest.TestCase):
                 self.assertRegex(err, rf"\Aedgellm: {option} cannot write [^\n]*: it is the model; [^\n]*\n\Z")
         _, err = bench(mine, *ONE, "--certificate", certificate, "--output", certificate, code=USAGE)
         self.assertIn("it is that of --certificate; give another name", err)
+        for scale in ("", "=0.5"):
+            _, err = bench(mine, *ONE, "--lora", f"{certificate}{scale}", "--output", certificate, code=USAGE)
+            self.assertIn("it is an adapter of --lora; give another name", err)
         for name in ("twice", self.PATHS["--csv"]):
             _, err = bench(mine, *ONE, "--csv", name, "--html", name, code=USAGE)
             self.assertIn("it is that of --html; give another name", err)

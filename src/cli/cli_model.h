@@ -16,7 +16,7 @@ typedef struct el_cli_model_values {
 
 #define EL_CLI_LORA_ROW(type)                                                                      \
     {                                                                                              \
-        .name = "lora", .kind = EL_CLI_TEXTS, .field = offsetof(type, model.lora),                 \
+        .name = "lora", .kind = EL_CLI_ADAPTERS, .field = offsetof(type, model.lora),              \
         .argument = "FILE[=SCALE]",                                                                \
         .help = "an adapter, made by edgellm quantize --lora; again and again for more"            \
     }

@@ -215,6 +215,7 @@ static const struct kind_row {
     [EL_CLI_INPUT] = {set_text, required_argument, "", "", show_text},
     [EL_CLI_OUTPUT] = {set_text, required_argument, "", "", show_text},
     [EL_CLI_TEXTS] = {set_texts, required_argument, "", "", NULL},
+    [EL_CLI_ADAPTERS] = {set_texts, required_argument, "", "", NULL},
     [EL_CLI_U32] = {set_u32, required_argument, "number", "a whole number", show_u32},
     [EL_CLI_U64] = {set_u64, required_argument, "number", "a whole number", show_u64},
     [EL_CLI_I32] = {set_i32, required_argument, "number", "a whole number", show_i32},
@@ -274,7 +275,7 @@ static edgellm_status bad_value(const el_cli_option *option, const char *word, e
     const struct kind_row *kind = &kinds[option->kind];
     char title[64];
     option_title(option, title, sizeof title);
-    if (option->kind == EL_CLI_TEXTS) {
+    if (option->kind == EL_CLI_TEXTS || option->kind == EL_CLI_ADAPTERS) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE, "%s can be given %d times: '%.80s' is too many",
                            title, EL_CLI_TEXTS_MAX, word);
     }

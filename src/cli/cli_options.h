@@ -18,6 +18,7 @@ typedef enum el_cli_kind {
     EL_CLI_INPUT,       /* TEXT that names a file, which is read */
     EL_CLI_OUTPUT,      /* and one that is written (cli_outputs.h) */
     EL_CLI_TEXTS,       /* el_cli_texts: may be given several times, none takes another's place */
+    EL_CLI_ADAPTERS,    /* the same, FILE or FILE=SCALE each (cli_lora.h), which are read */
     EL_CLI_U32,         /* whole number, uint32_t */
     EL_CLI_U64,         /* whole number, or one of the choices if there are any; uint64_t */
     EL_CLI_I32,         /* whole number with an optional minus sign, int32_t */

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cli/cli_lora.h"
+
 bool el_cli_same_file(const char *a, const char *b)
 {
     struct stat s, t;
@@ -27,6 +29,19 @@ static edgellm_status refuse(const el_cli_option *o, const char *path, const cha
                        what);
 }
 
+/* path: which the option `output` was given. */
+static edgellm_status check_adapters(const el_cli_texts *texts, const el_cli_option *output,
+                                     const char *path, edgellm_error *err)
+{
+    el_cli_lora lora;
+    edgellm_status status = el_cli_lora_read(&lora, texts, err);
+    for (uint32_t i = 0; i < lora.n && status == EDGELLM_OK; i++)
+        if (el_cli_same_file(path, lora.list[i].path))
+            status = refuse(output, path, "an adapter of --lora", err);
+    el_cli_lora_release(&lora);
+    return status;
+}
+
 static edgellm_status check_options(const el_cli_option *options, const el_cli_option *output,
                                     const void *values, edgellm_error *err)
 {
@@ -34,6 +49,9 @@ static edgellm_status check_options(const el_cli_option *options, const el_cli_o
     const char *path = file_of(output, values);
     for (const el_cli_option *o = options; o->name != NULL; o++) {
         const char *other = file_of(o, values);
+        if (o->kind == EL_CLI_ADAPTERS)
+            EL_CLI_TRY(
+                check_adapters((const void *)((const char *)values + o->field), output, path, err));
         if (o == output || other == NULL || !el_cli_same_file(path, other)) continue;
         snprintf(what, sizeof what, "that of --%s", o->name);
         return refuse(output, path, what, err);

@@ -1,6 +1,6 @@
 /*
  * cli_outputs.h: what a command writes is nothing that it reads, and no file twice. The files are
- * those of options of the kinds INPUT and OUTPUT, and the operands.
+ * those of options of the kinds INPUT, ADAPTERS and OUTPUT, and the operands.
  */
 #ifndef EL_CLI_CLI_OUTPUTS_H
 #define EL_CLI_CLI_OUTPUTS_H

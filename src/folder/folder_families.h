@@ -9,22 +9,9 @@
 #include <stdint.h>
 
 #include "edgellm.h"
+#include "format/config.h"
 
 typedef struct el_folder el_folder;
-
-/* What a tensor's side is as wide as. */
-typedef enum el_folder_side {
-    EL_SIDE_ONE, /* of rows: it is a vector */
-    EL_SIDE_DIM,
-    EL_SIDE_FFN,
-    EL_SIDE_QUERIES, /* heads * head_dim */
-    EL_SIDE_KEYS,    /* kv_heads * head_dim */
-    EL_SIDE_FUSED,   /* queries, keys and values, one behind another */
-    EL_SIDE_TWO_FFN, /* gate and up likewise */
-    EL_SIDE_HEAD,    /* head_dim */
-    EL_SIDE_VOCAB,
-    EL_SIDES
-} el_folder_side;
 
 /* Sets of tensors that layers have, a bit each. */
 typedef enum el_folder_set {
@@ -47,7 +34,7 @@ typedef enum el_folder_kind {
 
 typedef struct el_folder_part {
     const char *theirs, *ours; /* behind "model.layers.N." and "blk.N." */
-    el_folder_side rows, cols;
+    el_side rows, cols;
     unsigned sets; /* those that it is in */
     el_folder_kind kind;
 } el_folder_part;

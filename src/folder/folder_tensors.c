@@ -142,20 +142,6 @@ static edgellm_status read_files(work *w)
 
 /* ---- the tensors -------------------------------------------------------------------------- */
 
-static uint32_t width(const el_config *c, el_folder_side side)
-{
-    const uint32_t widths[EL_SIDES] = {[EL_SIDE_ONE] = 1,
-                                       [EL_SIDE_DIM] = c->dim,
-                                       [EL_SIDE_FFN] = c->ffn_dim,
-                                       [EL_SIDE_QUERIES] = c->heads * c->head_dim,
-                                       [EL_SIDE_KEYS] = c->kv_heads * c->head_dim,
-                                       [EL_SIDE_FUSED] = (c->heads + 2 * c->kv_heads) * c->head_dim,
-                                       [EL_SIDE_TWO_FFN] = 2 * c->ffn_dim,
-                                       [EL_SIDE_HEAD] = c->head_dim,
-                                       [EL_SIDE_VOCAB] = c->vocab};
-    return widths[side];
-}
-
 static edgellm_status check_shape(const work *w, const el_safetensor *t, uint32_t rows,
                                   uint32_t cols, bool vector)
 {
@@ -211,7 +197,8 @@ static edgellm_status add(work *w, const el_folder_part *part, const char *their
         return el_fail(w->f->err, EDGELLM_ERR_FORMAT,
                        "tensor '%s' is missing, which a model of class %s has", theirs,
                        family->name);
-    const uint32_t rows = width(w->config, part->rows), cols = width(w->config, part->cols);
+    const uint32_t rows = el_config_side(w->config, part->rows),
+                   cols = el_config_side(w->config, part->cols);
     const bool levels = el_folder_levels_in(w->f, theirs);
     if (!levels) EL_TRY(check_shape(w, t, rows, cols, part->rows == EL_SIDE_ONE));
     t->used = true;

@@ -27,4 +27,20 @@ typedef struct el_config {
                                    divided, with less than yarn_slow they are wholly; 0: all are */
 } el_config;
 
+/* What a tensor's side is as wide as. */
+typedef enum el_side {
+    EL_SIDE_ONE, /* of rows: it is a vector */
+    EL_SIDE_DIM,
+    EL_SIDE_FFN,
+    EL_SIDE_QUERIES, /* heads * head_dim */
+    EL_SIDE_KEYS,    /* kv_heads * head_dim */
+    EL_SIDE_FUSED,   /* queries, keys and values, one behind another */
+    EL_SIDE_TWO_FFN, /* gate and up likewise */
+    EL_SIDE_HEAD,    /* head_dim */
+    EL_SIDE_VOCAB,
+    EL_SIDES
+} el_side;
+
+uint32_t el_config_side(const el_config *config, el_side side);
+
 #endif

@@ -8,37 +8,36 @@
 
 /* ---- finding tensors ----------------------------------------------------------------------- */
 
-typedef enum side { ONE, DIM, FFN, QUERIES, KEYS, HEAD, SIDES } side;
-
 /* A tensor of a layer. */
 typedef struct part {
     const char *name;
-    unsigned extra;  /* who has it; 0: all */
-    side rows, cols; /* ONE row: a vector */
-    size_t at;       /* of el_layer: its el_matrix, or its const float * */
+    unsigned extra;     /* who has it; 0: all */
+    el_side rows, cols; /* ONE row: a vector */
+    size_t at;          /* of el_layer: its el_matrix, or its const float * */
 } part;
 
 #define AT(member) offsetof(el_layer, member)
 
 static const part parts[] = {
-    {"attn_norm.weight", 0, ONE, DIM, AT(attn_norm)},
-    {"attn_q.weight", 0, QUERIES, DIM, AT(wq)},
-    {"attn_k.weight", 0, KEYS, DIM, AT(wk)},
-    {"attn_v.weight", 0, KEYS, DIM, AT(wv)},
-    {"attn_output.weight", 0, DIM, QUERIES, AT(wo)},
-    {"ffn_norm.weight", 0, ONE, DIM, AT(ffn_norm)},
-    {"ffn_gate.weight", 0, FFN, DIM, AT(gate)},
-    {"ffn_up.weight", 0, FFN, DIM, AT(up)},
-    {"ffn_down.weight", 0, DIM, FFN, AT(down)},
-    {"attn_q.bias", EL_DECODER_BIASES, ONE, QUERIES, AT(q_bias)},
-    {"attn_k.bias", EL_DECODER_BIASES, ONE, KEYS, AT(k_bias)},
-    {"attn_v.bias", EL_DECODER_BIASES, ONE, KEYS, AT(v_bias)},
-    {"attn_q_norm.weight", EL_DECODER_NORMS, ONE, HEAD, AT(q_norm)},
-    {"attn_k_norm.weight", EL_DECODER_NORMS, ONE, HEAD, AT(k_norm)},
-    {"post_attention_norm.weight", EL_DECODER_POST_NORMS, ONE, DIM, AT(attn_post_norm)},
-    {"post_ffw_norm.weight", EL_DECODER_POST_NORMS, ONE, DIM, AT(ffn_post_norm)},
-    {"attn_sub_norm.weight", EL_DECODER_SUB_NORMS, ONE, QUERIES, AT(attn_sub_norm)},
-    {"ffn_sub_norm.weight", EL_DECODER_SUB_NORMS, ONE, FFN, AT(ffn_sub_norm)},
+    {"attn_norm.weight", 0, EL_SIDE_ONE, EL_SIDE_DIM, AT(attn_norm)},
+    {"attn_q.weight", 0, EL_SIDE_QUERIES, EL_SIDE_DIM, AT(wq)},
+    {"attn_k.weight", 0, EL_SIDE_KEYS, EL_SIDE_DIM, AT(wk)},
+    {"attn_v.weight", 0, EL_SIDE_KEYS, EL_SIDE_DIM, AT(wv)},
+    {"attn_output.weight", 0, EL_SIDE_DIM, EL_SIDE_QUERIES, AT(wo)},
+    {"ffn_norm.weight", 0, EL_SIDE_ONE, EL_SIDE_DIM, AT(ffn_norm)},
+    {"ffn_gate.weight", 0, EL_SIDE_FFN, EL_SIDE_DIM, AT(gate)},
+    {"ffn_up.weight", 0, EL_SIDE_FFN, EL_SIDE_DIM, AT(up)},
+    {"ffn_down.weight", 0, EL_SIDE_DIM, EL_SIDE_FFN, AT(down)},
+    {"attn_q.bias", EL_DECODER_BIASES, EL_SIDE_ONE, EL_SIDE_QUERIES, AT(q_bias)},
+    {"attn_k.bias", EL_DECODER_BIASES, EL_SIDE_ONE, EL_SIDE_KEYS, AT(k_bias)},
+    {"attn_v.bias", EL_DECODER_BIASES, EL_SIDE_ONE, EL_SIDE_KEYS, AT(v_bias)},
+    {"attn_q_norm.weight", EL_DECODER_NORMS, EL_SIDE_ONE, EL_SIDE_HEAD, AT(q_norm)},
+    {"attn_k_norm.weight", EL_DECODER_NORMS, EL_SIDE_ONE, EL_SIDE_HEAD, AT(k_norm)},
+    {"post_attention_norm.weight", EL_DECODER_POST_NORMS, EL_SIDE_ONE, EL_SIDE_DIM,
+     AT(attn_post_norm)},
+    {"post_ffw_norm.weight", EL_DECODER_POST_NORMS, EL_SIDE_ONE, EL_SIDE_DIM, AT(ffn_post_norm)},
+    {"attn_sub_norm.weight", EL_DECODER_SUB_NORMS, EL_SIDE_ONE, EL_SIDE_QUERIES, AT(attn_sub_norm)},
+    {"ffn_sub_norm.weight", EL_DECODER_SUB_NORMS, EL_SIDE_ONE, EL_SIDE_FFN, AT(ffn_sub_norm)},
 };
 
 enum { PARTS = sizeof parts / sizeof *parts };
@@ -55,26 +54,16 @@ bool el_decoder_has(const el_architecture *a, const char *name)
     return false;
 }
 
-static uint32_t width(const el_config *c, side of)
-{
-    const uint32_t widths[SIDES] = {[ONE] = 1,
-                                    [DIM] = c->dim,
-                                    [FFN] = c->ffn_dim,
-                                    [QUERIES] = c->heads * c->head_dim,
-                                    [KEYS] = c->kv_heads * c->head_dim,
-                                    [HEAD] = c->head_dim};
-    return widths[of];
-}
-
 static edgellm_status load_part(el_layer *l, const el_tm2 *file, uint32_t layer, const part *p,
                                 edgellm_error *err)
 {
-    const uint32_t rows = width(&file->config, p->rows), cols = width(&file->config, p->cols);
+    const uint32_t rows = el_config_side(&file->config, p->rows),
+                   cols = el_config_side(&file->config, p->cols);
     void *to = (uint8_t *)l + p->at;
     char name[EL_TENSOR_NAME_BYTES];
     snprintf(name, sizeof name, "blk.%u.%s", layer, p->name);
-    return p->rows == ONE ? el_tm2_vector(file, name, cols, to, err)
-                          : el_tm2_matrix(file, name, rows, cols, to, err);
+    return p->rows == EL_SIDE_ONE ? el_tm2_vector(file, name, cols, to, err)
+                                  : el_tm2_matrix(file, name, rows, cols, to, err);
 }
 
 static edgellm_status load_layer(el_layer *l, const el_tm2 *file, uint32_t layer,

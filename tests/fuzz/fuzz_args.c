@@ -90,6 +90,7 @@ static void check_field(const el_cli_option *o, const char *field, const argumen
         FUZZ_CHECK((text && !*text && o->kind == EL_CLI_TEXT_IF_ANY) || is_given(text, o, a));
         break;
     case EL_CLI_TEXTS:
+    case EL_CLI_ADAPTERS:
         check_texts(field, o, a);
         break;
     case EL_CLI_U32:
