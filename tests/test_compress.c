@@ -318,6 +318,47 @@ static void test_stopped_anywhere_it_goes_on(void **state)
     }
 }
 
+typedef struct watch {
+    unsigned first, stop_at; /* steps of the training, from 1 */
+} watch;
+
+static bool watch_steps(void *context, const char *stage, double done)
+{
+    watch *w = context;
+    unsigned step;
+    (void)done;
+    if (sscanf(stage, "step %u of", &step) != 1) return true;
+    if (w->first == 0) w->first = step;
+    return step != w->stop_at;
+}
+
+/* Steps that are done are not done again; with states kept at the end alone, or after each step. */
+static void test_training_goes_on_where_it_was(void **state)
+{
+    el_compress_options o = small_options();
+    edgellm_error err;
+    el_compress_result result;
+    (void)state;
+    make_source(false);
+    const el_compress_result whole = compress(&o);
+    const uint64_t hash = file_hash(TARGET);
+    for (int i = 0; i < 2; i++) {
+        watch stopped = {.stop_at = 3}, resumed = {0};
+        unlink(TARGET);
+        o.keep = i ? 1e-9 : 0;
+        o.progress = watch_steps;
+        o.progress_context = &stopped;
+        o.resume = false;
+        assert_int_equal(el_compress(SOURCE, TARGET, &o, NULL, &err), EDGELLM_ERR_INTERRUPTED);
+        o.progress_context = &resumed;
+        o.resume = true;
+        assert_ok(el_compress(SOURCE, TARGET, &o, &result, &err));
+        assert_int_equal(resumed.first, 3);
+        assert_true(file_hash(TARGET) == hash);
+        assert_true(result.kl_first == whole.kl_first && result.kl_last == whole.kl_last);
+    }
+}
+
 static void test_an_unfinished_run_is_not_lost(void **state)
 {
     el_compress_options o = small_options();
@@ -386,6 +427,90 @@ static void test_a_journal_cut_short_or_damaged(void **state)
         int want = at < HEADER ? -1 : at >= FIRST;
         assert_int_equal(records_left(ALL, at), want);
     }
+}
+
+enum { STATE = 24, STATE_BYTES = 3 + 4 };
+
+/* A journal with one record and the states "aaaaaaa" of number 1, "bbbbbbb" of number 2 and so on.
+ */
+static void write_states(uint32_t count)
+{
+    el_journal j;
+    edgellm_error err;
+    unlink(JOURNAL);
+    assert_ok(el_journal_open(&j, TARGET, 7, false, &err));
+    assert_ok(el_journal_add(&j, 1, "first", 5, &err));
+    for (uint32_t i = 0; i < count; i++) {
+        char data[STATE_BYTES];
+        memset(data, (char)('a' + i), sizeof data);
+        const el_span spans[] = {{data, 3}, {data + 3, 4}};
+        assert_ok(el_journal_keep(&j, spans, 2, &err));
+    }
+    el_journal_close(&j, false);
+}
+
+/* The letter of the state that a journal still gives, of which one byte is changed (size - 1 is its
+ * last) or which is cut; '-' if there is none. */
+static char state_left(uint32_t count, size_t size, size_t changed)
+{
+    el_bytes b = {0};
+    el_journal j;
+    edgellm_error err;
+    char data[STATE_BYTES] = "-------", first[5];
+    const el_span spans[] = {{data, 3}, {data + 3, 4}};
+    write_states(count);
+    assert_true(el_bytes_load(&b, JOURNAL));
+    if (changed < b.size) b.data[changed] ^= 1;
+    b.size = size < b.size ? size : b.size;
+    assert_true(el_bytes_save(&b, JOURNAL));
+    free(b.data);
+    assert_ok(el_journal_open(&j, TARGET, 7, true, &err));
+    assert_true(el_journal_take(&j, 1, first, sizeof first));
+    assert_ok(el_journal_kept(&j, spans, 2, &err));
+    assert_int_equal(data[0], data[STATE_BYTES - 1]);
+    el_journal_close(&j, true);
+    return data[0];
+}
+
+static void test_of_two_states_one_is_whole(void **state)
+{
+    enum { RECORDS = 16 + 16 + 5, EVEN = RECORDS, ODD = RECORDS + STATE + STATE_BYTES };
+    const size_t all = ODD + STATE + STATE_BYTES, one = STATE + STATE_BYTES;
+    (void)state;
+    assert_int_equal(state_left(0, all, all), '-');
+    for (uint32_t count = 1; count <= 5; count++)
+        assert_int_equal(state_left(count, all, all), 'a' + (int)count - 1);
+    for (size_t i = 0; i < one; i++) { /* number 3 is damaged, or half written; number 2 is not */
+        const char left = i >= 12 && i < 16 ? 'c' : 'b'; /* four bytes say nothing */
+        assert_int_equal(state_left(3, all, ODD + i), left);
+        assert_int_equal(state_left(3, ODD + i, all), 'b');
+        assert_int_equal(state_left(3, all, EVEN + i), 'c');
+        assert_int_equal(state_left(1, ODD + i, all), '-');
+    }
+}
+
+/* A state that goes on from one that was found takes the place of the other. */
+static void test_states_go_on(void **state)
+{
+    char data[] = "ddd", first[5];
+    const el_span span = {data, 3};
+    el_journal j;
+    edgellm_error err;
+    (void)state;
+    unlink(JOURNAL);
+    assert_ok(el_journal_open(&j, TARGET, 7, false, &err));
+    assert_ok(el_journal_add(&j, 1, "first", 5, &err));
+    for (char c = 'a'; c <= 'f'; c++) {
+        memset(data, c, 3);
+        assert_ok(el_journal_keep(&j, &span, 1, &err));
+        el_journal_close(&j, false);
+        memset(data, '-', 3);
+        assert_ok(el_journal_open(&j, TARGET, 7, true, &err));
+        assert_true(el_journal_take(&j, 1, first, sizeof first));
+        assert_ok(el_journal_kept(&j, &span, 1, &err));
+        assert_int_equal(data[0], c);
+    }
+    el_journal_close(&j, true);
 }
 
 /* ---- refusals ---------------------------------------------------------------------------- */
@@ -474,8 +599,11 @@ int main(void)
         cmocka_unit_test(test_same_file_for_any_number_of_threads),
         cmocka_unit_test(test_another_seed_another_file),
         cmocka_unit_test(test_stopped_anywhere_it_goes_on),
+        cmocka_unit_test(test_training_goes_on_where_it_was),
         cmocka_unit_test(test_an_unfinished_run_is_not_lost),
         cmocka_unit_test(test_a_journal_cut_short_or_damaged),
+        cmocka_unit_test(test_of_two_states_one_is_whole),
+        cmocka_unit_test(test_states_go_on),
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_sizes_that_cannot_be),
         cmocka_unit_test(test_texts_that_are_too_short),

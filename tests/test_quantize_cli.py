@@ -197,12 +197,13 @@ class Told(Case):
                 self.assertEqual(matrix[key], listed[matrix["name"]][key], matrix)
 
     def test_report(self):
-        report = self.report("--fit", "40KB", "--seed", "5", "--tensor", "ffn_up=3", *LITTLE)
+        report = self.report("--fit", "40KB", "--seed", "5", "--tensor", "ffn_up=3", "--rate", "0.002", *LITTLE)
         options = report["options"]
         self.assertEqual(report["source"], GGUF)
         self.assertEqual([options[k] for k in ("fit", "seed", "sequences", "length", "epochs",
                                                "steps", "threads", "calibration_file")],
                          [40000, 5, 4, 16, 1, 3, 1, None])
+        self.assertAlmostEqual(options["rate"], 0.002)
         self.check_result(report["result"])
         self.check_matrices(report["matrices"])
 
@@ -367,7 +368,7 @@ class Stopped(Case):
     def refuses_what_does_not_go_on(self):
         whole = self.journal.read_bytes()
         self.fails(USAGE, *self.command(*MUCH), contains="--resume")
-        for other in (("--seed", "2"), ("--steps", "121"), ("--fit", "41KB"), ("--tensor", "attn_k=2")):
+        for other in (("--seed", "2"), ("--steps", "121"), ("--rate", "0.001"), ("--fit", "41KB"), ("--tensor", "attn_k=2")):
             self.fails(USAGE, *self.command(*MUCH, *other, "--resume"), contains="other options")
         with open(self.journal, "rb") as held:
             fcntl.flock(held, fcntl.LOCK_EX)

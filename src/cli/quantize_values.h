@@ -20,7 +20,7 @@ typedef struct el_cli_quantize_values {
     uint32_t i2s;    /* el_i2s; 0: not given */
     uint32_t levels; /* 2: three levels that are kept take two bits */
     uint32_t sequences, length, epochs, steps, threads;
-    float max_kl;
+    float max_kl, rate;
     bool offset, resume, restart, force, json, quiet;
 } el_cli_quantize_values;
 

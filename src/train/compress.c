@@ -14,6 +14,7 @@
 
 #include "base/crc32.h"
 #include "base/fpenv.h"
+#include "base/half.h"
 #include "format/checks.h"
 #include "quant/quantize.h"
 #include "train/compress_run.h"
@@ -86,6 +87,7 @@ static uint64_t fingerprint(const el_run *r)
                                 o->length,
                                 o->epochs,
                                 o->steps,
+                                el_bits_of_float(r->rate),
                                 el_gguf_bytes(&r->source.gguf)};
     uint32_t crc = el_crc32(0, numbers, sizeof numbers);
     for (uint32_t i = 0; i < o->n_rules; i++) {
@@ -263,6 +265,7 @@ edgellm_status el_compress(const char *source, const char *target,
                            edgellm_error *err)
 {
     el_run r = {.options = options, .path = source, .target = target};
+    r.rate = (float)(options->rate > 0 ? options->rate : EL_COMPRESS_RATE);
     EL_TRY(check_options(options, err));
     EL_TRY(el_quantize_paths(source, target, err));
     EL_TRY(el_source_open_by(&r.source, source, options->open ? options->open : el_gguf_open, err));

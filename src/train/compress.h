@@ -32,9 +32,12 @@ typedef struct el_compress_options {
     uint32_t length;         /* tokens of each */
     uint32_t epochs;         /* of training layer by layer; 0: none */
     uint32_t steps;          /* of training as a whole; 0: none */
+    double rate;             /* what a weight moves in one of them at most, about, in codes;
+                                0: EL_COMPRESS_RATE */
     uint64_t seed;
     unsigned threads; /* 0: all cores, at most 64 */
     bool resume;      /* go on with an unfinished run */
+    double keep;      /* seconds between states of the training that are kept; 0: 600 */
     double max_kl;    /* above it a file is ruined; 0: EL_COMPRESS_RUINED */
     bool force;       /* keep a ruined file too */
 
@@ -48,6 +51,8 @@ typedef struct el_compress_options {
 
 /* A file whose KL is above this many nats a token is ruined: its text falls apart. */
 #define EL_COMPRESS_RUINED 2.0
+/* For some dozens of steps. */
+#define EL_COMPRESS_RATE 0.0004
 
 typedef struct el_compress_result {
     uint64_t source_bytes, file_bytes, parameters;

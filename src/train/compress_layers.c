@@ -1,10 +1,9 @@
-/* compress_layers.c: layer by layer, then as a whole. */
+/* compress_layers.c: layer by layer. */
 #include <stdio.h>
 #include <string.h>
 
 #include "train/compress_run.h"
 #include "train/layerwise.h"
-#include "train/tune.h"
 
 static const el_recipe recipe = {.correction = 0.5f,
                                  .residual = 0.5f,
@@ -76,50 +75,5 @@ edgellm_status el_run_layers(el_run *r, edgellm_error *err)
     }
     el_arena_release(&arena);
     r->done += cost;
-    return status;
-}
-
-static edgellm_status run_steps(el_run *r, el_tune *t, uint32_t *order, edgellm_error *err)
-{
-    uint32_t per_epoch = t->sequences / t->batch;
-    double cost = (double)t->batch * t->length * EL_COST_TUNE;
-    uint32_t eighth = t->steps / 8 + 1;
-    for (uint32_t step = 0; step < t->steps; step++) {
-        char stage[64];
-        snprintf(stage, sizeof stage, "step %u of %u", step + 1, t->steps);
-        EL_TRY(el_run_tell(r, stage, cost * step, err));
-        if (step % per_epoch == 0) el_shuffle(order, t->sequences, step + 1);
-        double kl = el_tune_step(t, step, order + (size_t)(step % per_epoch) * t->batch);
-        if (step < eighth) r->result.kl_first += kl / eighth;
-        if (step + eighth >= t->steps) r->result.kl_last += kl / eighth;
-    }
-    r->done += cost * t->steps;
-    return EDGELLM_OK;
-}
-
-edgellm_status el_run_tune(el_run *r, edgellm_error *err)
-{
-    el_tune t = {.source = &r->source,
-                 .shape = &r->shape,
-                 .student = &r->student,
-                 .crew = r->crew,
-                 .members = r->members,
-                 .sequences = r->sequences,
-                 .length = r->text.length,
-                 .batch = r->sequences < EL_STEP_SEQUENCES ? r->sequences : EL_STEP_SEQUENCES,
-                 .tokens = r->text.tokens,
-                 .teacher = r->hidden,
-                 .steps = r->options->steps,
-                 .rate_u = 0.0004f,
-                 .rate_scale = 0.001f,
-                 .rate_norm = 0.001f};
-    if (t.steps == 0) return EDGELLM_OK;
-    el_arena arena = el_arena_measure();
-    el_tune_layout(&t, &arena);
-    size_t order = (size_t)t.sequences * sizeof(uint32_t);
-    EL_TRY(el_arena_reserve(&arena, arena.used + order + EL_ALIGN, err));
-    el_tune_layout(&t, &arena);
-    edgellm_status status = run_steps(r, &t, el_arena_take(&arena, 1, order), err);
-    el_arena_release(&arena);
     return status;
 }

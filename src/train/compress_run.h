@@ -39,6 +39,7 @@ typedef struct el_run {
     el_journal journal;
     el_calibration text; /* the last EL_HELD_OUT sequences are not trained on */
     uint32_t sequences;
+    float rate; /* of training as a whole */
     el_form *forms;
     el_student student;
     float *hidden;      /* (all tokens, dim): what the source's head sees */

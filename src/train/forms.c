@@ -306,7 +306,9 @@ static void add_options(el_manifest *m, const el_compress_options *o, uint32_t s
     el_manifest_add(m, "\"calibrate\":\"%s\",\"sequences\":%u,\"length\":%u,\"seed\":%llu,",
                     o->calibration ? "file" : "self", sequences, o->length,
                     (unsigned long long)o->seed);
-    el_manifest_add(m, "\"epochs\":%u,\"steps\":%u},", o->epochs, o->steps);
+    el_manifest_add(m, "\"epochs\":%u,\"steps\":%u", o->epochs, o->steps);
+    if (o->rate > 0) el_manifest_add(m, ",\"rate\":%g", o->rate);
+    el_manifest_add(m, "},");
 }
 
 char *el_forms_manifest(const char *path, const el_source *s, const el_form *forms,

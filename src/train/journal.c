@@ -155,6 +155,85 @@ edgellm_status el_journal_add(el_journal *j, uint32_t kind, const void *data, si
     return EDGELLM_OK;
 }
 
+/* ---- states ----------------------------------------------------------------------------- */
+
+typedef struct state {
+    uint64_t number;
+    uint32_t crc, zero;
+    uint64_t bytes;
+} state;
+
+static uint64_t bytes_of(const el_span *spans, uint32_t n)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < n; i++)
+        bytes += spans[i].bytes;
+    return bytes;
+}
+
+static state state_of(uint64_t number, const el_span *spans, uint32_t n)
+{
+    state s = {.number = number, .crc = el_crc32(0, &number, sizeof number)};
+    for (uint32_t i = 0; i < n; i++)
+        s.crc = el_crc32(s.crc, spans[i].data, spans[i].bytes);
+    s.bytes = bytes_of(spans, n);
+    return s;
+}
+
+/* Goes to the place of a state; `records`: where the records end. */
+static bool seek_state(const el_journal *j, off_t records, uint64_t number, uint64_t bytes)
+{
+    off_t at = records + (off_t)(number % 2 * (sizeof(state) + bytes));
+    return lseek(j->fd, at, SEEK_SET) == at;
+}
+
+edgellm_status el_journal_keep(el_journal *j, const el_span *spans, uint32_t n, edgellm_error *err)
+{
+    const state s = state_of(j->states + 1, spans, n);
+    const off_t records = lseek(j->fd, 0, SEEK_CUR);
+    bool good =
+        records >= 0 && seek_state(j, records, s.number, s.bytes) && write_all(j->fd, &s, sizeof s);
+    for (uint32_t i = 0; i < n; i++)
+        good = good && write_all(j->fd, spans[i].data, spans[i].bytes);
+    if (!good || fsync(j->fd) != 0) return failed(j, "write", err);
+    if (lseek(j->fd, records, SEEK_SET) < 0) return failed(j, "write", err);
+    j->states = s.number;
+    return EDGELLM_OK;
+}
+
+/* The number of the state in the place of an even or an odd one, 0 if it is not whole. */
+static uint64_t number_of(const el_journal *j, off_t records, uint64_t place, uint64_t bytes)
+{
+    uint8_t piece[65536];
+    state s;
+    if (!seek_state(j, records, place, bytes) || !read_all(j->fd, &s, sizeof s)) return 0;
+    if (s.bytes != bytes || s.number % 2 != place) return 0;
+    uint32_t crc = el_crc32(0, &s.number, sizeof s.number);
+    for (uint64_t left = bytes; left > 0;) {
+        size_t n = left < sizeof piece ? (size_t)left : sizeof piece;
+        if (!read_all(j->fd, piece, n)) return 0;
+        crc = el_crc32(crc, piece, n);
+        left -= n;
+    }
+    return crc == s.crc ? s.number : 0;
+}
+
+edgellm_status el_journal_kept(el_journal *j, const el_span *spans, uint32_t n, edgellm_error *err)
+{
+    if (!j->reading) return EDGELLM_OK;
+    const uint64_t bytes = bytes_of(spans, n);
+    const off_t records = lseek(j->fd, 0, SEEK_CUR);
+    const uint64_t even = number_of(j, records, 0, bytes), odd = number_of(j, records, 1, bytes);
+    state s;
+    j->states = even > odd ? even : odd;
+    bool good = j->states == 0 ||
+                (seek_state(j, records, j->states, bytes) && read_all(j->fd, &s, sizeof s));
+    for (uint32_t i = 0; i < n && j->states > 0; i++)
+        good = good && read_all(j->fd, spans[i].data, spans[i].bytes);
+    if (!good || lseek(j->fd, records, SEEK_SET) < 0) return failed(j, "read", err);
+    return EDGELLM_OK;
+}
+
 void el_journal_close(el_journal *j, bool done)
 {
     if (!j->path) return;

@@ -7,6 +7,7 @@
 
 #include "train/latent_table.h"
 #include "train/source.h"
+#include "train/span.h"
 
 typedef struct el_form {
     el_codec codec;
@@ -58,11 +59,7 @@ static inline el_latent_table *el_student_head(el_student *s)
     return s->tied ? &s->embedding : &s->head;
 }
 
-/* Memory of one layer's latents, which lie together: for keeping them elsewhere. */
-typedef struct el_span {
-    void *data;
-    size_t bytes;
-} el_span;
+/* Memory of one layer's latents. */
 el_span el_student_layer_span(const el_student *student, uint32_t layer);
 el_span el_student_ends_span(const el_student *student); /* of the embedding and the head */
 

@@ -46,6 +46,7 @@ static void layout_table(const el_latent_table *table, el_latent_moments *moment
 static void layout_moments(el_tune *t, el_arena *a)
 {
     const el_config *c = &t->source->config;
+    size_t begin = a->used;
     layout_table(&t->student->embedding, t->embedding_moments, a);
     if (!t->student->tied) layout_table(&t->student->head, t->head_moments, a);
     for (uint32_t i = 0; i < c->layers * EL_PARTS; i++) {
@@ -55,6 +56,7 @@ static void layout_moments(el_tune *t, el_arena *a)
     }
     t->norm_m = el_arena_take(a, (2 * c->layers + 1), c->dim * sizeof(float));
     t->norm_v = el_arena_take(a, (2 * c->layers + 1), c->dim * sizeof(float));
+    t->moments = (el_span){a->base ? a->base + begin : NULL, a->used - begin};
 }
 
 void el_tune_layout(el_tune *t, el_arena *a)

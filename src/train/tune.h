@@ -27,6 +27,7 @@ typedef struct el_tune {
     el_latent_moments embedding_moments[EL_TABLE_PARTS];
     el_latent_moments head_moments[EL_TABLE_PARTS]; /* not used if tied */
     float *norm_m, *norm_v;
+    el_span moments;         /* all of these */
     float *part[EL_PARTS];   /* weights of the layer at hand */
     float *dtable;           /* (vocab, dim) */
     float *inputs;           /* (layers + 1, batch * length, dim) */
