@@ -17,7 +17,7 @@ typedef struct perplexity_values {
     el_cli_model_values model;
     uint32_t chunks;
     const char *against, *cache;
-    bool json, quiet;
+    bool chat, json, quiet;
 } perplexity_values;
 
 typedef struct score {
@@ -52,8 +52,8 @@ static edgellm_status score_all(const el_cli_model *model, const el_cli_chunks *
     for (size_t i = 0; i < chunks->count && status == EDGELLM_OK; i++) {
         status = el_cli_chunk_score(chunks, i, model, logits, take, s, err);
         if (progress && status == EDGELLM_OK) {
-            fprintf(stderr, "\rchunk %zu/%zu, perplexity %.4f ", i + 1, chunks->count,
-                    exp(mean(s->nll, s->tokens)));
+            fprintf(stderr, "\r%s %zu/%zu, perplexity %.4f ", el_cli_chunks_unit(chunks), i + 1,
+                    chunks->count, exp(mean(s->nll, s->tokens)));
         }
     }
     if (progress) fputs("\r\033[K", stderr);
@@ -64,9 +64,10 @@ static edgellm_status score_all(const el_cli_model *model, const el_cli_chunks *
 
 static void print_score(const score *s, const perplexity_values *v, const el_cli_chunks *chunks)
 {
-    printf("perplexity %.4f over %llu tokens (%zu chunks of %u, %.1f s%s)\n",
-           exp(mean(s->nll, s->tokens)), (unsigned long long)s->tokens, chunks->count,
-           chunks->context, s->seconds, v->model.session.exact ? ", exact mode" : "");
+    printf("perplexity %.4f over %llu tokens (%zu %ss", exp(mean(s->nll, s->tokens)),
+           (unsigned long long)s->tokens, chunks->count, el_cli_chunks_unit(chunks));
+    if (!chunks->chat) printf(" of %u", chunks->context);
+    printf(", %.1f s%s)\n", s->seconds, v->model.session.exact ? ", exact mode" : "");
 }
 
 static json_t *score_json(const score *s, const perplexity_values *v, const el_cli_chunks *chunks)
@@ -75,7 +76,8 @@ static json_t *score_json(const score *s, const perplexity_values *v, const el_c
     json_object_set_new(o, "ppl", el_cli_json_real(exp(mean(s->nll, s->tokens))));
     json_object_set_new(o, "nll", el_cli_json_real(mean(s->nll, s->tokens)));
     json_object_set_new(o, "tokens", json_integer((json_int_t)s->tokens));
-    json_object_set_new(o, "chunks", json_integer((json_int_t)chunks->count));
+    json_object_set_new(o, chunks->chat ? "answers" : "chunks",
+                        json_integer((json_int_t)chunks->count));
     json_object_set_new(o, "context", json_integer(chunks->context));
     json_object_set_new(o, "exact", json_boolean(v->model.session.exact));
     if (!v->model.session.exact)
@@ -162,7 +164,7 @@ static edgellm_status measure(const el_cli_model *model, const perplexity_values
 {
     el_cli_chunks chunks;
     bool progress = !v->quiet && !v->json && isatty(STDERR_FILENO);
-    EL_CLI_TRY(el_cli_chunks_read(&chunks, model, operands[1], v->chunks, err));
+    EL_CLI_TRY(el_cli_chunks_read(&chunks, model, operands[1], v->chat, v->chunks, err));
     edgellm_status status = v->against != NULL
                                 ? against(model, v, operands[0], &chunks, progress, err)
                                 : alone(model, v, &chunks, progress, err);
@@ -179,6 +181,10 @@ static edgellm_status perplexity(const void *values, char **operands, int n_oper
     if (v->cache != NULL && v->against == NULL) {
         return el_cli_fail(err, EDGELLM_ERR_USAGE, "--cache is only of use with --against");
     }
+    if (v->cache != NULL && v->chat) {
+        return el_cli_fail(err, EDGELLM_ERR_USAGE,
+                           "--cache keeps logits of texts; those of answers (--chat) are not kept");
+    }
     EL_CLI_TRY(el_cli_model_open_adapted(&model, operands[0], &v->model, err));
     edgellm_status status = el_cli_model_start(&model, &v->model.session, err);
     if (status == EDGELLM_OK) status = measure(&model, v, operands, err);
@@ -189,8 +195,10 @@ static edgellm_status perplexity(const void *values, char **operands, int n_oper
 #define FIELD(member) offsetof(perplexity_values, member)
 
 static const el_cli_option options[] = {
-    {"chunks", 0, EL_CLI_U32, FIELD(chunks), "N", "0", "only the first N chunks; 0: all", 0,
-     4294967295.0, NULL},
+    {"chat", 0, EL_CLI_ON, FIELD(chat), NULL, NULL,
+     "FILE is conversations, of which the answers are scored", 0, 0, NULL},
+    {"chunks", 0, EL_CLI_U32, FIELD(chunks), "N", "0",
+     "only the first N chunks or conversations; 0: all", 0, 4294967295.0, NULL},
     {"against", 0, EL_CLI_TEXT, FIELD(against), "SOURCE", NULL,
      "TM2 or GGUF file, or folder, that the model was made from", 0, 0, NULL},
     {"cache", 0, EL_CLI_TEXT, FIELD(cache), "DIR", NULL,
@@ -198,6 +206,7 @@ static const el_cli_option options[] = {
     EL_CLI_CONTEXT_ROW(perplexity_values, NULL,
                        "tokens of a chunk; 512, or less if the model knows less"),
     EL_CLI_SESSION_ROWS(perplexity_values),
+    EL_CLI_TEMPLATE_ROW(perplexity_values),
     EL_CLI_ENGINE_ROWS(perplexity_values),
     EL_CLI_LORA_ROW(perplexity_values),
     {"json", 0, EL_CLI_ON, FIELD(json), NULL, NULL, "one JSON object", 0, 0, NULL},
@@ -212,6 +221,11 @@ const el_cli_command el_cli_cmd_perplexity = {
     .about =
         "Cuts the text into chunks of -c tokens and scores the second half of each, as\n"
         "llama.cpp does. FILE - is standard input.\n"
+        "With --chat a line of FILE is a conversation, {\"messages\": [{\"role\", \"content\"}, "
+        "...],\n"
+        "\"answer\"}, laid out by the chat template. Only the answer's tokens are scored, and the "
+        "one\n"
+        "that ends it, unless the line has \"ended\": false. -c holds the longest.\n"
         "With --against, also what MODEL lost: SOURCE is scored in exact mode on the same tokens, "
         "and\n"
         "compared over the whole vocabulary: the ratio of the perplexities, the mean divergence\n"
@@ -219,10 +233,12 @@ const el_cli_command el_cli_cmd_perplexity = {
         "GGUF file or a Hugging Face folder is converted first, as it is, in $TMPDIR. The\n"
         "source's logits (25 MB for each chunk of 512 tokens and 49152 words) are kept for the\n"
         "next model: in --cache, $EDGELLM_CACHE,\n"
-        "$XDG_CACHE_HOME/edgellm or ~/.cache/edgellm. Such files may be deleted at any time.\n",
+        "$XDG_CACHE_HOME/edgellm or ~/.cache/edgellm. Such files may be deleted at any time.\n"
+        "With --chat they are not kept: they would take gigabytes.\n",
     .examples = "  edgellm perplexity model.tm2.bin wikitext2-valid.txt --chunks 40 --json\n"
                 "  edgellm perplexity model.tm2.bin text.txt --exact\n"
-                "  edgellm perplexity small.tm2.bin text.txt --chunks 40 --against model.gguf\n",
+                "  edgellm perplexity small.tm2.bin text.txt --chunks 40 --against model.gguf\n"
+                "  edgellm perplexity small.tm2.bin answers.jsonl --chat --against model.gguf\n",
     .options = options,
     .values_size = sizeof(perplexity_values),
     .min_operands = 2,

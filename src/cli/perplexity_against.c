@@ -24,7 +24,7 @@ typedef struct run {
 
 static uint64_t hash_of_tokens(const el_cli_chunks *c)
 {
-    return el_fnv(EDGELLM_HASH_START, c->tokens.ids, c->count * c->context * sizeof *c->tokens.ids);
+    return el_fnv(EDGELLM_HASH_START, c->tokens.ids, c->tokens.count * sizeof *c->tokens.ids);
 }
 
 /* What the reference logits depend on: exact mode gives the same bits on every machine. */
@@ -75,7 +75,8 @@ static void show(const run *r, size_t index, const char *what)
 {
     const el_cli_against *t = &r->total;
     if (!r->options->progress) return;
-    fprintf(stderr, "\rchunk %zu/%zu, %s", index + 1, r->chunks->count, what);
+    fprintf(stderr, "\r%s %zu/%zu, %s", el_cli_chunks_unit(r->chunks), index + 1, r->chunks->count,
+            what);
     if (t->scored > 0) {
         double n = (double)t->scored;
         fprintf(stderr, "; so far source %.4f, model %.4f, KL %.5f", exp(t->source_nll / n),
@@ -143,13 +144,14 @@ static edgellm_status measure(run *r, edgellm_error *err)
         .key = key_of(r),
         .context = c->context,
         .chunks = (uint32_t)c->count,
-        .positions = el_cli_chunk_positions(c->context),
+        .positions = c->positions,
         .vocab = r->model->info.vocab,
     };
     EL_CLI_TRY(el_cli_reference_open(&r->reference, header.positions, header.vocab, err));
     r->logits = el_cli_chunk_logits(r->model, err);
     if (r->logits == NULL) return err->status;
-    el_cli_cache_open(&r->cache, r->options->cache, &header);
+    /* The chunks of a file of kept logits are of one size; those of answers would be gigabytes. */
+    el_cli_cache_open(&r->cache, c->chat ? "none" : r->options->cache, &header);
     if (el_cli_cache_found(&r->cache)) EL_CLI_TRY(with_cache(r, &damaged, err));
     if (r->total.scored == 0 || damaged) EL_CLI_TRY(with_source(r, err));
     return EDGELLM_OK;

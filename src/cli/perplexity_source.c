@@ -158,12 +158,8 @@ static edgellm_status compare_vocabularies(const el_cli_source *source, const el
 static edgellm_status compare_tokens(const el_cli_source *source, const el_cli_chunks *chunks,
                                      edgellm_error *err)
 {
-    el_cli_tokens tokens = {NULL, 0};
-    EL_CLI_TRY(el_cli_tokenize(source->model.engine, chunks->text, chunks->len,
-                               EDGELLM_TOKENIZE_PLAIN, &tokens, err));
-    bool same = tokens.count == chunks->tokens.count &&
-                memcmp(tokens.ids, chunks->tokens.ids, tokens.count * sizeof *tokens.ids) == 0;
-    free(tokens.ids);
+    bool same;
+    EL_CLI_TRY(el_cli_chunks_compare(chunks, source->model.engine, &same, err));
     if (same) return EDGELLM_OK;
     return other_vocabulary(source->path, "the text becomes other tokens", err);
 }
