@@ -118,7 +118,7 @@ class Help(Case):
                         " --resume --force --json -q",
             "info": "--json --tensors -c", "tokenize": "--special --ids --decode --json",
             "embed": "--file --json -c -j --exact --max-ram --verify",
-            "perplexity": "--chunks -c --json --exact --against --cache",
+            "perplexity": "--chat --chunks -c --json --exact --against --cache",
             "bench": "--template --runs -n --json --warmup --rt --certificate --backend"
                      " --blocks --prompt --unique-prompts --sessions --load --trace --output --csv --html"
                      " --target-rate --max-temp --root",
@@ -615,6 +615,15 @@ class Against(Case):
         narrow = self.measure("--kv-bits", "4", model=TM2, cache="used")  # the source keeps all, always
         self.assertEqual((narrow["source_ppl"], narrow["kv_bits"]), (exact["source_ppl"], 4))
         self.assertNotEqual(narrow["kl"], int8["kl"])
+
+    def test_texts_that_begin_with_a_token(self):
+        gguf, source, small = (self.folder / name for name in ("bos.gguf", "bos.bin", "small.bin"))
+        subprocess.run([MAKE_TINY, gguf, "bos"], check=True, timeout=60)
+        self.ok("quantize", gguf, "-o", source, "-q")
+        self.ok("quantize", gguf, "-o", small, "-q", "--bits", "4", "--calibrate", "none")
+        got = self.measure(model=small, source=source)
+        alone = self.json("perplexity", small, self.text, "-c", "32", "--chunks", "5")
+        self.assertEqual((got["ppl"], got["tokens"]), (alone["ppl"], alone["tokens"]))
 
     def test_kept_logits_give_the_same_figures(self):
         none = self.measure("--cache", "none", cache="none")

@@ -32,14 +32,21 @@ static edgellm_status bad_line(const reader *r, edgellm_status status, const cha
                        why.message);
 }
 
+/* A text of a message, which ends with its first NUL; NULL: it is none. */
+static const char *text_of(const json_t *message, const char *key)
+{
+    const json_t *text = json_object_get(message, key);
+    const char *bytes = json_string_value(text);
+    return bytes != NULL && strlen(bytes) == json_string_length(text) ? bytes : NULL;
+}
+
 static const char *take_messages(const json_t *list, conversation *c)
 {
     for (size_t i = 0; i < c->n; i++) {
         const json_t *message = json_array_get(list, i);
-        c->messages[i].role = json_string_value(json_object_get(message, "role"));
-        c->messages[i].content = json_string_value(json_object_get(message, "content"));
+        c->messages[i] = (edgellm_message){text_of(message, "role"), text_of(message, "content")};
         if (c->messages[i].role == NULL || c->messages[i].content == NULL)
-            return "a message has not both \"role\" and \"content\", as texts";
+            return "a message has not both \"role\" and \"content\", texts without NUL";
     }
     return NULL;
 }
@@ -135,7 +142,7 @@ static edgellm_status add_row(reader *r, const json_t *row, edgellm_error *err)
 static edgellm_status add_line(reader *r, const char *text, size_t len, edgellm_error *err)
 {
     json_error_t why;
-    json_t *row = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
+    json_t *row = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
     edgellm_status status = EDGELLM_OK;
     if (el_cli_json_starved()) {
         status = el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for a conversation");
