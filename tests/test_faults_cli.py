@@ -33,6 +33,7 @@ WORK = OUT / "work"  # the folder in which commands write
 GGUF, TM2, TEXT = str(OUT / "tiny.gguf"), str(OUT / "tiny.tm2.bin"), str(OUT / "text")
 NARROW = str(OUT / "narrow.gguf")
 SHAPES = str(pathlib.Path(__file__).parent.parent / "examples" / "shapes" / "smollm2-135m.json")
+ROWS = str(OUT / "rows")  # conversations with answers
 TARGET = WORK / "target"
 MARK = OUT / "mark"
 VALGRIND = ("valgrind", "-q", "--leak-check=full", "--show-leak-kinds=all",
@@ -90,6 +91,7 @@ COMMANDS = {
     "tokenize, back": ("tokenize", TM2, "--decode", "70 71 72"),
     "perplexity": ("perplexity", TM2, TEXT, "-c", "16", "--chunks", "2", "-j", CORES),
     "perplexity, json": ("perplexity", TM2, TEXT, "-c", "16", "--chunks", "1", "--json"),
+    "perplexity, chat": ("perplexity", TM2, ROWS, "--chat", "-c", "64", "-j", "1", "--against", TM2),
     "against, kept": AGAINST + (TM2, "--cache", KEPT),
     "against, making": AGAINST + (TM2, "--cache", MADE),
     "against, gguf": AGAINST + (GGUF, "--cache", "none"),
@@ -221,6 +223,8 @@ def setUpModule():
     subprocess.run([EDGELLM, "quantize", GGUF, "-o", TM2], check=True, timeout=60,
                    stdout=subprocess.DEVNULL)
     pathlib.Path(TEXT).write_text("the quick brown fox jumps over the lazy dog and 12 more\n" * 3)
+    asked = [{"role": "user", "content": "the fox"}]
+    pathlib.Path(ROWS).write_text(2 * (json.dumps({"messages": asked, "answer": "jumps"}) + "\n"))
     WORK.mkdir(exist_ok=True)
     shutil.rmtree(KEPT, ignore_errors=True)
     kept = run(COMMANDS["against, kept"])[0]
