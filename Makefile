@@ -243,7 +243,7 @@ site:
 	@scripts/setup.sh --site
 	@tools/site.sh
 
-# What models lost, on three texts: make quality WIKITEXT=FILE MODELS="A B" SOURCE=C ARGS=--json
+# What models lost, on three texts and on chat answers: make quality WIKITEXT=FILE MODELS="A B" SOURCE=C ARGS=--json
 # C, a TM2 or GGUF file, is what A and B were made from.
 quality: model
 	@tools/quality.py --edgellm $(EDGELLM) --source "$(or $(SOURCE),models/SmolLM2-135M-Instruct.tm2.bin)" \
