@@ -73,7 +73,8 @@ static edgellm_status append(el_cli_tokens *all, const uint32_t *ids, size_t n, 
     uint32_t *more = realloc(all->ids, (all->count + n) * sizeof *more);
     if (more == NULL) return el_cli_fail(err, EDGELLM_ERR_MEMORY, "no memory for the tokens");
     memcpy(more + all->count, ids, n * sizeof *ids);
-    *all = (el_cli_tokens){more, all->count + n};
+    all->ids = more;
+    all->count += n;
     return EDGELLM_OK;
 }
 
