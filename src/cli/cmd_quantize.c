@@ -225,7 +225,7 @@ static const el_cli_option option_rows[] = {
     {"steps", 0, EL_CLI_U32, FIELD(steps), "N", "72",
      "in which all layers together learn from the source; 0: none", 0, 1000000, NULL},
     {"rate", 0, EL_CLI_FLOAT, FIELD(rate), "CODES", "0.0004",
-     "what a weight moves in one of them, about, at first; for hundreds 0.001", 0.000001, 1, NULL},
+     "what a weight moves in a step, at first; for hundreds: 0.001", 0.000001, 1, NULL},
     {"seed", 0, EL_CLI_U64, FIELD(seed), "N", "0", "of the texts that the model writes", 0,
      WHOLE_MAX, NULL},
     {"threads", 'j', EL_CLI_U32, FIELD(threads), "N", NULL,
