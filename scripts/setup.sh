@@ -75,6 +75,8 @@ ci_packages="
 clang-format:has clang-format
 valgrind:has valgrind
 strace:has strace
+ninja-build:has ninja
+ccache:has ccache
 "
 # To build for other processors and emulate them.
 cross_packages="

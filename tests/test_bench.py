@@ -565,6 +565,16 @@ class Files(unittest.TestCase):
         self.assertGreater(measured, 0)
         self.assertLess(measured, 100000)
 
+    def test_interrupted_without_files(self):
+        process = start(TM2, "--runs", "100000", "-n", "64", "-p", "4", "-j", "1", "--json")
+        wait_for(lambda: cpu_seconds(process.pid) > (3 if SANITIZED else 0.5))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, err.decode()), (INTERRUPTED, "edgellm: interrupted\n"))
+        told = json.loads(out)
+        self.assertIn(told["runs"], range(1, 100000))
+        self.assertGreater(told["decode_tok_s"], 0)
+
 
 class Pictures(unittest.TestCase):
     """tools/report_pictures.py takes them out of the page."""

@@ -333,6 +333,17 @@ class Use(Case):
         steep = self.change(lambda c: c["costs"].update(step_ms=0.0, step_position_ms=3.6e6, most_over_ms=0.0))
         self.assertEqual(self.json("run", TM2, *RUN, "--certificate", steep)["certificate"]["above"], 0)
 
+    def test_a_mask_counts(self):
+        """A gap under a grammar may take what its mask was certified to take, one without may not."""
+        self.certify()
+        grammar = self.folder / "any.gbnf"
+        grammar.write_text('root ::= [^"]*\n')
+        slow = self.change(lambda c: c["costs"].update(step_ms=0.0, step_position_ms=0.0, most_over_ms=0.0,
+                                                       mask_ms=3.6e6))
+        for options, above in (((), 7), (("--grammar", grammar), 0)):
+            got = self.json("run", TM2, *RUN[:-1], *options, "--certificate", slow)["certificate"]
+            self.assertEqual((got["used"], got["above"]), (True, above))
+
     def test_passes_of_several_sessions(self):
         """The forecast of a pass is the certificate's, if that knows it."""
         bench = ("bench", TM2, "--sessions", "3", "--runs", "2", "-n", "8", "-p", "4", "-j", "1", "-b", "16")

@@ -179,7 +179,8 @@ edgellm_status el_cli_bench_measure(el_cli_bench *b, edgellm_error *err)
             on = take_turn(b, &b->backends[i], block);
     }
     el_cli_bench_count_certified(b);
-    const bool partial = !b->plan.plain && count_requests(b) > 0;
+    /* The plain form tells of the floor, too. */
+    const bool partial = count_requests(b) > 0 && (!b->plan.plain || b->floor.n > 0);
     return partial ? EDGELLM_OK : el_cli_bench_verdict(b, err);
 }
 

@@ -76,6 +76,7 @@ typedef struct el_cli_certified {
     char *path;           /* NULL: there is none */
     bool holds;           /* it is used */
     edgellm_error why;    /* that one was found, but is not */
+    double mask;          /* ns that a grammar's takes in a step; 0: answers keep to none */
     uint64_t gaps, above; /* times from token to token; of those, above the certified maximum */
     double most_above_ms;
 } el_cli_certified;
@@ -98,7 +99,8 @@ edgellm_status el_cli_certified_find_passes(el_cli_certified *c, const char *giv
                                             edgellm_error *err);
 void el_cli_certified_release(el_cli_certified *c);
 
-/* Counts the time of a step at `position` against the largest that was certified for it. */
+/* Counts the time of a step at `position` against the largest that was certified for it, beside
+ * what a grammar's mask was certified to take. */
 void el_cli_certified_count(el_cli_certified *c, uint32_t position, double ms);
 
 /* null if there is none; else "file", "used", and either "why" or "gaps", "above", "most_above_ms".

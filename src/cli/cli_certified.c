@@ -13,6 +13,7 @@ typedef struct user {
     edgellm_session *session;
     edgellm_scheduler *scheduler;
     uint32_t sessions;
+    bool grammar; /* its answers keep to one */
 } user;
 
 static edgellm_status need_passes(const el_cli_certified *c, const user *u, edgellm_error *err)
@@ -38,6 +39,7 @@ static edgellm_status use(el_cli_certified *c, const user *u, edgellm_error *err
     edgellm_error why;
     EL_CLI_TRY(need_passes(c, u, err));
     c->holds = set_costs(u, &c->certificate.costs, &why) == EDGELLM_OK;
+    c->mask = u->grammar ? c->certificate.costs.mask : 0;
     if (c->holds) return EDGELLM_OK;
     return el_cli_fail(err, EDGELLM_ERR_FORMAT, "the certificate '%.200s': %s", c->path,
                        why.message);
@@ -84,7 +86,7 @@ edgellm_status el_cli_certified_find(el_cli_certified *c, const char *given,
                                      const edgellm_session_options *options, edgellm_error *err)
 {
     const el_cli_setup setup = el_cli_setup_of(model, options);
-    const user u = {.session = model->session};
+    const user u = {.session = model->session, .grammar = options->grammar};
     return find(c, given, &setup, &u, err);
 }
 
@@ -112,7 +114,7 @@ void el_cli_certified_count(el_cli_certified *c, uint32_t position, double ms)
 {
     const edgellm_costs *costs = &c->certificate.costs;
     if (!c->holds) return;
-    const double expected = costs->step + costs->step_position * position;
+    const double expected = costs->step + costs->step_position * position + c->mask;
     const double above = ms - (expected + c->certificate.most_over) / 1e6;
     c->gaps++;
     if (above <= 0) return;
