@@ -8,8 +8,8 @@ package git-doc), in the order of their names, until they make 200 kB. Of each t
 of 512 tokens are taken and their second halves scored, by SOURCE in exact mode and by each MODEL as
 it runs. The fourth is chat answers, of which every token is scored and none of the prompts': SOURCE
 gives 5 to each of the 40 prompts of tools/talk_prompts.json, with the seeds 1 to 5, at temperature 1
-and with nothing held back. They are the same on every machine, and kept in build/quality. A text
-that is not there is named as not measured, and is no failure.
+and with nothing held back, of 640 tokens at most. They are the same on every machine, and kept in
+build/quality. A text that is not there is named as not measured, and is no failure.
 """
 import argparse
 import contextlib
@@ -252,8 +252,8 @@ def parse():
     parser.add_argument("--context", type=int, default=512)
     parser.add_argument("--prompts", default=PROMPTS, help="as tools/talk.py has them")
     parser.add_argument("--seeds", type=int, default=5, help="chat answers to each prompt")
-    parser.add_argument("--answer-tokens", type=int, default=256, help="at most, of a chat answer")
-    parser.add_argument("--chat-context", type=int, default=512)
+    parser.add_argument("--answer-tokens", type=int, default=640, help="at most, of a chat answer")
+    parser.add_argument("--chat-context", type=int, default=1024)
     parser.add_argument("--kept", default=KEPT, help="a folder, where chat answers are kept")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("models", nargs="+")
