@@ -21,7 +21,7 @@ GGUF, TM2, FOUR = (str(OUT / name) for name in ("tiny.gguf", "tiny.tm2.bin", "fo
 TEXT, PAGES, PROMPTS, KEPT = (OUT / name for name in ("text", "pages", "prompts.json", "answers"))
 FIGURES = ("ppl", "source_ppl", "ratio", "kl", "top1", "tokens", "tokens_hash")
 ASKED = ("the quick fox?", "over 12 dogs")
-HAS_BATCH = os.path.exists(EDGELLM + "-batch")  # which is left out where there is no libwebsockets
+HAS_BATCH = os.path.exists(EDGELLM + "-batch")  # which EDGELLM_BATCH=OFF leaves out
 
 
 def setUpModule():

@@ -135,7 +135,7 @@ def ask_source(options, requests):
         asked.write_text("".join(json.dumps(request) + "\n" for _, request in requests))
         model = to_tm2(options, folder)
         call(options.edgellm, "batch", model, asked, "-o", answered, "-c", options.chat_context)
-        lines = [json.loads(line) for line in answered.read_text(encoding="utf-8").splitlines()]
+        lines = [json.loads(line) for line in answered.read_bytes().split(b"\n") if line]
     lines.sort(key=lambda line: int(line["custom_id"]))
     return [line["response"]["body"] for line in lines]
 
