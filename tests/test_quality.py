@@ -78,8 +78,8 @@ class Quality(unittest.TestCase):
         row = perplexity(FOUR, TEXT.read_bytes())
         self.assertEqual([cell.strip() for cell in lines[2].split("|")[1:-1]],
                          ["WikiText", "four.tm2.bin", "%.1f" % (os.path.getsize(FOUR) / 1e6),
-                          str(row["tokens"]), "%.3f" % row["source_ppl"], "%.3f" % row["ppl"], "%.4f" % row["ratio"],
-                          "%.5f" % row["kl"], "%.2f" % (100 * row["top1"])])
+                          str(row["tokens"]), "%.3f" % row["source_ppl"], "%.3f" % row["ppl"],
+                          "%.4f" % row["ratio"], "%.5f" % row["kl"], "%.2f" % (100 * row["top1"])])
 
     def test_what_is_not_there_is_named(self):
         lines = self.ok(FOUR).splitlines()
