@@ -500,7 +500,7 @@ static void test_states_go_on(void **state)
     unlink(JOURNAL);
     assert_ok(el_journal_open(&j, TARGET, 7, false, &err));
     assert_ok(el_journal_add(&j, 1, "first", 5, &err));
-    for (char c = 'a'; c <= 'f'; c++) {
+    for (int c = 'a'; c <= 'f'; c++) {
         memset(data, c, 3);
         assert_ok(el_journal_keep(&j, &span, 1, &err));
         el_journal_close(&j, false);
