@@ -12,12 +12,14 @@ export PROMPT
 
 JOBS    = $(shell scripts/jobs.sh)
 EDGELLM = build/release/edgellm
-MODEL   = models/SmolLM2-135M-Instruct.tm2.bin
+# The default model, which this repository holds; and its source's weights as they are, which tests and figures take.
+MODEL   = models/smollm2-135m-instruct-40mb.tm2.bin
+FULL    = models/SmolLM2-135M-Instruct.tm2.bin
 SOURCES = $(shell find src include tests tools examples -name '*.[ch]' -o -name '*.inc' -o -name '*.[ch]pp')
 
 MAKEFLAGS += --no-print-directory
 
-.PHONY: run model build test test-model test-isa asan tsan clang lint coverage bench bench-large bench-shapes \
+.PHONY: run model source build test test-model test-isa asan tsan clang lint coverage bench bench-large bench-shapes \
         bench-codecs bench-kernels bench-attention bench-peak bench-peers bench-boot bench-stream bench-serve soak conformance format \
         format-check install uninstall setup clean help fuzz fuzz-minimise fuzz-coverage quality mca \
         talk distil test-distil test-clients test-web test-faults test-examples test-scale example-ray \
@@ -25,7 +27,7 @@ MAKEFLAGS += --no-print-directory
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
-	@echo "also: build model test-model test-isa asan tsan clang lint coverage conformance"
+	@echo "also: build model source test-model test-isa asan tsan clang lint coverage conformance"
 	@echo "      bench bench-boot bench-stream bench-serve bench-large bench-shapes bench-codecs bench-kernels bench-attention bench-peak bench-peers soak"
 	@echo "      format format-check"
 	@echo "      install uninstall setup clean fuzz fuzz-minimise fuzz-coverage quality mca talk"
@@ -42,7 +44,7 @@ setup:
 build/%/CMakeCache.txt: | setup
 	cmake --preset $*
 
-# The programs alone, what `run` needs: edgellm, and edgellm-quantize, which makes its model.
+# The programs alone, what `run` needs.
 $(EDGELLM): setup build/release/CMakeCache.txt FORCE
 	@cmake --build build/release --target programs --parallel $(JOBS)
 
@@ -50,10 +52,15 @@ FORCE:
 
 build: $(EDGELLM)
 
-model: $(EDGELLM)
-	@scripts/model.sh $(EDGELLM)
+# Fetches the GGUF file that the default model was made from, and makes FULL of it.
+source: $(EDGELLM)
+	@scripts/source.sh $(EDGELLM)
 
-run: model
+# Makes the default model anew: more than an hour. SIZE=50MB, 60MB, 72MB: another, beside it. Stopped, it goes on where it was.
+model: $(EDGELLM)
+	@scripts/model.sh $(EDGELLM) $(or $(SIZE),40MB)
+
+run: $(EDGELLM)
 	@$(EDGELLM) run $(MODEL) -p "$$PROMPT" $(ARGS)
 
 # $(call check,PRESET): builds everything and runs the tests, EXCEPT="a|b" without these; ends with ctest's
@@ -162,13 +169,13 @@ test-image: image $(EDGELLM)
 	@tools/test_image.sh
 
 # Four Cortex-A53 with 256 MB and with 128, emulated from the kernel on, answer as this machine does.
-test-boards: model
+test-boards: source
 	@scripts/setup.sh --boards
-	@tools/test_boards.sh $(MODEL)
+	@tools/test_boards.sh $(FULL)
 
-test-model: model
+test-model: source
 	@cmake --build build/release --target float_distance --parallel $(JOBS)
-	python3 tests/real_model.py $(EDGELLM) $(MODEL) build/release/tests/float_distance \
+	python3 tests/real_model.py $(EDGELLM) $(FULL) build/release/tests/float_distance \
 	    models/SmolLM2-135M-Instruct.Q4_1.gguf
 
 # The same hash under emulators of other processors.
@@ -176,22 +183,22 @@ test-isa: setup
 	tools/test_isa.sh
 
 # What a token and the first one cost by the server, and what an idle connection takes: docs/SERVER.md.
-bench-stream: model
+bench-stream: source
 	@cmake --build build/release --target programs edgellm_shared --parallel $(JOBS)
-	tools/bench_stream.py $(EDGELLM) $(MODEL)
+	tools/bench_stream.py $(EDGELLM) $(FULL)
 
 # 64 clients for a minute, and 10,000 WebSockets that are idle; says what holds, exit code 1: something
 # does not: docs/SERVER.md, "Under load". ARGS="--seconds 30 --only load --json FILE"
-bench-serve: model
+bench-serve: $(EDGELLM)
 	@cmake --build build/release --target programs --parallel $(JOBS)
 	tools/bench_serve.py $(EDGELLM) $(MODEL) $(ARGS)
 
-bench: model
+bench: $(EDGELLM)
 	$(EDGELLM) bench $(MODEL) $(ARGS)
 
 # The same on random weights, more than caches hold: 287 MB at 2 bits; where the last cache holds
 # that (lscpu), LAYERS=32 makes 546 MB. BITS=4: another width.
-bench-large: model
+bench-large: $(EDGELLM)
 	@cmake --build build/release --target random_model --parallel $(JOBS)
 	build/release/tools/random_model $(MODEL) build/random-$(BITS).tm2.bin $(BITS) $(LAYERS)
 	$(EDGELLM) bench build/random-$(BITS).tm2.bin $(ARGS)
@@ -205,7 +212,7 @@ bench-shapes: $(EDGELLM)
 
 # From the start of the program to its first token, without and with --prompt-cache, and with both files
 # evicted from memory, beside the rate at which the model is read.
-bench-boot: model
+bench-boot: $(EDGELLM)
 	tools/bench_boot.py --edgellm $(EDGELLM) $(MODEL) $(ARGS)
 
 # Which order of codes in memory? docs/CODECS.md
@@ -245,15 +252,14 @@ site:
 
 # What models lost, on three texts and on chat answers: make quality WIKITEXT=FILE MODELS="A B" SOURCE=C ARGS=--json
 # C, a TM2 or GGUF file, is what A and B were made from.
-quality: model
-	@tools/quality.py --edgellm $(EDGELLM) --source "$(or $(SOURCE),models/SmolLM2-135M-Instruct.tm2.bin)" \
+quality: source
+	@tools/quality.py --edgellm $(EDGELLM) --source "$(or $(SOURCE),$(FULL))" \
 	    --wikitext "$(WIKITEXT)" $(ARGS) $(or $(MODELS),"$(MODEL)")
 
 # What a small file answers, beside its source, and what of it can be counted: docs/QUALITY.md.
 # make talk MODEL=SMALL SOURCE=FILE; ARGS=--check: only whether it is worse than it may be (exit code 1)
-talk: MODEL = models/smollm2-135m-instruct-40mb.tm2.bin
-talk: model
-	@tools/talk.py --edgellm $(EDGELLM) --source "$(or $(SOURCE),models/SmolLM2-135M-Instruct.tm2.bin)" \
+talk: source
+	@tools/talk.py --edgellm $(EDGELLM) --source "$(or $(SOURCE),$(FULL))" \
 	    $(ARGS) "$(MODEL)"
 
 # make distil ARGS="prepare | write | train ..."; docs/DISTILLATION.md. Takes PyTorch into build/venv.
@@ -296,24 +302,24 @@ test-scale: setup build/release/CMakeCache.txt
 
 # A batch in shards, by Ray from PyPI, which is taken into build/venv-ray.
 example-ray: SETUP = --wheel
-example-ray: model
+example-ray: $(EDGELLM)
 	@cmake --build build/release --target programs --parallel $(JOBS)
 	@tools/example_ray.sh $(MODEL)
 
 # examples/smart_home.py and machine_monitor.py, beside a broker (Mosquitto) and a server with the real model.
 test-examples: SETUP = --examples
-test-examples: setup model
+test-examples: setup source
 	@tools/test_examples.sh
 
-conformance: model
+conformance: source
 	tools/conformance.sh
 
-bench-peers: model
+bench-peers: source
 	tools/bench_peers.sh
 
 # Are deadlines kept under load? Certifies for half a minute, then asks a thousand times; some four
 # minutes. make soak MODEL=FILE ARGS="-j 1"; without the rights that --rt needs misses are errors.
-soak: model
+soak: $(EDGELLM)
 	EDGELLM_CACHE=build/soak $(EDGELLM) certify "$(MODEL)" -c 160 -b 16 --rt --load all --duration 30 $(ARGS)
 	EDGELLM_CACHE=build/soak $(EDGELLM) soak "$(MODEL)" -c 160 -b 16 --rt --load all $(ARGS)
 

@@ -1,6 +1,6 @@
 """Readings of machines in, one line each; a line of JSON of known size out, in time.
 
-    edgellm serve models/SmolLM2-135M-Instruct.tm2.bin &
+    edgellm serve models/SmolLM2-135M-Instruct.tm2.bin &      # which `make source` makes
     python3 machine_monitor.py < /dev/ttyUSB0
         pump1 temperature=91 vibration=2.1 pressure=4.0
     {"machine": "pump1", "state": "stop", "note": "The temperature of pump1 is 91, at most 75 is allowed.", ...

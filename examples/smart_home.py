@@ -1,7 +1,7 @@
 """What people say to their home becomes commands for devices: text in by MQTT, JSON out.
 
     apt-get install mosquitto mosquitto-clients python3-paho-mqtt      # or: pip install paho-mqtt
-    edgellm serve models/SmolLM2-135M-Instruct.tm2.bin &
+    edgellm serve models/SmolLM2-135M-Instruct.tm2.bin &      # which `make source` makes
     python3 smart_home.py &
     mosquitto_sub -v -t 'home/#' &
     mosquitto_pub -t home/say -m "Turn on the lamp in the kitchen"

@@ -1,14 +1,14 @@
 #!/bin/sh
-# Makes the TM2 file of the default model, if it is missing, older than its source, or of a format
-# this program no longer reads.      scripts/model.sh path/to/edgellm
+# Makes the default model, models/smollm2-135m-instruct-40mb.tm2.bin, anew, or one of another size
+# beside it.      scripts/model.sh path/to/edgellm 40MB
 set -eu
 edgellm=$(realpath "$1")
+size=$2
 cd "$(dirname "$0")/.."
-gguf=models/SmolLM2-135M-Instruct.Q4_1.gguf
-tm2=models/SmolLM2-135M-Instruct.tm2.bin
+target=models/smollm2-135m-instruct-$(echo "$size" | tr '[:upper:]' '[:lower:]').tm2.bin
+resume=
+[ ! -f "$target.unfinished-edgellm" ] || resume=--resume
 
-if [ -f "$tm2" ] && ! [ "$gguf" -nt "$tm2" ] && "$edgellm" info "$tm2" >/dev/null 2>&1; then
-    exit 0
-fi
 scripts/fetch_model.sh
-"$edgellm" quantize "$gguf" -o "$tm2"
+"$edgellm" quantize models/SmolLM2-135M-Instruct.Q4_1.gguf -o "$target" --fit "$size" \
+    --sequences 800 --steps 400 --rate 0.001 $resume

@@ -70,6 +70,7 @@ elseif(EDGELLM_CLI)
                        ${sanitized})
   el_python_test(submit ${program} ${CMAKE_CURRENT_BINARY_DIR}/submit ${PROJECT_SOURCE_DIR})
   if(NOT instrumented)
+    el_python_test(default_model $<TARGET_FILE:edgellm> ${PROJECT_SOURCE_DIR})
     add_test(NAME board_pages COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/tools/board_pages.py
                                       $<TARGET_FILE:edgellm> --check)
   endif()

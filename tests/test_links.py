@@ -17,7 +17,8 @@ import urllib.parse
 
 ROOT = pathlib.Path(sys.argv[1]).absolute()
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("python/*.md"),
-                    *ROOT.glob("examples/*.md"), *ROOT.glob(".github/**/*.md")])
+                    *ROOT.glob("models/*.md"), *ROOT.glob("examples/*.md"),
+                    *ROOT.glob(".github/**/*.md")])
 # What tools/site.sh gives MkDocs to read.
 ON_SITE = re.search(r"(?m)^for name in (.*); do$", (ROOT / "tools" / "site.sh").read_text())[1].split()
 

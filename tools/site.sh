@@ -10,7 +10,7 @@ mkdir -p build
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check 'mkdocs-material>=9.5,<10'
 rm -rf "$source" build/site
 mkdir -p "$source"
-for name in README.md CONTRIBUTING.md CHANGELOG.md LICENSE docs python examples packaging include; do
+for name in README.md CONTRIBUTING.md CHANGELOG.md LICENSE docs models python examples packaging include; do
     ln -s "../../$name" "$source/$name"
 done
 # With --quiet warnings would not count: --strict counts what is logged.
