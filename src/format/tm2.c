@@ -174,15 +174,17 @@ static edgellm_status read_model(el_tm2 *file, edgellm_error *err)
 {
     section s = section_of(&file->map, EL_TM2_MODEL);
     el_config *c = &file->config;
-    if (s.size != el_tm2_model_bytes(file->version))
+    const int numbers = el_tm2_number_count(file->version, s.size);
+    if (!numbers)
         return bad(err, "model", s.offset, "size",
                    file->version < 5   ? "is not 164"
                    : file->version < 6 ? "is not 192"
-                                       : "is not 208");
+                   : file->version < 7 ? "is not 208"
+                                       : "is not 164, 192 or 208");
     memset(c, 0, sizeof *c);
     memcpy(c->architecture, s.data + EL_TM2_AT_ARCHITECTURE, sizeof c->architecture);
     memcpy(c->name, s.data + EL_TM2_AT_MODEL_NAME, sizeof c->name);
-    for (int i = 0; i < el_tm2_number_count(file->version); i++) {
+    for (int i = 0; i < numbers; i++) {
         memcpy((char *)c + el_tm2_numbers[i], s.data + EL_TM2_AT_NUMBERS + (size_t)i * 4, 4);
     }
     return el_config_check(c, "section model", err);
@@ -285,10 +287,10 @@ static edgellm_status check_codec(const el_tm2 *file, const el_tensor *t, uint64
                                   edgellm_error *err)
 {
     /* below it, from OLDEST on */
-    static const uint8_t codecs[] = {EL_CODEC_B1, EL_CODEC_T1 + 1, EL_CODEC_T1 + 1,
-                                     EL_CODEC_T1 + 1};
+    static const uint8_t codecs[] = {EL_CODEC_B1, EL_CODEC_C2, EL_CODEC_C2, EL_CODEC_C2,
+                                     EL_CODEC_C3 + 1};
     _Static_assert(sizeof codecs == EL_TM2_VERSION - EL_TM2_OLDEST + 1, "one for each version");
-    _Static_assert(EL_CODEC_COUNT == EL_CODEC_T1 + 1, "a new codec is a new version");
+    _Static_assert(EL_CODEC_COUNT == EL_CODEC_C3 + 1, "a new codec is a new version");
     if (t->codec < codecs[file->version - EL_TM2_OLDEST]) return EDGELLM_OK;
     return el_fail(err, EDGELLM_ERR_FORMAT,
                    "section tensors, offset %llu, %s: codec %s is not in version %u of the format, "

@@ -14,7 +14,8 @@
 #include "format/vocab.h"
 #include "kernel/matrix.h"
 
-#define EL_TM2_VERSION       6 /* the newest */
+#define EL_TM2_VERSION       7 /* the newest */
+#define EL_TM2_CHAINED       7 /* has codecs of chained codes; all else is as before */
 #define EL_TM2_USUAL         4 /* that is written where nothing newer is needed */
 #define EL_TM2_OLDEST        3 /* that is read, with all after it */
 #define EL_TENSOR_NAME_BYTES 64

@@ -65,15 +65,20 @@ enum {
     EL_TM2_MODEL_BYTES = 208
 };
 
-/* Numbers in section model, and its bytes, of a version. */
-static inline int el_tm2_number_count(uint32_t version)
+/* Bytes of section model with so many numbers. */
+static inline uint64_t el_tm2_model_bytes(int numbers)
 {
-    return version < 5 ? EL_TM2_NUMBERS_4 : version < 6 ? EL_TM2_NUMBERS_5 : EL_TM2_NUMBERS;
+    return EL_TM2_AT_NUMBERS + 4 * (uint64_t)numbers;
 }
 
-static inline uint64_t el_tm2_model_bytes(uint32_t version)
+/* Numbers in a section model of so many bytes; 0 if a file of this version has none such. */
+static inline int el_tm2_number_count(uint32_t version, uint64_t bytes)
 {
-    return EL_TM2_AT_NUMBERS + 4 * (uint64_t)el_tm2_number_count(version);
+    if (bytes == el_tm2_model_bytes(EL_TM2_NUMBERS_4) && (version < 5 || version > 6))
+        return EL_TM2_NUMBERS_4;
+    if (bytes == el_tm2_model_bytes(EL_TM2_NUMBERS_5) && (version == 5 || version > 6))
+        return EL_TM2_NUMBERS_5;
+    return bytes == el_tm2_model_bytes(EL_TM2_NUMBERS) && version > 5 ? EL_TM2_NUMBERS : 0;
 }
 
 /* section vocab: this head, then what vocab_pack.h makes */

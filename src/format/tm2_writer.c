@@ -68,11 +68,14 @@ static void write_model(el_tm2_writer *w, const el_config *c)
     uint8_t model[EL_TM2_MODEL_BYTES] = {0};
     memcpy(model + EL_TM2_AT_ARCHITECTURE, c->architecture, sizeof c->architecture);
     memcpy(model + EL_TM2_AT_MODEL_NAME, c->name, sizeof c->name);
-    for (int i = 0; i < el_tm2_number_count(w->version); i++) {
+    const int numbers = w->version < 5   ? EL_TM2_NUMBERS_4
+                        : w->version < 6 ? EL_TM2_NUMBERS_5
+                                         : EL_TM2_NUMBERS;
+    for (int i = 0; i < numbers; i++) {
         memcpy(model + EL_TM2_AT_NUMBERS + (size_t)i * 4, (const char *)c + el_tm2_numbers[i], 4);
     }
     begin_section(w);
-    emit(w, model, el_tm2_model_bytes(w->version));
+    emit(w, model, el_tm2_model_bytes(numbers));
     end_section(w, EL_TM2_MODEL);
 }
 
@@ -216,6 +219,7 @@ static edgellm_status put(el_tm2_writer *w, const el_tensor *t, edgellm_error *e
     el_outfile_align(&w->out, EL_TM2_ALIGN);
     fill_entry(w->entries + (size_t)w->n_tensors * EL_TM2_TENSOR_BYTES, t, w->out.written);
     w->n_tensors++;
+    if (el_codecs[t->codec].levels) w->version = EL_TM2_CHAINED;
     el_outfile_write(&w->out, t->data, (size_t)t->bytes);
     return el_outfile_check(&w->out, err);
 }

@@ -12,15 +12,33 @@
 #define QUAD       4          /* columns of a quad */
 #define ALIGNED(n) (((n) + (VECTOR - 1)) & ~(uint64_t)(VECTOR - 1))
 
+/*
+ * The levels of chained codes, the best that random search with descent found for normally
+ * distributed weights: of a variance of 1 there is left .0900 with 2 bits (evenly spaced levels of
+ * their own: .1188), .0253 with 3 (.0374).
+ */
+static const int8_t levels_c2[16] = {1,  -6, -2, 4,  4,  -2, -8, 1,
+                                     -1, 8,  2,  -4, -4, 2,  6,  -1};
+static const int8_t levels_c3[16] = {-4, -7, 2,  0,   13, 2,  -9, -5,
+                                     5,  9,  -2, -13, 0,  -2, 7,  4};
+
 const el_codec_info el_codecs[EL_CODEC_COUNT] = {
-    /*               name  bits mul bias half offset fives block bytes */
-    [EL_CODEC_F32] = {"f32", 32, 1, 0, 0, 0, 0, 0}, [EL_CODEC_S2] = {"s2", 2, 2, -3, 1, 0, 0, 128},
-    [EL_CODEC_S3] = {"s3", 3, 2, -7, 1, 0, 0, 192}, [EL_CODEC_S4] = {"s4", 4, 2, -15, 1, 0, 0, 256},
-    [EL_CODEC_O2] = {"o2", 2, 1, 0, 0, 1, 0, 128},  [EL_CODEC_O3] = {"o3", 3, 1, 0, 0, 1, 0, 192},
-    [EL_CODEC_O4] = {"o4", 4, 1, 0, 0, 1, 0, 256},  [EL_CODEC_Z4] = {"z4", 4, 1, -8, 0, 0, 0, 256},
-    [EL_CODEC_I8] = {"i8", 8, 1, 0, 0, 0, 0, 512},  [EL_CODEC_O8] = {"o8", 8, 1, 0, 0, 1, 0, 512},
-    [EL_CODEC_B1] = {"b1", 1, 2, -1, 0, 0, 0, 64},  [EL_CODEC_T2] = {"t2", 2, 1, -1, 0, 0, 0, 128},
-    [EL_CODEC_T1] = {"t1", 2, 1, -1, 0, 0, 1, 0},
+    /*               name  bits mul bias half offset fives levels block bytes */
+    [EL_CODEC_F32] = {"f32", 32, 1, 0, 0, 0, 0, NULL, 0},
+    [EL_CODEC_S2] = {"s2", 2, 2, -3, 1, 0, 0, NULL, 128},
+    [EL_CODEC_S3] = {"s3", 3, 2, -7, 1, 0, 0, NULL, 192},
+    [EL_CODEC_S4] = {"s4", 4, 2, -15, 1, 0, 0, NULL, 256},
+    [EL_CODEC_O2] = {"o2", 2, 1, 0, 0, 1, 0, NULL, 128},
+    [EL_CODEC_O3] = {"o3", 3, 1, 0, 0, 1, 0, NULL, 192},
+    [EL_CODEC_O4] = {"o4", 4, 1, 0, 0, 1, 0, NULL, 256},
+    [EL_CODEC_Z4] = {"z4", 4, 1, -8, 0, 0, 0, NULL, 256},
+    [EL_CODEC_I8] = {"i8", 8, 1, 0, 0, 0, 0, NULL, 512},
+    [EL_CODEC_O8] = {"o8", 8, 1, 0, 0, 1, 0, NULL, 512},
+    [EL_CODEC_B1] = {"b1", 1, 2, -1, 0, 0, 0, NULL, 64},
+    [EL_CODEC_T2] = {"t2", 2, 1, -1, 0, 0, 0, NULL, 128},
+    [EL_CODEC_T1] = {"t1", 2, 1, -1, 0, 0, 1, NULL, 0},
+    [EL_CODEC_C2] = {"c2", 2, 1, -8, 0, 0, 0, levels_c2, 128},
+    [EL_CODEC_C3] = {"c3", 3, 1, -13, 0, 0, 0, levels_c3, 192},
 };
 
 const char *const el_rotation_names[EL_ROTATIONS] = {"none", "hadamard64"};
@@ -181,6 +199,17 @@ int el_matrix_code(const el_matrix *m, uint32_t row, uint32_t col)
     return bits == 8 && code >= 128 ? (int)code - 256 : (int)code;
 }
 
+int el_matrix_level(const el_matrix *m, uint32_t row, uint32_t col)
+{
+    const el_codec_info *info = &el_codecs[m->codec];
+    const int code = el_matrix_code(m, row, col);
+    if (!info->levels) return info->mul * code + info->bias;
+    const uint32_t tile = row / EL_TILE * EL_TILE;
+    const uint32_t before = tile + (row - tile + EL_TILE - 1) % EL_TILE;
+    const unsigned last = (unsigned)el_matrix_code(m, before, col);
+    return info->levels[el_chained_index(info->bits, (unsigned)code, last)];
+}
+
 void el_matrix_set_code(uint8_t *codes, el_codec codec, uint32_t blocks, uint32_t row, uint32_t col,
                         int code)
 {
@@ -241,8 +270,7 @@ void el_matrix_row(const el_matrix *m, uint32_t row, float *out)
         uint32_t begin = group * width;
         uint32_t end = m->cols - begin < width ? m->cols : begin + width;
         for (uint32_t col = begin; col < end; col++) {
-            int level = info->mul * el_matrix_code(m, row, col) + info->bias;
-            float w = ws * (float)level;
+            float w = ws * (float)el_matrix_level(m, row, col);
             out[col] = info->offset ? w + offset : w;
         }
     }

@@ -29,10 +29,15 @@
  *     refs     tiles x 16 fp16, the row's reference for byte scales  (byte scales only)
  *     orefs    tiles x 16 fp16, the row's reference for byte offsets (byte scales and offset)
  *
+ * Chained codes: the level of a code depends on the code of the same column in the row before, too;
+ * before the first row of a tile comes its last. (Trellis-coded quantisation, Marcellin & Fischer
+ * 1990, as a trellis of 2 or 3 bits shifted in for each weight: Tseng et al. 2024, QTIP.) Codes lie
+ * as those of plain codecs with as many bits; index and levels: el_chained_index() below.
+ *
  * What a weight means:   w = ws * level (+ m)
  *     fp16 scales:  ws = scale                    m = offset
  *     byte scales:  ws = ref * el_scale_table[k]  m = oref * o      (one float multiplication each)
- *     level = mul * code + bias, and symmetric codecs of 2..4 bits halve ws first (ws * 0.5f,
+ *     level = mul * code + bias (chained: levels[index]), and symmetric codecs of 2..4 bits halve ws first (ws * 0.5f,
  * exact)
  */
 #ifndef EL_KERNEL_MATRIX_H
@@ -59,6 +64,8 @@ typedef enum el_codec {
     EL_CODEC_B1 = 10, /* level 2q - 1: one bit, -1 and 1 */
     EL_CODEC_T2 = 11, /* level q - 1, q in 0..2: -1, 0, 1 in two bits; holds TQ2_0 as it is */
     EL_CODEC_T1 = 12, /* the same as fives, 1.6 bits; holds TQ1_0 as it is */
+    EL_CODEC_C2 = 13, /* chained, 2 bits: levels -8 .. 8 */
+    EL_CODEC_C3 = 14, /* chained, 3 bits: levels -13 .. 13 */
     EL_CODEC_COUNT
 } el_codec;
 
@@ -84,6 +91,7 @@ typedef struct el_codec_info {
     uint8_t half;         /* 1: ws is halved */
     uint8_t offset;       /* 1: has offsets */
     uint8_t fives;        /* 1: five codes in a byte */
+    const int8_t *levels; /* (16) of chained codes; their mul is 1, the least of them is bias */
     uint16_t block_bytes; /* codes of one tile and block; 0: fives */
 } el_codec_info;
 
@@ -97,6 +105,16 @@ static inline size_t el_tile_bytes(const el_codec_info *info, uint32_t blocks)
 }
 
 extern const el_codec_info el_codecs[EL_CODEC_COUNT];
+
+/*
+ * Which of the 16 levels a chained code of 2 or 3 bits has, `before` being the code of the row
+ * before it. 3 bits: only two of those bits count, and there are four states as well.
+ */
+static inline unsigned el_chained_index(unsigned bits, unsigned code, unsigned before)
+{
+    if (bits == 2) return before << 2 | code;
+    return (code >> 2) << 3 | (before & 1) << 2 | ((code ^ (before >> 1 & 1)) & 3);
+}
 
 /* el_scale_table[k] = 2^(-k/32) rounded to float for k < 255; [255] = 0. */
 extern const float el_scale_table[256];
@@ -136,8 +154,10 @@ int el_matrix_measure(uint32_t rows, uint32_t cols, el_codec codec, el_scale_kin
 int el_matrix_view(el_matrix *m, const uint8_t *data, uint32_t rows, uint32_t cols, el_codec codec,
                    el_scale_kind kind, uint32_t group);
 
-/* The code of one weight: 0 .. 2^bits-1, or signed for 8 bits. Slow: for tests and tools. */
+/* The code of one weight: 0 .. 2^bits-1, or signed for 8 bits; and its level. Slow: for tests and
+ * tools. */
 int el_matrix_code(const el_matrix *m, uint32_t row, uint32_t col);
+int el_matrix_level(const el_matrix *m, uint32_t row, uint32_t col);
 
 /* Scale (halved where the codec says so) and offset of a row in a group, as float. */
 float el_matrix_scale(const el_matrix *m, uint32_t row, uint32_t group);

@@ -18,7 +18,7 @@ static void add_section(el_size *size, uint64_t bytes)
 void el_size_begin(el_size *size, uint64_t vocab_bytes, uint64_t template_bytes)
 {
     *size = (el_size){.bytes = EL_TM2_FIRST};
-    add_section(size, el_tm2_model_bytes(EL_TM2_USUAL));
+    add_section(size, el_tm2_model_bytes(EL_TM2_NUMBERS_4));
     add_section(size, vocab_bytes);
     add_section(size, template_bytes);
     add_section(size, 0); /* the weights begin here, even if there are none */
