@@ -24,8 +24,8 @@
     {                                                                                              \
         EL_CODEC_O4, 32, .kept = true                                                              \
     }
-static const el_form rotated_forms[] = {{EL_CODEC_S2, 128, .rotated = true},
-                                        {EL_CODEC_S3, 128, .rotated = true},
+static const el_form rotated_forms[] = {{EL_CODEC_C2, 128, .rotated = true},
+                                        {EL_CODEC_C3, 128, .rotated = true},
                                         {EL_CODEC_S4, 128, .rotated = true},
                                         {EL_CODEC_I8, 128, .rotated = true},
                                         KEPT_4_BITS};

@@ -140,6 +140,44 @@ static void round_group(const el_gptq *g, el_latent *l, uint32_t row, uint32_t g
     }
 }
 
+/* The same for the rows of a tile, whose codes are chained: column by column. w: (count, cols) of the
+ * tile, errors: (count, n). */
+static void round_chained(const el_gptq *g, el_latent *l, uint32_t first, uint32_t count,
+                          uint32_t group, float *w, float *errors)
+{
+    uint32_t begin, n = el_latent_span(l, group, &begin);
+    for (uint32_t r = 0; r < count; r++)
+        el_latent_fit(l, first + r, group, w + (size_t)r * l->cols + begin,
+                      g->importance + begin);
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t col = begin + i;
+        const float *factor = g->factor + (size_t)col * g->cols + col;
+        for (uint32_t r = 0; r < count; r++)
+            l->u[(size_t)(first + r) * l->cols + col] =
+                el_latent_place(l, first + r, group, w[(size_t)r * l->cols + col]);
+        el_latent_settle(l, first, count, col, col + 1);
+        for (uint32_t r = 0; r < count; r++) {
+            float *at = w + (size_t)r * l->cols + col, *error = errors + (size_t)r * n + i;
+            *error = (*at - el_latent_chained(l, first + r, group, col)) / factor[0];
+            spread(at + 1, factor + 1, n - i - 1, *error);
+        }
+    }
+}
+
+/* The same for all rows, chained or not. */
+static void round_groups(const el_gptq *g, el_latent *l, uint32_t first, uint32_t count,
+                         uint32_t group, float *w, float *errors)
+{
+    uint32_t begin, n = el_latent_span(l, group, &begin), rows = l->codes ? EL_TILE : 1;
+    for (uint32_t r = 0; r < count; r += rows) {
+        float *at = w + (size_t)r * l->cols, *lost = errors + (size_t)r * n;
+        if (l->codes)
+            round_chained(g, l, first + r, count - r < rows ? count - r : rows, group, at, lost);
+        else
+            round_group(g, l, first + r, group, at, lost);
+    }
+}
+
 /* alike: room for a group. */
 static void keep_row(const el_latent *l, uint32_t row, const float *w, float *alike)
 {
@@ -160,8 +198,7 @@ void el_gptq_rows(const el_gptq *g, el_latent *l, uint32_t first, uint32_t count
     if (l->kept) return;
     for (uint32_t group = 0; group < l->groups; group++) {
         uint32_t begin, n = el_latent_span(l, group, &begin), end = begin + n;
-        for (uint32_t r = 0; r < count; r++)
-            round_group(g, l, first + r, group, w + (size_t)r * l->cols, errors + (size_t)r * n);
+        round_groups(g, l, first, count, group, w, errors);
         if (end == l->cols) break;
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)count, (int)(l->cols - end),
                     (int)n, -1.0f, errors, (int)n, g->factor + (size_t)begin * g->cols + end,

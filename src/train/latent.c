@@ -6,6 +6,7 @@
 #include "base/half.h"
 #include "kernel/matrix_pack.h"
 #include "quant/fit.h"
+#include "train/chain.h"
 #include "train/clones.h"
 #include "train/hadamard.h"
 
@@ -13,6 +14,7 @@
 #define STEPS_MAX  254.0f      /* 255 stands for a scale of 0 */
 #define SHIFTS_MAX 127.0f
 #define ROOM       1.25f /* how far above the largest scale of a row its reference lies */
+#define MARGIN     2.0f  /* of latents of chained codes, beyond the outermost level */
 #define BETA1      0.9f
 #define BETA2      0.99f
 
@@ -22,9 +24,21 @@ typedef struct range {
 
 static range range_of(el_codec codec)
 {
+    if (el_codecs[codec].levels) {
+        float high = MARGIN - (float)el_codecs[codec].bias;
+        return (range){-high, high, 0.0f};
+    }
     if (el_codecs[codec].bits == 8) return (range){-127.0f, 127.0f, 0.0f};
     float high = (float)((1 << el_codecs[codec].bits) - 1);
     return (range){0.0f, high, el_codecs[codec].offset ? 0.0f : high * 0.5f};
+}
+
+/* By the standard deviation of normally distributed weights, of which the best even steps are .996
+ * (2 bits) and .586 (3 bits). */
+static float pace_of(el_codec codec)
+{
+    if (!el_codecs[codec].levels) return 1.0f;
+    return (el_codecs[codec].bits == 2 ? 0.996f : 0.586f) / el_chain_unit(codec);
 }
 
 el_latent el_latent_layout(el_arena *arena, uint32_t rows, uint32_t cols, el_codec codec,
@@ -41,7 +55,8 @@ el_latent el_latent_layout(el_arena *arena, uint32_t rows, uint32_t cols, el_cod
                    .high = r.high,
                    .zero = r.zero,
                    .floor = r.low - 0.5f,
-                   .unit = (r.high - r.low + 1.0f) / 65535.0f};
+                   .unit = (r.high - r.low + 1.0f) / 65535.0f,
+                   .pace = pace_of(codec)};
     size_t groups = (size_t)rows * l.groups;
     l.u = el_arena_take(arena, (size_t)rows * cols, sizeof *l.u);
     l.steps = el_arena_take(arena, groups, sizeof(float));
@@ -50,6 +65,8 @@ el_latent el_latent_layout(el_arena *arena, uint32_t rows, uint32_t cols, el_cod
         l.shifts = el_arena_take(arena, groups, sizeof(float));
         l.oref = el_arena_take(arena, rows, sizeof(float));
     }
+    if (el_codecs[codec].levels)
+        l.codes = el_arena_take(arena, (size_t)rows * cols, sizeof *l.codes);
     return l;
 }
 
@@ -99,22 +116,96 @@ float el_latent_value(const el_latent *l, uint32_t row, uint32_t group, uint16_t
            el_latent_offset(l, row, group);
 }
 
-EL_CLONES static void group_weights(const el_latent *l, const uint16_t *u, uint32_t n, float s,
+EL_CLONES static void plain_weights(const el_latent *l, const uint16_t *u, uint32_t n, float s,
                                     float m, float *w)
 {
     for (uint32_t i = 0; i < n; i++)
         w[i] = s * (code_of(l, el_latent_float(l, u[i])) - l->zero) + m;
 }
 
+/* The codes of the row before a row of a tile; NULL: padding, all 0. */
+static const uint8_t *codes_before(const el_latent *l, uint32_t row)
+{
+    const uint32_t before = row % EL_TILE ? row - 1 : row + EL_TILE - 1;
+    return before < l->rows ? l->codes + (size_t)before * l->cols : NULL;
+}
+
+/* s * level of chained codes. */
+static void chained_weights(const el_latent *l, uint32_t row, uint32_t begin, uint32_t n, float s,
+                            float *w)
+{
+    const el_codec_info *info = &el_codecs[l->codec];
+    const uint8_t *codes = l->codes + (size_t)row * l->cols, *before = codes_before(l, row);
+    for (uint32_t i = 0; i < n; i++) {
+        const unsigned last = before ? before[begin + i] : 0;
+        w[i] = s * (float)info->levels[el_chained_index(info->bits, codes[begin + i], last)];
+    }
+}
+
+float el_latent_chained(const el_latent *l, uint32_t row, uint32_t group, uint32_t col)
+{
+    float w;
+    chained_weights(l, row, col, 1, el_latent_scale(l, row, group), &w);
+    return w;
+}
+
+/* The stored weights of one group. */
+static void group_weights(const el_latent *l, uint32_t row, uint32_t group, float *w)
+{
+    uint32_t begin, n = el_latent_span(l, group, &begin);
+    const float s = el_latent_scale(l, row, group);
+    if (l->codes)
+        chained_weights(l, row, begin, n, s, w);
+    else
+        plain_weights(l, l->u + (size_t)row * l->cols + begin, n, s,
+                      el_latent_offset(l, row, group), w);
+}
+
 void el_latent_weights(const el_latent *l, uint32_t first, uint32_t count, float *w)
 {
     for (uint32_t r = first; r < first + count; r++, w += l->cols) {
         for (uint32_t g = 0; g < l->groups; g++) {
-            uint32_t begin, n = el_latent_span(l, g, &begin);
-            group_weights(l, l->u + (size_t)r * l->cols + begin, n, el_latent_scale(l, r, g),
-                          el_latent_offset(l, r, g), w + begin);
+            group_weights(l, r, g, w + (size_t)g * l->group);
         }
         if (l->rotated) el_hadamard_back(w, l->cols / EL_ROTATION_WIDTH);
+    }
+}
+
+/* ---- chained codes ---------------------------------------------------------------------- */
+
+/* The columns of a group of a tile, `rows` of whose rows there are. */
+static void settle_group(const el_latent *l, const el_chain *chain, uint32_t first, uint32_t rows,
+                         uint32_t group, uint32_t begin, uint32_t end)
+{
+    float x[EL_TILE], importance[EL_TILE];
+    uint8_t codes[EL_TILE];
+    for (uint32_t r = 0; r < rows; r++) {
+        const float s = el_latent_scale(l, first + r, group);
+        importance[r] = s * s;
+    }
+    for (uint32_t col = begin; col < end; col++) {
+        const size_t at = (size_t)first * l->cols + col;
+        for (uint32_t r = 0; r < rows; r++)
+            x[r] = el_latent_float(l, l->u[at + (size_t)r * l->cols]);
+        el_chain_search(chain, rows, x, importance, codes);
+        for (uint32_t r = 0; r < rows; r++)
+            l->codes[at + (size_t)r * l->cols] = codes[r];
+    }
+}
+
+void el_latent_settle(const el_latent *l, uint32_t first, uint32_t count, uint32_t begin,
+                      uint32_t end)
+{
+    if (!l->codes) return;
+    el_chain chain;
+    el_chain_prepare(l->codec, &chain);
+    for (uint32_t row = first; row < first + count; row += EL_TILE) {
+        const uint32_t left = l->rows - row, rows = left < EL_TILE ? left : EL_TILE;
+        for (uint32_t col = begin, group; col < end; col = (group + 1) * l->group) {
+            group = col / l->group;
+            const uint32_t stop = (group + 1) * l->group < end ? (group + 1) * l->group : end;
+            settle_group(l, &chain, row, rows, group, col, stop);
+        }
     }
 }
 
@@ -148,11 +239,28 @@ static bounds group_range(const el_latent *l, const float *x, uint32_t n)
     return (bounds){-reach, reach};
 }
 
+/* The scale with which levels suit weights: by their mean square. */
+static float chained_scale(const el_latent *l, const float *x, const float *importance, uint32_t n)
+{
+    float sum = 0, weight = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const float much = importance ? importance[i] : 1.0f;
+        sum += much * x[i] * x[i];
+        weight += much;
+    }
+    return weight > 0 ? el_chain_unit(l->codec) * sqrtf(sum / weight) : 0.0f;
+}
+
 void el_latent_references(const el_latent *l, uint32_t row, const float *w)
 {
     float scale = 0, offset = 0;
     for (uint32_t g = 0; g < l->groups; g++) {
         uint32_t begin, n = el_latent_span(l, g, &begin);
+        if (l->codes) { /* what corrections add to a few weights counts more than for ranges */
+            float s = 2.0f * chained_scale(l, w + begin, NULL, n);
+            scale = s > scale ? s : scale;
+            continue;
+        }
         bounds b = group_range(l, w + begin, n);
         float s = (b.most - b.least) / (l->high - l->low);
         scale = s > scale ? s : scale;
@@ -224,6 +332,13 @@ void el_latent_fit(const el_latent *l, uint32_t row, uint32_t group, const float
     enum { SHRINKS = 16, SLIDES = 5 };
     uint32_t begin, n = el_latent_span(l, group, &begin);
     size_t at = (size_t)row * l->groups + group;
+    uint16_t *u = l->u + (size_t)row * l->cols + begin;
+    if (l->codes) {
+        l->steps[at] = steps_of(chained_scale(l, x, importance, n), l->ref[row]);
+        for (uint32_t i = 0; i < n; i++)
+            u[i] = el_latent_place(l, row, group, x[i]);
+        return;
+    }
     bounds full = group_range(l, x, n);
     float steps = STEPS_MAX, shifts = 0.0f;
     float best = try_range(l, row, x, importance, n, full, INFINITY, &steps, &shifts);
@@ -241,7 +356,6 @@ void el_latent_fit(const el_latent *l, uint32_t row, uint32_t group, const float
     }
     l->steps[at] = steps;
     if (l->shifts) l->shifts[at] = shifts;
-    uint16_t *u = l->u + (size_t)row * l->cols + begin;
     for (uint32_t i = 0; i < n; i++)
         u[i] = el_latent_place(l, row, group, x[i]);
 }
@@ -257,7 +371,8 @@ static void pack_group(const el_latent *l, const el_matrix *m, uint8_t *data, ui
     if (l->shifts) ((int8_t *)(uintptr_t)m->offsets)[to] = (int8_t)nearest(l->shifts[at]);
     uint32_t begin, n = el_latent_span(l, group, &begin);
     for (uint32_t i = 0; i < n; i++) {
-        int code = el_latent_code(l, l->u[(size_t)row * l->cols + begin + i]);
+        size_t from = (size_t)row * l->cols + begin + i;
+        int code = l->codes ? l->codes[from] : el_latent_code(l, l->u[from]);
         el_matrix_set_code(data, l->codec, m->blocks, row, begin + i, code);
     }
 }
@@ -306,7 +421,7 @@ typedef struct sums {
 } sums;
 
 /* Derivatives of the group's scale and offset, for its codes as they are. */
-EL_CLONES static sums group_sums(const el_latent *l, const uint16_t *u, const float *g, uint32_t n)
+EL_CLONES static sums plain_sums(const el_latent *l, const uint16_t *u, const float *g, uint32_t n)
 {
     float level[16] = {0}, plain[16] = {0};
     for (uint32_t i = 0; i < n; i++) {
@@ -322,6 +437,28 @@ EL_CLONES static sums group_sums(const el_latent *l, const uint16_t *u, const fl
     return s;
 }
 
+static float chained_sum(const el_latent *l, uint32_t row, uint32_t begin, const float *g,
+                         uint32_t n)
+{
+    enum { PART = EL_BLOCK };
+    float level[PART], sum = 0;
+    for (uint32_t i = 0; i < n; i += PART) {
+        const uint32_t part = n - i < PART ? n - i : PART;
+        chained_weights(l, row, begin + i, part, 1.0f, level);
+        for (uint32_t k = 0; k < part; k++)
+            sum += g[i + k] * level[k];
+    }
+    return sum;
+}
+
+/* Those of a group whose gradient is g. */
+static sums group_sums(const el_latent *l, uint32_t row, uint32_t group, const float *g)
+{
+    uint32_t begin, n = el_latent_span(l, group, &begin);
+    if (l->codes) return (sums){.level = chained_sum(l, row, begin, g, n)};
+    return plain_sums(l, l->u + (size_t)row * l->cols + begin, g, n);
+}
+
 EL_CLONES static void step_latents(const el_latent *l, const el_latent_rates *rates, uint16_t *u,
                                    uint16_t *m, uint16_t *v, const float *g, uint32_t n)
 {
@@ -331,7 +468,7 @@ EL_CLONES static void step_latents(const el_latent *l, const el_latent_rates *ra
         m[i] = bf16_of(mean);
         v[i] = bf16_of(square);
         float move = mean * rates->bias1 / (sqrtf(square * rates->bias2) + 1e-20f);
-        u[i] = el_latent_number(l, el_latent_float(l, u[i]) - rates->u * move);
+        u[i] = el_latent_number(l, el_latent_float(l, u[i]) - rates->u * l->pace * move);
     }
 }
 
@@ -365,7 +502,7 @@ static void step_group(const el_latent *l, const el_latent_moments *a, const el_
     uint32_t begin, n = el_latent_span(l, group, &begin);
     size_t first = (size_t)row * l->cols + begin;
     float s = el_latent_scale(l, row, group);
-    sums d = group_sums(l, l->u + first, g + begin, n);
+    sums d = group_sums(l, row, group, g + begin);
     step_latents(l, rates, l->u + first, a->m + first, a->v + first, g + begin, n);
     /* s = ref * 2^(-steps / 32): a relative change r of s is a change of -32 * log2(1 + r) */
     float up = move_of(&a->steps_m[at], &a->steps_v[at], d.level * s, rates);
@@ -385,4 +522,5 @@ void el_latent_step(const el_latent *l, const el_latent_moments *a, const el_lat
         for (uint32_t k = 0; k < l->groups; k++)
             step_group(l, a, rates, r, k, g);
     }
+    el_latent_settle(l, first, count, 0, l->cols);
 }
