@@ -17,10 +17,8 @@
  * distributed weights: of a variance of 1 there is left .0900 with 2 bits (evenly spaced levels of
  * their own: .1188), .0253 with 3 (.0374).
  */
-static const int8_t levels_c2[16] = {1,  -6, -2, 4,  4,  -2, -8, 1,
-                                     -1, 8,  2,  -4, -4, 2,  6,  -1};
-static const int8_t levels_c3[16] = {-4, -7, 2,  0,   13, 2,  -9, -5,
-                                     5,  9,  -2, -13, 0,  -2, 7,  4};
+static const int8_t levels_c2[16] = {1, -6, -2, 4, 4, -2, -8, 1, -1, 8, 2, -4, -4, 2, 6, -1};
+static const int8_t levels_c3[16] = {-4, -7, 2, 0, 13, 2, -9, -5, 5, 9, -2, -13, 0, -2, 7, 4};
 
 const el_codec_info el_codecs[EL_CODEC_COUNT] = {
     /*               name  bits mul bias half offset fives levels block bytes */

@@ -37,8 +37,8 @@
  * What a weight means:   w = ws * level (+ m)
  *     fp16 scales:  ws = scale                    m = offset
  *     byte scales:  ws = ref * el_scale_table[k]  m = oref * o      (one float multiplication each)
- *     level = mul * code + bias (chained: levels[index]), and symmetric codecs of 2..4 bits halve ws first (ws * 0.5f,
- * exact)
+ *     level = mul * code + bias (chained: levels[index]), and symmetric codecs of 2..4 bits halve
+ * ws first (ws * 0.5f, exact)
  */
 #ifndef EL_KERNEL_MATRIX_H
 #define EL_KERNEL_MATRIX_H

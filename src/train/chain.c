@@ -59,8 +59,8 @@ static inline __attribute__((always_inline)) void take(best *b, const costs *cos
 }
 
 /* One row: `cost` of the states before it becomes that of the states after it. */
-static inline __attribute__((always_inline)) void step(const el_chain *chain, float x, float importance,
-                                                       costs *cost, choices *chosen)
+static inline __attribute__((always_inline)) void
+step(const el_chain *chain, float x, float importance, costs *cost, choices *chosen)
 {
     const costs from[STATES] = {OF_STATE(*cost, 0), OF_STATE(*cost, 1), OF_STATE(*cost, 2),
                                 OF_STATE(*cost, 3)};

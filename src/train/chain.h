@@ -38,7 +38,8 @@ static inline int el_chain_level(el_codec codec, uint32_t rows, const uint8_t *c
 {
     const el_codec_info *info = &el_codecs[codec];
     const uint32_t before = row ? row - 1 : EL_TILE - 1;
-    return info->levels[el_chained_index(info->bits, codes[row], before < rows ? codes[before] : 0)];
+    return info
+        ->levels[el_chained_index(info->bits, codes[row], before < rows ? codes[before] : 0)];
 }
 
 #endif

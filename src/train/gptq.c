@@ -140,15 +140,14 @@ static void round_group(const el_gptq *g, el_latent *l, uint32_t row, uint32_t g
     }
 }
 
-/* The same for the rows of a tile, whose codes are chained: column by column. w: (count, cols) of the
- * tile, errors: (count, n). */
+/* The same for the rows of a tile, whose codes are chained: column by column. w: (count, cols) of
+ * the tile, errors: (count, n). */
 static void round_chained(const el_gptq *g, el_latent *l, uint32_t first, uint32_t count,
                           uint32_t group, float *w, float *errors)
 {
     uint32_t begin, n = el_latent_span(l, group, &begin);
     for (uint32_t r = 0; r < count; r++)
-        el_latent_fit(l, first + r, group, w + (size_t)r * l->cols + begin,
-                      g->importance + begin);
+        el_latent_fit(l, first + r, group, w + (size_t)r * l->cols + begin, g->importance + begin);
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t col = begin + i;
         const float *factor = g->factor + (size_t)col * g->cols + col;
