@@ -52,11 +52,17 @@ static void test_codec_table(void **state)
     for (int c = EL_CODEC_S2; c < EL_CODEC_COUNT; c++) {
         const el_codec_info *info = &el_codecs[c];
         int fives = c == EL_CODEC_T1, symmetric = c <= EL_CODEC_S4 || c == EL_CODEC_B1;
+        int chained = info->name[0] == 'c';
         assert_int_equal(info->block_bytes, fives ? 0 : EL_TILE * EL_BLOCK * info->bits / 8);
         assert_int_equal(info->half, c <= EL_CODEC_S4);
         assert_int_equal(info->mul, symmetric ? 2 : 1);
         if (symmetric) assert_int_equal(info->bias, -((1 << info->bits) - 1));
         if (info->name[0] == 't') assert_int_equal(info->bias, -1);
+        assert_int_equal(info->levels != NULL, chained);
+        for (int i = 0; chained && i < 16; i++) {
+            assert_in_range(info->levels[i] - info->bias, 0, -2 * info->bias);
+            assert_int_equal(info->levels[15 - i], -info->levels[i]);
+        }
         assert_int_equal(info->offset, info->name[0] == 'o');
         assert_int_equal(info->fives, fives);
         assert_int_equal(info->name[1] - '0', fives ? 1 : info->bits);
@@ -259,7 +265,18 @@ static void test_fives_of_any_byte(void **state)
 
 /* ---- values ---- */
 
-/* Level of a code, as the list of codecs in matrix.h words it. */
+/* Level of a code whose column has the code `before` in the row before it, as docs/FORMAT.md words
+ * it. */
+static int chained_level(el_codec codec, int code, int before)
+{
+    static const int two[] = {1, -6, -2, 4, 4, -2, -8, 1, -1, 8, 2, -4, -4, 2, 6, -1};
+    static const int three[] = {-4, -7, 2, 0, 13, 2, -9, -5, 5, 9, -2, -13, 0, -2, 7, 4};
+    if (codec == EL_CODEC_C2) return two[4 * before + code];
+    return three[8 * (code / 4) + 4 * (before % 2) + 2 * (code / 2 % 2) +
+                 (code % 2 != before / 2 % 2)];
+}
+
+/* Level of a plain code, as the list of codecs in matrix.h words it. */
 static int documented_level(el_codec codec, int code)
 {
     switch (codec) {
@@ -328,7 +345,13 @@ static void check_values(uint32_t rows, uint32_t cols, el_codec codec, el_scale_
             if (codec <= EL_CODEC_S4) ws = ws / 2;
             assert_true(el_matrix_scale(&m, row, col / width) == ws);
             assert_true(el_matrix_offset(&m, row, col / width) == offset);
-            float w = ws * (float)documented_level(codec, el_matrix_code(&m, row, col));
+            int code = el_matrix_code(&m, row, col), level = documented_level(codec, code);
+            if (el_codecs[codec].levels) {
+                uint32_t before = row % 16 ? row - 1 : row + 15; /* may be padding */
+                level = chained_level(codec, code, el_matrix_code(&m, before, col));
+            }
+            assert_int_equal(el_matrix_level(&m, row, col), level);
+            float w = ws * (float)level;
             if (m.offsets) w += offset;
             assert_int_equal(el_bits_of_float(out[col]), el_bits_of_float(w));
         }

@@ -31,6 +31,7 @@
 #define GOLDEN_3 EL_TEST_DATA "/golden_3.tm2.bin" /* as version 3 wrote it */
 #define GOLDEN_5 EL_TEST_DATA "/golden_5.tm2.bin"
 #define GOLDEN_6 EL_TEST_DATA "/golden_6.tm2.bin"
+#define GOLDEN_7 EL_TEST_DATA "/golden_7.tm2.bin"
 #define FOLDER   EL_TEST_OUT "/tm2"
 #define PATH     FOLDER "/test.tm2.bin"
 
@@ -57,6 +58,8 @@ static void test_golden_bytes(void **state)
     assert_same_files(EL_TEST_OUT "/golden_5.tm2.bin", GOLDEN_5);
     assert_ok(el_golden_6_write(EL_TEST_OUT "/golden_6.tm2.bin", &err));
     assert_same_files(EL_TEST_OUT "/golden_6.tm2.bin", GOLDEN_6);
+    assert_ok(el_golden_7_write(EL_TEST_OUT "/golden_7.tm2.bin", false, &err));
+    assert_same_files(EL_TEST_OUT "/golden_7.tm2.bin", GOLDEN_7);
 }
 
 static void test_golden_6(void **state)
@@ -69,6 +72,23 @@ static void test_golden_6(void **state)
     assert_int_equal(file.version, 6);
     assert_memory_equal(&file.config, &c, sizeof c);
     el_tm2_close(&file);
+}
+
+/* In version 7 section model has as many numbers as the model needs. */
+static void test_golden_7(void **state)
+{
+    (void)state;
+    edgellm_error err;
+    el_tm2 file;
+    const char *stretched = EL_TEST_OUT "/golden_7_stretched.tm2.bin";
+    const el_config few = el_golden_config(), many = el_golden_6_config();
+    assert_ok(el_golden_7_write(stretched, true, &err));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(el_tm2_open(&file, i ? stretched : GOLDEN_7, true, &err));
+        assert_int_equal(file.version, 7);
+        assert_memory_equal(&file.config, i ? &many : &few, sizeof few);
+        el_tm2_close(&file);
+    }
 }
 
 static void refuse_config(const el_config *c, const char *part)
@@ -640,6 +660,7 @@ int main(void)
         cmocka_unit_test(test_version_3),
         cmocka_unit_test(test_golden_5),
         cmocka_unit_test(test_golden_6),
+        cmocka_unit_test(test_golden_7),
         cmocka_unit_test(test_bad_stretches),
         cmocka_unit_test(test_ranks_are_asked_for),
         cmocka_unit_test(test_scores_come_back),

@@ -17,7 +17,9 @@ GOLDEN = os.path.join(HERE, "data", "golden.tm2.bin")
 GOLDEN_3 = os.path.join(HERE, "data", "golden_3.tm2.bin")  # as version 3 wrote it
 GOLDEN_6 = os.path.join(HERE, "data", "golden_6.tm2.bin")  # and in version 6
 GOLDEN_5 = os.path.join(HERE, "data", "golden_5.tm2.bin")  # what is new in version 5
+GOLDEN_7 = os.path.join(HERE, "data", "golden_7.tm2.bin")  # chained codes
 EXPECTED = os.path.join(HERE, "data", "golden.expected")
+EXPECTED_7 = os.path.join(HERE, "data", "golden_7.expected")
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(HERE, "..", "tools"))
 import tm2  # noqa: E402
@@ -89,10 +91,16 @@ class GoldenFile(unittest.TestCase):
                  for t in self.file.tensors.values()]
         self.assertEqual(found, expected)
 
+    def test_version_7(self):
+        file = tm2.TM2File(GOLDEN_7)
+        file.check()
+        self.assertEqual((file.version, file.config["dim"]), (7, 100))
+
     @unittest.skipUnless(tm2.numpy, "needs numpy")
     def test_values(self):
-        with open(EXPECTED, encoding="ascii") as stream:
-            self.assertEqual(list(lines_of(self.file)), list(stream))
+        for file, expected in ((GOLDEN, EXPECTED), (GOLDEN_7, EXPECTED_7)):
+            with open(expected, encoding="ascii") as stream:
+                self.assertEqual(list(lines_of(tm2.TM2File(file))), list(stream))
 
     @unittest.skipUnless(tm2.numpy, "needs numpy")
     def test_tables(self):
@@ -160,9 +168,9 @@ class GoldenFile(unittest.TestCase):
         return data
 
     def test_other_version(self):
-        for version in (0, 2, 7):
+        for version in (0, 2, 8):
             with self.assertRaisesRegex(tm2.UnsupportedError,
-                                        f"version {version}.*versions 3 to 6"):
+                                        f"version {version}.*versions 3 to 7"):
                 open_bytes(self.with_version(version))
 
     def test_codecs_of_a_version(self):
@@ -183,7 +191,8 @@ class GoldenFile(unittest.TestCase):
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--write"]:
-        with open(EXPECTED, "w", encoding="ascii") as stream:
-            stream.writelines(lines_of(tm2.TM2File(GOLDEN)))
+        for made, written in ((GOLDEN, EXPECTED), (GOLDEN_7, EXPECTED_7)):
+            with open(written, "w", encoding="ascii") as stream:
+                stream.writelines(lines_of(tm2.TM2File(made)))
     else:
         unittest.main()

@@ -188,7 +188,7 @@ if(TARGET edgellm-quantize AND NOT EDGELLM_COVERAGE) # which does not count trai
   # What learns from calibration text, against the same in double. As edgellm-quantize does, one
   # thread for a product: the crew's members compute theirs side by side.
   set(engine base cpu kernel format token grammar sample model engine)
-  foreach(test float_ops float_layer hadamard latent gptq float_model latent_table student layerwise
+  foreach(test float_ops float_layer hadamard latent chain gptq float_model latent_table student layerwise
                tune allocate probe)
     el_test(${test} ${engine} quant offline train test_support)
     target_link_libraries(test_${test} PRIVATE PkgConfig::LAPACKE PkgConfig::OPENBLAS m)

@@ -24,14 +24,15 @@ except ImportError:
     numpy = None
 
 MAGIC = bytes.fromhex("93544d320d0a1a0a")
-VERSIONS = {3: 10, 4: 13, 5: 13, 6: 13}  # those that are read, and how many codecs each has
+VERSIONS = {3: 10, 4: 13, 5: 13, 6: 13, 7: 15}  # those that are read, and how many codecs each has
 SECTION_NAMES = ["model", "vocab", "template", "weights", "tensors", "manifest"]
 HEADER_BYTES, ENTRY_BYTES, TENSOR_BYTES = 64, 40, 128
 NONE = 0xFFFFFFFF
 
 Section = namedtuple("Section", "name offset size crc")
 Tensor = namedtuple("Tensor", "name rows cols group codec scale_kind rotation offset size crc")
-Codec = namedtuple("Codec", "name bits mul bias halved has_offset fives", defaults=[False])
+Codec = namedtuple("Codec", "name bits mul bias halved has_offset fives levels",
+                   defaults=[False, None])
 Plane = namedtuple("Plane", "name offset size")
 
 CODECS = [
@@ -48,6 +49,10 @@ CODECS = [
     Codec("b1", 1, 2, -1, False, False),
     Codec("t2", 2, 1, -1, False, False),
     Codec("t1", 1.6, 1, -1, False, False, fives=True),
+    Codec("c2", 2, 1, 0, False, False,
+          levels=[1, -6, -2, 4, 4, -2, -8, 1, -1, 8, 2, -4, -4, 2, 6, -1]),
+    Codec("c3", 3, 1, 0, False, False,
+          levels=[-4, -7, 2, 0, 13, 2, -9, -5, 5, 9, -2, -13, 0, -2, 7, 4]),
 ]
 SCALE_KINDS = ["f16", "byte"]
 ROTATIONS = ["none", "hadamard64"]
@@ -204,8 +209,8 @@ class TM2File:
 
     def _read_model(self):
         data = self.section("model")
-        size = {3: 164, 4: 164, 5: 192, 6: 208}[self.version]
-        need(len(data) == size, f"section model: size is not {size}")
+        sizes = {5: [192], 6: [208], 7: [164, 192, 208]}.get(self.version, [164])
+        need(len(data) in sizes, f"section model: size is not {' or '.join(map(str, sizes))}")
         names = ["layers", "dim", "ffn_dim", "heads", "kv_heads", "head_dim", "rotary_dim",
                  "vocab", "context", "rope_base", "norm_eps"]
         c = dict(zip(names, struct.unpack_from("<9I2f", data, 120)))
@@ -223,10 +228,10 @@ class TM2File:
             need(0 < c[name] <= 1e30, f"section model: {name} is {c[name]}")
         more = ["window", "pattern", "local_rope_base", "rope_factor", "attention_scale",
                 "attention_cap", "logit_cap"]
-        values = struct.unpack_from("<2I5f", data, 164) if self.version >= 5 else [0] * 7
+        values = struct.unpack_from("<2I5f", data, 164) if len(data) >= 192 else [0] * 7
         c.update(zip(more, values))
         stretch = ["rope_context", "rope_gain", "yarn_fast", "yarn_slow"]
-        values = struct.unpack_from("<I3f", data, 192) if self.version >= 6 else [0] * 4
+        values = struct.unpack_from("<I3f", data, 192) if len(data) >= 208 else [0] * 4
         c.update(zip(stretch, values))
         need(c["window"] <= 1 << 28 and c["pattern"] <= 1024, "section model: window, pattern")
         need((c["window"] == 0) == (c["pattern"] == 0), "section model: window without pattern")
@@ -467,14 +472,17 @@ class TM2File:
         codes = self._codes(t, codec, planes)
         scale, offset = self._scales(t, codec, planes)
         group_of = numpy.arange(t.cols) // (t.group or t.cols)
-        level = (codes * codec.mul + codec.bias).astype(numpy.float32)
+        if codec.levels:
+            level = chained_levels(codes, codec)[:t.rows].astype(numpy.float32)
+        else:
+            level = (codes * codec.mul + codec.bias).astype(numpy.float32)
         weights = scale[:, group_of] * level
         if codec.has_offset:
             weights = weights + offset[:, group_of]
         return weights
 
     def _codes(self, t, codec, planes):
-        """Integer codes (rows, cols); signed for 8 bits."""
+        """Integer codes (rows, cols); signed for 8 bits. Of chained codes those of padded rows, too."""
         tiles, blocks = ceil_div(t.rows, 16), ceil_div(t.cols, 32)
         raw = numpy.frombuffer(self._plane(t, planes["codes"]), numpy.uint8)
         if codec.fives:
@@ -495,7 +503,7 @@ class TM2File:
         if codec.bits == 8:
             codes = numpy.where(codes >= 128, codes - 256, codes)
         codes = codes.transpose(0, 2, 1, 3).reshape(tiles * 16, blocks * 32)
-        return codes[:t.rows, :t.cols]
+        return codes[:, :t.cols] if codec.levels else codes[:t.rows, :t.cols]
 
     @staticmethod
     def _fives(raw):
@@ -528,6 +536,17 @@ class TM2File:
         if codec.halved:
             scale = scale * numpy.float32(0.5)
         return scale, offset
+
+
+def chained_levels(codes, codec):
+    """Levels (rows, cols) of chained codes; rows are a multiple of 16."""
+    tiles = codes.reshape(-1, 16, codes.shape[1])
+    before = numpy.roll(tiles, 1, axis=1)
+    if codec.bits == 2:
+        index = before * 4 + tiles
+    else:
+        index = (tiles >> 2) * 8 + (before & 1) * 4 + ((tiles ^ (before >> 1 & 1)) & 3)
+    return numpy.array(codec.levels)[index].reshape(codes.shape)
 
 
 def scale_table():

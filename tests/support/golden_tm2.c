@@ -42,9 +42,16 @@ static const struct {
     {"t2.byte.row", 17, 70, 0, EL_CODEC_T2, EL_SCALE_BYTE, EL_ROTATION_NONE},
     {"t1.f16.128", 49, 100, 128, EL_CODEC_T1, EL_SCALE_F16, EL_ROTATION_NONE},
     {"t1.byte.32", 33, 257, 32, EL_CODEC_T1, EL_SCALE_BYTE, EL_ROTATION_NONE},
+    /* from here on: golden_7 */
+    {"c2.f16.64", 49, 100, 64, EL_CODEC_C2, EL_SCALE_F16, EL_ROTATION_NONE},
+    {"c2.byte.128", 33, 257, 128, EL_CODEC_C2, EL_SCALE_BYTE, EL_ROTATION_NONE},
+    {"c3.f16.row", 17, 70, 0, EL_CODEC_C3, EL_SCALE_F16, EL_ROTATION_NONE},
+    {"r.c3.byte.128", 48, 192, 128, EL_CODEC_C3, EL_SCALE_BYTE, EL_ROTATION_HADAMARD64},
 };
 
-const uint32_t el_golden_count = sizeof rows / sizeof *rows;
+enum { CHAINED = 4 }; /* of these */
+
+const uint32_t el_golden_count = sizeof rows / sizeof *rows - CHAINED;
 
 /* Anything goes for a code but -128, and for a byte plane; halves stay below 2. */
 static void fill_plane(uint8_t *plane, uint64_t bytes, bool halves, el_random *random)
@@ -216,12 +223,13 @@ el_vocab el_golden_5_vocab(void)
                       .space_first = 1};
 }
 
+/* Tensors first .. first + count - 1. */
 static edgellm_status write_file(const char *path, const el_config *config, const el_vocab *vocab,
-                                 uint32_t count, edgellm_error *err)
+                                 uint32_t first, uint32_t count, edgellm_error *err)
 {
     el_tm2_writer *writer;
     EL_TRY(el_tm2_create(&writer, path, config, vocab, count, err));
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = first; i < first + count; i++) {
         el_tensor t = el_golden_tensor(i);
         edgellm_status status = el_tm2_put(writer, &t, err);
         free((void *)(uintptr_t)t.data);
@@ -237,19 +245,26 @@ edgellm_status el_golden_write(const char *path, edgellm_error *err)
 {
     const el_config config = el_golden_config();
     const el_vocab vocab = el_golden_vocab();
-    return write_file(path, &config, &vocab, el_golden_count, err);
+    return write_file(path, &config, &vocab, 0, el_golden_count, err);
 }
 
 edgellm_status el_golden_5_write(const char *path, edgellm_error *err)
 {
     const el_config config = el_golden_5_config();
     const el_vocab vocab = el_golden_5_vocab();
-    return write_file(path, &config, &vocab, 1, err);
+    return write_file(path, &config, &vocab, 0, 1, err);
 }
 
 edgellm_status el_golden_6_write(const char *path, edgellm_error *err)
 {
     const el_config config = el_golden_6_config();
     const el_vocab vocab = el_golden_vocab();
-    return write_file(path, &config, &vocab, 1, err);
+    return write_file(path, &config, &vocab, 0, 1, err);
+}
+
+edgellm_status el_golden_7_write(const char *path, bool stretched, edgellm_error *err)
+{
+    const el_config config = stretched ? el_golden_6_config() : el_golden_config();
+    const el_vocab vocab = el_golden_vocab();
+    return write_file(path, &config, &vocab, el_golden_count, CHAINED, err);
 }

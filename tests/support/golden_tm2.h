@@ -29,4 +29,7 @@ edgellm_status el_golden_5_write(const char *path, edgellm_error *err);
 el_config el_golden_6_config(void);
 edgellm_status el_golden_6_write(const char *path, edgellm_error *err);
 
+/* Chained codes: golden_7.tm2.bin; or with the numbers of golden_6, golden_7_stretched. */
+edgellm_status el_golden_7_write(const char *path, bool stretched, edgellm_error *err);
+
 #endif
