@@ -115,10 +115,9 @@ static el_acts make_acts(random_state *r, const matrix_case *c, guarded *memory)
 /* The levels of one row, padded with zeroes. */
 static void ref_levels(const el_matrix *m, uint32_t row, int32_t *levels)
 {
-    const el_codec_info *info = &el_codecs[m->codec];
     memset(levels, 0, (size_t)m->blocks * 32 * sizeof *levels);
     for (uint32_t col = 0; col < m->cols; col++)
-        levels[col] = info->mul * el_matrix_code(m, row, col) + info->bias;
+        levels[col] = el_matrix_level(m, row, col);
 }
 
 static void ref_matmul(const el_matrix *m, const el_acts *a, uint32_t n, float *out)
@@ -331,10 +330,10 @@ static void test_codecs(void **state)
     (void)state;
     static const struct {
         el_codec codec;
-        int bits, mul, bias, half, offset, fives;
+        int bits, mul, bias, half, offset, kind;
     } rows[] = {
-#define EL_MATMUL(codec, name, bits, mul, bias, half, offset, fives)                               \
-    {codec, bits, mul, bias, half, offset, fives},
+#define EL_MATMUL(codec, name, bits, mul, bias, half, offset, kind)                                \
+    {codec, bits, mul, bias, half, offset, kind},
 #include "kernel/kernels.inc"
     };
     assert_int_equal(LENGTH(rows), EL_CODEC_COUNT - 1);
@@ -345,7 +344,9 @@ static void test_codecs(void **state)
         assert_int_equal(rows[i].bias, info->bias);
         assert_int_equal(rows[i].half, info->half);
         assert_int_equal(rows[i].offset, info->offset);
-        assert_int_equal(rows[i].fives, info->fives);
+        assert_int_equal(rows[i].kind, info->fives    ? EL_FIVES
+                                       : info->levels ? EL_CHAINED
+                                                      : EL_PLAIN);
     }
 }
 

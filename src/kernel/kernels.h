@@ -20,6 +20,9 @@
  *         with an offset:  acc = acc + (m * as) * (float)sum_q
  * Rows past m->rows are not stored. Padded rows and columns are read.
  */
+/* How the numbers of a codec lie: as matrix.h says, each for itself, as fives, or chained. */
+typedef enum el_codec_kind { EL_PLAIN, EL_FIVES, EL_CHAINED } el_codec_kind;
+
 typedef void (*el_matmul_fn)(const el_matrix *m, const el_acts *acts, uint32_t n,
                              uint32_t tile_begin, uint32_t tile_end, float *out, size_t out_stride);
 

@@ -6,11 +6,11 @@
  */
 #include KERNEL
 
-#define EL_MATMUL(id, name, bits, mul, bias, half, offset, fives)                                  \
+#define EL_MATMUL(id, name, bits, mul, bias, half, offset, kind)                                   \
     __attribute__((flatten)) void mca_group_##name(const el_matrix *m, size_t group,               \
                                                    row_scales *s)                                  \
     {                                                                                              \
-        start_group(m, (codec){bits, mul, bias, half, offset}, true, group, s);                    \
+        start_group(m, codec_of(bits, mul, bias, half, offset, kind), true, group, s);             \
     }
 #define EL_MATMUL_LOW(...) /* in other files (low_*.c), which are not measured */
 #include "kernel/kernels.inc"
