@@ -16,12 +16,12 @@
 
 static const el_codec chained[] = {EL_CODEC_C2, EL_CODEC_C3};
 
+/* Normally distributed (Box & Muller). */
 static float normal(el_random *r)
 {
-    float sum = 0; /* of 12 of variance 1 */
-    for (int i = 0; i < 12; i++)
-        sum += el_random_unit(r);
-    return sum * 0.288675f;
+    double a = (el_random_below(r, 1u << 24) + 1.0) / (1u << 24);
+    double b = el_random_below(r, 1u << 24) / (double)(1u << 24);
+    return (float)(sqrt(-2 * log(a)) * cos(2 * acos(-1) * b));
 }
 
 /* ---- the search -------------------------------------------------------------------------- */

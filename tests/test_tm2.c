@@ -511,7 +511,7 @@ static void test_refused(void **state)
         {no_rows, "(0, 65)"},
         {more_rows, "takes"},
         {odd_group, "group 48"},
-        {odd_codec, "codec 13"},
+        {odd_codec, "codec 15"},
         {odd_kind, "scale kind 2"},
         {few_bytes, "takes"},
         {infinite_scale, "scales, row 19, group 2: 0x7c00"},

@@ -344,9 +344,9 @@ static uint8_t *part_data(el_bytes *b, const lie *l)
 enum { MERGE = 64, END = 66, LETTERS = 76, JOINED = 84, EMPTY = 88, EURO = 93 };
 
 static const lie lies[] = {
-    {HEADER, 0, 8, 4, 2, "TM2 version 2, this program reads versions 3 to 6",
+    {HEADER, 0, 8, 4, 2, "TM2 version 2, this program reads versions 3 to 7",
      EDGELLM_ERR_UNSUPPORTED, 0},
-    {HEADER, 0, 8, 4, 7, "TM2 version 7, this program reads versions 3 to 6",
+    {HEADER, 0, 8, 4, 8, "TM2 version 8, this program reads versions 3 to 7",
      EDGELLM_ERR_UNSUPPORTED, 0},
     {HEADER, 0, 8, 4, 5, "size: is not 192", 0, 0}, /* of section model */
     {HEADER, 0, 8, 4, 6, "size: is not 208", 0, 0},
@@ -449,8 +449,9 @@ static const lie lies[] = {
     {ENTRY, 0, 72, 4, 32, "group 32", 0, 0},
     {ENTRY, 0, 77, 1, 1, "scale kind 1", 0, 0},
     {ENTRY, 2, 72, 4, 96, "group 96", 0, 0},
-    {ENTRY, 2, 76, 1, 13, "codec 13", 0, 0},
+    {ENTRY, 2, 76, 1, 15, "codec 15", 0, 0},
     {ENTRY, 2, 76, 1, 255, "codec 255", 0, 0},
+    {ENTRY, T2_BYTE, 76, 1, EL_CODEC_C2, "t2.byte.row: codec c2 is not in version 4", 0, 0},
     {ENTRY, 2, 77, 1, 2, "scale kind 2", 0, 0},
     {ENTRY, 0, 78, 1, 1, "'f32.matrix': (3, 5) in codec f32 cannot be rotated", 0, 0},
     {ENTRY, 2, 78, 1, 1, "'i8.f16.32': (15, 70) in codec i8 cannot be rotated", 0, 0},

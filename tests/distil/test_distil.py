@@ -17,7 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 import tm2  # noqa: E402
-from distil import files, llama, loss, matrices, prepare  # noqa: E402
+from distil import chain, files, llama, loss, matrices, prepare  # noqa: E402
 
 EDGELLM, LIBRARY, OUT = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
 GGUF = ROOT / "tests/data/conformance_tiny.gguf"
@@ -74,6 +74,46 @@ class Files(unittest.TestCase):
             numpy.testing.assert_array_equal(again.stored(name), file.stored(name), name)
             weights = matrices.Matrix(file, tensor)().detach().numpy()
             numpy.testing.assert_allclose(weights, file.stored(name), rtol=1e-5, atol=1e-12)
+
+    def test_chained_codes_are_known(self):
+        file = tm2.TM2File(ROOT / "tests/data/golden_7.tm2.bin")
+        tensor = file.tensors["r.c3.byte.128"]
+        matrix = matrices.Matrix(file, tensor)
+        self.assertTrue(matrix.packed() == bytes(file.bytes_of(tensor)))
+        numpy.testing.assert_allclose(matrix().detach().numpy(), file.stored(tensor.name),
+                                      rtol=1e-5, atol=1e-12)
+        with self.assertRaisesRegex(tm2.FormatError, "the last tile lacks"):
+            matrices.Matrix(file, file.tensors["c2.f16.64"])
+
+    def test_chained_codes_placed_or_settled(self):
+        """Placed, they are those of the file; settled at levels that a file can hold, these."""
+        file = tm2.TM2File(ROOT / "tests/data/golden_7.tm2.bin")
+        tensor = file.tensors["r.c3.byte.128"]
+        matrix = matrices.Matrix(file, tensor)
+        levels, random = matrix.levels(), torch.Generator().manual_seed(1)
+        matrix.settle()
+        self.assertTrue((matrix.levels() == levels).all())
+        aside = torch.randn(levels.shape, generator=random) * 0.2
+        turned = matrix.spread(matrix.scale()) * (levels + aside)
+        matrix.rotated = False
+        matrix.place(turned.detach())
+        self.assertTrue(matrix.packed()[:1024] == bytes(file.bytes_of(tensor))[:1024])
+        off = (matrix.u - levels).detach()
+        self.assertGreater(torch.corrcoef(torch.stack([off.flatten(), aside.flatten()]))[0, 1], 0.8)
+
+    def test_no_codes_are_nearer(self):
+        random = torch.Generator().manual_seed(2)
+        for name in ("c2", "c3"):
+            codec = next(c for c in tm2.CODECS if c.name == name)
+            rows = 4 if name == "c2" else 3
+            at = torch.randn((rows, 50), generator=random) * 4
+            importance = torch.rand((rows, 50), generator=random) + 0.1
+            all_codes = torch.cartesian_prod(*[torch.arange(1 << codec.bits)] * rows).T
+            levels = chain.levels(all_codes, codec)  # of every column there can be
+            cost = ((at[:, :, None] - levels[:, None]).square() * importance[:, :, None]).sum(0)
+            found = chain.levels(chain.search(at, importance, codec), codec)
+            got = ((at - found).square() * importance).sum(0)
+            torch.testing.assert_close(got, cost.amin(1))
 
     def test_a_latent_placed_keeps_its_code(self):
         file, source = tm2.TM2File(SMALL), tm2.TM2File(SOURCE)

@@ -4,13 +4,16 @@ A weight is s * level(round(u)) + m, as in src/train/latent.h. u is the latent i
 passed straight through (Bengio et al. 2013); scales and offsets have their exact derivatives for
 the codes as they are (Esser et al. 2020). Byte scales are s = ref * 2^(-round(k) / 32), byte offsets
 m = oref * round(o), and k and o are what is trained; so the file holds exactly what was trained.
+
+Chained codes are chosen by tiles (chain.py), after each step; u is then in units that are as much as a
+code of evenly spaced levels.
 """
 import numpy
 import tm2
 import torch
 from torch import nn
 
-from . import files
+from . import chain, files
 
 EDGE = 0.4999  # how far from its code a latent is placed; at 0.5 another cell begins
 
@@ -25,6 +28,9 @@ def as_half(x):
 
 
 def code_range(codec):
+    if codec.levels:  # two levels of room
+        reach = (max(codec.levels) + 1.5) / chain.PACE[codec.name]
+        return -reach, reach
     if codec.bits == 8:
         return -127, 127
     return 0, 2 if codec.name in ("t1", "t2") else (1 << codec.bits) - 1
@@ -40,12 +46,22 @@ class Matrix(nn.Module):
         self.rotated = tensor.rotation == 1
         self.low, self.high = code_range(codec)
         self.zero = -codec.bias / codec.mul
+        self.chained = codec if codec.levels else None
+        self.pace = chain.PACE[codec.name] if codec.levels else 1.0
         self.group = tensor.group or tensor.cols
         codes, parts = files.planes_as_stored(file, tensor)
-        self.u = nn.Parameter(torch.from_numpy(codes.astype(numpy.float32)))
+        if self.chained:
+            tm2.need(not codes[tensor.rows:].any(), f"tensor '{tensor.name}': rows that the last "
+                     "tile lacks have codes, which this program does not keep")
+            codes = torch.from_numpy(codes[:tensor.rows].astype(numpy.int64))
+            self.register_buffer("chosen", codes.to(torch.uint8))
+            self.u = nn.Parameter(self.levels())
+        else:
+            self.u = nn.Parameter(torch.from_numpy(codes.astype(numpy.float32)))
         self.is_byte = tensor.scale_kind == 1
         parts = {name: torch.from_numpy(p.astype(numpy.float32)) for name, p in parts.items()}
-        step = codec.mul * (0.5 if codec.halved else 1.0)  # what one code is worth, in scales
+        # what one code is worth, in scales
+        step = codec.mul * self.pace * (0.5 if codec.halved else 1.0)
         if self.is_byte:
             self.k = nn.Parameter(parts["scales"])
             self.register_buffer("ref", parts["refs"])
@@ -79,10 +95,25 @@ class Matrix(nn.Module):
         return wide.reshape(rows, groups * self.group)[:, :self.tensor.cols]
 
     def codes(self):
+        if self.chained:
+            return self.chosen
         return self.u.clamp(self.low, self.high).round()
 
+    def levels(self):
+        """What u is rounded to."""
+        if self.chained:
+            return chain.levels(self.chosen.long(), self.chained) / self.pace
+        return self.codes()
+
+    @torch.no_grad()
+    def settle(self):
+        """Chooses chained codes."""
+        if self.chained:
+            self.chosen.copy_(chain.search(self.u * self.pace, self.spread(self.scale()).square(),
+                                           self.chained))
+
     def forward(self):
-        levels = self.u + (self.codes() - self.u).detach() - self.zero
+        levels = self.u + (self.levels() - self.u).detach() - self.zero
         weights = levels * self.spread(self.scale())
         return weights if self.o is None else weights + self.spread(self.offset())
 
@@ -96,10 +127,31 @@ class Matrix(nn.Module):
         scale = self.spread(self.scale())
         at = weights if self.o is None else weights - self.spread(self.offset())
         at = at / torch.where(scale == 0, torch.ones_like(scale), scale) + self.zero
-        self.u.copy_(self.codes() + (at - at.round()).clamp(-EDGE, EDGE))
+        if self.chained:
+            self.place_chained(at)
+        else:
+            self.u.copy_(self.codes() + (at - at.round()).clamp(-EDGE, EDGE))
         if self.is_byte:
             chance = torch.Generator().manual_seed(self.k.numel())
             self.k.add_((torch.rand(self.k.shape, generator=chance) * 2 - 1) * EDGE)
+
+    @torch.no_grad()
+    def place_chained(self, at):
+        """Between the levels of the file and the source's weights, as far towards these as the search
+        still finds the codes of the file: all of the way for most columns of tiles."""
+        stored, levels = self.chosen.clone(), self.levels()
+        aside = (at - levels).clamp(-1, 1)
+        for _ in range(4):
+            self.u.copy_(levels + aside)
+            self.settle()
+            moved = chain.by_tile((self.chosen != stored).float()).amax(0, keepdim=True)
+            if not moved.any():
+                break
+            aside = aside * chain.back(1 - 0.5 * moved.expand(16, -1, -1), len(aside))
+            self.chosen.copy_(stored)
+        else:
+            self.u.copy_(levels + aside * chain.back(1 - moved.expand(16, -1, -1), len(aside)))
+        self.chosen.copy_(stored)
 
     @torch.no_grad()
     def keep_in_range(self):
@@ -108,6 +160,7 @@ class Matrix(nn.Module):
             self.k.clamp_(0, 254)
             if self.o is not None:
                 self.o.clamp_(-127, 127)
+        self.settle()
 
     @torch.no_grad()
     def packed(self):
