@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 . tools/conformance/venv.sh
 venv_python
 if [ -z "${EDGELLM_VENV:-}" ]; then
-    venv_has numpy && venv_has matplotlib || venv_pip numpy matplotlib
+    venv_has sympy && venv_has matplotlib || venv_pip numpy matplotlib sympy # torch asks for sympy
     venv_torch
 fi
 if [ "${1:-}" = test ]; then
