@@ -8,8 +8,9 @@
  * The first, for `make bench-large`: layers of Llama-3.2-1B with the vocabulary of another model;
  * 2 bits with 49152 tokens: 287 MB. The second, for `make bench-shapes`: a model of the table below
  * as it is, with a vocabulary that no merge makes. CODEC is 2 (s2), 3, 4 or 8 bits with byte scales
- * for 64 weights each; or t1 or t2, three levels with a scale for a row, as BitNet's are, and a
- * table of tokens of 8 bits. 2 if it isn't given. LAYERS: that many instead of the shape's own.
+ * for 64 weights each, or c2 or c3, chained; or t1 or t2, three levels with a scale for a row, as
+ * BitNet's are, and a table of tokens of 8 bits. 2 if it isn't given. LAYERS: that many instead of
+ * the shape's own.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,6 +70,8 @@ static const form forms[] = {
     {"8", EL_CODEC_I8, EL_CODEC_I8, EL_SCALE_BYTE, GROUP},
     {"t1", EL_CODEC_T1, EL_CODEC_I8, EL_SCALE_F16, 0},
     {"t2", EL_CODEC_T2, EL_CODEC_I8, EL_SCALE_F16, 0},
+    {"c2", EL_CODEC_C2, EL_CODEC_C2, EL_SCALE_BYTE, GROUP},
+    {"c3", EL_CODEC_C3, EL_CODEC_C3, EL_SCALE_BYTE, GROUP},
 };
 
 enum { FORMS = sizeof forms / sizeof forms[0] };
@@ -116,7 +119,10 @@ static void fill_codes(maker *m, el_codec codec, uint8_t *codes, uint64_t bytes)
 static void fill_halves(uint16_t *halves, uint64_t n, uint32_t cols, el_codec codec)
 {
     const bool three = codec == EL_CODEC_T1 || codec == EL_CODEC_T2;
-    const float levels = three ? 1 : (float)(1u << (el_codecs[codec].bits - 1));
+    const el_codec_info *info = &el_codecs[codec];
+    const float levels = three          ? 1
+                         : info->levels ? (float)-info->bias
+                                        : (float)(1u << (info->bits - 1));
     const uint16_t half = el_half_of_float(1 / (__builtin_sqrtf((float)cols) * levels));
     for (uint64_t i = 0; i < n; i++)
         halves[i] = half;
