@@ -26,6 +26,27 @@ static float normal(el_random *r)
 
 /* ---- the search -------------------------------------------------------------------------- */
 
+/* One column, which stands among others. */
+static void search(el_codec codec, uint32_t rows, const float *x, const float *importance,
+                   uint8_t codes[EL_TILE])
+{
+    enum { COLUMNS = 5, OURS = 3 };
+    float all[EL_TILE][EL_CHAIN_COLUMNS] = {{0}};
+    uint8_t found[EL_TILE][EL_CHAIN_COLUMNS];
+    el_random r = {rows};
+    memset(found, 0xff, sizeof found);
+    for (uint32_t row = 0; row < rows; row++) {
+        for (int i = 0; i < COLUMNS; i++)
+            all[row][i] = i == OURS ? x[row] : 9 * el_random_unit(&r);
+    }
+    el_chain_search(codec, rows, COLUMNS, (const float(*)[EL_CHAIN_COLUMNS])all, importance, found);
+    memset(codes, 0, EL_TILE);
+    for (uint32_t row = 0; row < rows; row++) {
+        codes[row] = found[row][OURS];
+        assert_int_equal(found[row][COLUMNS], 0xff);
+    }
+}
+
 static double cost_of(el_codec codec, uint32_t rows, const float *x, const float *importance,
                       const uint8_t *codes)
 {
@@ -63,15 +84,13 @@ static void test_nothing_is_better(void **state)
 {
     (void)state;
     for (size_t c = 0; c < LENGTH(chained); c++) {
-        el_chain chain;
-        el_chain_prepare(chained[c], &chain);
         for (uint32_t rows = 1; rows <= 5; rows++) {
             for (uint64_t seed = 0; seed < 20; seed++) {
                 el_random r = {seed};
                 float x[EL_TILE], importance[EL_TILE];
                 uint8_t codes[EL_TILE];
                 fill(&r, chained[c], x, importance);
-                el_chain_search(&chain, rows, x, importance, codes);
+                search(chained[c], rows, x, importance, codes);
                 double least = least_cost(chained[c], rows, x, importance);
                 double got = cost_of(chained[c], rows, x, importance, codes);
                 assert_true(fabs(got - least) <= 1e-5 * (1 + least));
@@ -103,8 +122,6 @@ static void test_of_whole_tiles_too(void **state)
 {
     (void)state;
     for (size_t c = 0; c < LENGTH(chained); c++) {
-        el_chain chain;
-        el_chain_prepare(chained[c], &chain);
         for (uint64_t seed = 0; seed < 200; seed++) {
             el_random r = {seed};
             float x[EL_TILE], importance[EL_TILE];
@@ -113,7 +130,7 @@ static void test_of_whole_tiles_too(void **state)
             fill(&r, chained[c], x, importance);
             for (unsigned start = 0; start < 4; start++)
                 least = fmin(least, cost_from(chained[c], start, x, importance));
-            el_chain_search(&chain, EL_TILE, x, importance, codes);
+            search(chained[c], EL_TILE, x, importance, codes);
             double got = cost_of(chained[c], EL_TILE, x, importance, codes);
             assert_true(fabs(got - least) <= 1e-5 * (1 + least));
         }
@@ -128,18 +145,16 @@ static void test_normal_weights(void **state)
     static const double left[] = {0.0900, 0.0253};
     enum { TILES = 2000 };
     for (size_t c = 0; c < LENGTH(chained); c++) {
-        el_chain chain;
         el_random r = {5};
         float importance[EL_TILE], x[EL_TILE];
         double sum = 0, unit = el_chain_unit(chained[c]);
-        el_chain_prepare(chained[c], &chain);
         for (int i = 0; i < EL_TILE; i++)
             importance[i] = 1;
         for (int t = 0; t < TILES; t++) {
             uint8_t codes[EL_TILE];
             for (int i = 0; i < EL_TILE; i++)
                 x[i] = normal(&r) / (float)unit;
-            el_chain_search(&chain, EL_TILE, x, importance, codes);
+            search(chained[c], EL_TILE, x, importance, codes);
             sum += cost_of(chained[c], EL_TILE, x, importance, codes) * unit * unit;
         }
         assert_true(fabs(sum / (TILES * EL_TILE) - left[c]) < 0.02 * left[c]);

@@ -1,112 +1,145 @@
 /*
- * chain.c: sixteen paths at a time: lane 4 * start + state. All that counts of a code for the next
- * row are its two low bits, the state that it leads to. Codes of 3 bits are two ways from a state
- * to the next.
+ * chain.c: sixteen columns at a time, one in each lane. All that counts of a code for the next row
+ * are its two low bits, the state that it leads to. Codes of 3 bits are two ways from a state to
+ * the next, of which the nearer is taken.
  */
 #include "train/chain.h"
 
-#include <stdbool.h>
+#include <string.h>
 
 #include "train/clones.h"
 
-enum { STATES = EL_CHAIN_STATES, LANES = STATES * STATES };
+enum { STATES = 4, LANES = EL_CHAIN_COLUMNS };
 
-typedef el_chain_costs costs;
+typedef float costs __attribute__((vector_size(4 * LANES)));
 typedef int32_t choices __attribute__((vector_size(4 * LANES)));
 
-/* In each lane the cost of the lane of the same start in a state. */
-#ifdef __clang__
-#define OF_STATE(v, s)                                                                             \
-    __builtin_shufflevector(v, v, s, s, s, s, s + 4, s + 4, s + 4, s + 4, s + 8, s + 8, s + 8,     \
-                            s + 8, s + 12, s + 12, s + 12, s + 12)
-#else
-#define OF_STATE(v, s)                                                                             \
-    __builtin_shuffle(v, (choices){s, s, s, s, s + 4, s + 4, s + 4, s + 4, s + 8, s + 8, s + 8,    \
-                                   s + 8, s + 12, s + 12, s + 12, s + 12})
-#endif
+#define INLINE static inline __attribute__((always_inline))
+
+/* levels[way][from][to]: of the ways from a state to the next; of codes of 2 bits both are the
+ * same. */
+typedef struct trellis {
+    float levels[2][STATES][STATES];
+} trellis;
+
+/* The cheapest of some ways: what it costs, and which it is. */
+typedef struct best {
+    costs cost;
+    choices choice;
+} best;
+
+/* Paths from one state, as far as they are followed. */
+typedef struct paths {
+    costs cost[STATES];
+} paths;
 
 float el_chain_unit(el_codec codec)
 {
     return codec == EL_CODEC_C2 ? 0.261f : 0.1945f;
 }
 
-void el_chain_prepare(el_codec codec, el_chain *chain)
+static trellis trellis_of(el_codec codec)
 {
     const el_codec_info *info = &el_codecs[codec];
-    chain->ways = info->bits == 3 ? 2 : 1;
-    for (int way = 0; way < chain->ways; way++) {
+    trellis t;
+    for (unsigned way = 0; way < 2; way++) {
         for (unsigned from = 0; from < STATES; from++) {
-            for (unsigned lane = 0; lane < LANES; lane++) {
-                const unsigned code = (unsigned)way << 2 | lane % STATES;
-                chain->levels[way][from][lane] =
-                    info->levels[el_chained_index(info->bits, code, from)];
+            for (unsigned to = 0; to < STATES; to++) {
+                const unsigned code = info->bits == 3 ? way << 2 | to : to;
+                t.levels[way][from][to] = info->levels[el_chained_index(info->bits, code, from)];
             }
         }
     }
+    return t;
 }
 
-/* The best way so far into each lane: what it costs, and `way << 2 | from`. */
-typedef struct best {
-    costs cost;
-    choices choice;
-} best;
-
-static inline __attribute__((always_inline)) void take(best *b, const costs *cost, int choice)
+INLINE void take(best *b, const costs *cost, const choices *choice)
 {
     const choices better = *cost < b->cost;
     b->cost = (costs)(((choices)*cost & better) | ((choices)b->cost & ~better));
-    b->choice = (((choices){0} + choice) & better) | (b->choice & ~better);
+    b->choice = (*choice & better) | (b->choice & ~better);
 }
 
-/* One row: `cost` of the states before it becomes that of the states after it. */
-static inline __attribute__((always_inline)) void
-step(const el_chain *chain, float x, float importance, costs *cost, choices *chosen)
+/* What a row costs on the way from a state to the next. */
+INLINE void cost_of_ways(const trellis *t, int from, int to, const costs *x, float importance,
+                         best *b)
 {
-    const costs from[STATES] = {OF_STATE(*cost, 0), OF_STATE(*cost, 1), OF_STATE(*cost, 2),
-                                OF_STATE(*cost, 3)};
-    best b = {(costs){0} + 3e38f, {0}};
-    for (int way = 0; way < chain->ways; way++) {
-        for (int s = 0; s < STATES; s++) {
-            const costs d = x - chain->levels[way][s], sum = from[s] + importance * d * d;
-            take(&b, &sum, way << 2 | s);
+    const choices other = (choices){0} + (STATES + from);
+    costs d = *x - t->levels[0][from][to];
+    b->cost = importance * d * d;
+    b->choice = (choices){0} + from;
+    d = *x - t->levels[1][from][to];
+    d = importance * d * d;
+    take(b, &d, &other);
+}
+
+/* One row of all paths; chosen[start][to]: `way * 4 + from`. */
+INLINE void step(const trellis *t, const costs *x, float importance, paths p[STATES],
+                 choices chosen[STATES][STATES])
+{
+    paths before[STATES];
+    memcpy(before, p, sizeof before);
+    for (int to = 0; to < STATES; to++) {
+        best ways[STATES];
+        for (int from = 0; from < STATES; from++)
+            cost_of_ways(t, from, to, x, importance, &ways[from]);
+        for (int start = 0; start < STATES; start++) {
+            best b = {before[start].cost[0] + ways[0].cost, ways[0].choice};
+            for (int from = 1; from < STATES; from++) {
+                const costs cost = before[start].cost[from] + ways[from].cost;
+                take(&b, &cost, &ways[from].choice);
+            }
+            p[start].cost[to] = b.cost;
+            chosen[start][to] = b.choice;
         }
     }
-    *cost = b.cost;
-    *chosen = b.choice;
 }
 
-/* Costs after all rows of paths that begin in each state, and the choices that led there. */
-EL_CLONES static void follow(const el_chain *chain, uint32_t rows, const float *x,
-                             const float *importance, choices *chosen, costs *cost)
+EL_CLONES static void follow(const trellis *t, uint32_t rows, const float (*x)[LANES],
+                             const float *importance, paths p[STATES],
+                             choices (*chosen)[STATES][STATES])
 {
-    for (unsigned lane = 0; lane < LANES; lane++)
-        (*cost)[lane] = lane / STATES == lane % STATES ? 0.0f : 1e30f;
-    for (uint32_t r = 0; r < rows; r++)
-        step(chain, x[r], importance[r], cost, &chosen[r]);
+    for (int start = 0; start < STATES; start++) {
+        for (int state = 0; state < STATES; state++)
+            p[start].cost[state] = (costs){0} + (state == start ? 0.0f : 1e30f);
+    }
+    for (uint32_t r = 0; r < rows; r++) {
+        costs at;
+        memcpy(&at, x[r], sizeof at);
+        step(t, &at, importance[r], p, chosen[r]);
+    }
 }
+
+typedef struct end {
+    unsigned start, state;
+} end;
 
 /* Of a whole tile a path ends where it began; else it begins after a row of padding, in state 0. */
-static unsigned best_lane(const costs *cost, uint32_t rows)
+static end best_end(const paths p[STATES], uint32_t rows, uint32_t lane)
 {
-    const bool whole = rows == EL_TILE;
-    unsigned lane = 0;
+    end least = {0, 0};
     for (unsigned i = 1; i < STATES; i++) {
-        const unsigned other = whole ? i * STATES + i : i;
-        if ((*cost)[other] < (*cost)[lane]) lane = other;
+        const end other = {rows == EL_TILE ? i : 0, i};
+        if (p[other.start].cost[other.state][lane] < p[least.start].cost[least.state][lane])
+            least = other;
     }
-    return lane;
+    return least;
 }
 
-void el_chain_search(const el_chain *chain, uint32_t rows, const float x[EL_TILE],
-                     const float importance[EL_TILE], uint8_t codes[EL_TILE])
+void el_chain_search(el_codec codec, uint32_t rows, uint32_t columns,
+                     const float (*x)[EL_CHAIN_COLUMNS], const float importance[EL_TILE],
+                     uint8_t (*codes)[EL_CHAIN_COLUMNS])
 {
-    choices chosen[EL_TILE];
-    costs cost;
-    follow(chain, rows, x, importance, chosen, &cost);
-    unsigned lane = best_lane(&cost, rows);
-    for (uint32_t r = rows; r-- > 0;) {
-        const unsigned choice = (unsigned)chosen[r][lane];
-        codes[r] = (uint8_t)((choice & ~3u) | lane % STATES);
-        lane = (lane & ~3u) | (choice & 3u);
+    choices chosen[EL_TILE][STATES][STATES];
+    paths p[STATES];
+    const trellis t = trellis_of(codec);
+    follow(&t, rows, x, importance, p, chosen);
+    for (uint32_t lane = 0; lane < columns; lane++) {
+        end at = best_end(p, rows, lane);
+        for (uint32_t r = rows; r-- > 0;) {
+            const unsigned choice = (unsigned)chosen[r][at.start][at.state][lane];
+            codes[r][lane] = (uint8_t)(choice / STATES * STATES + at.state);
+            at.state = choice % STATES;
+        }
     }
 }

@@ -2,6 +2,7 @@
 #include "train/latent.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/half.h"
 #include "kernel/matrix_pack.h"
@@ -173,23 +174,27 @@ void el_latent_weights(const el_latent *l, uint32_t first, uint32_t count, float
 
 /* ---- chained codes ---------------------------------------------------------------------- */
 
-/* The columns of a group of a tile, `rows` of whose rows there are. */
-static void settle_group(const el_latent *l, const el_chain *chain, uint32_t first, uint32_t rows,
-                         uint32_t group, uint32_t begin, uint32_t end)
+/* Columns begin .. end - 1 of a group of a tile, `rows` of whose rows there are. */
+static void settle_group(const el_latent *l, uint32_t first, uint32_t rows, uint32_t group,
+                         uint32_t begin, uint32_t end)
 {
-    float x[EL_TILE], importance[EL_TILE];
-    uint8_t codes[EL_TILE];
+    enum { COLUMNS = EL_CHAIN_COLUMNS };
+    float x[EL_TILE][COLUMNS] = {{0}}, importance[EL_TILE];
+    uint8_t codes[EL_TILE][COLUMNS];
     for (uint32_t r = 0; r < rows; r++) {
         const float s = el_latent_scale(l, first + r, group);
         importance[r] = s * s;
     }
-    for (uint32_t col = begin; col < end; col++) {
+    for (uint32_t col = begin; col < end; col += COLUMNS) {
+        const uint32_t n = end - col < COLUMNS ? end - col : COLUMNS;
         const size_t at = (size_t)first * l->cols + col;
+        for (uint32_t r = 0; r < rows; r++) {
+            for (uint32_t i = 0; i < n; i++)
+                x[r][i] = el_latent_float(l, l->u[at + (size_t)r * l->cols + i]);
+        }
+        el_chain_search(l->codec, rows, n, (const float(*)[COLUMNS])x, importance, codes);
         for (uint32_t r = 0; r < rows; r++)
-            x[r] = el_latent_float(l, l->u[at + (size_t)r * l->cols]);
-        el_chain_search(chain, rows, x, importance, codes);
-        for (uint32_t r = 0; r < rows; r++)
-            l->codes[at + (size_t)r * l->cols] = codes[r];
+            memcpy(l->codes + at + (size_t)r * l->cols, codes[r], n);
     }
 }
 
@@ -197,14 +202,12 @@ void el_latent_settle(const el_latent *l, uint32_t first, uint32_t count, uint32
                       uint32_t end)
 {
     if (!l->codes) return;
-    el_chain chain;
-    el_chain_prepare(l->codec, &chain);
     for (uint32_t row = first; row < first + count; row += EL_TILE) {
         const uint32_t left = l->rows - row, rows = left < EL_TILE ? left : EL_TILE;
-        for (uint32_t col = begin, group; col < end; col = (group + 1) * l->group) {
-            group = col / l->group;
-            const uint32_t stop = (group + 1) * l->group < end ? (group + 1) * l->group : end;
-            settle_group(l, &chain, row, rows, group, col, stop);
+        for (uint32_t col = begin, stop; col < end; col = stop) {
+            const uint32_t group = col / l->group;
+            stop = (group + 1) * l->group < end ? (group + 1) * l->group : end;
+            settle_group(l, row, rows, group, col, stop);
         }
     }
 }
