@@ -14,7 +14,7 @@
 #define EL_LEVEL(level, name)                                                                      \
     EL_COLD void el_kernels_ops_##name(el_kernels *k);    /* all but matmul */                     \
     EL_COLD void el_kernels_matmul_##name(el_kernels *k); /* matmul of codecs from 2 bits on */    \
-    EL_COLD void el_kernels_low_##name(el_kernels *k);    /* of one bit and three levels */
+    EL_COLD void el_kernels_low_##name(el_kernels *k);    /* few bits; chained */
 #include "kernel/kernels.inc"
 
 #endif

@@ -1,4 +1,5 @@
-/* low_dotprod.c: matrix kernels of one bit and three levels for ARMv8.2 with dot products. */
+/* low_dotprod.c: matrix kernels of one bit, three levels and chained codes for ARMv8.2 with dot
+ * products. */
 #define EL_LOW         1
 #define EL_WIDTH       4
 #define EL_PAIRS       1

@@ -1,4 +1,4 @@
-/* low_neon.c: matrix kernels of one bit and three levels for NEON. */
+/* low_neon.c: matrix kernels of one bit, three levels and chained codes for NEON. */
 #define EL_LOW         1
 #define EL_WIDTH       4
 #define EL_PAIRS       1

@@ -1,4 +1,4 @@
-/* low_rvv.c: matrix kernels of one bit and three levels for V 1.0. */
+/* low_rvv.c: matrix kernels of one bit, three levels and chained codes for V 1.0. */
 #define EL_LOW         1
 #define EL_WIDTH       16
 #define EL_GROUP_START static __attribute__((noinline))

@@ -1,4 +1,4 @@
-/* low_scalar.c: matrix kernels of one bit and three levels in portable C. */
+/* low_scalar.c: matrix kernels of one bit, three levels and chained codes in portable C. */
 #define EL_LOW         1
 #define EL_WIDTH       4
 #define EL_GROUP_START static __attribute__((noinline))

@@ -1,4 +1,4 @@
-/* low_avx2.c: matrix kernels of one bit and three levels for AVX2. */
+/* low_avx2.c: matrix kernels of one bit, three levels and chained codes for AVX2. */
 #define EL_LOW         1
 #define EL_WIDTH       8
 #define EL_GROUP_START EL_INLINE

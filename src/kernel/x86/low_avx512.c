@@ -1,4 +1,4 @@
-/* low_avx512.c: matrix kernels of one bit and three levels for AVX-512 with VNNI. */
+/* low_avx512.c: matrix kernels of one bit, three levels and chained codes for AVX-512 with VNNI. */
 #define EL_LOW         1
 #define EL_WIDTH       16
 #define EL_GROUP_START EL_INLINE

@@ -1,4 +1,5 @@
-/* low_avx512bw.c: matrix kernels of one bit and three levels for AVX-512 without VNNI. */
+/* low_avx512bw.c: matrix kernels of one bit, three levels and chained codes for AVX-512 without
+ * VNNI. */
 #define EL_LOW         1
 #define EL_WIDTH       16
 #define EL_GROUP_START EL_INLINE

@@ -1,4 +1,5 @@
-/* low_avx512vnni256.c: matrix kernels of one bit and three levels for AVX-512 VNNI at 256 bits. */
+/* low_avx512vnni256.c: matrix kernels of one bit, three levels and chained codes for AVX-512
+ * VNNI at 256 bits. */
 #define EL_LOW         1
 #define EL_WIDTH       8
 #define EL_GROUP_START EL_INLINE

@@ -1,4 +1,4 @@
-/* low_avxvnni.c: matrix kernels of one bit and three levels for AVX-VNNI. */
+/* low_avxvnni.c: matrix kernels of one bit, three levels and chained codes for AVX-VNNI. */
 #define EL_LOW         1
 #define EL_WIDTH       8
 #define EL_GROUP_START EL_INLINE

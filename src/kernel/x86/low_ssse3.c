@@ -1,4 +1,4 @@
-/* low_ssse3.c: matrix kernels of one bit and three levels for SSSE3 and SSE4.1. */
+/* low_ssse3.c: matrix kernels of one bit, three levels and chained codes for SSSE3 and SSE4.1. */
 #define EL_LOW         1
 #define EL_WIDTH       4
 #define EL_GROUP_START EL_INLINE
