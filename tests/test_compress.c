@@ -250,6 +250,59 @@ static void test_calibrated_is_nearer_than_rounded(void **state)
     }
 }
 
+/* Codecs of the matrices of the file, as a set of bits. */
+static unsigned codecs_of(const char *path)
+{
+    edgellm_error err;
+    el_tm2 file;
+    unsigned set = 0;
+    assert_ok(el_tm2_open(&file, path, true, &err));
+    for (uint32_t i = 0; i < file.n_tensors; i++) {
+        el_tensor t;
+        el_tm2_tensor(&file, i, &t);
+        if (t.codec != EL_CODEC_F32) set |= 1u << t.codec;
+    }
+    el_tm2_close(&file);
+    return set;
+}
+
+/* Rotated, 2 and 3 bits have chained codes, unless they have offsets or shall not. */
+static void test_chained_codes(void **state)
+{
+    static const struct {
+        unsigned bits;
+        bool even, offset;
+        el_codec codec;
+    } rows[] = {{2, false, false, EL_CODEC_C2}, {3, false, false, EL_CODEC_C3},
+                {2, true, false, EL_CODEC_S2},  {3, true, false, EL_CODEC_S3},
+                {2, false, true, EL_CODEC_O2},  {4, false, false, EL_CODEC_S4}};
+    double kl[sizeof rows / sizeof *rows];
+    el_tiny_spec spec = el_tiny_defaults();
+    el_compress_options o = small_options();
+    (void)state;
+    spec.ffn_dim = 128; /* so that all widths can be rotated */
+    assert_true(el_tiny_write(&spec, SOURCE));
+    o.sequences = 20;
+    o.steps = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        o.fit = 0;
+        o.bits = rows[i].bits;
+        o.even = rows[i].even;
+        o.offset = rows[i].offset;
+        kl[i] = compress(&o).quality.kl;
+        assert_int_equal(codecs_of(TARGET), 1u << rows[i].codec);
+    }
+    assert_true(kl[0] < kl[2]);
+    assert_true(kl[1] < kl[3]);
+    o.offset = false;
+    for (int even = 0; even < 2; even++) {
+        o.fit = 60000;
+        o.even = even;
+        compress(&o);
+        assert_int_equal((codecs_of(TARGET) & (1u << EL_CODEC_C2 | 1u << EL_CODEC_C3)) == 0, even);
+    }
+}
+
 static void test_same_file_for_any_number_of_threads(void **state)
 {
     el_compress_options o = small_options();
@@ -330,6 +383,31 @@ static bool watch_steps(void *context, const char *stage, double done)
     if (sscanf(stage, "step %u of", &step) != 1) return true;
     if (w->first == 0) w->first = step;
     return step != w->stop_at;
+}
+
+/* Stopped after any step, training goes on to the same chained codes. */
+static void test_chained_codes_go_on(void **state)
+{
+    edgellm_error err;
+    el_tiny_spec spec = el_tiny_defaults();
+    el_compress_options o = small_options();
+    (void)state;
+    spec.ffn_dim = 128;
+    assert_true(el_tiny_write(&spec, SOURCE));
+    o.fit = 0;
+    compress(&o);
+    const uint64_t whole = file_hash(TARGET);
+    for (unsigned step = 1; step <= o.steps; step++) {
+        watch w = {.stop_at = step};
+        o.resume = false;
+        o.progress = watch_steps;
+        o.progress_context = &w;
+        assert_int_equal(el_compress(SOURCE, TARGET, &o, NULL, &err), EDGELLM_ERR_INTERRUPTED);
+        o.resume = true;
+        o.progress = NULL;
+        compress(&o);
+        assert_true(file_hash(TARGET) == whole);
+    }
 }
 
 /* Steps that are done are not done again; with states kept at the end alone, or after each step. */
@@ -596,10 +674,12 @@ int main(void)
         cmocka_unit_test(test_a_table_is_cut_under_a_budget),
         cmocka_unit_test(test_more_bytes_more_like_the_source),
         cmocka_unit_test(test_calibrated_is_nearer_than_rounded),
+        cmocka_unit_test(test_chained_codes),
         cmocka_unit_test(test_same_file_for_any_number_of_threads),
         cmocka_unit_test(test_another_seed_another_file),
         cmocka_unit_test(test_stopped_anywhere_it_goes_on),
         cmocka_unit_test(test_training_goes_on_where_it_was),
+        cmocka_unit_test(test_chained_codes_go_on),
         cmocka_unit_test(test_an_unfinished_run_is_not_lost),
         cmocka_unit_test(test_a_journal_cut_short_or_damaged),
         cmocka_unit_test(test_of_two_states_one_is_whole),

@@ -83,6 +83,11 @@ static bool is_plain_and_resumes(const quantize_values *v)
     return !el_cli_is_calibrated(v) && (v->resume || v->restart || v->force);
 }
 
+static bool evens_what_is_even(const quantize_values *v)
+{
+    return v->even && !el_cli_is_calibrated(v);
+}
+
 static bool resumes_anew(const quantize_values *v)
 {
     return v->resume && v->restart;
@@ -119,6 +124,7 @@ static const struct exclusion {
     {is_plain_and_resumes,
      "--resume, --restart and --force are for calibrated runs: give --fit SIZE, or "
      "--bits without --calibrate none"},
+    {evens_what_is_even, "--even-levels is for calibrated runs: the plain way makes no others"},
     {adapts_and_rounds, "--lora takes an adapter as it is: leave out --fit, --bits and --report"},
     {rounds_three_levels,
      "--ternary is for three levels that stay as they are: leave out --bits and --fit"},
@@ -197,6 +203,8 @@ static const el_cli_option option_rows[] = {
     {"output", 'o', EL_CLI_TEXT, FIELD(target), "FILE", NULL, "the TM2 file to write", 0, 0, NULL},
     {"fit", 0, EL_CLI_SIZE, FIELD(fit), "SIZE", NULL,
      "at most so large (40MB: 40 million bytes; 40MiB); calibrated", 1, WHOLE_MAX, NULL},
+    {"even-levels", 0, EL_CLI_ON, FIELD(even), NULL, NULL,
+     "calibrated, without chained codes: often faster, further off", 0, 0, NULL},
     {"bits", 0, EL_CLI_CHOICE, FIELD(bits), "B", "keep",
      "1, 1.6, 2, 3, 4, 8; keep: as they are, 8 where TM2 cannot", 0, 0, bits_words},
     {"tensor", 0, EL_CLI_TEXTS, FIELD(tensors), "REGEX=B", NULL,

@@ -21,7 +21,7 @@ typedef struct el_cli_quantize_values {
     uint32_t levels; /* 2: three levels that are kept take two bits */
     uint32_t sequences, length, epochs, steps, threads;
     float max_kl, rate;
-    bool offset, resume, restart, force, json, quiet;
+    bool offset, even, resume, restart, force, json, quiet;
 } el_cli_quantize_values;
 
 /* A size is to be met, or few bits are to be made good use of: not by rounding alone. */

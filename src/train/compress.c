@@ -94,6 +94,7 @@ static uint64_t fingerprint(const el_run *r)
         crc = el_crc32(crc, o->rules[i].pattern, strlen(o->rules[i].pattern) + 1);
         crc = el_crc32(crc, &o->rules[i].bits, sizeof o->rules[i].bits);
     }
+    if (o->even) crc = el_crc32(crc, &o->even, sizeof o->even);
     if (o->calibration) crc = el_crc32(crc, o->calibration, strlen(o->calibration));
     crc = el_crc32(crc, r->result.kernels, sizeof r->result.kernels);
     uint32_t source = el_gguf_crc(&r->source.gguf);

@@ -24,6 +24,7 @@ typedef struct el_compress_options {
     uint32_t group;          /* weights that share a scale: 32, 64, 128, 0 (the row) */
     uint32_t embedding_group;
     bool offset;                   /* an offset beside each scale; if fit is 0 */
+    bool even;                     /* no chained codes */
     const el_compress_rule *rules; /* (n_rules) */
     uint32_t n_rules;
 

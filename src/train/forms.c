@@ -29,6 +29,13 @@ static const el_form rotated_forms[] = {{EL_CODEC_C2, 128, .rotated = true},
                                         {EL_CODEC_S4, 128, .rotated = true},
                                         {EL_CODEC_I8, 128, .rotated = true},
                                         KEPT_4_BITS};
+/* The same with levels that are evenly spaced: where a level cannot be looked up in a register, or
+ * in half of one, chained codes take their time (docs/CODECS.md). */
+static const el_form even_forms[] = {{EL_CODEC_S2, 128, .rotated = true},
+                                     {EL_CODEC_S3, 128, .rotated = true},
+                                     {EL_CODEC_S4, 128, .rotated = true},
+                                     {EL_CODEC_I8, 128, .rotated = true},
+                                     KEPT_4_BITS};
 static const el_form plain_forms[] = {
     {.codec = EL_CODEC_O2, .group = 128}, {.codec = EL_CODEC_O2, .group = 64},
     {.codec = EL_CODEC_S3, .group = 64},  {.codec = EL_CODEC_O3, .group = 64},
@@ -76,7 +83,7 @@ static el_probe_forms forms_for(const el_source *s, const el_compress_options *o
     const uint32_t offered = o->fit && !has_room(s, o->fit, 3) ? all - 1 : all;
     /* Where few matrices will have 2 bits, 3 are nearer to what comes of it. */
     const uint32_t probed = has_room(s, o->fit, 4) ? THREE_BITS : COARSEST;
-    return (el_probe_forms){rotated_forms, offered, probed, damping};
+    return (el_probe_forms){o->even ? even_forms : rotated_forms, offered, probed, damping};
 }
 
 static uint32_t part_of_vocab(const el_source *s, uint32_t part)
@@ -260,13 +267,21 @@ static edgellm_status choose_by_bytes(const el_source *s, const el_compress_opti
     return status;
 }
 
+/* As the forms of a size are. */
+static el_codec codec_of(const el_compress_options *o, unsigned bits, bool rotated)
+{
+    if (rotated && !o->offset && !o->even && bits == 2) return EL_CODEC_C2;
+    if (rotated && !o->offset && !o->even && bits == 3) return EL_CODEC_C3;
+    return el_round_codec(bits, o->offset);
+}
+
 static void choose_by_bits(const el_source *s, const el_compress_options *o, const unsigned *bits,
                            el_form *forms)
 {
     for (uint32_t i = 0; i < el_student_count(s); i++) {
-        uint32_t group = is_table(s, i) ? o->embedding_group : o->group;
-        forms[i] =
-            (el_form){el_round_codec(bits[i], o->offset), group, .rotated = can_rotate(&s->config)};
+        const uint32_t group = is_table(s, i) ? o->embedding_group : o->group;
+        const bool rotated = can_rotate(&s->config);
+        forms[i] = (el_form){codec_of(o, bits[i], rotated), group, .rotated = rotated};
     }
 }
 
@@ -308,6 +323,7 @@ static void add_options(el_manifest *m, const el_compress_options *o, uint32_t s
                     (unsigned long long)o->seed);
     el_manifest_add(m, "\"epochs\":%u,\"steps\":%u", o->epochs, o->steps);
     if (o->rate > 0) el_manifest_add(m, ",\"rate\":%g", o->rate);
+    if (o->even) el_manifest_add(m, ",\"even_levels\":true");
     el_manifest_add(m, "},");
 }
 
