@@ -52,7 +52,7 @@ static double cost_of(el_codec codec, uint32_t rows, const float *x, const float
 {
     double sum = 0;
     for (uint32_t r = 0; r < rows; r++) {
-        double d = x[r] - el_chain_level(codec, rows, codes, r);
+        double d = (double)x[r] - el_chain_level(codec, rows, codes, r);
         sum += importance[r] * d * d;
     }
     return sum;
@@ -109,7 +109,7 @@ static double cost_from(el_codec codec, unsigned start, const float *x, const fl
         double next[4] = {DBL_MAX, DBL_MAX, DBL_MAX, DBL_MAX};
         for (unsigned before = 0; before < 4; before++) {
             for (unsigned code = 0; code < 1u << info->bits && cost[before] < DBL_MAX; code++) {
-                double d = x[r] - info->levels[el_chained_index(info->bits, code, before)];
+                double d = (double)x[r] - info->levels[el_chained_index(info->bits, code, before)];
                 next[code % 4] = fmin(next[code % 4], cost[before] + importance[r] * d * d);
             }
         }

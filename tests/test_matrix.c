@@ -298,6 +298,15 @@ static int documented_level(el_codec codec, int code)
     }
 }
 
+static int documented_level_at(const el_matrix *m, uint32_t row, uint32_t col)
+{
+    const el_codec codec = (el_codec)m->codec;
+    const int code = el_matrix_code(m, row, col);
+    if (!el_codecs[codec].levels) return documented_level(codec, code);
+    const uint32_t before = row % 16 ? row - 1 : row + 15; /* may be padding */
+    return chained_level(codec, code, el_matrix_code(m, before, col));
+}
+
 static float random_half_value(uint64_t *seed, uint16_t *bits)
 {
     do {
@@ -345,11 +354,7 @@ static void check_values(uint32_t rows, uint32_t cols, el_codec codec, el_scale_
             if (codec <= EL_CODEC_S4) ws = ws / 2;
             assert_true(el_matrix_scale(&m, row, col / width) == ws);
             assert_true(el_matrix_offset(&m, row, col / width) == offset);
-            int code = el_matrix_code(&m, row, col), level = documented_level(codec, code);
-            if (el_codecs[codec].levels) {
-                uint32_t before = row % 16 ? row - 1 : row + 15; /* may be padding */
-                level = chained_level(codec, code, el_matrix_code(&m, before, col));
-            }
+            int level = documented_level_at(&m, row, col);
             assert_int_equal(el_matrix_level(&m, row, col), level);
             float w = ws * (float)level;
             if (m.offsets) w += offset;
