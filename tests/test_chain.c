@@ -283,22 +283,7 @@ static float *correlated(void)
     return h;
 }
 
-/* Trace of D H D' of what rounding leaves, and of what fitting alone does. */
-static double error_of(const el_latent *l, const float *w, const float *h)
-{
-    double total = 0;
-    float *q = naive_zeroes(ROWS * COLS, sizeof *q);
-    el_latent_weights(l, 0, ROWS, q);
-    for (int i = 0; i < ROWS * COLS; i++)
-        q[i] = w[i] - q[i];
-    for (int r = 0; r < ROWS; r++) {
-        for (int i = 0; i < COLS * COLS; i++)
-            total += (double)q[r * COLS + i / COLS] * h[i] * q[r * COLS + i % COLS];
-    }
-    free(q);
-    return total;
-}
-
+/* The error that rounding leaves; *fitted: that of fitting alone. */
 static double rounded_error(el_codec codec, const float *w, const float *h, double *fitted)
 {
     edgellm_error err;
@@ -309,13 +294,13 @@ static double rounded_error(el_codec codec, const float *w, const float *h, doub
     float *used = naive_zeroes(ROWS * COLS, sizeof *used), errors[EL_GPTQ_BAND * 64];
     assert_ok(el_gptq_prepare(h, COLS, false, 0.01f, factor, importance, &g, &err));
     fit_and_settle(&l, w);
-    *fitted = error_of(&l, w, h);
+    *fitted = naive_output_error(&l, w, h);
     memcpy(used, w, ROWS * COLS * sizeof *used);
     for (uint32_t first = 0; first < ROWS; first += EL_GPTQ_BAND) {
         uint32_t left = ROWS - first, count = left < EL_GPTQ_BAND ? left : EL_GPTQ_BAND;
         el_gptq_rows(&g, &l, first, count, used + (size_t)first * COLS, errors);
     }
-    double error = error_of(&l, w, h);
+    double error = naive_output_error(&l, w, h);
     free(used);
     free(factor);
     el_arena_release(&arena);

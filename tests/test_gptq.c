@@ -125,23 +125,6 @@ static void plain(const el_latent *l, const float *w, const float *importance)
     }
 }
 
-/* Trace of D H D', D: what a latent's weights are off by. */
-static double output_error(const el_latent *l, const float *w, const float *h)
-{
-    double total = 0;
-    uint32_t cols = l->cols;
-    float *q = naive_zeroes((size_t)ROWS * cols, sizeof *q);
-    el_latent_weights(l, 0, ROWS, q);
-    for (uint32_t i = 0; i < ROWS * cols; i++)
-        q[i] = w[i] - q[i];
-    for (uint32_t r = 0; r < ROWS; r++) {
-        for (uint32_t i = 0; i < cols * cols; i++)
-            total += (double)q[r * cols + i / cols] * h[i] * q[r * cols + i % cols];
-    }
-    free(q);
-    return total;
-}
-
 static void assert_same_latents(const el_latent *a, const el_latent *b)
 {
     size_t groups = (size_t)ROWS * a->groups;
@@ -314,7 +297,7 @@ static void check_better(form f, float *h, double share)
     rounding p = begin(f, h);
     run(&p);
     plain(&l, p.w, p.importance);
-    double got = output_error(&p.l, p.w, p.h), of_plain = output_error(&l, p.w, p.h);
+    double got = naive_output_error(&p.l, p.w, p.h), of_plain = naive_output_error(&l, p.w, p.h);
     if (!(got < share * of_plain))
         fail_msg("%s, group %u: error %g, of plain rounding %g", el_codecs[f.codec].name, f.group,
                  got, of_plain);
@@ -401,7 +384,7 @@ static void test_levels_of_a_source_are_kept(void **state)
     run(&p);
     for (int i = 0; i < ROWS * COLS; i++)
         size += (double)p.w[i] * (double)p.w[i];
-    double lost = output_error(&p.l, p.w, alike);
+    double lost = naive_output_error(&p.l, p.w, alike);
     if (!(lost < 3e-4 * size)) fail_msg("%g of %g lost", lost, size);
     end(&p);
     free(alike);
@@ -487,7 +470,7 @@ static double rounded_error(form f, float *h, float *w)
     rounding p = begin(f, h);
     swap_in(&p, w);
     run(&p);
-    double error = output_error(&p.l, p.w, p.h);
+    double error = naive_output_error(&p.l, p.w, p.h);
     end(&p);
     return error;
 }

@@ -317,3 +317,19 @@ void naive_check_gradient(double *x, size_t count, const float *got,
     naive_compare(got, want, count, 2e-5, what);
     free(want);
 }
+
+double naive_output_error(const el_latent *l, const float *w, const float *h)
+{
+    double total = 0;
+    uint32_t cols = l->cols;
+    float *q = naive_zeroes((size_t)l->rows * cols, sizeof *q);
+    el_latent_weights(l, 0, l->rows, q);
+    for (uint32_t i = 0; i < l->rows * cols; i++)
+        q[i] = w[i] - q[i];
+    for (uint32_t r = 0; r < l->rows; r++) {
+        for (uint32_t i = 0; i < cols * cols; i++)
+            total += (double)q[r * cols + i / cols] * h[i] * q[r * cols + i % cols];
+    }
+    free(q);
+    return total;
+}

@@ -9,6 +9,7 @@
 
 #include "support/tiny_model.h"
 #include "train/float_layer.h"
+#include "train/latent.h"
 
 /* ---- numbers; free() what is returned --------------------------------------------------- */
 
@@ -63,5 +64,8 @@ void naive_rotary_free(el_rotary *rotary);
 void naive_check_gradient(double *x, size_t count, const float *got,
                           double (*loss)(const void *context), const void *context,
                           const char *what);
+
+/* Trace of D H D', D being what a latent's weights are off by w (rows, cols); h: (cols, cols). */
+double naive_output_error(const el_latent *l, const float *w, const float *h);
 
 #endif
